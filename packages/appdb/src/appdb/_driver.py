@@ -1,0 +1,228 @@
+"""The one module that names a driver: connecting, sessions, streams, buckets and errors of Motor behind one seam."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from bson import BSON
+from bson.errors import BSONError
+from gridfs.errors import CorruptGridFile, NoFile
+from motor.motor_asyncio import (
+    AsyncIOMotorChangeStream,
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+    AsyncIOMotorGridFSBucket,
+    AsyncIOMotorGridIn,
+)
+from pymongo import IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    WaitQueueTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+
+from appdb.errors import AppDbError, DatabaseRefusedError, DatabaseUnavailableError, InvalidDataError
+from appdb.utils import milliseconds
+
+RawDocument: TypeAlias = dict[str, Any]
+Client: TypeAlias = AsyncIOMotorClient[RawDocument]
+RawDatabase: TypeAlias = AsyncIOMotorDatabase[RawDocument]
+Collection: TypeAlias = AsyncIOMotorCollection[RawDocument]
+Session: TypeAlias = AsyncIOMotorClientSession
+ChangeStream: TypeAlias = AsyncIOMotorChangeStream[RawDocument]
+Bucket: TypeAlias = AsyncIOMotorGridFSBucket
+BucketWriter: TypeAlias = AsyncIOMotorGridIn
+
+AFTER = ReturnDocument.AFTER
+MAJORITY = WriteConcern(w="majority", j=True)
+# Majority with j=false waits for the periodic journal flush: a hundred times slower.
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+__all__ = [
+    "AFTER",
+    "Bucket",
+    "BucketWriter",
+    "ChangeStream",
+    "Client",
+    "Collection",
+    "CorruptGridFile",
+    "DuplicateKeyError",
+    "IndexModel",
+    "NoFile",
+    "PyMongoError",
+    "RawDatabase",
+    "RawDocument",
+    "ServerNotReadyError",
+    "Session",
+    "bucket",
+    "connect",
+    "encoded_size",
+    "hosts_of",
+    "in_transaction",
+    "make_primary",
+    "translates_errors",
+    "watch",
+]
+
+
+def connect(
+    uri: str, *, app_name: str, operation_timeout: timedelta | None, selection_timeout: timedelta
+) -> Client:
+    """Return a client with every setting that our promises rest on, whatever the URI says.
+
+    Raises:
+        InvalidDataError: The URI cannot be read; the message does not repeat it, since it may hold a password.
+    """
+    options: dict[str, Any] = {
+        "appname": app_name,
+        "tz_aware": True,
+        "w": "majority",
+        "journal": True,
+        "retryWrites": True,
+        "retryReads": True,
+        "readPreference": "primary",
+        "readConcernLevel": "majority",
+        "serverSelectionTimeoutMS": milliseconds(selection_timeout),
+    }
+    if operation_timeout is not None:
+        options["timeoutMS"] = milliseconds(operation_timeout)
+    try:
+        return AsyncIOMotorClient(uri, **options)
+    except (InvalidURI, ConfigurationError, ValueError) as exc:
+        raise InvalidDataError(
+            "MongoDB URI", f"cannot be read ({type(exc).__name__}); write mongodb://HOST:PORT/?replicaSet=NAME"
+        ) from exc
+
+
+def hosts_of(uri: str) -> str:
+    """Return the hosts that *uri* names, without its user and password, for messages."""
+    nodes = parse_uri(uri, warn=False)["nodelist"]
+    return ", ".join(f"{host}:{port}" for host, port in nodes)
+
+
+async def in_transaction(client: Client, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+    """Run *body* in a transaction, the whole of it again after a transient error, as the drivers specification says.
+
+    Transactions ignore the concerns of collections, so they are set here.
+    """
+    async with await client.start_session() as session:
+        result: T = await session.with_transaction(
+            body,
+            read_concern=ReadConcern("snapshot"),
+            write_concern=MAJORITY,
+            read_preference=ReadPreference.PRIMARY,
+        )
+        return result
+
+
+def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_await: timedelta) -> ChangeStream:
+    """Return a change stream over all of *database*'s collections, starting now."""
+    return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
+
+
+def bucket(database: RawDatabase, name: str) -> Bucket:
+    """Return the GridFS bucket *name*."""
+    return AsyncIOMotorGridFSBucket(database, bucket_name=name, write_concern=MAJORITY)
+
+
+def encoded_size(field: str, document: Mapping[str, Any]) -> int:
+    """Return the size of *document* as BSON, in bytes.
+
+    Raises:
+        InvalidDataError: It holds a value that BSON has no form for, such as a lone surrogate.
+    """
+    try:
+        return len(BSON.encode(document))
+    except (BSONError, UnicodeError, OverflowError) as exc:
+        raise InvalidDataError(field, f"cannot be stored: {exc}") from exc
+
+
+def translates_errors(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Turn a driver's errors into ours at the edge of the package.
+
+    Inside a caller's transaction (``session=`` given) the driver's error passes through, since the transaction's retry
+    reads its labels; ``Database.transaction`` translates what is left.
+    """
+
+    @functools.wraps(method)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        if kwargs.get("session") is not None:
+            return await method(*args, **kwargs)
+        try:
+            return await method(*args, **kwargs)
+        except AppDbError:
+            raise
+        except PyMongoError as exc:
+            raise _translated(method.__qualname__, exc) from exc
+
+    return wrapper
+
+
+def _translated(doing: str, exc: PyMongoError) -> AppDbError:
+    problem = f"{type(exc).__name__}: {str(exc).splitlines()[0][:300]}"
+    unreachable = (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WaitQueueTimeoutError)
+    if isinstance(exc, unreachable) or getattr(exc, "timeout", False):
+        return DatabaseUnavailableError(doing, problem)
+    return DatabaseRefusedError(doing, problem)
+
+
+class ServerNotReadyError(Exception):
+    """A server that was just started does not take writes yet."""
+
+
+async def make_primary(host: str, port: int, replica_set: str | None) -> None:
+    """Make the mongod at *host* and *port* the primary of a replica set of one, if it is not yet.
+
+    A data folder remembers the port that it was first served on, so the set's only member is renamed when it moved.
+
+    Raises:
+        ServerNotReadyError: It is not writable yet; ask again.
+    """
+    address = f"{host}:{port}"
+    client: Client = AsyncIOMotorClient(address, directConnection=True, serverSelectionTimeoutMS=500)
+    try:
+        hello = await client.admin.command("hello")
+        if hello.get("isWritablePrimary"):
+            return
+        if replica_set is not None:
+            await _configure(client, address, replica_set)
+    except OperationFailure as exc:
+        if exc.code not in _NOT_READY_CODES:
+            raise
+        raise ServerNotReadyError(str(exc)) from exc
+    except ConnectionFailure as exc:
+        raise ServerNotReadyError(str(exc)) from exc
+    finally:
+        client.close()
+    raise ServerNotReadyError(f"{address} is not writable yet")
+
+
+# NotYetInitialized, InvalidReplicaSetConfig, ConfigurationInProgress, NotWritablePrimary, NotPrimaryOrSecondary,
+# PrimarySteppedDown, NodeNotFound: a set of one that is still finding itself.
+_NOT_READY_CODES = frozenset({94, 93, 109, 10107, 13436, 189, 74})
+
+
+async def _configure(client: Client, address: str, replica_set: str) -> None:
+    stored = await client.local["system.replset"].find_one()
+    if stored is None:
+        members = [{"_id": 0, "host": address}]
+        await client.admin.command("replSetInitiate", {"_id": replica_set, "members": members})
+    elif stored["members"][0]["host"] != address:
+        stored["members"][0]["host"] = address
+        stored["version"] += 1
+        await client.admin.command("replSetReconfig", stored, force=True)

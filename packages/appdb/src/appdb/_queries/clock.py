@@ -1,0 +1,22 @@
+"""The database's clock in update pipelines: the only clock that decides ownership."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from appdb.utils import milliseconds
+
+NOW = "$$NOW"
+
+
+def from_now(duration: timedelta) -> dict[str, Any] | str:
+    """Return the expression for *duration* after the server's now."""
+    if not duration:
+        return NOW
+    return {"$dateAdd": {"startDate": NOW, "unit": "millisecond", "amount": milliseconds(duration)}}
+
+
+def literal(value: object) -> dict[str, object]:
+    """Return *value* as text to a pipeline: what a user wrote must never be read as an expression or a field path."""
+    return {"$literal": value}

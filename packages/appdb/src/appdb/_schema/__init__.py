@@ -1,0 +1,1 @@
+"""Names of collections and their indexes, as data."""

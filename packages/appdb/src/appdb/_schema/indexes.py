@@ -1,0 +1,80 @@
+"""The indexes, declared as data: one per access path, partial on the states that the path reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from appdb._schema import collections
+
+ACTOR_RETENTION = timedelta(days=7)
+WORKER_RETENTION = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One index of one collection; ``options`` go to ``createIndexes`` as they are."""
+
+    collection: str
+    name: str
+    keys: tuple[tuple[str, int], ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+INDEXES = (
+    # Equality, sort: one seek per (queue, handler), already in claim order. Small, since only queued tasks are in it.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_claim",
+        keys=(("queue", 1), ("handler", 1), ("priority", -1), ("queued_at", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"state": "queued"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_leases",
+        keys=(("lease.expires_at", 1),),
+        options={"partialFilterExpression": {"state": "processing"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_due",
+        keys=(("run_at", 1),),
+        options={"partialFilterExpression": {"state": "scheduled"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_unique_key",
+        keys=(("owner_id", 1), ("unique_key", 1)),
+        options={"unique": True, "partialFilterExpression": {"unique_key": {"$type": "string"}}},
+    ),
+    Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
+    Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),
+    Index(
+        collection=collections.TASK_EVENTS,
+        name="task_events_log",
+        keys=(("task_id", 1), ("seq", 1)),
+        options={"unique": True},
+    ),
+    Index(collection=collections.GENERATIONS, name="generations_task", keys=(("task_id", 1),)),
+    Index(
+        collection=collections.CONTENTS,
+        name="contents_task",
+        keys=(("owner_id", 1), ("task_id", 1), ("index", 1), ("_id", 1)),
+    ),
+    Index(collection=collections.CONTENTS, name="contents_owner", keys=(("owner_id", 1), ("_id", -1))),
+    Index(collection=collections.CONTENTS, name="contents_file", keys=(("file_id", 1),)),
+    Index(collection=collections.ACCESS_KEYS, name="access_keys_user", keys=(("user_id", 1),)),
+    Index(
+        collection=collections.ACTORS,
+        name="actors_stale",
+        keys=(("seen_at", 1),),
+        options={"expireAfterSeconds": int(ACTOR_RETENTION.total_seconds())},
+    ),
+    Index(
+        collection=collections.WORKERS,
+        name="workers_stale",
+        keys=(("seen_at", 1),),
+        options={"expireAfterSeconds": int(WORKER_RETENTION.total_seconds())},
+    ),
+)

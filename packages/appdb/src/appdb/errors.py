@@ -1,0 +1,118 @@
+"""The errors that appdb raises on purpose.
+
+AppDbError
+├── NotFoundError             an id was asked for, and its owner has no such document
+├── ConflictError             the document is not in a state that allows the change
+├── InvalidDataError          a value cannot be stored, or is not what the contract says
+│   └── TooLargeError         a value is over the limit for its place
+├── LeaseLostError            a worker reported on a task that it no longer holds
+├── DatabaseUnavailableError  no primary answered in time; the outcome of a write is unknown
+├── DatabaseRefusedError      the server answered, and refused
+├── UnfitServerError          the server cannot hold the promises (standalone, too old)
+├── ContractMismatchError     the database is older or newer than this code
+├── MigrationError            a migration cannot run, or was changed after it ran
+└── EmbeddedServerError       the embedded mongod cannot start
+"""
+
+from __future__ import annotations
+
+
+class AppDbError(Exception):
+    """The base of every error that appdb raises."""
+
+
+class NotFoundError(AppDbError):
+    """An id was asked for, and the owner has no document with it.
+
+    Another owner's document gives the same error as a missing one.
+    """
+
+    def __init__(self, kind: str, document_id: str) -> None:
+        super().__init__(kind, document_id)
+        self.kind, self.document_id = kind, document_id
+
+    def __str__(self) -> str:
+        return f"there is no {self.kind} {self.document_id!r} of this owner; check the id"
+
+
+class ConflictError(AppDbError):
+    """The document exists, and its state does not allow the change."""
+
+    def __init__(self, kind: str, document_id: str, problem: str) -> None:
+        super().__init__(kind, document_id, problem)
+        self.kind, self.document_id, self.problem = kind, document_id, problem
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.document_id}: {self.problem}"
+
+
+class InvalidDataError(AppDbError):
+    """A value cannot be stored; nothing was written."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field, self.problem = field, problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+class TooLargeError(InvalidDataError):
+    """A value is over the limit for its place; nothing was written."""
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        super().__init__(field, f"{size:,} bytes is over the limit of {limit:,} bytes; store large data as content")
+        self.args = (field, size, limit)
+        self.size, self.limit = size, limit
+
+
+class LeaseLostError(AppDbError):
+    """The worker reported on a task that it no longer holds; nothing was written.
+
+    The task was cancelled, or its lease ran out and another worker may hold it. The worker must stop the attempt.
+    """
+
+    def __init__(self, task_id: str, attempt: int) -> None:
+        super().__init__(task_id, attempt)
+        self.task_id, self.attempt = task_id, attempt
+
+    def __str__(self) -> str:
+        return f"task {self.task_id}: attempt {self.attempt} no longer holds the lease; stop the attempt"
+
+
+class DatabaseUnavailableError(AppDbError):
+    """No primary answered in time. A write may or may not have happened: repeat it, every write here is safe to repeat."""
+
+    def __init__(self, doing: str, problem: str) -> None:
+        super().__init__(doing, problem)
+        self.doing, self.problem = doing, problem
+
+    def __str__(self) -> str:
+        return f"{self.doing}: the database did not answer ({self.problem})"
+
+
+class DatabaseRefusedError(AppDbError):
+    """The server answered and refused: missing rights, a full disk, a command that it does not know."""
+
+    def __init__(self, doing: str, problem: str) -> None:
+        super().__init__(doing, problem)
+        self.doing, self.problem = doing, problem
+
+    def __str__(self) -> str:
+        return f"{self.doing}: the database refused ({self.problem})"
+
+
+class UnfitServerError(AppDbError):
+    """The server cannot hold the promises; the message says what to change."""
+
+
+class ContractMismatchError(AppDbError):
+    """The database's contract is not the one that this code speaks; the message says what to run."""
+
+
+class MigrationError(AppDbError):
+    """A migration cannot run, or the record of an applied one disagrees with the code."""
+
+
+class EmbeddedServerError(AppDbError):
+    """The embedded mongod cannot start; the message says what is missing and what to do."""

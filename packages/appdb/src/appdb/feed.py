@@ -1,0 +1,132 @@
+"""The change feed: one change stream per process that wakes whoever waits for something; hints only, never the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from appdb._driver import PyMongoError, watch
+from appdb._queries import feed as queries
+from appdb.database import Database
+
+logger = logging.getLogger(__name__)
+
+MAX_AWAIT = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=5)
+
+TASKS_READY = "tasks-ready"
+"""Some task became claimable."""
+
+
+def task_topic(task_id: str) -> str:
+    """Return the topic of one task: a new event, or a new state."""
+    return f"task:{task_id}"
+
+
+class Subscription:
+    """Somebody's wait for hints on one topic."""
+
+    def __init__(self) -> None:
+        self._hinted = asyncio.Event()
+
+    def hint(self) -> None:
+        """Wake the waiter, now or at its next wait."""
+        self._hinted.set()
+
+    async def wait(self, timeout: timedelta) -> bool:
+        """Wait for a hint, at most *timeout*, and return whether one came. Hints since the last wait count as one."""
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._hinted.wait()
+        except TimeoutError:
+            return False
+        self._hinted.clear()
+        return True
+
+
+class ChangeFeed:
+    """
+    Hints about changes in the database, fanned out in memory.
+
+    A hint may come for nothing and may be lost; whoever waits asks the database what is true, and asks again after a
+    while without a hint. After any interruption the stream starts from now and everybody is woken once, which finds
+    by query whatever was missed: so no resume token is kept, and none can go stale.
+
+    Args:
+        database: An open database.
+
+        events: Whether to follow the logs of tasks too; workers have no use for them.
+    """
+
+    def __init__(self, database: Database, *, events: bool) -> None:
+        self._database = database
+        self._pipeline = queries.changes(events=events)
+        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self.live = False
+        """Whether hints flow now. While not, waiters should ask more often."""
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Yield a subscription to *topic* for the length of the block."""
+        subscription = Subscription()
+        self._subscriptions[topic].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
+
+    async def run(self) -> None:
+        """Follow the database until cancelled; after an error start again, with a jittered pause."""
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+            except PyMongoError as exc:
+                failures = 0 if self.live else failures + 1
+                pause = random.uniform(0, min(LONGEST_PAUSE.total_seconds(), 0.1 * 2**failures))
+                logger.warning(
+                    "the change feed was interrupted and starts again; waiters poll meanwhile",
+                    extra={"error": f"{type(exc).__name__}: {exc}", "pause_seconds": round(pause, 2)},
+                )
+                self.live = False
+                await asyncio.sleep(pause)
+            finally:
+                self.live = False
+
+    async def _follow(self) -> None:
+        async with watch(self._database.raw, self._pipeline, max_await=MAX_AWAIT) as stream:
+            change = await stream.try_next()
+            self.live = True
+            self._wake_all()
+            while True:
+                if change is not None:
+                    self._wake(change)
+                change = await stream.next()
+
+    def _wake(self, change: Mapping[str, Any]) -> None:
+        for topic in topics_of(change):
+            for subscription in self._subscriptions.get(topic, ()):
+                subscription.hint()
+
+    def _wake_all(self) -> None:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.hint()
+
+
+def topics_of(change: Mapping[str, Any]) -> list[str]:
+    """Return the topics that a projected *change* concerns."""
+    topics = []
+    if (task_id := change.get("task_id")) is not None:
+        topics.append(task_topic(task_id))
+    if change.get("state") == "queued":
+        topics.append(TASKS_READY)
+    return topics

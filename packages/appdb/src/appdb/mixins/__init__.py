@@ -1,0 +1,1 @@
+"""Parts of ``Database``, each with one duty."""

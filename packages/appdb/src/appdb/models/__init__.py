@@ -1,0 +1,1 @@
+"""The documents that hosts share through the database: the contract, in one place."""

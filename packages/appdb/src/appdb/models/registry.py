@@ -1,0 +1,67 @@
+"""Workers and actors: who is alive, and what each actor accepts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from appdb.models.base import Document
+
+
+class Actor(Document):
+    """An actor that some worker announced, as stored in ``actors``; its ``_id`` is its name."""
+
+    version: int
+    queue: str
+    description: str
+    payload_schema: dict[str, Any]
+    """JSON Schema (draft 2020-12) of the payload: what API hosts check before they enqueue."""
+    max_attempts: int
+    timeout_seconds: float
+    seen_at: datetime
+
+
+class Worker(Document):
+    """A worker process, as stored in ``workers``; it disappears when it stops announcing itself."""
+
+    host: str
+    pid: int
+    queues: list[str]
+    actors: list[str]
+    slots: int
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncedActor:
+    """What a worker says of an actor; the fields are those of ``Actor``."""
+
+    name: str
+    version: int
+    queue: str
+    description: str
+    payload_schema: dict[str, Any]
+    max_attempts: int
+    timeout_seconds: float
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is stored beside the id."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncedWorker:
+    """What a worker says of itself; the fields are those of ``Worker``."""
+
+    id: str
+    host: str
+    pid: int
+    queues: list[str]
+    actors: list[str]
+    slots: int
+
+    def fields(self) -> dict[str, Any]:
+        """Return what is stored beside the id."""
+        return {key: value for key, value in asdict(self).items() if key != "id"}

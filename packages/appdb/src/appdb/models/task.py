@@ -1,0 +1,145 @@
+"""A task: one unit of work and its latest progress; and the events of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from appdb.events import TaskEventType
+from appdb.models.base import Document, Value
+
+
+class TaskState(StrEnum):
+    """Where a task is in its life: ``scheduled -> queued -> processing ->`` one of the final three."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its time: a delay, or the pause before a retry."""
+    QUEUED = "queued"
+    """Due; any fitting worker may claim it."""
+    PROCESSING = "processing"
+    """A worker holds it under a lease."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the task can never change again."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
+LIVE_STATES = frozenset(TaskState) - FINAL_STATES
+
+
+class TaskLease(Value):
+    """Who holds a task, by the database's clock."""
+
+    token: str
+    """The fence: new at each claim, and a condition of every later write of the attempt."""
+    worker_id: str
+    expires_at: datetime
+
+
+class Progress(Value):
+    """How far an attempt is."""
+
+    fraction: float = Field(ge=0, le=1)
+    message: str = ""
+
+
+class TaskError(Value):
+    """Why an attempt ended without a result."""
+
+    type: str
+    message: str
+    attempt: int
+    at: datetime | None = None
+
+
+class Task(Document):
+    """One unit of work, as stored in ``tasks``."""
+
+    owner_id: str
+    actor: str
+    actor_version: int
+    queue: str
+    payload: dict[str, Any]
+    priority: int = 0
+    state: TaskState
+    attempt: int = 0
+    """How many times the task was claimed; counted at the claim."""
+    max_attempts: int
+    timeout_seconds: float | None = None
+    unique_key: str | None = None
+    lease: TaskLease | None = None
+    progress: Progress | None = None
+    result: dict[str, Any] | None = None
+    error: TaskError | None = None
+    errors: list[TaskError] = []
+    event_count: int = 0
+    """How many events the log has; the next one gets this number."""
+    created_at: datetime
+    updated_at: datetime
+    run_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest event that this snapshot includes; -1 before the first."""
+        return self.event_count - 1
+
+
+class TaskEvent(Document):
+    """One entry of a task's log, as stored in ``task_events``; (``task_id``, ``seq``) is unique and ``seq`` is dense from 0."""
+
+    task_id: str
+    seq: int
+    type: TaskEventType
+    attempt: int
+    at: datetime
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """What ``TaskQueue.enqueue`` needs to know.
+
+    Args:
+        owner_id: The user who may see and cancel the task.
+        actor: The name of the actor that runs it.
+        payload: The actor's input; JSON values only, at most 256 KiB as BSON.
+        actor_version: The version of the payload's schema; a worker claims only versions that it declares.
+        queue: The queue's name.
+        priority: Higher runs first.
+        delay: How long to wait before the task is due.
+        max_attempts: How many claims may end without a result before the task fails for good.
+        timeout: How long one attempt may run; ``None`` means the actor's own limit.
+        unique_key: A second enqueue by the same owner with the same key returns the first task.
+        task_id: Made by the caller when it must know the id before; else made here.
+    """
+
+    owner_id: str
+    actor: str
+    payload: dict[str, JsonValue]
+    actor_version: int = 1
+    queue: str = "default"
+    priority: int = 0
+    delay: timedelta = timedelta(0)
+    max_attempts: int = 3
+    timeout: timedelta | None = None
+    unique_key: str | None = None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to append; its number and time are given by the log."""
+
+    type: TaskEventType
+    data: dict[str, JsonValue] = field(default_factory=dict)

@@ -1,0 +1,85 @@
+"""The log of a task: numbered events, written only behind the fence, in one transaction with what they tell about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from appdb._driver import AFTER, RawDocument, Session
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.models.content import GenerationStatus
+from appdb.models.task import NewEvent, TaskState
+from appdb.queue.limits import MAX_EVENT_BYTES, check_size
+
+
+class Journal(BaseRepository):
+    """Writes to a task and its log together; every method needs the caller's transaction."""
+
+    async def append(
+        self,
+        match: Mapping[str, Any],
+        events: Sequence[NewEvent],
+        *,
+        session: Session,
+        changes: Mapping[str, Any] | None = None,
+    ) -> RawDocument | None:
+        """Change the one task that *match* finds, and append *events* to its log.
+
+        The update of the task comes first and is the fence: it conflicts with every other writer of the task, so
+        two writers can never number the same event.
+
+        Args:
+            match: The filter of the task; it holds the fence.
+            events: What to append, in order; at most 64 KiB each.
+            session: The transaction.
+            changes: Expressions to set on the task.
+
+        Returns:
+            The task after the change, or ``None`` when nothing matched and nothing was written.
+        """
+        task: RawDocument | None = await self._collection(collections.TASKS).find_one_and_update(
+            match, queries.logged(len(events), changes), return_document=AFTER, session=session
+        )
+        if task is not None and events:
+            first = task["event_count"] - len(events)
+            rows = [_row(task, first + offset, event) for offset, event in enumerate(events)]
+            await self._collection(collections.TASK_EVENTS).insert_many(rows, session=session)
+        return task
+
+    async def close_generations(self, task: RawDocument, *, session: Session) -> None:
+        """Give the generations of a settled *task* their final status, in the same transaction."""
+        if not task.get("has_content"):
+            return
+        status = GenerationStatus(TaskState(task["state"]).value)
+        await self._collection(collections.GENERATIONS).update_many(
+            {"task_id": task["_id"]},
+            {"$set": {"status": status, "completed_at": task["updated_at"]}},
+            session=session,
+        )
+
+
+def check_events(events: Sequence[NewEvent]) -> None:
+    """Check that every event fits, before a transaction begins.
+
+    Raises:
+        TooLargeError: An event is over 64 KiB.
+        InvalidDataError: An event holds a value that cannot be stored.
+    """
+    for event in events:
+        check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+
+
+def _row(task: RawDocument, seq: int, event: NewEvent) -> RawDocument:
+    at: datetime = task["updated_at"]
+    return {
+        "_id": f"{task['_id']}:{seq}",
+        "task_id": task["_id"],
+        "seq": seq,
+        "type": event.type,
+        "attempt": task["attempt"],
+        "at": at,
+        "data": dict(event.data),
+    }

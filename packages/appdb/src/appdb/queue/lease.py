@@ -1,0 +1,48 @@
+"""What a worker holds after a claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appdb.models.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to write to one task during one attempt; every write of the attempt repeats the token."""
+
+    task_id: str
+    token: str
+    attempt: int
+    worker_id: str
+
+    @classmethod
+    def of(cls, task: Task) -> Lease:
+        """Return the lease under which *task* was just claimed.
+
+        Raises:
+            ValueError: Nobody holds the task.
+        """
+        if task.lease is None:
+            raise ValueError(f"task {task.id} is {task.state}: nobody holds it")
+        return cls(task_id=task.id, token=task.lease.token, attempt=task.attempt, worker_id=task.lease.worker_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimer:
+    """Who claims, and what it can do.
+
+    Args:
+        worker_id: Unique among live workers.
+        queues: The queues to claim from.
+        handlers: What the worker declares, as ``name@version`` of its actors; it gets no other task.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    handlers: tuple[str, ...]
+
+
+def handler(actor: str, version: int) -> str:
+    """Return the key that a task and a claimer agree on: an actor and the version of its payload."""
+    return f"{actor}@{version}"

@@ -1,0 +1,27 @@
+"""What a task may weigh: nothing grows without bound, and large things are content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appdb._driver import encoded_size
+from appdb.errors import TooLargeError
+
+KIB = 1024
+MAX_PAYLOAD_BYTES = 256 * KIB
+MAX_RESULT_BYTES = 256 * KIB
+MAX_EVENT_BYTES = 64 * KIB
+MAX_ERROR_CHARACTERS = 4_000
+
+
+def check_size(field: str, document: Mapping[str, Any], limit: int) -> None:
+    """Check that *document* can be stored and weighs at most *limit* bytes as BSON.
+
+    Raises:
+        TooLargeError: It weighs more.
+        InvalidDataError: It holds a value that cannot be stored.
+    """
+    size = encoded_size(field, document)
+    if size > limit:
+        raise TooLargeError(field, size, limit)

@@ -1,0 +1,1 @@
+"""Repositories: typed models in, typed models out, each lookup together with its owner."""

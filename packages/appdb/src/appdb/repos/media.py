@@ -1,0 +1,93 @@
+"""The bytes of content, in GridFS: streamed in, digested on the way, read by range, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appdb._driver import BucketWriter, CorruptGridFile, NoFile
+from appdb.database import Database
+from appdb.errors import NotFoundError
+from appdb.utils import uuid7_str
+
+CHUNK_BYTES = 255 * 1024
+"""GridFS's own default: a chunk and its document stay below 256 KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Bytes that were stored and that no document names yet."""
+
+    file_id: str
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class MediaStore:
+    """Stores bytes under an id of their own, new at each upload, so that replacing an item never breaks a reader."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def upload(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
+        """Store *data* (bytes, or a file that is streamed) and return where it is; nothing is left after an error."""
+        file_id = uuid7_str("file_")
+        writer = self._database.media.open_upload_stream_with_id(
+            file_id, filename, chunk_size_bytes=CHUNK_BYTES, metadata=metadata
+        )
+        try:
+            upload = await self._write(writer, file_id, data)
+        except BaseException:
+            await writer.abort()
+            raise
+        await writer.close()
+        return upload
+
+    async def _write(self, writer: BucketWriter, file_id: str, data: bytes | Path) -> Upload:
+        digest = hashlib.sha256()
+        size = 0
+        async for part in _parts(data):
+            digest.update(part)
+            size += len(part)
+            await writer.write(part)
+        return Upload(file_id=file_id, size=size, sha256=digest.hexdigest())
+
+    async def read(self, file_id: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from *start* up to and without *end*, a chunk at a time.
+
+        Raises:
+            NotFoundError: The bytes were deleted.
+        """
+        left = end - start
+        try:
+            # The driver's stub says that reading never returns.
+            reader: Any = await self._database.media.open_download_stream(file_id)
+            reader.seek(start)
+            while left > 0:
+                part: bytes = await reader.read(min(left, CHUNK_BYTES))
+                left -= len(part)
+                yield part
+        except (NoFile, CorruptGridFile) as exc:
+            raise NotFoundError("media file", file_id) from exc
+
+    async def delete(self, file_id: str) -> None:
+        """Delete the bytes; harmless when they are gone already."""
+        try:
+            await self._database.media.delete(file_id)
+        except NoFile:
+            return
+
+
+async def _parts(data: bytes | Path) -> AsyncIterator[bytes]:
+    if isinstance(data, bytes):
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield data[start : start + CHUNK_BYTES]
+        return
+    with await asyncio.to_thread(data.open, "rb") as file:
+        while part := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield part

@@ -1,0 +1,63 @@
+"""Who works here: workers announce themselves and their actors, API hosts validate and list from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from appdb._driver import translates_errors
+from appdb._queries.clock import NOW, from_now, literal
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.errors import NotFoundError
+from appdb.models.registry import Actor, AnnouncedActor, AnnouncedWorker, Worker
+
+WORKER_ALIVE = timedelta(seconds=30)
+"""A worker that was silent for this long does not count as alive."""
+
+
+class RegistryRepository(BaseRepository):
+    """Workers and actors. An actor outlives its workers by a week, so that tasks are accepted while none is up."""
+
+    @translates_errors
+    async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> None:
+        """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each."""
+        fields = {name: literal(value) for name, value in worker.fields().items()}
+        started = {"started_at": {"$ifNull": ["$started_at", NOW]}, "seen_at": NOW}
+        await self._collection(collections.WORKERS).update_one(
+            {"_id": worker.id}, [{"$set": fields | started}], upsert=True
+        )
+        for actor in actors:
+            described = {name: literal(value) for name, value in actor.fields().items()}
+            await self._collection(collections.ACTORS).update_one(
+                {"_id": actor.name}, [{"$set": described | {"seen_at": NOW}}], upsert=True
+            )
+
+    @translates_errors
+    async def withdraw(self, worker_id: str) -> None:
+        """Forget a worker that has stopped."""
+        await self._collection(collections.WORKERS).delete_one({"_id": worker_id})
+
+    @translates_errors
+    async def actor(self, name: str) -> Actor:
+        """Return what is known of the actor *name*.
+
+        Raises:
+            NotFoundError: No worker has announced it within the last week.
+        """
+        found = await self._collection(collections.ACTORS).find_one({"_id": name})
+        if found is None:
+            raise NotFoundError("actor", name)
+        return Actor.from_document(found)
+
+    @translates_errors
+    async def actors(self) -> list[Actor]:
+        """Return every known actor, by name."""
+        return [Actor.from_document(row) async for row in self._collection(collections.ACTORS).find().sort("_id", 1)]
+
+    @translates_errors
+    async def workers(self) -> list[Worker]:
+        """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
+        alive = {"$expr": {"$gte": ["$seen_at", from_now(-WORKER_ALIVE)]}}
+        found = self._collection(collections.WORKERS).find(alive).sort("_id", 1)
+        return [Worker.from_document(row) async for row in found]
