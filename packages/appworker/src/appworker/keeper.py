@@ -1,0 +1,98 @@
+"""Keeps the leases of running attempts, and stops those whose lease is or may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+
+from appdb import ChangeFeed, DatabaseUnavailableError, TaskQueue
+from appworker.attempt import Attempt
+from appworker.stop import StopReason
+
+logger = logging.getLogger(__name__)
+
+BLIND_INTERVAL = timedelta(seconds=0.8)
+"""How often to look while the change feed gives no hints, so that a cancel still arrives within a second."""
+CLOCK_INTERVAL = timedelta(seconds=0.25)
+SAFETY = 0.8
+"""The share of a lease after which a holder that could not renew stops by itself, before others may take over."""
+
+
+class LeaseKeeper:
+    """
+    Renews every lease with one write per heartbeat.
+
+    Args:
+        queue: Where the leases are.
+
+        feed: Tells whether hints flow.
+
+        heartbeat: The pause between renewals.
+    """
+
+    def __init__(self, queue: TaskQueue, feed: ChangeFeed, heartbeat: timedelta) -> None:
+        self._queue = queue
+        self._feed = feed
+        self._heartbeat = heartbeat
+        self._attempts: set[Attempt] = set()
+        self._look = asyncio.Event()
+
+    def add(self, attempt: Attempt) -> None:
+        """Keep the lease of *attempt* from now on."""
+        self._attempts.add(attempt)
+
+    def remove(self, attempt: Attempt) -> None:
+        """Let the lease of *attempt* go."""
+        self._attempts.discard(attempt)
+
+    def look_now(self) -> None:
+        """Renew at once, since something may have happened to a lease."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Renew and watch the clock until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_forever())
+            group.create_task(self._watch_clock())
+
+    async def _renew_forever(self) -> None:
+        while True:
+            interval = self._heartbeat if self._feed.live else min(self._heartbeat, BLIND_INTERVAL)
+            try:
+                async with asyncio.timeout(interval.total_seconds()):
+                    await self._look.wait()
+            except TimeoutError:
+                pass  # nothing happened, and a renewal is due
+            self._look.clear()
+            try:
+                await self._renew()
+            except DatabaseUnavailableError as exc:
+                logger.warning("leases could not be renewed; trying again", extra={"error": str(exc)})
+                await asyncio.sleep(BLIND_INTERVAL.total_seconds())
+                self._look.set()
+
+    async def _renew(self) -> None:
+        held = (attempt for attempt in self._attempts if attempt.stop.reason is not StopReason.LEASE_LOST)
+        attempts = {attempt.lease: attempt for attempt in held}
+        asked_at = time.monotonic()
+        lost = await self._queue.extend(attempts)
+        for lease, attempt in attempts.items():
+            if lease in lost:
+                attempt.stop.throw(StopReason.LEASE_LOST)
+            else:
+                attempt.renewed_at = asked_at
+
+    async def _watch_clock(self) -> None:
+        longest = self._queue.lease.total_seconds() * SAFETY
+        while True:
+            await asyncio.sleep(CLOCK_INTERVAL.total_seconds())
+            now = time.monotonic()
+            for attempt in self._attempts:
+                if now - attempt.renewed_at > longest and attempt.stop.reason is not StopReason.LEASE_LOST:
+                    logger.error(
+                        "a lease may be lost, since the database could not be reached for too long; the attempt stops",
+                        extra={"task_id": attempt.task.id, "attempt": attempt.task.attempt},
+                    )
+                    attempt.stop.throw(StopReason.LEASE_LOST)

@@ -1,0 +1,139 @@
+"""Performs one attempt from claim to outcome: run the actor, stop it when it must end, settle the task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+from typing import Any, assert_never
+
+from pydantic import BaseModel
+
+from appdb import ChangeFeed, InvalidDataError
+from appdb.feed import task_topic
+from appworker.actors.base import Actor
+from appworker.attempt import Attempt
+from appworker.context import AttemptContext
+from appworker.errors import TaskStoppedError
+from appworker.execution import Done, Failed, Outcome, Stopped, run_in_thread
+from appworker.keeper import LeaseKeeper
+from appworker.stop import StopReason
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE = timedelta(seconds=3)
+"""How long an actor may take to end once it must; then its task is settled without it."""
+HINT_WAIT = timedelta(minutes=1)
+FIRST_RETRY = timedelta(seconds=1)
+LONGEST_RETRY = timedelta(minutes=1)
+
+
+class Performer:
+    """Performs attempts.
+
+    Args:
+        feed: Hints that something happened to a task.
+        keeper: Keeps the leases of what runs.
+    """
+
+    def __init__(self, feed: ChangeFeed, keeper: LeaseKeeper) -> None:
+        self._feed = feed
+        self._keeper = keeper
+
+    async def perform(self, attempt: Attempt, actor: Actor[BaseModel]) -> None:
+        """Run *actor* on the attempt's task and settle it.
+
+        It returns when the actor has ended, so a slot is free only when its thread is.
+        """
+        self._keeper.add(attempt)
+        writing = asyncio.create_task(attempt.write_behind())
+        heeding = asyncio.create_task(self._heed_hints(attempt))
+        ended = asyncio.Event()
+        try:
+            outcome = await self._outcome(attempt, actor, ended)
+            attempt.close()
+            await writing
+            await self._settle(attempt, outcome)
+        except TaskStoppedError as exc:
+            logger.info("an attempt was stopped", extra={"task_id": attempt.task.id, "reason": exc.reason})
+        finally:
+            attempt.close()
+            heeding.cancel()
+            await asyncio.gather(writing, heeding, return_exceptions=True)
+            self._keeper.remove(attempt)
+        await ended.wait()
+
+    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], ended: asyncio.Event) -> Outcome:
+        timeout = _timeout(attempt, actor)
+        home = asyncio.get_running_loop()
+        context = AttemptContext(attempt, timeout, home)
+        future = run_in_thread(actor, context, attempt.task.payload, attempt.stop)
+        future.add_done_callback(lambda _: ended.set())
+        stopped: asyncio.Future[None] = home.create_future()
+        attempt.stop.on_stop(lambda: _resolve_soon(home, stopped))
+        either: list[asyncio.Future[Any]] = [future, stopped]
+        await asyncio.wait(either, timeout=timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            attempt.stop.throw(StopReason.TIMEOUT)
+            await asyncio.wait({future}, timeout=STOP_GRACE.total_seconds())
+        if not future.done():
+            logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
+            return Stopped()
+        return future.result()
+
+    async def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        match outcome:
+            case Done(result=result):
+                await _complete(attempt, result)
+            case Failed(kind=kind, message=message, retry=retry):
+                await attempt.fail(kind, message, _retry_in(attempt) if retry else None)
+            case Stopped():
+                await _settle_stopped(attempt)
+            case _:
+                assert_never(outcome)
+
+    async def _heed_hints(self, attempt: Attempt) -> None:
+        with self._feed.subscribe(task_topic(attempt.task.id)) as hints:
+            while True:
+                if await hints.wait(HINT_WAIT):
+                    self._keeper.look_now()
+
+
+async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
+    try:
+        await attempt.complete(result)
+    except InvalidDataError as exc:
+        await attempt.fail(type(exc).__name__, f"the actor's result cannot be stored: {exc}", None)
+
+
+async def _settle_stopped(attempt: Attempt) -> None:
+    reason = attempt.stop.reason
+    if reason is StopReason.DRAIN:
+        await attempt.release()
+    elif reason is StopReason.TIMEOUT:
+        await attempt.fail("Timeout", "the attempt was out of time", _retry_in(attempt))
+    else:
+        raise TaskStoppedError(attempt.task.id, StopReason.LEASE_LOST)
+
+
+def _resolve_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    def resolve() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    loop.call_soon_threadsafe(resolve)
+
+
+def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
+    seconds = attempt.task.timeout_seconds
+    return actor.timeout if seconds is None else timedelta(seconds=seconds)
+
+
+def _retry_in(attempt: Attempt) -> timedelta | None:
+    """Return the pause before the next attempt, or ``None`` when this was the last: exponential, with full jitter."""
+    if attempt.task.attempt >= attempt.task.max_attempts:
+        return None
+    ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (attempt.task.attempt - 1))
+    return ceiling * random.uniform(0, 1)
+

@@ -1,0 +1,80 @@
+"""The settings of a worker host: from the environment, a ``.env`` file and the command line."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from appworker.errors import AppWorkerError
+
+PREFIX = "APPWORKER_"
+
+
+class SettingsError(AppWorkerError):
+    """A setting is wrong or unknown; the message names it."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+
+    mongo_uri: SecretStr = Field(
+        SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"), validation_alias="APP_MONGO_URI"
+    )
+    mongo_database: str = Field("app", validation_alias="APP_MONGO_DATABASE", min_length=1, max_length=63)
+    actors: Annotated[tuple[str, ...], NoDecode] = ()
+    """What to offer: entry points by name, or ``module:attribute``; empty for every installed entry point."""
+    queues: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where to claim from; empty for the queues of the offered actors."""
+    slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1_000)
+    """How many tasks run at a time."""
+    lease: timedelta = Field(timedelta(seconds=30), ge=timedelta(seconds=1))
+    heartbeat: timedelta = Field(timedelta(seconds=5), ge=timedelta(milliseconds=100))
+    drain: timedelta = Field(timedelta(seconds=30), ge=timedelta(0))
+    """How long running tasks may go on after SIGTERM before they are handed back."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("actors", "queues", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("lease", "heartbeat", "drain", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> object:
+        return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; *overrides* from the command line win.
+
+    Raises:
+        SettingsError: A setting is wrong, or an ``APPWORKER_`` variable is unknown.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        settings = Settings.model_validate(Settings(**overrides))  # type: ignore[arg-type]  # checked by the model
+    except (ValidationError, ValueError) as exc:
+        raise SettingsError(f"the settings do not fit: {_problems(exc)}") from exc
+    if settings.heartbeat * 3 > settings.lease:
+        raise SettingsError(
+            f"APPWORKER_LEASE ({settings.lease.total_seconds():g} s) must be at least three times "
+            f"APPWORKER_HEARTBEAT ({settings.heartbeat.total_seconds():g} s), so that one lost renewal costs nothing"
+        )
+    return settings
+
+
+def _problems(exc: ValueError) -> str:
+    if not isinstance(exc, ValidationError):
+        return str(exc)
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())

@@ -1,0 +1,48 @@
+"""Why an attempt must end before its actor is done, and the switch that says so to every thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    """Why an attempt must end."""
+
+    LEASE_LOST = "it was cancelled, or its lease is lost"
+    TIMEOUT = "it is out of time"
+    DRAIN = "this worker host is stopping"
+    REFUSED = "the database refuses its events"
+
+
+class StopSwitch:
+    """Says once, to any thread, that an attempt must end, and why."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reason: StopReason | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the attempt must end, or ``None`` while it may go on."""
+        return self._reason
+
+    def throw(self, reason: StopReason) -> None:
+        """Stop the attempt. The first reason counts, but a lost lease outranks all: nothing can be written any more."""
+        with self._lock:
+            first = self._reason is None
+            if first or reason is StopReason.LEASE_LOST:
+                self._reason = reason
+            listeners = self._listeners if first else []
+        for listener in listeners:
+            listener()
+
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Call *listener* when the attempt must end, from whichever thread says so; at once when it already must."""
+        with self._lock:
+            if self._reason is None:
+                self._listeners.append(listener)
+                return
+        listener()
