@@ -1,0 +1,178 @@
+"""The media actor: a script becomes a narrated video, by local providers that are no AI."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from appdb.models.content import ContentKind, NewContent
+from appworker.actors.base import ActorContext, actor
+from appworker.actors.script import scenes_of
+from appworker.providers.base import Picture, Slide, Speech
+from appworker.providers.cards import Card, DrawnCards
+from appworker.providers.espeak import EspeakSpeech
+from appworker.providers.slideshow import Slideshow
+
+T = TypeVar("T")
+
+MAX_SCRIPT_CHARACTERS = 20_000
+VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f]"
+"""A script must have at least one such character; the same expression holds in JSON Schema."""
+SCENES_SHARE = 0.5
+"""How much of the progress bar drawing and speaking take; encoding takes the rest."""
+
+SPEECH = EspeakSpeech()
+CARDS = DrawnCards()
+SLIDESHOW = Slideshow()
+
+
+class MediaPayload(BaseModel):
+    """What is to be made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    operation: Literal["script2video"] = Field(description="What to make: a narrated video of a script.")
+    script: Annotated[str, Field(min_length=1, max_length=MAX_SCRIPT_CHARACTERS, pattern=VISIBLE)] = Field(
+        description="The text; every paragraph, parted by a blank line, becomes a scene."
+    )
+    title: str | None = Field(None, max_length=120, description="Shown on the first scene.")
+    voice: str = Field("en", min_length=2, max_length=40, description="An espeak-ng voice, such as en, de, es or fr.")
+    words_per_minute: int = Field(165, ge=80, le=450, description="The pace of the narration.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Another seed draws other pictures.")
+    width: int = Field(960, ge=320, le=1920, multiple_of=2, description="Pixels.")
+    height: int = Field(540, ge=180, le=1080, multiple_of=2, description="Pixels.")
+
+
+class MediaResult(BaseModel):
+    """What was made."""
+
+    video_content_id: str
+    scenes: int
+    duration_seconds: float
+
+
+def check_media_extras() -> None:
+    """Check that this host can speak and encode.
+
+    Raises:
+        ProviderUnavailableError: An extra is missing.
+    """
+    SPEECH.check()
+    SLIDESHOW.check()
+
+
+@actor("media", queue="media", timeout=timedelta(hours=1), max_attempts=3, requires=check_media_extras)
+async def media(context: ActorContext, payload: MediaPayload) -> MediaResult:
+    """Make a narrated video of a script: drawn cards, espeak-ng speech, H.264 and AAC."""
+    scenes = scenes_of(payload.script)
+    await context.describe(
+        operation=payload.operation,
+        provider=f"{CARDS.name} + {SPEECH.name} + {SLIDESHOW.name}",
+        source_data={"scenes": len(scenes)},
+    )
+    slides = []
+    for index, scene in enumerate(scenes):
+        slides.append(await _scene(context, payload, scene, index, len(scenes)))
+    return await _video(context, payload, slides)
+
+
+async def _scene(context: ActorContext, payload: MediaPayload, text: str, index: int, total: int) -> Slide:
+    done = SCENES_SHARE * index / total
+    await context.progress(done, f"Scene {index + 1} of {total}: drawing")
+    card = Card(
+        text=text,
+        title=payload.title if index == 0 else None,
+        number=index + 1,
+        total=total,
+        seed=payload.seed,
+        width=payload.width,
+        height=payload.height,
+    )
+    picture = await _in_thread(lambda: CARDS.draw(card))
+    await context.store(_picture_item(picture, text, index))
+    await context.progress(done + SCENES_SHARE * 0.5 / total, f"Scene {index + 1} of {total}: speaking")
+    speech = await _in_thread(
+        lambda: SPEECH.speak(
+            text,
+            voice=payload.voice,
+            words_per_minute=payload.words_per_minute,
+            check_stop=context.check_cancelled,
+        )
+    )
+    await context.store(_narration_item(speech, text, index))
+    return Slide(picture=picture, speech=speech)
+
+
+async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slide]) -> MediaResult:
+    def report(done: int, total: int) -> None:
+        context.report(SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}")
+
+    with tempfile.TemporaryDirectory(prefix="appworker-") as folder:
+        target = Path(folder) / "video.mp4"
+        seconds = await _in_thread(lambda: SLIDESHOW.encode(slides, target, on_frame=report))
+        await context.progress(0.98, "Saving the video")
+        content_id = await context.store(_video_item(target, payload, seconds))
+    return MediaResult(video_content_id=content_id, scenes=len(slides), duration_seconds=round(seconds, 3))
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run *work* in a thread; when the attempt is stopped meanwhile, wait until the thread has ended too."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        # The work notices the stop by itself; what it opened must be closed before the folder under it goes.
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+def _picture_item(picture: Picture, text: str, index: int) -> NewContent:
+    return NewContent(
+        key=f"scene-{index:04}/picture",
+        kind=ContentKind.IMAGE,
+        role="picture",
+        media_type="image/png",
+        filename=f"scene-{index + 1:03}.png",
+        data=picture.png,
+        index=index,
+        seed=picture.seed,
+        width=picture.width,
+        height=picture.height,
+        caption=text,
+    )
+
+
+def _narration_item(speech: Speech, text: str, index: int) -> NewContent:
+    return NewContent(
+        key=f"scene-{index:04}/narration",
+        kind=ContentKind.AUDIO,
+        role="narration",
+        media_type="audio/wav",
+        filename=f"scene-{index + 1:03}.wav",
+        data=speech.wav(),
+        index=index,
+        duration_seconds=round(speech.duration_seconds, 3),
+        caption=text,
+    )
+
+
+def _video_item(file: Path, payload: MediaPayload, seconds: float) -> NewContent:
+    return NewContent(
+        key="video",
+        kind=ContentKind.VIDEO,
+        role="video",
+        media_type="video/mp4",
+        filename="video.mp4",
+        data=file,
+        seed=payload.seed,
+        width=payload.width,
+        height=payload.height,
+        duration_seconds=round(seconds, 3),
+        caption=payload.title,
+    )
