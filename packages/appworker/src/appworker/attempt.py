@@ -118,18 +118,23 @@ class Attempt:
 
     async def _flush(self) -> None:
         self._dirty.clear()
-        while (batch := self._take_batch()) is not None:
-            events, progress = batch
+        while True:
+            events, progress, more = self._take_batch()
+            if not events:
+                return
             await self._persist(partial(self._queue.record, self.lease, events, seq=self._seq, progress=progress))
             self._seq += len(events)
+            if not more:
+                return
 
-    def _take_batch(self) -> tuple[list[NewEvent], Progress | None] | None:
+    def _take_batch(self) -> tuple[list[NewEvent], Progress | None, bool]:
         with self._buffer_lock:
             events, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
             progress, self._progress = self._progress, None
+            more = bool(self._pending)
         if progress is not None:
             events.append(NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump()))
-        return (events, progress) if events else None
+        return events, progress, more
 
     async def store(self, item: NewContent) -> str:
         """Store a content item, after everything that was noted before it, and return its id."""

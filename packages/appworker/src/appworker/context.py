@@ -58,7 +58,7 @@ class AttemptContext:
         """Say how far the work is."""
         self.check_cancelled()
         text = storable_text(message)[:MAX_MESSAGE_CHARACTERS]
-        self._attempt.note_progress(Progress(fraction=min(max(fraction, 0.0), 1.0), message=text))
+        self._attempt.note_progress(Progress(fraction=round(min(max(fraction, 0.0), 1.0), 4), message=text))
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""

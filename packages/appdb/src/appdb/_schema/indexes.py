@@ -62,7 +62,11 @@ INDEXES = (
         name="contents_task",
         keys=(("owner_id", 1), ("task_id", 1), ("index", 1), ("_id", 1)),
     ),
-    Index(collection=collections.CONTENTS, name="contents_owner", keys=(("owner_id", 1), ("_id", -1))),
+    Index(
+        collection=collections.CONTENTS,
+        name="contents_owner",
+        keys=(("owner_id", 1), ("created_at", -1), ("_id", -1)),
+    ),
     Index(collection=collections.CONTENTS, name="contents_file", keys=(("file_id", 1),)),
     Index(collection=collections.ACCESS_KEYS, name="access_keys_user", keys=(("user_id", 1),)),
     Index(

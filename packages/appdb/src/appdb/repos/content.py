@@ -147,11 +147,22 @@ class ContentRepository(BaseRepository):
 
     @translates_errors
     async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
-        """Return the owner's content items by descending id; *before* is the last id of the page before."""
+        """Return the owner's content items, newest first.
+
+        Args:
+            owner_id: Whose items.
+            before: The id of the last item of the page before.
+            limit: The most items to return.
+
+        Raises:
+            NotFoundError: The owner has no item *before*.
+        """
         match: RawDocument = {"owner_id": owner_id}
         if before is not None:
-            match["_id"] = {"$lt": before}
-        found = self._contents.find(match).sort("_id", -1).limit(limit)
+            last = await self.get(before, owner_id=owner_id)
+            same_time = {"created_at": last.created_at, "_id": {"$lt": last.id}}
+            match["$or"] = [{"created_at": {"$lt": last.created_at}}, same_time]
+        found = self._contents.find(match).sort([("created_at", -1), ("_id", -1)]).limit(limit)
         return [Content.from_document(row) async for row in found]
 
     @translates_errors

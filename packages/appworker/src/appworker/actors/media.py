@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models.content import ContentKind, NewContent
 from appworker.actors.base import ActorContext, actor
-from appworker.actors.script import scenes_of
+from appworker.actors.script import VISIBLE, scenes_of
 from appworker.providers.base import Picture, Slide, Speech
 from appworker.providers.cards import Card, DrawnCards
 from appworker.providers.espeak import EspeakSpeech
@@ -22,8 +22,6 @@ from appworker.providers.slideshow import Slideshow
 T = TypeVar("T")
 
 MAX_SCRIPT_CHARACTERS = 20_000
-VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f]"
-"""A script must have at least one such character; the same expression holds in JSON Schema."""
 SCENES_SHARE = 0.5
 """How much of the progress bar drawing and speaking take; encoding takes the rest."""
 
@@ -42,7 +40,9 @@ class MediaPayload(BaseModel):
         description="The text; every paragraph, parted by a blank line, becomes a scene."
     )
     title: str | None = Field(None, max_length=120, description="Shown on the first scene.")
-    voice: str = Field("en", min_length=2, max_length=40, description="An espeak-ng voice, such as en, de, es or fr.")
+    voice: str = Field(
+        "en", min_length=2, max_length=40, description="An espeak-ng language, such as en, en-gb or de."
+    )
     words_per_minute: int = Field(165, ge=80, le=450, description="The pace of the narration.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Another seed draws other pictures.")
     width: int = Field(960, ge=320, le=1920, multiple_of=2, description="Pixels.")
@@ -71,6 +71,7 @@ def check_media_extras() -> None:
 async def media(context: ActorContext, payload: MediaPayload) -> MediaResult:
     """Make a narrated video of a script: drawn cards, espeak-ng speech, H.264 and AAC."""
     scenes = scenes_of(payload.script)
+    SPEECH.check_voice(payload.voice)
     await context.describe(
         operation=payload.operation,
         provider=f"{CARDS.name} + {SPEECH.name} + {SLIDESHOW.name}",
@@ -111,7 +112,9 @@ async def _scene(context: ActorContext, payload: MediaPayload, text: str, index:
 
 async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slide]) -> MediaResult:
     def report(done: int, total: int) -> None:
-        context.report(SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}")
+        context.report(
+            SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}"
+        )
 
     with tempfile.TemporaryDirectory(prefix="appworker-") as folder:
         target = Path(folder) / "video.mp4"

@@ -5,30 +5,30 @@ from __future__ import annotations
 import re
 
 from appworker.errors import DiscardError
+from appworker.providers.text import plain
 
 MAX_SCENES = 100
+VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+"""One character that is no space, control or mere formatting; the same in JSON Schema, Python and Rust."""
+
+_VISIBLE = re.compile(VISIBLE)
 _BLANK_LINE = re.compile(r"\n\s*\n")
-_LINE_ENDS = re.compile(r"\r\n?|\u2028|\u2029")
+_LINE_ENDS = re.compile(r"\r\n?|\x85|\u2028|\u2029")
 
 
 def scenes_of(script: str) -> list[str]:
-    """Return the paragraphs of *script*, in order: what blank lines part, each on one line, without control characters.
+    """Return the paragraphs of *script*, which blank lines part: each on one line, without control characters.
 
     Raises:
         DiscardError: There is no visible text, or there are more than 100 paragraphs.
     """
     paragraphs = _BLANK_LINE.split(_LINE_ENDS.sub("\n", script))
-    scenes = [scene for paragraph in paragraphs if (scene := _clean(paragraph))]
+    scenes = [" ".join(plain(paragraph).split()) for paragraph in paragraphs if _VISIBLE.search(paragraph)]
     if not scenes:
         raise DiscardError("script: it holds no visible text; write a few paragraphs, parted by blank lines")
     if len(scenes) > MAX_SCENES:
         raise DiscardError(
-            f"script: it has {len(scenes)} paragraphs, and at most {MAX_SCENES} become one video; join some, or make "
-            "several videos"
+            f"script: it has {len(scenes)} paragraphs, and at most {MAX_SCENES} become one video; "
+            "join some, or make several videos"
         )
     return scenes
-
-
-def _clean(paragraph: str) -> str:
-    visible = "".join(character if character.isprintable() else " " for character in paragraph)
-    return " ".join(visible.split())

@@ -1,4 +1,4 @@
-"""Drawn cards: a seeded landscape with a caption, painted with Pillow. A pure function of its request, and no AI."""
+"""Drawn cards: a seeded landscape with a caption, painted with Pillow; a pure function of its request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from appworker.providers.base import Picture
-from appworker.providers.lettering import Lettering, fit
+from appworker.providers.lettering import Lettering, fit, has_glyph
+from appworker.providers.text import plain
 
 NAME = "drawn-cards"
 
 Color = tuple[int, int, int]
 HILL_LAYERS = 5
-VARIATION_SELECTORS = frozenset("\ufe0e\ufe0f")
+SMALLEST_LETTERS = 9
+"""Pixels, on small cards; on others three hundredths of the height, below which nobody would read them."""
+MISSING_LETTERS = 0.25
+"""A text of which the font lacks more than this share of letters is not written: boxes help nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,9 @@ def _hill(
     draw: ImageDraw.ImageDraw, width: int, height: int, layer: int, hue: float, chance: random.Random
 ) -> None:
     base = height * (0.42 + 0.1 * layer)
-    waves = [(chance.uniform(0.6, 2.6), chance.uniform(0, math.tau), chance.uniform(0.02, 0.055)) for _ in range(3)]
+    waves = [
+        (chance.uniform(0.6, 2.6), chance.uniform(0, math.tau), chance.uniform(0.02, 0.055)) for _ in range(3)
+    ]
     step = max(2, width // 240)
     ridge = []
     for x in range(0, width + step, step):
@@ -111,7 +117,11 @@ def _hill(
 
 
 def _trees(
-    draw: ImageDraw.ImageDraw, ridge: list[tuple[float, float]], height: int, fill: Color, chance: random.Random
+    draw: ImageDraw.ImageDraw,
+    ridge: list[tuple[float, float]],
+    height: int,
+    fill: Color,
+    chance: random.Random,
 ) -> None:
     dark = (int(fill[0] * 0.8), int(fill[1] * 0.8), int(fill[2] * 0.8))
     for _ in range(chance.randint(3, 9)):
@@ -135,17 +145,17 @@ def _write_caption(image: Image.Image, card: Card) -> None:
     draw = ImageDraw.Draw(image, "RGBA")
     width, height = image.size
     margin = height * 0.05
-    if text := _clean(card.text):
+    if text := _writable(card.text):
         _write_panel(draw, text, width, height, margin)
     _write_corner(draw, f"{card.number} / {card.total}", width - margin, margin, height, right=True)
-    if card.title and (title := _clean(card.title)):
+    if card.title and (title := _writable(card.title)):
         _write_corner(draw, title, margin, margin, height, right=False)
 
 
 def _write_panel(draw: ImageDraw.ImageDraw, text: str, width: int, height: int, margin: float) -> None:
     padding = height * 0.035
     inner = int(width - 2 * margin - 2 * padding)
-    lettering = fit(text, inner, int(height * 0.34), largest=int(height * 0.062))
+    lettering = fit(text, inner, int(height * 0.34), largest=int(height * 0.062), smallest=_smallest(height))
     top = height - margin - padding * 2 - lettering.height
     panel = (margin, top, width - margin, height - margin)
     draw.rounded_rectangle(panel, radius=height * 0.03, fill=(14, 16, 28, 188))
@@ -157,8 +167,12 @@ def _write(draw: ImageDraw.ImageDraw, lettering: Lettering, x: float, y: float) 
         draw.text((x, y + row * lettering.line_height), line, font=lettering.font, fill=(248, 248, 252))
 
 
-def _write_corner(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, height: int, *, right: bool) -> None:
-    label = fit(text, int(height * 1.1), int(height * 0.06), largest=int(height * 0.042))
+def _write_corner(
+    draw: ImageDraw.ImageDraw, text: str, x: float, y: float, height: int, *, right: bool
+) -> None:
+    label = fit(
+        text, int(height * 1.1), int(height * 0.06), largest=int(height * 0.042), smallest=_smallest(height)
+    )
     padding = height * 0.016
     span = label.width + 2 * padding
     left = x - span if right else x
@@ -167,14 +181,20 @@ def _write_corner(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, heig
     _write(draw, label, left + padding, y + padding)
 
 
-def _clean(text: str) -> str:
-    """Return *text* as the font can draw it: composed, and without control characters and pictographs."""
-    composed = unicodedata.normalize("NFC", text)
-    return "".join(" " if _undrawable(character) else character for character in composed).strip()
+def _smallest(height: int) -> int:
+    return max(SMALLEST_LETTERS, int(height * 0.03))
 
 
-def _undrawable(character: str) -> bool:
-    return not character.isprintable() or unicodedata.category(character) == "So" or character in VARIATION_SELECTORS
+def _writable(text: str) -> str:
+    """Return *text* as the font can draw it: without signs that it lacks, and empty if it lacks the letters."""
+    characters = [character for character in plain(text) if unicodedata.category(character) != "Cf"]
+    letters = [character for character in characters if character.isalpha()]
+    missing = sum(not has_glyph(letter) for letter in letters)
+    if missing > MISSING_LETTERS * len(letters):
+        return ""
+    return "".join(
+        character for character in characters if character.isalpha() or has_glyph(character)
+    ).strip()
 
 
 def _color(hue: float, saturation: float, value: float) -> Color:

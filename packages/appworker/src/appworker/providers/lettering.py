@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
-import fontpkg
+import fontpkg  # type: ignore[import-untyped]  # it ships no types
 from PIL import ImageFont
 
-SMALLEST = 11
-"""Pixels; below this nobody reads it."""
 STEP = 0.9
 LINE_SPACING = 1.32
 ELLIPSIS = "…"
+NO_CHARACTER = "\uffff"
+PROBE_SIZE = 24
 LONGEST = 4_000
 """Characters that are looked at: far more than any card can hold."""
 
 FAMILY = "Noto Sans"
-"""Latin, Greek, Cyrillic and Devanagari; it travels with the package, so every host draws the same picture."""
+"""Latin, Greek and Cyrillic; it is installed with the worker, so every host draws the same picture."""
 
 Font = ImageFont.FreeTypeFont
 
@@ -44,12 +44,20 @@ class Lettering:
         return max((self.font.getlength(line) for line in self.lines), default=0)
 
 
-def fit(text: str, width: int, height: int, *, largest: int) -> Lettering:
-    """Return *text* as large as fits into *width* by *height* pixels, at most *largest* pixels high."""
+def fit(text: str, width: int, height: int, *, largest: int, smallest: int) -> Lettering:
+    """Return *text* as large as fits into *width* by *height* pixels; if it never fits, cut with an ellipsis.
+
+    Args:
+        text: Words; line breaks count as spaces.
+        width: Pixels.
+        height: Pixels; one line is drawn even if it is higher.
+        largest: The largest size of letters to try, in pixels.
+        smallest: The smallest, below which nobody would read it.
+    """
     words = text[:LONGEST]
     # A letter takes about half of its size squared; starting where that could fit saves most of the tries.
     promising = 1.5 * math.sqrt(width * height / max(1, len(words)))
-    size = float(max(min(largest, promising), SMALLEST))
+    size = max(min(float(largest), promising), float(smallest))
     while True:
         font = _font(int(size))
         line_height = int(size) * LINE_SPACING
@@ -57,16 +65,28 @@ def fit(text: str, width: int, height: int, *, largest: int) -> Lettering:
         room = max(1, int(height / line_height))
         if len(lines) <= room and len(words) == len(text):
             break
-        if size <= SMALLEST:
+        if size <= smallest:
             lines = _cut(lines, room, font, width)
             break
-        size = max(size * STEP, SMALLEST)
+        size = max(size * STEP, float(smallest))
     return Lettering(lines=tuple(lines), font=font, line_height=line_height)
+
+
+@lru_cache(4096)
+def has_glyph(character: str) -> bool:
+    """Return whether the font can draw *character*, or would draw an empty box."""
+    return _shape(character) != _shape(NO_CHARACTER)
+
+
+def _shape(character: str) -> tuple[tuple[int, int], bytes]:
+    mask = _font(PROBE_SIZE).getmask(character)
+    return mask.size, bytes(mask)
 
 
 @cache
 def _font(size: int) -> Font:
-    return ImageFont.truetype(str(fontpkg.path(FAMILY)), size)
+    # Not Raqm: hosts differ in whether they have it, and the same card must be the same picture everywhere.
+    return ImageFont.truetype(str(fontpkg.path(FAMILY)), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _wrap(text: str, font: Font, width: int) -> Iterator[str]:

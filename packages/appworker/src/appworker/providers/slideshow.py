@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class Slideshow:
     def encode(self, slides: Sequence[Slide], target: Path, *, on_frame: OnFrame) -> float:
         """Write *slides* to *target* as an MP4, and return its playing time in seconds.
 
-        All slides have one size, in even pixels. Every slide begins with a key frame, so that players can jump to it.
+        All slides have one size, in even pixels. Each begins with a key frame, so that players can jump to it.
 
         Args:
             slides: At least one.
@@ -74,8 +75,8 @@ def _encode(
     total, done = sum(counts), 0
     for slide, count in zip(slides, counts, strict=True):
         still = _frame(slide)
-        narration.add(_padded(slide.speech, count))
-        for position in range(count):
+        for position, pcm in enumerate(_sound(slide.speech, count)):
+            narration.add(pcm)
             container.mux(video.encode(_at(still, done, key=position == 0)))
             done += 1
             on_frame(done, total)
@@ -87,8 +88,9 @@ def _video_stream(container: OutputContainer, slide: Slide) -> VideoStream:
     stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
     stream.width, stream.height = slide.picture.width, slide.picture.height
     stream.pix_fmt = "yuv420p"
-    # A slide hardly moves, so the fastest preset costs little size; a long GOP, since slides bring their key frames.
-    stream.options = {"preset": "veryfast", "tune": "stillimage", "crf": "23", "g": str(20 * FRAMES_PER_SECOND)}
+    # A slide does not move, so a fast preset costs little size; a long GOP, since slides bring their key frames.
+    longest = str(20 * FRAMES_PER_SECOND)
+    stream.options = {"preset": "veryfast", "tune": "stillimage", "crf": "23", "g": longest}
     stream.time_base = Fraction(1, FRAMES_PER_SECOND)
     return stream
 
@@ -100,7 +102,7 @@ def _audio_stream(container: OutputContainer, sample_rate: int) -> AudioStream:
 
 
 class _Narration:
-    """Feeds the AAC encoder the sizes of frames that it wants."""
+    """Feeds the AAC encoder frames of the size that it wants."""
 
     def __init__(self, container: OutputContainer, stream: AudioStream, sample_rate: int) -> None:
         self._container, self._stream, self._rate = container, stream, sample_rate
@@ -135,9 +137,12 @@ def _frames(speech: Speech) -> int:
     return math.ceil((speech.duration_seconds + PAUSE_SECONDS) * FRAMES_PER_SECOND)
 
 
-def _padded(speech: Speech, frames: int) -> bytes:
-    samples = round(frames * speech.sample_rate / FRAMES_PER_SECOND)
-    return speech.pcm.ljust(samples * SAMPLE_BYTES, b"\0")
+def _sound(speech: Speech, frames: int) -> Iterator[bytes]:
+    """Yield what is heard during each frame; after the speech, silence."""
+    per_frame = speech.sample_rate / FRAMES_PER_SECOND
+    ends = [SAMPLE_BYTES * round(frame * per_frame) for frame in range(frames + 1)]
+    for start, end in pairwise(ends):
+        yield speech.pcm[start:end].ljust(end - start, b"\0")
 
 
 def _frame(slide: Slide) -> VideoFrame:

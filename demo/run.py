@@ -1,0 +1,79 @@
+"""The demo: starts all hosts and waits, or with --check runs the story once and says what it saw."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+from hosts import Environments, HostError, Hosts
+
+DEFAULT_PORT = 8000
+
+
+class Interrupted(Exception):
+    """Somebody asked us to stop."""
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    environments = Environments(database=options.database, server=options.server, worker=options.worker)
+    try:
+        if options.check:
+            return _check(environments)
+        return _serve(environments, options.data, options.port)
+    except HostError as exc:
+        print(f"demo: {exc}", file=sys.stderr)
+        return 1
+    except Interrupted:
+        return 0
+
+
+def _serve(environments: Environments, folder: Path, port: int) -> int:
+    hosts = Hosts(environments, folder, port)
+    try:
+        hosts.start()
+        print(f"\n  Open {hosts.address} in a browser. Logs are in {folder / 'logs'}; stop with Ctrl-C.\n", flush=True)
+        while True:
+            hosts.check()
+            time.sleep(0.5)
+    finally:
+        hosts.stop()
+
+
+def _check(environments: Environments) -> int:
+    from check import run_story
+
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        hosts = Hosts(environments, Path(folder), port=0)
+        try:
+            hosts.start()
+            script = Path(__file__).with_name("script.txt").read_text(encoding="utf-8")
+            return run_story(hosts.address, script, Path(folder))
+        finally:
+            hosts.stop()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    for name in ("database", "server", "worker"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder of the {name} environment's commands")
+    parser.add_argument("--data", type=Path, default=Path(".demo"), help="where data and logs stay")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the page's port")
+    parser.add_argument("--check", action="store_true", help="run the story once, without a browser")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

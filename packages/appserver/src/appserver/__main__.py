@@ -1,0 +1,81 @@
+"""``appserver``, or ``python -m appserver``: run an API host until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from appdb import AppDbError, Database
+from appserver._version import __version__
+from appserver.api.app import create_app
+from appserver.logs import configure_logs
+from appserver.settings import Settings, SettingsError, load_settings
+
+
+class Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and print the address."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            print(f"appserver is ready at http://{host}:{port}/", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 after a stop, 1 when it cannot serve, with the reason on stderr."""
+    options = _parser().parse_args(arguments)
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    try:
+        settings = load_settings(**given)
+        configure_logs(settings.log_level)
+        asyncio.run(_check(settings))
+        _serve(settings)
+    except (SettingsError, AppDbError) as exc:
+        print(f"appserver: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _check(settings: Settings) -> None:
+    # Before the server starts, so that the reason is all that is printed.
+    async with Database(settings.mongo_uri.get_secret_value(), settings.mongo_database):
+        pass
+
+
+def _serve(settings: Settings) -> None:
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    Server(config).run(sockets=[_listen(settings.host, settings.port)])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as exc:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {exc.strerror}; stop what listens there, or choose another APPSERVER_PORT"
+        ) from exc
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="appserver", description="Serve the API and the page, until SIGTERM.")
+    parser.add_argument("--version", action="version", version=f"appserver {__version__}")
+    parser.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="the port to listen on; 0 takes a free one (default: 8000)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

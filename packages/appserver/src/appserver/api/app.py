@@ -1,0 +1,59 @@
+"""The application: opened with the database, closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from appdb import Database
+from appserver._version import __version__
+from appserver.api.middleware import install_middleware
+from appserver.api.routes import contents, guests, health, streams, tasks
+from appserver.api.state import build_state
+from appserver.errors import Problem, install_handlers
+from appserver.settings import Settings
+from appserver.web import pages
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Four times the largest payload: JSON escapes may take more room than the text."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; it connects when it starts, and refuses to start on a database that does not fit."""
+    app = FastAPI(
+        title="appserver",
+        version=__version__,
+        summary="Durable, live-streamed generation: enqueue, read, follow.",
+        lifespan=_lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        responses={
+            "4XX": {"model": Problem, "description": "RFC 9457 problem", "content": {"application/problem+json": {}}},
+            "5XX": {"model": Problem, "description": "RFC 9457 problem", "content": {"application/problem+json": {}}},
+        },
+    )
+    app.state.settings = settings
+    install_handlers(app)
+    install_middleware(app)
+    for routes in (tasks, streams, contents, guests, health, pages):
+        app.include_router(routes.router)
+    app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    uri, name = settings.mongo_uri.get_secret_value(), settings.mongo_database
+    async with Database(uri, name, app_name=f"appserver/{__version__}") as database:
+        app.state.app = build_state(settings, database)
+        following = asyncio.create_task(app.state.app.feed.run())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following

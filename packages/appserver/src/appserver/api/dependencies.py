@@ -1,0 +1,73 @@
+"""What routes ask for: the state, and who is asking."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from appserver.api.state import AppState
+from appserver.errors import ProblemError
+
+COOKIE = "app_key"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HOW_TO_SIGN_IN = "Send `Authorization: Bearer KEY`; POST /api/guests gives you a key."
+
+
+def get_state(request: Request) -> AppState:
+    """Return the running application's state."""
+    state: AppState = request.app.state.app
+    return state
+
+
+StateDep = Annotated[AppState, Depends(get_state)]
+"""The application's state."""
+
+
+async def find_owner(request: Request, state: StateDep) -> str | None:
+    """Return the id of the user who asks, or ``None`` when the request carries no valid key.
+
+    A cookie is sent by browsers without the user's will, so with a cookie alone nothing can be changed from another
+    site's page.
+
+    Raises:
+        ProblemError: 403, a change that came from another site.
+    """
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer:
+        return await state.users.user_of_key(bearer.strip())
+    cookie = request.cookies.get(COOKIE)
+    if cookie is None:
+        return None
+    if request.method not in SAFE_METHODS and not _same_site(request):
+        raise ProblemError(HTTPStatus.FORBIDDEN, "This change came from another site's page; use this site's own page.")
+    return await state.users.user_of_key(cookie)
+
+
+async def get_owner(owner: Annotated[str | None, Depends(find_owner)]) -> str:
+    """Return the id of the user who asks.
+
+    Raises:
+        ProblemError: 401, there is no valid key.
+    """
+    if owner is None:
+        headers = {"WWW-Authenticate": "Bearer"}
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, f"There is no valid key. {HOW_TO_SIGN_IN}", headers=headers)
+    return owner
+
+
+OwnerDep = Annotated[str, Depends(get_owner)]
+"""The id of the user who asks; 401 without one."""
+
+VisitorDep = Annotated[str | None, Depends(find_owner)]
+"""The id of the user who asks, or ``None``."""
+
+
+def _same_site(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin", "")
+    return urlsplit(origin).netloc == request.headers.get("host")

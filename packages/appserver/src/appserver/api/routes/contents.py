@@ -1,0 +1,109 @@
+"""Content: what tasks have made, and its bytes."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from appdb.models.content import Content
+from appserver.api.dependencies import OwnerDep, StateDep
+from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.api.views import ContentPage, ContentView
+from appserver.errors import ProblemError
+
+router = APIRouter(prefix="/api/contents", tags=["contents"])
+
+SHOWN_INLINE = frozenset(
+    {
+        "image/png",
+        "image/jpeg",
+        "image/webp",
+        "audio/wav",
+        "audio/mpeg",
+        "audio/ogg",
+        "video/mp4",
+        "video/webm",
+    }
+)
+"""Everything else is offered as a download: a browser must never run what somebody had generated."""
+FILE_POLICY = "default-src 'none'; sandbox"
+
+
+class ContentQuery(BaseModel):
+    """Which content items."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_id: str | None = Field(None, max_length=100, description="Only this task's, all of them, by index.")
+    before: str | None = Field(None, max_length=100)
+    limit: int = Field(50, ge=1, le=200)
+
+
+@router.get("")
+async def list_contents(query: Annotated[ContentQuery, Query()], owner: OwnerDep, state: StateDep) -> ContentPage:
+    """Return a task's content items, or a page of all of the caller's, newest first."""
+    if query.task_id is not None:
+        await state.queue.get(query.task_id, owner_id=owner)
+        made = await state.contents.list_for_task(query.task_id, owner_id=owner)
+        return ContentPage(items=[ContentView.of(content) for content in made], next=None)
+    found = await state.contents.page(owner_id=owner, before=query.before, limit=query.limit)
+    following = found[-1].id if len(found) == query.limit else None
+    return ContentPage(items=[ContentView.of(content) for content in found], next=following)
+
+
+@router.get("/{content_id}")
+async def get_content(content_id: str, owner: OwnerDep, state: StateDep) -> ContentView:
+    """Return a content item of the caller's."""
+    return ContentView.of(await state.contents.get(content_id, owner_id=owner))
+
+
+@router.api_route("/{content_id}/file", methods=["GET", "HEAD"], response_class=Response)
+async def get_file(
+    content_id: str, request: Request, owner: OwnerDep, state: StateDep, download: bool = False
+) -> Response:
+    """Return the bytes, or a range of them."""
+    content = await state.contents.get(content_id, owner_id=owner)
+    headers = _headers(content, download)
+    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    part = _asked_range(request, content, headers["ETag"])
+    whole = ByteRange(start=0, end=content.size)
+    if part is not None:
+        headers["Content-Range"] = part.content_range(content.size)
+    wanted = part or whole
+    headers["Content-Length"] = str(wanted.end - wanted.start)
+    status = HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=content.media_type)
+    body = state.contents.read(content, start=wanted.start, end=wanted.end)
+    return StreamingResponse(body, status, headers, media_type=content.media_type)
+
+
+def _headers(content: Content, download: bool) -> dict[str, str]:
+    inline = content.media_type in SHOWN_INLINE and not download
+    return {
+        "ETag": f'"{content.sha256}"',
+        "Accept-Ranges": "bytes",
+        # A re-run may replace the bytes under the same id, so a copy is asked for again; the digest makes that cheap.
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(content.filename)}",
+        "Content-Security-Policy": FILE_POLICY,
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
+def _asked_range(request: Request, content: Content, etag: str) -> ByteRange | None:
+    condition = request.headers.get("if-range")
+    if condition is not None and condition.strip() != etag:
+        return None
+    try:
+        return parse_range(request.headers.get("range"), content.size)
+    except UnsatisfiableRangeError:
+        headers = {"Content-Range": f"bytes */{content.size}"}
+        detail = f"The item has {content.size} bytes; ask for a range that begins before its end."
+        raise ProblemError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, detail, headers=headers) from None

@@ -1,0 +1,100 @@
+"""A task's story as Server-Sent Events (WHATWG HTML, section 9.2): snapshot, then what follows, then the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from appdb import Task
+from appserver.api.dependencies import OwnerDep, StateDep
+from appserver.api.state import AppState
+from appserver.api.views import ContentView, EventView, TaskView
+from appserver.errors import FieldError, ProblemError
+
+router = APIRouter(prefix="/api", tags=["streams"])
+
+PING_SECONDS = 15
+SEND_TIMEOUT_SECONDS = 10
+"""A viewer that takes nothing for so long is dropped; it comes back with Last-Event-ID."""
+RETRY_MILLISECONDS = (1_000, 3_000)
+
+
+class Snapshot(TaskView):
+    """A task and what it has made so far; the events after ``last_seq`` follow."""
+
+    contents: list[ContentView]
+
+
+@router.get("/tasks/{task_id}/stream", response_class=EventSourceResponse, responses={204: {"description": "Over"}})
+async def stream_task(
+    task_id: str,
+    owner: OwnerDep,
+    state: StateDep,
+    last_event_id: Annotated[str | None, Header(description="Sent by browsers that come back; it wins.")] = None,
+    after: Annotated[str | None, Query(description="The last event that the caller knows.")] = None,
+) -> Response:
+    """Follow a task: without a position a ``snapshot`` first, then every event once and in order, then the end.
+
+    Whoever has seen the terminal event gets 204, on which browsers stop. Closing a stream cancels nothing.
+    """
+    task = await state.queue.get(task_id, owner_id=owner)
+    position = _position(task, last_event_id, after)
+    if task.state.final and position == task.last_seq:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    state.streams.check_capacity(owner)
+    return EventSourceResponse(
+        _frames(task, owner, state, position),
+        ping=PING_SECONDS,
+        send_timeout=SEND_TIMEOUT_SECONDS,
+        sep="\n",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _frames(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[ServerSentEvent]:
+    with state.streams.counted(owner):
+        retry = random.randint(*RETRY_MILLISECONDS)
+        if position is None:
+            yield await _snapshot(task, owner, state, retry)
+            position = task.last_seq
+            if task.state.final:
+                return
+        else:
+            yield ServerSentEvent(comment="resumed", retry=retry)
+        async for event in state.streams.follow(task.id, position):
+            data = EventView.of(event).model_dump_json()
+            yield ServerSentEvent(data, event=event.type.value, id=str(event.seq))
+
+
+async def _snapshot(task: Task, owner: str, state: AppState, retry: int) -> ServerSentEvent:
+    contents = await state.contents.list_for_task(task.id, owner_id=owner)
+    views = [ContentView.of(content) for content in contents]
+    snapshot = Snapshot(**TaskView.of(task).model_dump(), contents=views)
+    # An id of its own, so that a viewer that is cut off right now goes on from here; -1 is no number of an event.
+    position = str(task.last_seq) if task.last_seq >= 0 else None
+    return ServerSentEvent(snapshot.model_dump_json(), event="snapshot", id=position, retry=retry)
+
+
+def _position(task: Task, last_event_id: str | None, after: str | None) -> int | None:
+    """Return the number of the last event that the caller knows, or ``None``.
+
+    A browser that comes back by itself still has its old ``after`` in the URL, so the header wins.
+
+    Raises:
+        ProblemError: 400, it is not a number of this task's log.
+    """
+    field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
+    if text is None:
+        return None
+    known = text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 12
+    if not known or not -1 <= int(text) <= task.last_seq:
+        message = f"it must be the number of an event of this task, -1 to {task.last_seq}"
+        errors = [FieldError(field=field, message=message)]
+        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{field}: {message}", errors=errors)
+    return int(text)

@@ -1,0 +1,94 @@
+"""Tasks: submit, list, read, cancel."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from appdb import TaskState
+from appserver.api.dependencies import OwnerDep, StateDep
+from appserver.api.views import ActorView, TaskPage, TaskView
+from appserver.submission import Submission, submit
+
+router = APIRouter(prefix="/api", tags=["tasks"])
+
+
+class TaskRequest(BaseModel):
+    """What to do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    actor: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="See /api/actors.")
+    payload: dict[str, JsonValue] = Field(description="The actor's input; it must fit the actor's schema.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
+
+
+class TaskQuery(BaseModel):
+    """Which page of tasks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: list[TaskState] = []
+    before: str | None = Field(None, max_length=100)
+    limit: int = Field(50, ge=1, le=200)
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A second request with the same key returns the first one's task.",
+    ),
+]
+
+
+@router.get("/actors")
+async def list_actors(state: StateDep) -> list[ActorView]:
+    """Return what tasks can name, with the schemas of their payloads."""
+    return [ActorView.of(actor) for actor in await state.registry.actors()]
+
+
+@router.post("/tasks", status_code=HTTPStatus.CREATED)
+async def create_task(
+    body: TaskRequest,
+    response: Response,
+    owner: OwnerDep,
+    state: StateDep,
+    idempotency_key: IdempotencyKey = None,
+) -> TaskView:
+    """Enqueue a task. Once this has answered, no single failure loses it."""
+    submission = Submission(
+        owner_id=owner,
+        actor=body.actor,
+        payload=body.payload,
+        priority=body.priority,
+        idempotency_key=idempotency_key,
+    )
+    task = await submit(submission, state.registry, state.queue)
+    response.headers["Location"] = f"/api/tasks/{task.id}"
+    return TaskView.of(task)
+
+
+@router.get("/tasks")
+async def list_tasks(query: Annotated[TaskQuery, Query()], owner: OwnerDep, state: StateDep) -> TaskPage:
+    """Return a page of the caller's tasks, newest first."""
+    found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
+    following = found[-1].id if len(found) == query.limit else None
+    return TaskPage(items=[TaskView.of(task) for task in found], next=following)
+
+
+@router.get("/tasks/{task_id}")
+async def get_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
+    """Return a task of the caller's."""
+    return TaskView.of(await state.queue.get(task_id, owner_id=owner))
+
+
+@router.post("/tasks/{task_id}/cancel")
+async def cancel_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
+    """Cancel a task for good; doing it again changes nothing, and a finished task answers 409."""
+    return TaskView.of(await state.queue.cancel(task_id, owner_id=owner))

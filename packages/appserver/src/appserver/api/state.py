@@ -1,0 +1,39 @@
+"""What the application holds while it runs, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appdb import ChangeFeed, ContentRepository, Database, RegistryRepository, TaskQueue, UserRepository
+from appserver.settings import Settings
+from appserver.streams import TaskStreams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppState:
+    """One of each, shared by all requests."""
+
+    settings: Settings
+    database: Database
+    feed: ChangeFeed
+    queue: TaskQueue
+    contents: ContentRepository
+    registry: RegistryRepository
+    users: UserRepository
+    streams: TaskStreams
+
+
+def build_state(settings: Settings, database: Database) -> AppState:
+    """Return the state over an open *database*."""
+    feed = ChangeFeed(database, events=True)
+    queue = TaskQueue(database)
+    return AppState(
+        settings=settings,
+        database=database,
+        feed=feed,
+        queue=queue,
+        contents=ContentRepository(database),
+        registry=RegistryRepository(database),
+        users=UserRepository(database),
+        streams=TaskStreams(queue, feed, per_user=settings.streams_per_user),
+    )

@@ -1,0 +1,112 @@
+"""What the API answers: never a lease, a digest or the place of bytes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from appdb import Task, TaskState
+from appdb.models.content import Content, ContentKind
+from appdb.models.registry import Actor
+from appdb.models.task import Progress, TaskError, TaskEvent
+
+
+class TaskView(BaseModel):
+    """A task, as its owner sees it. ``last_seq`` is the newest event that this snapshot includes, -1 for none."""
+
+    id: str
+    actor: str
+    state: TaskState
+    priority: int
+    payload: dict[str, Any]
+    attempt: int
+    max_attempts: int
+    progress: Progress | None
+    result: dict[str, Any] | None
+    error: TaskError | None
+    last_seq: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, task: Task) -> TaskView:
+        """Return the view of *task*."""
+        return cls.model_validate(task, from_attributes=True)
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first; ``next`` is the ``before`` of the next page, or null at the end."""
+
+    items: list[TaskView]
+    next: str | None
+
+
+class ContentView(BaseModel):
+    """A content item, as its owner sees it; its bytes are at ``url``."""
+
+    id: str
+    task_id: str
+    kind: ContentKind
+    role: str
+    media_type: str
+    filename: str
+    size: int
+    sha256: str
+    index: int | None
+    seed: int | None
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    caption: str | None
+    created_at: datetime
+    url: str
+
+    @classmethod
+    def of(cls, content: Content) -> ContentView:
+        """Return the view of *content*."""
+        return cls.model_validate(content.model_dump() | {"url": f"/api/contents/{content.id}/file"})
+
+
+class ContentPage(BaseModel):
+    """Content items; ``next`` is the ``before`` of the next page, or null at the end."""
+
+    items: list[ContentView]
+    next: str | None
+
+
+class ActorView(BaseModel):
+    """An actor that tasks can name; ``payload_schema`` is JSON Schema, draft 2020-12."""
+
+    name: str
+    version: int
+    description: str
+    payload_schema: dict[str, Any]
+
+    @classmethod
+    def of(cls, actor: Actor) -> ActorView:
+        """Return the view of *actor*."""
+        return cls(
+            name=actor.id,
+            version=actor.version,
+            description=actor.description,
+            payload_schema=actor.payload_schema,
+        )
+
+
+class EventView(BaseModel):
+    """An event of a task's log, as a stream carries it."""
+
+    seq: int
+    type: str
+    attempt: int
+    at: datetime
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: TaskEvent) -> EventView:
+        """Return the view of *event*."""
+        return cls.model_validate(event, from_attributes=True)

@@ -1,0 +1,149 @@
+"""Errors as RFC 9457 problem details: one table from domain errors to HTTP, and the handlers that use it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from appdb import (
+    AppDbError,
+    ConflictError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    InvalidDataError,
+    NotFoundError,
+    TooLargeError,
+)
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+
+class FieldError(BaseModel):
+    """One field of the request that does not fit."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem; ``errors`` names the fields where the request itself is at fault."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError] = []
+
+
+class ProblemError(Exception):
+    """A request that cannot be answered as asked."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail)
+        self.status, self.detail = status, detail
+        self.errors, self.headers = list(errors), dict(headers or {})
+
+
+# The first class that fits decides; what is not here is our own fault.
+STATUS: tuple[tuple[type[AppDbError], HTTPStatus], ...] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (ConflictError, HTTPStatus.CONFLICT),
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (InvalidDataError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (DatabaseRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+HIDDEN = "The database cannot answer now. Nothing is lost; try again."
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Make every error of *app* a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(AppDbError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_surprise)
+
+
+def as_problem(exc: AppDbError) -> ProblemError:
+    """Return the HTTP form of a domain error; what only operators may read is left out."""
+    if isinstance(exc, ConflictError) and exc.kind == "unique key":
+        error = FieldError(field="Idempotency-Key", message=exc.problem)
+        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc), errors=[error])
+    status = next((status for kind, status in STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ProblemError(status, HIDDEN, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    errors = [FieldError(field=exc.field, message=exc.problem)] if isinstance(exc, InvalidDataError) else []
+    return ProblemError(status, str(exc), errors=errors)
+
+
+def _answer(request: Request, problem: ProblemError) -> JSONResponse:
+    body = Problem(
+        title=problem.status.phrase,
+        status=problem.status,
+        detail=problem.detail,
+        instance=request.url.path,
+        errors=problem.errors,
+    )
+    return JSONResponse(body.model_dump(), problem.status, problem.headers, media_type=PROBLEM_JSON)
+
+
+async def _on_problem(request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, ProblemError):
+        raise exc
+    return _answer(request, exc)
+
+
+async def _on_domain_error(request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, AppDbError):
+        raise exc
+    problem = as_problem(exc)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("the database did not answer a request", extra={"path": request.url.path, "error": str(exc)})
+    return _answer(request, problem)
+
+
+async def _on_validation_error(request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, RequestValidationError):
+        raise exc
+    if any(error["type"] == "json_invalid" for error in exc.errors()):
+        return _answer(request, ProblemError(HTTPStatus.BAD_REQUEST, "The body is not valid JSON; send a JSON object."))
+    errors = [FieldError(field=_field(error["loc"]), message=error["msg"]) for error in exc.errors()]
+    detail = "The request does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
+    return _answer(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors))
+
+
+def _field(location: Sequence[int | str]) -> str:
+    # FastAPI begins with where the value was: body, query, path, header.
+    return ".".join(str(part) for part in location[1:]) or str(location[0])
+
+
+async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, HTTPException):
+        raise exc
+    problem = ProblemError(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
+    return _answer(request, problem)
+
+
+async def _on_surprise(request: Request, exc: Exception) -> JSONResponse:
+    logger.error("a request failed by our own fault", extra={"path": request.url.path}, exc_info=exc)
+    detail = "This host made a mistake, which is in its logs. Nothing is lost; try again."
+    return _answer(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

@@ -1,0 +1,51 @@
+"""The settings of an API host: from the environment, a ``.env`` file and the command line."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "APPSERVER_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong or unknown; the message names it."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+
+    mongo_uri: SecretStr = Field(
+        SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"), validation_alias="APP_MONGO_URI"
+    )
+    mongo_database: str = Field("app", validation_alias="APP_MONGO_DATABASE", min_length=1, max_length=63)
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    guests: bool = True
+    """Whether anybody may become a user who has nothing but a key."""
+    streams_per_user: int = Field(20, ge=1, le=10_000)
+    shutdown_seconds: int = Field(8, ge=1, le=300)
+    """How long open requests may take after SIGTERM."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; *overrides* from the command line win.
+
+    Raises:
+        SettingsError: A setting is wrong, or an ``APPSERVER_`` variable is unknown.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
+    except ValidationError as exc:
+        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+        raise SettingsError(f"the settings do not fit: {problems}") from exc

@@ -1,0 +1,143 @@
+"""The page's routes: write a script, watch it become a video, come back to it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from pydantic import JsonValue
+
+from appdb import InvalidDataError, NotFoundError
+from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep
+from appserver.api.state import AppState
+from appserver.errors import FieldError, ProblemError, as_problem
+from appserver.submission import Submission, submit
+from appserver.web.story import WORDS, percent_of, story_of, title_of
+
+router = APIRouter(include_in_schema=False)
+
+ACTOR = "media"
+MAX_SCRIPT_CHARACTERS = 20_000
+RECENT = 12
+COOKIE_SECONDS = 365 * 24 * 3600
+VOICES = {
+    "en": "English",
+    "de": "Deutsch",
+    "es": "Español",
+    "fr": "Français",
+    "it": "Italiano",
+    "pl": "Polski",
+    "pt": "Português",
+    "ru": "Русский",
+}
+
+_environment = Environment(
+    loader=PackageLoader("appserver.web"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals |= {"words": WORDS, "title_of": title_of, "percent_of": percent_of}
+_templates = Jinja2Templates(env=_environment)
+
+ScriptField = Annotated[str, Form()]
+
+
+@router.get("/")
+async def home(request: Request, visitor: VisitorDep, state: StateDep) -> Response:
+    """Show the form, and the visitor's latest generations."""
+    return await _home(request, state, visitor)
+
+
+async def _home(
+    request: Request,
+    state: AppState,
+    visitor: str | None,
+    values: dict[str, str] | None = None,
+    problem: ProblemError | None = None,
+) -> Response:
+    recent = [] if visitor is None else await state.queue.page(owner_id=visitor, limit=RECENT)
+    context: dict[str, Any] = {
+        "values": values or {"script": "", "title": "", "voice": "en"},
+        "errors": _by_field(problem),
+        "recent": recent,
+        "voices": VOICES,
+        "max_script": MAX_SCRIPT_CHARACTERS,
+        "offered": await _is_offered(state),
+    }
+    status = HTTPStatus.OK if problem is None else problem.status
+    return _templates.TemplateResponse(request, "home.html", context, status_code=status)
+
+
+async def _is_offered(state: AppState) -> bool:
+    try:
+        await state.registry.actor(ACTOR)
+    except NotFoundError:
+        return False
+    return True
+
+
+@router.post("/generate")
+async def generate(
+    request: Request,
+    visitor: VisitorDep,
+    state: StateDep,
+    script: ScriptField = "",
+    title: ScriptField = "",
+    voice: ScriptField = "en",
+) -> Response:
+    """Start a generation and go to its page; what does not fit comes back with the script as it was."""
+    values = {"script": script, "title": title, "voice": voice}
+    key = None
+    if visitor is None:
+        if not state.settings.guests:
+            raise ProblemError(HTTPStatus.FORBIDDEN, "This host takes no guests; ask its operator for a key.")
+        guest = await state.users.create_guest()
+        visitor, key = guest.user_id, guest.secret
+    # A form sends line ends as CRLF.
+    payload: dict[str, JsonValue] = {"operation": "script2video", "script": script.replace("\r\n", "\n"), "voice": voice}
+    if title.strip():
+        payload["title"] = title.strip()
+    try:
+        task = await submit(Submission(owner_id=visitor, actor=ACTOR, payload=payload), state.registry, state.queue)
+    except InvalidDataError as exc:
+        return await _home(request, state, visitor, values, as_problem(exc))
+    except ProblemError as exc:
+        return await _home(request, state, visitor, values, exc)
+    answer = RedirectResponse(f"/tasks/{task.id}", HTTPStatus.SEE_OTHER)
+    if key is not None:
+        _remember(request, answer, key)
+    return answer
+
+
+def _remember(request: Request, answer: Response, key: str) -> None:
+    # Lax, not strict: a link from elsewhere must find its visitor again, or a new guest would take the old one's place.
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
+
+
+@router.get("/tasks/{task_id}")
+async def show_task(request: Request, task_id: str, owner: OwnerDep, state: StateDep) -> Response:
+    """Show a generation as it is now; the page's script goes on from there."""
+    task = await state.queue.get(task_id, owner_id=owner)
+    contents = await state.contents.list_for_task(task_id, owner_id=owner)
+    return _templates.TemplateResponse(request, "task.html", {"story": story_of(task, contents)})
+
+
+@router.post("/tasks/{task_id}/cancel")
+async def cancel(task_id: str, owner: OwnerDep, state: StateDep) -> Response:
+    """Cancel a generation from its page, and show it again."""
+    await state.queue.cancel(task_id, owner_id=owner)
+    return RedirectResponse(f"/tasks/{task_id}", HTTPStatus.SEE_OTHER)
+
+
+def _by_field(problem: ProblemError | None) -> dict[str, str]:
+    if problem is None:
+        return {}
+    named = problem.errors or [FieldError(field="form", message=problem.detail)]
+    return {error.field.removeprefix("payload."): error.message for error in named}
