@@ -110,7 +110,17 @@ def _inspect(video: Path, result: dict[str, Any]) -> None:
     """Decode the whole file with a decoder that is not the encoder's, and count what it sees and hears."""
     # Scene changes by the picture alone: key frames would only repeat what the encoder said.
     filters = ["-vf", "select='gt(scene,0.05)',showinfo", "-af", "volumedetect"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-xerror", "-i", str(video), *filters, "-f", "null", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-hide_banner",
+        "-xerror",
+        "-i",
+        str(video),
+        *filters,
+        "-f",
+        "null",
+        "-",
+    ]
     decoded = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     _require(decoded.returncode == 0, f"the decoder refused the video:\n{decoded.stderr[-2000:]}")
     cuts = len(re.findall(r"Parsed_showinfo.* pts_time:", decoded.stderr))

@@ -15,7 +15,7 @@ from hosts import Environments, HostError, Hosts
 DEFAULT_PORT = 8000
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Somebody asked us to stop."""
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     except HostError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return 1
-    except Interrupted:
+    except InterruptedRunError:
         return 0
 
 
@@ -62,7 +62,7 @@ def _check(environments: Environments) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise Interrupted
+    raise InterruptedRunError
 
 
 def _parser() -> argparse.ArgumentParser:

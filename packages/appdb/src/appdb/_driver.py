@@ -32,7 +32,6 @@ from pymongo.errors import (
     WaitQueueTimeoutError,
 )
 from pymongo.read_concern import ReadConcern
-from pymongo.uri_parser import parse_uri
 
 from appdb.errors import AppDbError, DatabaseRefusedError, DatabaseUnavailableError, InvalidDataError
 from appdb.utils import milliseconds
@@ -47,6 +46,7 @@ Bucket: TypeAlias = AsyncIOMotorGridFSBucket
 BucketWriter: TypeAlias = AsyncIOMotorGridIn
 
 AFTER = ReturnDocument.AFTER
+SCHEMES = ("mongodb://", "mongodb+srv://")
 MAJORITY = WriteConcern(w="majority", j=True)
 # Majority with j=false waits for the periodic journal flush: a hundred times slower.
 
@@ -80,9 +80,7 @@ __all__ = [
 ]
 
 
-def connect(
-    uri: str, *, app_name: str, operation_timeout: timedelta | None, selection_timeout: timedelta
-) -> Client:
+def connect(uri: str, *, app_name: str, operation_timeout: timedelta | None, selection_timeout: timedelta) -> Client:
     """Return a client with every setting that our promises rest on, whatever the URI says.
 
     Raises:
@@ -102,6 +100,8 @@ def connect(
     if operation_timeout is not None:
         options["timeoutMS"] = milliseconds(operation_timeout)
     try:
+        if not uri.startswith(SCHEMES):
+            raise InvalidURI("no known scheme")
         return AsyncIOMotorClient(uri, **options)
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         raise InvalidDataError(
@@ -111,8 +111,7 @@ def connect(
 
 def hosts_of(uri: str) -> str:
     """Return the hosts that *uri* names, without its user and password, for messages."""
-    nodes = parse_uri(uri, warn=False)["nodelist"]
-    return ", ".join(f"{host}:{port}" for host, port in nodes)
+    return uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
 async def in_transaction(client: Client, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:

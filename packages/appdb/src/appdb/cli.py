@@ -19,7 +19,9 @@ DEFAULT_URI = f"mongodb://127.0.0.1:{DEFAULT_PORT}/?replicaSet=rs0"
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="appdb")
-@click.option("--uri", envvar="APP_MONGO_URI", default=DEFAULT_URI, show_default=True, help="MongoDB connection string.")
+@click.option(
+    "--uri", envvar="APP_MONGO_URI", default=DEFAULT_URI, show_default=True, help="MongoDB connection string."
+)
 @click.option("--database", envvar="APP_MONGO_DATABASE", default="app", show_default=True, help="Database name.")
 @click.pass_context
 def main(context: click.Context, uri: str, database: str) -> None:
@@ -29,14 +31,16 @@ def main(context: click.Context, uri: str, database: str) -> None:
 
 @main.command("dev-db")
 @click.option("--data", type=click.Path(path_type=Path), default=Path(".appdb"), show_default=True, help="Data folder.")
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
+)
 def dev_db(data: Path, port: int) -> None:
     """Run a local MongoDB, for development only, until interrupted."""
-    _run(_serve(data, port))
+    _run(_serve(data.absolute(), port))
 
 
 async def _serve(data: Path, port: int) -> None:
-    async with EmbeddedServer(data.absolute(), port=port) as server:
+    async with EmbeddedServer(data, port=port) as server:
         click.echo(f"MongoDB is ready: {server.uri}")
         click.echo(f"data: {server.data}, log: {server.log}; stop with Ctrl-C")
         stopped = asyncio.Event()

@@ -67,7 +67,11 @@ class Database(MigrationsMixin):
         self.name = name
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        try:
+            await self.open()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -191,5 +195,3 @@ class Database(MigrationsMixin):
     async def _command(self, name: str) -> dict[str, Any]:
         answer: dict[str, Any] = await self._raw.command(name)
         return answer
-
-

@@ -82,9 +82,7 @@ class EmbeddedServer:
         check_runs(binary)
         check_port_free(self.port)
         self._make_folder()
-        self._process = subprocess.Popen(
-            self._command(binary), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = self._launch(binary)
         try:
             async with asyncio.timeout(START_TIMEOUT.total_seconds()):
                 await self._wait_until_ready()
@@ -114,6 +112,10 @@ class EmbeddedServer:
         if self._process is None:
             raise EmbeddedServerError("the server was not started")
         return await asyncio.to_thread(self._process.wait)
+
+    def _launch(self, binary: Path) -> subprocess.Popen[bytes]:
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(self._command(binary), stdin=nothing, stdout=nothing, stderr=nothing)
 
     def _command(self, binary: Path) -> list[str]:
         command = [str(binary), "--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", HOST]

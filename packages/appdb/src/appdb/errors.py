@@ -81,7 +81,7 @@ class LeaseLostError(AppDbError):
 
 
 class DatabaseUnavailableError(AppDbError):
-    """No primary answered in time. A write may or may not have happened: repeat it, every write here is safe to repeat."""
+    """No primary answered in time. A write may have happened or not; every write here is safe to repeat."""
 
     def __init__(self, doing: str, problem: str) -> None:
         super().__init__(doing, problem)

@@ -1,4 +1,4 @@
-"""The change feed: one change stream per process that wakes whoever waits for something; hints only, never the truth."""
+"""The change feed: one change stream per process that wakes whoever waits for something; hints, never the truth."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Subscription:
         """Wake the waiter, now or at its next wait."""
         self._hinted.set()
 
-    async def wait(self, timeout: timedelta) -> bool:
-        """Wait for a hint, at most *timeout*, and return whether one came. Hints since the last wait count as one."""
+    async def wait(self, at_most: timedelta) -> bool:
+        """Wait for a hint, for *at_most*, and return whether one came. Hints since the last wait count as one."""
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
+            async with asyncio.timeout(at_most.total_seconds()):
                 await self._hinted.wait()
         except TimeoutError:
             return False
@@ -123,7 +123,12 @@ class ChangeFeed:
 
 
 def topics_of(change: Mapping[str, Any]) -> list[str]:
-    """Return the topics that a projected *change* concerns."""
+    """Return the topics that a projected *change* concerns.
+
+    A claim concerns nobody: its holder knows, and viewers hear of it by the log.
+    """
+    if change.get("state") == "processing":
+        return []
     topics = []
     if (task_id := change.get("task_id")) is not None:
         topics.append(task_topic(task_id))

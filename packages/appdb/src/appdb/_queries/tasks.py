@@ -115,11 +115,10 @@ def logged(events: int, changes: Mapping[str, Any] | None = None) -> Pipeline:
 
 
 def settle(state: TaskState, result: Mapping[str, Any] | None, error: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The changes that end a task; ``settled_token`` lets a repeat after a lost answer see that it had succeeded."""
+    """The changes that end a task."""
     changes: dict[str, Any] = {
         "state": state,
         "lease": None,
-        "settled_token": "$lease.token",
         "finished_at": NOW,
         "result": literal(dict(result) if result is not None else None),
     }
@@ -131,7 +130,6 @@ def reschedule(delay: timedelta, error: Mapping[str, Any]) -> dict[str, Any]:
     again: dict[str, Any] = {
         "state": TaskState.SCHEDULED if delay else TaskState.QUEUED,
         "lease": None,
-        "settled_token": "$lease.token",
         "run_at": from_now(delay),
         "queued_at": from_now(delay),
     }
@@ -143,10 +141,19 @@ def hand_back() -> dict[str, Any]:
     return {
         "state": TaskState.QUEUED,
         "lease": None,
-        "settled_token": "$lease.token",
         "attempt": {"$subtract": ["$attempt", 1]},
         "queued_at": "$queued_at",
     }
+
+
+def settled(token: str, kind: str) -> Filter:
+    """What a holder leaves behind when it settles, so that a repeat after a lost answer sees that it had succeeded."""
+    return {"settled.token": token, "settled.kind": kind}
+
+
+def settled_by(token: str, kind: str) -> dict[str, Any]:
+    """The change that ``settled`` finds; only a holder makes it, never one who takes the task away."""
+    return {"settled": {"token": literal(token), "kind": literal(kind)}}
 
 
 def ids(task_ids: Iterable[str]) -> Filter:

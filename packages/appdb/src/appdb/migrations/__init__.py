@@ -1,1 +1,1 @@
-"""Numbered migrations. Each has ``async def up(database)``, can be run again, and is never changed after its release."""
+"""Numbered migrations. Each has ``async def up(database)``, can be run again, and never changes after its release."""

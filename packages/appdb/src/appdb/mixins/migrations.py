@@ -121,9 +121,7 @@ class MigrationsMixin(ABC):
 
     async def _record(self, migration: Migration) -> None:
         row = {"description": literal(migration.description), "checksum": migration.checksum, "applied_at": NOW}
-        await self.collection(collections.MIGRATIONS).update_one(
-            {"_id": migration.id}, [{"$set": row}], upsert=True
-        )
+        await self.collection(collections.MIGRATIONS).update_one({"_id": migration.id}, [{"$set": row}], upsert=True)
 
     async def _take_lock(self, holder: str) -> None:
         lock = await self.collection(collections.CONFIG).find_one_and_update(

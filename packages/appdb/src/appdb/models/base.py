@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
-    """A part of a document. Fields that a newer release added are left alone: nothing here is ever written back whole."""
+    """A part of a document. Fields of a newer release are left alone: nothing here is ever written back whole."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -38,7 +38,7 @@ class Generation(Document):
     operation: str
     request: dict[str, Any]
     """The request as the user gave it, so that a form can be filled again."""
-    source_data: dict[str, Any] = {}
+    source_data: dict[str, Any]
     status: GenerationStatus
     created_at: datetime
     completed_at: datetime | None = None

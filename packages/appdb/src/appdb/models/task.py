@@ -80,7 +80,7 @@ class Task(Document):
     progress: Progress | None = None
     result: dict[str, Any] | None = None
     error: TaskError | None = None
-    errors: list[TaskError] = []
+    errors: list[TaskError] = Field(default_factory=list)
     event_count: int = 0
     """How many events the log has; the next one gets this number."""
     created_at: datetime
@@ -96,7 +96,7 @@ class Task(Document):
 
 
 class TaskEvent(Document):
-    """One entry of a task's log, as stored in ``task_events``; (``task_id``, ``seq``) is unique and ``seq`` is dense from 0."""
+    """One entry of a task's log, as stored in ``task_events``; per task, ``seq`` is unique and dense from 0."""
 
     task_id: str
     seq: int

@@ -152,7 +152,7 @@ class TaskQueue(BaseRepository):
         return await self._take(ids[:limit], claimer, token) if ids else []
 
     async def _claim_one(self, claimer: Claimer, token: str) -> list[Task]:
-        taken = await self._tasks.find_one_and_update(
+        taken: RawDocument | None = await self._tasks.find_one_and_update(
             queries.claimable(claimer.queues, claimer.handlers),
             queries.take(claimer.worker_id, token, self.lease),
             sort=queries.CLAIM_ORDER,
@@ -270,22 +270,24 @@ class TaskQueue(BaseRepository):
         await self._settle(lease, queries.hand_back(), [*events, handed])
 
     @translates_errors
-    async def _settle(self, lease: Lease, changes: Mapping[str, Any], events: Sequence[NewEvent]) -> None:
+    async def _settle(self, lease: Lease, changes: dict[str, Any], events: Sequence[NewEvent]) -> None:
         check_events(events)
+        kind = events[-1].type.value
+        signed = changes | queries.settled_by(lease.token, kind)
 
         async def body(session: Session) -> None:
             match = queries.held(lease.task_id, lease.token)
-            task = await self._journal.append(match, events, session=session, changes=changes)
+            task = await self._journal.append(match, events, session=session, changes=signed)
             if task is None:
-                await self._check_settled(lease, session)
+                await self._check_settled(lease, kind, session)
             elif TaskState(task["state"]).final:
                 await self._journal.close_generations(task, session=session)
 
         await self._database.transaction(body)
 
-    async def _check_settled(self, lease: Lease, session: Session) -> None:
-        # Settled by this very token: the answer to an earlier try was lost, not the lease.
-        match = {"_id": lease.task_id, "settled_token": lease.token}
+    async def _check_settled(self, lease: Lease, kind: str, session: Session) -> None:
+        # Settled by this very token in this very way: the answer to an earlier try was lost, not the lease.
+        match = {"_id": lease.task_id} | queries.settled(lease.token, kind)
         if await self._tasks.find_one(match, {"_id": 1}, session=session) is None:
             raise LeaseLostError(lease.task_id, lease.attempt)
 
@@ -318,7 +320,7 @@ class TaskQueue(BaseRepository):
 
     @translates_errors
     async def promote(self) -> int:
-        """Make scheduled tasks whose time has come claimable, and return how many. Safe to run anywhere, at any time."""
+        """Make scheduled tasks whose time has come claimable, and return how many; safe to run anywhere, any time."""
         promoted = await self._tasks.update_many(queries.due(), queries.promote())
         return int(promoted.modified_count)
 

@@ -21,6 +21,7 @@ from appdb.queue.lease import Lease
 from appdb.repos.media import MediaStore, Upload
 from appdb.utils import derived_id
 
+
 class ContentRepository(BaseRepository):
     """What tasks made. Writers hold a lease; readers name the owner."""
 

@@ -66,4 +66,6 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-_NOBODY = AccessKey(_id="", user_id="", digest=_digest(secrets.token_urlsafe(32)), is_active=False, created_at=utc_now())
+_NOBODY = AccessKey(
+    _id="", user_id="", digest=_digest(secrets.token_urlsafe(32)), is_active=False, created_at=utc_now()
+)

@@ -1,0 +1,63 @@
+"""Fixtures of all tests: a real MongoDB, and a database of each test's own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from appdb import Database
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URI of a replica set; which one it is, is printed."""
+    from mongo_server import mongo_server
+
+    with mongo_server() as server:
+        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"MongoDB for tests: {server.description}")
+        yield server.uri
+
+
+@pytest.fixture(scope="session")
+def standalone_mongo_uri() -> Iterator[str]:
+    """The URI of a MongoDB that is no replica set."""
+    from mongo_server import standalone_server
+
+    with standalone_server() as uri:
+        yield uri
+
+
+@pytest.fixture
+def database_name(mongo_uri: str) -> Iterator[str]:
+    """A name that nobody else uses; the database is dropped after the test."""
+    from pymongo import MongoClient
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    with MongoClient[dict[str, object]](mongo_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+async def database(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
+    """An open, migrated database."""
+    from appdb import Database
+
+    made = Database(mongo_uri, database_name)
+    await made.migrate()
+    async with made:
+        yield made
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """A folder for the logs of a test's processes."""
+    return tmp_path / "logs"

@@ -1,0 +1,144 @@
+"""What contributors and CI run; `nox --list` shows it all."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.2"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+nox.options.sessions = ["lint", "types", "unit", "integration", "packages"]
+
+ROOT = Path(__file__).parent
+PACKAGES = ("appdb", "appserver", "appworker")
+DIST = ROOT / ".nox" / "dist"
+GROUPS = nox.project.load_toml("pyproject.toml")
+PYTEST = ("python", "-I", "-m", "pytest")
+# -I: the checkout is never importable, so what is tested is what was built.
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layers."""
+    session.install(*_group("lint"), *_wheels(session, *PACKAGES))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly: sources, tests, tools."""
+    session.install(*_group("types"), *_wheels(session, "appdb[embedded]", "appserver", "appworker[media]"))
+    for package in PACKAGES:
+        session.run("mypy", f"packages/{package}/src")
+    for folder in [*sorted(ROOT.glob("packages/*/tests/*")), ROOT / "tests/acceptance", ROOT / "tests/packages"]:
+        session.run("mypy", str(folder.relative_to(ROOT)))
+    session.run("mypy", "noxfile.py", "conftest.py", "tests/support", "demo")
+
+
+@nox.session
+@nox.parametrize("package", PACKAGES)
+def unit(session: nox.Session, package: str) -> None:
+    """Test each built wheel by itself, without a database."""
+    session.install(*_group("test"), *_wheels(session, _with_extras(package)))
+    session.run(*PYTEST, f"packages/{package}/tests/unit", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", [*PACKAGES, "acceptance"])
+def integration(session: nox.Session, package: str) -> None:
+    """Test each built wheel against a real MongoDB; and all hosts together, each from an environment of its own."""
+    if package == "acceptance":
+        _acceptance(session)
+        return
+    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", _with_extras(package)))
+    session.run(*PYTEST, f"packages/{package}/tests/integration", *session.posargs)
+
+
+def _acceptance(session: nox.Session) -> None:
+    session.install(*_group("acceptance"), *_wheels(session, "appdb[embedded]"))
+    if not _find_chromium(session):
+        session.run("playwright", "install", "chromium")
+    commands = {f"APP_TEST_{name.upper()}_BIN": str(folder) for name, folder in _environments(session).items()}
+    session.run(*PYTEST, "tests/acceptance", *session.posargs, env=commands)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Check what would be released: contents, metadata, and the wall between the hosts."""
+    session.install(*_group("packages"))
+    _build(session)
+    session.run(*PYTEST, "tests/packages", *session.posargs, env={"APP_TEST_DIST": str(DIST)})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run everything on this machine: `-- --port 8000` until interrupted, or `-- --check` for the story once."""
+    session.install(*_group("demo"))
+    places = [f"--{name}={folder}" for name, folder in _environments(session).items()]
+    session.run("python", "demo/run.py", *places, *session.posargs)
+
+
+def _group(name: str) -> list[str]:
+    return nox.project.dependency_groups(GROUPS, name)
+
+
+def _with_extras(package: str) -> str:
+    return "appworker[media]" if package == "appworker" else package
+
+
+def _find_chromium(session: nox.Session) -> str | None:
+    named = session.env.get("APP_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if named is None:
+        session.warn("there is no Chromium on PATH; Playwright fetches its own")
+    return named
+
+
+def _build(session: nox.Session) -> None:
+    """Build all wheels and sdists, once for all sessions of a run."""
+    if _build.__dict__.setdefault("done", False):
+        return
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install("build>=1.3,<2", "hatchling>=1.27,<2")
+    for package in PACKAGES:
+        session.run(
+            "python", "-m", "build", "--no-isolation", "--outdir", str(DIST), f"packages/{package}", silent=True
+        )
+    _build.__dict__["done"] = True
+
+
+def _wheels(session: nox.Session, *wanted: str) -> list[str]:
+    """Return requirements for built wheels: the wanted ones and appdb, by path, so that no index is asked for them."""
+    _build(session)
+    names = [*wanted, *(["appdb"] if not any(name.startswith("appdb") for name in wanted) else [])]
+    return [f"{name} @ {_wheel(name.partition('[')[0]).as_uri()}" for name in dict.fromkeys(names)]
+
+
+def _wheel(package: str) -> Path:
+    return next(DIST.glob(f"{package}-*.whl"))
+
+
+def _environments(session: nox.Session) -> dict[str, Path]:
+    """Make an environment for the database, the API host and the worker host each, and return their command folders."""
+    wanted = {"database": ["appdb[embedded]"], "server": ["appserver"], "worker": ["appworker[media]"]}
+    return {name: _environment(session, name, requirements) for name, requirements in wanted.items()}
+
+
+def _environment(session: nox.Session, name: str, requirements: list[str]) -> Path:
+    place = ROOT / ".nox" / "hosts" / name
+    commands = place / ("Scripts" if sys.platform == "win32" else "bin")
+    wheels = _wheels(session, *requirements)
+    stamp = place / "wheels.sha256"
+    state = hashlib.sha256(b"".join(sorted(file.read_bytes() for file in DIST.glob("*.whl")))).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return commands
+    session.run_install(sys.executable, "-m", "virtualenv", "--clear", "-q", str(place), external=True)
+    session.run_install(str(commands / "python"), "-m", "pip", "install", "-q", *wheels, external=True)
+    stamp.write_text(state)
+    return commands

@@ -1,0 +1,171 @@
+"""ContentRepository against a real server: bytes first, then their name; replaced and never doubled."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from appdb import (
+    Claimer,
+    ContentRepository,
+    Database,
+    Lease,
+    LeaseLostError,
+    NewTask,
+    NotFoundError,
+    Task,
+    TaskEventType,
+    TaskQueue,
+)
+from appdb.models.content import Content, ContentKind, GenerationStatus, NewContent
+
+OWNER = "usr_a"
+DATA = bytes(range(256)) * 4_000
+
+
+@pytest.fixture
+def queue(database: Database) -> TaskQueue:
+    return TaskQueue(database, lease=timedelta(seconds=30))
+
+
+@pytest.fixture
+def contents(database: Database) -> ContentRepository:
+    return ContentRepository(database)
+
+
+@pytest.fixture
+async def task(queue: TaskQueue) -> Task:
+    await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={"text": "hello"}))
+    (task,) = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
+    return task
+
+
+def item(key: str = "picture", data: bytes | Path = DATA, index: int = 0) -> NewContent:
+    return NewContent(
+        key=key,
+        kind=ContentKind.IMAGE,
+        role="picture",
+        media_type="image/png",
+        filename="picture.png",
+        data=data,
+        index=index,
+    )
+
+
+async def read(contents: ContentRepository, content: Content, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join([part async for part in contents.read(content, start=start, end=end)])
+
+
+async def stored_files(database: Database) -> int:
+    return await database.collection("media.files").count_documents({})
+
+
+async def test_stored_bytes_come_back_whole_and_by_range(contents: ContentRepository, task: Task) -> None:
+    content = await contents.store(Lease.of(task), task, item(), seq=0)
+
+    assert (content.size, content.sha256) == (len(DATA), hashlib.sha256(DATA).hexdigest())
+    assert await read(contents, content) == DATA
+    for start, end in [(0, 1), (255 * 1024 - 1, 255 * 1024 + 1), (700_000, 10**9), (len(DATA), None)]:
+        assert await read(contents, content, start, end) == DATA[start:end]
+
+
+async def test_a_file_is_streamed_like_bytes(contents: ContentRepository, task: Task, tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    file.write_bytes(DATA)
+    content = await contents.store(Lease.of(task), task, item(data=file), seq=0)
+
+    assert await read(contents, content) == DATA
+
+
+async def test_empty_content_is_content(contents: ContentRepository, task: Task) -> None:
+    content = await contents.store(Lease.of(task), task, item(data=b""), seq=0)
+
+    assert (content.size, await read(contents, content)) == (0, b"")
+
+
+async def test_storing_again_replaces_and_never_doubles(
+    contents: ContentRepository, task: Task, database: Database
+) -> None:
+    first = await contents.store(Lease.of(task), task, item(), seq=0)
+    second = await contents.store(Lease.of(task), task, item(data=b"other"), seq=1)
+
+    assert first.id == second.id
+    assert [found.sha256 for found in await contents.list_for_task(task.id, owner_id=OWNER)] == [second.sha256]
+    assert await stored_files(database) == 1
+    with pytest.raises(NotFoundError):
+        await read(contents, first)
+
+
+async def test_content_and_its_event_appear_together(contents: ContentRepository, queue: TaskQueue, task: Task) -> None:
+    content = await contents.store(Lease.of(task), task, item(), seq=0)
+    (event,) = await queue.events(task.id)
+
+    assert (event.type, event.data["content_id"]) == (TaskEventType.CONTENT, content.id)
+
+
+async def test_a_lost_lease_cannot_store_and_leaves_no_bytes(
+    contents: ContentRepository, queue: TaskQueue, task: Task, database: Database
+) -> None:
+    await queue.cancel(task.id, owner_id=OWNER)
+    with pytest.raises(LeaseLostError):
+        await contents.store(Lease.of(task), task, item(), seq=0)
+    with pytest.raises(LeaseLostError):
+        await contents.begin(Lease.of(task), task, operation="o", provider="p", source_data={})
+
+    assert await contents.list_for_task(task.id, owner_id=OWNER) == []
+    assert await stored_files(database) == 0
+    assert await database.collection("media.chunks").count_documents({}) == 0
+
+
+async def test_a_missing_file_stores_nothing(
+    contents: ContentRepository, task: Task, database: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        await contents.store(Lease.of(task), task, item(data=tmp_path / "missing"), seq=0)
+
+    assert await stored_files(database) == 0
+
+
+@pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
+async def test_a_generation_ends_with_its_task(
+    contents: ContentRepository, queue: TaskQueue, task: Task, end: str
+) -> None:
+    lease = Lease.of(task)
+    await contents.begin(lease, task, operation="script2video", provider="p", source_data={"$set": "x"})
+    pending = await contents.generation(task.id, owner_id=OWNER)
+    if end == "complete":
+        await queue.complete(lease)
+    elif end == "fail":
+        await queue.fail(lease, "Broken", "no", retry_in=None)
+    else:
+        await queue.cancel(task.id, owner_id=OWNER)
+    final = await contents.generation(task.id, owner_id=OWNER)
+
+    assert (pending.status, pending.request) == (GenerationStatus.PENDING, {"text": "hello"})
+    expected = {"complete": "completed", "fail": "failed", "cancel": "cancelled"}[end]
+    assert final.status == GenerationStatus(expected)
+    assert final.completed_at is not None
+
+
+async def test_another_owner_finds_nothing(contents: ContentRepository, task: Task) -> None:
+    content = await contents.store(Lease.of(task), task, item(), seq=0)
+    with pytest.raises(NotFoundError):
+        await contents.get(content.id, owner_id="usr_b")
+    with pytest.raises(NotFoundError):
+        await contents.generation(task.id, owner_id="usr_b")
+
+    assert await contents.list_for_task(task.id, owner_id="usr_b") == []
+    assert await contents.page(owner_id="usr_b") == []
+
+
+async def test_pages_hold_every_item_once_newest_first(contents: ContentRepository, task: Task) -> None:
+    made = [(await contents.store(Lease.of(task), task, item(f"k{n}", b"x", n), seq=n)).id for n in range(7)]
+    seen: list[str] = []
+    while page := await contents.page(owner_id=OWNER, limit=3, before=seen[-1] if seen else None):
+        seen += [content.id for content in page]
+
+    assert sorted(seen) == sorted(made)
+    assert len(set(seen)) == 7

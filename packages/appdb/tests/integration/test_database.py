@@ -1,0 +1,152 @@
+"""Opening a database: what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from appdb import (
+    AppDbError,
+    ContractMismatchError,
+    Database,
+    DatabaseUnavailableError,
+    EmbeddedServerError,
+    InvalidDataError,
+    MigrationError,
+    UnfitServerError,
+)
+from appdb._schema.indexes import INDEXES
+from appdb.cli import main
+from appdb.embedded import EmbeddedServer, free_port
+
+
+async def test_no_database_is_told_with_hosts_and_remedy() -> None:
+    port = free_port()
+    database = Database(
+        f"mongodb://somebody:hunter2@127.0.0.1:{port}/?replicaSet=rs0",
+        "app",
+        selection_timeout=timedelta(milliseconds=300),
+    )
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await database.open()
+    database.close()
+
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert "APP_MONGO_URI" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_standalone_server_is_refused(standalone_mongo_uri: str) -> None:
+    with pytest.raises(UnfitServerError, match=r"rs\.initiate"):
+        async with Database(standalone_mongo_uri, "app"):
+            pass
+
+
+async def test_a_database_that_was_never_migrated_is_refused(mongo_uri: str, database_name: str) -> None:
+    with pytest.raises(ContractMismatchError, match="appdb migrate"):
+        async with Database(mongo_uri, database_name):
+            pass
+
+
+async def test_a_database_of_a_newer_release_is_refused(database: Database, mongo_uri: str) -> None:
+    await database.collection("config").update_one({"_id": "contract"}, {"$set": {"version": 99}})
+    with pytest.raises(ContractMismatchError, match="Upgrade this host"):
+        async with Database(mongo_uri, database.name):
+            pass
+
+
+@pytest.mark.parametrize("uri", ["", "localhost", "http://localhost", "mongodb://", "mongodb://u:p@@@:x"])
+def test_a_uri_that_cannot_be_read_is_told_without_repeating_it(uri: str) -> None:
+    with pytest.raises(InvalidDataError) as caught:
+        Database(uri, "app")
+
+    assert "mongodb://HOST:PORT" in str(caught.value)
+    assert "u:p" not in str(caught.value)
+
+
+async def test_migrating_makes_exactly_the_declared_indexes(database: Database) -> None:
+    assert await database.migrate() == []
+    for collection in {index.collection for index in INDEXES}:
+        found = set(await database.collection(collection).index_information())
+        declared = {index.name for index in INDEXES if index.collection == collection}
+        assert found == declared | {"_id_"}
+
+
+async def test_two_hosts_migrate_at_once_and_each_migration_runs_once(mongo_uri: str, database_name: str) -> None:
+    hosts = [Database(mongo_uri, database_name) for _ in range(4)]
+    outcomes = await asyncio.gather(*(host.migrate() for host in hosts), return_exceptions=True)
+    for host in hosts:
+        host.close()
+    ran = [migration.id for outcome in outcomes if isinstance(outcome, list) for migration in outcome]
+
+    assert ran == ["m0001_pre_initial_indexes"]
+    assert all(isinstance(outcome, list | MigrationError) for outcome in outcomes)
+
+
+async def test_a_migration_that_was_changed_after_it_ran_is_told(database: Database) -> None:
+    await database.collection("migrations").update_one({}, {"$set": {"checksum": "other"}})
+    with pytest.raises(MigrationError, match="was changed after it ran"):
+        await database.pending_migrations()
+
+
+def test_the_command_migrates_and_checks(mongo_uri: str, database_name: str) -> None:
+    run = CliRunner()
+    options = ["--uri", mongo_uri, "--database", database_name]
+    before = run.invoke(main, [*options, "check"])
+    migrated = run.invoke(main, [*options, "migrate"])
+    after = run.invoke(main, [*options, "check"])
+
+    assert (before.exit_code, migrated.exit_code, after.exit_code) == (1, 0, 0)
+    assert "appdb migrate" in before.output
+    assert "up to date" in after.output
+
+
+async def test_the_embedded_server_says_which_port_is_taken(tmp_path: Path) -> None:
+    async with EmbeddedServer(tmp_path / "first", port=0) as first:
+        with pytest.raises(EmbeddedServerError, match=f"port {first.port} cannot be used"):
+            await EmbeddedServer(tmp_path / "second", port=first.port).start()
+
+
+async def test_the_embedded_server_says_which_folder_is_taken(tmp_path: Path) -> None:
+    async with EmbeddedServer(tmp_path / "data", port=0):
+        with pytest.raises(EmbeddedServerError, match="in use by another mongod"):
+            await EmbeddedServer(tmp_path / "data", port=0).start()
+
+
+async def test_the_embedded_server_says_which_folder_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedServerError, match="cannot be written"):
+        await EmbeddedServer(tmp_path / "file" / "data", port=0).start()
+
+
+async def test_the_embedded_server_says_which_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "mongod"
+    broken.write_text("#!/bin/sh\necho 'error while loading shared libraries: libcurl.so.4' >&2\nexit 127\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EmbeddedServerError, match=r"libcurl\.so\.4[\s\S]*apt-get install libcurl4"):
+        await EmbeddedServer(tmp_path / "data", port=0).start()
+
+
+async def test_the_embedded_server_keeps_its_data_when_its_port_changes(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with EmbeddedServer(tmp_path, port=0) as server:
+            database = Database(server.uri, "kept")
+            await database.migrate()
+            await database.collection("notes").insert_one({"text": "here"})
+            count = await database.collection("notes").count_documents({})
+            database.close()
+
+    assert count == 2
+
+
+async def test_no_driver_exception_leaves_the_package(database: Database) -> None:
+    database.close()
+    with pytest.raises(AppDbError):
+        await database.server_time()

@@ -1,0 +1,75 @@
+"""Every hot query is served by its index, among many tasks that it does not want."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appdb import Database
+from appdb._queries import tasks as queries
+from appdb._queries.clock import NOW
+from appdb.models.task import TaskState
+
+OTHERS = 5_000
+
+
+@pytest.fixture
+async def crowded(database: Database) -> Database:
+    """A database with many finished and scheduled tasks, and ten of each kind that queries want."""
+    now = await database.server_time()
+
+    def row(number: int, state: str, **more: Any) -> dict[str, Any]:
+        base = {"_id": f"tq_{state}_{number:05}", "owner_id": "usr_a" if number < 10 else f"usr_{number % 50}"}
+        common = {"queue": "default", "handler": "echo@1", "priority": number % 3, "queued_at": now, "run_at": now}
+        return base | common | {"state": state, "lease": {"expires_at": now}} | more
+
+    far = now.replace(year=now.year + 1)
+    rows = [row(n, "completed") for n in range(OTHERS)]
+    rows += [row(n, "scheduled", run_at=far) for n in range(OTHERS)]
+    rows += [row(n, "processing", lease={"expires_at": far}) for n in range(OTHERS)]
+    rows += [row(n, "queued") for n in range(10)]
+    await database.collection("tasks").insert_many(rows, ordered=False)
+    return database
+
+
+async def explain(database: Database, match: dict[str, Any], **options: Any) -> dict[str, Any]:
+    command = {"find": "tasks", "filter": match, **options}
+    answer = await database.raw.command({"explain": command, "verbosity": "executionStats"})
+    stats: dict[str, Any] = answer["executionStats"]
+    return stats
+
+
+CASES = {
+    "claim": (queries.claimable(["default"], ["echo@1"]), {"sort": dict(queries.CLAIM_ORDER), "limit": 5}, 5),
+    "claim_many_handlers": (
+        queries.claimable(["default", "media"], ["a@1", "echo@1"]),
+        {"sort": dict(queries.CLAIM_ORDER), "limit": 5},
+        5,
+    ),
+    "expired": (queries.expired(), {}, 0),
+    "due": (queries.due(), {}, 0),
+    "page": (queries.page("usr_a", [], None), {"sort": dict(queries.NEWEST_FIRST), "limit": 20}, 20),
+    "page_by_state": (
+        queries.page("usr_a", [TaskState.COMPLETED], None),
+        {"sort": dict(queries.NEWEST_FIRST), "limit": 5},
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, name: str) -> None:
+    match, options, returned = CASES[name]
+    stats = await explain(crowded, match, **options)
+
+    assert stats["nReturned"] == returned
+    assert "COLLSCAN" not in str(stats["executionStages"])
+    # A multi-interval scan looks one key past the end of each interval.
+    assert stats["totalKeysExamined"] <= 2 * returned + 4
+    assert stats["totalDocsExamined"] <= 2 * returned
+
+
+def test_the_clock_of_every_ownership_query_is_the_servers() -> None:
+    assert NOW in str(queries.expired())
+    assert NOW in str(queries.due())

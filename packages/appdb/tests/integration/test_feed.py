@@ -1,0 +1,61 @@
+"""The change feed: hints arrive, and an interruption loses nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from appdb import ChangeFeed, Claimer, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
+from appdb.feed import TASKS_READY, task_topic
+
+SOON = timedelta(seconds=5)
+NEVER = timedelta(milliseconds=300)
+TASK = NewTask(owner_id="usr_a", actor="echo", payload={})
+
+
+@pytest.fixture
+async def feed(database: Database) -> AsyncIterator[ChangeFeed]:
+    feed = ChangeFeed(database, events=True)
+    running = asyncio.create_task(feed.run())
+    with feed.subscribe("any") as opened:
+        assert await opened.wait(SOON)
+    yield feed
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_new_task_wakes_claimers(feed: ChangeFeed, database: Database) -> None:
+    with feed.subscribe(TASKS_READY) as ready:
+        await TaskQueue(database).enqueue(TASK)
+
+        assert await ready.wait(SOON)
+
+
+async def test_events_and_final_states_wake_viewers_and_renewals_do_not(feed: ChangeFeed, database: Database) -> None:
+    queue = TaskQueue(database)
+    task = await queue.enqueue(TASK)
+    with feed.subscribe(task_topic(task.id)) as hints:
+        (held,) = await queue.claim(Claimer(worker_id="w", queues=("default",), handlers=("echo@1",)))
+        await hints.wait(NEVER)  # the enqueue's own hint may come late
+        await queue.extend([Lease.of(held)])
+        assert not await hints.wait(NEVER)
+        await queue.record(Lease.of(held), [NewEvent(type=TaskEventType.STARTED)], seq=0)
+        assert await hints.wait(SOON)
+        await queue.cancel(task.id, owner_id="usr_a")
+        assert await hints.wait(SOON)
+
+
+async def test_lost_history_opens_a_new_stream_and_wakes_everybody(feed: ChangeFeed, database: Database) -> None:
+    change_stream_history_lost = 286
+    with feed.subscribe(TASKS_READY) as ready:
+        data = {"failCommands": ["getMore"], "errorCode": change_stream_history_lost}
+        await database.raw.client.admin.command(
+            {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
+        )
+
+        assert await ready.wait(SOON)
+        await TaskQueue(database).enqueue(TASK)
+        assert await ready.wait(SOON)

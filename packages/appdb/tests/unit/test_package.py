@@ -1,0 +1,52 @@
+"""The public face of the package."""
+
+from __future__ import annotations
+
+import pickle
+import sysconfig
+import types
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+
+import appdb
+from appdb import errors
+
+
+def test_what_is_tested_is_what_was_built() -> None:
+    assert Path(appdb.__file__).is_relative_to(sysconfig.get_path("purelib"))
+    assert appdb.__version__ == version("appdb")
+
+
+def test_all_names_every_public_thing() -> None:
+    public = {
+        name
+        for name, value in vars(appdb).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+    }
+
+    assert public | {"__version__"} == set(appdb.__all__)
+
+
+def test_no_host_is_a_dependency() -> None:
+    assert not [requirement for requirement in requires("appdb") or [] if requirement.startswith("app")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NotFoundError("task", "tq_1"),
+        errors.ConflictError("task", "tq_1", "no"),
+        errors.InvalidDataError("payload", "no"),
+        errors.TooLargeError("payload", 2, 1),
+        errors.LeaseLostError("tq_1", 2),
+        errors.DatabaseUnavailableError("doing", "no"),
+    ],
+)
+def test_errors_survive_pickling_and_name_the_thing(error: errors.AppDbError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert str(error.args[0]) in str(error)
