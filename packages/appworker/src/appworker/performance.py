@@ -136,4 +136,3 @@ def _retry_in(attempt: Attempt) -> timedelta | None:
         return None
     ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (attempt.task.attempt - 1))
     return ceiling * random.uniform(0, 1)
-

@@ -12,8 +12,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from appdb import ChangeFeed, Claimer, ContentRepository, Database, DatabaseUnavailableError, RegistryRepository, Task
-from appdb import TaskQueue, uuid7_str
+from appdb import (
+    ChangeFeed,
+    Claimer,
+    ContentRepository,
+    Database,
+    DatabaseUnavailableError,
+    RegistryRepository,
+    Task,
+    TaskQueue,
+    uuid7_str,
+)
 from appdb.feed import TASKS_READY, Subscription
 from appdb.models.registry import AnnouncedWorker
 from appworker.attempt import Attempt

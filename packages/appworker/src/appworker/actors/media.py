@@ -40,9 +40,7 @@ class MediaPayload(BaseModel):
         description="The text; every paragraph, parted by a blank line, becomes a scene."
     )
     title: str | None = Field(None, max_length=120, description="Shown on the first scene.")
-    voice: str = Field(
-        "en", min_length=2, max_length=40, description="An espeak-ng language, such as en, en-gb or de."
-    )
+    voice: str = Field("en", min_length=2, max_length=40, description="An espeak-ng language, such as en, en-gb or de.")
     words_per_minute: int = Field(165, ge=80, le=450, description="The pace of the narration.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Another seed draws other pictures.")
     width: int = Field(960, ge=320, le=1920, multiple_of=2, description="Pixels.")
@@ -112,9 +110,7 @@ async def _scene(context: ActorContext, payload: MediaPayload, text: str, index:
 
 async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slide]) -> MediaResult:
     def report(done: int, total: int) -> None:
-        context.report(
-            SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}"
-        )
+        context.report(SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}")
 
     with tempfile.TemporaryDirectory(prefix="appworker-") as folder:
         target = Path(folder) / "video.mp4"

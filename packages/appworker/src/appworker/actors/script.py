@@ -17,7 +17,7 @@ _LINE_ENDS = re.compile(r"\r\n?|\x85|\u2028|\u2029")
 
 
 def scenes_of(script: str) -> list[str]:
-    """Return the paragraphs of *script*, which blank lines part: each on one line, without control characters.
+    """Return the paragraphs of *script*, parted by blank lines; each on one line, without control characters.
 
     Raises:
         DiscardError: There is no visible text, or there are more than 100 paragraphs.

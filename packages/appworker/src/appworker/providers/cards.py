@@ -97,13 +97,9 @@ def _sun(draw: ImageDraw.ImageDraw, width: int, height: int, hue: float, chance:
         draw.ellipse((x - r, y - r, x + r, y + r), fill=(*_color(hue + 0.12, 0.18, 1.0), alpha))
 
 
-def _hill(
-    draw: ImageDraw.ImageDraw, width: int, height: int, layer: int, hue: float, chance: random.Random
-) -> None:
+def _hill(draw: ImageDraw.ImageDraw, width: int, height: int, layer: int, hue: float, chance: random.Random) -> None:
     base = height * (0.42 + 0.1 * layer)
-    waves = [
-        (chance.uniform(0.6, 2.6), chance.uniform(0, math.tau), chance.uniform(0.02, 0.055)) for _ in range(3)
-    ]
+    waves = [(chance.uniform(0.6, 2.6), chance.uniform(0, math.tau), chance.uniform(0.02, 0.055)) for _ in range(3)]
     step = max(2, width // 240)
     ridge = []
     for x in range(0, width + step, step):
@@ -167,12 +163,8 @@ def _write(draw: ImageDraw.ImageDraw, lettering: Lettering, x: float, y: float) 
         draw.text((x, y + row * lettering.line_height), line, font=lettering.font, fill=(248, 248, 252))
 
 
-def _write_corner(
-    draw: ImageDraw.ImageDraw, text: str, x: float, y: float, height: int, *, right: bool
-) -> None:
-    label = fit(
-        text, int(height * 1.1), int(height * 0.06), largest=int(height * 0.042), smallest=_smallest(height)
-    )
+def _write_corner(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, height: int, *, right: bool) -> None:
+    label = fit(text, int(height * 1.1), int(height * 0.06), largest=int(height * 0.042), smallest=_smallest(height))
     padding = height * 0.016
     span = label.width + 2 * padding
     left = x - span if right else x
@@ -186,15 +178,13 @@ def _smallest(height: int) -> int:
 
 
 def _writable(text: str) -> str:
-    """Return *text* as the font can draw it: without signs that it lacks, and empty if it lacks the letters."""
+    """Return *text* as the font can draw it: without signs that it lacks; empty if it lacks the letters."""
     characters = [character for character in plain(text) if unicodedata.category(character) != "Cf"]
     letters = [character for character in characters if character.isalpha()]
     missing = sum(not has_glyph(letter) for letter in letters)
     if missing > MISSING_LETTERS * len(letters):
         return ""
-    return "".join(
-        character for character in characters if character.isalpha() or has_glyph(character)
-    ).strip()
+    return "".join(character for character in characters if character.isalpha() or has_glyph(character)).strip()
 
 
 def _color(hue: float, saturation: float, value: float) -> Color:

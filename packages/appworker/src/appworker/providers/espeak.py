@@ -107,6 +107,9 @@ def _ask(request: Mapping[str, Any], check_stop: CheckStop) -> tuple[dict[str, A
         except BaseException:
             child.kill()
             raise
+    if child.returncode < 0:
+        reason = f"espeak-ng crashed on the text (signal {-child.returncode}); reword it, or choose another voice"
+        raise ProviderError(reason)
     if child.returncode != 0:
         lines = complaint.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         raise ProviderError(f"espeak-ng ended with code {child.returncode}: {lines[-1]}")
@@ -115,10 +118,12 @@ def _ask(request: Mapping[str, Any], check_stop: CheckStop) -> tuple[dict[str, A
 
 
 def _converse(child: subprocess.Popen[bytes], request: bytes, check_stop: CheckStop) -> tuple[bytes, bytes]:
+    unsent: bytes | None = request
     while True:
         try:
-            return child.communicate(request, timeout=POLL_SECONDS)
+            return child.communicate(unsent, timeout=POLL_SECONDS)
         except subprocess.TimeoutExpired:
+            unsent = None  # it has it, or gets the rest of it at the next call
             check_stop()
 
 

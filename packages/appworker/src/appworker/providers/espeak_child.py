@@ -1,7 +1,7 @@
 """Speaks one text with the espeak-ng library, in a process of its own: some texts make the library crash.
 
-It is a script, not imported, and needs only the standard library: ``espeak.py`` starts it with the library's path and
-data folder, and writes one request to it as JSON. It answers with a line of JSON, and after ``speak`` the samples.
+It is a script, not imported, and needs only the standard library: ``espeak.py`` starts it with the path and data
+folder of the library, and writes it one request as JSON. It answers with a line of JSON, and samples after it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Voice(ctypes.Structure):
 
 def main(library_path: str, data: str) -> None:
     """Answer the request on standard input."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they are meant for the worker, which ends this process by killing it
+    # These are meant for the worker, which kills this process if it must.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     request = json.load(sys.stdin.buffer)
     library = ctypes.CDLL(library_path)
     sample_rate = library.espeak_Initialize(OUTPUT_SYNCHRONOUS, BUFFER_MILLISECONDS, data.encode(), 0)
@@ -68,13 +69,13 @@ def speak(library: Any, text: str, voice_file: str, words_per_minute: int) -> by
     library.espeak_SetParameter(PARAMETER_RATE, words_per_minute, 0)
     pcm = bytearray()
 
-    @Callback
     def record(samples: Any, count: int, _events: Any) -> int:
         if samples and count:
             pcm.extend(ctypes.string_at(samples, SAMPLE_BYTES * count))
         return 0
 
-    library.espeak_SetSynthCallback(record)
+    callback = Callback(record)
+    library.espeak_SetSynthCallback(callback)
     data = text.encode("utf-8", "ignore") + b"\0"
     code = library.espeak_Synth(data, len(data), 0, POSITION_CHARACTER, 0, CHARACTERS_UTF8, None, None)
     if code != OK:

@@ -50,7 +50,7 @@ class Slideshow:
     def encode(self, slides: Sequence[Slide], target: Path, *, on_frame: OnFrame) -> float:
         """Write *slides* to *target* as an MP4, and return its playing time in seconds.
 
-        All slides have one size, in even pixels. Each begins with a key frame, so that players can jump to it.
+        All slides have one size, in even pixels. Each begins with a key frame, so players can jump to it.
 
         Args:
             slides: At least one.
@@ -66,9 +66,7 @@ class Slideshow:
         return sum(counts) / FRAMES_PER_SECOND
 
 
-def _encode(
-    container: OutputContainer, slides: Sequence[Slide], counts: Sequence[int], on_frame: OnFrame
-) -> None:
+def _encode(container: OutputContainer, slides: Sequence[Slide], counts: Sequence[int], on_frame: OnFrame) -> None:
     video = _video_stream(container, slides[0])
     audio = _audio_stream(container, slides[0].speech.sample_rate)
     narration = _Narration(container, audio, slides[0].speech.sample_rate)
@@ -88,7 +86,7 @@ def _video_stream(container: OutputContainer, slide: Slide) -> VideoStream:
     stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
     stream.width, stream.height = slide.picture.width, slide.picture.height
     stream.pix_fmt = "yuv420p"
-    # A slide does not move, so a fast preset costs little size; a long GOP, since slides bring their key frames.
+    # A slide does not move, so a fast preset costs little size; slides bring their own key frames.
     longest = str(20 * FRAMES_PER_SECOND)
     stream.options = {"preset": "veryfast", "tune": "stillimage", "crf": "23", "g": longest}
     stream.time_base = Fraction(1, FRAMES_PER_SECOND)

@@ -1,0 +1,115 @@
+"""Actors for the tests: each does one simple or one bad thing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from appdb.models.content import ContentKind, NewContent
+from appworker import ActorContext, DiscardError, actor
+
+
+class Work(BaseModel):
+    """What to do."""
+
+    seconds: float = 0
+    items: int = 0
+    ledger: str = ""
+
+
+class Done(BaseModel):
+    """What was done."""
+
+    items: int
+
+
+@actor("probe.work", timeout=timedelta(seconds=30))
+async def work(context: ActorContext, payload: Work) -> Done:
+    """Write a line to the ledger, then store items and report, slowly or not."""
+    _note(context, payload)
+    await context.describe(operation="probe", provider="probe", source_data={})
+    for index in range(payload.items):
+        await context.store(_item(index))
+        await context.progress((index + 1) / payload.items, f"item {index}")
+        await asyncio.sleep(payload.seconds / payload.items)
+    return Done(items=payload.items)
+
+
+@actor("probe.noop")
+async def noop(context: ActorContext, payload: Work) -> None:
+    """Write a line to the ledger and return."""
+    _note(context, payload)
+
+
+@actor("probe.block", timeout=timedelta(seconds=30))
+async def block(_context: ActorContext, payload: Work) -> None:
+    """Block the thread, deaf to everything."""
+    time.sleep(payload.seconds)  # noqa: ASYNC251
+
+
+@actor("probe.burn", timeout=timedelta(seconds=30))
+async def burn(_context: ActorContext, payload: Work) -> None:
+    """Burn CPU in pure Python, deaf to everything."""
+    end = time.monotonic() + payload.seconds
+    while time.monotonic() < end:
+        pass
+
+
+@actor("probe.chunks")
+async def chunks(context: ActorContext, payload: Work) -> Done:
+    """Emit many chunks as fast as it can."""
+    for number in range(payload.items):
+        await context.emit({"n": number})
+    return Done(items=payload.items)
+
+
+@actor("probe.raise", max_attempts=2)
+async def raise_(_context: ActorContext, _payload: Work) -> None:
+    """Fail."""
+    raise RuntimeError("broken on purpose \ud800 $lease.token")
+
+
+@actor("probe.exit", max_attempts=1)
+async def exit_(_context: ActorContext, _payload: Work) -> None:
+    """Try to end the process."""
+    raise SystemExit(3)
+
+
+@actor("probe.discard")
+async def discard(_context: ActorContext, _payload: Work) -> None:
+    """Say that retrying cannot help."""
+    raise DiscardError("text: this can never work")
+
+
+@actor("probe.huge", max_attempts=1)
+async def huge(_context: ActorContext, _payload: Work) -> Work:
+    """Return far too much."""
+    return Work(ledger="x" * 1_000_000)
+
+
+@actor("probe.slow", timeout=timedelta(seconds=0.5), max_attempts=1)
+async def slow(_context: ActorContext, payload: Work) -> None:
+    """Sleep over its timeout."""
+    await asyncio.sleep(payload.seconds)
+
+
+def _note(context: ActorContext, payload: Work) -> None:
+    if payload.ledger:
+        with Path(payload.ledger).open("a") as ledger:
+            ledger.write(f"{context.task_id} {context.attempt}\n")
+
+
+def _item(index: int) -> NewContent:
+    return NewContent(
+        key=f"item-{index}",
+        kind=ContentKind.TEXT,
+        role="text",
+        media_type="text/plain",
+        filename="item.txt",
+        data=f"item {index}".encode() * 1_000,
+        index=index,
+    )

@@ -1,0 +1,60 @@
+"""Starting a worker that cannot work: one clear line, and exit code 1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from appdb.embedded import free_port
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "appworker", *arguments]
+    return subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_no_database() -> None:
+    uri = f"mongodb://u:hunter2@127.0.0.1:{free_port()}/?replicaSet=rs0"
+    ended = start(APP_MONGO_URI=uri)
+
+    assert ended.returncode == 1
+    assert "the database did not answer" in ended.stderr
+    assert "APP_MONGO_URI" in ended.stderr
+    assert "hunter2" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_standalone_server(standalone_mongo_uri: str) -> None:
+    ended = start(APP_MONGO_URI=standalone_mongo_uri)
+
+    assert (ended.returncode, "replica set" in ended.stderr, "Traceback" in ended.stderr) == (1, True, False)
+
+
+def test_a_database_that_was_never_migrated(mongo_uri: str, database_name: str) -> None:
+    ended = start(APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database_name)
+
+    assert (ended.returncode, "appdb migrate" in ended.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {"APPWORKER_SLOT": "3"}, "unknown settings: APPWORKER_SLOT"),
+        ([], {"APPWORKER_SLOTS": "many"}, "slots"),
+        ([], {"APPWORKER_LEASE": "5", "APPWORKER_HEARTBEAT": "4"}, "at least three times"),
+        (["--actors", "nobody"], {}, "no installed package offers it"),
+        (["--actors", "nowhere:thing"], {}, "module:attribute"),
+        (["--actors", "json:dumps"], {}, "decorate the function"),
+    ],
+)
+def test_a_wrong_setting(arguments: list[str], environment: dict[str, str], message: str) -> None:
+    ended = start(*arguments, **environment)
+
+    assert ended.returncode == 1
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
