@@ -43,7 +43,7 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES)
+@nox.parametrize("package", PACKAGES, ids=PACKAGES)
 def unit(session: nox.Session, package: str) -> None:
     """Test each built wheel by itself, without a database."""
     session.install(*_group("test"), *_wheels(session, _with_extras(package)))
@@ -51,7 +51,7 @@ def unit(session: nox.Session, package: str) -> None:
 
 
 @nox.session
-@nox.parametrize("package", [*PACKAGES, "acceptance"])
+@nox.parametrize("package", [*PACKAGES, "acceptance"], ids=[*PACKAGES, "acceptance"])
 def integration(session: nox.Session, package: str) -> None:
     """Test each built wheel against a real MongoDB; and all hosts together, each from an environment of its own."""
     if package == "acceptance":

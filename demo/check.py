@@ -61,14 +61,14 @@ def _story(client: httpx2.Client, script: str, folder: Path) -> None:
 
 def _watch(client: httpx2.Client, task: str) -> list[Event]:
     seen: list[Event] = []
-    for event in _stream(client, task, None):
+    for event in read_stream(client, task, None):
         seen.append(event)
         halfway = event.type == "content" and event.data["data"]["index"] == SCENES // 2
         if halfway or event.type in TERMINAL:
             break
     position = seen[-1].id
     print(f"stream dropped after event {position}; coming back with Last-Event-ID")
-    seen += list(_stream(client, task, position))
+    seen += list(read_stream(client, task, position))
     first = seen[0].data["last_seq"] + 1 if seen[0].type == "snapshot" else 0
     numbers = [int(event.id) for event in seen if event.type != "snapshot" and event.id is not None]
     expected = list(range(first, first + len(numbers)))
@@ -77,7 +77,8 @@ def _watch(client: httpx2.Client, task: str) -> list[Event]:
     return seen
 
 
-def _stream(client: httpx2.Client, task: str, last_event_id: str | None) -> Iterator[Event]:
+def read_stream(client: httpx2.Client, task: str, last_event_id: str | None) -> Iterator[Event]:
+    """Yield the events of *task*'s stream after *last_event_id*, or from a snapshot on, until the stream ends."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     with client.stream("GET", f"{task}/stream", headers=headers) as answer:
         answer.raise_for_status()

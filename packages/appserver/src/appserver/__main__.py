@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
             print(f"appserver is ready at http://{host}:{port}/", flush=True)
 
 
@@ -36,11 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(**given)
         configure_logs(settings.log_level)
         asyncio.run(_check(settings))
-        _serve(settings)
+        return _serve(settings)
     except (SettingsError, AppDbError) as exc:
         print(f"appserver: {exc}", file=sys.stderr)
         return 1
-    return 0
 
 
 async def _check(settings: Settings) -> None:
@@ -49,7 +50,7 @@ async def _check(settings: Settings) -> None:
         pass
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings) -> int:
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,
@@ -57,12 +58,23 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    Server(config).run(sockets=[_listen(settings.host, settings.port)])
+    listening = _listen(settings.host, settings.port)
+    # After its drain the server raises the signal again, which would end us with a traceback or another exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    server = Server(config)
+    server.run(sockets=[listening])
+    return 0 if server.started else 1
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """Let a drained server end as asked."""
 
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=2048)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
         raise SettingsError(
             f"cannot listen on {host}:{port}: {exc.strerror}; stop what listens there, or choose another APPSERVER_PORT"

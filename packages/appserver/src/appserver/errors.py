@@ -9,7 +9,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from appdb import (
@@ -43,7 +43,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str
-    errors: list[FieldError] = []
+    errors: list[FieldError] = Field(default_factory=list)
 
 
 class ProblemError(Exception):
@@ -80,7 +80,6 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppDbError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_surprise)
 
 
 def as_problem(exc: AppDbError) -> ProblemError:
@@ -143,7 +142,8 @@ async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
     return _answer(request, problem)
 
 
-async def _on_surprise(request: Request, exc: Exception) -> JSONResponse:
+def answer_surprise(request: Request, exc: Exception) -> JSONResponse:
+    """Return the answer to a request that failed by our own fault, and log why."""
     logger.error("a request failed by our own fault", extra={"path": request.url.path}, exc_info=exc)
     detail = "This host made a mistake, which is in its logs. Nothing is lost; try again."
     return _answer(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

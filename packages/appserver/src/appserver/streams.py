@@ -67,16 +67,17 @@ class TaskStreams:
 
         It ends early when the viewer takes events more slowly than they come; nothing is lost, since the log stays.
         """
+        # What is logged already is read at the viewer's own pace, so a long log does not count as being slow.
+        async for event in self._catch_up(task_id, after):
+            after = event.seq
+            yield event
+            if event.type.terminal:
+                return
         reader = self._readers.get(task_id)
         if reader is None:
             reader = self._readers[task_id] = _Reader(task_id, self._queue, self._feed, after)
         viewer = reader.add()
         try:
-            async for event in self._catch_up(task_id, after):
-                after = event.seq
-                yield event
-                if event.type.terminal:
-                    return
             async for event in self._live(task_id, viewer, after):
                 yield event
         finally:
@@ -84,19 +85,24 @@ class TaskStreams:
                 self._readers.pop(task_id, None)
 
     async def _live(self, task_id: str, viewer: _Viewer, after: int) -> AsyncIterator[TaskEvent]:
+        # The reader may have passed this viewer's place before the viewer joined.
+        async for missed in self._catch_up(task_id, after):
+            after = missed.seq
+            yield missed
+            if missed.type.terminal:
+                return
         while (event := await viewer.next()) is not None:
             if event.seq <= after:
                 continue
-            if event.seq > after + 1:
-                async for missed in self._catch_up(task_id, after, before=event.seq):
-                    yield missed
+            async for missed in self._catch_up(task_id, after, before=event.seq):
+                yield missed
             after = event.seq
             yield event
             if event.type.terminal:
                 return
 
     async def _catch_up(self, task_id: str, after: int, before: int | None = None) -> AsyncIterator[TaskEvent]:
-        while True:
+        while before is None or before > after + 1:
             page = await self._queue.events(task_id, after=after, limit=PAGE)
             for event in page:
                 if before is not None and event.seq >= before:
@@ -111,19 +117,24 @@ class _Viewer:
     """A bounded queue of events; full means dropped."""
 
     def __init__(self) -> None:
-        self._events: asyncio.Queue[TaskEvent | None] = asyncio.Queue(BACKLOG)
-        self._dropped = False
+        self._events: asyncio.Queue[TaskEvent | None] = asyncio.Queue()
+        self._ended = False
 
     def offer(self, event: TaskEvent) -> None:
-        try:
+        """Hand over *event*, or drop the viewer when it is too far behind."""
+        if self._events.qsize() >= BACKLOG:
+            self.end()
+        if not self._ended:
             self._events.put_nowait(event)
-        except asyncio.QueueFull:
-            self._dropped = True
+
+    def end(self) -> None:
+        """Let the viewer go once it has read what it has."""
+        if not self._ended:
+            self._ended = True
+            self._events.put_nowait(None)
 
     async def next(self) -> TaskEvent | None:
-        """Return the next event, or ``None`` once the viewer was dropped and has read what it had."""
-        if self._dropped and self._events.empty():
-            return None
+        """Return the next event, or ``None`` once the viewer was let go and has read what it had."""
         return await self._events.get()
 
 
@@ -141,7 +152,7 @@ class _Reader:
     def add(self) -> _Viewer:
         viewer = _Viewer()
         self._viewers.add(viewer)
-        if self._running is None:
+        if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         return viewer
 
@@ -155,16 +166,22 @@ class _Reader:
         return True
 
     async def _run(self) -> None:
-        with self._feed.subscribe(task_topic(self._task_id)) as hints:
-            while True:
-                try:
-                    if await self._read_page():
-                        continue
-                except AppDbError as exc:
-                    logger.warning(
-                        "a stream waits for the database", extra={"task_id": self._task_id, "error": str(exc)}
-                    )
-                await hints.wait(POLL if self._feed.live else BLIND_POLL)
+        try:
+            with self._feed.subscribe(task_topic(self._task_id)) as hints:
+                while True:
+                    if not await self._try_page():
+                        await hints.wait(POLL if self._feed.live else BLIND_POLL)
+        finally:
+            # Nobody reads for them any more: they come back, and a new reader starts.
+            for viewer in self._viewers:
+                viewer.end()
+
+    async def _try_page(self) -> bool:
+        try:
+            return await self._read_page()
+        except AppDbError as exc:
+            logger.warning("streams wait for the database", extra={"task_id": self._task_id, "error": str(exc)})
+            return False
 
     async def _read_page(self) -> bool:
         page = await self._queue.events(self._task_id, after=self._after, limit=PAGE)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
-from referencing import Registry
 
 from appdb import NewTask, NotFoundError, RegistryRepository, Task, TaskQueue
 from appdb.models.registry import Actor
 from appserver.errors import FieldError, ProblemError
-
-MAX_MESSAGE = 200
-MAX_ERRORS = 20
+from appserver.payloads import payload_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +42,7 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
         ConflictError: The idempotency key was used with another payload.
     """
     actor = await _known_actor(submission.actor, registry)
-    errors = list(payload_errors(actor.payload_schema, submission.payload))
+    errors = payload_errors(actor.payload_schema, submission.payload)
     if errors:
         detail = "The payload does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
@@ -75,40 +68,3 @@ async def _known_actor(name: str, registry: RegistryRepository) -> Actor:
         known = ", ".join(actor.id for actor in await registry.actors()) or "none: no worker has announced itself yet"
         error = FieldError(field="actor", message=f"there is no actor {name!r}; known are {known}")
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"actor: {error.message}", errors=[error]) from None
-
-
-def payload_errors(schema: dict[str, Any], payload: dict[str, JsonValue]) -> Iterator[FieldError]:
-    """Yield what does not fit, at most 20 errors, each with the path of its field."""
-    # An empty registry: a reference in a schema must never be fetched from anywhere.
-    validator = Draft202012Validator(schema, registry=Registry())
-    for count, error in enumerate(validator.iter_errors(payload)):
-        if count >= MAX_ERRORS:
-            return
-        yield FieldError(field=_path(error), message=_message(error))
-
-
-def _path(error: ValidationError) -> str:
-    parts = ["payload", *map(str, error.absolute_path)]
-    if error.validator == "required":
-        needed: Any = error.validator_value
-        given: Any = error.instance
-        parts += [name for name in needed if name not in given][:1]
-    return ".".join(parts)
-
-
-def _message(error: ValidationError) -> str:
-    limit: Any = error.validator_value
-    given: Any = error.instance
-    match error.validator:
-        case "maxLength":
-            return f"it has {len(given):,} characters; at most {limit:,} are allowed"
-        case "minLength":
-            return f"it has {len(given):,} characters; at least {limit:,} are needed"
-        case "pattern":
-            return "it is empty, or not of the form that is asked for"
-        case "required":
-            return "it is missing"
-        case "const" | "enum":
-            return f"it must be {limit!r}" if error.validator == "const" else f"it must be one of {limit!r}"
-        case _:
-            return error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"

@@ -38,7 +38,7 @@ async def test_two_workers_run_500_tasks_each_once(start_worker: StartWorker, ta
     assert Counter(task.state for task in final) == {TaskState.COMPLETED: 500}
     runs = Counter(line.split()[0] for line in ledger.read_text().splitlines())
     assert runs == {task.id: 1 for task in added}
-    holders = Counter()
+    holders: Counter[str] = Counter()
     for task in added:
         events = await tasks.queue.events(task.id)
         assert [event.type for event in events] == [TaskEventType.STARTED, TaskEventType.COMPLETED]

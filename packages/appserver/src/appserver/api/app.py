@@ -12,28 +12,22 @@ from fastapi.staticfiles import StaticFiles
 from appdb import Database
 from appserver._version import __version__
 from appserver.api.middleware import install_middleware
+from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, guests, health, streams, tasks
 from appserver.api.state import build_state
-from appserver.errors import Problem, install_handlers
+from appserver.errors import install_handlers
 from appserver.settings import Settings
 from appserver.web import pages
-
-MAX_BODY_BYTES = 1024 * 1024
-"""Four times the largest payload: JSON escapes may take more room than the text."""
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; it connects when it starts, and refuses to start on a database that does not fit."""
-    app = FastAPI(
+    app = Application(
         title="appserver",
         version=__version__,
         summary="Durable, live-streamed generation: enqueue, read, follow.",
         lifespan=_lifespan,
-        max_body_size=MAX_BODY_BYTES,
-        responses={
-            "4XX": {"model": Problem, "description": "RFC 9457 problem", "content": {"application/problem+json": {}}},
-            "5XX": {"model": Problem, "description": "RFC 9457 problem", "content": {"application/problem+json": {}}},
-        },
+        responses=PROBLEMS,
     )
     app.state.settings = settings
     install_handlers(app)

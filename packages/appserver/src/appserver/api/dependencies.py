@@ -41,8 +41,8 @@ async def find_owner(request: Request, state: StateDep) -> str | None:
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
         return None
-    if request.method not in SAFE_METHODS and not _same_site(request):
-        raise ProblemError(HTTPStatus.FORBIDDEN, "This change came from another site's page; use this site's own page.")
+    if request.method not in SAFE_METHODS:
+        check_same_site(request)
     return await state.users.user_of_key(cookie)
 
 
@@ -63,6 +63,16 @@ OwnerDep = Annotated[str, Depends(get_owner)]
 
 VisitorDep = Annotated[str | None, Depends(find_owner)]
 """The id of the user who asks, or ``None``."""
+
+
+def check_same_site(request: Request) -> None:
+    """Check that a change was asked for by our own page, as browsers tell it.
+
+    Raises:
+        ProblemError: 403, it came from another site, or nothing tells where from.
+    """
+    if not _same_site(request):
+        raise ProblemError(HTTPStatus.FORBIDDEN, "This change came from another site's page; use this site's own page.")
 
 
 def _same_site(request: Request) -> bool:

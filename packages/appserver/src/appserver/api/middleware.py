@@ -1,31 +1,41 @@
-"""What every answer carries: a request id, and headers that browsers heed."""
+"""What every answer carries, a request id and headers that browsers heed; and how large a request may be."""
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 
 import structlog
-from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from fastapi import FastAPI, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PAGE_POLICY = (
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+from appserver.errors import answer_surprise
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Four times the largest payload: JSON escapes may take more room than the text."""
+PAGE_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 DOCS_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com"
+    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 DOCS_PATHS = ("/docs", "/redoc")
+QUIET_PATHS = ("/healthz/", "/static/")
 
 
 def install_middleware(app: FastAPI) -> None:
     """Add the middleware to *app*."""
-    app.add_middleware(HeadersMiddleware)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(EnvelopeMiddleware)
 
 
-class HeadersMiddleware:
-    """Gives each request an id, for its answer and its log lines, and each answer safe headers.
+class EnvelopeMiddleware:
+    """Gives each request an id, for its answer and its log lines, and each answer safe headers, our own faults too.
 
     Plain ASGI, since a stream must pass through unbuffered.
     """
@@ -39,17 +49,73 @@ class HeadersMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
-        policy = DOCS_POLICY if scope["path"].startswith(DOCS_PATHS) else PAGE_POLICY
+        began = time.monotonic()
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "same-origin")
-                headers.setdefault("Content-Security-Policy", policy)
-                headers.setdefault("Cache-Control", "no-store")
+                status = message["status"]
+                _add_headers(message, scope["path"], request_id)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception as exc:
+                if status:
+                    raise
+                await answer_surprise(Request(scope), exc)(scope, receive, send_with_headers)
+            finally:
+                _log(scope, status, began)
+
+
+def _add_headers(message: Message, path: str, request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["X-Request-Id"] = request_id
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Content-Security-Policy", DOCS_POLICY if path.startswith(DOCS_PATHS) else PAGE_POLICY)
+    headers.setdefault("Cache-Control", "no-cache" if path.startswith("/static/") else "no-store")
+
+
+def _log(scope: Scope, status: int, began: float) -> None:
+    level = logging.DEBUG if scope["path"].startswith(QUIET_PATHS) else logging.INFO
+    seconds = round(time.monotonic() - began, 3)
+    fields = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": seconds}
+    logger.log(level, "a request was answered", extra=fields)
+
+
+class BodyLimitMiddleware:
+    """Refuses bodies over the limit with 413: at once when the length is announced, else while they are read.
+
+    FastAPI's own limit answers announced lengths in plain text, before any handler of ours.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        too_large = announced.isdecimal() and int(announced) > MAX_BODY_BYTES
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            if too_large:
+                raise _too_large()
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise _too_large()
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"The body is over the limit of {MAX_BODY_BYTES:,} bytes.")

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
-from fastapi.templating import Jinja2Templates
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pydantic import JsonValue
 
-from appdb import InvalidDataError, NotFoundError
-from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep
+from appdb import ConflictError, InvalidDataError, NotFoundError
+from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep, check_same_site
 from appserver.api.state import AppState
 from appserver.errors import FieldError, ProblemError, as_problem
 from appserver.submission import Submission, submit
-from appserver.web.story import WORDS, percent_of, story_of, title_of
+from appserver.web.rendering import PageRoute, templates
+from appserver.web.story import story_of
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 ACTOR = "media"
 MAX_SCRIPT_CHARACTERS = 20_000
 RECENT = 12
 COOKIE_SECONDS = 365 * 24 * 3600
+EMPTY_FORM = {"script": "", "title": "", "voice": "en"}
 VOICES = {
     "en": "English",
     "de": "Deutsch",
@@ -35,23 +37,17 @@ VOICES = {
     "ru": "Русский",
 }
 
-_environment = Environment(
-    loader=PackageLoader("appserver.web"),
-    autoescape=select_autoescape(default=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.globals |= {"words": WORDS, "title_of": title_of, "percent_of": percent_of}
-_templates = Jinja2Templates(env=_environment)
-
 ScriptField = Annotated[str, Form()]
 
 
 @router.get("/")
-async def home(request: Request, visitor: VisitorDep, state: StateDep) -> Response:
-    """Show the form, and the visitor's latest generations."""
-    return await _home(request, state, visitor)
+async def home(request: Request, visitor: VisitorDep, state: StateDep, again: str | None = None) -> Response:
+    """Show the form, filled as for the task *again* when it is the visitor's, and the visitor's latest generations."""
+    values = None
+    if visitor is not None and again is not None:
+        task = await state.queue.get(again, owner_id=visitor)
+        values = {name: str(task.payload.get(name) or default) for name, default in EMPTY_FORM.items()}
+    return await _home(request, state, visitor, values)
 
 
 async def _home(
@@ -63,7 +59,7 @@ async def _home(
 ) -> Response:
     recent = [] if visitor is None else await state.queue.page(owner_id=visitor, limit=RECENT)
     context: dict[str, Any] = {
-        "values": values or {"script": "", "title": "", "voice": "en"},
+        "values": values or EMPTY_FORM,
         "errors": _by_field(problem),
         "recent": recent,
         "voices": VOICES,
@@ -71,7 +67,7 @@ async def _home(
         "offered": await _is_offered(state),
     }
     status = HTTPStatus.OK if problem is None else problem.status
-    return _templates.TemplateResponse(request, "home.html", context, status_code=status)
+    return templates.TemplateResponse(request, "home.html", context, status_code=status)
 
 
 async def _is_offered(state: AppState) -> bool:
@@ -94,13 +90,19 @@ async def generate(
     """Start a generation and go to its page; what does not fit comes back with the script as it was."""
     values = {"script": script, "title": title, "voice": voice}
     key = None
+    # Another site's form comes without the cookie: a new guest would take the place of whoever is here.
+    check_same_site(request)
     if visitor is None:
         if not state.settings.guests:
             raise ProblemError(HTTPStatus.FORBIDDEN, "This host takes no guests; ask its operator for a key.")
         guest = await state.users.create_guest()
         visitor, key = guest.user_id, guest.secret
     # A form sends line ends as CRLF.
-    payload: dict[str, JsonValue] = {"operation": "script2video", "script": script.replace("\r\n", "\n"), "voice": voice}
+    payload: dict[str, JsonValue] = {
+        "operation": "script2video",
+        "script": script.replace("\r\n", "\n"),
+        "voice": voice,
+    }
     if title.strip():
         payload["title"] = title.strip()
     try:
@@ -126,18 +128,21 @@ async def show_task(request: Request, task_id: str, owner: OwnerDep, state: Stat
     """Show a generation as it is now; the page's script goes on from there."""
     task = await state.queue.get(task_id, owner_id=owner)
     contents = await state.contents.list_for_task(task_id, owner_id=owner)
-    return _templates.TemplateResponse(request, "task.html", {"story": story_of(task, contents)})
+    return templates.TemplateResponse(request, "task.html", {"story": story_of(task, contents)})
 
 
 @router.post("/tasks/{task_id}/cancel")
 async def cancel(task_id: str, owner: OwnerDep, state: StateDep) -> Response:
     """Cancel a generation from its page, and show it again."""
-    await state.queue.cancel(task_id, owner_id=owner)
+    with suppress(ConflictError):
+        # It ended meanwhile, and its page says how.
+        await state.queue.cancel(task_id, owner_id=owner)
     return RedirectResponse(f"/tasks/{task_id}", HTTPStatus.SEE_OTHER)
 
 
-def _by_field(problem: ProblemError | None) -> dict[str, str]:
-    if problem is None:
-        return {}
-    named = problem.errors or [FieldError(field="form", message=problem.detail)]
-    return {error.field.removeprefix("payload."): error.message for error in named}
+def _by_field(problem: ProblemError | None) -> defaultdict[str, str]:
+    named: list[FieldError] = []
+    if problem is not None:
+        named = problem.errors or [FieldError(field="form", message=problem.detail)]
+    # A field without an error reads as an empty text, which templates take as none.
+    return defaultdict(str, {error.field.removeprefix("payload."): error.message for error in named})

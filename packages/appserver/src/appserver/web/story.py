@@ -17,6 +17,11 @@ WORDS = {
     TaskState.FAILED: "Failed",
     TaskState.CANCELLED: "Cancelled",
 }
+ENDINGS = {
+    TaskState.COMPLETED: "The video is ready.",
+    TaskState.FAILED: "",
+    TaskState.CANCELLED: "Nothing more is made; what is there stays.",
+}
 TITLE_CHARACTERS = 80
 
 
@@ -68,7 +73,7 @@ def story_of(task: Task, contents: Sequence[Content]) -> Story:
         title=title_of(task),
         word=WORDS[task.state],
         percent=percent_of(task),
-        message=task.progress.message if task.progress else "",
+        message=ENDINGS.get(task.state, task.progress.message if task.progress else ""),
         scenes=ordered,
         video=next((content for content in contents if content.role == "video"), None),
         poster=ordered[0].picture if ordered else None,

@@ -28,6 +28,7 @@ SHOWN_INLINE = frozenset(
         "audio/ogg",
         "video/mp4",
         "video/webm",
+        "text/plain",
     }
 )
 """Everything else is offered as a download: a browser must never run what somebody had generated."""

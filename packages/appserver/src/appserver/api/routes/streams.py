@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
-from appdb import Task
+from appdb import AppDbError, Task
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.state import AppState
 from appserver.api.views import ContentView, EventView, TaskView
 from appserver.errors import FieldError, ProblemError
 
+logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["streams"])
 
 PING_SECONDS = 15
@@ -48,18 +52,31 @@ async def stream_task(
     if task.state.final and position == task.last_seq:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     state.streams.check_capacity(owner)
-    return EventSourceResponse(
-        _frames(task, owner, state, position),
-        ping=PING_SECONDS,
-        send_timeout=SEND_TIMEOUT_SECONDS,
-        sep="\n",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+    return TaskStream(_frames(task, owner, state, position), state.streams.counted(owner))
+
+
+class TaskStream(EventSourceResponse):
+    """The answer; it counts as an open stream from its first to its last moment, however it ends."""
+
+    def __init__(self, frames: AsyncIterator[ServerSentEvent], slot: AbstractContextManager[None]) -> None:
+        super().__init__(
+            frames,
+            ping=PING_SECONDS,
+            send_timeout=SEND_TIMEOUT_SECONDS,
+            sep="\n",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+        self._slot = slot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        with self._slot:
+            await super().__call__(scope, receive, send)
 
 
 async def _frames(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[ServerSentEvent]:
-    with state.streams.counted(owner):
-        retry = random.randint(*RETRY_MILLISECONDS)
+    retry = random.randint(*RETRY_MILLISECONDS)
+    try:
         if position is None:
             yield await _snapshot(task, owner, state, retry)
             position = task.last_seq
@@ -70,6 +87,9 @@ async def _frames(task: Task, owner: str, state: AppState, position: int | None)
         async for event in state.streams.follow(task.id, position):
             data = EventView.of(event).model_dump_json()
             yield ServerSentEvent(data, event=event.type.value, id=str(event.seq))
+    except AppDbError as exc:
+        # The answer has begun, so all that is left is to end it; the viewer comes back with its position.
+        logger.warning("a stream ends without its database", extra={"task_id": task.id, "error": str(exc)})
 
 
 async def _snapshot(task: Task, owner: str, state: AppState, retry: int) -> ServerSentEvent:

@@ -31,7 +31,7 @@ class TaskQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    state: list[TaskState] = []
+    state: list[TaskState] = Field(default_factory=list)
     before: str | None = Field(None, max_length=100)
     limit: int = Field(50, ge=1, le=200)
 

@@ -4,7 +4,7 @@ const form = document.querySelector("form[data-draft]");
 const script = form.elements.script;
 const count = form.querySelector("[data-count]");
 
-const show = () => { count.textContent = [...script.value].length.toLocaleString(); };
+const show = () => { count.textContent = [...script.value].length.toLocaleString("en"); };
 
 if (!script.value) script.value = localStorage.getItem(DRAFT) ?? "";
 show();
@@ -12,5 +12,8 @@ script.addEventListener("input", () => {
   localStorage.setItem(DRAFT, script.value);
   show();
 });
-form.addEventListener("submit", () => { form.querySelector("button").disabled = true; });
+form.addEventListener("submit", () => {
+  sessionStorage.setItem("sent", script.value);
+  form.querySelector("button").disabled = true;
+});
 window.addEventListener("pageshow", () => { form.querySelector("button").disabled = false; });

@@ -3,12 +3,16 @@ const root = document.getElementById("task");
 const el = (id) => document.getElementById(id);
 const url = `/api/tasks/${root.dataset.id}`;
 const FINAL = { completed: "Done", failed: "Failed", cancelled: "Cancelled" };
+const ENDINGS = { completed: "The video is ready.", cancelled: "Nothing more is made; what is there stays." };
 const TYPES = ["started", "progress", "content", "retrying", "released", "completed", "failed", "cancelled"];
 const LONGEST_PAUSE = 15000;
+const ANNOUNCE_EVERY = 5000;
 
 let seq = Number(root.dataset.seq);
 let source = null;
 let failures = 0;
+let announcedAt = 0;
+let retry = null;
 
 function setState(state, word) {
   root.dataset.state = state;
@@ -16,8 +20,15 @@ function setState(state, word) {
   el("state").className = `state ${state}`;
 }
 
+function announce(text) {
+  el("announcement").textContent = text;
+  announcedAt = Date.now();
+}
+
 function setProgress(fraction, message) {
   const percent = Math.round(fraction * 100);
+  // A screen reader would read out every frame.
+  if (Date.now() - announcedAt > ANNOUNCE_EVERY) announce(`${percent} %. ${message}`);
   el("progress").value = percent;
   el("message").textContent = message;
   document.title = `${percent} % · ${root.dataset.name}`;
@@ -65,7 +76,11 @@ function showContent(content) {
 }
 
 const HANDLERS = {
-  started: (event) => setState("processing", event.attempt > 1 ? `Running, attempt ${event.attempt}` : "Running"),
+  started: (event) => {
+    setState("processing", event.attempt > 1 ? `Running, attempt ${event.attempt}` : "Running");
+    setError("");
+    setProgress(0, "");
+  },
   progress: (event) => setProgress(event.data.fraction, event.data.message),
   content: (event) => showContent(event.data),
   retrying: (event) => {
@@ -75,24 +90,30 @@ const HANDLERS = {
   released: () => setState("queued", "In the queue"),
   completed: () => {
     setError("");
-    setProgress(1, "");
+    setProgress(1, ENDINGS.completed);
     finish("completed");
   },
   failed: (event) => {
     setError(event.data.error.message);
+    el("again").hidden = false;
     finish("failed");
   },
-  cancelled: () => finish("cancelled"),
+  cancelled: () => {
+    el("message").textContent = ENDINGS.cancelled;
+    finish("cancelled");
+  },
 };
 
 function finish(state) {
   setState(state, FINAL[state]);
+  announce(FINAL[state]);
   document.title = `${FINAL[state]} · ${root.dataset.name}`;
   el("cancel").hidden = true;
   close();
 }
 
 function close() {
+  clearTimeout(retry);
   source?.close();
   source = null;
   el("connection").textContent = "";
@@ -125,7 +146,31 @@ function reopenLater() {
   source = null;
   failures += 1;
   const pause = Math.min(LONGEST_PAUSE, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
-  setTimeout(open, pause);
+  clearTimeout(retry);
+  retry = setTimeout(reopen, pause);
+}
+
+// An error answer tells an EventSource nothing, so the task itself is asked what is the matter.
+async function reopen() {
+  let answer;
+  try {
+    answer = await fetch(url);
+  } catch {
+    reopenLater();
+    return;
+  }
+  if (answer.status === 401 || answer.status === 404) {
+    el("connection").textContent = "";
+    setError("This generation is no longer here, or this browser is signed out. Go to the start page.");
+    return;
+  }
+  if (!answer.ok) {
+    reopenLater();
+    return;
+  }
+  const task = await answer.json();
+  if (task.state in FINAL && task.last_seq <= seq) location.reload();
+  else open();
 }
 
 const live = () => !(root.dataset.state in FINAL);
@@ -150,5 +195,12 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && live()) open();
 });
 window.addEventListener("online", () => { if (live()) open(); });
+
+// The script that led here is safe in its task; a draft begun since is kept.
+const sent = sessionStorage.getItem("sent");
+if (sent !== null) {
+  if (localStorage.getItem("draft") === sent) localStorage.removeItem("draft");
+  sessionStorage.removeItem("sent");
+}
 
 if (live()) open();

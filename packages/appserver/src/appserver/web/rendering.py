@@ -1,0 +1,61 @@
+"""Templates, and routes that answer problems with a page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from appdb import AppDbError
+from appserver.errors import ProblemError, as_problem
+from appserver.web.story import WORDS, percent_of, title_of
+
+logger = logging.getLogger(__name__)
+
+_environment = Environment(
+    loader=PackageLoader("appserver.web"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals |= {"words": WORDS, "title_of": title_of, "percent_of": percent_of}
+templates = Jinja2Templates(env=_environment)
+
+EXPLAINED = {
+    HTTPStatus.UNAUTHORIZED: "This page belongs to whoever started it, and this browser does not know you.",
+    HTTPStatus.NOT_FOUND: "There is no such generation among yours. It may have been started in another browser.",
+}
+
+
+class PageRoute(APIRoute):
+    """A route for people: what goes wrong is a page, not a JSON document."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, with problems turned into pages."""
+        handle = super().get_route_handler()
+
+        async def handle_or_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ProblemError as exc:
+                return _explanation(request, exc)
+            except AppDbError as exc:
+                problem = as_problem(exc)
+                if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    logger.exception("the database did not answer a page", extra={"path": request.url.path})
+                return _explanation(request, problem)
+
+        return handle_or_explain
+
+
+def _explanation(request: Request, problem: ProblemError) -> Response:
+    context = {"title": problem.status.phrase, "text": EXPLAINED.get(problem.status, problem.detail)}
+    return templates.TemplateResponse(request, "problem.html", context, problem.status, problem.headers)

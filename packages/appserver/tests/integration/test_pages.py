@@ -1,0 +1,202 @@
+"""The pages, as they come from the host; what scripts do with them is tested in a browser elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from appdb import Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
+from appdb.models.content import Content, ContentKind
+
+Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
+Store = Callable[..., Awaitable[Content]]
+Serve = Callable[..., Awaitable[str]]
+
+SCRIPT = {"script": "The <b>lamp</b>.\r\n\r\nThe sea.", "title": "Keeper & sons", "voice": "de"}
+
+
+async def generate(visitor: httpx2.AsyncClient) -> str:
+    answer = await visitor.post("/generate", data=SCRIPT)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def test_the_start_page_works_for_a_stranger_and_leaves_no_trace(visitor: httpx2.AsyncClient) -> None:
+    answer = await visitor.get("/")
+
+    assert answer.status_code == 200
+    assert '<label for="script">Script</label>' in answer.text
+    assert "No worker has announced itself" not in answer.text
+    assert "no AI model" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_pages_need_nothing_from_elsewhere_and_no_inline_code(visitor: httpx2.AsyncClient) -> None:
+    place = await generate(visitor)
+
+    for page in ("/", place):
+        text = (await visitor.get(page)).text
+        assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\son\w+=|\sstyle=|https?://", text)
+        for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
+            assert (await visitor.get(path)).status_code == 200
+
+
+async def test_without_a_worker_the_page_says_what_to_start(serve: Serve) -> None:
+    async with httpx2.AsyncClient(base_url=await serve()) as visitor:
+        answer = await visitor.get("/")
+
+    assert answer.status_code == 200
+    assert "No worker has announced itself yet" in answer.text
+
+
+async def test_without_a_worker_the_script_is_not_lost(serve: Serve) -> None:
+    address = await serve()
+    async with httpx2.AsyncClient(base_url=address, headers={"Origin": address}) as visitor:
+        answer = await visitor.post("/generate", data=SCRIPT)
+
+    assert answer.status_code == 422
+    assert "&lt;b&gt;lamp&lt;/b&gt;" in answer.text
+
+
+async def test_a_form_without_script_makes_a_task_and_goes_to_its_page(visitor: httpx2.AsyncClient) -> None:
+    place = await generate(visitor)
+
+    page = await visitor.get(place)
+    home = await visitor.get("/")
+
+    assert page.status_code == 200
+    assert "<h1>Keeper &amp; sons</h1>" in page.text
+    assert "In the queue" in page.text
+    assert 'data-seq="-1"' in page.text
+    assert f'href="{place}"' in home.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"script": ""}, "Script: it is empty"),
+        ({"script": " \r\n "}, "Script: it is empty"),
+        ({"script": "x" * 20_001}, "Script: it has 20,001 characters; at most 20,000 are allowed"),
+        ({"title": "x" * 121}, "Title: it has 121 characters; at most 120 are allowed"),
+        ({"voice": "x"}, "Voice: it has 1 characters; at least 2 are needed"),
+    ],
+)
+async def test_what_does_not_fit_comes_back_beside_its_field(
+    visitor: httpx2.AsyncClient, changes: dict[str, str], message: str
+) -> None:
+    form = SCRIPT | changes
+
+    answer = await visitor.post("/generate", data=form)
+
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert form["script"].replace("<", "&lt;").replace(">", "&gt;") in answer.text
+    assert 'aria-invalid="true"' in answer.text
+
+
+async def test_a_script_far_too_large_is_a_problem(visitor: httpx2.AsyncClient) -> None:
+    answer = await visitor.post("/generate", data=SCRIPT | {"script": "x" * 2_000_000})
+
+    assert answer.status_code == 413
+
+
+async def test_the_page_shows_what_is_there_so_far(
+    visitor: httpx2.AsyncClient, claim: Claim, store: Store, queue: TaskQueue
+) -> None:
+    place = await generate(visitor)
+    task, lease = await claim()
+    picture = await store(task, caption="The <b>lamp</b>.")
+    progress = Progress(fraction=0.42, message="Scene 1 of 2: speaking")
+    event = NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump())
+    await queue.record(lease, [event], seq=1, progress=progress)
+
+    text = (await visitor.get(place)).text
+
+    assert 'data-seq="1"' in text
+    assert '<progress id="progress" max="100" value="42"' in text
+    assert "Scene 1 of 2: speaking" in text
+    assert f'src="/api/contents/{picture.id}/file"' in text
+    assert "The &lt;b&gt;lamp&lt;/b&gt;." in text
+    assert "<title>42 % · Keeper &amp; sons</title>" in text
+
+
+async def test_the_page_of_a_finished_task_plays_the_video(
+    visitor: httpx2.AsyncClient, claim: Claim, store: Store, queue: TaskQueue
+) -> None:
+    place = await generate(visitor)
+    task, lease = await claim()
+    picture = await store(task)
+    video = await store(
+        task, seq=1, key="video", role="video", kind=ContentKind.VIDEO, media_type="video/mp4", index=None, caption=None
+    )
+    await queue.complete(lease, {})
+
+    text = (await visitor.get(place)).text
+
+    assert f'poster="/api/contents/{picture.id}/file" src="/api/contents/{video.id}/file"' in text
+    assert 'class="state completed"' in text
+
+
+async def test_the_page_of_a_failed_task_says_why_and_what_next(
+    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
+) -> None:
+    place = await generate(visitor)
+    _, lease = await claim()
+    await queue.fail(lease, "DiscardError", "script: <no> visible text", retry_in=None)
+
+    text = (await visitor.get(place)).text
+
+    assert "script: &lt;no&gt; visible text" in text
+    assert "Change the script and try again" in text
+
+
+async def test_the_page_of_a_task_that_waits_for_a_retry_says_so(
+    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
+) -> None:
+    place = await generate(visitor)
+    _, lease = await claim()
+    await queue.fail(lease, "ProviderError", "the voice is missing", retry_in=timedelta(minutes=1))
+
+    text = (await visitor.get(place)).text
+
+    assert "Waiting to try again" in text
+    assert "the voice is missing" in text
+
+
+async def test_cancelling_works_without_script_even_too_late(
+    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
+) -> None:
+    cancelled, finished = await generate(visitor), await generate(visitor)
+    await visitor.post(f"{cancelled}/cancel")
+    _, lease = await claim()
+    await queue.complete(lease, {})
+
+    late = await visitor.post(f"{finished}/cancel")
+
+    assert "Cancelled" in (await visitor.get(cancelled)).text
+    assert (late.status_code, late.headers["location"]) == (303, finished)
+
+
+async def test_problems_of_pages_are_pages(visitor: httpx2.AsyncClient) -> None:
+    unknown = await visitor.get("/tasks/tq_x")
+    await generate(visitor)
+    missing = await visitor.get("/tasks/tq_x")
+
+    for answer, status in ((unknown, 401), (missing, 404)):
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert 'href="/"' in answer.text
+
+
+async def test_a_script_can_be_changed_and_tried_again(visitor: httpx2.AsyncClient) -> None:
+    place = await generate(visitor)
+
+    text = (await visitor.get("/", params={"again": place.removeprefix("/tasks/")})).text
+
+    assert "The &lt;b&gt;lamp&lt;/b&gt;." in text
+    assert 'value="Keeper &amp; sons"' in text
+    assert '<option value="de" selected>' in text
+    assert (await visitor.get("/", params={"again": "tq_x"})).status_code == 404

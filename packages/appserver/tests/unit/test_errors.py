@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from appdb import (
+    AppDbError,
+    ConflictError,
+    ContractMismatchError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    InvalidDataError,
+    LeaseLostError,
+    NotFoundError,
+    TooLargeError,
+)
+from appserver.errors import as_problem
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "fields"),
+    [
+        (NotFoundError("task", "tq_1"), 404, []),
+        (ConflictError("task", "tq_1", "it is already completed"), 409, []),
+        (ConflictError("unique key", "k", "it stands for another"), 422, ["Idempotency-Key"]),
+        (InvalidDataError("payload", "cannot be stored"), 422, ["payload"]),
+        (TooLargeError("payload", 300_000, 262_144), 413, ["payload"]),
+        (DatabaseUnavailableError("reading", "timeout"), 503, []),
+        (DatabaseRefusedError("reading", "no rights"), 503, []),
+        (ContractMismatchError("too old"), 500, []),
+        (LeaseLostError("tq_1", 1), 500, []),
+    ],
+)
+def test_each_domain_error_has_its_status(error: AppDbError, status: int, fields: list[str]) -> None:
+    problem = as_problem(error)
+
+    assert problem.status == status
+    assert [field.field for field in problem.errors] == fields
+
+
+def test_what_only_operators_may_read_stays_inside() -> None:
+    problem = as_problem(DatabaseUnavailableError("TaskQueue.get", "10.0.0.7:27017 refused"))
+
+    assert "10.0.0.7" not in problem.detail
+    assert problem.headers["Retry-After"] == "2"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appserver.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run where no ``.env`` file lies about."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("APP_MONGO_URI", "APP_MONGO_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_defaults_serve_this_machine_only() -> None:
+    settings = load_settings()
+
+    assert (settings.host, settings.port, settings.guests, settings.streams_per_user) == ("127.0.0.1", 8000, True, 20)
+    assert settings.mongo_database == "app"
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPSERVER_PORT", "9000")
+    monkeypatch.setenv("APPSERVER_GUESTS", "false")
+    monkeypatch.setenv("APP_MONGO_DATABASE", "other")
+
+    settings = load_settings()
+
+    assert (settings.port, settings.guests, settings.mongo_database) == (9000, False, "other")
+
+
+def test_an_env_file_is_read_and_the_environment_wins(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / ".env").write_text("APPSERVER_PORT=9000\nAPPSERVER_HOST=::1\nAPP_OTHER_HOST=x\n")
+    monkeypatch.setenv("APPSERVER_PORT", "9001")
+
+    settings = load_settings()
+
+    assert (settings.port, settings.host) == (9001, "::1")
+
+
+def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPSERVER_PORT", "9000")
+
+    assert load_settings(port=9002).port == 9002
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPSERVER_STREAM_PER_USER", "3")
+
+    with pytest.raises(
+        SettingsError, match="APPSERVER_STREAM_PER_USER; did you mean APPSERVER_STREAMS_PER_USER"
+    ) as refusal:
+        load_settings()
+
+    assert "APPSERVER_HOST" in str(refusal.value)
+
+
+def test_an_unknown_name_in_an_env_file_is_refused(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_text("APPSERVER_PROT=3\n")
+
+    with pytest.raises(SettingsError, match="APPSERVER_PROT; did you mean APPSERVER_PORT"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("APPSERVER_PORT", "x", "port"),
+        ("APPSERVER_PORT", "70000", "port"),
+        ("APPSERVER_LOG_LEVEL", "LOUD", "log_level"),
+        ("APPSERVER_STREAMS_PER_USER", "0", "streams_per_user"),
+        ("APP_MONGO_DATABASE", "", "APP_MONGO_DATABASE"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"{named}: "):
+        load_settings()
+
+
+def test_the_password_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_MONGO_URI", "mongodb://user:hunter2@db/?replicaSet=rs0")
+
+    settings = load_settings()
+
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1

@@ -1,0 +1,186 @@
+"""The hub over a log in memory: no gap, no repeat, one reader, and readers that leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType, TaskQueue
+from appdb.feed import Subscription
+from appserver import streams
+from appserver.errors import ProblemError
+from appserver.streams import TaskStreams
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryLog:
+    """A log and its hints."""
+
+    def __init__(self) -> None:
+        self.live = True
+        self.log: list[TaskEvent] = []
+        self.reads = 0
+        self.failures: list[Exception] = []
+        self.subscriptions: set[Subscription] = set()
+
+    def write(self, count: int = 1, *, end: bool = False) -> None:
+        for number in range(count):
+            last = end and number == count - 1
+            kind = TaskEventType.COMPLETED if last else TaskEventType.PROGRESS
+            seq = len(self.log)
+            row = {"_id": f"t:{seq}", "task_id": "t", "seq": seq, "type": kind, "attempt": 1, "at": NOW, "data": {}}
+            self.log.append(TaskEvent.from_document(row))
+        for subscription in self.subscriptions:
+            subscription.hint()
+
+    async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
+        assert task_id == "t"
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop()
+        return self.log[after + 1 : after + 1 + limit]
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        assert topic == "task:t"
+        subscription = Subscription()
+        self.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.subscriptions.discard(subscription)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def hub(log: MemoryLog) -> TaskStreams:
+    return TaskStreams(cast(TaskQueue, log), cast(ChangeFeed, log), per_user=2)
+
+
+async def read(hub: TaskStreams, after: int = -1) -> list[int]:
+    async with asyncio.timeout(10):
+        return [event.seq async for event in hub.follow("t", after)]
+
+
+async def until_watched(log: MemoryLog) -> None:
+    async with asyncio.timeout(10):
+        while not log.subscriptions:
+            await asyncio.sleep(0)
+
+
+async def until_unwatched(log: MemoryLog) -> None:
+    async with asyncio.timeout(10):
+        while log.subscriptions:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("after", [-1, 0, 3, 9])
+async def test_a_finished_log_is_read_from_any_place(hub: TaskStreams, log: MemoryLog, after: int) -> None:
+    log.write(11, end=True)
+
+    assert await read(hub, after) == list(range(after + 1, 11))
+    assert not log.subscriptions
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 500])
+async def test_pages_of_any_size_join_without_gap_or_repeat(
+    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(streams, "PAGE", page)
+    log.write(13)
+    reading = asyncio.create_task(read(hub))
+    await until_watched(log)
+    log.write(9)
+    log.write(4, end=True)
+
+    assert await reading == list(range(26))
+
+
+async def test_viewers_that_join_at_any_moment_see_the_same(hub: TaskStreams, log: MemoryLog) -> None:
+    viewers = []
+    for number in range(30):
+        viewers.append(asyncio.create_task(read(hub, min(number - 1, 4))))
+        log.write()
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+    log.write(end=True)
+
+    for number, viewer in enumerate(viewers):
+        assert await viewer == list(range(min(number - 1, 4) + 1, 31))
+
+
+async def test_the_reader_ends_with_its_last_viewer_and_a_new_one_can_start(hub: TaskStreams, log: MemoryLog) -> None:
+    first = asyncio.create_task(read(hub))
+    await until_watched(log)
+    first.cancel()
+    await until_unwatched(log)
+
+    second = asyncio.create_task(read(hub))
+    await until_watched(log)
+    log.write(3, end=True)
+
+    assert await second == [0, 1, 2]
+    await until_unwatched(log)
+
+
+async def test_a_reader_waits_through_an_outage(hub: TaskStreams, log: MemoryLog) -> None:
+    reading = asyncio.create_task(read(hub))
+    await until_watched(log)
+    log.failures = [DatabaseUnavailableError("reading", "election")]
+    log.write(1)
+    async with asyncio.timeout(10):
+        while log.failures:
+            await asyncio.sleep(0)
+    log.write(1, end=True)
+
+    assert await reading == [0, 1]
+
+
+async def test_viewers_are_let_go_when_their_reader_breaks(hub: TaskStreams, log: MemoryLog) -> None:
+    problems: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["message"]))
+    reading = asyncio.create_task(read(hub))
+    await until_watched(log)
+    log.failures = [ValueError("a document that nobody understands")]
+    log.write(1)
+
+    assert await reading == []
+    log.write(1, end=True)
+    assert await read(hub) == [0, 1]
+
+
+async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
+    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BACKLOG", 3)
+    following = hub.follow("t", -1)
+    first = asyncio.ensure_future(anext(following))
+    await until_watched(log)
+    log.write()
+    assert (await first).seq == 0
+    log.write(10)
+    while log.reads < 5:
+        await asyncio.sleep(0)
+
+    assert [event.seq async for event in following] == [1, 2, 3]
+
+
+def test_the_number_of_streams_of_a_user_is_limited(hub: TaskStreams) -> None:
+    with hub.counted("a"), hub.counted("a"), hub.counted("b"):
+        hub.check_capacity("b")
+        with pytest.raises(ProblemError) as refusal:
+            hub.check_capacity("a")
+
+    assert refusal.value.status == 429
+    hub.check_capacity("a")

@@ -1,0 +1,72 @@
+"""All hosts as separate processes, each from an environment that holds its own wheel only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from hosts import Host
+from stack import Stack, commands
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+@pytest.fixture
+def stack(mongo_uri: str, database_name: str, logs: Path) -> Iterator[Stack]:
+    """An API host and a worker host on a migrated database of their own."""
+    environment = {
+        "APP_MONGO_URI": mongo_uri,
+        "APP_MONGO_DATABASE": database_name,
+        "APPWORKER_LEASE": "3",
+        "APPWORKER_HEARTBEAT": "0.5",
+    }
+    migrating = Host("migrate", [str(commands("server") / "appdb"), "migrate"], environment, logs)
+    assert migrating.process.wait(60) == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = Stack(environment=environment, logs=logs, port=port, server=migrating, workers=[])
+    try:
+        made.start_server()
+        made.start_worker()
+        yield made
+    finally:
+        for host in (made.server, *made.workers):
+            host.process.kill()
+            host.process.wait()
+            print(f"--- {host.name}\n{host.log.read_text(errors='replace')[-4000:]}")  # noqa: T201 - shown on failure
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[httpx2.Client]:
+    """A client with a new guest's key."""
+    with httpx2.Client(base_url=stack.address, timeout=60) as made:
+        key = made.post("/api/guests").raise_for_status().json()["key"]
+        made.headers["Authorization"] = f"Bearer {key}"
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium: APP_TEST_CHROMIUM, one on PATH, or Playwright's own."""
+    found = os.environ.get("APP_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()

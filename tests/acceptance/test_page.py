@@ -1,0 +1,138 @@
+"""The page in a real browser: write, watch, reload, come back, and the video plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from stack import SCRIPT, Stack
+
+LONG = "\n\n".join([SCRIPT.replace("a little", "quite a lot, really, and then some more")] * 4)
+MINUTE = 60_000
+PLAY = """async video => {
+  video.muted = true;
+  await video.play();
+  await new Promise(resolve => { video.ontimeupdate = () => { if (video.currentTime > 0.2) resolve(); }; });
+  return [video.paused, video.videoWidth, video.videoHeight];
+}"""
+
+
+def is_complaint(message: ConsoleMessage) -> bool:
+    # A refused form and a host that is away are what some tests are about.
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A new visitor's page; whatever it complains about fails the test."""
+    context = browser.new_context(base_url=stack.address)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def start(page: Page, script: str) -> None:
+    page.goto("/")
+    page.get_by_label("Script").fill(script)
+    page.get_by_role("button", name="Generate").click()
+    page.wait_for_url("**/tasks/*")
+
+
+def expect_playing_video(page: Page) -> None:
+    expect(page.locator("#state")).to_have_text("Done", timeout=MINUTE)
+    video = page.locator("video")
+    expect(video).to_be_visible()
+    assert video.evaluate(PLAY) == [False, 960, 540]
+
+
+def test_a_reload_in_the_middle_ends_with_the_finished_video_playing(page: Page) -> None:
+    start(page, LONG)
+    expect(page.locator(".scenes li img[src]").nth(1)).to_be_visible(timeout=MINUTE)
+    assert page.locator("#task").get_attribute("data-state") == "processing"
+    page.reload()
+    assert page.locator("#task").get_attribute("data-state") == "processing"
+    expect(page.locator(".scenes li")).to_have_count(20, timeout=MINUTE)
+    expect_playing_video(page)
+
+    captions = page.locator(".scenes .caption").all_inner_texts()
+    assert len(captions) == 20
+    assert captions[0].startswith("This is scene number 1")
+
+
+def test_the_home_page_leads_back_to_what_runs(page: Page) -> None:
+    start(page, LONG)
+    page.goto("/")
+    page.get_by_role("link", name="This is scene number 1").click()
+    expect_playing_video(page)
+
+
+def test_a_server_restart_is_shown_and_survived(page: Page, stack: Stack) -> None:
+    start(page, LONG)
+    expect(page.locator(".scenes li img[src]").first).to_be_visible(timeout=MINUTE)
+    stack.server.process.kill()
+    stack.server.process.wait()
+    expect(page.locator("#connection")).to_contain_text("econnecting", timeout=MINUTE)
+    stack.start_server()
+    expect(page.locator("#state")).to_have_text("Done", timeout=MINUTE)
+    expect(page.locator(".scenes li")).to_have_count(20)
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
+    page.goto("/")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "script":
+            break
+    page.keyboard.insert_text(LONG)
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type") == "submit":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks/*")
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    page.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Cancelled", timeout=MINUTE)
+    page.reload()
+    expect(page.locator("#state")).to_have_text("Cancelled")
+
+
+def test_a_script_that_is_refused_is_still_there(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("Script").evaluate("area => { area.required = false; area.removeAttribute('maxlength'); }")
+    text = "word " * 4_500
+    page.get_by_label("Script").fill(text)
+    with page.expect_response(lambda answer: answer.url.endswith("/generate")) as answered:
+        page.get_by_role("button", name="Generate").click()
+
+    assert answered.value.status == 422
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("#script-error")).to_contain_text("20,000")
+    assert page.get_by_label("Script").input_value().strip() == text.strip()
+
+
+def test_without_scripts_the_page_still_works(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(base_url=stack.address, java_script_enabled=False)
+    page = context.new_page()
+    start(page, SCRIPT)
+    expect(page.locator("#state")).to_have_text("Done", timeout=MINUTE)
+    assert page.locator("video").get_attribute("src")
+    context.close()
+
+
+def test_a_visitor_cannot_see_another_visitors_task(page: Page, browser: Browser, stack: Stack) -> None:
+    start(page, SCRIPT)
+    other = browser.new_context(base_url=stack.address)
+    stranger = other.new_page()
+    answer = stranger.goto(page.url)
+
+    assert answer is not None
+    assert answer.status in (401, 404)
+    other.close()
