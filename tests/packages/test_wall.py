@@ -42,7 +42,7 @@ def environments(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         wheels = [str(next(dist.glob(f"{name}-*.whl"))) for name in (package, *needed)]
         subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(place)], check=True)
         made[package] = place / ("Scripts" if sys.platform == "win32" else "bin")
-        subprocess.run([made[package] / "python", "-m", "pip", "install", "-q", *wheels], check=True)
+        subprocess.run([str(made[package] / "python"), "-m", "pip", "install", "-q", *wheels], check=True)
     return made
 
 
@@ -59,7 +59,7 @@ def test_each_host_is_alone_with_appdb(environments: dict[str, Path], package: s
 
 
 def test_no_host_is_in_another_ones_dependency_closure(environments: dict[str, Path], package: str) -> None:
-    command = [environments[package] / "python", "-m", "pip", "list", "--format=freeze"]
+    command = [str(environments[package] / "python"), "-m", "pip", "list", "--format=freeze"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     ours = {line.partition("==")[0] for line in listed.splitlines() if line.startswith("app")}
 
@@ -87,7 +87,8 @@ def test_a_host_without_its_appdb_cannot_be_installed(
 ) -> None:
     (wheel,) = dist.glob(f"{host}-*.whl")
     # --no-index: strangers' packages of the same names must not be able to fill the gap.
-    command = [environments["appdb"] / "python", "-m", "pip", "install", "--no-index", "--target", tmp_path, wheel]
+    python = str(environments["appdb"] / "python")
+    command = [python, "-m", "pip", "install", "--no-index", "--target", str(tmp_path), str(wheel)]
     refused = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert refused.returncode != 0

@@ -99,14 +99,13 @@ def connect(uri: str, *, app_name: str, operation_timeout: timedelta | None, sel
     }
     if operation_timeout is not None:
         options["timeoutMS"] = milliseconds(operation_timeout)
+    how = "write mongodb://HOST:PORT/?replicaSet=NAME"
+    if not uri.startswith(SCHEMES):
+        raise InvalidDataError("MongoDB URI", f"it has no known scheme; {how}")
     try:
-        if not uri.startswith(SCHEMES):
-            raise InvalidURI("no known scheme")
         return AsyncIOMotorClient(uri, **options)
     except (InvalidURI, ConfigurationError, ValueError) as exc:
-        raise InvalidDataError(
-            "MongoDB URI", f"cannot be read ({type(exc).__name__}); write mongodb://HOST:PORT/?replicaSet=NAME"
-        ) from exc
+        raise InvalidDataError("MongoDB URI", f"it cannot be read ({type(exc).__name__}); {how}") from exc
 
 
 def hosts_of(uri: str) -> str:

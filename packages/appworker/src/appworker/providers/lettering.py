@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-import fontpkg  # type: ignore[import-untyped]  # it ships no types
+import fontpkg
 from PIL import ImageFont
 
 STEP = 0.9
