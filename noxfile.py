@@ -86,7 +86,7 @@ def demo(session: nox.Session) -> None:
 
 
 def _group(name: str) -> list[str]:
-    return nox.project.dependency_groups(GROUPS, name)
+    return list(nox.project.dependency_groups(GROUPS, name))
 
 
 def _with_extras(package: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import appworker
 from appdb import ContentRepository, Database, RegistryRepository, TaskEventType, TaskState
 from appdb.models.content import GenerationStatus
 from live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
@@ -223,3 +225,31 @@ async def test_a_worker_announces_its_actors_with_their_schemas(start_worker: St
 
     assert actor.payload_schema["properties"]["seconds"]["type"] == "number"
     assert await registry.workers() == []
+
+
+async def test_without_change_streams_polling_keeps_the_worker_correct_and_prompt(
+    start_worker: StartWorker, tasks: Tasks, database: Database
+) -> None:
+    # The worker aggregates for its change stream alone, so this takes the feed away and nothing else.
+    data = {"failCommands": ["aggregate"], "errorCode": 286, "appName": f"appworker/{appworker.__version__}"}
+    admin = database.raw.client.admin
+    await admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+    try:
+        host = start_worker(slots=1)
+        waits = []
+        for _ in range(5):
+            task = await tasks.add("probe.noop", ledger=os.devnull)
+            added_at = time.monotonic()
+            await tasks.final(task, 5)
+            waits.append(time.monotonic() - added_at)
+        running = await tasks.add("probe.work", seconds=20, items=200)
+        await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
+        await tasks.queue.cancel(running.id, owner_id=OWNER)
+        cancelled_at = time.monotonic()
+        await asyncio.to_thread(host.wait_for, '"event": "(an attempt was stopped)"')
+    finally:
+        await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+    assert max(waits) < 1.5
+    assert time.monotonic() - cancelled_at < 1.5
+    assert "the change feed was interrupted" in host.log.read_text()

@@ -1,0 +1,37 @@
+"""The README's own actor works as it says."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import httpx2
+
+from hosts import Host
+from stack import Stack, commands
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_actor_of_the_readme_runs_and_its_payload_is_checked(
+    stack: Stack, client: httpx2.Client, tmp_path: Path
+) -> None:
+    source = re.search(r"```python\n(# hello\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert source is not None
+    (tmp_path / "hello.py").write_text(source[1])
+    command = [str(commands("worker") / "python"), "-m", "appworker", "--actors", "hello:greet,media"]
+    worker = Host("hello", command, stack.environment | {"PYTHONPATH": str(tmp_path)}, stack.logs)
+    stack.workers.append(worker)
+    worker.wait_for(r'"event": "(ready)"')
+    deadline = time.monotonic() + 10
+    while "greet" not in {actor["name"] for actor in client.get("/api/actors").json()}:
+        assert time.monotonic() < deadline, "the worker does not announce its actor"
+    posted = client.post("/api/tasks", json={"actor": "greet", "payload": {"name": "Ada"}}).raise_for_status()
+    refused = client.post("/api/tasks", json={"actor": "greet", "payload": {"nome": "Ada"}})
+    with client.stream("GET", f"{posted.headers['Location']}/stream", params={"after": "-1"}) as stream:
+        assert "event: completed" in "".join(stream.iter_text())
+
+    assert client.get(posted.headers["Location"]).json()["result"] == {"text": "Hello, Ada!"}
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "payload.name"
