@@ -30,6 +30,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
     WaitQueueTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 
@@ -77,6 +78,7 @@ __all__ = [
     "make_primary",
     "translates_errors",
     "watch",
+    "with_local_reads",
 ]
 
 
@@ -133,6 +135,11 @@ def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_a
     return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
 
 
+def with_local_reads(collection: Collection) -> Collection:
+    """Return *collection* as the primary has it now, also what no majority has confirmed yet."""
+    return collection.with_options(read_concern=ReadConcern("local"))
+
+
 def bucket(database: RawDatabase, name: str) -> Bucket:
     """Return the GridFS bucket *name*."""
     return AsyncIOMotorGridFSBucket(database, bucket_name=name, write_concern=MAJORITY)
@@ -173,7 +180,8 @@ def translates_errors(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitabl
 
 def _translated(doing: str, exc: PyMongoError) -> AppDbError:
     problem = f"{type(exc).__name__}: {str(exc).splitlines()[0][:300]}"
-    unreachable = (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WaitQueueTimeoutError)
+    # A write concern that was not met is an unknown outcome too: the write is there, and may yet be rolled back.
+    unreachable = (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WaitQueueTimeoutError, WriteConcernError)
     if isinstance(exc, unreachable) or getattr(exc, "timeout", False):
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)

@@ -169,3 +169,16 @@ async def test_pages_hold_every_item_once_newest_first(contents: ContentReposito
 
     assert sorted(seen) == sorted(made)
     assert len(set(seen)) == 7
+
+
+async def test_storing_whose_answer_was_lost_can_be_repeated(
+    contents: ContentRepository, queue: TaskQueue, task: Task, database: Database
+) -> None:
+    lease = Lease.of(task)
+    first = await contents.store(lease, task, item(), seq=0)
+    again = await contents.store(lease, task, item(), seq=0)
+
+    assert again == first
+    assert await read(contents, again) == DATA
+    assert await stored_files(database) == 1
+    assert len(await queue.events(task.id)) == 1

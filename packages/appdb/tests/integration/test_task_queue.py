@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,6 +14,7 @@ from appdb import (
     Claimer,
     ConflictError,
     Database,
+    DatabaseUnavailableError,
     InvalidDataError,
     Lease,
     LeaseLostError,
@@ -27,6 +30,7 @@ from appdb import (
 )
 
 OWNER = "usr_a"
+T = TypeVar("T")
 HOSTILE_VALUES = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}"]
 
 
@@ -47,6 +51,14 @@ async def claimed(queue: TaskQueue, **changes: Any) -> tuple[Task, Lease]:
     await queue.enqueue(new_task(**changes))
     (task,) = await queue.claim(claimer())
     return task, Lease.of(task)
+
+
+async def repeated(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat *call* once when its outcome is unknown, as the contract allows."""
+    try:
+        return await call()
+    except DatabaseUnavailableError:
+        return await call()
 
 
 async def assert_log(queue: TaskQueue, task_id: str, *types: TaskEventType) -> None:
@@ -326,3 +338,32 @@ async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(queue: 
         await queue.complete(lease, {"data": "x" * 300_000})
 
     assert await queue.extend([lease]) == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "failure"),
+    [
+        ("update", {"closeConnection": True}),
+        ("update", {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}),
+        ("findAndModify", {"closeConnection": True}),
+        ("commitTransaction", {"closeConnection": True}),
+        ("insert", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
+    ],
+)
+async def test_a_failure_on_the_way_changes_no_outcome(
+    queue: TaskQueue, database: Database, command: str, failure: dict[str, Any]
+) -> None:
+    added = [await queue.enqueue(new_task()) for _ in range(3)]
+    data = {"failCommands": [command], **failure}
+    point = {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
+    await database.raw.client.admin.command(point)
+    tasks = await repeated(partial(queue.claim, claimer(), limit=3))
+    for task in tasks:
+        lease = Lease.of(task)
+        await repeated(partial(queue.record, lease, [NewEvent(type=TaskEventType.STARTED)], seq=0))
+        await repeated(partial(queue.complete, lease, {"ok": True}))
+
+    assert [task.id for task in tasks] == [task.id for task in added]
+    for task in added:
+        assert (await queue.get(task.id, owner_id=OWNER)).attempt == 1
+        await assert_log(queue, task.id, TaskEventType.STARTED, TaskEventType.COMPLETED)

@@ -7,7 +7,7 @@ import logging
 import time
 from datetime import timedelta
 
-from appdb import ChangeFeed, DatabaseUnavailableError, TaskQueue
+from appdb import AppDbError, ChangeFeed, TaskQueue
 from appworker.attempt import Attempt
 from appworker.stop import StopReason
 
@@ -68,7 +68,7 @@ class LeaseKeeper:
             self._look.clear()
             try:
                 await self._renew()
-            except DatabaseUnavailableError as exc:
+            except AppDbError as exc:
                 logger.warning("leases could not be renewed; trying again", extra={"error": str(exc)})
                 await asyncio.sleep(BLIND_INTERVAL.total_seconds())
                 self._look.set()

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from appdb import (
+    AppDbError,
     ChangeFeed,
     Claimer,
     ContentRepository,
     Database,
-    DatabaseUnavailableError,
     RegistryRepository,
     Task,
     TaskQueue,
@@ -116,7 +116,7 @@ class Runner:
             while not self._draining:
                 await self._claim_or_wait(ready)
         await self._finish_running()
-        await self._registry.withdraw(self.worker_id)
+        await self._withdraw()
         logger.info("stopped", extra={"worker_id": self.worker_id})
 
     def _shape(self) -> dict[str, object]:
@@ -139,7 +139,7 @@ class Runner:
         asked_at = time.monotonic()
         try:
             return await self._queue.claim(claimer, limit=free), asked_at
-        except DatabaseUnavailableError as exc:
+        except AppDbError as exc:
             logger.warning("no tasks could be claimed; trying again", extra={"error": str(exc)})
             await asyncio.sleep(random.uniform(0.5, 1.5))
             return [], asked_at
@@ -194,6 +194,12 @@ class Runner:
         )
         await self._registry.announce(me, [announcement(actor) for actor in self._actors.values()])
 
+    async def _withdraw(self) -> None:
+        try:
+            await self._registry.withdraw(self.worker_id)
+        except AppDbError as exc:
+            logger.warning("this worker stays announced until its entry expires", extra={"error": str(exc)})
+
     async def _recover(self) -> None:
         for task in await self._queue.recover():
             logger.warning(
@@ -207,6 +213,6 @@ async def _every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> 
     while True:
         try:
             await duty()
-        except DatabaseUnavailableError as exc:
-            logger.warning("a duty found no database; it is repeated", extra={"error": str(exc)})
+        except AppDbError as exc:
+            logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
         await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))

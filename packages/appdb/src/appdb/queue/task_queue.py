@@ -10,7 +10,15 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, translates_errors
+from appdb._driver import (
+    AFTER,
+    DuplicateKeyError,
+    PyMongoError,
+    RawDocument,
+    Session,
+    translates_errors,
+    with_local_reads,
+)
 from appdb._queries import tasks as queries
 from appdb._queries.clock import literal
 from appdb._schema import collections
@@ -162,9 +170,16 @@ class TaskQueue(BaseRepository):
 
     async def _take(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
         match = queries.claimable(claimer.queues, claimer.handlers) | queries.ids(ids)
-        await self._tasks.update_many(match, queries.take(claimer.worker_id, token, self.lease))
-        mine = self._tasks.find(queries.all_held(dict.fromkeys(ids, token)))
+        failure: PyMongoError | None = None
+        try:
+            await self._tasks.update_many(match, queries.take(claimer.worker_id, token, self.lease))
+        except PyMongoError as exc:
+            failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
+        # A claim whose majority was not waited for is still ours: the fence of every later write decides.
+        mine = with_local_reads(self._tasks).find(queries.all_held(dict.fromkeys(ids, token)))
         taken = {row["_id"]: Task.from_document(row) async for row in mine}
+        if failure is not None and not taken:
+            raise failure
         self._contended = len(taken) < len(ids)
         return [taken[task_id] for task_id in ids if task_id in taken]
 

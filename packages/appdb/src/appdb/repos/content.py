@@ -91,8 +91,10 @@ class ContentRepository(BaseRepository):
         check_events([event])
 
         async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
+            if (stored := await self._stored(lease, content_id, seq, session)) is not None:
+                return stored, {"file_id": upload.file_id}
             fenced = await self._fence(lease, [event], session, {}, seq)
-            document = {"_id": content_id, **row, "created_at": fenced["updated_at"]}
+            document = {"_id": content_id, **row, "seq": seq, "created_at": fenced["updated_at"]}
             replaced = await self._contents.find_one_and_replace(
                 {"_id": content_id}, document, upsert=True, session=session
             )
@@ -106,6 +108,11 @@ class ContentRepository(BaseRepository):
         if replaced is not None:
             await self._media.delete(replaced["file_id"])
         return Content.from_document(document)
+
+    async def _stored(self, lease: Lease, content_id: str, seq: int, session: Session) -> RawDocument | None:
+        """Return the item when an earlier try of the same call was applied and only its answer was lost."""
+        match = {"_id": content_id, "attempt": lease.attempt, "seq": seq}
+        return await self._contents.find_one(match, session=session)
 
     async def _fence(
         self,
