@@ -53,6 +53,10 @@ async def claimed(queue: TaskQueue, **changes: Any) -> tuple[Task, Lease]:
     return task, Lease.of(task)
 
 
+def progress(fraction: float, message: str = "") -> NewEvent:
+    return NewEvent(type=TaskEventType.PROGRESS, data={"fraction": fraction, "message": message})
+
+
 async def repeated(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat *call* once when its outcome is unknown, as the contract allows."""
     try:
@@ -69,14 +73,15 @@ async def assert_log(queue: TaskQueue, task_id: str, *types: TaskEventType) -> N
 
 async def test_a_task_goes_from_enqueue_to_completed(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
-    await queue.record(lease, [NewEvent(type=TaskEventType.STARTED)], seq=0, progress=Progress(fraction=0.5))
+    await queue.record(lease, [NewEvent(type=TaskEventType.STARTED), progress(0.5)], seq=0)
     await queue.complete(lease, {"answer": 42})
     done = await queue.get(task.id, owner_id=OWNER)
 
     assert (done.state, done.result, done.attempt) == (TaskState.COMPLETED, {"answer": 42}, 1)
     assert done.lease is None
-    assert done.last_seq == 1
-    await assert_log(queue, task.id, TaskEventType.STARTED, TaskEventType.COMPLETED)
+    assert done.progress == Progress(fraction=0.5)
+    assert done.last_seq == 2
+    await assert_log(queue, task.id, TaskEventType.STARTED, TaskEventType.PROGRESS, TaskEventType.COMPLETED)
 
 
 async def test_an_enqueue_is_refused_when_the_payload_is_over_256_kib(queue: TaskQueue) -> None:
@@ -97,7 +102,7 @@ async def test_a_lone_surrogate_is_refused_before_anything_is_stored(queue: Task
 async def test_what_a_user_writes_stays_text(queue: TaskQueue, value: str) -> None:
     payload = {"text": value, "nested": {"$gt": value, "a.b": [value]}}
     task, lease = await claimed(queue, payload=payload)
-    await queue.record(lease, [], seq=0, progress=Progress(fraction=0, message=value))
+    await queue.record(lease, [progress(0, value)], seq=0)
     await queue.fail(lease, "Broken", value, retry_in=None)
     failed = await queue.get(task.id, owner_id=OWNER)
 

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from appdb import (
     ContentRepository,
     DatabaseUnavailableError,
+    InvalidDataError,
     Lease,
     LeaseLostError,
     NewEvent,
@@ -32,7 +33,8 @@ from appworker.stop import StopReason, StopSwitch
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FLUSH_INTERVAL = timedelta(milliseconds=100)
+FLUSH_DELAY = timedelta(milliseconds=50)
+"""How long what an actor notes may wait for more of it, so that both go in one write."""
 MAX_BATCH = 200
 MAX_PENDING = 2_000
 """Events that an actor may be ahead of the database before ``emit`` waits."""
@@ -90,20 +92,21 @@ class Attempt:
         return waiting
 
     async def write_behind(self) -> None:
-        """Write what the actor noted, in batches, until ``close``; an error stops the attempt."""
+        """Write what the actor noted, a moment later and in batches, until ``close``; an error stops the attempt."""
         try:
             while not self._closing.is_set():
                 await self._dirty.wait()
-                await self.flush()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_INTERVAL.total_seconds()):
+                    async with asyncio.timeout(FLUSH_DELAY.total_seconds()):
                         await self._closing.wait()
+                        return
+                await self.flush()
         except BaseException:
             self.stop.throw(StopReason.REFUSED)
             raise
 
     def close(self) -> None:
-        """Let ``write_behind`` write what is left, and end."""
+        """End ``write_behind``; what is left is written together with the outcome, which saves short tasks a write."""
         self._closing.set()
         self._dirty.set()
 
@@ -117,24 +120,31 @@ class Attempt:
             await self._flush()
 
     async def _flush(self) -> None:
-        self._dirty.clear()
-        while True:
-            events, progress, more = self._take_batch()
-            if not events:
-                return
-            await self._persist(partial(self._queue.record, self.lease, events, seq=self._seq, progress=progress))
-            self._seq += len(events)
-            if not more:
-                return
+        if rest := await self._write_full_batches():
+            await self._write(rest)
 
-    def _take_batch(self) -> tuple[list[NewEvent], Progress | None, bool]:
+    async def _write_full_batches(self) -> list[NewEvent]:
+        """Write until less than a batch is left, and return that."""
+        while True:
+            events, more = self._take_batch()
+            if not more:
+                return events
+            await self._write(events)
+
+    async def _write(self, events: list[NewEvent]) -> None:
+        await self._persist(partial(self._queue.record, self.lease, events, seq=self._seq))
+        self._seq += len(events)
+
+    def _take_batch(self) -> tuple[list[NewEvent], bool]:
+        """Return what was noted, at most a batch, the latest progress last; and whether more events wait."""
+        self._dirty.clear()
         with self._buffer_lock:
             events, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
             progress, self._progress = self._progress, None
             more = bool(self._pending)
         if progress is not None:
             events.append(NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump()))
-        return events, progress, more
+        return events, more
 
     async def store(self, item: NewContent) -> str:
         """Store a content item, after everything that was noted before it, and return its id."""
@@ -152,21 +162,26 @@ class Attempt:
 
     async def complete(self, result: Mapping[str, Any] | None) -> None:
         """End the task as completed, with everything that was noted."""
-        async with self._writing:
-            await self._flush()
-            await self._persist(partial(self._queue.complete, self.lease, result))
+        await self._settle(partial(self._queue.complete, self.lease, result))
 
     async def fail(self, kind: str, message: str, retry_in: timedelta | None) -> None:
         """End the attempt with an error, with everything that was noted."""
-        async with self._writing:
-            await self._flush()
-            await self._persist(partial(self._queue.fail, self.lease, kind, message, retry_in=retry_in))
+        await self._settle(partial(self._queue.fail, self.lease, kind, message, retry_in=retry_in))
 
     async def release(self) -> None:
         """Hand the task back; the attempt does not count."""
+        await self._settle(partial(self._queue.release, self.lease))
+
+    async def _settle(self, settle: Callable[..., Awaitable[None]]) -> None:
         async with self._writing:
-            await self._flush()
-            await self._persist(partial(self._queue.release, self.lease))
+            rest = await self._write_full_batches()
+            try:
+                await self._persist(partial(settle, events=rest))
+            except InvalidDataError:
+                # Nothing was written; another outcome follows, and the log must not have lost what led to it.
+                with self._buffer_lock:
+                    self._pending = [*rest, *self._pending]
+                raise
 
     async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
         while True:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
+ENV_FILE = ".env"
 
 
 class SettingsError(AppWorkerError):
@@ -21,7 +25,7 @@ class SettingsError(AppWorkerError):
 class Settings(BaseSettings):
     """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore")
 
     mongo_uri: SecretStr = Field(
         SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"), validation_alias="APP_MONGO_URI"
@@ -58,12 +62,9 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: A setting is wrong, or an ``APPWORKER_`` variable is unknown.
     """
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")}
-    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-    if unknown:
-        raise SettingsError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    _check_names([*os.environ, *dotenv_values(ENV_FILE)])
     try:
-        settings = Settings.model_validate(Settings(**overrides))  # type: ignore[arg-type]  # checked by the model
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except (ValidationError, ValueError) as exc:
         raise SettingsError(f"the settings do not fit: {_problems(exc)}") from exc
     if settings.heartbeat * 3 > settings.lease:
@@ -72,6 +73,14 @@ def load_settings(**overrides: object) -> Settings:
             f"APPWORKER_HEARTBEAT ({settings.heartbeat.total_seconds():g} s), so that one lost renewal costs nothing"
         )
     return settings
+
+
+def _check_names(names: Iterable[str]) -> None:
+    known = sorted(f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_"))
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            nearest = get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+            raise SettingsError(f"unknown setting {name}; did you mean {nearest}? Known are {', '.join(known)}")
 
 
 def _problems(exc: ValueError) -> str:

@@ -44,7 +44,7 @@ def test_a_database_that_was_never_migrated(mongo_uri: str, database_name: str) 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {"APPWORKER_SLOT": "3"}, "unknown settings: APPWORKER_SLOT"),
+        ([], {"APPWORKER_SLOT": "3"}, "did you mean APPWORKER_SLOTS"),
         ([], {"APPWORKER_SLOTS": "many"}, "slots"),
         ([], {"APPWORKER_LEASE": "5", "APPWORKER_HEARTBEAT": "4"}, "at least three times"),
         (["--actors", "nobody"], {}, "no installed package offers it"),

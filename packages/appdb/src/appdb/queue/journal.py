@@ -8,8 +8,10 @@ from typing import Any
 
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import tasks as queries
+from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.events import TaskEventType
 from appdb.models.content import GenerationStatus
 from appdb.models.task import NewEvent, TaskState
 from appdb.queue.limits import MAX_EVENT_BYTES, check_size
@@ -29,7 +31,7 @@ class Journal(BaseRepository):
         """Change the one task that *match* finds, and append *events* to its log.
 
         The update of the task comes first and is the fence: it conflicts with every other writer of the task, so
-        two writers can never number the same event.
+        two writers can never number the same event. The last progress among *events* becomes the task's own.
 
         Args:
             match: The filter of the task; it holds the fence.
@@ -40,8 +42,9 @@ class Journal(BaseRepository):
         Returns:
             The task after the change, or ``None`` when nothing matched and nothing was written.
         """
+        options: dict[str, Any] = {"return_document": AFTER, "session": session}
         task: RawDocument | None = await self._collection(collections.TASKS).find_one_and_update(
-            match, queries.logged(len(events), changes), return_document=AFTER, session=session
+            match, queries.logged(len(events), _latest_progress(events) | dict(changes or {})), **options
         )
         if task is not None and events:
             first = task["event_count"] - len(events)
@@ -70,6 +73,11 @@ def check_events(events: Sequence[NewEvent]) -> None:
     """
     for event in events:
         check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+
+
+def _latest_progress(events: Sequence[NewEvent]) -> dict[str, Any]:
+    latest = next((event.data for event in reversed(events) if event.type is TaskEventType.PROGRESS), None)
+    return {} if latest is None else {"progress": literal(latest)}
 
 
 def _row(task: RawDocument, seq: int, event: NewEvent) -> RawDocument:

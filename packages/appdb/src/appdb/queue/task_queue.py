@@ -20,13 +20,12 @@ from appdb._driver import (
     with_local_reads,
 )
 from appdb._queries import tasks as queries
-from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
-from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
+from appdb.models.task import NewEvent, NewTask, Task, TaskEvent, TaskState
 from appdb.queue.journal import Journal, check_events
 from appdb.queue.lease import Claimer, Lease, handler
 from appdb.queue.limits import MAX_ERROR_CHARACTERS, MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, check_size
@@ -200,27 +199,25 @@ class TaskQueue(BaseRepository):
         return {lease for lease in leases if (lease.task_id, lease.token) not in alive}
 
     @translates_errors
-    async def record(
-        self, lease: Lease, events: Sequence[NewEvent], *, seq: int, progress: Progress | None = None
-    ) -> None:
-        """Append *events* to the task's log and set its latest progress, in one transaction behind the fence.
+    async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
+        """Append *events* to the task's log, in one transaction behind the fence.
+
+        The last ``progress`` event among them is also what the task itself shows.
 
         Args:
             lease: The fence.
             events: What to append, in order.
             seq: The number of the first event, counted by the holder. It makes a repeated call harmless.
-            progress: What the task itself shall show.
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing was written.
             TooLargeError: An event is over 64 KiB.
         """
         check_events(events)
-        changes = {} if progress is None else {"progress": literal(progress.model_dump())}
 
         async def body(session: Session) -> None:
             match = queries.held(lease.task_id, lease.token) | {"event_count": seq}
-            if await self._journal.append(match, events, session=session, changes=changes) is None:
+            if await self._journal.append(match, events, session=session) is None:
                 await self._check_recorded(lease, seq + len(events), session)
 
         await self._database.transaction(body)
