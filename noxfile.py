@@ -39,7 +39,7 @@ def types(session: nox.Session) -> None:
         session.run("mypy", f"packages/{package}/src")
     for folder in [*sorted(ROOT.glob("packages/*/tests/*")), ROOT / "tests/acceptance", ROOT / "tests/packages"]:
         session.run("mypy", str(folder.relative_to(ROOT)))
-    session.run("mypy", "noxfile.py", "conftest.py", "tests/support", "demo")
+    session.run("mypy", "noxfile.py", "conftest.py", "tests/support", "demo", "bench")
 
 
 @nox.session
@@ -83,6 +83,14 @@ def demo(session: nox.Session) -> None:
     session.install(*_group("demo"))
     places = [f"--{name}={folder}" for name, folder in _environments(session).items()]
     session.run("python", "demo/run.py", *places, *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure queue and worker against bare driver calls in one run; `-- --json FILE` for programs."""
+    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker"))
+    paths = {"PYTHONPATH": f"{ROOT / 'tests/support'}:{ROOT / 'demo'}"}
+    session.run("python", "bench/run.py", *session.posargs, env=paths)
 
 
 def _group(name: str) -> list[str]:
