@@ -90,7 +90,7 @@ def bench(session: nox.Session) -> None:
     """Measure queue and worker against bare driver calls in one run; `-- --json FILE` for programs."""
     session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker"))
     paths = {"PYTHONPATH": f"{ROOT / 'tests/support'}:{ROOT / 'demo'}"}
-    session.run("python", "bench/run.py", *session.posargs, env=paths)
+    session.run("python", "bench/measure.py", *session.posargs, env=paths)
 
 
 def _group(name: str) -> list[str]:
