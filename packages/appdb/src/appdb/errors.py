@@ -32,7 +32,7 @@ class NotFoundError(AppDbError):
         self.kind, self.document_id = kind, document_id
 
     def __str__(self) -> str:
-        return f"there is no {self.kind} {self.document_id!r} of this owner; check the id"
+        return f"there is no {self.kind} {self.document_id!r} that you can see; check the id"
 
 
 class ConflictError(AppDbError):

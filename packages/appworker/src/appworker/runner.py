@@ -93,6 +93,8 @@ class Runner:
 
     async def run(self) -> None:
         """Work until drained."""
+        # Before anything else: API hosts accept tasks for what was announced, and "ready" must mean that they do.
+        await self._announce()
         duties = [
             asyncio.create_task(self._feed.run()),
             asyncio.create_task(self._keeper.run()),

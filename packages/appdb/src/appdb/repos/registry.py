@@ -21,17 +21,20 @@ class RegistryRepository(BaseRepository):
 
     @translates_errors
     async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> None:
-        """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each."""
-        fields = {name: literal(value) for name, value in worker.fields().items()}
-        started = {"started_at": {"$ifNull": ["$started_at", NOW]}, "seen_at": NOW}
-        await self._collection(collections.WORKERS).update_one(
-            {"_id": worker.id}, [{"$set": fields | started}], upsert=True
-        )
+        """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each.
+
+        The actors come first, so whoever sees the worker finds all that it offers.
+        """
         for actor in actors:
             described = {name: literal(value) for name, value in actor.fields().items()}
             await self._collection(collections.ACTORS).update_one(
                 {"_id": actor.name}, [{"$set": described | {"seen_at": NOW}}], upsert=True
             )
+        fields = {name: literal(value) for name, value in worker.fields().items()}
+        started = {"started_at": {"$ifNull": ["$started_at", NOW]}, "seen_at": NOW}
+        await self._collection(collections.WORKERS).update_one(
+            {"_id": worker.id}, [{"$set": fields | started}], upsert=True
+        )
 
     @translates_errors
     async def withdraw(self, worker_id: str) -> None:
