@@ -20,9 +20,20 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
-from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
+from appdb.models.limits import Limit
+from appdb.models.task import (
+    NewEvent,
+    NewTask,
+    Progress,
+    QueueStats,
+    Task,
+    TaskEvent,
+    TaskFilter,
+    TaskState,
+)
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.task_queue import TaskQueue
+from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.content import ContentRepository
 from appdb.repos.registry import RegistryRepository
 from appdb.repos.user import UserRepository
@@ -30,8 +41,10 @@ from appdb.utils import uuid7_str
 
 __all__ = [
     "AppDbError",
+    "AttemptWrite",
     "ChangeFeed",
     "Claimer",
+    "Completed",
     "ConflictError",
     "ContentRepository",
     "ContractMismatchError",
@@ -40,18 +53,25 @@ __all__ = [
     "DatabaseUnavailableError",
     "DbEventType",
     "EmbeddedServerError",
+    "Failed",
     "InvalidDataError",
     "Lease",
     "LeaseLostError",
+    "Limit",
     "MigrationError",
     "NewEvent",
     "NewTask",
     "NotFoundError",
+    "Outcome",
     "Progress",
+    "QueueStats",
     "RegistryRepository",
+    "Released",
+    "Suspended",
     "Task",
     "TaskEvent",
     "TaskEventType",
+    "TaskFilter",
     "TaskQueue",
     "TaskState",
     "TooLargeError",

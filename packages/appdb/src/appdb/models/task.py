@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
 from appdb.events import TaskEventType
 from appdb.models.base import Document, Value
+from appdb.models.limits import Limit
 
 
 class TaskState(StrEnum):
@@ -61,6 +62,15 @@ class TaskError(Value):
     at: datetime | None = None
 
 
+class TaskLimit(Value):
+    """A limit that a task obeys, as stored; see ``Limit``."""
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    per_seconds: float = 1.0
+
+
 class Task(Document):
     """One unit of work, as stored in ``tasks``."""
 
@@ -76,6 +86,7 @@ class Task(Document):
     max_attempts: int
     timeout_seconds: float | None = None
     unique_key: str | None = None
+    limits: list[TaskLimit] = Field(default_factory=list)
     lease: TaskLease | None = None
     progress: Progress | None = None
     result: dict[str, Any] | None = None
@@ -86,8 +97,18 @@ class Task(Document):
     created_at: datetime
     updated_at: datetime
     run_at: datetime
+    expires_at: datetime | None = None
+    """When the task fails if no worker has claimed it by then."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    parent_id: str | None = None
+    """The task that spawned this one."""
+    children_open: int = 0
+    """How many children are not final yet."""
+    waiting: bool = False
+    """Whether the task waits for its children; it is scheduled meanwhile, and queued again when the last one ends."""
+    replay_of: str | None = None
+    """The task that this one repeats."""
 
     @property
     def last_seq(self) -> int:
@@ -121,7 +142,15 @@ class NewTask:
         max_attempts: How many claims may end without a result before the task fails for good.
         timeout: How long one attempt may run; ``None`` means the actor's own limit.
         unique_key: A second enqueue by the same owner with the same key returns the first task.
+        unique_for: How long the key stands for the task: ``kept`` as long as the task is stored, ``live`` until it is
+            final, or a time from the enqueue on.
+        expires_in: How long the task may wait for a worker before it fails; ``None`` for ever.
+        limits: Concurrency and rate limits that the task obeys.
+        then: Tasks to enqueue in the transaction that completes this one; each must have the same owner.
         task_id: Made by the caller when it must know the id before; else made here.
+
+    Raises:
+        ValueError: A continuation belongs to another owner.
     """
 
     owner_id: str
@@ -134,7 +163,17 @@ class NewTask:
     max_attempts: int = 3
     timeout: timedelta | None = None
     unique_key: str | None = None
+    unique_for: timedelta | Literal["kept", "live"] = "kept"
+    expires_in: timedelta | None = None
+    limits: tuple[Limit, ...] = ()
+    then: tuple[NewTask, ...] = ()
     task_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if any(following.owner_id != self.owner_id for following in self.then):
+            raise ValueError(
+                f"task for actor {self.actor!r}: a continuation must have the same owner, {self.owner_id!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,3 +182,47 @@ class NewEvent:
 
     type: TaskEventType
     data: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks an operation on many is about.
+
+    Args:
+        owner_id: Whose tasks; ``None`` for everybody's, which is for operators only.
+        states: Only these states; empty for all that the operation can be about.
+        queue: Only this queue.
+        actor: Only this actor.
+        created_before: Only tasks made before this time.
+        created_after: Only tasks made at or after this time.
+    """
+
+    owner_id: str | None
+    states: frozenset[TaskState] = frozenset()
+    queue: str | None = None
+    actor: str | None = None
+    created_before: datetime | None = None
+    created_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """One queue at one moment, counted from indexes.
+
+    Args:
+        queue: The queue's name.
+        paused: Whether it hands out nothing.
+        scheduled: Tasks that wait for their time, a retry or their children.
+        queued: Tasks that any fitting worker may claim.
+        processing: Tasks that a worker holds.
+        finished: Tasks that became final within the window, by state.
+        oldest_queued_seconds: How long the oldest queued task has been due, by the database's clock.
+    """
+
+    queue: str
+    paused: bool
+    scheduled: int
+    queued: int
+    processing: int
+    finished: dict[TaskState, int]
+    oldest_queued_seconds: float | None

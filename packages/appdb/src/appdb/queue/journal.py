@@ -14,7 +14,7 @@ from appdb.base import BaseRepository
 from appdb.events import TaskEventType
 from appdb.models.content import GenerationStatus
 from appdb.models.task import NewEvent, TaskState
-from appdb.queue.limits import MAX_EVENT_BYTES, check_size
+from appdb.queue.sizes import MAX_EVENT_BYTES, check_size
 
 
 class Journal(BaseRepository):

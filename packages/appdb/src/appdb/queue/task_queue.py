@@ -28,7 +28,7 @@ from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, NewTask, Task, TaskEvent, TaskState
 from appdb.queue.journal import Journal, check_events
 from appdb.queue.lease import Claimer, Lease, handler
-from appdb.queue.limits import MAX_ERROR_CHARACTERS, MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, check_size
+from appdb.queue.sizes import MAX_ERROR_CHARACTERS, MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, check_size
 from appdb.utils import uuid7_str
 
 DEFAULT_LEASE = timedelta(seconds=30)
