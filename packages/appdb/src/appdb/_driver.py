@@ -135,7 +135,7 @@ async def in_transaction(client: Client, body: Callable[[Session], Coroutine[Any
 
 
 def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_await: timedelta) -> ChangeStream:
-    """Return a change stream over all of *database*'s collections, starting now."""
+    """Return a change stream over all of *database*'s collections, starting when the block that it manages begins."""
     return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
 
 
