@@ -20,8 +20,10 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
+from appdb.models.schedule import CatchUp, NewSchedule, Schedule
 from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
 from appdb.queue.lease import Claimer, Lease
+from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.content import ContentRepository
 from appdb.repos.registry import RegistryRepository
@@ -30,6 +32,7 @@ from appdb.utils import uuid7_str
 
 __all__ = [
     "AppDbError",
+    "CatchUp",
     "ChangeFeed",
     "Claimer",
     "ConflictError",
@@ -45,10 +48,13 @@ __all__ = [
     "LeaseLostError",
     "MigrationError",
     "NewEvent",
+    "NewSchedule",
     "NewTask",
     "NotFoundError",
     "Progress",
     "RegistryRepository",
+    "Schedule",
+    "ScheduleRepository",
     "Task",
     "TaskEvent",
     "TaskEventType",
