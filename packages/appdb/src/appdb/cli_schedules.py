@@ -7,7 +7,6 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -75,7 +74,7 @@ def show(make_database: MakeDatabase, name: str, owner: str, *, as_json: bool) -
 )
 @json_option
 @click.pass_obj
-def put(make_database: MakeDatabase, name: str, *, as_json: bool, **options: Any) -> None:
+def put(make_database: MakeDatabase, /, name: str, *, as_json: bool, **options: Any) -> None:
     """Create or replace the schedule NAME; a paused one stays paused."""
     timeout = options["timeout"]
     new = NewSchedule(
@@ -156,8 +155,5 @@ def _print(schedule: Schedule, *, as_json: bool) -> None:
 
 
 def _line(schedule: Schedule) -> str:
-    coming = "paused"
-    if schedule.enabled:
-        local = schedule.next_at.astimezone(ZoneInfo(schedule.time_zone))
-        coming = f"next {local:%Y-%m-%d %H:%M %z}"
+    coming = f"next {schedule.next_at:%Y-%m-%d %H:%M} UTC" if schedule.enabled else "paused"
     return f"{schedule.name}: {schedule.cron!r} in {schedule.time_zone}, actor {schedule.actor}, {coming}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, is_write_conflict, translates_errors
@@ -146,60 +148,61 @@ class ScheduleRepository(BaseRepository):
         enqueues one task for the newest missed tick, ``all`` one for each of the newest 100, oldest first, and
         ``skip`` none for a tick that is over a minute late.
 
-        One round trip while nothing is due, by index ``schedules_due``; three more for each task.
+        It goes round by round, one tick of each due schedule in a round, until nothing more can be passed: one round
+        trip by index ``schedules_due`` a round, and three more for each tick. While nothing is due, that is one.
 
         Args:
-            limit: The most schedules to look at, those first that are due for longest.
+            limit: The most schedules of one round, those first that are due for longest.
 
         Returns:
-            The tasks that this call enqueued, each as a worker may claim it.
+            The tasks that this call enqueued.
 
         Raises:
             DatabaseUnavailableError: No primary answered in time; the next call does what is left.
         """
-        rows = [row async for row in self._schedules.aggregate(queries.due(limit))]
-        random.shuffle(rows)  # hosts that tick together begin with different schedules
         tasks: list[Task] = []
-        for row in rows:
-            tasks += await self._pass_due(Schedule.from_document(row), row["now"])
-        return tasks
+        while True:
+            rows = [row async for row in self._schedules.aggregate(queries.due(limit))]
+            random.shuffle(rows)  # hosts that tick together begin with different schedules
+            passed = [await self._pass(Schedule.from_document(row), row["now"]) for row in rows]
+            tasks += [one.task for one in passed if one is not None and one.task is not None]
+            if not any(passed):
+                return tasks
 
-    async def _pass_due(self, schedule: Schedule, now: datetime) -> list[Task]:
-        tasks: list[Task] = []
-        current: Schedule | None = schedule
-        while current is not None and current.next_at <= now:
-            try:
-                step = step_at(_cron_of(current), current.catch_up, current.next_at, now)
-            except InvalidDataError:
-                # Stored by a newer release, or with a zone that this host lacks: no reason to hold up the others.
-                logger.exception("a schedule cannot be read here", extra={"schedule_id": current.id})
-                break
-            current, task = await self._pass(current, step)
-            tasks += [] if task is None else [task]
-        return tasks
-
-    async def _pass(self, schedule: Schedule, step: Step) -> tuple[Schedule | None, Task | None]:
-        match, update = queries.advance(schedule, step.tick, step.next_at)
-
-        async def body(session: Session) -> tuple[Schedule | None, Task | None]:
-            options: dict[str, Any] = {"return_document": AFTER, "session": session}
-            try:
-                row: RawDocument | None = await self._schedules.find_one_and_update(match, update, **options)
-            except PyMongoError as exc:
-                if is_write_conflict(exc):
-                    raise _BusyError from exc
-                raise
-            if row is None:
-                return None, None
-            passed = Schedule.from_document(row)
-            if step.tick is None:
-                return passed, None
-            return passed, await self._queue.enqueue(_task_of(passed, step.tick), session=session)
-
+    async def _pass(self, schedule: Schedule, now: datetime) -> _Passed | None:
         try:
-            return await self._database.transaction(body)
+            step = step_at(_cron_of(schedule), schedule.catch_up, schedule.next_at, now)
+        except InvalidDataError:
+            # Stored by a newer release, or with a zone that this host lacks: no reason to hold up the others.
+            logger.exception("a schedule cannot be read here", extra={"schedule_id": schedule.id})
+            return None
+        try:
+            return await self._database.transaction(partial(self._take, schedule, step))
         except _BusyError:
-            return None, None
+            return None
+
+    async def _take(self, schedule: Schedule, step: Step, session: Session) -> _Passed | None:
+        match, update = queries.advance(schedule, step.tick, step.next_at)
+        options: dict[str, Any] = {"return_document": AFTER, "session": session}
+        try:
+            row: RawDocument | None = await self._schedules.find_one_and_update(match, update, **options)
+        except PyMongoError as exc:
+            if is_write_conflict(exc):
+                raise _BusyError from exc
+            raise
+        if row is None:
+            return None
+        if step.tick is None:
+            return _Passed(task=None)
+        task = _task_of(Schedule.from_document(row), step.tick)
+        return _Passed(task=await self._queue.enqueue(task, session=session))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passed:
+    """A tick that this host passed, and the task that it enqueued, unless the tick was skipped."""
+
+    task: Task | None
 
 
 class _BusyError(Exception):
