@@ -28,6 +28,7 @@ from appdb import (
 )
 from appdb.models.content import NewContent
 from appworker.errors import TaskStoppedError
+from appworker.metrics import Ending
 from appworker.stop import StopReason, StopSwitch
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Attempt:
         self.lease = Lease.of(task)
         self.stop = StopSwitch()
         self.renewed_at = claimed_at
+        self.ending = Ending.UNSETTLED
         self._queue = queue
         self._contents = contents
         self._loop = asyncio.get_running_loop()
@@ -163,14 +165,17 @@ class Attempt:
     async def complete(self, result: Mapping[str, Any] | None) -> None:
         """End the task as completed, with everything that was noted."""
         await self._settle(partial(self._queue.complete, self.lease, result))
+        self.ending = Ending.COMPLETED
 
     async def fail(self, kind: str, message: str, retry_in: timedelta | None) -> None:
         """End the attempt with an error, with everything that was noted."""
         await self._settle(partial(self._queue.fail, self.lease, kind, message, retry_in=retry_in))
+        self.ending = Ending.FAILED if retry_in is None else Ending.RETRYING
 
     async def release(self) -> None:
         """Hand the task back; the attempt does not count."""
         await self._settle(partial(self._queue.release, self.lease))
+        self.ending = Ending.RELEASED
 
     async def _settle(self, settle: Callable[..., Awaitable[None]]) -> None:
         async with self._writing:

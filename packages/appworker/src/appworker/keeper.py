@@ -47,6 +47,10 @@ class LeaseKeeper:
         """Let the lease of *attempt* go."""
         self._attempts.discard(attempt)
 
+    def __len__(self) -> int:
+        """Return how many leases are kept."""
+        return len(self._attempts)
+
     def look_now(self) -> None:
         """Renew at once, since something may have happened to a lease."""
         self._look.set()

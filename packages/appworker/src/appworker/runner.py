@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import BaseModel
+
 from appdb import (
     AppDbError,
     ChangeFeed,
@@ -21,12 +23,16 @@ from appdb import (
     RegistryRepository,
     Task,
     TaskQueue,
+    TaskState,
     uuid7_str,
 )
 from appdb.feed import TASKS_READY, Subscription
 from appdb.models.registry import AnnouncedWorker
+from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.keeper import LeaseKeeper
+from appworker.metrics import Ending
+from appworker.monitor import Monitor
 from appworker.performance import Performer
 from appworker.registry import ActorsByHandler, announcement
 from appworker.stop import StopReason
@@ -52,12 +58,14 @@ class RunnerOptions:
         slots: How many tasks run at a time.
         heartbeat: The pause between renewals of leases.
         drain: How long running tasks may go on after the first signal to stop.
+        providers: What works on this host, to be announced.
     """
 
     queues: tuple[str, ...]
     slots: int
     heartbeat: timedelta
     drain: timedelta
+    providers: tuple[str, ...] = ()
 
 
 class Runner:
@@ -68,9 +76,17 @@ class Runner:
         queue: Where tasks come from.
         actors: What is offered.
         options: How to work.
+        monitor: Is told what happens.
     """
 
-    def __init__(self, database: Database, queue: TaskQueue, actors: ActorsByHandler, options: RunnerOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: TaskQueue,
+        actors: ActorsByHandler,
+        options: RunnerOptions,
+        monitor: Monitor,
+    ) -> None:
         self.worker_id = uuid7_str("wrk_")
         self._queue = queue
         self._actors = actors
@@ -83,12 +99,15 @@ class Runner:
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._changed = asyncio.Event()
         self._draining = False
+        self._monitor = monitor
+        monitor.follow(leases=self._keeper.__len__, feed_live=lambda: self._feed.live)
 
     def drain(self) -> None:
         """Stop claiming; a second call hands everything back at once."""
         if self._draining:
             self._stop_all()
         self._draining = True
+        self._monitor.health.draining()
         self._changed.set()
 
     async def run(self) -> None:
@@ -98,9 +117,9 @@ class Runner:
         duties = [
             asyncio.create_task(self._feed.run()),
             asyncio.create_task(self._keeper.run()),
-            asyncio.create_task(_every(ANNOUNCE_INTERVAL, self._announce)),
-            asyncio.create_task(_every(PROMOTE_INTERVAL, self._queue.promote)),
-            asyncio.create_task(_every(RECOVER_INTERVAL, self._recover)),
+            asyncio.create_task(self._every(ANNOUNCE_INTERVAL, self._announce)),
+            asyncio.create_task(self._every(PROMOTE_INTERVAL, self._queue.promote)),
+            asyncio.create_task(self._every(RECOVER_INTERVAL, self._recover)),
         ]
         work = asyncio.create_task(self._work())
         try:
@@ -113,6 +132,7 @@ class Runner:
             await asyncio.gather(work, *duties, return_exceptions=True)
 
     async def _work(self) -> None:
+        self._monitor.health.announced()
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})
         with self._feed.subscribe(TASKS_READY) as ready:
             while not self._draining:
@@ -140,7 +160,10 @@ class Runner:
         claimer = Claimer(worker_id=self.worker_id, queues=self._options.queues, handlers=tuple(self._actors))
         asked_at = time.monotonic()
         try:
-            return await self._queue.claim(claimer, limit=free), asked_at
+            tasks = await self._queue.claim(claimer, limit=free)
+            self._monitor.health.database_answered()
+            self._monitor.metrics.claimed(tasks, time.monotonic() - asked_at)
+            return tasks, asked_at
         except AppDbError as exc:
             logger.warning("no tasks could be claimed; trying again", extra={"error": str(exc)})
             await asyncio.sleep(random.uniform(0.5, 1.5))
@@ -157,9 +180,29 @@ class Runner:
     def _start(self, task: Task, claimed_at: float) -> None:
         attempt = Attempt(task, self._queue, self._contents, claimed_at=claimed_at)
         actor = self._actors[f"{task.actor}@{task.actor_version}"]
-        running = asyncio.create_task(self._performer.perform(attempt, actor))
+        running = asyncio.create_task(self._perform(attempt, actor, claimed_at))
         self._running[running] = attempt
         running.add_done_callback(self._ended)
+
+    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], claimed_at: float) -> None:
+        metrics = self._monitor.metrics
+        metrics.started()
+        ending = Ending.UNSETTLED
+        try:
+            await self._performer.perform(attempt, actor)
+            ending = await self._ending(attempt)
+        finally:
+            metrics.ended(attempt.task, ending, time.monotonic() - claimed_at)
+
+    async def _ending(self, attempt: Attempt) -> Ending:
+        """Tell apart, by a look at the task, a cancel from a lease that another worker may have now."""
+        if attempt.ending is not Ending.UNSETTLED or attempt.stop.reason is not StopReason.LEASE_LOST:
+            return attempt.ending
+        try:
+            task = await self._queue.get(attempt.task.id, owner_id=attempt.task.owner_id)
+        except AppDbError:
+            return Ending.LOST  # pruned meanwhile, or the database is away, which loses leases too
+        return Ending.CANCELLED if task.state is TaskState.CANCELLED else Ending.LOST
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         attempt = self._running.pop(running)
@@ -193,6 +236,7 @@ class Runner:
             queues=list(self._options.queues),
             actors=sorted(self._actors),
             slots=self._options.slots,
+            providers=list(self._options.providers),
         )
         await self._registry.announce(me, [announcement(actor) for actor in self._actors.values()])
 
@@ -209,12 +253,12 @@ class Runner:
                 extra={"task_id": task.id, "attempt": task.attempt, "state": task.state},
             )
 
-
-async def _every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
-    """Repeat *duty*, with jitter so that hosts do not march in step; a database that is away does not end it."""
-    while True:
-        try:
-            await duty()
-        except AppDbError as exc:
-            logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
-        await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))
+    async def _every(self, interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
+        """Repeat *duty*, with jitter so that hosts do not march in step; a database that is away does not end it."""
+        while True:
+            try:
+                await duty()
+                self._monitor.health.database_answered()
+            except AppDbError as exc:
+                logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
+            await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))
