@@ -48,12 +48,11 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     if settings.processes > 1:
         return asyncio.run(Supervisor(settings, arguments).run())
     parent = None if parent_socket is None else Parent(parent_socket)
-    asyncio.run(_work(settings, actors, parent))
+    asyncio.run(_work(settings, actors, _options(settings, actors), parent))
     return 0
 
 
-async def _work(settings: Settings, actors: ActorsByHandler, parent: Parent | None) -> None:
-    options = _options(settings, actors)
+async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOptions, parent: Parent | None) -> None:
     database = Database(
         settings.mongo_uri.get_secret_value(), settings.mongo_database, app_name=f"appworker/{__version__}"
     )
