@@ -21,8 +21,6 @@ from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE = timedelta(seconds=3)
-"""How long an actor may take to end once it must; then its task is settled without it."""
 HINT_WAIT = timedelta(minutes=1)
 
 
@@ -42,6 +40,11 @@ class Performer:
     async def close(self) -> None:
         """Let go of the threads and processes that actors ran in."""
         await self._executors.close()
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
+        return self._executors.blocked_seconds
 
     async def perform(self, attempt: Attempt, actor: Actor[BaseModel]) -> None:
         """Run *actor* on the attempt's task and settle it.
@@ -79,7 +82,8 @@ class Performer:
         await asyncio.wait(either, timeout=timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             attempt.stop.throw(StopReason.TIMEOUT)
-            await asyncio.wait({future}, timeout=STOP_GRACE.total_seconds())
+            # Whoever has not ended by then is settled without.
+            await asyncio.wait({future}, timeout=self._executors.grace(actor).total_seconds())
         if not future.done():
             logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
             return Stopped()
