@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from appworker.attempt import Attempt
 from appworker.context import AttemptContext
 from appworker.errors import TaskStoppedError
 from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
+from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
 from appworker.stop import StopReason
 
@@ -76,12 +77,13 @@ class Performer:
         job = Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop)
         future = self._executors.start(job)
         future.add_done_callback(lambda _: ended.set())
-        stopped: asyncio.Future[None] = home.create_future()
-        attempt.stop.on_stop(lambda: _resolve_soon(home, stopped))
-        either: list[asyncio.Future[Any]] = [future, stopped]
-        await asyncio.wait(either, timeout=timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+        over: asyncio.Future[None] = home.create_future()
+        future.add_done_callback(lambda _: _resolve(over))
+        attempt.stop.on_stop(soon(home, lambda: _resolve(over)))
+        clock = home.call_later(timeout.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
+        await over
+        clock.cancel()
         if not future.done():
-            attempt.stop.throw(StopReason.TIMEOUT)
             # Whoever has not ended by then is settled without.
             await asyncio.wait({future}, timeout=self._executors.grace(actor).total_seconds())
         if not future.done():
@@ -127,12 +129,9 @@ async def _settle_stopped(attempt: Attempt, actor: Actor[BaseModel]) -> None:
         raise TaskStoppedError(attempt.task.id, StopReason.LEASE_LOST)
 
 
-def _resolve_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    def resolve() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    loop.call_soon_threadsafe(resolve)
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:

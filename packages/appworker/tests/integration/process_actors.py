@@ -109,11 +109,11 @@ async def raise_(_context: ActorContext, payload: Work) -> None:
 
 
 @actor("process.polite", isolation="process", retry=ONCE)
-async def polite(context: ActorContext, _payload: Work) -> None:
-    """Wait to be stopped, and say so."""
+async def polite(context: ActorContext, payload: Work) -> None:
+    """Wait as long as asked for, or to be stopped, and say so."""
     await context.emit({"pid": os.getpid()})
     try:
-        await asyncio.Event().wait()
+        await asyncio.sleep(payload.number or 3_600)
     finally:
         context.logger.warning("stopped politely")
 

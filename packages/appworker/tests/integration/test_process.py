@@ -18,11 +18,12 @@ import pytest
 
 from appdb.models.content import ContentKind
 from appworker.actors.base import Actor
-from appworker.execution import Done, Executors, Failed, Outcome, Stopped, Suspended
+from appworker.execution import Done, Executors, Failed, Outcome, Stopped, Suspended, process
 from appworker.execution.actor_process import TERM_GRACE
 from appworker.execution.process import KILLED_WITHIN
 from appworker.registry import load_actor
 from appworker.stop import STOP_GRACE, StopReason
+from processes import gone, until_gone
 from recording import RecordingContext, job_of
 
 HERE = Path(__file__).parent
@@ -60,19 +61,6 @@ async def said(context: RecordingContext) -> dict[str, int]:
     return found
 
 
-def gone(pid: int) -> bool:
-    """Return whether a process is no more, or a zombie that nobody has asked for yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-async def until_gone(*pids: int) -> None:
-    while not all(map(gone, pids)):
-        await asyncio.sleep(0.01)
-
-
 async def test_all_of_the_context_works_across_the_pipe(
     executors: Executors, load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,7 +77,6 @@ async def test_all_of_the_context_works_across_the_pipe(
     assert context.steps == {"step": step}
     assert context.stored == {"bytes": b"\x00\xff" * 100_000, "file": b"from a file"}
     assert context.said == [
-        (0.25, "begun"),
         (0.5, "half"),
         {"n": 0},
         {"n": 1},
@@ -210,6 +197,26 @@ async def test_a_stop_is_heard_inside_the_process(
     assert time.monotonic() - stopped_at < STOP_GRACE.total_seconds()
     assert "stopped politely" in caplog.messages
     assert gone(pid)
+
+
+async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Executors, load: Load) -> None:
+    context = RecordingContext()
+    outcome = executors.start(job_of(load("polite"), context, number=1))
+    os.kill((await said(context))["pid"], signal.SIGTERM)
+
+    assert isinstance(await outcome, Done)
+
+
+async def test_a_process_that_waits_too_long_is_let_go(
+    executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "IDLE_SECONDS", 0.2)
+    pid = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+    assert not gone(pid)
+    await until_gone(pid)
+    again = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+
+    assert again != pid
 
 
 async def test_an_actor_that_does_not_stop_gets_sigterm_after_the_grace(executors: Executors, load: Load) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -56,6 +58,7 @@ def main() -> int:
     """Load the actor that the worker names, and run attempts of it until the worker wants no more."""
     die_with_parent()
     link = Link(socket.socket(fileno=int(sys.argv[1])))
+    signal.signal(signal.SIGTERM, partial(_heed_sigterm, link))
     load = link.orders.get()
     if load is None:
         return 0
@@ -71,6 +74,16 @@ def main() -> int:
     while (order := link.orders.get()) is not None:
         link.end_attempt(outcome_to_json(_run(actor, order, link)))
     return 0
+
+
+def _heed_sigterm(link: Link, number: int, _frame: object) -> None:
+    """End, if the worker has stopped the attempt before.
+
+    Service managers send SIGTERM to all processes of a service, and the worker drains: it says what ends when.
+    """
+    if link.stopping:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def _load(facts: dict[str, Any]) -> Actor[BaseModel]:

@@ -23,7 +23,10 @@ OUT_OF_MEMORY = 71
 """The exit code of a process that could not get more memory."""
 WORKER_GONE = 72
 """The exit code of a process whose worker died during an attempt."""
-FLUSH_SECONDS = 2.0
+MAX_UNSENT_BYTES = 1024 * 1024
+"""How much may wait to be sent before whoever says more has to wait."""
+REPORT_SECONDS = 0.05
+"""How long a report may wait for a later one that replaces it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +54,33 @@ class Link:
         self._calls: dict[int, asyncio.Future[JsonValue]] = {}
         self._numbers = itertools.count()
         self._running: StopSwitch | None = None
-        threading.Thread(target=self._work, name="link", daemon=True).start()
+        self._report: dict[str, Any] | None = None
+        self._thread = threading.Thread(target=self._work, name="link", daemon=True)
+        self._thread.start()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether an attempt runs that must end."""
+        return self._running is not None and self._running.reason is not None
 
     def post(self, body: Mapping[str, Any]) -> None:
-        """Send a message that has no answer, from any thread."""
-        frame = wire.encode(body)
-        self.loop.call_soon_threadsafe(lambda: self._writer.write(frame))
+        """Send a message that has no answer, from any thread; it waits while the worker is far behind."""
+        self.loop.call_soon_threadsafe(self._writer.write, wire.encode(body))
+        unsent = self._writer.transport.get_write_buffer_size()
+        if unsent > MAX_UNSENT_BYTES and threading.current_thread() is not self._thread:
+            self.flush()
+
+    def report(self, fraction: float, message: str) -> None:
+        """Send a report, from any thread, unless a later one replaces it."""
+        waiting = self._report is not None
+        self._report = {"type": "report", "fraction": fraction, "message": message}
+        if not waiting:
+            self.loop.call_soon_threadsafe(self.loop.call_later, REPORT_SECONDS, self._write_report)
+
+    def _write_report(self) -> None:
+        report, self._report = self._report, None
+        if report is not None:
+            self._writer.write(wire.encode(report))
 
     async def call(self, method: str, arguments: Mapping[str, Any], blob: bytes = b"") -> JsonValue:
         """Have the worker call a method of the attempt's context, and return what it returned; for the link's loop.
@@ -71,6 +95,7 @@ class Link:
             frame = wire.encode({"type": "call", "number": number, "method": method, "arguments": arguments}, blob)
             if len(frame) - len(blob) > wire.MAX_JSON_BYTES:
                 raise TooLargeError(method, len(frame), wire.MAX_JSON_BYTES)
+            self._write_report()
             self._writer.write(frame)
             await self._writer.drain()
             value: JsonValue = await answer
@@ -81,11 +106,12 @@ class Link:
     def end_attempt(self, outcome: Mapping[str, Any]) -> None:
         """Tell the worker what came of the attempt."""
         self._running = None
+        self.loop.call_soon_threadsafe(self._write_report)
         self.post({"type": "outcome", "outcome": outcome})
 
     def flush(self) -> None:
-        """Wait until the worker has got what was sent, for a while."""
-        asyncio.run_coroutine_threadsafe(self._drain(), self.loop).result(FLUSH_SECONDS)
+        """Wait until all that was said is sent; for any thread but the link's own."""
+        asyncio.run_coroutine_threadsafe(self._drain(), self.loop).result()
 
     async def _drain(self) -> None:
         self._writer.transport.set_write_buffer_limits(0)

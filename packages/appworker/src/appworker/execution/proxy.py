@@ -53,7 +53,7 @@ class ProxyContext:
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
         self.check_cancelled()
-        self._link.post({"type": "report", "fraction": fraction, "message": message[:MAX_MESSAGE_CHARACTERS]})
+        self._link.report(fraction, message[:MAX_MESSAGE_CHARACTERS])
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
