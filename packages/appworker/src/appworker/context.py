@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from appdb import Progress, Task
 from appdb.models.content import NewContent
-from appdb.queue.commits import storable_text
+from appdb.queue.plan import storable_text
 from appdb.queue.sizes import MAX_CHUNK_BYTES, check_size
 from appdb.utils import utc_now
 from appworker.attempt import Attempt

@@ -16,10 +16,8 @@ from appdb.errors import ConflictError, InvalidDataError
 from appdb.models.limits import Limit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.lease import handler
-from appdb.queue.sizes import MAX_PAYLOAD_BYTES, check_size
+from appdb.queue.sizes import DUPLICATE_KEY, MAX_PAYLOAD_BYTES, check_size
 from appdb.utils import milliseconds, uuid7_str
-
-DUPLICATE_KEY = 11000
 
 
 class Intake(BaseRepository):
@@ -146,6 +144,8 @@ def fields_of(task: NewTask) -> RawDocument:
         "error": None,
         "errors": [],
         "event_count": 0,
+        "tail": [],
+        "attached": bool(task.then),
         "has_content": False,
         "started_at": None,
         "finished_at": None,

@@ -51,7 +51,7 @@ class Steps(BaseRepository):
         _check_key(key)
         child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key))
         check(child)
-        fields = fields_of(child) | {"parent_id": lease.task_id}
+        fields = fields_of(child) | {"parent_id": lease.task_id, "attached": True}
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
