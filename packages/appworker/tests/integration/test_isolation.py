@@ -106,3 +106,23 @@ async def test_an_actor_says_when_its_next_attempt_begins(start_worker: StartWor
     assert time.monotonic() - added_at >= 2
     assert (done.state, done.attempt, done.result) == (TaskState.COMPLETED, 2, {"items": 7})
     assert [(error.type, error.message) for error in done.errors] == [("RetryLater", "the provider is busy")]
+
+
+@pytest.mark.parametrize("isolation", ["task", "process"])
+async def test_a_stop_in_the_middle_of_writes_still_hands_the_task_back(
+    start_worker: StartWorker, tasks: Tasks, isolation: str
+) -> None:
+    actor = {"task": "probe.work", "process": "probe.process"}[isolation]
+    host = start_worker(slots=6, APPWORKER_DRAIN="0.1")
+    added = [await tasks.add(actor, items=100_000) for _ in range(6)]
+    for task in added:
+        await tasks.until(task, lambda found: found.progress is not None, 60)
+    host.process.terminate()
+    await asyncio.to_thread(host.process.wait, 30)
+
+    for task in added:
+        handed_back = await tasks.get(task)
+        assert (handed_back.state, handed_back.attempt) == (TaskState.QUEUED, 0)
+        events = await tasks.queue.events(task.id, limit=100_000)
+        assert [event.seq for event in events] == list(range(len(events)))
+        assert events[-1].type is TaskEventType.RELEASED
