@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
 from appdb.models.content import GenerationStatus
-from appdb.models.task import NewEvent, TaskState
+from appdb.models.task import NewEvent, Progress, TaskState
 from appdb.queue.sizes import MAX_EVENT_BYTES, check_size
 
 
@@ -69,10 +72,20 @@ def check_events(events: Sequence[NewEvent]) -> None:
 
     Raises:
         TooLargeError: An event is over 64 KiB.
-        InvalidDataError: An event holds a value that cannot be stored.
+        InvalidDataError: An event holds a value that cannot be stored, or a progress that a task cannot show.
     """
     for event in events:
         check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+        if event.type is TaskEventType.PROGRESS:
+            _check_progress(event.data)
+
+
+def _check_progress(data: Mapping[str, Any]) -> None:
+    # It becomes a part of the task, which nobody could read any more.
+    try:
+        Progress.model_validate(data)
+    except ValidationError as exc:
+        raise InvalidDataError("progress event", "give a fraction from 0 to 1, and a message as text") from exc
 
 
 def _latest_progress(events: Sequence[NewEvent]) -> dict[str, Any]:

@@ -104,10 +104,13 @@ class Store:
         """Store *new*, or return the first task with its id or its unique key.
 
         Raises:
-            ConflictError: The unique key stands for a task with another actor or payload.
+            ConflictError: The id belongs to another owner's task, or the unique key stands for a task with another
+                actor or payload.
         """
         first = self.rows.get(new.task_id or "") or self._first_with_key(new)
         if first is not None:
+            if first.task.owner_id != new.owner_id:
+                raise ConflictError("task", first.task.id, "the id is taken; let the queue make one")
             return first
         row = _row(new, self.clock.now(), parent_id, replay_of)
         self.rows[row.task.id] = row
