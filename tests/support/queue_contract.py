@@ -10,10 +10,13 @@ from typing import Any
 from appdb import Claimer, Database, Lease, NewEvent, NewTask, Task, TaskEventType, TaskQueue, TaskState
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
+from time_machine import let_time_pass
 
 OWNER = "usr_a"
 OTHER = "usr_b"
-LEASE = timedelta(seconds=1)
+LEASE = timedelta(seconds=30)
+LET_OTHERS_HEAR = 1.1
+"""Seconds after which every process heeds a pause."""
 STARTED = NewEvent(type=TaskEventType.STARTED)
 CHUNK = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["a"]})
 
@@ -44,6 +47,10 @@ class Subject(ABC):
         """Let the queue's time pass."""
 
     @abstractmethod
+    async def let_others_hear(self) -> None:
+        """Wait until what is not part of a task, such as a pause, has reached other processes."""
+
+    @abstractmethod
     async def now(self) -> datetime:
         """Return the time by the queue's clock."""
 
@@ -52,7 +59,7 @@ class Subject(ABC):
         """Return the same tasks' queue as another process has it."""
 
     async def lose_lease(self) -> None:
-        await self.pass_time(LEASE.total_seconds() + 0.1)
+        await self.pass_time(LEASE.total_seconds() + 1)
 
     async def claim(self, limit: int = 1, *, by: str = "w1", queues: tuple[str, ...] = ("default",)) -> list[Task]:
         return await self.queue.claim(claimer(by, queues=queues), limit=limit)
@@ -101,6 +108,9 @@ class MemorySubject(Subject):
     async def pass_time(self, seconds: float) -> None:
         self._queue.advance(timedelta(seconds=seconds))
 
+    async def let_others_hear(self) -> None:
+        await self.pass_time(LET_OTHERS_HEAR)
+
     async def now(self) -> datetime:
         return self._queue.clock.now()
 
@@ -114,7 +124,10 @@ class MongoSubject(Subject):
         self.queue = self.elsewhere()
 
     async def pass_time(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await let_time_pass(self._database, timedelta(seconds=seconds))
+
+    async def let_others_hear(self) -> None:
+        await asyncio.sleep(LET_OTHERS_HEAR)
 
     async def now(self) -> datetime:
         return await self._database.server_time()

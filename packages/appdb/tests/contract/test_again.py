@@ -170,7 +170,7 @@ async def test_missing_tasks_are_not_retried_or_replayed(subject: Subject) -> No
 
 async def test_find_heeds_every_part_of_the_filter(subject: Subject) -> None:
     done = await over(subject, "completed")
-    await subject.pass_time(0.05)
+    await subject.pass_time(5)
     painted = await subject.queue.enqueue(numbered(1, queue="other", actor="paint"))
     theirs = await subject.queue.enqueue(numbered(2, owner_id=OTHER))
 

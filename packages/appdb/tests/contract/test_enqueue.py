@@ -41,8 +41,8 @@ async def test_a_delayed_task_is_scheduled_and_not_given(subject: Subject) -> No
 
 
 async def test_a_delayed_task_is_given_when_its_time_has_come(subject: Subject) -> None:
-    task = await subject.queue.enqueue(new_task(delay=timedelta(milliseconds=300)))
-    await subject.pass_time(0.4)
+    task = await subject.queue.enqueue(new_task(delay=timedelta(seconds=30)))
+    await subject.pass_time(40)
 
     assert await subject.queue.promote() == 1
     assert [found.id for found in await subject.claim()] == [task.id]
@@ -116,7 +116,7 @@ async def test_a_live_unique_key_stands_while_the_task_runs_and_waits_for_a_retr
 @pytest.mark.parametrize("how", ["fail", "cancel", "recover", "expire"])
 async def test_a_live_unique_key_is_free_after_every_way_to_end(subject: Subject, how: str) -> None:
     first = await subject.queue.enqueue(
-        new_task(unique_key="k", unique_for="live", max_attempts=1, expires_in=timedelta(milliseconds=200))
+        new_task(unique_key="k", unique_for="live", max_attempts=1, expires_in=timedelta(seconds=20))
     )
     if how in ("fail", "recover"):
         (task,) = await subject.claim()
@@ -134,9 +134,9 @@ async def test_a_live_unique_key_is_free_after_every_way_to_end(subject: Subject
 
 
 async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject: Subject) -> None:
-    first = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(milliseconds=500)))
-    await subject.pass_time(0.6)
-    again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(milliseconds=500)))
+    first = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
+    await subject.pass_time(60)
+    again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
 
     assert again.id != first.id
     assert not (await subject.get(first)).state.final

@@ -15,7 +15,7 @@ QUEUES: tuple[type[TaskQueueProtocol], ...] = (TaskQueue, InMemoryTaskQueue)
 CALLS = sorted(name for name in vars(TaskQueueProtocol) if not name.startswith("_"))
 
 
-def parameters(queue: type[TaskQueueProtocol], name: str) -> list[tuple[str, object, bool]]:
+def parameters(queue: type[object], name: str) -> list[tuple[str, object, bool]]:
     found = inspect.signature(getattr(queue, name)).parameters.values()
     return [(each.name, each.kind, each.default is inspect.Parameter.empty) for each in found]
 
