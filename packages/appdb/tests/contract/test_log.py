@@ -118,7 +118,7 @@ async def test_two_writers_of_one_number_leave_no_gap_and_no_repeat(subject: Sub
 
 async def test_the_last_events_and_the_outcome_are_written_together(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.complete(lease, {"n": 1}, events=[STARTED, progress(1.0)], seq=0)
+    await subject.queue.complete(lease, {"n": 1}, events=[STARTED, progress(1.0)])
     done = await subject.get(task)
 
     assert (done.state, done.result, done.progress) == (TaskState.COMPLETED, {"n": 1}, Progress(fraction=1.0))

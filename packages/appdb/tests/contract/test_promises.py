@@ -54,7 +54,7 @@ async def test_promise_3_state_result_and_terminal_event_appear_together_and_a_r
 
     watcher = asyncio.create_task(watch())
     for _ in range(2):
-        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK], seq=0)
+        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK])
     await watcher
 
     assert all(event_is_there for final, event_is_there in seen if final)
@@ -219,7 +219,7 @@ async def test_promise_13_every_write_is_safe_to_repeat(subject: Subject) -> Non
         await subject.queue.remember(lease, "step", 1)
     children = {await subject.queue.spawn(lease, "child", new_task(queue="below")) for _ in range(2)}
     for _ in range(2):
-        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK], seq=1)
+        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK])
     replays = {(await subject.queue.replay("tq_1", owner_id=OWNER, key="k")).id for _ in range(2)}
 
     assert first[0] == first[1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appdb import InvalidDataError, Lease, TooLargeError
-from queue_contract import Subject
+from queue_contract import Subject, new_task
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "$$NOW", [1, {"$gt": "a.b"}], {"$set": {"a.b": None}}, True, 1.5])
@@ -51,12 +51,31 @@ async def test_remembering_again_with_the_same_value_is_harmless(subject: Subjec
     assert await subject.queue.recall(lease, "step") == (True, [1])
 
 
-@pytest.mark.parametrize("key", ["a.b", "$where", "", "😀", "a\x00b", "x" * 500])
+@pytest.mark.parametrize("key", ["a.b", "$where", "😀", "a\x00b", "x" * 200])
 async def test_a_key_of_any_text_is_only_a_name(subject: Subject, key: str) -> None:
     _, lease = await subject.claimed()
     await subject.queue.remember(lease, key, 1)
 
     assert await subject.queue.recall(lease, key) == (True, 1)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+async def test_a_key_without_or_with_too_many_characters_is_refused(subject: Subject, key: str) -> None:
+    task, lease = await subject.claimed()
+    with pytest.raises(InvalidDataError, match="200"):
+        await subject.queue.remember(lease, key, 1)
+    with pytest.raises(InvalidDataError, match="200"):
+        await subject.queue.spawn(lease, key, new_task())
+
+    assert await subject.get(task) == task
+
+
+async def test_remembering_again_replaces_the_value(subject: Subject) -> None:
+    _, lease = await subject.claimed()
+    for value in (1, 2):
+        await subject.queue.remember(lease, "step", value)
+
+    assert await subject.queue.recall(lease, "step") == (True, 2)
 
 
 @pytest.mark.parametrize(("value", "error"), [("x" * 300_000, TooLargeError), ("\ud800", InvalidDataError)])

@@ -12,7 +12,7 @@ from appdb.testing import InMemoryTaskQueue
 
 # A type checker accepts this only while both fit.
 QUEUES: tuple[type[TaskQueueProtocol], ...] = (TaskQueue, InMemoryTaskQueue)
-CALLS = sorted(name for name in vars(TaskQueueProtocol) if not name.startswith("_"))
+CALLS = sorted(name for name, value in vars(TaskQueueProtocol).items() if inspect.isfunction(value) and name[0] != "_")
 
 
 def parameters(queue: type[object], name: str) -> list[tuple[str, object, bool]]:
@@ -24,7 +24,9 @@ def parameters(queue: type[object], name: str) -> list[tuple[str, object, bool]]
 @pytest.mark.parametrize("name", CALLS)
 def test_every_call_takes_what_the_protocol_says(queue: type[TaskQueueProtocol], name: str) -> None:
     assert parameters(queue, name) == parameters(TaskQueueProtocol, name)
-    assert inspect.iscoroutinefunction(getattr(queue, name))
+    assert inspect.iscoroutinefunction(getattr(queue, name)) is inspect.iscoroutinefunction(
+        getattr(TaskQueueProtocol, name)
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -36,7 +38,7 @@ def test_both_queues_have_the_same_defaults(name: str) -> None:
 
 def test_the_real_queue_offers_nothing_that_the_one_in_memory_lacks() -> None:
     real, memory = (
-        {name for name, value in vars(queue).items() if inspect.isfunction(value) and not name.startswith("_")}
+        {name for name, value in vars(queue).items() if callable(value) and not name.startswith("_")}
         for queue in QUEUES
     )
 

@@ -73,7 +73,7 @@ class _Plan:
         self.lease = write.lease
         self._seq = write.seq
         self._outcome = write.outcome
-        terminal = [] if write.outcome is None else [_event_of(write.outcome, write.lease)]
+        terminal = [] if write.outcome is None else [event_of(write.outcome, write.lease)]
         self._events = [*write.events, *terminal]
         self._kind = terminal[0].type.value if terminal else ""
 
@@ -135,7 +135,8 @@ def _error(outcome: Failed, lease: Lease) -> dict[str, JsonValue]:
     return {"type": storable_text(outcome.kind), "message": storable_text(outcome.message), "attempt": lease.attempt}
 
 
-def _event_of(outcome: Outcome, lease: Lease) -> NewEvent:
+def event_of(outcome: Outcome, lease: Lease) -> NewEvent:
+    """Return the event that tells of *outcome*."""
     match outcome:
         case Completed():
             return NewEvent(type=TaskEventType.COMPLETED, data={"attempt": lease.attempt})

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
 from appdb.queue.lease import Claimer, Lease
+from appdb.queue.sweeping import WorkDue
 from appdb.queue.writes import AttemptWrite
 
 
@@ -46,6 +47,16 @@ class TaskQueueProtocol(Protocol):
     async def claim(self, claimer: Claimer, *, limit: int = 1) -> list[Task]:
         """Take up to *limit* due tasks for this claimer alone."""
 
+    @property
+    def held_back(self) -> bool:
+        """Whether the last claim left due tasks where they are because of a limit."""
+
+    def trust_hints(self) -> None:
+        """Rely on the caller to call ``look_again`` when a queue is paused or resumed."""
+
+    def look_again(self) -> None:
+        """Look up who waits and what is paused at the next claim."""
+
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew leases, and return the lost ones."""
 
@@ -56,12 +67,7 @@ class TaskQueueProtocol(Protocol):
         """Append events to the log of the attempt's task."""
 
     async def complete(
-        self,
-        lease: Lease,
-        result: Mapping[str, Any] | None = None,
-        *,
-        events: Sequence[NewEvent] = (),
-        seq: int | None = None,
+        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
     ) -> None:
         """End the task as completed."""
 
@@ -73,14 +79,13 @@ class TaskQueueProtocol(Protocol):
         *,
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
-        seq: int | None = None,
     ) -> None:
         """End the attempt with an error."""
 
-    async def release(self, lease: Lease, *, events: Sequence[NewEvent] = (), seq: int | None = None) -> None:
+    async def release(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Hand the task back; the attempt does not count."""
 
-    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = (), seq: int | None = None) -> None:
+    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Let the task wait for its children; the attempt does not count."""
 
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
@@ -126,6 +131,9 @@ class TaskQueueProtocol(Protocol):
 
     async def limits(self) -> list[Limit]:
         """Return the limits that were set, by key."""
+
+    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
 
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable."""

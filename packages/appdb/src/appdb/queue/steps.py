@@ -36,7 +36,7 @@ class Steps(BaseRepository):
 
     async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave; one transaction of two writes."""
-        _check_key(key)
+        check_key(key)
         check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
         row = {"_id": _step_id(lease.task_id, key), "task_id": lease.task_id, "key": key, "value": value}
 
@@ -48,7 +48,7 @@ class Steps(BaseRepository):
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
-        _check_key(key)
+        check_key(key)
         child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key))
         check(child)
         fields = fields_of(child) | {"parent_id": lease.task_id}
@@ -69,7 +69,12 @@ class Steps(BaseRepository):
             raise LeaseLostError(lease.task_id, lease.attempt)
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """Check that *key* can name a step or a child.
+
+    Raises:
+        InvalidDataError: It is empty, or has more than 200 characters.
+    """
     if not 0 < len(key) <= MAX_KEY_CHARACTERS:
         raise InvalidDataError("key", f"a step or child needs a key of 1 to {MAX_KEY_CHARACTERS} characters")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from appdb.models.limits import Limit
 from appdb.models.task import TaskLimit, TaskState
+from appdb.queue.fairness import Candidate, Turns
 from appdb.testing.store import Row, Store
-
-FAIR_WINDOW = 64
-"""With more due tasks than this, owners take turns."""
 
 
 class Dispatcher:
@@ -24,41 +21,34 @@ class Dispatcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turns: dict[str, int] = {}
+        self._turns = Turns()
         self._buckets: dict[str, _Bucket] = {}
         self.overrides: dict[str, Limit] = {}
+        self.held_back = False
 
-    def in_order(self, due: list[Row]) -> Iterator[Row]:
-        """Yield due tasks as they should be given: higher priority first, then the oldest, or the owner's next."""
-        ordered = sorted(due, key=lambda row: (-row.task.priority, row.queued_at, row.task.id))
-        if len(ordered) <= FAIR_WINDOW:
-            yield from ordered
-            return
-        by_priority: defaultdict[int, list[Row]] = defaultdict(list)
-        for row in ordered:
-            by_priority[row.task.priority].append(row)
-        for rows in by_priority.values():
-            yield from self._in_turns(rows)
+    def chosen(self, due: Sequence[Row], limit: int) -> Iterator[Row]:
+        """Yield at most *limit* of *due*, each to be taken before the next: by priority, in turns, then the oldest."""
+        self.held_back = False
+        self._turns.waiting(row.task.owner_id for row in due)
+        by_id = {row.task.id: row for row in due}
+        count = 0
+        for candidate in self._turns.order([_candidate(row) for row in due]):
+            if count == limit:
+                return
+            if self._admit(by_id[candidate.task_id]):
+                self._turns.served(candidate.owner_id)
+                count += 1
+                yield by_id[candidate.task_id]
+            else:
+                self.held_back = True
 
-    def _in_turns(self, rows: list[Row]) -> Iterator[Row]:
-        waiting: defaultdict[str, deque[Row]] = defaultdict(deque)
-        for row in rows:
-            waiting[row.task.owner_id].append(row)
-        while waiting:
-            owner = min(waiting, key=lambda name: self._turns.get(name, 0))
-            yield waiting[owner].popleft()
-            if not waiting[owner]:
-                del waiting[owner]
-
-    def admit(self, row: Row) -> bool:
-        """Take the task's share of its limits, all or none, and tell whether there was room."""
+    def _admit(self, row: Row) -> bool:
         limits = [self._limit(stored) for stored in row.task.limits]
         buckets = [self._bucket(limit) for limit in limits if limit.rate is not None]
         if any(self._full(limit) for limit in limits) or any(bucket.level < 1 for bucket in buckets):
             return False
         for bucket in buckets:
             bucket.level -= 1
-        self._turns[row.task.owner_id] = max(self._turns.values(), default=0) + 1
         return True
 
     def _limit(self, stored: TaskLimit) -> Limit:
@@ -97,3 +87,13 @@ class _Bucket:
 
 def _running(rows: Iterable[Row], key: str) -> int:
     return sum(any(limit.key == key for limit in row.task.limits) for row in rows)
+
+
+def _candidate(row: Row) -> Candidate:
+    return Candidate(
+        task_id=row.task.id,
+        owner_id=row.task.owner_id,
+        priority=row.task.priority,
+        queued_at=row.queued_at,
+        limits=tuple(row.task.limits),
+    )

@@ -26,16 +26,23 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
-from appdb.queue.lease import Claimer, Lease
-from appdb.queue.sizes import MAX_RESULT_BYTES, check_size
-from appdb.queue.task_queue import DEFAULT_LEASE
+from appdb.queue.commits import check_write, retrying
+from appdb.queue.control import REPLAYABLE
+from appdb.queue.intake import check
+from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
+from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.queue.steps import check_key
+from appdb.queue.sweeping import WorkDue
+from appdb.queue.task_queue import STATS_WINDOW
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Released, Suspended
-from appdb.testing.attempts import apply, check_write, failed, retrying
+from appdb.testing.attempts import apply, failed, shown
 from appdb.testing.claiming import Dispatcher
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
-from appdb.testing.store import Row, Store, check_new
+from appdb.testing.store import Row, Store
 from appdb.utils import derived_id
+
+UNCLAIMED = "no worker claimed the task in time; start more workers, or give it longer and replay it"
 
 
 class InMemoryTaskQueue:
@@ -65,14 +72,14 @@ class InMemoryTaskQueue:
     async def enqueue(self, task: NewTask, *, session: None = None) -> Task:  # noqa: ARG002 - the protocol's
         """Store a task, or return the first one with its id or unique key; there is no *session* to join."""
         await _let_others_go_first()
-        check_new(task)
+        check(task)
         return self._store.add(task).shown()
 
     async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
         """Store many tasks and return their ids in the same order."""
         await _let_others_go_first()
         for task in tasks:
-            check_new(task)
+            check(task)
         return [self._store.add(task).task.id for task in tasks]
 
     async def get(self, task_id: str, *, owner_id: str) -> Task:
@@ -110,7 +117,7 @@ class InMemoryTaskQueue:
         found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
         return sorted(found, key=lambda row: row.task.id)
 
-    async def stats(self, *, window: timedelta = timedelta(hours=1)) -> list[QueueStats]:
+    async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
         """Return every queue's figures, by name."""
         await _let_others_go_first()
         return figures(self._store.rows.values(), self._paused, self.clock.now(), window)
@@ -128,14 +135,22 @@ class InMemoryTaskQueue:
             and not row.expired_at(now)
         ]
         token = secrets.token_hex(16)
-        taken: list[Task] = []
-        for row in self._dispatcher.in_order(due):
-            if len(taken) >= limit:
-                break
-            if self._dispatcher.admit(row):
-                self._store.take(row, claimer.worker_id, token, self.lease)
-                taken.append(row.shown())
+        taken = []
+        for row in self._dispatcher.chosen(due, limit):
+            self._store.take(row, claimer.worker_id, token, self.lease)
+            taken.append(row.shown())
         return taken
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the last claim left due tasks where they are because of a limit."""
+        return self._dispatcher.held_back
+
+    def trust_hints(self) -> None:
+        """Change nothing: this queue sees a pause at once."""
+
+    def look_again(self) -> None:
+        """Change nothing: every claim looks."""
 
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew leases, and return the lost ones."""
@@ -163,15 +178,10 @@ class InMemoryTaskQueue:
         await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq))
 
     async def complete(
-        self,
-        lease: Lease,
-        result: Mapping[str, Any] | None = None,
-        *,
-        events: Sequence[NewEvent] = (),
-        seq: int | None = None,
+        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
     ) -> None:
         """End the task as completed."""
-        await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq, outcome=Completed(result=result)))
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Completed(result=result)))
 
     async def fail(
         self,
@@ -181,40 +191,40 @@ class InMemoryTaskQueue:
         *,
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
-        seq: int | None = None,
     ) -> None:
         """End the attempt with an error: the task runs again after *retry_in*, or fails for good."""
         outcome = Failed(kind=kind, message=message, retry_in=retry_in)
-        await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq, outcome=outcome))
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=outcome))
 
-    async def release(self, lease: Lease, *, events: Sequence[NewEvent] = (), seq: int | None = None) -> None:
+    async def release(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Hand the task back; the attempt does not count."""
-        await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq, outcome=Released()))
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Released()))
 
-    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = (), seq: int | None = None) -> None:
+    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Let the task wait for its children; the attempt does not count."""
-        await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq, outcome=Suspended()))
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Suspended()))
 
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether a step is remembered, and its value."""
         await _let_others_go_first()
-        steps = self._store.fenced(lease).steps
+        row = self._store.rows.get(lease.task_id)
+        steps = row.steps if row is not None else {}
         return key in steps, copy.deepcopy(steps.get(key))
 
     async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
-        """Remember a finished step's value over attempts; the first value stays."""
+        """Remember a finished step's value over attempts; a repeated call replaces it."""
         await _let_others_go_first()
-        check_size(f"step {key}", {"value": value}, MAX_RESULT_BYTES)
-        self._store.fenced(lease).steps.setdefault(key, copy.deepcopy(value))
+        check_key(key)
+        check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
+        self._store.fenced(lease).steps[key] = copy.deepcopy(value)
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue a child once over all attempts, and return its id."""
         await _let_others_go_first()
-        check_new(task)
+        check_key(key)
+        check(task)
         parent = self._store.fenced(lease)
-        if task.owner_id != parent.task.owner_id:
-            raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
-        child_id = derived_id("tq_", lease.task_id, key)
+        child_id = derived_id("tq_", lease.task_id, "child", key)
         if child_id not in self._store.rows:
             self._store.add(replace(task, task_id=child_id), parent_id=lease.task_id)
             parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
@@ -241,11 +251,12 @@ class InMemoryTaskQueue:
         """Run a scheduled task now, or a failed or cancelled one again as a new task."""
         await _let_others_go_first()
         row = self._store.owned(task_id, owner_id)
-        if row.task.state in (TaskState.FAILED, TaskState.CANCELLED):
+        if row.task.state in REPLAYABLE:
             return await self.replay(task_id, owner_id=owner_id)
         if row.task.state is not TaskState.SCHEDULED or row.task.waiting:
-            waits = "waiting for its children" if row.task.waiting else row.task.state
-            raise ConflictError("task", task_id, f"it is {waits}, so there is nothing to retry")
+            problem = f"it is {row.task.state}; only a scheduled, failed or cancelled task is retried"
+            raise ConflictError("task", task_id, problem)
+        row.queued_at = self.clock.now()
         self._store.wake(row)
         return row.shown()
 
@@ -256,7 +267,7 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         row = self._store.owned(task_id, owner_id)
         if not row.task.state.final:
-            raise ConflictError("task", task_id, f"it is still {row.task.state}; replay it when it is final")
+            raise ConflictError("task", task_id, f"it is {row.task.state}; only a final task can be replayed")
         return self._replay(row, payload, key).shown()
 
     def _replay(self, row: Row, payload: Mapping[str, JsonValue] | None, key: str | None) -> Row:
@@ -265,15 +276,17 @@ class InMemoryTaskQueue:
             task_id=None if key is None else derived_id("tq_", row.task.id, "replay", key),
             payload=dict(row.task.payload if payload is None else payload),
             unique_key=None,
+            unique_for="kept",
             delay=timedelta(0),
+            expires_in=None,
         )
-        check_new(again)
+        check(again)
         return self._store.add(again, replay_of=row.task.id)
 
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1000) -> list[str]:
         """Enqueue new tasks that repeat the final ones that *match* means, and return their ids."""
         await _let_others_go_first()
-        states = FINAL_STATES & (match.states or {TaskState.FAILED, TaskState.CANCELLED})
+        states = FINAL_STATES & (match.states or REPLAYABLE)
         return [self._replay(row, None, key).task.id for row in self._matching(match, states)[:limit]]
 
     async def pause(self, queue: str) -> None:
@@ -306,13 +319,23 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         return [limit for _, limit in sorted(self._dispatcher.overrides.items())]
 
+    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        await _let_others_go_first()
+        now = self.clock.now()
+        waits = [row.task.run_at - now for row in self._store.in_state(TaskState.SCHEDULED)]
+        soon = [max(wait, timedelta(0)) for wait in waits if wait <= horizon]
+        return WorkDue(
+            recover=bool(self._store.lost()),
+            expire=bool(self._store.unclaimed()),
+            promote_in=min(soon, default=None),
+        )
+
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable."""
         await _let_others_go_first()
         now = self.clock.now()
-        due = [
-            row for row in self._store.in_state(TaskState.SCHEDULED) if row.task.run_at <= now and not row.task.waiting
-        ]
+        due = [row for row in self._store.in_state(TaskState.SCHEDULED) if row.task.run_at <= now]
         for row in due:
             row.queued_at = row.task.run_at
             row.change(state=TaskState.QUEUED, updated_at=now)
@@ -321,9 +344,7 @@ class InMemoryTaskQueue:
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing."""
         await _let_others_go_first()
-        now = self.clock.now()
-        held = self._store.in_state(TaskState.PROCESSING)
-        found = [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now][:limit]
+        found = self._store.lost()[:limit]
         for row in found:
             self._recover(row)
         return _shown(found)
@@ -335,16 +356,15 @@ class InMemoryTaskQueue:
         if row.task.attempt >= row.task.max_attempts:
             self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
         else:
-            self._store.requeue(row, [retrying(error, timedelta(0))], timedelta(0), **self._store.errors(row, error))
+            events = [retrying(error.attempt, shown(error), 0.0)]
+            self._store.requeue(row, events, timedelta(0), error)
 
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that nobody claimed in time."""
         await _let_others_go_first()
-        now = self.clock.now()
-        waiting = self._store.in_state(TaskState.SCHEDULED, TaskState.QUEUED)
-        found = [row for row in waiting if row.expired_at(now)][:limit]
+        found = self._store.unclaimed()[:limit]
         for row in found:
-            error = TaskError(type="Expired", message="no worker claimed it in time", attempt=row.task.attempt)
+            error = TaskError(type="Expired", message=UNCLAIMED, attempt=0)
             self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
         return _shown(found)
 

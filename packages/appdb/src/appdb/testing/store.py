@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from appdb._queries.clock import FOREVER
+from appdb._queries.tasks import MAX_KEPT_ERRORS
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskLimit, TaskState
+from appdb.queue.intake import same_request
 from appdb.queue.lease import Lease, handler
-from appdb.queue.sizes import MAX_PAYLOAD_BYTES, check_size
 from appdb.testing.clock import ManualClock
 from appdb.utils import derived_id, uuid7_str
-
-MAX_KEPT_ERRORS = 10
 
 
 @dataclass(slots=True)
@@ -45,8 +45,7 @@ class Row:
 
     def expired_at(self, now: datetime) -> bool:
         """Whether nobody has claimed the task in time."""
-        task = self.task
-        return task.started_at is None and task.expires_at is not None and task.expires_at <= now
+        return self.task.expires_at is not None and self.task.expires_at <= now
 
     def unique_at(self, now: datetime) -> bool:
         """Whether the task's unique key still stands for it."""
@@ -83,6 +82,17 @@ class Store:
         """Return the tasks that are in one of *states*."""
         return [row for row in self.rows.values() if row.task.state in states]
 
+    def lost(self) -> list[Row]:
+        """Return the tasks whose holders stopped renewing."""
+        now = self.clock.now()
+        held = self.in_state(TaskState.PROCESSING)
+        return [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now]
+
+    def unclaimed(self) -> list[Row]:
+        """Return the tasks that nobody claimed in time."""
+        now = self.clock.now()
+        return [row for row in self.in_state(TaskState.SCHEDULED, TaskState.QUEUED) if row.expired_at(now)]
+
     def held(self, lease: Lease) -> Row | None:
         """Return the task that *lease* still holds."""
         row = self.rows.get(lease.task_id)
@@ -110,7 +120,7 @@ class Store:
         first = self.rows.get(new.task_id or "") or self._first_with_key(new)
         if first is not None:
             if first.task.owner_id != new.owner_id:
-                raise ConflictError("task", first.task.id, "the id is taken; let the queue make one")
+                raise ConflictError("task", first.task.id, "its id belongs to another owner's task; make a new id")
             return first
         row = _row(new, self.clock.now(), parent_id, replay_of)
         self.rows[row.task.id] = row
@@ -119,13 +129,15 @@ class Store:
         return row
 
     def _first_with_key(self, new: NewTask) -> Row | None:
-        first = self._keys.get((new.owner_id, new.unique_key or ""))
-        if new.unique_key is None or first is None or not first.unique_at(self.clock.now()):
-            return None
-        if (first.task.actor, first.task.payload) != (new.actor, new.payload):
-            problem = f"it stands for task {first.task.id}, which has another payload; use a new key for a new request"
-            raise ConflictError("unique key", new.unique_key, problem)
+        first = self._keyed(new)
+        if first is not None and new.unique_key is not None:
+            same_request(first.task, new, new.unique_key)
         return first
+
+    def _keyed(self, new: NewTask) -> Row | None:
+        first = self._keys.get((new.owner_id, new.unique_key or ""))
+        stands = new.unique_key is not None and first is not None and first.unique_at(self.clock.now())
+        return first if stands else None
 
     def remove(self, row: Row) -> None:
         """Forget a task with its log, its steps and its unique key."""
@@ -152,15 +164,29 @@ class Store:
             attempt=row.task.attempt + 1,
             lease=TaskLease(token=token, worker_id=worker_id, expires_at=now + lease),
             progress=None,
+            expires_at=None,
             started_at=now,
             updated_at=now,
         )
 
-    def requeue(self, row: Row, events: Sequence[NewEvent], delay: timedelta, **changes: Any) -> None:
+    def requeue(self, row: Row, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
         """Let the task run again after *delay*."""
         row.queued_at = self.clock.now() + delay
         state = TaskState.SCHEDULED if delay else TaskState.QUEUED
+        changes = self._errors(row, error)
         self.append(row, events, state=state, lease=None, run_at=row.queued_at, **changes)
+
+    def hand_back(self, row: Row, events: Sequence[NewEvent]) -> None:
+        """Make the task claimable as if it had not been claimed."""
+        self.append(row, events, state=TaskState.QUEUED, lease=None, attempt=row.task.attempt - 1)
+
+    def suspend(self, row: Row, events: Sequence[NewEvent]) -> None:
+        """Let the task wait for its children, as long as one is open."""
+        self.hand_back(row, events)
+        if row.task.children_open:
+            row.change(state=TaskState.SCHEDULED, waiting=True, run_at=FOREVER)
+        else:
+            row.change(run_at=self.clock.now())
 
     def finish(
         self,
@@ -172,10 +198,20 @@ class Store:
         error: TaskError | None = None,
     ) -> None:
         """End the task for good, and let its parent know."""
-        changes = self.errors(row, error) if error is not None else {"error": None}
+        changes = self._errors(row, error) if error is not None else {"error": None}
         outcome = copy.deepcopy(dict(result)) if result is not None else None
         now = self.clock.now()
-        self.append(row, events, state=state, lease=None, waiting=False, finished_at=now, result=outcome, **changes)
+        self.append(
+            row,
+            events,
+            state=state,
+            lease=None,
+            waiting=False,
+            expires_at=None,
+            finished_at=now,
+            result=outcome,
+            **changes,
+        )
         if state is TaskState.COMPLETED:
             for number, following in enumerate(row.new.then):
                 self._continue(row, number, following)
@@ -183,19 +219,20 @@ class Store:
             self._child_ended(self.rows[row.task.parent_id])
 
     def _continue(self, row: Row, number: int, following: NewTask) -> None:
-        task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
-        self.add(replace(following, task_id=task_id))
+        # A key that stands for a task already is an answer too; an error here would undo the completion.
+        if self._keyed(following) is None:
+            task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
+            self.add(replace(following, task_id=task_id))
 
     def _child_ended(self, parent: Row) -> None:
         parent.change(children_open=parent.task.children_open - 1)
         if parent.task.waiting and not parent.task.children_open:
             self.wake(parent)
 
-    def wake(self, parent: Row) -> None:
-        """Make a task that waited for its children claimable."""
+    def wake(self, row: Row) -> None:
+        """Make a task that waited for its time or its children claimable."""
         now = self.clock.now()
-        parent.queued_at = now
-        parent.change(state=TaskState.QUEUED, waiting=False, run_at=now, updated_at=now)
+        row.change(state=TaskState.QUEUED, waiting=False, run_at=now, updated_at=now)
 
     def cancel(self, row: Row) -> None:
         """Cancel a live task and all live tasks below it."""
@@ -212,22 +249,9 @@ class Store:
         found = [row for row in self.rows.values() if row.task.parent_id == task_id]
         return sorted(found, key=lambda row: (row.task.created_at, row.task.id))
 
-    def errors(self, row: Row, error: TaskError) -> dict[str, Any]:
-        """Return the fields that tell why an attempt of the task ended."""
+    def _errors(self, row: Row, error: TaskError) -> dict[str, Any]:
         stamped = error.model_copy(update={"at": self.clock.now()})
         return {"error": stamped, "errors": [*row.task.errors, stamped][-MAX_KEPT_ERRORS:]}
-
-
-def check_new(new: NewTask) -> None:
-    """Check that *new* and what follows it can be stored.
-
-    Raises:
-        TooLargeError: A payload is over 256 KiB as BSON.
-        InvalidDataError: A payload holds a value that cannot be stored.
-    """
-    check_size("payload", new.payload, MAX_PAYLOAD_BYTES)
-    for following in new.then:
-        check_new(following)
 
 
 def _entry(row: Row, event: NewEvent, now: datetime) -> TaskEvent:
