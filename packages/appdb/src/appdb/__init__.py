@@ -31,7 +31,10 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
+from appdb.models.schedule import CatchUp, NewSchedule, Schedule
+from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
 from appdb.queue.lease import Claimer, Lease
+from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.content import ContentRepository
@@ -42,6 +45,7 @@ from appdb.utils import uuid7_str
 __all__ = [
     "AppDbError",
     "AttemptWrite",
+    "CatchUp",
     "ChangeFeed",
     "Claimer",
     "Completed",
@@ -60,6 +64,7 @@ __all__ = [
     "Limit",
     "MigrationError",
     "NewEvent",
+    "NewSchedule",
     "NewTask",
     "NotFoundError",
     "Outcome",
@@ -68,6 +73,8 @@ __all__ = [
     "RegistryRepository",
     "Released",
     "Suspended",
+    "Schedule",
+    "ScheduleRepository",
     "Task",
     "TaskEvent",
     "TaskEventType",

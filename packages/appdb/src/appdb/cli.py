@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from appdb._version import __version__
+from appdb.cli_schedules import schedules
 from appdb.database import Database
 from appdb.embedded import DEFAULT_PORT, EmbeddedServer
 from appdb.errors import AppDbError
@@ -83,6 +84,9 @@ def check(make_database: Callable[[], Database]) -> None:
         click.echo(f"database {database.name!r} is reachable, a replica set, and up to date")
 
     _run(_with(make_database(), work))
+
+
+main.add_command(schedules)
 
 
 async def _with(database: Database, work: Callable[[Database], Awaitable[None]]) -> None:
