@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from appdb import Claimer, Database, Lease, NewEvent, NewTask, Task, TaskEventType, TaskQueue, TaskState
+from appdb.queue.limiter import BLOCKED_SECONDS
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
 from time_machine import let_time_pass
@@ -49,6 +50,10 @@ class Subject(ABC):
     @abstractmethod
     async def let_others_hear(self) -> None:
         """Wait until what is not part of a task, such as a pause, has reached other processes."""
+
+    @abstractmethod
+    async def let_limits_be_asked_again(self) -> None:
+        """Wait until a claimer no longer leaves alone what it found reached a moment ago."""
 
     @abstractmethod
     async def now(self) -> datetime:
@@ -111,6 +116,9 @@ class MemorySubject(Subject):
     async def let_others_hear(self) -> None:
         await self.pass_time(LET_OTHERS_HEAR)
 
+    async def let_limits_be_asked_again(self) -> None:
+        await self.pass_time(BLOCKED_SECONDS)
+
     async def now(self) -> datetime:
         return self._queue.clock.now()
 
@@ -128,6 +136,9 @@ class MongoSubject(Subject):
 
     async def let_others_hear(self) -> None:
         await asyncio.sleep(LET_OTHERS_HEAR)
+
+    async def let_limits_be_asked_again(self) -> None:
+        await asyncio.sleep(BLOCKED_SECONDS + 0.05)
 
     async def now(self) -> datetime:
         return await self._database.server_time()

@@ -21,6 +21,7 @@ from appdb.errors import (
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
 from appdb.models.limits import Limit
+from appdb.models.schedule import CatchUp, NewSchedule, Schedule
 from appdb.models.task import (
     NewEvent,
     NewTask,
@@ -31,8 +32,6 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
-from appdb.models.schedule import CatchUp, NewSchedule, Schedule
-from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
@@ -72,9 +71,9 @@ __all__ = [
     "QueueStats",
     "RegistryRepository",
     "Released",
-    "Suspended",
     "Schedule",
     "ScheduleRepository",
+    "Suspended",
     "Task",
     "TaskEvent",
     "TaskEventType",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,32 @@ async def test_a_task_that_does_not_complete_has_no_continuation(subject: Subjec
     await subject.queue.cancel(cancelled.id, owner_id=OWNER)
 
     assert await subject.claim(queues=("next",)) == []
+
+
+async def test_a_chain_of_tasks_can_hand_on_one_live_key(subject: Subject) -> None:
+    key: dict[str, Any] = {"unique_key": "k", "unique_for": "live"}
+    _, lease = await subject.claimed(**key, then=(new_task(queue="next", **key),))
+    await subject.queue.complete(lease)
+
+    assert len(await subject.claim(queues=("next",))) == 1
+
+
+async def test_a_continuation_whose_key_stands_for_a_task_already_is_not_enqueued(subject: Subject) -> None:
+    task, lease = await subject.claimed(then=(new_task(queue="next", unique_key="k", payload={"text": "late"}),))
+    first = await subject.queue.enqueue(new_task(queue="next", unique_key="k"))
+    await subject.queue.complete(lease)
+
+    assert await subject.state(task) is TaskState.COMPLETED
+    assert [found.id for found in await subject.claim(5, queues=("next",))] == [first.id]
+
+
+async def test_a_child_is_a_task_of_its_own_whatever_its_key_stands_for(subject: Subject) -> None:
+    other = await subject.queue.enqueue(new_task(queue="other", unique_key="k"))
+    _, lease = await subject.claimed()
+    child_id = await subject.queue.spawn(lease, "one", new_task(queue="below", unique_key="k"))
+
+    assert child_id != other.id
+    assert [found.id for found in await subject.claim(5, queues=("below",))] == [child_id]
 
 
 async def test_a_continuation_keeps_what_it_was_given(subject: Subject) -> None:

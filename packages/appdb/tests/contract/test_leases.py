@@ -19,7 +19,6 @@ ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
     "retry": lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=timedelta(0)),
     "release": lambda queue, lease: queue.release(lease),
     "suspend": lambda queue, lease: queue.suspend(lease),
-    "recall": lambda queue, lease: queue.recall(lease, "step"),
     "remember": lambda queue, lease: queue.remember(lease, "step", 1),
     "spawn": lambda queue, lease: queue.spawn(lease, "child", new_task()),
 }

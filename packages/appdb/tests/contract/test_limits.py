@@ -18,6 +18,7 @@ async def add(subject: Subject, count: int, *limits: Limit) -> None:
 
 
 async def all_given(subject: Subject, rounds: int = 4, limit: int = 5) -> list[Task]:
+    await subject.let_limits_be_asked_again()
     return [task for _ in range(rounds) for task in await subject.claim(limit)]
 
 

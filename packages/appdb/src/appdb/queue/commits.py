@@ -46,6 +46,8 @@ class Commits(BaseRepository):
         """
         for write in writes:
             check_write(write)
+        if not writes:
+            return set()
         plans = [_Plan(write) for write in writes]
 
         async def body(session: Session) -> set[Lease]:

@@ -225,8 +225,10 @@ class InMemoryTaskQueue:
         check(task)
         parent = self._store.fenced(lease)
         child_id = derived_id("tq_", lease.task_id, "child", key)
+        if task.owner_id != parent.task.owner_id:
+            raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
         if child_id not in self._store.rows:
-            self._store.add(replace(task, task_id=child_id), parent_id=lease.task_id)
+            self._store.add(replace(task, task_id=child_id, unique_key=None), parent_id=lease.task_id)
             parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
         return child_id
 
@@ -279,6 +281,7 @@ class InMemoryTaskQueue:
             unique_for="kept",
             delay=timedelta(0),
             expires_in=None,
+            then=(),
         )
         check(again)
         return self._store.add(again, replay_of=row.task.id)
@@ -329,6 +332,7 @@ class InMemoryTaskQueue:
             recover=bool(self._store.lost()),
             expire=bool(self._store.unclaimed()),
             promote_in=min(soon, default=None),
+            tick_in=None,
         )
 
     async def promote(self) -> int:

@@ -17,7 +17,7 @@ from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskLimit, TaskState
-from appdb.queue.intake import same_request
+from appdb.queue.intake import FOREIGN_ID, same_request
 from appdb.queue.lease import Lease, handler
 from appdb.testing.clock import ManualClock
 from appdb.utils import derived_id, uuid7_str
@@ -120,7 +120,7 @@ class Store:
         first = self.rows.get(new.task_id or "") or self._first_with_key(new)
         if first is not None:
             if first.task.owner_id != new.owner_id:
-                raise ConflictError("task", first.task.id, "its id belongs to another owner's task; make a new id")
+                raise ConflictError("task", first.task.id, FOREIGN_ID)
             return first
         row = _row(new, self.clock.now(), parent_id, replay_of)
         self.rows[row.task.id] = row
