@@ -155,7 +155,7 @@ def topics_of(change: Mapping[str, Any]) -> list[str]:
     if state in _TOPIC_OF_STATE:
         topics.append(_TOPIC_OF_STATE[state])
     if change.get("queue") is not None:
-        topics.append(QUEUES)
+        topics += [QUEUES, TASKS_READY]
     return topics
 
 

@@ -37,6 +37,7 @@ from appdb import (
 from appdb.models.content import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.flusher import Flusher
+from appworker.metrics import Ending
 from appworker.notes import Chunk, Notes
 from appworker.outbox import Outbox
 from appworker.stop import StopReason, StopSwitch
@@ -83,6 +84,7 @@ class Attempt:
         self.lease = Lease.of(task)
         self.stop = StopSwitch()
         self.renewed_at = claimed_at
+        self.ending = Ending.UNSETTLED
         self.refusal: AppDbError | None = None
         """Why the database does not take what the actor notes."""
         self._desk = desk
@@ -195,21 +197,22 @@ class Attempt:
 
     async def complete(self, result: Mapping[str, Any] | None) -> None:
         """End the task as completed, with everything that was noted."""
-        await self._settle(Completed(result=result))
+        await self._settle(Completed(result=result), Ending.COMPLETED)
 
     async def fail(self, kind: str, message: str, retry_in: timedelta | None) -> None:
         """End the attempt with an error, with everything that was noted."""
-        await self._settle(Failed(kind=kind, message=message, retry_in=retry_in))
+        ending = Ending.FAILED if retry_in is None else Ending.RETRYING
+        await self._settle(Failed(kind=kind, message=message, retry_in=retry_in), ending)
 
     async def release(self) -> None:
         """Hand the task back; the attempt does not count."""
-        await self._settle(Released())
+        await self._settle(Released(), Ending.RELEASED)
 
     async def suspend(self) -> None:
         """Let the task wait for its children; the attempt does not count."""
-        await self._settle(Suspended())
+        await self._settle(Suspended(), Ending.SUSPENDED)
 
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, outcome: Outcome, ending: Ending) -> None:
         self._desk.flusher.forget(self)
         async with self._writing:
             rest = await self._write_full_batches()
@@ -219,6 +222,7 @@ class Attempt:
                 # Nothing was written; another outcome follows, and the log must not have lost what led to it.
                 self._notes.put_back(rest)
                 raise
+        self.ending = ending
 
     async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
         while True:

@@ -41,8 +41,7 @@ class LeaseKeeper:
         self._attempts: set[Attempt] = set()
         self._look = asyncio.Event()
 
-    @property
-    def held(self) -> int:
+    def __len__(self) -> int:
         """How many leases are kept."""
         return len(self._attempts)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from appworker.attempt import Attempt
 from appworker.context import AttemptContext
 from appworker.errors import TaskStoppedError
 from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
+from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
 from appworker.stop import StopReason
 
@@ -70,7 +72,7 @@ class Performer:
         running.add_done_callback(lambda _: ended())
         either: asyncio.Future[None] = home.create_future()
         running.add_done_callback(lambda _: _resolve(either))
-        attempt.stop.on_stop(lambda: home.call_soon_threadsafe(_resolve, either))
+        attempt.stop.on_stop(soon(home, partial(_resolve, either)))
         timer = home.call_later(timeout.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
         try:
             await either

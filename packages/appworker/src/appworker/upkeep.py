@@ -101,8 +101,9 @@ class Upkeep:
             )
 
     async def _prune(self) -> None:
-        while await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
-            await asyncio.sleep(random.uniform(0, 1))
+        pruned = PRUNED_AT_ONCE
+        while pruned == PRUNED_AT_ONCE:
+            pruned = await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE)
 
 
 async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:

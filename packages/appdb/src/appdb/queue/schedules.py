@@ -18,7 +18,7 @@ from appdb.errors import InvalidDataError, NotFoundError
 from appdb.models.schedule import NewSchedule, Schedule
 from appdb.models.task import NewTask, Task
 from appdb.queue.cron import Cron, Step, step_at
-from appdb.queue.limits import KIB, MAX_PAYLOAD_BYTES, check_size
+from appdb.queue.sizes import KIB, MAX_PAYLOAD_BYTES, check_size
 from appdb.queue.task_queue import TaskQueue
 from appdb.utils import derived_id
 
