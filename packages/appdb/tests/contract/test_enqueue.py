@@ -140,6 +140,7 @@ async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject:
 
     assert again.id != first.id
     assert not (await subject.get(first)).state.final
+    assert [(await subject.get(task)).unique_key for task in (first, again)] == [None, "k"]
 
 
 async def test_a_batch_keeps_its_order_and_is_whole(subject: Subject) -> None:

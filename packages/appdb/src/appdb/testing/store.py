@@ -125,8 +125,14 @@ class Store:
         row = _row(new, self.clock.now(), parent_id, replay_of)
         self.rows[row.task.id] = row
         if new.unique_key is not None:
-            self._keys[new.owner_id, new.unique_key] = row
+            self._hand_over(new.unique_key, row)
         return row
+
+    def _hand_over(self, unique_key: str, row: Row) -> None:
+        released = self._keys.get((row.task.owner_id, unique_key))
+        if released is not None:
+            released.change(unique_key=None)
+        self._keys[row.task.owner_id, unique_key] = row
 
     def _first_with_key(self, new: NewTask) -> Row | None:
         first = self._keyed(new)
