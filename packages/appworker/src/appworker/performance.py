@@ -23,9 +23,6 @@ from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE = timedelta(seconds=3)
-"""How long an actor may take to end once it must; then its task is settled without it."""
-
 
 class Performer:
     """Performs attempts.
@@ -41,6 +38,11 @@ class Performer:
     async def close(self) -> None:
         """Let go of the threads and processes that actors ran in."""
         await self._executors.close()
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
+        return self._executors.blocked_seconds
 
     async def perform(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
         """Run *actor* on the attempt's task, settle it, and return what came of it.
@@ -79,7 +81,8 @@ class Performer:
         finally:
             timer.cancel()
         if not running.done():
-            await asyncio.wait({running}, timeout=STOP_GRACE.total_seconds())
+            # Whoever has not ended by then is settled without.
+            await asyncio.wait({running}, timeout=self._executors.grace(actor).total_seconds())
         if not running.done():
             logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
             return Stopped()
