@@ -499,7 +499,7 @@ def test_the_queue_in_memory_agrees_with_the_model() -> None:
 @pytest.mark.timeout(900)
 def test_the_real_queue_agrees_with_the_model(mongo_uri: str) -> None:
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner, opened(runner, mongo_uri, name) as database:
-        drive(lambda: MongoWorld(runner, database), examples=25, steps=20)
+        drive(lambda: MongoWorld(runner, database), examples=60, steps=30)
 
 
 @contextmanager
