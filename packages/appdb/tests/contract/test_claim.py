@@ -155,3 +155,12 @@ async def test_a_task_that_was_claimed_in_time_does_not_expire(subject: Subject)
 
     assert await subject.queue.expire() == []
     assert [found.id for found in await subject.claim()] == [task.id]
+
+
+async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) -> None:
+    await subject.queue.enqueue_many([numbered(n) for n in range(4)])
+    await subject.queue.enqueue_many([numbered(n, owner_id=OTHER) for n in range(10, 12)])
+    subject.queue.look_again()
+    taken = await subject.claim(6)
+
+    assert [task.payload["n"] for task in taken] == [0, 10, 1, 11, 2, 3]

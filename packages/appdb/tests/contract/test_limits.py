@@ -142,3 +142,16 @@ async def test_a_key_of_operators_and_dollars_is_only_a_name(subject: Subject) -
         await subject.queue.set_limit(Limit(key=key, concurrency=1))
 
     assert len(await all_given(subject, rounds=8)) == 4
+
+
+async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) -> None:
+    await add(subject, 2, Limit(key="k", concurrency=1))
+    (task,) = await all_given(subject)
+    told_while_full = subject.queue.held_back
+    await subject.queue.complete(Lease.of(task))
+    (last,) = await all_given(subject, rounds=1)
+    await subject.queue.complete(Lease.of(last))
+    await all_given(subject)
+
+    assert told_while_full
+    assert not subject.queue.held_back

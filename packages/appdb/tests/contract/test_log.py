@@ -207,3 +207,26 @@ async def test_a_commit_of_one_outcome_only_counts_by_itself(subject: Subject) -
     await subject.queue.complete(Lease.of(held))
 
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.COMPLETED]
+
+
+async def test_every_event_of_the_queue_tells_what_a_viewer_needs(subject: Subject) -> None:
+    task, lease = await subject.claimed()
+    await subject.queue.release(lease)
+    (held,) = await subject.claim()
+    await subject.queue.suspend(Lease.of(held))
+    (held,) = await subject.claim()
+    await subject.queue.fail(Lease.of(held), "Broken", "again", retry_in=timedelta(0))
+    (held,) = await subject.claim()
+    await subject.queue.complete(Lease.of(held))
+    cancelled = await subject.queue.enqueue(new_task())
+    await subject.queue.cancel(cancelled.id, owner_id=OWNER)
+    events = [*await subject.queue.events(task.id), *await subject.queue.events(cancelled.id)]
+    error = {"type": "Broken", "message": "again", "attempt": 1}
+
+    assert [(event.type, event.attempt, event.data) for event in events] == [
+        (TaskEventType.RELEASED, 1, {"worker_id": "w1"}),
+        (TaskEventType.SUSPENDED, 1, {"worker_id": "w1"}),
+        (TaskEventType.RETRYING, 1, {"attempt": 1, "error": error, "delay_seconds": 0}),
+        (TaskEventType.COMPLETED, 2, {"attempt": 2}),
+        (TaskEventType.CANCELLED, 0, {}),
+    ]
