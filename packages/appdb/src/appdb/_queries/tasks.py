@@ -17,6 +17,8 @@ Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
 NEWEST_FIRST: Sort = [("_id", -1)]
+# Ids that are derived from a key tell no time.
+OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
 MAX_KEPT_ERRORS = 10
 WITHOUT_LOG = {"tail": 0}
 
@@ -90,12 +92,12 @@ def held(task_id: str, token: str) -> Filter:
 
 
 def all_held(tokens: Mapping[str, str]) -> Filter:
-    """Those of many tasks (id to token) that some of these tokens still hold."""
-    return {
-        "_id": {"$in": list(tokens)},
-        "lease.token": {"$in": sorted(set(tokens.values()))},
-        "state": TaskState.PROCESSING,
-    }
+    """Those of many tasks (id to token) that their tokens still hold."""
+    by_token: dict[str, list[str]] = {}
+    for task_id, token in tokens.items():
+        by_token.setdefault(token, []).append(task_id)
+    pairs = [{"_id": {"$in": found}, "lease.token": token} for token, found in by_token.items()]
+    return {"state": TaskState.PROCESSING} | (pairs[0] if len(pairs) == 1 else {"$or": pairs})
 
 
 def extend(lease: timedelta) -> Pipeline:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne
 from appdb._queries import log as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
+from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
-from appdb.models.task import NewEvent
+from appdb.models.task import NewEvent, Progress
 from appdb.queue.closing import Closing
 from appdb.queue.sizes import DUPLICATE_KEY, MAX_EVENT_BYTES, check_size
 
@@ -109,9 +112,22 @@ def check_events(events: Sequence[NewEvent]) -> int:
 
     Raises:
         TooLargeError: An event is over 64 KiB.
-        InvalidDataError: An event holds a value that cannot be stored.
+        InvalidDataError: An event holds a value that cannot be stored, or a progress that a task cannot show.
     """
-    return sum(check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES) for event in events)
+    size = 0
+    for event in events:
+        size += check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+        if event.type is TaskEventType.PROGRESS:
+            _check_progress(event.data)
+    return size
+
+
+def _check_progress(data: Mapping[str, Any]) -> None:
+    # It becomes a part of the task, which nobody could read any more.
+    try:
+        Progress.model_validate(data)
+    except ValidationError as exc:
+        raise InvalidDataError("progress event", "give a fraction from 0 to 1, and a message as text") from exc
 
 
 def stored_form(events: Sequence[NewEvent]) -> list[RawDocument]:

@@ -35,7 +35,7 @@ class Plan:
         self.completes = isinstance(write.outcome, Completed)
         self._seq = write.seq
         self._outcome = write.outcome
-        last = [] if write.outcome is None else [_event_of(write.outcome, write.lease)]
+        last = [] if write.outcome is None else [event_of(write.outcome, write.lease)]
         self._events = [*write.events, *last]
         self._kind = last[0].type.value if last else ""
 
@@ -119,7 +119,8 @@ def _error(outcome: Failed, lease: Lease) -> dict[str, JsonValue]:
     return {"type": storable_text(outcome.kind), "message": storable_text(outcome.message), "attempt": lease.attempt}
 
 
-def _event_of(outcome: Outcome, lease: Lease) -> NewEvent:
+def event_of(outcome: Outcome, lease: Lease) -> NewEvent:
+    """Return the event that tells of *outcome*."""
     match outcome:
         case Completed():
             return NewEvent(type=TaskEventType.COMPLETED, data={"attempt": lease.attempt})

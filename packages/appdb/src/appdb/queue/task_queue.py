@@ -69,7 +69,7 @@ class TaskQueue(BaseRepository):
         Raises:
             TooLargeError: The payload is over 256 KiB as BSON.
             InvalidDataError: The payload holds a value that cannot be stored.
-            ConflictError: The unique key stands for a task with another actor or payload.
+            ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
         """
         return await self._intake.add(task, session)
 
@@ -125,7 +125,8 @@ class TaskQueue(BaseRepository):
     @translates_errors
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
-        found = self._tasks.find({"parent_id": task_id, "owner_id": owner_id}, queries.WITHOUT_LOG).sort("_id", 1)
+        match = {"parent_id": task_id, "owner_id": owner_id}
+        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
         return [Task.from_document(row) async for row in found]
 
     @translates_errors
@@ -303,6 +304,7 @@ class TaskQueue(BaseRepository):
         Raises:
             LeaseLostError: Another worker may hold the parent; nothing was written.
             TooLargeError: The payload is over 256 KiB.
+            ValueError: The child has another owner than its parent.
         """
         return await self._steps.spawn(lease, key, task)
 
