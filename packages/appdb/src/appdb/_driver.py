@@ -19,8 +19,9 @@ from motor.motor_asyncio import (
     AsyncIOMotorGridFSBucket,
     AsyncIOMotorGridIn,
 )
-from pymongo import IndexModel, ReadPreference, ReturnDocument, WriteConcern
+from pymongo import IndexModel, ReadPreference, ReturnDocument, UpdateMany, UpdateOne, WriteConcern
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
@@ -58,6 +59,7 @@ __all__ = [
     "AFTER",
     "Bucket",
     "BucketWriter",
+    "BulkWriteError",
     "ChangeStream",
     "Client",
     "Collection",
@@ -70,6 +72,8 @@ __all__ = [
     "RawDocument",
     "ServerNotReadyError",
     "Session",
+    "UpdateMany",
+    "UpdateOne",
     "bucket",
     "connect",
     "encoded_size",

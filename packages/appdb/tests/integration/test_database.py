@@ -83,7 +83,7 @@ async def test_two_hosts_migrate_at_once_and_each_migration_runs_once(mongo_uri:
         host.close()
     ran = [migration.id for outcome in outcomes if isinstance(outcome, list) for migration in outcome]
 
-    assert ran == ["m0001_pre_initial_indexes"]
+    assert ran == ["m0001_pre_initial_indexes", "m0002_pre_queue"]
     assert all(isinstance(outcome, list | MigrationError) for outcome in outcomes)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from appdb import Database
+from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb.models.task import TaskState
 
 OTHERS = 5_000
+LANE = claims.lane("default", "echo@1")
 
 
 @pytest.fixture
@@ -21,7 +24,8 @@ async def crowded(database: Database) -> Database:
 
     def row(number: int, state: str, **more: Any) -> dict[str, Any]:
         base = {"_id": f"tq_{state}_{number:05}", "owner_id": "usr_a" if number < 10 else f"usr_{number % 50}"}
-        common = {"queue": "default", "handler": "echo@1", "priority": number % 3, "queued_at": now, "run_at": now}
+        common = {"queue": "default", "lane": LANE, "priority": number % 3, "queued_at": now, "run_at": now}
+        common |= {"group": claims.group(LANE, base["owner_id"], []), "limited": False}
         return base | common | {"state": state, "lease": {"expires_at": now}} | more
 
     far = now.replace(year=now.year + 1)
@@ -41,12 +45,19 @@ async def explain(database: Database, match: dict[str, Any], **options: Any) -> 
 
 
 CASES = {
-    "claim": (queries.claimable(["default"], ["echo@1"]), {"sort": dict(queries.CLAIM_ORDER), "limit": 5}, 5),
-    "claim_many_handlers": (
-        queries.claimable(["default", "media"], ["a@1", "echo@1"]),
-        {"sort": dict(queries.CLAIM_ORDER), "limit": 5},
+    "claim": (claims.free([LANE]), {"sort": dict(claims.CLAIM_ORDER), "limit": 5}, 5),
+    "claim_many_lanes": (
+        claims.free([claims.lane("media", "a@1"), LANE]),
+        {"sort": dict(claims.CLAIM_ORDER), "limit": 5},
         5,
     ),
+    "claim_in_turns": (
+        claims.due_of([claims.group(LANE, f"usr_{number}", []) for number in "a12"]),
+        {"sort": dict(claims.CLAIM_ORDER), "limit": 5},
+        5,
+    ),
+    "unclaimed": (queries.unclaimed(), {}, 0),
+    "finished": (queries.finished_before(timedelta(days=1)), {}, 0),
     "expired": (queries.expired(), {}, 0),
     "due": (queries.due(), {}, 0),
     "page": (queries.page("usr_a", [], None), {"sort": dict(queries.NEWEST_FIRST), "limit": 20}, 20),

@@ -15,6 +15,8 @@ from appdb.feed import TASKS_READY, task_topic, topics_of
 from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskState
 from appdb.utils import derived_id, milliseconds, uuid7_str
 
+WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)
+
 
 def test_ids_sort_by_the_time_of_their_making() -> None:
     made = [uuid7_str("tq_") for _ in range(1_000)]
@@ -33,11 +35,11 @@ def test_derived_ids_are_equal_exactly_for_equal_parts(a: str, b: str, c: str, d
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_a_payload_reaches_the_server_only_as_a_literal(payload: dict[str, str]) -> None:
-    _, update = queries.insert({"_id": "tq_1", "payload": payload}, timedelta(0))
+    _, update = queries.insert({"_id": "tq_1", "payload": payload}, WAITS)
     fresh = update[0]["$replaceWith"]["$cond"][1]["$mergeObjects"]
 
     assert fresh[0] == {"$literal": {"_id": "tq_1", "payload": payload}}
-    assert set(fresh[1].values()) == {"$$NOW"}
+    assert set(fresh[1].values()) == {"$$NOW", None}
 
 
 def test_durations_are_whole_milliseconds_after_the_servers_now() -> None:

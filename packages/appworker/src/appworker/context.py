@@ -12,8 +12,8 @@ from pydantic import JsonValue
 
 from appdb import NewEvent, Progress, TaskEventType
 from appdb.models.content import NewContent
+from appdb.queue.commits import storable_text
 from appdb.queue.journal import check_events
-from appdb.queue.task_queue import storable_text
 from appdb.utils import utc_now
 from appworker.attempt import MAX_PENDING, Attempt
 from appworker.errors import TaskStoppedError

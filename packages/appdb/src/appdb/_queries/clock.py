@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appdb.utils import milliseconds
 
 NOW = "$$NOW"
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def from_now(duration: timedelta) -> dict[str, Any] | str:

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._queries.clock import NOW, from_now, literal
-from appdb.models.task import LIVE_STATES, TaskState
+from appdb._queries.clock import FOREVER, NOW, from_now, literal
+from appdb._schema import collections
+from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
-# Served by index tasks_claim.
-CLAIM_ORDER: Sort = [("priority", -1), ("queued_at", 1), ("_id", 1)]
 NEWEST_FIRST: Sort = [("_id", -1)]
 MAX_KEPT_ERRORS = 10
 
 
-def insert(fields: Mapping[str, Any], delay: timedelta) -> tuple[Filter, Pipeline]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """The durations of a new task, from its enqueue on; ``None`` for none."""
+
+    delay: timedelta
+    expires_in: timedelta | None
+    unique_for: timedelta | None
+
+    def from_time(self, now: datetime) -> dict[str, datetime | None]:
+        """Return the times of a task that is enqueued at *now*, the server's time."""
+        due = now + self.delay
+        return {
+            "created_at": now,
+            "updated_at": now,
+            "queued_at": due,
+            "run_at": due,
+            "expires_at": None if self.expires_in is None else now + self.expires_in,
+            "unique_until": None if self.unique_for is None else now + self.unique_for,
+        }
+
+
+def insert(fields: Mapping[str, Any], waits: Waits) -> tuple[Filter, Pipeline]:
     """Upsert a new task with the server's times; on a document that is already there it changes nothing."""
-    times = {"created_at": NOW, "updated_at": NOW, "queued_at": from_now(delay), "run_at": from_now(delay)}
+    times = {
+        "created_at": NOW,
+        "updated_at": NOW,
+        "queued_at": from_now(waits.delay),
+        "run_at": from_now(waits.delay),
+        "expires_at": None if waits.expires_in is None else from_now(waits.expires_in),
+        "unique_until": None if waits.unique_for is None else from_now(waits.unique_for),
+    }
     fresh = {"$mergeObjects": [literal(dict(fields)), times]}
     is_new = {"$eq": [{"$type": "$state"}, "missing"]}
     return {"_id": fields["_id"]}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
@@ -47,26 +75,11 @@ def page(owner_id: str, states: Collection[TaskState], before: str | None) -> Fi
     return match
 
 
-def claimable(queues: Sequence[str], handlers: Sequence[str]) -> Filter:
-    """Due tasks in *queues* that the claimer declares; the state must be an equality for the partial index to serve."""
-    return {"state": TaskState.QUEUED, "queue": {"$in": list(queues)}, "handler": {"$in": list(handlers)}}
-
-
-def take(worker_id: str, token: str, lease: timedelta) -> Pipeline:
-    """Hold a task under a new lease, and count the attempt now, so that a task that kills its worker cannot loop."""
-    held = {"token": literal(token), "worker_id": literal(worker_id), "expires_at": from_now(lease)}
-    return [
-        {
-            "$set": {
-                "state": TaskState.PROCESSING,
-                "attempt": {"$add": ["$attempt", 1]},
-                "lease": held,
-                "progress": None,
-                "started_at": NOW,
-                "updated_at": NOW,
-            }
-        }
-    ]
+def released_key(owner_id: str, unique_key: str) -> Filter:
+    """The task of an owner's key, once the key stands for it no longer; served by index tasks_unique_key."""
+    over = {"$lte": [{"$ifNull": ["$unique_until", FOREVER]}, NOW]}
+    ended = {"$and": ["$unique_while_live", {"$in": ["$state", sorted(FINAL_STATES)]}]}
+    return by_unique_key(owner_id, unique_key) | {"$expr": {"$or": [over, ended]}}
 
 
 def held(task_id: str, token: str) -> Filter:
@@ -89,12 +102,12 @@ def extend(lease: timedelta) -> Pipeline:
 
 
 def expired() -> Filter:
-    """Tasks whose holder stopped renewing; served by index tasks_leases."""
+    """Tasks whose holder stopped renewing; served by index tasks_held."""
     return {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", NOW]}}
 
 
 def due() -> Filter:
-    """Scheduled tasks whose time has come; served by index tasks_due."""
+    """Scheduled tasks whose time has come; served by index tasks_scheduled."""
     return {"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", NOW]}}
 
 
@@ -103,9 +116,56 @@ def promote() -> Pipeline:
     return [{"$set": {"state": TaskState.QUEUED, "queued_at": "$run_at", "updated_at": NOW}}]
 
 
+def unclaimed() -> Filter:
+    """Tasks that no worker claimed in time; served by index tasks_expiring."""
+    return {
+        "expires_at": {"$type": "date"},
+        "state": {"$in": [TaskState.QUEUED, TaskState.SCHEDULED]},
+        "$expr": {"$lte": ["$expires_at", NOW]},
+    }
+
+
+def finished_before(age: timedelta) -> Filter:
+    """Final tasks older than *age*; served by index tasks_finished."""
+    return {"finished_at": {"$type": "date"}, "$expr": {"$lte": ["$finished_at", from_now(-age)]}}
+
+
+def work_due(horizon: timedelta) -> Pipeline:
+    """What maintenance there is: rows ``about`` a duty, and about the next scheduled task within *horizon*.
+
+    One seek of one index each.
+    """
+    soon = {"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", from_now(horizon)]}}
+    wait = {"$max": [0, {"$subtract": ["$run_at", NOW]}]}
+    promoting: Pipeline = [
+        {"$match": soon},
+        {"$sort": {"run_at": 1}},
+        {"$limit": 1},
+        {"$project": {"about": "promote", "in_ms": wait}},
+    ]
+    return [*promoting, *(_one(match, about) for about, match in (("recover", expired()), ("expire", unclaimed())))]
+
+
+def _one(match: Filter, about: str) -> dict[str, Any]:
+    stages = [{"$match": match}, {"$limit": 1}, {"$project": {"about": about, "in_ms": literal(0)}}]
+    return {"$unionWith": {"coll": collections.TASKS, "pipeline": stages}}
+
+
 def live(task_id: str, owner_id: str) -> Filter:
     """One task of one owner, while it can still change."""
     return owned(task_id, owner_id) | {"state": {"$in": sorted(LIVE_STATES)}}
+
+
+def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | None = None) -> Filter:
+    """The tasks that *wanted* describes, in one of *states*, with an id below *before*."""
+    match: Filter = {"state": {"$in": sorted(states)}}
+    for name in ("owner_id", "queue", "actor"):
+        if (value := getattr(wanted, name)) is not None:
+            match[name] = str(value)
+    made = {"$lt": wanted.created_before, "$gte": wanted.created_after}
+    if bounds := {operator: value for operator, value in made.items() if value is not None}:
+        match["created_at"] = bounds
+    return match | ({} if before is None else {"_id": {"$lt": before}})
 
 
 def logged(events: int, changes: Mapping[str, Any] | None = None) -> Pipeline:
@@ -114,11 +174,44 @@ def logged(events: int, changes: Mapping[str, Any] | None = None) -> Pipeline:
     return [{"$set": numbered | dict(changes or {})}]
 
 
+def record(events: int, progress: Mapping[str, Any] | None, commit: str) -> dict[str, Any]:
+    """Number *events* more events, with operators, so that no value can be read as an expression."""
+    shown = {} if progress is None else {"progress": dict(progress)}
+    return {
+        "$set": shown | {"commit": commit},
+        "$inc": {"event_count": events},
+        "$currentDate": {"updated_at": True},
+    }
+
+
+def complete(
+    events: int,
+    progress: Mapping[str, Any] | None,
+    commit: str,
+    *,
+    result: Mapping[str, Any] | None,
+    settled: Mapping[str, str],
+) -> dict[str, Any]:
+    """End a task as completed, with operators: the cheapest way, for what ends most often."""
+    update = record(events, progress, commit)
+    update["$set"] |= {
+        "state": TaskState.COMPLETED,
+        "lease": None,
+        "result": None if result is None else dict(result),
+        "error": None,
+        "settled": dict(settled),
+    }
+    update["$currentDate"]["finished_at"] = True
+    return update
+
+
 def settle(state: TaskState, result: Mapping[str, Any] | None, error: Mapping[str, Any] | None) -> dict[str, Any]:
     """The changes that end a task."""
     changes: dict[str, Any] = {
         "state": state,
         "lease": None,
+        "waiting": False,
+        "expires_at": None,
         "finished_at": NOW,
         "result": literal(dict(result) if result is not None else None),
     }
@@ -138,12 +231,38 @@ def reschedule(delay: timedelta, error: Mapping[str, Any]) -> dict[str, Any]:
 
 def hand_back() -> dict[str, Any]:
     """The changes that give a task back as if it had not been claimed: the attempt does not count."""
+    return {"state": TaskState.QUEUED, "lease": None, "attempt": {"$subtract": ["$attempt", 1]}}
+
+
+def suspend() -> dict[str, Any]:
+    """The changes that let a task wait for its children, or run again at once when the last has ended meanwhile."""
+    waits = {"$gt": [{"$ifNull": ["$children_open", 0]}, 0]}
     return {
-        "state": TaskState.QUEUED,
+        "state": {"$cond": [waits, TaskState.SCHEDULED, TaskState.QUEUED]},
+        "waiting": waits,
+        "run_at": {"$cond": [waits, FOREVER, NOW]},
         "lease": None,
         "attempt": {"$subtract": ["$attempt", 1]},
-        "queued_at": "$queued_at",
     }
+
+
+def touched() -> Pipeline:
+    """Change nothing that anybody reads: a fence must be a write, since a read conflicts with nobody."""
+    return [{"$set": {"touched_at": NOW}}]
+
+
+def adopted() -> Pipeline:
+    """Count one more open child."""
+    return [{"$set": {"children_open": {"$add": [{"$ifNull": ["$children_open", 0]}, 1]}, "updated_at": NOW}}]
+
+
+def bereaved(ended: int) -> Pipeline:
+    """Count *ended* children as final, and wake the parent when it waited for the last of them."""
+    left = {"$max": [0, {"$subtract": [{"$ifNull": ["$children_open", 0]}, ended]}]}
+    wakes = {"$and": [{"$eq": ["$state", TaskState.SCHEDULED]}, "$waiting", {"$lte": [left, 0]}]}
+    woken = {"state": TaskState.QUEUED, "waiting": False, "run_at": NOW, "updated_at": NOW}
+    changes = {name: {"$cond": [wakes, value, f"${name}"]} for name, value in woken.items()}
+    return [{"$set": changes | {"children_open": left}}]
 
 
 def settled(token: str, kind: str) -> Filter:

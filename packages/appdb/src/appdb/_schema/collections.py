@@ -4,6 +4,9 @@ from __future__ import annotations
 
 TASKS = "tasks"
 TASK_EVENTS = "task_events"
+TASK_STEPS = "task_steps"
+QUEUES = "queues"
+LIMITS = "limits"
 GENERATIONS = "content_generation_metadata"
 CONTENTS = "generated_content"
 MEDIA_BUCKET = "media"

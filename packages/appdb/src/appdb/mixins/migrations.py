@@ -23,7 +23,7 @@ from appdb.utils import uuid7_str
 if TYPE_CHECKING:
     from appdb.database import Database
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """What the documents mean. Raised only with a migration that brings the stored ones along."""
 
 LOCK_LEASE = timedelta(seconds=60)

@@ -12,8 +12,7 @@ from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.events import TaskEventType
-from appdb.models.content import GenerationStatus
-from appdb.models.task import NewEvent, TaskState
+from appdb.models.task import NewEvent
 from appdb.queue.sizes import MAX_EVENT_BYTES, check_size
 
 
@@ -44,24 +43,13 @@ class Journal(BaseRepository):
         """
         options: dict[str, Any] = {"return_document": AFTER, "session": session}
         task: RawDocument | None = await self._collection(collections.TASKS).find_one_and_update(
-            match, queries.logged(len(events), _latest_progress(events) | dict(changes or {})), **options
+            match, queries.logged(len(events), _shown(events) | dict(changes or {})), **options
         )
         if task is not None and events:
             first = task["event_count"] - len(events)
-            rows = [_row(task, first + offset, event) for offset, event in enumerate(events)]
+            rows = [row_of(task, first + offset, event) for offset, event in enumerate(events)]
             await self._collection(collections.TASK_EVENTS).insert_many(rows, session=session)
         return task
-
-    async def close_generations(self, task: RawDocument, *, session: Session) -> None:
-        """Give the generations of a settled *task* their final status, in the same transaction."""
-        if not task.get("has_content"):
-            return
-        status = GenerationStatus(TaskState(task["state"]).value)
-        await self._collection(collections.GENERATIONS).update_many(
-            {"task_id": task["_id"]},
-            {"$set": {"status": status, "completed_at": task["updated_at"]}},
-            session=session,
-        )
 
 
 def check_events(events: Sequence[NewEvent]) -> None:
@@ -75,12 +63,18 @@ def check_events(events: Sequence[NewEvent]) -> None:
         check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
 
 
-def _latest_progress(events: Sequence[NewEvent]) -> dict[str, Any]:
-    latest = next((event.data for event in reversed(events) if event.type is TaskEventType.PROGRESS), None)
+def latest_progress(events: Sequence[NewEvent]) -> Mapping[str, Any] | None:
+    """Return the data of the last progress among *events*: what the task itself shows."""
+    return next((event.data for event in reversed(events) if event.type is TaskEventType.PROGRESS), None)
+
+
+def _shown(events: Sequence[NewEvent]) -> dict[str, Any]:
+    latest = latest_progress(events)
     return {} if latest is None else {"progress": literal(latest)}
 
 
-def _row(task: RawDocument, seq: int, event: NewEvent) -> RawDocument:
+def row_of(task: RawDocument, seq: int, event: NewEvent) -> RawDocument:
+    """Return *event* as it is stored: number *seq* in the log of *task*, at the time of the task's last change."""
     at: datetime = task["updated_at"]
     return {
         "_id": f"{task['_id']}:{seq}",

@@ -1,39 +1,33 @@
-"""The task queue, in the order of a task's life: enqueue, claim, extend, record, complete, fail, release, cancel."""
+"""The task queue, in the order of a task's life: enqueue, read, claim, hold, write, end; then control and upkeep."""
 
 from __future__ import annotations
 
-import random
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import (
-    AFTER,
-    DuplicateKeyError,
-    PyMongoError,
-    RawDocument,
-    Session,
-    translates_errors,
-    with_local_reads,
-)
+from appdb._driver import Session, translates_errors
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import ConflictError, LeaseLostError, NotFoundError
-from appdb.events import TaskEventType
-from appdb.models.task import NewEvent, NewTask, Task, TaskEvent, TaskState
-from appdb.queue.journal import Journal, check_events
-from appdb.queue.lease import Claimer, Lease, handler
-from appdb.queue.sizes import MAX_ERROR_CHARACTERS, MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, check_size
-from appdb.utils import uuid7_str
+from appdb.errors import LeaseLostError
+from appdb.models.limits import Limit
+from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.queue.claiming import Claims
+from appdb.queue.commits import Commits
+from appdb.queue.control import Control
+from appdb.queue.intake import Intake
+from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
+from appdb.queue.limiter import Limiter
+from appdb.queue.statistics import Statistics
+from appdb.queue.steps import Steps
+from appdb.queue.sweeping import Sweeping, WorkDue
+from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 
-DEFAULT_LEASE = timedelta(seconds=30)
-CONTENDED_WINDOW = 4
-"""How many candidates a claim looks at for each free slot, once it has lost some to another claimer."""
+STATS_WINDOW = timedelta(hours=1)
 
 
 class TaskQueue(BaseRepository):
@@ -55,8 +49,14 @@ class TaskQueue(BaseRepository):
         self.lease = lease
         self._tasks = self._collection(collections.TASKS)
         self._events = self._collection(collections.TASK_EVENTS)
-        self._journal = Journal(database)
-        self._contended = False
+        self._limiter = Limiter(database)
+        self._intake = Intake(database)
+        self._claims = Claims(database, self._limiter, lease)
+        self._commits = Commits(database)
+        self._steps = Steps(database)
+        self._control = Control(database, self._intake)
+        self._sweeping = Sweeping(database)
+        self._statistics = Statistics(database)
 
     @translates_errors
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
@@ -70,28 +70,21 @@ class TaskQueue(BaseRepository):
             InvalidDataError: The payload holds a value that cannot be stored.
             ConflictError: The unique key stands for a task with another actor or payload.
         """
-        check_size("payload", task.payload, MAX_PAYLOAD_BYTES)
-        fields = _fields(task)
-        match, update = queries.insert(fields, task.delay)
-        try:
-            stored = await self._tasks.find_one_and_update(
-                match, update, upsert=True, return_document=AFTER, session=session
-            )
-        except DuplicateKeyError:
-            if task.unique_key is None or session is not None:
-                raise
-            return await self._first_with_key(task, task.unique_key)
-        return Task.from_document(stored)
+        return await self._intake.add(task, session)
 
-    async def _first_with_key(self, task: NewTask, unique_key: str) -> Task:
-        found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
-        if found is None:
-            raise ConflictError("unique key", unique_key, "its task was deleted just now; enqueue again")
-        first = Task.from_document(found)
-        if (first.actor, first.payload) != (task.actor, task.payload):
-            problem = f"it stands for task {first.id}, which has another payload; use a new key for a new request"
-            raise ConflictError("unique key", unique_key, problem)
-        return first
+    @translates_errors
+    async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
+        """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
+
+        Two round trips for a thousand, and two more for each key that was taken. It is not one transaction: after an
+        error some may be stored, and the same call, with ids or keys given, stores the rest.
+
+        Raises:
+            TooLargeError: A payload is over 256 KiB as BSON; nothing was stored.
+            InvalidDataError: A payload holds a value that cannot be stored; nothing was stored.
+            ConflictError: A unique key stands for a task with another actor or payload.
+        """
+        return await self._intake.add_many(tasks)
 
     @translates_errors
     async def get(self, task_id: str, *, owner_id: str) -> Task:
@@ -100,13 +93,7 @@ class TaskQueue(BaseRepository):
         Raises:
             NotFoundError: The owner has no such task.
         """
-        return Task.from_document(await self._get(task_id, owner_id))
-
-    async def _get(self, task_id: str, owner_id: str) -> RawDocument:
-        found = await self._tasks.find_one(queries.owned(task_id, owner_id))
-        if found is None:
-            raise NotFoundError("task", task_id)
-        return found
+        return Task.from_document(await self._control.get(task_id, owner_id))
 
     @translates_errors
     async def page(
@@ -124,6 +111,19 @@ class TaskQueue(BaseRepository):
         return [Task.from_document(row) async for row in found]
 
     @translates_errors
+    async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
+        """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
+        wanted = queries.matching(match, match.states or frozenset(TaskState), before)
+        found = self._tasks.find(wanted).sort(queries.NEWEST_FIRST).limit(limit)
+        return [Task.from_document(row) async for row in found]
+
+    @translates_errors
+    async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
+        """Return what the owner's task has spawned, oldest first."""
+        found = self._tasks.find({"parent_id": task_id, "owner_id": owner_id}).sort("_id", 1)
+        return [Task.from_document(row) async for row in found]
+
+    @translates_errors
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
         """Return a task's events with a number above *after*, in order, at most *limit*.
 
@@ -134,53 +134,40 @@ class TaskQueue(BaseRepository):
         return [TaskEvent.from_document(row) async for row in found]
 
     @translates_errors
+    async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
+        """Return the counts of every queue, by name, from indexes alone; final tasks of the last *window* only."""
+        return await self._statistics.by_queue(window)
+
+    @translates_errors
     async def claim(self, claimer: Claimer, *, limit: int = 1) -> list[Task]:
         """Take up to *limit* due tasks, each for this claimer alone, and hold them for the lease.
 
-        One task is one atomic ``findAndModify``. Several are three round trips: read candidates, mark those that are
-        still free with a token that is new at each claim, read back what the token holds. A claimer that lost
-        candidates to another looks at a wider, shuffled window the next time, so that they stop meeting.
+        Higher priority first, then the oldest. One task is one atomic ``findAndModify``. Several are three round
+        trips: read candidates, mark those that are still free with a token that is new at each claim, read back what
+        the token holds. Where other workers claim too, candidates come from a wider, shuffled window, so that claimers
+        do not meet. Owners who wait take turns within a priority. Tasks with limits are taken in a transaction that
+        counts what runs. About once a second it also looks up, in one round trip, who waits and what is paused.
 
         Returns:
-            The tasks with this attempt already counted; empty when nothing is due.
+            The tasks with this attempt already counted; empty when nothing may be taken.
 
         Raises:
             DatabaseUnavailableError: The claim may have been written; if so, the lease frees the tasks.
         """
-        token = secrets.token_hex(16)
-        if limit == 1:
-            return await self._claim_one(claimer, token)
-        window = limit * CONTENDED_WINDOW if self._contended else limit
-        match = queries.claimable(claimer.queues, claimer.handlers)
-        candidates = self._tasks.find(match, {"_id": 1}).sort(queries.CLAIM_ORDER).limit(window)
-        ids = [row["_id"] async for row in candidates]
-        if self._contended:
-            random.shuffle(ids)
-        return await self._take(ids[:limit], claimer, token) if ids else []
+        return await self._claims.claim(claimer, limit)
 
-    async def _claim_one(self, claimer: Claimer, token: str) -> list[Task]:
-        taken: RawDocument | None = await self._tasks.find_one_and_update(
-            queries.claimable(claimer.queues, claimer.handlers),
-            queries.take(claimer.worker_id, token, self.lease),
-            sort=queries.CLAIM_ORDER,
-            return_document=AFTER,
-        )
-        return [] if taken is None else [Task.from_document(taken)]
+    @property
+    def held_back(self) -> bool:
+        """Whether the last claim left due tasks where they are because of a limit: ask again soon."""
+        return self._claims.held_back
 
-    async def _take(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
-        match = queries.claimable(claimer.queues, claimer.handlers) | queries.ids(ids)
-        failure: PyMongoError | None = None
-        try:
-            await self._tasks.update_many(match, queries.take(claimer.worker_id, token, self.lease))
-        except PyMongoError as exc:
-            failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
-        # A claim whose majority was not waited for is still ours: the fence of every later write decides.
-        mine = with_local_reads(self._tasks).find(queries.all_held(dict.fromkeys(ids, token)))
-        taken = {row["_id"]: Task.from_document(row) async for row in mine}
-        if failure is not None and not taken:
-            raise failure
-        self._contended = len(taken) < len(ids)
-        return [taken[task_id] for task_id in ids if task_id in taken]
+    def trust_hints(self) -> None:
+        """Rely on the caller to call ``look_again`` when a queue is paused or resumed: an idle claim saves a look."""
+        self._claims.trusts_hints = True
+
+    def look_again(self) -> None:
+        """Look up who waits and what is paused at the next claim."""
+        self._claims.survey.forget()
 
     @translates_errors
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
@@ -199,8 +186,24 @@ class TaskQueue(BaseRepository):
         return {lease for lease in leases if (lease.task_id, lease.token) not in alive}
 
     @translates_errors
+    async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
+        """Write what many attempts have to say, events and outcomes, in one transaction.
+
+        Three round trips and the commit, however many there are; each task at most once. Outcomes become visible
+        together with their last events, and with what hangs on them: closed generations, continuations, a parent
+        that waited.
+
+        Returns:
+            The leases that are lost: nothing of theirs was written. The others' writes are all there.
+
+        Raises:
+            TooLargeError: An event is over 64 KiB, or a result over 256 KiB; nothing was written.
+            InvalidDataError: A value cannot be stored; nothing was written.
+        """
+        return await self._commits.commit(writes)
+
     async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
-        """Append *events* to the task's log, in one transaction behind the fence.
+        """Append *events* to the task's log behind the fence.
 
         The last ``progress`` event among them is also what the task itself shows.
 
@@ -213,20 +216,7 @@ class TaskQueue(BaseRepository):
             LeaseLostError: Another worker may hold the task; nothing was written.
             TooLargeError: An event is over 64 KiB.
         """
-        check_events(events)
-
-        async def body(session: Session) -> None:
-            match = queries.held(lease.task_id, lease.token) | {"event_count": seq}
-            if await self._journal.append(match, events, session=session) is None:
-                await self._check_recorded(lease, seq + len(events), session)
-
-        await self._database.transaction(body)
-
-    async def _check_recorded(self, lease: Lease, event_count: int, session: Session) -> None:
-        # The fence holds and the count is already what it would become: an earlier try of this call was applied.
-        match = queries.held(lease.task_id, lease.token) | {"event_count": event_count}
-        if await self._tasks.find_one(match, {"_id": 1}, session=session) is None:
-            raise LeaseLostError(lease.task_id, lease.attempt)
+        await self._write(AttemptWrite(lease=lease, events=events, seq=seq))
 
     async def complete(
         self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
@@ -238,9 +228,7 @@ class TaskQueue(BaseRepository):
             TooLargeError: The result is over 256 KiB, or an event over 64 KiB.
             InvalidDataError: The result holds a value that cannot be stored.
         """
-        check_size("result", result or {}, MAX_RESULT_BYTES)
-        terminal = NewEvent(type=TaskEventType.COMPLETED, data={"attempt": lease.attempt})
-        await self._settle(lease, queries.settle(TaskState.COMPLETED, result, None), [*events, terminal])
+        await self._end(lease, Completed(result=result), events)
 
     async def fail(
         self,
@@ -263,14 +251,7 @@ class TaskQueue(BaseRepository):
         Raises:
             LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written.
         """
-        error: dict[str, JsonValue] = {"type": kind, "message": storable_text(message), "attempt": lease.attempt}
-        if retry_in is None:
-            terminal = NewEvent(type=TaskEventType.FAILED, data={"attempt": lease.attempt, "error": error})
-            changes = queries.settle(TaskState.FAILED, None, error)
-        else:
-            terminal = _retrying(lease.attempt, error, retry_in)
-            changes = queries.reschedule(retry_in, error)
-        await self._settle(lease, changes, [*events, terminal])
+        await self._end(lease, Failed(kind=kind, message=message, retry_in=retry_in), events)
 
     async def release(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Hand the task back at once, as if it had not been claimed: the attempt does not count.
@@ -278,34 +259,51 @@ class TaskQueue(BaseRepository):
         Raises:
             LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written.
         """
-        handed = NewEvent(type=TaskEventType.RELEASED, data={"worker_id": lease.worker_id})
-        await self._settle(lease, queries.hand_back(), [*events, handed])
+        await self._end(lease, Released(), events)
+
+    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
+        """Let the task wait for its children: it is queued again when the last one is final, or now when all are.
+
+        Raises:
+            LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written.
+        """
+        await self._end(lease, Suspended(), events)
+
+    async def _end(self, lease: Lease, outcome: Outcome, events: Sequence[NewEvent]) -> None:
+        await self._write(AttemptWrite(lease=lease, events=events, outcome=outcome))
+
+    async def _write(self, write: AttemptWrite) -> None:
+        if await self.commit([write]):
+            raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
     @translates_errors
-    async def _settle(self, lease: Lease, changes: dict[str, Any], events: Sequence[NewEvent]) -> None:
-        check_events(events)
-        kind = events[-1].type.value
-        signed = changes | queries.settled_by(lease.token, kind)
+    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+        """Return whether an attempt of the task finished the step *key*, and what it gave."""
+        return await self._steps.recall(lease, key)
 
-        async def body(session: Session) -> None:
-            match = queries.held(lease.task_id, lease.token)
-            task = await self._journal.append(match, events, session=session, changes=signed)
-            if task is None:
-                await self._check_settled(lease, kind, session)
-            elif TaskState(task["state"]).final:
-                await self._journal.close_generations(task, session=session)
+    @translates_errors
+    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+        """Keep *value* as what the step *key* gave, for later attempts; a repeated call replaces it.
 
-        await self._database.transaction(body)
+        Raises:
+            LeaseLostError: Another worker may hold the task; nothing was written.
+            TooLargeError: The value is over 256 KiB.
+        """
+        await self._steps.remember(lease, key, value)
 
-    async def _check_settled(self, lease: Lease, kind: str, session: Session) -> None:
-        # Settled by this very token in this very way: the answer to an earlier try was lost, not the lease.
-        match = {"_id": lease.task_id} | queries.settled(lease.token, kind)
-        if await self._tasks.find_one(match, {"_id": 1}, session=session) is None:
-            raise LeaseLostError(lease.task_id, lease.attempt)
+    @translates_errors
+    async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
+        """Enqueue *task* as a child of the held one, once for each *key* over all attempts, and return its id.
+
+        Raises:
+            LeaseLostError: Another worker may hold the parent; nothing was written.
+            TooLargeError: The payload is over 256 KiB.
+        """
+        return await self._steps.spawn(lease, key, task)
 
     @translates_errors
     async def cancel(self, task_id: str, *, owner_id: str) -> Task:
-        """Cancel the owner's task at once and for good, and return it; cancelling it again changes nothing.
+        """Cancel the owner's task and its live children, at once and for good, and return it; again changes nothing.
 
         A running attempt loses its lease in the same transaction, so nothing that it still writes is accepted; its
         worker hears of it from the change feed, or at the next renewal.
@@ -314,96 +312,121 @@ class TaskQueue(BaseRepository):
             NotFoundError: The owner has no such task.
             ConflictError: The task has already completed or failed.
         """
-        cancelled = NewEvent(type=TaskEventType.CANCELLED)
+        return await self._control.cancel(task_id, owner_id)
 
-        async def body(session: Session) -> RawDocument | None:
-            changes = queries.settle(TaskState.CANCELLED, None, None)
-            match = queries.live(task_id, owner_id)
-            task = await self._journal.append(match, [cancelled], session=session, changes=changes)
-            if task is not None:
-                await self._journal.close_generations(task, session=session)
-            return task
+    @translates_errors
+    async def cancel_many(self, match: TaskFilter, *, limit: int = 1_000) -> int:
+        """Cancel up to *limit* live tasks that *match* describes and return how many; repeat it until it returns 0."""
+        return await self._control.cancel_many(match, limit)
 
-        changed: RawDocument | None = await self._database.transaction(body)
-        task = Task.from_document(changed or await self._get(task_id, owner_id))
-        if task.state is not TaskState.CANCELLED:
-            raise ConflictError("task", task_id, f"it is already {task.state}, so it cannot be cancelled")
-        return task
+    @translates_errors
+    async def retry(self, task_id: str, *, owner_id: str) -> Task:
+        """Let a scheduled task run now, or repeat a failed or cancelled one as a new task; return what will run.
+
+        Raises:
+            NotFoundError: The owner has no such task.
+            ConflictError: The task is queued, runs, or has completed.
+        """
+        return await self._control.retry(task_id, owner_id)
+
+    @translates_errors
+    async def replay(
+        self,
+        task_id: str,
+        *,
+        owner_id: str,
+        payload: Mapping[str, JsonValue] | None = None,
+        key: str | None = None,
+    ) -> Task:
+        """Enqueue a new task that repeats a final one, and return it.
+
+        Args:
+            task_id: The task to repeat; it stays as it is.
+            owner_id: Whose task.
+            payload: Another payload, or ``None`` for the same.
+            key: Makes a repeated call return the same new task.
+
+        Raises:
+            NotFoundError: The owner has no such task.
+            ConflictError: The task is not final yet.
+            TooLargeError: The payload is over 256 KiB.
+        """
+        return await self._control.replay(task_id, owner_id, payload, key)
+
+    @translates_errors
+    async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1_000) -> list[str]:
+        """Repeat up to *limit* final tasks that *match* describes, failed and cancelled ones where it names no states.
+
+        The same *key* gives the same new tasks, so a call that was cut off can be repeated.
+
+        Returns:
+            The ids of the new tasks.
+        """
+        return await self._control.replay_many(match, key, limit)
+
+    @translates_errors
+    async def pause(self, queue: str) -> None:
+        """Hand out nothing from *queue*: this object at once, others within a second. What runs goes on."""
+        await self._control.pause(queue, paused=True)
+        self.look_again()
+
+    @translates_errors
+    async def resume(self, queue: str) -> None:
+        """Hand out tasks of *queue* again."""
+        await self._control.pause(queue, paused=False)
+        self.look_again()
+
+    @translates_errors
+    async def paused(self) -> set[str]:
+        """Return the queues that are paused."""
+        return await self._control.paused()
+
+    @translates_errors
+    async def set_limit(self, limit: Limit) -> None:
+        """Let *limit* count for its key from now on, whatever tasks carry."""
+        await self._limiter.set(limit)
+
+    @translates_errors
+    async def clear_limit(self, key: str) -> None:
+        """Let what tasks carry for *key* count again."""
+        await self._limiter.clear(key)
+
+    @translates_errors
+    async def limits(self) -> list[Limit]:
+        """Return the limits that were set, by key."""
+        return await self._limiter.overrides()
+
+    @translates_errors
+    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        return await self._sweeping.work_due(horizon)
 
     @translates_errors
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable, and return how many; safe to run anywhere, any time."""
-        promoted = await self._tasks.update_many(queries.due(), queries.promote())
-        return int(promoted.modified_count)
+        return await self._sweeping.promote()
 
     @translates_errors
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing: queue them again, or fail those without an attempt left.
 
-        Safe to run anywhere, at any time: each task is taken by exactly the token that expired.
+        Safe to run anywhere, at any time: each task is taken by exactly the token that expired. After an outage, wait
+        a lease before calling it, so that holders who were cut off too can renew first.
 
         Returns:
             The tasks as they are now, at most *limit*.
         """
-        rows = [row async for row in self._tasks.find(queries.expired()).limit(limit)]
-        recovered = [await self._recover(Task.from_document(row)) for row in rows]
-        return [task for task in recovered if task is not None]
+        return await self._sweeping.recover(limit)
 
-    async def _recover(self, task: Task) -> Task | None:
-        lease = Lease.of(task)
-        error: dict[str, JsonValue] = {
-            "type": "LeaseExpired",
-            "message": f"worker {lease.worker_id} stopped renewing the lease: it died, hung or lost the database",
-            "attempt": task.attempt,
-        }
-        event = _retrying(task.attempt, error, timedelta(0))
-        changes = queries.reschedule(timedelta(0), error)
-        if task.attempt >= task.max_attempts:
-            event = NewEvent(type=TaskEventType.FAILED, data={"attempt": task.attempt, "error": error})
-            changes = queries.settle(TaskState.FAILED, None, error)
+    @translates_errors
+    async def expire(self, *, limit: int = 100) -> list[Task]:
+        """Fail tasks that no worker claimed in time, with the error type ``Expired``; return at most *limit*."""
+        return await self._sweeping.expire(limit)
 
-        async def body(session: Session) -> RawDocument | None:
-            match = queries.expired() | {"_id": task.id, "lease.token": lease.token}
-            taken = await self._journal.append(match, [event], session=session, changes=changes)
-            if taken is not None and TaskState(taken["state"]).final:
-                await self._journal.close_generations(taken, session=session)
-            return taken
+    @translates_errors
+    async def prune(self, *, older_than: timedelta, limit: int = 1_000) -> int:
+        """Delete up to *limit* tasks that became final more than *older_than* ago, with their events and steps.
 
-        taken = await self._database.transaction(body)
-        return None if taken is None else Task.from_document(taken)
-
-
-def _retrying(attempt: int, error: dict[str, JsonValue], delay: timedelta) -> NewEvent:
-    data: dict[str, JsonValue] = {"attempt": attempt, "error": error, "delay_seconds": delay.total_seconds()}
-    return NewEvent(type=TaskEventType.RETRYING, data=data)
-
-
-def storable_text(message: str) -> str:
-    """Return *message* without what UTF-8 cannot hold, and not longer than an error may be."""
-    return message.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARACTERS]
-
-
-def _fields(task: NewTask) -> RawDocument:
-    return {
-        "_id": task.task_id or uuid7_str("tq_"),
-        "owner_id": task.owner_id,
-        "actor": task.actor,
-        "actor_version": task.actor_version,
-        "handler": handler(task.actor, task.actor_version),
-        "queue": task.queue,
-        "payload": dict(task.payload),
-        "priority": task.priority,
-        "state": TaskState.SCHEDULED if task.delay else TaskState.QUEUED,
-        "attempt": 0,
-        "max_attempts": task.max_attempts,
-        "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
-        "lease": None,
-        "progress": None,
-        "result": None,
-        "error": None,
-        "errors": [],
-        "event_count": 0,
-        "has_content": False,
-        "started_at": None,
-        "finished_at": None,
-    } | ({} if task.unique_key is None else {"unique_key": task.unique_key})
+        What they made stays: content belongs to its owner.
+        """
+        return await self._sweeping.prune(older_than, limit)

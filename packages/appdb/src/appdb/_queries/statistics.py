@@ -1,0 +1,57 @@
+"""Counts by queue, each served by one partial index that holds all that is asked for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from appdb._queries.claims import SEPARATOR
+from appdb._queries.clock import FOREVER, NOW, from_now
+from appdb._schema import collections
+from appdb.models.task import TaskState
+
+Pipeline = list[dict[str, Any]]
+
+
+def by_queue(window: timedelta) -> Pipeline:
+    """Rows of queue, ``about`` (a live state, ``finished`` or ``paused``) and count."""
+    first, *others = [_queued(), _live(TaskState.SCHEDULED, "run_at"), _live(TaskState.PROCESSING, "lease.expires_at")]
+    paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"_id": 0, "queue": "$_id", "about": "paused"}}]
+    return [
+        *first,
+        *(_union(collections.TASKS, pipeline) for pipeline in [*others, _finished(window)]),
+        _union(collections.QUEUES, paused),
+    ]
+
+
+def _union(collection: str, pipeline: Pipeline) -> dict[str, Any]:
+    return {"$unionWith": {"coll": collection, "pipeline": pipeline}}
+
+
+def _queued() -> Pipeline:
+    """Served by index tasks_lane: the queue is the first part of the lane."""
+    queue = {"$arrayElemAt": [{"$split": ["$_id", SEPARATOR]}, 0]}
+    age = {"$max": [0, {"$subtract": [NOW, "$oldest"]}]}
+    return [
+        {"$match": {"state": TaskState.QUEUED, "lane": {"$gte": ""}}},
+        {"$group": {"_id": "$lane", "count": {"$sum": 1}, "oldest": {"$min": "$queued_at"}}},
+        {"$project": {"_id": 0, "about": TaskState.QUEUED, "queue": queue, "count": 1, "age_ms": age}},
+    ]
+
+
+def _live(state: TaskState, time_field: str) -> Pipeline:
+    """Served by index tasks_scheduled or tasks_held."""
+    return [
+        {"$match": {"state": state, time_field: {"$lte": FOREVER}}},
+        {"$group": {"_id": "$queue", "count": {"$sum": 1}}},
+        {"$project": {"_id": 0, "about": state, "queue": "$_id", "count": 1}},
+    ]
+
+
+def _finished(window: timedelta) -> Pipeline:
+    """Served by index tasks_finished."""
+    return [
+        {"$match": {"finished_at": {"$type": "date"}, "$expr": {"$gte": ["$finished_at", from_now(-window)]}}},
+        {"$group": {"_id": {"queue": "$queue", "state": "$state"}, "count": {"$sum": 1}}},
+        {"$project": {"_id": 0, "about": "finished", "queue": "$_id.queue", "state": "$_id.state", "count": 1}},
+    ]

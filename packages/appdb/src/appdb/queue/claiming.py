@@ -1,0 +1,195 @@
+"""Claiming: due tasks, each for one claimer alone, in as few round trips as their order and limits allow."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
+from appdb._queries import claims as queries
+from appdb._queries.tasks import all_held
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.models.task import Task
+from appdb.queue.fairness import Candidate, Head, Turns
+from appdb.queue.lease import Claimer
+from appdb.queue.limiter import Limiter
+from appdb.queue.survey import Survey, open_lanes, task_limits
+
+CONTENDED_WINDOW = 4
+WIDEST_WINDOW = 32
+"""Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
+LEAST_WINDOW = 32
+MAX_LINES = 8
+"""Owners whose tasks one claim looks at; the next claim goes on with those who were served least."""
+MAX_TRIES = 3
+
+
+class Claims(BaseRepository):
+    """
+    One claimer's way to due tasks.
+
+    While one line waits and no limit is in sight, one slot is one atomic ``findAndModify``, and several are three
+    round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
+    """
+
+    def __init__(self, database: Database, limiter: Limiter, lease: timedelta) -> None:
+        super().__init__(database)
+        self.survey = Survey(database)
+        self.held_back = False
+        """Whether the last claim left due tasks where they are because of a limit."""
+        self.trusts_hints = False
+        """Whether somebody calls ``survey.forget`` when a queue is paused, so that an idle claimer need not look."""
+        self._tasks = self._collection(collections.TASKS)
+        self._limiter = limiter
+        self._lease = lease
+        self._turns = Turns()
+        self._window = 1
+        self._busy = False
+        self._look_next = False
+
+    async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
+        """Take up to *limit* due tasks."""
+        looked = self._look_next or self._must_look()
+        if looked:
+            await self._look(claimer)
+        taken = await self._claim(claimer, limit)
+        if not taken and not looked:
+            await self._look(claimer)
+            looked = True
+            taken = await self._claim_in_turns(claimer, limit) if self.survey.crowded else []
+        # Some were left over for which limits must be looked at, perhaps; what was taken need not wait for that.
+        self._look_next = not looked and len(taken) < limit
+        self._busy = len(taken) == limit
+        return taken
+
+    def _must_look(self) -> bool:
+        idle = not (self._busy or self.survey.crowded or self.survey.rivals)
+        return self.survey.stale and not (idle and self.trusts_hints and self.survey.known)
+
+    async def _look(self, claimer: Claimer) -> None:
+        await self.survey.refresh(claimer)
+        self._turns.waiting(head.owner_id for head in self.survey.heads)
+
+    async def _claim(self, claimer: Claimer, limit: int) -> list[Task]:
+        self.held_back = False
+        lanes = open_lanes(claimer, self.survey.paused)
+        if not lanes:
+            return []
+        if self.survey.crowded:
+            return await self._claim_in_turns(claimer, limit)
+        if limit == 1 and not self.survey.rivals:
+            return await self._claim_first(queries.free(lanes), claimer)
+        ids = await self._candidate_ids(lanes, limit)
+        if limit == 1:
+            return await self._claim_any(ids, claimer)
+        return await self._take_window(ids, claimer, limit)
+
+    async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
+        taken: RawDocument | None = await self._tasks.find_one_and_update(
+            match,
+            queries.take(claimer.worker_id, secrets.token_hex(16), self._lease),
+            sort=queries.CLAIM_ORDER,
+            return_document=AFTER,
+        )
+        return [] if taken is None else [Task.from_document(taken)]
+
+    async def _candidate_ids(self, lanes: Sequence[str], limit: int) -> list[str]:
+        contended = self._window > 1 or self.survey.rivals
+        window = max(LEAST_WINDOW, limit * max(self._window, CONTENDED_WINDOW)) if contended else limit
+        found = self._tasks.find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER).limit(window)
+        ids = [row["_id"] async for row in found]
+        if contended:
+            random.shuffle(ids)
+        return ids
+
+    async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        for task_id in ids[:MAX_TRIES]:
+            if taken := await self._claim_first(queries.still_due([task_id]), claimer):
+                return taken
+        return []
+
+    async def _take_window(self, ids: Sequence[str], claimer: Claimer, limit: int) -> list[Task]:
+        if not ids:
+            return []
+        wanted = ids[:limit]
+        taken = await self._take(wanted, claimer)
+        lost = len(taken) < len(wanted)
+        self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window // 2, 1)
+        return taken
+
+    async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
+        heads = [head for head in self.survey.heads if not self._limiter.blocks(head.limits)]
+        self.held_back = len(heads) < len(self.survey.heads)
+        candidates = self._turns.order(await self._candidates(heads, limit))
+        taken: list[Task] = []
+        while candidates and len(taken) < limit:
+            room = limit - len(taken)
+            now, candidates = candidates[:room], candidates[room:]
+            taken += await self._take_each_way(now, claimer)
+            candidates = [one for one in candidates if not self._limiter.blocks(one.limits)]
+        for task in taken:
+            self._turns.served(task.owner_id)
+        return taken
+
+    async def _candidates(self, heads: Sequence[Head], limit: int) -> list[Candidate]:
+        lines = self._turns.lines(heads, MAX_LINES)
+        if not lines:
+            return []
+        rows = self._tasks.aggregate(queries.first_of_each(lines, limit))
+        return [_candidate(row) async for row in rows]
+
+    async def _take_each_way(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
+        free = [one.task_id for one in candidates if not one.limits]
+        limited = [one for one in candidates if one.limits]
+        taken = await self._take(free, claimer) if free else []
+        if limited:
+            granted = await self._take_limited(limited, claimer)
+            self.held_back = self.held_back or len(granted) < len(limited)
+            taken += granted
+        return taken
+
+    async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        token = secrets.token_hex(16)
+        update = queries.take(claimer.worker_id, token, self._lease)
+        failure: PyMongoError | None = None
+        try:
+            await self._tasks.update_many(queries.still_due(ids), update)
+        except PyMongoError as exc:
+            failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
+        # A claim whose majority was not waited for is still ours: the fence of every later write decides.
+        taken = await self._held(ids, token)
+        if failure is not None and not taken:
+            raise failure
+        return taken
+
+    async def _held(self, ids: Sequence[str], token: str) -> list[Task]:
+        mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)))
+        taken = {row["_id"]: Task.from_document(row) async for row in mine}
+        return [taken[task_id] for task_id in ids if task_id in taken]
+
+    async def _take_limited(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
+        token = secrets.token_hex(16)
+        update = queries.take(claimer.worker_id, token, self._lease)
+
+        async def body(session: Session) -> list[str]:
+            granted = [one.task_id for one in await self._limiter.granted(candidates, session)]
+            if granted:
+                await self._tasks.update_many(queries.still_due(granted), update, session=session)
+            return granted
+
+        granted: list[str] = await self._database.transaction(body)
+        return await self._held(granted, token) if granted else []
+
+
+def _candidate(row: RawDocument) -> Candidate:
+    return Candidate(
+        task_id=row["_id"],
+        owner_id=row["owner_id"],
+        priority=row["priority"],
+        queued_at=row["queued_at"],
+        limits=task_limits(row["limits"]),
+    )

@@ -1,0 +1,57 @@
+"""What else happens in the transaction that ends a task: its generations close, its parent hears, others follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from appdb._driver import RawDocument, Session
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.models.content import GenerationStatus
+from appdb.models.task import TaskState
+from appdb.queue.intake import stored_insert
+
+
+class Closing(BaseRepository):
+    """Closes what hangs on tasks that have just become final; every method needs the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+        self._generations = self._collection(collections.GENERATIONS)
+
+    async def close(self, tasks: Sequence[RawDocument], session: Session) -> None:
+        """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""
+        final = [task for task in tasks if TaskState(task["state"]).final]
+        await self._close_generations(final, session)
+        await self._tell_parents(final, session)
+        for task in final:
+            if task["state"] == TaskState.COMPLETED:
+                await self._continue(task, session)
+
+    async def _close_generations(self, tasks: Sequence[RawDocument], session: Session) -> None:
+        for state in {task["state"] for task in tasks if task.get("has_content")}:
+            made = [task for task in tasks if task["state"] == state and task.get("has_content")]
+            closed = {"status": GenerationStatus(state), "completed_at": made[0]["updated_at"]}
+            match = {"task_id": {"$in": [task["_id"] for task in made]}}
+            await self._generations.update_many(match, {"$set": closed}, session=session)
+
+    async def _tell_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:
+        ended = Counter(task["parent_id"] for task in tasks if task.get("parent_id"))
+        for parent_id, count in sorted(ended.items()):
+            await self._tasks.update_one({"_id": parent_id}, queries.bereaved(count), session=session)
+
+    async def _continue(self, task: RawDocument, session: Session) -> None:
+        for following in task.get("then", []):
+            fields = following["fields"]
+            key = fields.get("unique_key")
+            taken = key is not None and await self._tasks.find_one(
+                queries.by_unique_key(fields["owner_id"], key), {"_id": 1}, session=session
+            )
+            # A key that stands for a task already is an answer too; an error here would undo the completion.
+            if not taken:
+                match, update = stored_insert(following)
+                await self._tasks.update_one(match, update, upsert=True, session=session)

@@ -1,0 +1,160 @@
+"""Control from outside: cancel, retry, replay, pause; of one task, or of all that a filter describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb._driver import RawDocument, Session
+from appdb._queries import tasks as queries
+from appdb._queries.clock import NOW, literal
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import ConflictError, NotFoundError
+from appdb.events import TaskEventType
+from appdb.models.limits import Limit
+from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
+from appdb.queue.closing import Closing
+from appdb.queue.intake import Intake
+from appdb.queue.journal import Journal
+from appdb.utils import derived_id, uuid7_str
+
+REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
+
+
+class Control(BaseRepository):
+    """What owners and operators do to tasks that they do not hold."""
+
+    def __init__(self, database: Database, intake: Intake) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+        self._queues = self._collection(collections.QUEUES)
+        self._journal = Journal(database)
+        self._closing = Closing(database)
+        self._intake = intake
+
+    async def get(self, task_id: str, owner_id: str) -> RawDocument:
+        """Return the owner's task; one round trip."""
+        found = await self._tasks.find_one(queries.owned(task_id, owner_id))
+        if found is None:
+            raise NotFoundError("task", task_id)
+        return found
+
+    async def cancel(self, task_id: str, owner_id: str) -> Task:
+        """Cancel a task and its live children: one transaction for each."""
+        changed = await self._cancel_one(task_id, owner_id)
+        task = Task.from_document(changed or await self.get(task_id, owner_id))
+        if task.state is not TaskState.CANCELLED:
+            raise ConflictError("task", task_id, f"it is already {task.state}, so it cannot be cancelled")
+        # Also when it was cancelled before: whoever did that may have died before the children were reached.
+        await self._cancel_children(task)
+        return task
+
+    async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
+        async def body(session: Session) -> RawDocument | None:
+            changes = queries.settle(TaskState.CANCELLED, None, None)
+            cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
+            match = queries.live(task_id, owner_id)
+            task = await self._journal.append(match, cancelled, session=session, changes=changes)
+            if task is not None:
+                await self._closing.close([task], session)
+            return task
+
+        result: RawDocument | None = await self._database.transaction(body)
+        return result
+
+    async def _cancel_children(self, task: Task) -> None:
+        match = {"parent_id": task.id, "owner_id": task.owner_id, "state": {"$in": sorted(LIVE_STATES)}}
+        for row in [row async for row in self._tasks.find(match, {"_id": 1})]:
+            if await self._cancel_one(row["_id"], task.owner_id) is not None:
+                await self._cancel_children(Task.from_document(await self.get(row["_id"], task.owner_id)))
+
+    async def cancel_many(self, wanted: TaskFilter, limit: int) -> int:
+        """Cancel live tasks, oldest first, and return how many; what ended meanwhile is passed over."""
+        count = 0
+        for row in await self._matching(wanted, LIVE_STATES, limit):
+            try:
+                await self.cancel(row["_id"], row["owner_id"])
+            except (ConflictError, NotFoundError):
+                continue  # it became final, or was pruned, between the look and the cancel
+            count += 1
+        return count
+
+    async def retry(self, task_id: str, owner_id: str) -> Task:
+        """Let a waiting task run now, or repeat a failed or cancelled one."""
+        hurried: RawDocument | None = await self._tasks.find_one_and_update(
+            queries.owned(task_id, owner_id) | {"state": TaskState.SCHEDULED, "waiting": {"$ne": True}},
+            [{"$set": {"state": TaskState.QUEUED, "run_at": NOW, "queued_at": NOW, "updated_at": NOW}}],
+        )
+        task = Task.from_document(await self.get(task_id, owner_id))
+        if hurried is not None:
+            return task
+        if task.state in REPLAYABLE:
+            return await self._repeat(task, None, None)
+        raise ConflictError(
+            "task", task_id, f"it is {task.state}; only a scheduled, failed or cancelled task is retried"
+        )
+
+    async def replay(
+        self, task_id: str, owner_id: str, payload: Mapping[str, JsonValue] | None, key: str | None
+    ) -> Task:
+        """Enqueue a new task that repeats a final one; two round trips."""
+        task = Task.from_document(await self.get(task_id, owner_id))
+        if not task.state.final:
+            raise ConflictError("task", task_id, f"it is {task.state}; only a final task can be replayed")
+        return await self._repeat(task, payload, key)
+
+    async def replay_many(self, wanted: TaskFilter, key: str, limit: int) -> list[str]:
+        """Repeat final tasks, oldest first, and return the ids of the new ones."""
+        states = (wanted.states or REPLAYABLE) & FINAL_STATES
+        rows = await self._matching(wanted, states, limit, {})
+        return [(await self._repeat(Task.from_document(row), None, key)).id for row in rows]
+
+    async def _matching(
+        self,
+        wanted: TaskFilter,
+        states: frozenset[TaskState],
+        limit: int,
+        fields: dict[str, int] | None = None,
+    ) -> list[RawDocument]:
+        possible = states & wanted.states if wanted.states else states
+        projection = {"_id": 1, "owner_id": 1} if fields is None else None
+        found = self._tasks.find(queries.matching(wanted, possible), projection).sort("_id", 1).limit(limit)
+        return [row async for row in found]
+
+    async def _repeat(self, task: Task, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:
+        new_id = uuid7_str("tq_") if key is None else derived_id("tq_", task.id, "replay", key)
+        repeated = NewTask(
+            owner_id=task.owner_id,
+            actor=task.actor,
+            actor_version=task.actor_version,
+            payload=dict(task.payload if payload is None else payload),
+            queue=task.queue,
+            priority=task.priority,
+            max_attempts=task.max_attempts,
+            timeout=None if task.timeout_seconds is None else timedelta(seconds=task.timeout_seconds),
+            limits=tuple(
+                Limit(
+                    key=limit.key,
+                    concurrency=limit.concurrency,
+                    rate=limit.rate,
+                    per=timedelta(seconds=limit.per_seconds),
+                )
+                for limit in task.limits
+            ),
+            task_id=new_id,
+        )
+        return await self._intake.add(repeated, None, {"replay_of": task.id})
+
+    async def pause(self, queue: str, *, paused: bool) -> None:
+        """Stop or start handing out tasks of *queue*; one round trip."""
+        update: list[dict[str, Any]] = [{"$set": {"paused": literal(paused), "updated_at": NOW}}]
+        await self._queues.update_one({"_id": queue}, update, upsert=True)
+
+    async def paused(self) -> set[str]:
+        """Return the queues that hand out nothing; one round trip."""
+        return {row["_id"] async for row in self._queues.find({"paused": True}, {"_id": 1})}

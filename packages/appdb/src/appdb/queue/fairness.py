@@ -1,0 +1,70 @@
+"""Whose turn it is: owners who wait take turns within a priority, whoever has more tasks waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from appdb.models.task import TaskLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A due task that a claim may take."""
+
+    task_id: str
+    owner_id: str
+    priority: int
+    queued_at: datetime
+    limits: tuple[TaskLimit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The first task of a group: of one owner, in one lane, under the same limits."""
+
+    group: str
+    owner_id: str
+    priority: int
+    limits: tuple[TaskLimit, ...]
+
+
+class Turns:
+    """How often each waiting owner was served of late by this process: the weighted part of a deficit round robin."""
+
+    def __init__(self) -> None:
+        self._served: Counter[str] = Counter()
+
+    def waiting(self, owners: Iterable[str]) -> None:
+        """Forget who no longer waits, and let a newcomer start level with those who were served least."""
+        known = set(owners)
+        least = min((self._served[owner] for owner in known if owner in self._served), default=0)
+        self._served = Counter({owner: self._served.get(owner, least) - least for owner in known})
+
+    def served(self, owner_id: str) -> None:
+        """Count one task of *owner_id* as taken."""
+        if owner_id in self._served:
+            self._served[owner_id] += 1
+
+    def lines(self, heads: Sequence[Head], limit: int) -> list[list[str]]:
+        """Return the groups of the next *limit* owners, a line each: those with the highest priority, then the least
+        served, first."""
+        by_owner: dict[str, list[Head]] = {}
+        for head in heads:
+            by_owner.setdefault(head.owner_id, []).append(head)
+        ranked = sorted(
+            by_owner, key=lambda owner: (-max(head.priority for head in by_owner[owner]), self._served[owner])
+        )
+        return [[head.group for head in by_owner[owner]] for owner in ranked[:limit]]
+
+    def order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return *candidates* in the order to take them: priority first, then turn by turn, then the oldest."""
+        rank = self._served.copy()
+        turns = []
+        for candidate in sorted(candidates, key=lambda one: (-one.priority, one.queued_at, one.task_id)):
+            turns.append((-candidate.priority, rank[candidate.owner_id], candidate.queued_at, candidate.task_id))
+            rank[candidate.owner_id] += 1
+        by_id = {candidate.task_id: candidate for candidate in candidates}
+        return [by_id[task_id] for *_, task_id in sorted(turns)]

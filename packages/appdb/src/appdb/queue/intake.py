@@ -1,0 +1,200 @@
+"""Enqueueing: a new task becomes a document, once, whatever is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from appdb._driver import AFTER, BulkWriteError, DuplicateKeyError, RawDocument, Session
+from appdb._queries import claims
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import ConflictError, InvalidDataError
+from appdb.models.limits import Limit
+from appdb.models.task import NewTask, Task, TaskState
+from appdb.queue.lease import handler
+from appdb.queue.sizes import MAX_PAYLOAD_BYTES, check_size
+from appdb.utils import milliseconds, uuid7_str
+
+DUPLICATE_KEY = 11000
+
+
+class Intake(BaseRepository):
+    """Stores new tasks."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+
+    async def add(self, task: NewTask, session: Session | None, more: Mapping[str, Any] | None = None) -> Task:
+        """Store *task*, or return the one that its id or its unique key stands for already; one round trip."""
+        check(task)
+        match, update = queries.insert(fields_of(task) | dict(more or {}), waits_of(task))
+        try:
+            stored = await self._tasks.find_one_and_update(
+                match, update, upsert=True, return_document=AFTER, session=session
+            )
+        except DuplicateKeyError:
+            if task.unique_key is None or session is not None:
+                raise
+            return await self._settle_key(task, task.unique_key)
+        return Task.from_document(stored)
+
+    async def _settle_key(self, task: NewTask, unique_key: str) -> Task:
+        released = await self._tasks.update_one(
+            queries.released_key(task.owner_id, unique_key), {"$unset": {"unique_key": ""}}
+        )
+        if released.modified_count:
+            return await self.add(task, None)
+        found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
+        if found is None:
+            return await self.add(task, None)
+        return same_request(Task.from_document(found), task, unique_key)
+
+    async def add_many(self, tasks: Sequence[NewTask]) -> list[str]:
+        """Store *tasks* and return their ids in order; two round trips, and two more for each key that was taken."""
+        for task in tasks:
+            check(task)
+        if not tasks:
+            return []
+        now = await self._database.server_time()
+        rows = [fields_of(task) | waits_of(task).from_time(now) for task in tasks]
+        taken = await self._insert(rows)
+        ids = [row["_id"] for row in rows]
+        for position in taken:
+            ids[position] = (await self._stored_already(tasks[position], rows[position])).id
+        return ids
+
+    async def _insert(self, rows: list[RawDocument]) -> list[int]:
+        """Insert *rows* and return the positions of those whose id or key was taken."""
+        try:
+            await self._tasks.insert_many(rows, ordered=False)
+        except BulkWriteError as exc:
+            errors = exc.details.get("writeErrors", [])
+            if exc.details.get("writeConcernErrors") or any(error["code"] != DUPLICATE_KEY for error in errors):
+                raise
+            return [error["index"] for error in errors]
+        return []
+
+    async def _stored_already(self, task: NewTask, row: RawDocument) -> Task:
+        found = await self._tasks.find_one({"_id": row["_id"], "owner_id": task.owner_id})
+        if found is not None:
+            return Task.from_document(found)
+        if task.unique_key is None:
+            raise ConflictError("task", row["_id"], "its id belongs to another owner's task; make a new id")
+        return await self._settle_key(task, task.unique_key)
+
+
+def check(task: NewTask) -> None:
+    """Check that *task* can be stored, before anything is.
+
+    Raises:
+        TooLargeError: The payload is over 256 KiB as BSON.
+        InvalidDataError: The payload or a name cannot be stored.
+    """
+    check_size("payload", task.payload, MAX_PAYLOAD_BYTES)
+    for name in ("owner_id", "actor", "queue"):
+        if claims.SEPARATOR in getattr(task, name):
+            raise InvalidDataError(name, "it must not hold the control character U+001F")
+    for following in task.then:
+        check(following)
+
+
+def same_request(first: Task, task: NewTask, unique_key: str) -> Task:
+    """Return *first*, which the key stands for, if *task* asks for the same.
+
+    Raises:
+        ConflictError: It has another actor or payload.
+    """
+    if (first.actor, first.payload) != (task.actor, task.payload):
+        problem = f"it stands for task {first.id}, which has another payload; use a new key for a new request"
+        raise ConflictError("unique key", unique_key, problem)
+    return first
+
+
+def waits_of(task: NewTask) -> queries.Waits:
+    """Return the durations of *task*."""
+    unique_for = task.unique_for if isinstance(task.unique_for, timedelta) else None
+    return queries.Waits(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
+
+
+def fields_of(task: NewTask) -> RawDocument:
+    """Return the document of *task*, all but its times."""
+    lane = claims.lane(task.queue, handler(task.actor, task.actor_version))
+    fields: RawDocument = {
+        "_id": task.task_id or uuid7_str("tq_"),
+        "owner_id": task.owner_id,
+        "actor": task.actor,
+        "actor_version": task.actor_version,
+        "queue": task.queue,
+        "lane": lane,
+        "group": claims.group(lane, task.owner_id, [limit.key for limit in task.limits]),
+        "payload": dict(task.payload),
+        "priority": task.priority,
+        "state": TaskState.SCHEDULED if task.delay else TaskState.QUEUED,
+        "attempt": 0,
+        "max_attempts": task.max_attempts,
+        "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
+        "limited": bool(task.limits),
+        "limits": [_stored_limit(limit) for limit in task.limits],
+        "lease": None,
+        "progress": None,
+        "result": None,
+        "error": None,
+        "errors": [],
+        "event_count": 0,
+        "has_content": False,
+        "started_at": None,
+        "finished_at": None,
+    }
+    return fields | _rare_fields(task)
+
+
+def _rare_fields(task: NewTask) -> RawDocument:
+    fields: RawDocument = {}
+    if task.unique_key is not None:
+        fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
+    if task.then:
+        fields["then"] = [_stored_form(following) for following in task.then]
+    return fields
+
+
+def _stored_limit(limit: Limit) -> RawDocument:
+    return {
+        "key": limit.key,
+        "concurrency": limit.concurrency,
+        "rate": limit.rate,
+        "per_seconds": limit.per.total_seconds(),
+    }
+
+
+def _stored_form(task: NewTask) -> RawDocument:
+    """Return *task* as it waits in another task for that one's completion."""
+    waits = waits_of(task)
+    return {
+        "fields": fields_of(task),
+        "delay_ms": milliseconds(waits.delay),
+        "expires_in_ms": _optional_ms(waits.expires_in),
+        "unique_for_ms": _optional_ms(waits.unique_for),
+    }
+
+
+def stored_insert(stored: Mapping[str, Any]) -> tuple[queries.Filter, queries.Pipeline]:
+    """Return the upsert of a task that waited in another one, with its durations from now on."""
+    waits = queries.Waits(
+        delay=timedelta(milliseconds=stored["delay_ms"]),
+        expires_in=_optional_duration(stored["expires_in_ms"]),
+        unique_for=_optional_duration(stored["unique_for_ms"]),
+    )
+    return queries.insert(stored["fields"], waits)
+
+
+def _optional_ms(duration: timedelta | None) -> int | None:
+    return None if duration is None else milliseconds(duration)
+
+
+def _optional_duration(ms: int | None) -> timedelta | None:
+    return None if ms is None else timedelta(milliseconds=ms)

@@ -1,0 +1,78 @@
+"""What an attempt leaves for the next one: finished steps and spawned children, each written behind the fence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from appdb._driver import Session
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import InvalidDataError, LeaseLostError
+from appdb.models.task import NewTask
+from appdb.queue.intake import check, fields_of, waits_of
+from appdb.queue.lease import Lease
+from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.utils import derived_id
+
+MAX_KEY_CHARACTERS = 200
+
+
+class Steps(BaseRepository):
+    """Remembers over attempts."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+        self._steps = self._collection(collections.TASK_STEPS)
+
+    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+        """Return whether the step *key* of the task was finished, and its value; one round trip."""
+        found = await self._steps.find_one({"_id": _step_id(lease.task_id, key)})
+        return (False, None) if found is None else (True, found["value"])
+
+    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+        """Keep *value* as what the step *key* gave; one transaction of two writes."""
+        _check_key(key)
+        check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
+        row = {"_id": _step_id(lease.task_id, key), "task_id": lease.task_id, "key": key, "value": value}
+
+        async def body(session: Session) -> None:
+            await self._fence(lease, queries.touched(), session)
+            await self._steps.replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
+
+        await self._database.transaction(body)
+
+    async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
+        """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
+        _check_key(key)
+        child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key))
+        check(child)
+        fields = fields_of(child) | {"parent_id": lease.task_id}
+
+        async def body(session: Session) -> None:
+            known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
+            await self._fence(lease, queries.touched() if known else queries.adopted(), session)
+            if not known:
+                match, update = queries.insert(fields, waits_of(child))
+                await self._tasks.update_one(match, update, upsert=True, session=session)
+
+        await self._database.transaction(body)
+        return str(fields["_id"])
+
+    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> None:
+        held = queries.held(lease.task_id, lease.token)
+        if not (await self._tasks.update_one(held, update, session=session)).matched_count:
+            raise LeaseLostError(lease.task_id, lease.attempt)
+
+
+def _check_key(key: str) -> None:
+    if not 0 < len(key) <= MAX_KEY_CHARACTERS:
+        raise InvalidDataError("key", f"a step or child needs a key of 1 to {MAX_KEY_CHARACTERS} characters")
+
+
+def _step_id(task_id: str, key: str) -> str:
+    return derived_id("st_", task_id, key)

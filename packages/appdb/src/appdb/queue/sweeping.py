@@ -1,0 +1,118 @@
+"""Sweeping: what time does to tasks. Idempotent, run by every worker, led by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb._driver import RawDocument, Session
+from appdb._queries import claims
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.events import TaskEventType
+from appdb.models.task import NewEvent, Task, TaskState
+from appdb.queue.closing import Closing
+from appdb.queue.commits import retrying
+from appdb.queue.journal import Journal
+from appdb.queue.lease import Lease
+
+IDLE_LIMIT = timedelta(days=1)
+"""After which what is remembered of a limit that nobody used is forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkDue:
+    """What maintenance there is.
+
+    Args:
+        recover: Whether leases have run out.
+        expire: Whether tasks were not claimed in time.
+        promote_in: How long until the next scheduled task is due, when that is soon.
+    """
+
+    recover: bool
+    expire: bool
+    promote_in: timedelta | None
+
+
+class Sweeping(BaseRepository):
+    """Moves tasks on whose time has come."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+        self._journal = Journal(database)
+        self._closing = Closing(database)
+
+    async def work_due(self, horizon: timedelta) -> WorkDue:
+        """Return what there is to do now, and when the next scheduled task is due within *horizon*; one round trip."""
+        rows = {row["about"]: row async for row in self._tasks.aggregate(queries.work_due(horizon))}
+        soon = rows.get("promote")
+        promote_in = None if soon is None else timedelta(milliseconds=float(soon["in_ms"]))
+        return WorkDue(recover="recover" in rows, expire="expire" in rows, promote_in=promote_in)
+
+    async def promote(self) -> int:
+        """Make scheduled tasks whose time has come claimable; one round trip."""
+        promoted = await self._tasks.update_many(queries.due(), queries.promote())
+        return int(promoted.modified_count)
+
+    async def recover(self, limit: int) -> list[Task]:
+        """Take tasks from holders that stopped renewing; one round trip, and a transaction for each."""
+        rows = [row async for row in self._tasks.find(queries.expired()).limit(limit)]
+        recovered = [await self._recover(Task.from_document(row)) for row in rows]
+        return [task for task in recovered if task is not None]
+
+    async def _recover(self, task: Task) -> Task | None:
+        lease = Lease.of(task)
+        error: dict[str, JsonValue] = {
+            "type": "LeaseExpired",
+            "message": f"worker {lease.worker_id} stopped renewing the lease: it died, hung or lost the database",
+            "attempt": task.attempt,
+        }
+        match = queries.expired() | {"_id": task.id, "lease.token": lease.token}
+        if task.attempt >= task.max_attempts:
+            return await self._end(match, error)
+        changes = queries.reschedule(timedelta(0), error)
+        return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
+
+    async def expire(self, limit: int) -> list[Task]:
+        """Fail tasks that no worker claimed in time; one round trip, and a transaction for each."""
+        ids = [row["_id"] async for row in self._tasks.find(queries.unclaimed(), {"_id": 1}).limit(limit)]
+        error: dict[str, JsonValue] = {
+            "type": "Expired",
+            "message": "no worker claimed the task in time; start more workers, or give it longer and replay it",
+            "attempt": 0,
+        }
+        expired = [await self._end(queries.unclaimed() | {"_id": task_id}, error) for task_id in ids]
+        return [task for task in expired if task is not None]
+
+    async def _end(self, match: dict[str, Any], error: dict[str, JsonValue]) -> Task | None:
+        event = NewEvent(type=TaskEventType.FAILED, data={"attempt": error["attempt"], "error": error})
+        return await self._move(match, [event], queries.settle(TaskState.FAILED, None, error))
+
+    async def _move(self, match: dict[str, Any], events: Sequence[NewEvent], changes: dict[str, Any]) -> Task | None:
+        async def body(session: Session) -> RawDocument | None:
+            taken = await self._journal.append(match, events, session=session, changes=changes)
+            if taken is not None:
+                await self._closing.close([taken], session)
+            return taken
+
+        taken: RawDocument | None = await self._database.transaction(body)
+        return None if taken is None else Task.from_document(taken)
+
+    async def prune(self, older_than: timedelta, limit: int) -> int:
+        """Delete final tasks with their events and steps: events first, so that a kill leaves no orphans."""
+        found = self._tasks.find(queries.finished_before(older_than), {"_id": 1}).limit(limit)
+        ids = [row["_id"] async for row in found]
+        if ids:
+            for name in (collections.TASK_EVENTS, collections.TASK_STEPS):
+                await self._collection(name).delete_many({"task_id": {"$in": ids}})
+            await self._tasks.delete_many(queries.ids(ids) | queries.finished_before(older_than))
+        await self._collection(collections.LIMITS).delete_many(claims.unused_limits(IDLE_LIMIT))
+        return len(ids)
