@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from click.testing import CliRunner
+from pydantic import JsonValue
 
 from appdb import Claimer, Database, Lease, NewEvent, RegistryRepository, Task, TaskEventType, TaskQueue
 from appdb.cli import main
@@ -117,7 +118,7 @@ class StandIn:
         await self.queue.record(Lease.of(task), events, seq=now.event_count)
 
     async def progress(self, task: Task, fraction: float, message: str = "") -> None:
-        data = {"fraction": fraction, "message": message}
+        data: dict[str, JsonValue] = {"fraction": fraction, "message": message}
         await self.write(task, [NewEvent(type=TaskEventType.PROGRESS, data=data)])
 
     async def end(self, task: Task, outcome: str) -> None:

@@ -54,30 +54,31 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
     Nothing is read or written in --database. Each rate is shown beside the same work with bare driver calls; a ratio
     of 1 means that the queue costs nothing. It puts load on the server for about ten seconds.
     """
-    name = f"appdb_bench_{secrets.token_hex(6)}"
-    click.echo(f"measuring in database {name}, which is dropped afterwards", err=True)
-    aside = Target(uri=target.uri, name=name)
+    aside = Target(uri=target.uri, name=f"appdb_bench_{secrets.token_hex(6)}")
     rows = run(lambda: _measured(aside, Pace(count=count, seconds=seconds)), interrupted="interrupted")
     for row in rows if as_json else ():
         fields = {"id": row.id, "value": round(row.value, 2), "unit": row.unit, "floor": round(row.floor, 2)}
         click.echo(json_line(fields | {"ratio": round(row.ratio, 3)}))
     if not as_json:
-        click.echo(table(HEAD, [_cells(row) for row in rows]))
-
-
-def _cells(row: Row) -> list[object]:
-    return [row.id, round(row.value, 1), round(row.floor, 1), row.unit, round(row.ratio, 2)]
+        click.echo(table(HEAD, [(row.id, row.value, row.floor, row.unit, row.ratio) for row in rows]))
 
 
 async def _measured(target: Target, pace: Pace) -> list[Row]:
     database = target.connect(operation_timeout=None)
     try:
         await database.check_server()
+        return await _measured_and_dropped(database, pace)
+    finally:
+        database.close()
+
+
+async def _measured_and_dropped(database: Database, pace: Pace) -> list[Row]:
+    click.echo(f"measuring in database {database.name}, which is dropped afterwards", err=True)
+    try:
         await database.migrate()
         return await measure(database, pace)
     finally:
         await _drop(database)
-        database.close()
 
 
 async def _drop(database: Database) -> None:

@@ -98,7 +98,8 @@ class Ours:
 
     async def _claim_and_complete(self) -> int:
         taken = await self._queue.claim(CLAIMER, limit=IN_FLIGHT)
-        await self._queue.commit([AttemptWrite(lease=Lease.of(task), outcome=Completed()) for task in taken])
+        if taken:
+            await self._queue.commit([AttemptWrite(lease=Lease.of(task), outcome=Completed()) for task in taken])
         return len(taken)
 
     async def wakes(self) -> list[float]:
@@ -164,8 +165,9 @@ class Bare:
             await stream.try_next()
 
             async def call() -> None:
+                told = asyncio.ensure_future(stream.next())
                 await self._tasks.insert_one(_document())
-                await stream.next()
+                await told
 
             return await self._pace.waits(call)
 

@@ -106,7 +106,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _text(cell: object) -> str:
-    return printable(f"{cell:,}" if isinstance(cell, int | float) else str(cell))
+    if isinstance(cell, int | float):
+        return f"{cell:,}" if isinstance(cell, int) else f"{cell:,.2f}"
+    return printable(str(cell))
 
 
 def _padded(cell: object, space: int, to_right: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import click
@@ -31,6 +32,8 @@ def main(context: click.Context, uri: str, database: str) -> None:
     Exit codes of all commands: 0 done; 1 it could not be done, and stderr says why and what to do next; 2 the command
     line is wrong; 130 interrupted. `tasks submit --wait` and `tasks watch` tell the outcome of the task: see theirs.
     """
+    # Commands say themselves what a user needs to know; a log between their lines would spoil both.
+    logging.getLogger("appdb").addHandler(logging.NullHandler())
     context.obj = Target(uri=uri, name=database)
     if os.environ.get("NO_COLOR"):
         context.color = False

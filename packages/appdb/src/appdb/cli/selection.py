@@ -66,7 +66,12 @@ selection_options = bundled(
     "selection",
     click.option("--owner", metavar="ID", help="Whose tasks."),
     click.option("--everybody", is_flag=True, help="All owners' tasks."),
-    click.option("--state", multiple=True, type=click.Choice([*TaskState]), help="Only this state; repeatable."),
+    click.option(
+        "--state",
+        multiple=True,
+        type=click.Choice([state.value for state in TaskState]),
+        help="Only this state; repeatable.",
+    ),
     click.option("--queue", metavar="NAME", help="Only this queue."),
     click.option("--actor", metavar="NAME", help="Only this actor."),
     click.option("--older-than", type=duration, help="Only tasks made longer ago than this, such as 2h."),

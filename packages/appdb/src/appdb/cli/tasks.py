@@ -165,7 +165,7 @@ def _stats_row(queue: QueueStats) -> list[object]:
     oldest = queue.oldest_queued_seconds
     live = [queue.scheduled, queue.queued, queue.processing]
     finished = [queue.finished.get(state, 0) for state in FINISHED]
-    return [queue.queue, "yes" if queue.paused else "no", *live, *finished, "-" if oldest is None else f"{oldest:.1f}"]
+    return [queue.queue, "yes" if queue.paused else "no", *live, *finished, "-" if oldest is None else oldest]
 
 
 for command in (submit, watch, cancel, retry):
