@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, NewEvent, NewTask, Task, TaskEventType
+from appdb.cli import following
 from command_line import ACTOR, OWNER, QUEUE, SECONDS, CommandLine, StandIn, said
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={})
@@ -132,6 +133,20 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_no_watch(
 
     assert answer.code == 0
     assert [(row["seq"], row["type"]) for row in answer.rows()] == [(1, "progress"), (2, "completed")]
+
+
+async def test_a_database_that_is_silent_for_too_long_leaves_the_outcome_open(
+    command: CommandLine, worker: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_SECONDS", 1.0)
+    waiting = asyncio.create_task(command("tasks", "submit", ACTOR, "--owner", OWNER, "--wait"))
+    task = await worker.claim()
+    async with failing(database, "find", closeConnection=True):
+        answer = await waiting
+
+    assert answer.code == 4
+    assert f"how task {task.id} ends is not known" in answer.err
+    assert f"look again with `appdb tasks watch {task.id} --owner {OWNER}`" in answer.err
 
 
 async def test_a_task_that_is_pruned_while_it_is_watched_ends_the_watch(

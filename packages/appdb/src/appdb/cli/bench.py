@@ -64,7 +64,7 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
 
 
 async def _measured(target: Target, pace: Pace) -> list[Row]:
-    database = target.connect(operation_timeout=None)
+    database = target(operation_timeout=None)
     try:
         await database.check_server()
         return await _measured_and_dropped(database, pace)

@@ -72,7 +72,7 @@ def check(target: Target) -> None:
 
 async def _with(target: Target, work: Callable[[Database], Awaitable[None]]) -> None:
     """Run *work* on a database that is not opened: it may not fit this release, and migrations take their time."""
-    database = target.connect(operation_timeout=None)
+    database = target(operation_timeout=None)
     try:
         await work(database)
     finally:

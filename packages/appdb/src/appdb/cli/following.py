@@ -26,10 +26,6 @@ PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 0.5
 
 
-class ContactLostError(Exception):
-    """The database did not answer for a minute, so how the task goes on is not known."""
-
-
 class Follower:
     """The log of one task, read to its end.
 
@@ -52,9 +48,9 @@ class Follower:
 
         Raises:
             NotFoundError: The owner has no such task, or it was pruned meanwhile.
-            ContactLostError: The database did not answer for a minute.
+            DatabaseUnavailableError: The database did not answer for a minute.
         """
-        task = await self._queue.get(self._task_id, owner_id=self._owner)
+        task = await _patiently(self._get)
         async with _hints(self._database, self._task_id) as hints:
             while not (task.state.final and task.last_seq <= self._seq):
                 found = await _patiently(self._read)
@@ -77,17 +73,17 @@ class Follower:
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Return what *call* gives, and call again while the database does not answer, for a minute."""
-    silent_since: float | None = None
+    asked_at, told = time.monotonic(), False
     while True:
         try:
             return await call()
-        except DatabaseUnavailableError as exc:
-            if silent_since is None:
-                silent_since = time.monotonic()
-                click.echo("the database does not answer; trying again", err=True)
-            if time.monotonic() - silent_since > PATIENCE_SECONDS:
-                raise ContactLostError(str(exc)) from exc
-            await asyncio.sleep(PAUSE_SECONDS)
+        except DatabaseUnavailableError:
+            if time.monotonic() - asked_at > PATIENCE_SECONDS:
+                raise
+        if not told:
+            click.echo("the database does not answer; trying again", err=True)
+            told = True
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ import click
 
 from appdb.cli.output import printable
 from appdb.database import OPERATION_TIMEOUT, Database
-from appdb.errors import AppDbError
+from appdb.errors import AppDbError, DatabaseUnavailableError
 
 T = TypeVar("T")
 
@@ -32,9 +32,19 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class UnansweredError(click.ClickException):
+    """The database did not answer: what it would have said is not known."""
+
+
+class UnknownOutcomeError(click.ClickException):
+    """The database stopped answering while the command waited for a task."""
+
+    exit_code = ExitCode.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The database that the command line names.
+    """The database that the command line names; called, it gives the ``Database``.
 
     Args:
         uri: A MongoDB connection string.
@@ -44,7 +54,7 @@ class Target:
     uri: str
     name: str
 
-    def connect(self, *, operation_timeout: timedelta | None = OPERATION_TIMEOUT) -> Database:
+    def __call__(self, *, operation_timeout: timedelta | None = OPERATION_TIMEOUT) -> Database:
         """Return the database, not yet opened."""
         return Database(self.uri, self.name, operation_timeout=operation_timeout)
 
@@ -56,12 +66,13 @@ class Target:
             interrupted: What to say when the user stops the command.
 
         Raises:
+            UnansweredError: The database did not answer.
             ClickException: It could not be done; the message is one line.
             Exit: The user stopped it.
         """
 
         async def opened() -> T:
-            async with self.connect() as database:
+            async with self() as database:
                 return await work(database)
 
         return run(opened, interrupted=interrupted)
@@ -74,6 +85,8 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, interrupted: str = "inter
     """Run *work* in an event loop of its own; see ``Target.run``."""
     try:
         return asyncio.run(_stoppable(work))
+    except DatabaseUnavailableError as exc:
+        raise UnansweredError(printable(str(exc))) from exc
     except AppDbError as exc:
         raise click.ClickException(printable(str(exc))) from exc
     except (KeyboardInterrupt, asyncio.CancelledError) as exc:

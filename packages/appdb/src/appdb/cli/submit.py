@@ -93,13 +93,12 @@ def submit(
     async def store(database: Database) -> Task:
         announced = await _announced(database, actor)
         new = wishes.task(announced, payload, owner=owner, task_id=task_id)
+        if not shape.quiet:
+            await _warn_of_nobody(database, new)
         try:
-            task = await TaskQueue(database).enqueue(new)
+            return await TaskQueue(database).enqueue(new)
         except DatabaseUnavailableError as exc:
             raise click.ClickException(f"{exc}; {doubt}") from exc
-        if not shape.quiet:
-            await _warn_of_nobody(database, task)
-        return task
 
     task = target.run(store, interrupted=doubt)
     _tell_stored(task, shape, wait=wait)
@@ -122,14 +121,11 @@ def _names(actors: Sequence[Actor]) -> str:
     return ", ".join(printable(actor.id) for actor in actors) or "(none is known)"
 
 
-async def _warn_of_nobody(database: Database, task: Task) -> None:
+async def _warn_of_nobody(database: Database, new: NewTask) -> None:
     workers = await RegistryRepository(database).workers()
-    if task.state.final or any(task.queue in worker.queues and task.actor in worker.actors for worker in workers):
-        return
-    click.echo(
-        f"note: no worker for actor {task.actor!r} on queue {task.queue!r} is alive now; the task waits for one",
-        err=True,
-    )
+    if not any(new.queue in worker.queues and new.actor in worker.actors for worker in workers):
+        nobody = f"no worker for actor {new.actor!r} on queue {new.queue!r} is alive now"
+        click.echo(f"note: {nobody}; the task waits for one", err=True)
 
 
 def _tell_stored(task: Task, shape: Shape, *, wait: bool) -> None:

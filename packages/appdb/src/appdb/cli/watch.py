@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from appdb.cli.following import ContactLostError, Follower
+from appdb.cli.following import Follower
 from appdb.cli.output import event_fields, json_line
 from appdb.cli.progress import ProgressBar, has_terminal
-from appdb.cli.running import ExitCode, Target, leave, pass_target
+from appdb.cli.running import ExitCode, Target, UnansweredError, UnknownOutcomeError, leave, pass_target
 from appdb.cli.selection import owner_option
 from appdb.cli.story import event_line
 from appdb.database import Database
@@ -64,8 +64,9 @@ def see_through(target: Target, task_id: str, owner: str, viewer: Viewer | None,
         after: The number of the last event that is known already.
 
     Raises:
+        UnknownOutcomeError: The database stopped answering.
         ClickException: The owner has no such task.
-        Exit: The user stopped looking, or the database stopped answering; the task goes on.
+        Exit: The user stopped looking; the task goes on.
     """
     again = f"look again with `appdb tasks watch {task_id} --owner {owner}`"
 
@@ -79,9 +80,8 @@ def see_through(target: Target, task_id: str, owner: str, viewer: Viewer | None,
 
     try:
         return target.run(work, interrupted=f"task {task_id} goes on; {again}")
-    except ContactLostError as exc:
-        click.echo(f"Error: how task {task_id} ends is not known: {exc}; {again}", err=True)
-        raise click.exceptions.Exit(ExitCode.UNKNOWN) from exc
+    except UnansweredError as exc:
+        raise UnknownOutcomeError(f"how task {task_id} ends is not known: {exc.message}; {again}") from exc
 
 
 def _ignore(_event: TaskEvent) -> None:
@@ -97,8 +97,8 @@ def _ignore(_event: TaskEvent) -> None:
 def watch(target: Target, task_id: str, owner: str, after: int, as_json: bool) -> None:
     """Show what has happened to a task, and what happens, until it ends.
 
-    Exit codes: 0 the task completed, 1 it failed (or there is none), 3 it was cancelled, 4 the database stopped
-    answering for a minute, 130 interrupted. Watching changes nothing; the task goes on without it.
+    Exit codes: 0 the task completed, 1 it failed (or there is none), 3 it was cancelled, 4 the database did
+    not answer for a minute, 130 interrupted. Watching changes nothing; the task goes on without it.
     """
     task = see_through(target, task_id, owner, Viewer(as_json=as_json), after=after)
     leave(OUTCOMES[task.state])
