@@ -21,6 +21,7 @@ from appdb.errors import (
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
 from appdb.models.limits import Limit
+from appdb.models.schedule import CatchUp, NewSchedule, Schedule
 from appdb.models.task import (
     NewEvent,
     NewTask,
@@ -32,6 +33,7 @@ from appdb.models.task import (
     TaskState,
 )
 from appdb.queue.lease import Claimer, Lease
+from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.content import ContentRepository
@@ -42,6 +44,7 @@ from appdb.utils import uuid7_str
 __all__ = [
     "AppDbError",
     "AttemptWrite",
+    "CatchUp",
     "ChangeFeed",
     "Claimer",
     "Completed",
@@ -60,6 +63,7 @@ __all__ = [
     "Limit",
     "MigrationError",
     "NewEvent",
+    "NewSchedule",
     "NewTask",
     "NotFoundError",
     "Outcome",
@@ -67,6 +71,8 @@ __all__ = [
     "QueueStats",
     "RegistryRepository",
     "Released",
+    "Schedule",
+    "ScheduleRepository",
     "Suspended",
     "Task",
     "TaskEvent",

@@ -79,6 +79,7 @@ __all__ = [
     "encoded_size",
     "hosts_of",
     "in_transaction",
+    "is_write_conflict",
     "make_primary",
     "translates_errors",
     "watch",
@@ -134,8 +135,16 @@ async def in_transaction(client: Client, body: Callable[[Session], Coroutine[Any
         return result
 
 
+def is_write_conflict(exc: PyMongoError) -> bool:
+    """Return whether a write in a transaction failed because another one has changed the document, or is at it."""
+    return isinstance(exc, OperationFailure) and exc.code == _WRITE_CONFLICT
+
+
+_WRITE_CONFLICT = 112
+
+
 def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_await: timedelta) -> ChangeStream:
-    """Return a change stream over all of *database*'s collections, starting now."""
+    """Return a change stream over all of *database*'s collections, starting when the block that it manages begins."""
     return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
 
 

@@ -9,24 +9,38 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from appdb._driver import PyMongoError, watch
 from appdb._queries import feed as queries
 from appdb.database import Database
+from appdb.models.task import TaskState
 
 logger = logging.getLogger(__name__)
 
-MAX_AWAIT = timedelta(seconds=1)
+MAX_AWAIT = timedelta(seconds=2.5)
+"""How long the server holds a look for changes: an idle feed costs one look in that time, and a process that ends waits
+for the last one."""
 LONGEST_PAUSE = timedelta(seconds=5)
 
 TASKS_READY = "tasks-ready"
 """Some task became claimable."""
+TASKS_SCHEDULED = "tasks-scheduled"
+"""Some task waits for its time."""
+QUEUES = "queues"
+"""Some queue was paused or resumed."""
 
 
 def task_topic(task_id: str) -> str:
     """Return the topic of one task: a new event, or a new state."""
     return f"task:{task_id}"
+
+
+class Hinted(Protocol):
+    """Somebody who wants hints on one topic."""
+
+    def hint(self) -> None:
+        """Hear that something may have happened; must not block and must not raise."""
 
 
 class Subscription:
@@ -67,7 +81,7 @@ class ChangeFeed:
     def __init__(self, database: Database, *, events: bool) -> None:
         self._database = database
         self._pipeline = queries.changes(events=events)
-        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._hinted: defaultdict[str, set[Hinted]] = defaultdict(set)
         self.live = False
         """Whether hints flow now. While not, waiters should ask more often."""
 
@@ -75,13 +89,21 @@ class ChangeFeed:
     def subscribe(self, topic: str) -> Iterator[Subscription]:
         """Yield a subscription to *topic* for the length of the block."""
         subscription = Subscription()
-        self._subscriptions[topic].add(subscription)
+        self.add(topic, subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions[topic].discard(subscription)
-            if not self._subscriptions[topic]:
-                del self._subscriptions[topic]
+            self.remove(topic, subscription)
+
+    def add(self, topic: str, hinted: Hinted) -> None:
+        """Give *hinted* the hints on *topic*, until it is removed."""
+        self._hinted[topic].add(hinted)
+
+    def remove(self, topic: str, hinted: Hinted) -> None:
+        """Give *hinted* no more hints on *topic*; harmless when it gets none."""
+        self._hinted[topic].discard(hinted)
+        if not self._hinted[topic]:
+            del self._hinted[topic]
 
     async def run(self) -> None:
         """Follow the database until cancelled; after an error start again, with a jittered pause."""
@@ -103,23 +125,20 @@ class ChangeFeed:
 
     async def _follow(self) -> None:
         async with watch(self._database.raw, self._pipeline, max_await=MAX_AWAIT) as stream:
-            change = await stream.try_next()
             self.live = True
             self._wake_all()
             while True:
-                if change is not None:
-                    self._wake(change)
-                change = await stream.next()
+                self._wake(await stream.next())
 
     def _wake(self, change: Mapping[str, Any]) -> None:
         for topic in topics_of(change):
-            for subscription in self._subscriptions.get(topic, ()):
-                subscription.hint()
+            for hinted in tuple(self._hinted.get(topic, ())):
+                hinted.hint()
 
     def _wake_all(self) -> None:
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.hint()
+        for topic in tuple(self._hinted):
+            for hinted in tuple(self._hinted[topic]):
+                hinted.hint()
 
 
 def topics_of(change: Mapping[str, Any]) -> list[str]:
@@ -127,11 +146,17 @@ def topics_of(change: Mapping[str, Any]) -> list[str]:
 
     A claim concerns nobody: its holder knows, and viewers hear of it by the log.
     """
-    if change.get("state") == "processing":
+    state = change.get("state")
+    if state == TaskState.PROCESSING:
         return []
     topics = []
     if (task_id := change.get("task_id")) is not None:
         topics.append(task_topic(task_id))
-    if change.get("state") == "queued":
-        topics.append(TASKS_READY)
+    if state in _TOPIC_OF_STATE:
+        topics.append(_TOPIC_OF_STATE[state])
+    if change.get("queue") is not None:
+        topics += [QUEUES, TASKS_READY]
     return topics
+
+
+_TOPIC_OF_STATE = {TaskState.QUEUED: TASKS_READY, TaskState.SCHEDULED: TASKS_SCHEDULED}

@@ -146,6 +146,10 @@ async def test_the_embedded_server_keeps_its_data_when_its_port_changes(tmp_path
     assert count == 2
 
 
+async def test_the_servers_time_is_aware(database: Database) -> None:
+    assert (await database.server_time()).utcoffset() == timedelta(0)
+
+
 async def test_no_driver_exception_leaves_the_package(database: Database) -> None:
     database.close()
     with pytest.raises(AppDbError):

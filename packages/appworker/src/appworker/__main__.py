@@ -4,48 +4,87 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from appdb import AppDbError, Database, TaskQueue
 from appworker._version import __version__
 from appworker.errors import AppWorkerError
+from appworker.health_check import check_health
 from appworker.logs import configure_logs
+from appworker.monitor import monitored
+from appworker.parent import Parent
+from appworker.processes import Supervisor
+from appworker.providers.installed import installed_providers, working
 from appworker.registry import ActorsByHandler, load_actors
 from appworker.runner import Runner, RunnerOptions
 from appworker.settings import Settings, load_settings
 
+logger = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 after draining, 1 when it cannot work, with the reason on stderr."""
-    options = _parser().parse_args(arguments)
-    given = {name: value for name, value in vars(options).items() if value is not None}
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = {name: value for name, value in vars(_parser().parse_args(given)).items() if value is not None}
     try:
-        settings = load_settings(**given)
-        configure_logs(settings.log_level)
-        asyncio.run(_work(settings, load_actors(settings.actors)))
+        return _run(given, options)
     except (AppWorkerError, AppDbError) as exc:
         print(f"appworker: {exc}", file=sys.stderr)
         return 1
+
+
+def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
+    question, parent_socket = options.pop("check_health", None), options.pop("parent_socket", None)
+    settings = load_settings(**options)
+    if question is not None:
+        print(check_health(settings, question))
+        return 0
+    configure_logs(settings.log_level)
+    actors = load_actors(settings.actors)
+    if settings.processes > 1:
+        return asyncio.run(Supervisor(settings, arguments).run())
+    parent = None if parent_socket is None else Parent(parent_socket)
+    asyncio.run(_work(settings, actors, _options(settings, actors), parent))
     return 0
 
 
-async def _work(settings: Settings, actors: ActorsByHandler) -> None:
+async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOptions, parent: Parent | None) -> None:
     database = Database(
         settings.mongo_uri.get_secret_value(), settings.mongo_database, app_name=f"appworker/{__version__}"
     )
-    async with database:
-        runner = Runner(database, TaskQueue(database, lease=settings.lease), actors, _options(settings, actors))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, runner.drain)
-        await runner.run()
+    loop = asyncio.get_running_loop()
+    names = {actor.name for actor in actors.values()}
+    with monitored(settings, actors=names, queues=options.queues) as monitor:
+        async with database:
+            queue = TaskQueue(database, lease=settings.lease)
+            runner = Runner(database, queue, actors, options, monitor)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, runner.drain)
+            if parent is not None:
+                monitor.health.when_announced(parent.tell_ready)
+                parent.when_gone(loop, lambda: _drain_alone(runner))
+            await runner.run()
+
+
+def _drain_alone(runner: Runner) -> None:
+    logger.warning("the parent of this worker process has ended; it drains")
+    runner.drain()
 
 
 def _options(settings: Settings, actors: ActorsByHandler) -> RunnerOptions:
     queues = settings.queues or tuple(sorted({actor.queue for actor in actors.values()}))
-    return RunnerOptions(queues=queues, slots=settings.slots, heartbeat=settings.heartbeat, drain=settings.drain)
+    return RunnerOptions(
+        queues=queues,
+        slots=settings.slots,
+        heartbeat=settings.heartbeat,
+        drain=settings.drain,
+        retention=settings.retention,
+        providers=working(installed_providers()),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queues", metavar="A,B", help="claim from these only (default: the actors' own)")
     parser.add_argument("--slots", type=int, metavar="N", help="how many tasks run at a time (default: cores)")
     parser.add_argument("--actors", metavar="A,M:B", help="offer these only: installed names, or module:attribute")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="how many worker processes, each with its slots (default: 1)"
+    )
+    parser.add_argument(
+        "--check-health",
+        nargs="?",
+        const="live",
+        choices=["live", "ready"],
+        help="run no worker: ask the one on this host, and exit with 0 if it is live (default) or ready, else with 1",
+    )
+    # What a parent process hands to each worker process that it keeps.
+    parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)
     return parser
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -15,30 +14,53 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from appdb import (
+    AppDbError,
+    AttemptWrite,
+    Completed,
     ContentRepository,
     DatabaseUnavailableError,
+    Failed,
     InvalidDataError,
     Lease,
     LeaseLostError,
     NewEvent,
+    NewTask,
+    Outcome,
     Progress,
+    RegistryRepository,
+    Released,
+    Suspended,
     Task,
     TaskEventType,
     TaskQueue,
 )
 from appdb.models.content import NewContent
 from appworker.errors import TaskStoppedError
+from appworker.flusher import Flusher
+from appworker.metrics import Ending
+from appworker.notes import Chunk, Notes
+from appworker.outbox import Outbox
 from appworker.stop import StopReason, StopSwitch
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FLUSH_DELAY = timedelta(milliseconds=50)
-"""How long what an actor notes may wait for more of it, so that both go in one write."""
-MAX_BATCH = 200
-MAX_PENDING = 2_000
-"""Events that an actor may be ahead of the database before ``emit`` waits."""
+START_DELAY_SECONDS = 0.05
+"""How long the start of an attempt may wait to be written: a task that ends sooner saves a write."""
+CHUNK_DELAY_SECONDS = 0.015
+PROGRESS_DELAY_SECONDS = 0.1
 RETRY_PAUSE_SECONDS = (0.05, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every attempt of a worker writes with."""
+
+    queue: TaskQueue
+    contents: ContentRepository
+    registry: RegistryRepository
+    outbox: Outbox
+    flusher: Flusher
 
 
 class Attempt:
@@ -52,63 +74,55 @@ class Attempt:
     Args:
         task: The task as it was claimed.
 
-        queue: Where it is written to.
-
-        contents: Where its content is written to.
+        desk: What it writes with.
 
         claimed_at: ``time.monotonic()`` when the claim was asked for: the lease cannot have begun earlier.
     """
 
-    def __init__(self, task: Task, queue: TaskQueue, contents: ContentRepository, *, claimed_at: float) -> None:
+    def __init__(self, task: Task, desk: Desk, *, claimed_at: float) -> None:
         self.task = task
         self.lease = Lease.of(task)
         self.stop = StopSwitch()
         self.renewed_at = claimed_at
-        self._queue = queue
-        self._contents = contents
+        self.ending = Ending.UNSETTLED
+        self.refusal: AppDbError | None = None
+        """Why the database does not take what the actor notes."""
+        self._desk = desk
         self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._seq = task.event_count
-        self._buffer_lock = threading.Lock()
         data: dict[str, JsonValue] = {"attempt": task.attempt, "worker_id": self.lease.worker_id}
-        self._pending: list[NewEvent] = [NewEvent(type=TaskEventType.STARTED, data=data)]
-        self._progress: Progress | None = None
-        self._closing = asyncio.Event()
-        self._dirty = asyncio.Event()
-        self._dirty.set()
+        self._notes = Notes(NewEvent(type=TaskEventType.STARTED, data=data))
+        self._asked = False
+        desk.flusher.soon(self, START_DELAY_SECONDS)
 
     def note_progress(self, progress: Progress) -> None:
         """Keep *progress* as the latest, from any thread."""
-        with self._buffer_lock:
-            self._progress = progress
-        self._loop.call_soon_threadsafe(self._dirty.set)
+        self._notes.progress(progress)
+        self._ask(PROGRESS_DELAY_SECONDS)
 
-    def note_event(self, event: NewEvent) -> int:
-        """Keep *event* to be written, from any thread, and return how many wait."""
-        with self._buffer_lock:
-            self._pending.append(event)
-            waiting = len(self._pending)
-        self._loop.call_soon_threadsafe(self._dirty.set)
+    def note_chunk(self, chunk: Chunk, size: int) -> int:
+        """Keep *chunk*, of *size* bytes, to be written, from any thread, and return how many wait."""
+        waiting = self._notes.chunk(chunk, size)
+        self._ask(CHUNK_DELAY_SECONDS)
         return waiting
 
-    async def write_behind(self) -> None:
-        """Write what the actor noted, a moment later and in batches, until ``close``; an error stops the attempt."""
-        try:
-            while not self._closing.is_set():
-                await self._dirty.wait()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_DELAY.total_seconds()):
-                        await self._closing.wait()
-                        return
-                await self.flush()
-        except BaseException:
-            self.stop.throw(StopReason.REFUSED)
-            raise
+    def _ask(self, delay_seconds: float) -> None:
+        if not self._asked:
+            # Written again only by the loop, before it takes the notes: a note is never left behind.
+            self._asked = delay_seconds == CHUNK_DELAY_SECONDS
+            self._loop.call_soon_threadsafe(self._desk.flusher.soon, self, delay_seconds)
 
-    def close(self) -> None:
-        """End ``write_behind``; what is left is written together with the outcome, which saves short tasks a write."""
-        self._closing.set()
-        self._dirty.set()
+    async def write_behind(self) -> None:
+        """Write what was noted so far; an error stops the attempt."""
+        try:
+            await self.flush()
+        except TaskStoppedError:
+            return  # the switch is thrown: whoever performs the attempt knows
+        except AppDbError as exc:
+            self.refusal = exc
+            self._notes.clear()
+            self.stop.throw(StopReason.REFUSED)
 
     async def flush(self) -> None:
         """Write everything that was noted so far.
@@ -120,68 +134,95 @@ class Attempt:
             await self._flush()
 
     async def _flush(self) -> None:
+        self._asked = False
         if rest := await self._write_full_batches():
             await self._write(rest)
 
     async def _write_full_batches(self) -> list[NewEvent]:
         """Write until less than a batch is left, and return that."""
         while True:
-            events, more = self._take_batch()
+            events, more = self._notes.take()
             if not more:
                 return events
             await self._write(events)
 
-    async def _write(self, events: list[NewEvent]) -> None:
-        await self._persist(partial(self._queue.record, self.lease, events, seq=self._seq))
+    async def _write(self, events: Sequence[NewEvent], outcome: Outcome | None = None) -> None:
+        write = AttemptWrite(lease=self.lease, events=events, seq=self._seq, outcome=outcome)
+        await self._persist(partial(self._desk.outbox.write, write))
         self._seq += len(events)
-
-    def _take_batch(self) -> tuple[list[NewEvent], bool]:
-        """Return what was noted, at most a batch, the latest progress last; and whether more events wait."""
-        self._dirty.clear()
-        with self._buffer_lock:
-            events, self._pending = self._pending[:MAX_BATCH], self._pending[MAX_BATCH:]
-            progress, self._progress = self._progress, None
-            more = bool(self._pending)
-        if progress is not None:
-            events.append(NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump()))
-        return events, more
 
     async def store(self, item: NewContent) -> str:
         """Store a content item, after everything that was noted before it, and return its id."""
         async with self._writing:
             await self._flush()
-            content = await self._persist(partial(self._contents.store, self.lease, self.task, item, seq=self._seq))
+            store = partial(self._desk.contents.store, self.lease, self.task, item, seq=self._seq)
+            content = await self._persist(store)
             self._seq += 1
         return content.id
 
     async def describe(self, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
         """Record the generation that this task makes."""
         async with self._writing:
-            begin = partial(self._contents.begin, operation=operation, provider=provider, source_data=source_data)
+            begin = partial(self._desk.contents.begin, operation=operation, provider=provider, source_data=source_data)
             await self._persist(partial(begin, self.lease, self.task))
+
+    async def recall(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether an attempt of the task finished the step *key*, and what it gave."""
+        return await self._persist(partial(self._desk.queue.recall, self.lease, key))
+
+    async def remember(self, key: str, value: JsonValue) -> None:
+        """Keep what the step *key* gave."""
+        await self._persist(partial(self._desk.queue.remember, self.lease, key, value))
+
+    async def spawn(
+        self, key: str, actor: str, payload: Mapping[str, JsonValue], queue: str | None, priority: int | None
+    ) -> str:
+        """Enqueue a child as its actor was announced, once over all attempts, and return its id."""
+        announced = await self._persist(partial(self._desk.registry.actor, actor))
+        child = NewTask(
+            owner_id=self.task.owner_id,
+            actor=announced.id,
+            actor_version=announced.version,
+            payload=dict(payload),
+            queue=queue or announced.queue,
+            priority=self.task.priority if priority is None else priority,
+            max_attempts=announced.max_attempts,
+            timeout=timedelta(seconds=announced.timeout_seconds),
+        )
+        return await self._persist(partial(self._desk.queue.spawn, self.lease, key, child))
+
+    async def children(self) -> list[Task]:
+        """Return what the task has spawned, oldest first."""
+        return await self._persist(partial(self._desk.queue.children, self.task.id, owner_id=self.task.owner_id))
 
     async def complete(self, result: Mapping[str, Any] | None) -> None:
         """End the task as completed, with everything that was noted."""
-        await self._settle(partial(self._queue.complete, self.lease, result))
+        await self._settle(Completed(result=result), Ending.COMPLETED)
 
     async def fail(self, kind: str, message: str, retry_in: timedelta | None) -> None:
         """End the attempt with an error, with everything that was noted."""
-        await self._settle(partial(self._queue.fail, self.lease, kind, message, retry_in=retry_in))
+        ending = Ending.FAILED if retry_in is None else Ending.RETRYING
+        await self._settle(Failed(kind=kind, message=message, retry_in=retry_in), ending)
 
     async def release(self) -> None:
         """Hand the task back; the attempt does not count."""
-        await self._settle(partial(self._queue.release, self.lease))
+        await self._settle(Released(), Ending.RELEASED)
 
-    async def _settle(self, settle: Callable[..., Awaitable[None]]) -> None:
+    async def suspend(self) -> None:
+        """Let the task wait for its children; the attempt does not count."""
+        await self._settle(Suspended(), Ending.SUSPENDED)
+
+    async def _settle(self, outcome: Outcome, ending: Ending) -> None:
+        self._desk.flusher.forget(self)
         async with self._writing:
             rest = await self._write_full_batches()
             try:
-                await self._persist(partial(settle, events=rest))
+                await self._write(rest, outcome)
             except InvalidDataError:
                 # Nothing was written; another outcome follows, and the log must not have lost what led to it.
-                with self._buffer_lock:
-                    self._pending = [*rest, *self._pending]
+                self._notes.put_back(rest)
                 raise
+        self.ending = ending
 
     async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
         while True:

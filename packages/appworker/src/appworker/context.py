@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from appdb import NewEvent, Progress, TaskEventType
+from appdb import Progress, Task
 from appdb.models.content import NewContent
 from appdb.queue.commits import storable_text
-from appdb.queue.journal import check_events
+from appdb.queue.sizes import MAX_CHUNK_BYTES, check_size
 from appdb.utils import utc_now
-from appworker.attempt import MAX_PENDING, Attempt
-from appworker.errors import TaskStoppedError
+from appworker.attempt import Attempt
+from appworker.errors import SuspendedError, TaskStoppedError
 
 T = TypeVar("T")
 MAX_MESSAGE_CHARACTERS = 500
+MAX_PENDING = 2_000
+"""Chunks that an actor may be ahead of the database before ``emit`` waits."""
 
 
 class AttemptContext:
@@ -35,6 +38,7 @@ class AttemptContext:
         self.task_id = attempt.task.id
         self.owner_id = attempt.task.owner_id
         self.attempt = attempt.task.attempt
+        self.idempotency_key = attempt.task.id
         self.deadline: datetime = utc_now() + timeout
         self.logger = logging.LoggerAdapter(
             logging.getLogger(f"appworker.actor.{attempt.task.actor}"),
@@ -68,9 +72,8 @@ class AttemptContext:
     async def emit(self, data: Mapping[str, JsonValue]) -> None:
         """Send partial output."""
         self.check_cancelled()
-        event = NewEvent(type=TaskEventType.CHUNK, data=dict(data))
-        check_events([event])
-        if self._attempt.note_event(event) > MAX_PENDING:
+        size = check_size("chunk", data, MAX_CHUNK_BYTES)
+        if self._attempt.note_chunk(dict(data), size) > MAX_PENDING:
             await self._at_home(self._attempt.flush())
 
     async def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
@@ -83,5 +86,50 @@ class AttemptContext:
         self.check_cancelled()
         return await self._at_home(self._attempt.store(item))
 
+    async def recall(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether a step is remembered, and what it returned."""
+        self.check_cancelled()
+        return await self._at_home(self._attempt.recall(key))
+
+    async def remember(self, key: str, value: JsonValue) -> None:
+        """Remember what a step returned."""
+        self.check_cancelled()
+        await self._at_home(self._attempt.remember(key, value))
+
+    async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+        """Run *work* once, and remember what it returned."""
+        known, value = await self.recall(key)
+        if not known:
+            made = work()
+            value = await made if inspect.isawaitable(made) else made
+            await self.remember(key, value)
+        return value
+
+    async def spawn(
+        self,
+        key: str,
+        actor: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Enqueue a child task."""
+        self.check_cancelled()
+        return await self._at_home(self._attempt.spawn(key, actor, payload, queue, priority))
+
+    async def join(self) -> list[dict[str, JsonValue]]:
+        """Return what became of the children."""
+        self.check_cancelled()
+        children = await self._at_home(self._attempt.children())
+        if not all(child.state.final for child in children):
+            raise SuspendedError(self.task_id)
+        return [_ended(child) for child in children]
+
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+
+
+def _ended(child: Task) -> dict[str, JsonValue]:
+    error = None if child.error is None else child.error.model_dump(mode="json", include={"type", "message"})
+    return {"task_id": child.id, "actor": child.actor, "state": child.state, "result": child.result, "error": error}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from appdb import AppDbError, ChangeFeed, TaskQueue
+from appdb.feed import task_topic
 from appworker.attempt import Attempt
 from appworker.stop import StopReason
 
@@ -27,7 +29,7 @@ class LeaseKeeper:
     Args:
         queue: Where the leases are.
 
-        feed: Tells whether hints flow.
+        feed: Tells whether hints flow, and when something happened to a task.
 
         heartbeat: The pause between renewals.
     """
@@ -39,15 +41,25 @@ class LeaseKeeper:
         self._attempts: set[Attempt] = set()
         self._look = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many leases are kept."""
+        return len(self._attempts)
+
     def add(self, attempt: Attempt) -> None:
         """Keep the lease of *attempt* from now on."""
         self._attempts.add(attempt)
+        self._feed.add(task_topic(attempt.task.id), self)
+
+    def settling(self, attempt: Attempt) -> None:
+        """Keep the lease of *attempt*, but do not look when something happens to its task: that is its own doing."""
+        self._feed.remove(task_topic(attempt.task.id), self)
 
     def remove(self, attempt: Attempt) -> None:
         """Let the lease of *attempt* go."""
+        self.settling(attempt)
         self._attempts.discard(attempt)
 
-    def look_now(self) -> None:
+    def hint(self) -> None:
         """Renew at once, since something may have happened to a lease."""
         self._look.set()
 
@@ -60,11 +72,9 @@ class LeaseKeeper:
     async def _renew_forever(self) -> None:
         while True:
             interval = self._heartbeat if self._feed.live else min(self._heartbeat, BLIND_INTERVAL)
-            try:
+            with suppress(TimeoutError):  # nothing happened, and a renewal is due
                 async with asyncio.timeout(interval.total_seconds()):
                     await self._look.wait()
-            except TimeoutError:
-                pass  # nothing happened, and a renewal is due
             self._look.clear()
             try:
                 await self._renew()

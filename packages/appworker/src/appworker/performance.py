@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, assert_never
+from functools import partial
+from typing import assert_never
 
 from pydantic import BaseModel
 
-from appdb import ChangeFeed, InvalidDataError
-from appdb.feed import task_topic
+from appdb import InvalidDataError
 from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.context import AttemptContext
 from appworker.errors import TaskStoppedError
-from appworker.execution import Done, Failed, Outcome, Stopped, run_in_thread
+from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
+from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
 from appworker.stop import StopReason
 
@@ -24,80 +25,78 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE = timedelta(seconds=3)
 """How long an actor may take to end once it must; then its task is settled without it."""
-HINT_WAIT = timedelta(minutes=1)
-FIRST_RETRY = timedelta(seconds=1)
-LONGEST_RETRY = timedelta(minutes=1)
 
 
 class Performer:
     """Performs attempts.
 
     Args:
-        feed: Hints that something happened to a task.
         keeper: Keeps the leases of what runs.
     """
 
-    def __init__(self, feed: ChangeFeed, keeper: LeaseKeeper) -> None:
-        self._feed = feed
+    def __init__(self, keeper: LeaseKeeper) -> None:
         self._keeper = keeper
+        self._executors = Executors()
 
-    async def perform(self, attempt: Attempt, actor: Actor[BaseModel]) -> None:
-        """Run *actor* on the attempt's task and settle it.
+    async def close(self) -> None:
+        """Let go of the threads and processes that actors ran in."""
+        await self._executors.close()
 
-        It returns when the actor has ended, so a slot is free only when its thread is.
+    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
+        """Run *actor* on the attempt's task, settle it, and return what came of it.
+
+        Args:
+            attempt: What to perform.
+            actor: What runs.
+            ended: Called when nothing of the actor runs any more: its slot is free, also while the outcome is still
+                being written, and not before its thread is done.
         """
         self._keeper.add(attempt)
-        writing = asyncio.create_task(attempt.write_behind())
-        heeding = asyncio.create_task(self._heed_hints(attempt))
-        ended = asyncio.Event()
         try:
             outcome = await self._outcome(attempt, actor, ended)
-            attempt.close()
-            await writing
-            await self._settle(attempt, outcome)
+            self._keeper.settling(attempt)
+            await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
             logger.info("an attempt was stopped", extra={"task_id": attempt.task.id, "reason": exc.reason})
+            return Stopped()
         finally:
-            attempt.close()
-            heeding.cancel()
-            await asyncio.gather(writing, heeding, return_exceptions=True)
             self._keeper.remove(attempt)
-        await ended.wait()
+        return outcome
 
-    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], ended: asyncio.Event) -> Outcome:
-        timeout = _timeout(attempt, actor)
+    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
         home = asyncio.get_running_loop()
+        timeout = _timeout(attempt, actor)
         context = AttemptContext(attempt, timeout, home)
-        future = run_in_thread(actor, context, attempt.task.payload, attempt.stop)
-        future.add_done_callback(lambda _: ended.set())
-        stopped: asyncio.Future[None] = home.create_future()
-        attempt.stop.on_stop(lambda: _resolve_soon(home, stopped))
-        either: list[asyncio.Future[Any]] = [future, stopped]
-        await asyncio.wait(either, timeout=timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
-        if not future.done():
-            attempt.stop.throw(StopReason.TIMEOUT)
-            await asyncio.wait({future}, timeout=STOP_GRACE.total_seconds())
-        if not future.done():
+        job = Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop)
+        running = self._executors.start(job)
+        running.add_done_callback(lambda _: ended())
+        either: asyncio.Future[None] = home.create_future()
+        running.add_done_callback(lambda _: _resolve(either))
+        attempt.stop.on_stop(soon(home, partial(_resolve, either)))
+        timer = home.call_later(timeout.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
+        try:
+            await either
+        finally:
+            timer.cancel()
+        if not running.done():
+            await asyncio.wait({running}, timeout=STOP_GRACE.total_seconds())
+        if not running.done():
             logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
             return Stopped()
-        return future.result()
+        return running.result()
 
-    async def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def _settle(self, attempt: Attempt, actor: Actor[BaseModel], outcome: Outcome) -> None:
         match outcome:
             case Done(result=result):
                 await _complete(attempt, result)
-            case Failed(kind=kind, message=message, retry=retry):
-                await attempt.fail(kind, message, _retry_in(attempt) if retry else None)
+            case Failed(kind=kind, message=message):
+                await attempt.fail(kind, message, _retry_in(attempt, actor, outcome))
+            case Suspended():
+                await attempt.suspend()
             case Stopped():
-                await _settle_stopped(attempt)
+                await _settle_stopped(attempt, actor)
             case _:
                 assert_never(outcome)
-
-    async def _heed_hints(self, attempt: Attempt) -> None:
-        with self._feed.subscribe(task_topic(attempt.task.id)) as hints:
-            while True:
-                if await hints.wait(HINT_WAIT):
-                    self._keeper.look_now()
 
 
 async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
@@ -107,22 +106,23 @@ async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
         await attempt.fail(type(exc).__name__, f"the actor's result cannot be stored: {exc}", None)
 
 
-async def _settle_stopped(attempt: Attempt) -> None:
+async def _settle_stopped(attempt: Attempt, actor: Actor[BaseModel]) -> None:
     reason = attempt.stop.reason
     if reason is StopReason.DRAIN:
         await attempt.release()
-    elif reason is StopReason.TIMEOUT:
-        await attempt.fail("Timeout", "the attempt was out of time", _retry_in(attempt))
+        return
+    if reason is StopReason.TIMEOUT:
+        failed = Failed(kind="Timeout", message="the attempt was out of time", retry=True)
+    elif reason is StopReason.REFUSED and attempt.refusal is not None:
+        failed = Failed(kind=type(attempt.refusal).__name__, message=str(attempt.refusal), retry=True)
     else:
         raise TaskStoppedError(attempt.task.id, StopReason.LEASE_LOST)
+    await attempt.fail(failed.kind, failed.message, _retry_in(attempt, actor, failed))
 
 
-def _resolve_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    def resolve() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    loop.call_soon_threadsafe(resolve)
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
@@ -130,9 +130,8 @@ def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
     return actor.timeout if seconds is None else timedelta(seconds=seconds)
 
 
-def _retry_in(attempt: Attempt) -> timedelta | None:
-    """Return the pause before the next attempt, or ``None`` when this was the last: exponential, with full jitter."""
-    if attempt.task.attempt >= attempt.task.max_attempts:
+def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: Failed) -> timedelta | None:
+    """Return the pause before the next attempt, or ``None`` when there must be none."""
+    if not failed.retry or attempt.task.attempt >= attempt.task.max_attempts:
         return None
-    ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (attempt.task.attempt - 1))
-    return ceiling * random.uniform(0, 1)
+    return actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in

@@ -49,7 +49,7 @@ def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
         queue=actor.queue,
         description=actor.description,
         payload_schema=actor.payload_schema(),
-        max_attempts=actor.max_attempts,
+        max_attempts=actor.retry.max_attempts,
         timeout_seconds=actor.timeout.total_seconds(),
     )
 

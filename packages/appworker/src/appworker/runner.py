@@ -8,9 +8,12 @@ import os
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
 
 from appdb import (
     AppDbError,
@@ -19,28 +22,39 @@ from appdb import (
     ContentRepository,
     Database,
     RegistryRepository,
+    ScheduleRepository,
     Task,
     TaskQueue,
+    TaskState,
     uuid7_str,
 )
-from appdb.feed import TASKS_READY, Subscription
-from appdb.models.registry import AnnouncedWorker
-from appworker.attempt import Attempt
+from appdb.feed import QUEUES, TASKS_READY, Subscription
+from appdb.models.registry import AnnouncedActor, AnnouncedWorker
+from appworker.actors.base import Actor
+from appworker.attempt import Attempt, Desk
+from appworker.flusher import Flusher
 from appworker.keeper import LeaseKeeper
+from appworker.metrics import Ending
+from appworker.monitor import Monitor
+from appworker.outbox import Outbox
 from appworker.performance import Performer
 from appworker.registry import ActorsByHandler, announcement
 from appworker.stop import StopReason
+from appworker.upkeep import Upkeep, every
 
 logger = logging.getLogger(__name__)
 
-POLL = timedelta(seconds=5)
+POLL = timedelta(seconds=10)
 """How often to ask for tasks while hints flow: a lost hint costs at most this."""
 BLIND_POLL = timedelta(seconds=1)
-ANNOUNCE_INTERVAL = timedelta(seconds=10)
-PROMOTE_INTERVAL = timedelta(seconds=1.2)
-RECOVER_INTERVAL = timedelta(seconds=5)
+LIMITED_POLL = timedelta(seconds=0.25)
+"""How soon to ask again after a limit left due tasks where they are: nobody tells when there is room."""
+SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
+ANNOUNCE_INTERVAL = timedelta(minutes=10)
 LAST_WRITES = timedelta(seconds=6)
 """How long handing back may take once the time to drain is over."""
+UNSETTLED_PER_SLOT = 4
+"""Attempts whose outcome is still being written, for each slot, before nothing more is claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +66,16 @@ class RunnerOptions:
         slots: How many tasks run at a time.
         heartbeat: The pause between renewals of leases.
         drain: How long running tasks may go on after the first signal to stop.
+        retention: How long final tasks are kept.
+        providers: What works on this host, to be announced.
     """
 
     queues: tuple[str, ...]
     slots: int
     heartbeat: timedelta
     drain: timedelta
+    retention: timedelta
+    providers: tuple[str, ...] = ()
 
 
 class Runner:
@@ -68,51 +86,77 @@ class Runner:
         queue: Where tasks come from.
         actors: What is offered.
         options: How to work.
+        monitor: Is told what happens.
     """
 
-    def __init__(self, database: Database, queue: TaskQueue, actors: ActorsByHandler, options: RunnerOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: TaskQueue,
+        actors: ActorsByHandler,
+        options: RunnerOptions,
+        monitor: Monitor,
+    ) -> None:
         self.worker_id = uuid7_str("wrk_")
         self._queue = queue
         self._actors = actors
         self._options = options
+        self._monitor = monitor
         self._registry = RegistryRepository(database)
-        self._contents = ContentRepository(database)
         self._feed = ChangeFeed(database, events=False)
+        self._feed.add(QUEUES, _QueuesChanged(queue))
+        queue.trust_hints()
         self._keeper = LeaseKeeper(queue, self._feed, options.heartbeat)
-        self._performer = Performer(self._feed, self._keeper)
-        self._running: dict[asyncio.Task[None], Attempt] = {}
+        self._upkeep = Upkeep(queue, ScheduleRepository(database), self._feed, options.retention)
+        self._desk = Desk(
+            queue=queue,
+            contents=ContentRepository(database),
+            registry=self._registry,
+            outbox=Outbox(queue),
+            flusher=Flusher(),
+        )
+        self._performer = Performer(self._keeper)
+        self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        self._busy_slots = 0
         self._changed = asyncio.Event()
         self._draining = False
+        monitor.follow(leases=self._keeper.__len__, feed_live=lambda: self._feed.live)
 
     def drain(self) -> None:
         """Stop claiming; a second call hands everything back at once."""
         if self._draining:
             self._stop_all()
         self._draining = True
+        self._monitor.health.draining()
         self._changed.set()
 
     async def run(self) -> None:
         """Work until drained."""
         # Before anything else: API hosts accept tasks for what was announced, and "ready" must mean that they do.
         await self._announce()
-        duties = [
-            asyncio.create_task(self._feed.run()),
-            asyncio.create_task(self._keeper.run()),
-            asyncio.create_task(_every(ANNOUNCE_INTERVAL, self._announce)),
-            asyncio.create_task(_every(PROMOTE_INTERVAL, self._queue.promote)),
-            asyncio.create_task(_every(RECOVER_INTERVAL, self._recover)),
+        duties: list[Coroutine[Any, Any, None]] = [
+            self._feed.run(),
+            self._keeper.run(),
+            self._desk.outbox.run(),
+            self._desk.flusher.run(),
+            self._upkeep.run(),
+            every(SIGN_OF_LIFE_INTERVAL, self._give_sign_of_life),
+            every(ANNOUNCE_INTERVAL, self._announce),
         ]
         work = asyncio.create_task(self._work())
+        running = [work, *(asyncio.create_task(duty) for duty in duties)]
         try:
-            done, _ = await asyncio.wait({work, *duties}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
                 ended.result()  # a duty ends only by an error, which must end the process and be seen
         finally:
-            for task in (work, *duties):
+            for task in running:
                 task.cancel()
-            await asyncio.gather(work, *duties, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
+            await self._performer.close()
 
     async def _work(self) -> None:
+        self._monitor.health.announced()
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})
         with self._feed.subscribe(TASKS_READY) as ready:
             while not self._draining:
@@ -124,9 +168,15 @@ class Runner:
     def _shape(self) -> dict[str, object]:
         return {"queues": list(self._options.queues), "slots": self._options.slots}
 
+    def _free(self) -> int:
+        unsettled = len(self._attempts) - self._busy_slots
+        if unsettled > self._options.slots * UNSETTLED_PER_SLOT:
+            return 0
+        return self._options.slots - self._busy_slots
+
     async def _claim_or_wait(self, ready: Subscription) -> None:
-        free = self._options.slots - len(self._running)
         self._changed.clear()
+        free = self._free()
         if free == 0:
             await self._changed.wait()
             return
@@ -140,14 +190,19 @@ class Runner:
         claimer = Claimer(worker_id=self.worker_id, queues=self._options.queues, handlers=tuple(self._actors))
         asked_at = time.monotonic()
         try:
-            return await self._queue.claim(claimer, limit=free), asked_at
+            tasks = await self._queue.claim(claimer, limit=free)
         except AppDbError as exc:
             logger.warning("no tasks could be claimed; trying again", extra={"error": str(exc)})
             await asyncio.sleep(random.uniform(0.5, 1.5))
             return [], asked_at
+        self._monitor.health.database_answered()
+        self._monitor.metrics.claimed(tasks, time.monotonic() - asked_at)
+        return tasks, asked_at
 
     async def _wait_for_work(self, ready: Subscription) -> None:
         poll = POLL if self._feed.live else BLIND_POLL
+        if self._queue.held_back:
+            poll = LIMITED_POLL
         hinted = asyncio.create_task(ready.wait(poll * random.uniform(0.8, 1)))
         changed = asyncio.create_task(self._changed.wait())
         await asyncio.wait({hinted, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,14 +210,37 @@ class Runner:
         changed.cancel()
 
     def _start(self, task: Task, claimed_at: float) -> None:
-        attempt = Attempt(task, self._queue, self._contents, claimed_at=claimed_at)
+        attempt = Attempt(task, self._desk, claimed_at=claimed_at)
         actor = self._actors[f"{task.actor}@{task.actor_version}"]
-        running = asyncio.create_task(self._performer.perform(attempt, actor))
-        self._running[running] = attempt
-        running.add_done_callback(self._ended)
+        self._busy_slots += 1
+        self._monitor.metrics.started()
+        running = asyncio.create_task(self._perform(attempt, actor, claimed_at))
+        self._attempts[running] = attempt
+        running.add_done_callback(self._settled)
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        attempt = self._running.pop(running)
+    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], claimed_at: float) -> None:
+        try:
+            await self._performer.perform(attempt, actor, self._slot_is_free)
+        finally:
+            ending = await self._ending(attempt)
+            self._monitor.metrics.ended(attempt.task, ending, time.monotonic() - claimed_at)
+
+    def _slot_is_free(self) -> None:
+        self._busy_slots -= 1
+        self._changed.set()
+
+    async def _ending(self, attempt: Attempt) -> Ending:
+        """Tell apart, by a look at the task, a cancel from a lease that another worker may have now."""
+        if attempt.ending is not Ending.UNSETTLED or attempt.stop.reason is not StopReason.LEASE_LOST:
+            return attempt.ending
+        try:
+            task = await self._queue.get(attempt.task.id, owner_id=attempt.task.owner_id)
+        except AppDbError:
+            return Ending.LOST  # pruned meanwhile, or the database is away, which loses leases too
+        return Ending.CANCELLED if task.state is TaskState.CANCELLED else Ending.LOST
+
+    def _settled(self, running: asyncio.Task[None]) -> None:
+        attempt = self._attempts.pop(running)
         self._changed.set()
         if not running.cancelled() and (error := running.exception()) is not None:
             # The task's outcome was not written; its lease will end, and it runs again.
@@ -173,19 +251,25 @@ class Runner:
             )
 
     async def _finish_running(self) -> None:
-        if not self._running:
+        if not self._attempts:
             return
-        logger.info("draining", extra={"running": len(self._running), **self._shape()})
-        await asyncio.wait(set(self._running), timeout=self._options.drain.total_seconds())
+        logger.info("draining", extra={"running": len(self._attempts), **self._shape()})
+        await asyncio.wait(set(self._attempts), timeout=self._options.drain.total_seconds())
         self._stop_all()
-        if self._running:
-            await asyncio.wait(set(self._running), timeout=LAST_WRITES.total_seconds())
+        if self._attempts:
+            await asyncio.wait(set(self._attempts), timeout=LAST_WRITES.total_seconds())
 
     def _stop_all(self) -> None:
-        for attempt in self._running.values():
+        for attempt in self._attempts.values():
             attempt.stop.throw(StopReason.DRAIN)
 
     async def _announce(self) -> None:
+        await self._tell([announcement(actor) for actor in self._actors.values()])
+
+    async def _give_sign_of_life(self) -> None:
+        await self._tell([])
+
+    async def _tell(self, actors: list[AnnouncedActor]) -> None:
         me = AnnouncedWorker(
             id=self.worker_id,
             host=socket.gethostname(),
@@ -193,8 +277,10 @@ class Runner:
             queues=list(self._options.queues),
             actors=sorted(self._actors),
             slots=self._options.slots,
+            providers=list(self._options.providers),
         )
-        await self._registry.announce(me, [announcement(actor) for actor in self._actors.values()])
+        await self._registry.announce(me, actors)
+        self._monitor.health.database_answered()
 
     async def _withdraw(self) -> None:
         try:
@@ -202,19 +288,12 @@ class Runner:
         except AppDbError as exc:
             logger.warning("this worker stays announced until its entry expires", extra={"error": str(exc)})
 
-    async def _recover(self) -> None:
-        for task in await self._queue.recover():
-            logger.warning(
-                "a lease had ended; the task was taken from its holder",
-                extra={"task_id": task.id, "attempt": task.attempt, "state": task.state},
-            )
 
+class _QueuesChanged:
+    """Hears that a queue was paused or resumed."""
 
-async def _every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
-    """Repeat *duty*, with jitter so that hosts do not march in step; a database that is away does not end it."""
-    while True:
-        try:
-            await duty()
-        except AppDbError as exc:
-            logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
-        await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))
+    def __init__(self, queue: TaskQueue) -> None:
+        self._queue = queue
+
+    def hint(self) -> None:
+        self._queue.look_again()

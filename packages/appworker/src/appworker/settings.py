@@ -16,6 +16,7 @@ from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
 ENV_FILE = ".env"
+MAX_PORT = 65_535
 
 
 class SettingsError(AppWorkerError):
@@ -41,6 +42,14 @@ class Settings(BaseSettings):
     heartbeat: timedelta = Field(timedelta(seconds=5), ge=timedelta(milliseconds=100))
     drain: timedelta = Field(timedelta(seconds=30), ge=timedelta(0))
     """How long running tasks may go on after SIGTERM before they are handed back."""
+    retention: timedelta = Field(timedelta(days=7), ge=timedelta(minutes=1))
+    """How long final tasks and their logs are kept; what they made stays."""
+    health_host: str = Field("127.0.0.1", min_length=1)
+    """Where health and metrics are served; loopback unless something outside must reach them."""
+    health_port: int | None = Field(None, ge=0, le=MAX_PORT)
+    """The port of health and metrics: 0 takes a free one, and without one they are not served."""
+    processes: int = Field(1, ge=1, le=64)
+    """How many worker processes this host runs, each with ``slots`` of its own."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("actors", "queues", mode="before")
@@ -50,7 +59,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("lease", "heartbeat", "drain", mode="before")
+    @field_validator("lease", "heartbeat", "drain", "retention", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
@@ -71,6 +80,11 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             f"APPWORKER_LEASE ({settings.lease.total_seconds():g} s) must be at least three times "
             f"APPWORKER_HEARTBEAT ({settings.heartbeat.total_seconds():g} s), so that one lost renewal costs nothing"
+        )
+    if (settings.health_port or 0) + settings.processes - 1 > MAX_PORT:
+        raise SettingsError(
+            f"APPWORKER_HEALTH_PORT ({settings.health_port}) must leave a port for each of the {settings.processes} "
+            f"processes: process N serves at port + N, and {MAX_PORT} is the last"
         )
     return settings
 

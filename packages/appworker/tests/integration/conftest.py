@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ def start_worker(mongo_uri: str, database: Database, logs: Path) -> Iterator[Sta
             "APP_MONGO_DATABASE": database.name,
             "APPWORKER_LEASE": str(LEASE_SECONDS),
             "APPWORKER_HEARTBEAT": "0.4",
-            "PYTHONPATH": here,
+            "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         }
         command = [sys.executable, "-m", "appworker", "--actors", actors, "--slots", str(slots)]
         host = Host(f"worker-{len(running)}", command, settings | environment, logs)

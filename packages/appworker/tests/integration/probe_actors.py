@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from appdb.models.content import ContentKind, NewContent
-from appworker import ActorContext, DiscardError, actor
+from appworker import ActorContext, DiscardError, RetryPolicy, actor
 
 
 class Work(BaseModel):
@@ -67,13 +67,13 @@ async def chunks(context: ActorContext, payload: Work) -> Done:
     return Done(items=payload.items)
 
 
-@actor("probe.raise", max_attempts=2)
+@actor("probe.raise", retry=RetryPolicy(max_attempts=2))
 async def raise_(_context: ActorContext, _payload: Work) -> None:
     """Fail."""
     raise RuntimeError("broken on purpose \ud800 $lease.token")
 
 
-@actor("probe.exit", max_attempts=1)
+@actor("probe.exit", retry=RetryPolicy(max_attempts=1))
 async def exit_(_context: ActorContext, _payload: Work) -> None:
     """Try to end the process."""
     raise SystemExit(3)
@@ -85,13 +85,13 @@ async def discard(_context: ActorContext, _payload: Work) -> None:
     raise DiscardError("text: this can never work")
 
 
-@actor("probe.huge", max_attempts=1)
+@actor("probe.huge", retry=RetryPolicy(max_attempts=1))
 async def huge(_context: ActorContext, _payload: Work) -> Work:
     """Return far too much."""
     return Work(ledger="x" * 1_000_000)
 
 
-@actor("probe.slow", timeout=timedelta(seconds=0.5), max_attempts=1)
+@actor("probe.slow", timeout=timedelta(seconds=0.5), retry=RetryPolicy(max_attempts=1))
 async def slow(_context: ActorContext, payload: Work) -> None:
     """Sleep over its timeout."""
     await asyncio.sleep(payload.seconds)

@@ -5,28 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from appdb._schema import collections
+from appdb.models.task import TaskState
+
+UNHEARD = [TaskState.PROCESSING, TaskState.COMPLETED, TaskState.FAILED]
+"""States that concern no worker: whoever brought them about knows."""
 
 
 def changes(*, events: bool) -> list[dict[str, Any]]:
-    """Tasks that appear or change their state, and with *events* also new entries of logs; renewals are left out."""
+    """Tasks that appear or change their state, and queues that are paused or resumed.
+
+    With *events* also new entries of logs, and every state; without, only states that a worker acts on. Renewals and
+    progress are left out.
+    """
+    state = "updateDescription.updatedFields.state"
+    heard: dict[str, Any] = {"$exists": True} if events else {"$exists": True, "$nin": UNHEARD}
     wanted: list[dict[str, Any]] = [
         {"ns.coll": collections.TASKS, "operationType": {"$in": ["insert", "replace"]}},
-        {
-            "ns.coll": collections.TASKS,
-            "operationType": "update",
-            "updateDescription.updatedFields.state": {"$exists": True},
-        },
+        {"ns.coll": collections.TASKS, "operationType": "update", state: heard},
+        {"ns.coll": collections.QUEUES},
     ]
     if events:
         wanted.append({"ns.coll": collections.TASK_EVENTS, "operationType": "insert"})
     is_task = {"$eq": ["$ns.coll", collections.TASKS]}
-    state = {"$ifNull": ["$fullDocument.state", "$updateDescription.updatedFields.state"]}
+    is_event = {"$eq": ["$ns.coll", collections.TASK_EVENTS]}
+    its_task = {"$cond": [is_event, "$fullDocument.task_id", None]}
+    its_state = {"$ifNull": ["$fullDocument.state", f"${state}"]}
     return [
         {"$match": {"$or": wanted}},
         {
             "$project": {
-                "task_id": {"$cond": [is_task, "$documentKey._id", "$fullDocument.task_id"]},
-                "state": {"$cond": [is_task, state, None]},
+                "task_id": {"$cond": [is_task, "$documentKey._id", its_task]},
+                "state": {"$cond": [is_task, its_state, None]},
+                "queue": {"$cond": [{"$eq": ["$ns.coll", collections.QUEUES]}, "$documentKey._id", None]},
             }
         },
     ]

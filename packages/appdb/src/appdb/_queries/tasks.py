@@ -131,24 +131,27 @@ def finished_before(age: timedelta) -> Filter:
 
 
 def work_due(horizon: timedelta) -> Pipeline:
-    """What maintenance there is: rows ``about`` a duty, and about the next scheduled task within *horizon*.
+    """What upkeep there is: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
 
     One seek of one index each.
     """
-    soon = {"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", from_now(horizon)]}}
-    wait = {"$max": [0, {"$subtract": ["$run_at", NOW]}]}
-    promoting: Pipeline = [
-        {"$match": soon},
-        {"$sort": {"run_at": 1}},
+    end = from_now(horizon)
+    promote = _first({"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", end]}}, "promote", "run_at")
+    tick = _first({"enabled": True, "$expr": {"$lte": ["$next_at", end]}}, "tick", "next_at")
+    recover = _first(expired(), "recover", "lease.expires_at")
+    expire = _first(unclaimed(), "expire", "expires_at")
+    unions = ((collections.SCHEDULES, tick), (collections.TASKS, recover), (collections.TASKS, expire))
+    return [*promote, *({"$unionWith": {"coll": coll, "pipeline": stages}} for coll, stages in unions)]
+
+
+def _first(match: Filter, about: str, time_field: str) -> Pipeline:
+    wait = {"$max": [0, {"$subtract": [f"${time_field}", NOW]}]}
+    return [
+        {"$match": match},
+        {"$sort": {time_field: 1}},
         {"$limit": 1},
-        {"$project": {"about": "promote", "in_ms": wait}},
+        {"$project": {"about": about, "in_ms": wait}},
     ]
-    return [*promoting, *(_one(match, about) for about, match in (("recover", expired()), ("expire", unclaimed())))]
-
-
-def _one(match: Filter, about: str) -> dict[str, Any]:
-    stages = [{"$match": match}, {"$limit": 1}, {"$project": {"about": about, "in_ms": literal(0)}}]
-    return {"$unionWith": {"coll": collections.TASKS, "pipeline": stages}}
 
 
 def live(task_id: str, owner_id: str) -> Filter:

@@ -116,4 +116,12 @@ INDEXES = (
         keys=(("seen_at", 1),),
         options={"expireAfterSeconds": int(WORKER_RETENTION.total_seconds())},
     ),
+    # Small and in the order of firing, since no paused schedule is in it.
+    Index(
+        collection=collections.SCHEDULES,
+        name="schedules_due",
+        keys=(("next_at", 1),),
+        options={"partialFilterExpression": {"enabled": True}},
+    ),
+    Index(collection=collections.SCHEDULES, name="schedules_owner", keys=(("owner_id", 1), ("name", 1))),
 )

@@ -100,9 +100,9 @@ def _parsed(text: str | bytes) -> dict[str, JsonValue]:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as exc:
         place = f"line {exc.lineno}, column {exc.colno}"
-        raise click.BadParameter(f"payload: no JSON at {place}: {exc.msg}") from exc
+        raise click.BadParameter(f"payload: not JSON at {place}: {exc.msg}") from exc
     except (ValueError, RecursionError) as exc:
-        raise click.BadParameter(f"payload: no JSON that can be stored: {exc}") from exc
+        raise click.BadParameter(f"payload: not JSON that can be stored: {exc}") from exc
     if not isinstance(value, dict):
         raise click.BadParameter(f"payload: it must be a JSON object, and this is a {type(value).__name__}")
     return value

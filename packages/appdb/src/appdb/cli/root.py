@@ -13,6 +13,7 @@ from appdb.cli.database import check, dev_db, migrate
 from appdb.cli.limits import limits
 from appdb.cli.queues import queues
 from appdb.cli.running import Target
+from appdb.cli.schedules import schedules
 from appdb.cli.tasks import tasks
 from appdb.embedded import DEFAULT_PORT
 
@@ -39,5 +40,5 @@ def main(context: click.Context, uri: str, database: str) -> None:
         context.color = False
 
 
-for command in (dev_db, migrate, check, tasks, queues, limits, bench):
+for command in (dev_db, migrate, check, tasks, queues, limits, schedules, bench):
     main.add_command(command)

@@ -77,4 +77,4 @@ selection_options = bundled(
     click.option("--older-than", type=duration, help="Only tasks made longer ago than this, such as 2h."),
     click.option("--newer-than", type=duration, help="Only tasks made within this time."),
 )
-owner_option = click.option("--owner", required=True, metavar="ID", help="Whose task it is.")
+owner_option = click.option("--owner", required=True, metavar="ID", help="The user whose it is.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from pydantic import Field
 
 from appdb.models.base import Document
 
@@ -30,6 +32,8 @@ class Worker(Document):
     queues: list[str]
     actors: list[str]
     slots: int
+    providers: list[str] = Field(default_factory=list)
+    """What makes content there; missing from workers of an older release."""
     started_at: datetime
     seen_at: datetime
 
@@ -61,6 +65,7 @@ class AnnouncedWorker:
     queues: list[str]
     actors: list[str]
     slots: int
+    providers: list[str] = field(default_factory=list)
 
     def fields(self) -> dict[str, Any]:
         """Return what is stored beside the id."""

@@ -12,12 +12,14 @@ KIB = 1024
 MAX_PAYLOAD_BYTES = 256 * KIB
 MAX_RESULT_BYTES = 256 * KIB
 MAX_EVENT_BYTES = 64 * KIB
+MAX_CHUNK_BYTES = 60 * KIB
+"""One chunk; an event holds a batch of them and a little more."""
 MAX_STEP_BYTES = 256 * KIB
 MAX_ERROR_CHARACTERS = 4_000
 
 
-def check_size(field: str, document: Mapping[str, Any], limit: int) -> None:
-    """Check that *document* can be stored and weighs at most *limit* bytes as BSON.
+def check_size(field: str, document: Mapping[str, Any], limit: int) -> int:
+    """Check that *document* can be stored and weighs at most *limit* bytes as BSON, and return what it weighs.
 
     Raises:
         TooLargeError: It weighs more.
@@ -26,3 +28,4 @@ def check_size(field: str, document: Mapping[str, Any], limit: int) -> None:
     size = encoded_size(field, document)
     if size > limit:
         raise TooLargeError(field, size, limit)
+    return size

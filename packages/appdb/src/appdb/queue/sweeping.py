@@ -34,11 +34,13 @@ class WorkDue:
         recover: Whether leases have run out.
         expire: Whether tasks were not claimed in time.
         promote_in: How long until the next scheduled task is due, when that is soon.
+        tick_in: How long until the next tick of a schedule, when that is soon.
     """
 
     recover: bool
     expire: bool
     promote_in: timedelta | None
+    tick_in: timedelta | None
 
 
 class Sweeping(BaseRepository):
@@ -51,11 +53,15 @@ class Sweeping(BaseRepository):
         self._closing = Closing(database)
 
     async def work_due(self, horizon: timedelta) -> WorkDue:
-        """Return what there is to do now, and when the next scheduled task is due within *horizon*; one round trip."""
+        """Return what there is to do now, and what comes next within *horizon*; one round trip."""
         rows = {row["about"]: row async for row in self._tasks.aggregate(queries.work_due(horizon))}
-        soon = rows.get("promote")
-        promote_in = None if soon is None else timedelta(milliseconds=float(soon["in_ms"]))
-        return WorkDue(recover="recover" in rows, expire="expire" in rows, promote_in=promote_in)
+        waits = {about: timedelta(milliseconds=float(row["in_ms"])) for about, row in rows.items()}
+        return WorkDue(
+            recover="recover" in rows,
+            expire="expire" in rows,
+            promote_in=waits.get("promote"),
+            tick_in=waits.get("tick"),
+        )
 
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable; one round trip."""

@@ -54,6 +54,9 @@ class DrawnCards:
 
     name = NAME
 
+    def check(self) -> None:
+        """Return: it needs nothing but this package."""
+
     def draw(self, card: Card) -> Picture:
         """Return *card* as a picture."""
         chance = random.Random(_digest(card))

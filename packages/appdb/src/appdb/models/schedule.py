@@ -1,0 +1,80 @@
+"""A schedule: a cron expression in a time zone, and the task that each of its ticks enqueues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb.models.base import Document
+
+
+class CatchUp(StrEnum):
+    """What becomes of ticks that passed while nobody lived to see them."""
+
+    LATEST = "latest"
+    """One task for the most recent of them, however late."""
+    ALL = "all"
+    """A task for each of them, oldest first, but only for the newest 100; older ones are dropped."""
+    SKIP = "skip"
+    """No task for a tick that is seen more than a minute late."""
+
+
+class Schedule(Document):
+    """A cron entry of one owner, as stored in ``schedules``; owner and name make its ``_id``."""
+
+    owner_id: str
+    name: str
+    cron: str
+    time_zone: str
+    """The IANA name of the zone that the expression is read in."""
+    actor: str
+    actor_version: int
+    payload: dict[str, Any]
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout_seconds: float | None = None
+    catch_up: CatchUp
+    enabled: bool
+    next_at: datetime
+    """The tick to come; means nothing while the schedule is paused."""
+    last_tick: datetime | None = None
+    """The newest tick that enqueued a task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """What ``ScheduleRepository.put`` needs to know.
+
+    Args:
+        owner_id: The user who owns the schedule and its tasks.
+        name: The owner's name for it: 1 to 100 printable characters. The same name replaces the schedule.
+        cron: Five fields (minute, hour, day of month, month, day of week), such as ``30 6 * * MON-FRI``. ``L`` is a
+            month's last day, ``MON#1`` its first Monday, ``5L`` its last Friday.
+        actor: The name of the actor that runs each task.
+        payload: The actor's input; JSON values only, at most 256 KiB as BSON.
+        time_zone: The IANA name of the zone that *cron* is read in, such as ``Europe/Berlin``.
+        actor_version: The version of the payload's schema.
+        queue: The queue of each task.
+        priority: The priority of each task; higher runs first.
+        max_attempts: How many claims of a task may end without a result before it fails for good.
+        timeout: How long one attempt may run; ``None`` means the actor's own limit.
+        catch_up: What becomes of missed ticks.
+    """
+
+    owner_id: str
+    name: str
+    cron: str
+    actor: str
+    payload: dict[str, JsonValue]
+    time_zone: str = "UTC"
+    actor_version: int = 1
+    queue: str = "default"
+    priority: int = 0
+    max_attempts: int = 3
+    timeout: timedelta | None = None
+    catch_up: CatchUp = CatchUp.LATEST

@@ -1,0 +1,142 @@
+"""What a worker process counts and times, for Prometheus; its registry is its own, and labels are never user input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from appdb import Task
+
+OTHER = "other"
+"""Stands for every name that this host did not declare, so that the number of series has a bound."""
+
+SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+
+class Ending(StrEnum):
+    """How an attempt ended, as the label ``outcome``."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """For good: no attempt is left, or retrying cannot help."""
+    RETRYING = "retrying"
+    """Failed, and another attempt follows."""
+    RELEASED = "released"
+    """Handed back, since the host drains."""
+    SUSPENDED = "suspended"
+    """Waits for its children."""
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """The lease was lost, or may have been: another worker runs the task again."""
+    UNSETTLED = "unsettled"
+    """The outcome could not be written; the task runs again once its lease has ended."""
+
+
+class Metrics:
+    """
+    Counts what happens in one worker process.
+
+    Every method costs a few microseconds and is safe to call from any thread.
+
+    Args:
+        actors: The names of the actors that this host offers; tasks of others count as ``other``.
+
+        queues: The names of the queues that it claims from.
+
+        slots: How many tasks it runs at a time.
+    """
+
+    def __init__(self, *, actors: Iterable[str], queues: Iterable[str], slots: int) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._actors = frozenset(actors)
+        self._queues = frozenset(queues)
+        ProcessCollector(registry=registry)
+        _gauge(registry, "slots", "Tasks that this process may run at a time.").set(slots)
+        self._running = _gauge(registry, "running", "Attempts that hold a slot now.")
+        self._leases = _gauge(registry, "leases", "Leases that this process keeps now.")
+        self._feed_live = _gauge(registry, "feed_live", "1 while the change feed gives hints, 0 while polling.")
+        self._lag_now = _gauge(
+            registry, "event_loop_lag_current_seconds", "How long the event loop took, or takes, for the latest answer."
+        )
+        self._lag = _histogram(
+            registry, "event_loop_lag_seconds", "How long the event loop takes to answer.", SHORT_SECONDS
+        )
+        self._claim = _histogram(registry, "claim_seconds", "Duration of a claim, also of an empty one.", SHORT_SECONDS)
+        self._claimed = Counter("appworker_claimed_total", "Claimed tasks.", registry=registry)
+        self._lost = Counter("appworker_lost_leases_total", "Leases that were lost.", registry=registry)
+        self._retries = Counter(
+            "appworker_retries_total", "Attempts that failed and are followed by another.", ["actor"], registry=registry
+        )
+        self._wait = _histogram(
+            registry, "queue_wait_seconds", "From when a task was due to its claim.", LONG_SECONDS, ["queue"]
+        )
+        self._run = _histogram(
+            registry, "run_seconds", "From an attempt's claim to its end.", LONG_SECONDS, ["actor", "outcome"]
+        )
+        for name in self._actors:
+            self._retries.labels(name)  # a series that starts at 0 shows the first retry as an increase
+
+    def read_at_scrape(
+        self, *, leases: Callable[[], float], feed_live: Callable[[], bool], lag: Callable[[], float]
+    ) -> None:
+        """Take these values, from whatever thread scrapes, when they are asked for.
+
+        Args:
+            leases: How many leases are kept.
+            feed_live: Whether the change feed gives hints.
+            lag: The event loop's latest lag, in seconds.
+        """
+        self._leases.set_function(leases)
+        self._feed_live.set_function(feed_live)
+        self._lag_now.set_function(lag)
+
+    def loop_answered(self, seconds: float) -> None:
+        """The event loop answered after *seconds*."""
+        self._lag.observe(seconds)
+
+    def claimed(self, tasks: Sequence[Task], seconds: float) -> None:
+        """A claim that took *seconds* gave *tasks*, or none."""
+        self._claim.observe(seconds)
+        if tasks:
+            self._claimed.inc(len(tasks))
+        for task in tasks:
+            queue = task.queue if task.queue in self._queues else OTHER
+            self._wait.labels(queue).observe(_waited_seconds(task))
+
+    def started(self) -> None:
+        """An attempt took a slot."""
+        self._running.inc()
+
+    def ended(self, task: Task, ending: Ending, seconds: float) -> None:
+        """An attempt of *task* left its slot, *seconds* after its claim."""
+        self._running.dec()
+        actor = task.actor if task.actor in self._actors else OTHER
+        self._run.labels(actor, ending).observe(seconds)
+        if ending is Ending.RETRYING:
+            self._retries.labels(actor).inc()
+        elif ending is Ending.LOST:
+            self._lost.inc()
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics as text, and its media type, in the format that *accept* (an HTTP header) prefers."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+
+def _waited_seconds(task: Task) -> float:
+    # A claim stamps both by the database's clock, so hosts' clocks do not matter.
+    return max((task.updated_at - task.run_at).total_seconds(), 0.0)
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str) -> Gauge:
+    return Gauge(f"appworker_{name}", text, registry=registry)
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()
+) -> Histogram:
+    return Histogram(f"appworker_{name}", text, labels, buckets=buckets, registry=registry)

@@ -1,0 +1,57 @@
+"""Health and metrics of one worker process, put together, and served when a port is set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from appworker.health import Health
+from appworker.health_server import HealthServer
+from appworker.loop_watch import LoopWatch
+from appworker.metrics import Metrics
+from appworker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """What the worker tells of itself.
+
+    Args:
+        health: Live and ready.
+        metrics: Counts and times.
+        watch: How late the control loop is.
+    """
+
+    health: Health
+    metrics: Metrics
+    watch: LoopWatch
+
+    def follow(self, *, leases: Callable[[], int], feed_live: Callable[[], bool]) -> None:
+        """Take these from whoever knows, when they are asked for.
+
+        Args:
+            leases: How many leases are kept.
+            feed_live: Whether the change feed gives hints.
+        """
+        self.health.follow_feed(feed_live)
+        self.metrics.read_at_scrape(leases=leases, feed_live=feed_live, lag=self.watch.lag)
+
+
+@contextmanager
+def monitored(settings: Settings, *, actors: Iterable[str], queues: Iterable[str]) -> Iterator[Monitor]:
+    """Yield the monitor of the running event loop's worker, served for the length of the block if a port is set.
+
+    Raises:
+        HealthPortError: The port that was set cannot be used.
+    """
+    metrics = Metrics(actors=actors, queues=queues, slots=settings.slots)
+    watch = LoopWatch(asyncio.get_running_loop(), metrics.loop_answered)
+    health = Health(loop_waiting=watch.waiting)
+    monitor = Monitor(health=health, metrics=metrics, watch=watch)
+    if settings.health_port is None:
+        yield monitor
+        return
+    with watch, HealthServer(settings.health_host, settings.health_port, health, metrics):
+        yield monitor

@@ -1,0 +1,74 @@
+"""What an actor notes, until it is written: events in order, chunks in batches, and the latest progress."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from appdb import NewEvent, Progress, TaskEventType
+from appdb.queue.sizes import MAX_EVENT_BYTES
+
+MAX_BATCH = 200
+"""Events that one write may hold."""
+MAX_CHUNKS = 500
+ENVELOPE_BYTES = 256
+"""What a batch of chunks weighs beside the chunks: its own names, and a name for each."""
+CHUNK_OVERHEAD_BYTES = 12
+
+Chunk = Mapping[str, JsonValue]
+
+
+class Notes:
+    """A buffer that any thread may add to, and that the worker's loop empties."""
+
+    def __init__(self, *events: NewEvent) -> None:
+        self._lock = threading.Lock()
+        self._events: list[NewEvent] = list(events)
+        self._chunks: list[Chunk] = []
+        self._chunk_bytes = 0
+        self._progress: Progress | None = None
+
+    def progress(self, progress: Progress) -> None:
+        """Keep *progress* as the latest."""
+        with self._lock:
+            self._progress = progress
+
+    def chunk(self, chunk: Chunk, size: int) -> int:
+        """Keep *chunk*, of *size* bytes, and return how many events and chunks wait."""
+        with self._lock:
+            if len(self._chunks) == MAX_CHUNKS or self._chunk_bytes + size + ENVELOPE_BYTES > MAX_EVENT_BYTES:
+                self._close_batch()
+            self._chunks.append(chunk)
+            self._chunk_bytes += size + CHUNK_OVERHEAD_BYTES
+            batches = sum(event.type is TaskEventType.CHUNK for event in self._events)
+            return batches * MAX_CHUNKS + len(self._chunks)
+
+    def take(self) -> tuple[list[NewEvent], bool]:
+        """Return what was noted, at most a batch, the latest progress last; and whether more waits."""
+        with self._lock:
+            self._close_batch()
+            events, self._events = self._events[:MAX_BATCH], self._events[MAX_BATCH:]
+            more = bool(self._events)
+            progress, self._progress = self._progress, None
+        if progress is not None:
+            events.append(NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump()))
+        return events, more
+
+    def put_back(self, events: Sequence[NewEvent]) -> None:
+        """Put *events* back in front, since they were not written."""
+        with self._lock:
+            self._events = [*events, *self._events]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.take()
+        with self._lock:
+            self._events = []
+
+    def _close_batch(self) -> None:
+        if self._chunks:
+            data: dict[str, JsonValue] = {"chunks": [dict(chunk) for chunk in self._chunks]}
+            self._events.append(NewEvent(type=TaskEventType.CHUNK, data=data))
+            self._chunks, self._chunk_bytes = [], 0

@@ -1,0 +1,116 @@
+"""Upkeep of the queue, by every worker and led by none: what time does to tasks is done when it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from appdb import AppDbError, ChangeFeed, ScheduleRepository, TaskQueue
+from appdb.feed import TASKS_SCHEDULED, Subscription
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = timedelta(seconds=5)
+"""How often to ask what is due; with the lease it bounds how long a dead worker's task waits."""
+BLIND_INTERVAL = timedelta(seconds=1.2)
+LEAST_PAUSE = timedelta(milliseconds=20)
+PRUNE_INTERVAL = timedelta(minutes=5)
+PRUNED_AT_ONCE = 1_000
+
+
+class Upkeep:
+    """
+    Promotes, recovers, expires, ticks and prunes.
+
+    One query tells what there is to do and when the next scheduled task is due, so an idle host asks seldom and yet
+    starts delayed tasks on time. A host that was cut off or frozen waits a lease before it takes anything from a
+    holder, since the holders may have been cut off with it and must have the time to renew.
+
+    Args:
+        queue: What is looked after.
+
+        schedules: What enqueues by the clock.
+
+        feed: Tells whether hints flow.
+
+        retention: How long final tasks are kept.
+    """
+
+    def __init__(self, queue: TaskQueue, schedules: ScheduleRepository, feed: ChangeFeed, retention: timedelta) -> None:
+        self._queue = queue
+        self._schedules = schedules
+        self._feed = feed
+        self._retention = retention
+        self._reached_at = time.monotonic()
+        self._recovers_at = float("-inf")
+
+    async def run(self) -> None:
+        """Look after the queue until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_after())
+            group.create_task(every(PRUNE_INTERVAL, self._prune))
+
+    async def _look_after(self) -> None:
+        with self._feed.subscribe(TASKS_SCHEDULED) as scheduled:
+            while True:
+                try:
+                    wait = await self._do_what_is_due()
+                except AppDbError as exc:
+                    self._cut_off()
+                    logger.warning("upkeep could not reach the database; trying again", extra={"error": str(exc)})
+                    wait = BLIND_INTERVAL
+                await self._pause(scheduled, wait)
+
+    async def _pause(self, scheduled: Subscription, wait: timedelta) -> None:
+        # Jitter, so that hosts do not march in step; never before the next task is due.
+        await scheduled.wait(max(wait, LEAST_PAUSE) + LEAST_PAUSE * random.uniform(0, 1))
+
+    async def _do_what_is_due(self) -> timedelta:
+        interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)
+        due = await self._queue.work_due(horizon=interval)
+        self._notice_gaps()
+        if due.recover and time.monotonic() >= self._recovers_at:
+            await self._recover()
+        if due.expire:
+            await self._queue.expire()
+        if due.tick_in == timedelta(0):
+            await self._schedules.tick()
+        if due.promote_in == timedelta(0):
+            await self._queue.promote()
+        nearest = [wait for wait in (due.promote_in, due.tick_in) if wait]
+        return min([interval, *nearest])
+
+    def _notice_gaps(self) -> None:
+        now = time.monotonic()
+        if now - self._reached_at > INTERVAL.total_seconds() * 2:
+            self._cut_off()
+        self._reached_at = now
+
+    def _cut_off(self) -> None:
+        self._recovers_at = time.monotonic() + self._queue.lease.total_seconds()
+
+    async def _recover(self) -> None:
+        for task in await self._queue.recover():
+            logger.warning(
+                "a lease had ended; the task was taken from its holder",
+                extra={"task_id": task.id, "attempt": task.attempt, "state": task.state},
+            )
+
+    async def _prune(self) -> None:
+        pruned = PRUNED_AT_ONCE
+        while pruned == PRUNED_AT_ONCE:
+            pruned = await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE)
+
+
+async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
+    """Repeat *duty*, with jitter so that hosts do not march in step; a database that is away does not end it."""
+    while True:
+        try:
+            await duty()
+        except AppDbError as exc:
+            logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
+        await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))

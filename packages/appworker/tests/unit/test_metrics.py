@@ -1,0 +1,119 @@
+"""What is counted, under which labels, and that counting is cheap."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from appdb import Task, TaskState
+from appdb.utils import utc_now
+from appworker.metrics import Ending, Metrics
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(actors=["known"], queues=["default"], slots=4)
+
+
+def task(actor: str = "known", queue: str = "default", waited: float = 0) -> Task:
+    now = utc_now()
+    return Task(
+        _id="tsk_1",
+        owner_id="usr_a",
+        actor=actor,
+        actor_version=1,
+        queue=queue,
+        payload={},
+        state=TaskState.PROCESSING,
+        max_attempts=3,
+        created_at=now,
+        updated_at=now,
+        run_at=now - timedelta(seconds=waited),
+    )
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    text = metrics.exposition("")[0].decode()
+    families = text_string_to_metric_families(text)
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_a_claim_counts_its_tasks_and_how_long_they_waited(metrics: Metrics) -> None:
+    metrics.claimed([task(waited=2), task(waited=4)], 0.02)
+    metrics.claimed([], 0.01)
+    found = samples(metrics)
+
+    assert found["appworker_claimed_total", ()] == 2
+    assert found["appworker_claim_seconds_count", ()] == 2
+    assert found["appworker_claim_seconds_sum", ()] == pytest.approx(0.03)
+    assert found["appworker_queue_wait_seconds_sum", ("default",)] == pytest.approx(6)
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_an_attempt_leaves_its_slot_whatever_its_ending(metrics: Metrics, ending: Ending) -> None:
+    metrics.started()
+    assert samples(metrics)["appworker_running", ()] == 1
+    metrics.ended(task(), ending, 1.5)
+    found = samples(metrics)
+
+    assert found["appworker_running", ()] == 0
+    assert found["appworker_run_seconds_sum", ("known", ending)] == 1.5
+    assert found["appworker_retries_total", ("known",)] == (1 if ending is Ending.RETRYING else 0)
+    assert found["appworker_lost_leases_total", ()] == (1 if ending is Ending.LOST else 0)
+
+
+def test_names_that_this_host_did_not_declare_make_no_series(metrics: Metrics) -> None:
+    for number in range(100):
+        stranger = task(actor=f"stranger-{number}", queue=f"queue-{number}")
+        metrics.claimed([stranger], 0.01)
+        metrics.ended(stranger, Ending.RETRYING, 1)
+    found = samples(metrics)
+
+    assert found["appworker_queue_wait_seconds_count", ("other",)] == 100
+    assert found["appworker_run_seconds_count", ("other", "retrying")] == 100
+    assert not [labels for _, labels in found if any("stranger" in label or "queue-" in label for label in labels)]
+
+
+def test_values_that_are_read_at_a_scrape_are_read_then(metrics: Metrics) -> None:
+    now = {"leases": 3, "live": True, "lag": 0.25}
+    metrics.read_at_scrape(
+        leases=lambda: now["leases"], feed_live=lambda: bool(now["live"]), lag=lambda: float(now["lag"])
+    )
+    before = samples(metrics)
+    now.update(leases=0, live=False)
+    after = samples(metrics)
+
+    assert (before["appworker_leases", ()], before["appworker_feed_live", ()]) == (3, 1)
+    assert before["appworker_event_loop_lag_current_seconds", ()] == 0.25
+    assert (after["appworker_leases", ()], after["appworker_feed_live", ()]) == (0, 0)
+
+
+def test_nothing_is_registered_outside_of_its_own_registry(metrics: Metrics) -> None:
+    assert "appworker_slots" not in {family.name for family in REGISTRY.collect()}
+    assert samples(metrics)["process_resident_memory_bytes", ()] > 0
+    assert samples(Metrics(actors=[], queues=[], slots=1))["appworker_slots", ()] == 1
+
+
+def test_openmetrics_is_given_to_whoever_prefers_it(metrics: Metrics) -> None:
+    body, media_type = metrics.exposition("application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
+
+    assert media_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith(b"# EOF\n")
+
+
+def test_counting_costs_next_to_nothing(metrics: Metrics) -> None:
+    one, rounds = [task()], 5_000
+    started_at = time.process_time()
+    for _ in range(rounds):
+        metrics.claimed(one, 0.01)
+        metrics.started()
+        metrics.ended(one[0], Ending.COMPLETED, 0.5)
+    each = (time.process_time() - started_at) / (3 * rounds)
+
+    assert each < 50e-6

@@ -1,0 +1,56 @@
+"""Settings of health and processes: strict, and refused with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appworker.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No ``.env`` of the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_health_is_off_and_one_process_runs_if_nothing_is_said() -> None:
+    settings = load_settings()
+
+    assert (settings.health_host, settings.health_port, settings.processes) == ("127.0.0.1", None, 1)
+
+
+def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPWORKER_HEALTH_HOST", "0.0.0.0")
+    monkeypatch.setenv("APPWORKER_HEALTH_PORT", "9100")
+    monkeypatch.setenv("APPWORKER_PROCESSES", "3")
+    settings = load_settings()
+
+    assert (settings.health_host, settings.health_port, settings.processes) == ("0.0.0.0", 9100, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("APPWORKER_HEALTH_PORT", "65536", "health_port"),
+        ("APPWORKER_HEALTH_PORT", "-1", "health_port"),
+        ("APPWORKER_HEALTH_PORT", "", "health_port"),
+        ("APPWORKER_HEALTH_HOST", "", "health_host"),
+        ("APPWORKER_PROCESSES", "0", "processes"),
+        ("APPWORKER_PROCESSES", "65", "processes"),
+        ("APPWORKER_PROCESS", "2", "did you mean APPWORKER_PROCESSES"),
+        ("APPWORKER_HEALTHPORT", "1", "did you mean APPWORKER_HEALTH_PORT"),
+    ],
+)
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(SettingsError, match=message):
+        load_settings()
+
+
+def test_every_process_needs_a_port() -> None:
+    assert load_settings(health_port=65_534, processes=2).health_port == 65_534
+    with pytest.raises(SettingsError, match="a port for each"):
+        load_settings(health_port=65_535, processes=2)
