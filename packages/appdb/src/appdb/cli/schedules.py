@@ -61,7 +61,9 @@ plan_options = bundled(
     click.option("--cron", required=True, help="Minute, hour, day of month, month, day of week: '30 6 * * MON-FRI'."),
     click.option("--zone", default="UTC", show_default=True, help="IANA time zone that --cron is read in."),
     click.option("--actor", required=True, help="The actor that runs each task."),
-    click.option("--actor-version", type=click.IntRange(1), default=1, show_default=True, help="Its payload's version."),
+    click.option(
+        "--actor-version", type=click.IntRange(1), default=1, show_default=True, help="Its payload's version."
+    ),
     click.option("--queue", default="default", show_default=True, help="The queue of each task."),
     click.option("--priority", type=int, default=0, show_default=True, help="Higher runs first."),
     click.option("--max-attempts", type=click.IntRange(1), default=3, show_default=True, help="Attempts of each task."),
