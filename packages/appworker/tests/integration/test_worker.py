@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import appworker
 from appdb import ContentRepository, Database, RegistryRepository, TaskEventType, TaskState
 from appdb.models.content import GenerationStatus
 from live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
@@ -232,8 +231,8 @@ async def test_a_worker_announces_its_actors_with_their_schemas(start_worker: St
 async def test_without_change_streams_polling_keeps_the_worker_correct_and_prompt(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
-    # The worker aggregates for its change stream alone, so this takes the feed away and nothing else.
-    data = {"failCommands": ["aggregate"], "errorCode": 286, "appName": f"appworker/{appworker.__version__}"}
+    # The only aggregate over the whole database is the change stream: this takes the feed away and nothing else.
+    data = {"failCommands": ["aggregate"], "errorCode": 286, "namespace": f"{database.name}.$cmd.aggregate"}
     admin = database.raw.client.admin
     await admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
     try:
