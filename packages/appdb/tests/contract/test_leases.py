@@ -85,7 +85,7 @@ async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
     _, done = await subject.claimed()
     await subject.queue.cancel(cancelled.id, owner_id=OWNER)
     await subject.queue.complete(done)
-    missing = Lease(task_id="tq_missing", token="none", attempt=1, worker_id="w1")
+    missing = Lease(task_id="tq_missing", token="none", attempt=1, max_attempts=3, worker_id="w1")
 
     assert await subject.queue.extend([held, lost, done, missing]) == {lost, done, missing}
     assert await subject.queue.extend([]) == set()
@@ -108,8 +108,8 @@ async def test_swapped_tokens_hold_nothing(subject: Subject) -> None:
     one, first = await subject.claimed()
     two, second = await subject.claimed()
     crossed = [
-        Lease(task_id=one.id, token=second.token, attempt=1, worker_id="w1"),
-        Lease(task_id=two.id, token=first.token, attempt=1, worker_id="w1"),
+        Lease(task_id=one.id, token=second.token, attempt=1, max_attempts=3, worker_id="w1"),
+        Lease(task_id=two.id, token=first.token, attempt=1, max_attempts=3, worker_id="w1"),
     ]
 
     assert await subject.queue.extend(crossed) == set(crossed)

@@ -41,6 +41,15 @@ async def test_a_failed_attempt_runs_again_after_its_delay(subject: Subject) -> 
     assert (again.id, again.attempt) == (task.id, 2)
 
 
+async def test_the_last_attempt_fails_for_good_even_when_a_retry_is_asked_for(subject: Subject) -> None:
+    task, lease = await subject.claimed(max_attempts=1)
+    await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(seconds=1))
+    await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(seconds=1))
+
+    assert (await subject.get(task)).state is TaskState.FAILED
+    assert await subject.log(task) == [TaskEventType.FAILED]
+
+
 async def test_a_retry_without_delay_is_due_at_once(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))

@@ -120,6 +120,8 @@ class Runner:
         self._busy_slots = 0
         self._changed = asyncio.Event()
         self._draining = False
+        self._telling = asyncio.Lock()
+        self._withdrawn = False
         monitor.follow(leases=self._keeper.__len__, feed_live=lambda: self._feed.live)
 
     def drain(self) -> None:
@@ -279,12 +281,17 @@ class Runner:
             slots=self._options.slots,
             providers=list(self._options.providers),
         )
-        await self._registry.announce(me, actors)
+        # A sign of life that is still on its way must not arrive after the withdrawal, and revive this worker.
+        async with self._telling:
+            if not self._withdrawn:
+                await self._registry.announce(me, actors)
         self._monitor.health.database_answered()
 
     async def _withdraw(self) -> None:
+        self._withdrawn = True
         try:
-            await self._registry.withdraw(self.worker_id)
+            async with self._telling:
+                await self._registry.withdraw(self.worker_id)
         except AppDbError as exc:
             logger.warning("this worker stays announced until its entry expires", extra={"error": str(exc)})
 

@@ -17,6 +17,7 @@ class Lease:
     task_id: str
     token: str
     attempt: int
+    max_attempts: int
     worker_id: str
 
     @classmethod
@@ -28,7 +29,13 @@ class Lease:
         """
         if task.lease is None:
             raise ValueError(f"task {task.id} is {task.state}: nobody holds it")
-        return cls(task_id=task.id, token=task.lease.token, attempt=task.attempt, worker_id=task.lease.worker_id)
+        return cls(
+            task_id=task.id,
+            token=task.lease.token,
+            attempt=task.attempt,
+            max_attempts=task.max_attempts,
+            worker_id=task.lease.worker_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

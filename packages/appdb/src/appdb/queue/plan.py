@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -31,11 +32,11 @@ class Plan:
     def __init__(self, write: AttemptWrite) -> None:
         self.event_bytes = check_write(write)
         self.lease = write.lease
-        self.ends = write.outcome is not None
-        self.completes = isinstance(write.outcome, Completed)
         self._seq = write.seq
-        self._outcome = write.outcome
-        last = [] if write.outcome is None else [event_of(write.outcome, write.lease)]
+        self._outcome = bounded(write.outcome, write.lease)
+        self.ends = self._outcome is not None
+        self.completes = isinstance(self._outcome, Completed)
+        last = [] if self._outcome is None else [event_of(self._outcome, write.lease)]
         self._events = [*write.events, *last]
         self._kind = last[0].type.value if last else ""
 
@@ -108,6 +109,13 @@ def check_write(write: AttemptWrite) -> int:
     if isinstance(write.outcome, Completed):
         check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
     return size
+
+
+def bounded(outcome: Outcome | None, lease: Lease) -> Outcome | None:
+    """Return *outcome*, for good when it asks for another attempt and there is none left."""
+    if isinstance(outcome, Failed) and lease.attempt >= lease.max_attempts:
+        return replace(outcome, retry_in=None)
+    return outcome
 
 
 def storable_text(message: str) -> str:

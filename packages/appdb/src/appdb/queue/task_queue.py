@@ -245,7 +245,9 @@ class TaskQueue(BaseRepository):
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
     ) -> None:
-        """End the attempt with an error: the task runs again after *retry_in*, or fails for good when that is ``None``.
+        """End the attempt with an error: the task runs again after *retry_in*, or fails for good.
+
+        It fails for good when *retry_in* is ``None``, and also when this was the last of its attempts.
 
         Args:
             lease: The fence.
@@ -345,7 +347,7 @@ class TaskQueue(BaseRepository):
         payload: Mapping[str, JsonValue] | None = None,
         key: str | None = None,
     ) -> Task:
-        """Enqueue a new task that repeats a final one, and return it.
+        """Enqueue a new task that repeats a final one, and return it. What followed the first is not repeated.
 
         Args:
             task_id: The task to repeat; it stays as it is.

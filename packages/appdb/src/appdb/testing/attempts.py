@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import JsonValue
 
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, TaskError, TaskState
-from appdb.queue.plan import event_of
+from appdb.queue.plan import bounded, event_of
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.testing.store import Row, Store
 
 
 def apply(store: Store, write: AttemptWrite) -> bool:
     """Apply *write* when its lease holds, and tell whether it stands: now, or since an earlier call."""
+    write = replace(write, outcome=bounded(write.outcome, write.lease))
     row = store.held(write.lease)
     if row is None or write.seq not in (None, row.task.event_count):
         return _applied_before(store, write)
