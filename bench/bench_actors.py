@@ -1,4 +1,4 @@
-"""An actor that does nothing, for measuring all that is not the actor."""
+"""Actors that do next to nothing, for measuring all that is not the actor."""
 
 from __future__ import annotations
 
