@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from pydantic import BaseModel
@@ -23,3 +24,19 @@ class Begun(BaseModel):
 async def noop(_context: ActorContext, _payload: Nothing) -> Begun:
     """Do nothing, and tell when."""
     return Begun(at=time.time())
+
+
+class Speech(BaseModel):
+    """What to say: so many chunks, with a pause after each."""
+
+    chunks: int
+    pause_seconds: float
+
+
+@actor("bench.speak")
+async def speak(context: ActorContext, payload: Speech) -> None:
+    """Emit numbered chunks that tell when they were emitted."""
+    for number in range(payload.chunks):
+        await context.emit({"number": number, "at": time.time()})
+        if payload.pause_seconds:
+            await asyncio.sleep(payload.pause_seconds)

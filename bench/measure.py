@@ -11,31 +11,53 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import blind
+import conflicts
 import drain
+import enqueue
+import history
+import idle
+import memory
 import pickup
+import streaming
+from appdb import AppDbError
+from appdb._driver import PyMongoError
+from hosts import HostError
 from mongo_server import mongo_server
 from rows import HEAD, Row, line, write_json
-from stage import Stage
+from stage import BenchError, Stage
 
 MEASURES: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
-    "pickup": pickup.measure,
+    "enqueue": enqueue.measure,
     "drain": drain.measure,
+    "conflicts": conflicts.measure,
+    "pickup": pickup.measure,
+    "blind": blind.measure,
+    "streaming": streaming.measure,
+    "idle": idle.measure,
+    "history": history.measure,
+    "memory": memory.measure,
 }
 THREADS = "MOTOR_MAX_WORKERS"
-CLAIMERS = 64
 
 
-async def main(stage: Stage, names: list[str]) -> list[Row]:
-    """Take the measures, show each as it is there, and return all rows."""
+async def main(stage: Stage, names: list[str]) -> tuple[list[Row], list[str]]:
+    """Take the measures, show each as it is there, and return all rows, and which measures could not be taken."""
     rows: list[Row] = []
+    missing = []
     print(HEAD)
     for name in names:
         began = time.monotonic()
-        found = await MEASURES[name](stage)
+        try:
+            found = await MEASURES[name](stage)
+        except (AppDbError, PyMongoError, BenchError, HostError) as exc:
+            print(f"{name} COULD NOT BE MEASURED: {type(exc).__name__}: {exc}")
+            missing.append(name)
+            continue
         print("\n".join(line(row) for row in found))
         print(f"  {name}: {time.monotonic() - began:.0f} s, load average {os.getloadavg()[0]:.1f}", flush=True)
         rows += found
-    return rows
+    return rows, missing
 
 
 def parse() -> argparse.Namespace:
@@ -55,7 +77,7 @@ def parse() -> argparse.Namespace:
 def with_threads() -> None:
     """Begin again with a thread for each call in flight: Motor makes ten on two cores, and would measure those."""
     if os.environ.pop(THREADS, None) is None:
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {THREADS: str(CLAIMERS)})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {THREADS: str(conflicts.CLAIMERS)})  # noqa: S606
 
 
 if __name__ == "__main__":
@@ -63,8 +85,10 @@ if __name__ == "__main__":
     arguments = parse()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, mongo_server() as server:
         print(f"MongoDB: {server.description}; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
-        history = arguments.history or (50_000 if arguments.quick else 1_000_000)
-        given = Stage(uri=server.uri, logs=Path(folder), quick=arguments.quick, history=history)
-        measured = asyncio.run(main(given, arguments.names))
+        finished = arguments.history or (50_000 if arguments.quick else 1_000_000)
+        given = Stage(uri=server.uri, logs=Path(folder), quick=arguments.quick, history=finished)
+        measured, not_measured = asyncio.run(main(given, arguments.names))
     if arguments.json:
         write_json(measured, arguments.json)
+    # A missed target is a result and no failure; a measure that is missing is one.
+    sys.exit(1 if not_measured else 0)
