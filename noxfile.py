@@ -20,6 +20,8 @@ DIST = ROOT / ".nox" / "dist"
 GROUPS = nox.project.load_toml("pyproject.toml")
 PYTEST = ("python", "-I", "-m", "pytest")
 # -I: the checkout is never importable, so what is tested is what was built.
+WITH_DATABASE = {"appdb": ("contract", "integration", "property")}
+"""Folders of tests that need a MongoDB, where there are more than the one."""
 
 
 @nox.session
@@ -58,7 +60,8 @@ def integration(session: nox.Session, package: str) -> None:
         _acceptance(session)
         return
     session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", _with_extras(package)))
-    session.run(*PYTEST, f"packages/{package}/tests/integration", *session.posargs)
+    folders = [f"packages/{package}/tests/{folder}" for folder in WITH_DATABASE.get(package, ("integration",))]
+    session.run(*PYTEST, *folders, *session.posargs)
 
 
 def _acceptance(session: nox.Session) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -170,7 +170,7 @@ def encoded_size(field: str, document: Mapping[str, Any]) -> int:
         raise InvalidDataError(field, f"cannot be stored: {exc}") from exc
 
 
-def translates_errors(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Turn a driver's errors into ours at the edge of the package.
 
     Inside a caller's transaction (``session=`` given) the driver's error passes through, since the transaction's retry

@@ -385,7 +385,7 @@ def test_the_command_looks_after_schedules(mongo_uri: str, database_name: str) -
     made = ("--actor", "echo", "--payload", '{"text": "hello"}', "--timeout", "90", "--catch-up", "all")
     put = json.loads(run("schedules", "put", "news", *mine, *times, *made, "--json"))
     paused = run("schedules", "pause", "news", *mine)
-    listed = json.loads(run("schedules", "list", *mine, "--json"))
+    listed = [json.loads(line) for line in run("schedules", "list", *mine, "--json").splitlines()]
     resumed = run("schedules", "resume", "news", *mine)
     shown = json.loads(run("schedules", "show", "news", *mine, "--json"))
     lines = run("schedules", "list", *mine)

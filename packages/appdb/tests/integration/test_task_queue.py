@@ -351,8 +351,8 @@ async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(queue: 
         ("update", {"closeConnection": True}),
         ("update", {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}),
         ("findAndModify", {"closeConnection": True}),
-        ("commitTransaction", {"closeConnection": True}),
-        ("insert", {"errorCode": 112, "errorLabels": ["TransientTransactionError"]}),
+        ("update", {"errorCode": 91}),
+        ("update", {"errorCode": 11602}),
     ],
 )
 async def test_a_failure_on_the_way_changes_no_outcome(

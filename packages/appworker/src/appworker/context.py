@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from appdb import Progress, Task
 from appdb.models.content import NewContent
-from appdb.queue.commits import storable_text
+from appdb.queue.plan import storable_text
 from appdb.queue.sizes import MAX_CHUNK_BYTES, check_size
 from appdb.utils import utc_now
 from appworker.attempt import Attempt
@@ -127,7 +127,12 @@ class AttemptContext:
         return [_ended(child) for child in children]
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+        # A write that has begun runs to its end, also when the actor is cancelled meanwhile: the numbers depend on it.
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_to_its_end(work), self._home))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    return await asyncio.shield(work)
 
 
 def _ended(child: Task) -> dict[str, JsonValue]:

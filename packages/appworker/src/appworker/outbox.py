@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from appdb import AppDbError, AttemptWrite, DatabaseUnavailableError, LeaseLostError, TaskQueue
-from appdb.queue.commits import check_write
+from appdb.queue.plan import check_write
 
 logger = logging.getLogger(__name__)
 

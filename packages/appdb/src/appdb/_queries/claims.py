@@ -164,6 +164,7 @@ def adopt() -> tuple[Filter, Pipeline]:
                 "limited": False,
                 "limits": [],
                 "expires_at": None,
+                "attached": "$has_content",
             }
         }
     ]

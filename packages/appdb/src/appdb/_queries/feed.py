@@ -25,16 +25,15 @@ def changes(*, events: bool) -> list[dict[str, Any]]:
         {"ns.coll": collections.QUEUES},
     ]
     if events:
-        wanted.append({"ns.coll": collections.TASK_EVENTS, "operationType": "insert"})
+        logged = {"updateDescription.updatedFields.event_count": {"$exists": True}}
+        wanted.append({"ns.coll": collections.TASKS, "operationType": "update", **logged})
     is_task = {"$eq": ["$ns.coll", collections.TASKS]}
-    is_event = {"$eq": ["$ns.coll", collections.TASK_EVENTS]}
-    its_task = {"$cond": [is_event, "$fullDocument.task_id", None]}
     its_state = {"$ifNull": ["$fullDocument.state", f"${state}"]}
     return [
         {"$match": {"$or": wanted}},
         {
             "$project": {
-                "task_id": {"$cond": [is_task, "$documentKey._id", its_task]},
+                "task_id": {"$cond": [is_task, "$documentKey._id", None]},
                 "state": {"$cond": [is_task, its_state, None]},
                 "queue": {"$cond": [{"$eq": ["$ns.coll", collections.QUEUES]}, "$documentKey._id", None]},
             }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from appdb._queries import log
 from appdb._queries.clock import FOREVER, NOW, from_now, literal
 from appdb._schema import collections
 from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
@@ -16,7 +17,10 @@ Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
 NEWEST_FIRST: Sort = [("_id", -1)]
+# Ids that are derived from a key tell no time.
+OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
 MAX_KEPT_ERRORS = 10
+WITHOUT_LOG = {"tail": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +92,12 @@ def held(task_id: str, token: str) -> Filter:
 
 
 def all_held(tokens: Mapping[str, str]) -> Filter:
-    """Those of many tasks (id to token) that some of these tokens still hold."""
-    return {
-        "_id": {"$in": list(tokens)},
-        "lease.token": {"$in": sorted(set(tokens.values()))},
-        "state": TaskState.PROCESSING,
-    }
+    """Those of many tasks (id to token) that their tokens still hold."""
+    by_token: dict[str, list[str]] = {}
+    for task_id, token in tokens.items():
+        by_token.setdefault(token, []).append(task_id)
+    pairs = [{"_id": {"$in": found}, "lease.token": token} for token, found in by_token.items()]
+    return {"state": TaskState.PROCESSING} | (pairs[0] if len(pairs) == 1 else {"$or": pairs})
 
 
 def extend(lease: timedelta) -> Pipeline:
@@ -171,41 +175,18 @@ def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | No
     return match | ({} if before is None else {"_id": {"$lt": before}})
 
 
-def logged(events: int, changes: Mapping[str, Any] | None = None) -> Pipeline:
-    """Number *events* more events, and set *changes* (expressions; a user's values must come as ``literal``)."""
-    numbered = {"event_count": {"$add": ["$event_count", events]}, "updated_at": NOW}
-    return [{"$set": numbered | dict(changes or {})}]
+def logged(
+    events: Sequence[Mapping[str, Any]], progress: Mapping[str, Any] | None, changes: Mapping[str, Any]
+) -> Pipeline:
+    """Append *events* to the log, show *progress*, and set *changes* (expressions; a user's values as ``literal``)."""
+    shown = {} if progress is None else {"progress": literal(dict(progress))}
+    stored = literal([dict(event) for event in events])
+    return [{"$set": log.appended(stored) | shown | {"updated_at": NOW} | dict(changes)}]
 
 
-def record(events: int, progress: Mapping[str, Any] | None, commit: str) -> dict[str, Any]:
-    """Number *events* more events, with operators, so that no value can be read as an expression."""
-    shown = {} if progress is None else {"progress": dict(progress)}
-    return {
-        "$set": shown | {"commit": commit},
-        "$inc": {"event_count": events},
-        "$currentDate": {"updated_at": True},
-    }
-
-
-def complete(
-    events: int,
-    progress: Mapping[str, Any] | None,
-    commit: str,
-    *,
-    result: Mapping[str, Any] | None,
-    settled: Mapping[str, str],
-) -> dict[str, Any]:
-    """End a task as completed, with operators: the cheapest way, for what ends most often."""
-    update = record(events, progress, commit)
-    update["$set"] |= {
-        "state": TaskState.COMPLETED,
-        "lease": None,
-        "result": None if result is None else dict(result),
-        "error": None,
-        "settled": dict(settled),
-    }
-    update["$currentDate"]["finished_at"] = True
-    return update
+def loose() -> Filter:
+    """Tasks whose end concerns nobody else: no content, no parent, nothing that follows."""
+    return {"attached": {"$ne": True}}
 
 
 def settle(state: TaskState, result: Mapping[str, Any] | None, error: Mapping[str, Any] | None) -> dict[str, Any]:

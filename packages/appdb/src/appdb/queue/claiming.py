@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
 from appdb._queries import claims as queries
-from appdb._queries.tasks import all_held
+from appdb._queries.tasks import WITHOUT_LOG, all_held
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
@@ -94,6 +94,7 @@ class Claims(BaseRepository):
             queries.take(claimer.worker_id, secrets.token_hex(16), self._lease),
             sort=queries.CLAIM_ORDER,
             return_document=AFTER,
+            projection=WITHOUT_LOG,
         )
         return [] if taken is None else [Task.from_document(taken)]
 
@@ -167,7 +168,7 @@ class Claims(BaseRepository):
         return taken
 
     async def _held(self, ids: Sequence[str], token: str) -> list[Task]:
-        mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)))
+        mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)), WITHOUT_LOG)
         taken = {row["_id"]: Task.from_document(row) async for row in mine}
         return [taken[task_id] for task_id in ids if task_id in taken]
 

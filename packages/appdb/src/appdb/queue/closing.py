@@ -47,11 +47,14 @@ class Closing(BaseRepository):
     async def _continue(self, task: RawDocument, session: Session) -> None:
         for following in task.get("then", []):
             fields = following["fields"]
-            key = fields.get("unique_key")
-            taken = key is not None and await self._tasks.find_one(
-                queries.by_unique_key(fields["owner_id"], key), {"_id": 1}, session=session
-            )
+            taken = "unique_key" in fields and await self._stands(fields["owner_id"], fields["unique_key"], session)
             # A key that stands for a task already is an answer too; an error here would undo the completion.
             if not taken:
                 match, update = stored_insert(following)
                 await self._tasks.update_one(match, update, upsert=True, session=session)
+
+    async def _stands(self, owner_id: str, unique_key: str, session: Session) -> bool:
+        released = {"$unset": {"unique_key": ""}}
+        await self._tasks.update_one(queries.released_key(owner_id, unique_key), released, session=session)
+        match = queries.by_unique_key(owner_id, unique_key)
+        return await self._tasks.find_one(match, {"_id": 1}, session=session) is not None

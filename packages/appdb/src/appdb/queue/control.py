@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session
+from appdb._driver import RawDocument
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW, literal
 from appdb._schema import collections
@@ -18,7 +18,6 @@ from appdb.errors import ConflictError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.limits import Limit
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
-from appdb.queue.closing import Closing
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
 from appdb.utils import derived_id, uuid7_str
@@ -29,23 +28,22 @@ REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 class Control(BaseRepository):
     """What owners and operators do to tasks that they do not hold."""
 
-    def __init__(self, database: Database, intake: Intake) -> None:
+    def __init__(self, database: Database, intake: Intake, journal: Journal) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._queues = self._collection(collections.QUEUES)
-        self._journal = Journal(database)
-        self._closing = Closing(database)
+        self._journal = journal
         self._intake = intake
 
     async def get(self, task_id: str, owner_id: str) -> RawDocument:
         """Return the owner's task; one round trip."""
-        found = await self._tasks.find_one(queries.owned(task_id, owner_id))
+        found = await self._tasks.find_one(queries.owned(task_id, owner_id), queries.WITHOUT_LOG)
         if found is None:
             raise NotFoundError("task", task_id)
         return found
 
     async def cancel(self, task_id: str, owner_id: str) -> Task:
-        """Cancel a task and its live children: one transaction for each."""
+        """Cancel a task and its live children: an atomic write each, or a transaction where more hangs on it."""
         changed = await self._cancel_one(task_id, owner_id)
         task = Task.from_document(changed or await self.get(task_id, owner_id))
         if task.state is not TaskState.CANCELLED:
@@ -55,17 +53,9 @@ class Control(BaseRepository):
         return task
 
     async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
-        async def body(session: Session) -> RawDocument | None:
-            changes = queries.settle(TaskState.CANCELLED, None, None)
-            cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
-            match = queries.live(task_id, owner_id)
-            task = await self._journal.append(match, cancelled, session=session, changes=changes)
-            if task is not None:
-                await self._closing.close([task], session)
-            return task
-
-        result: RawDocument | None = await self._database.transaction(body)
-        return result
+        cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
+        changes = queries.settle(TaskState.CANCELLED, None, None)
+        return await self._journal.end(queries.live(task_id, owner_id), cancelled, changes)
 
     async def _cancel_children(self, task: Task) -> None:
         match = {"parent_id": task.id, "owner_id": task.owner_id, "state": {"$in": sorted(LIVE_STATES)}}
@@ -122,7 +112,7 @@ class Control(BaseRepository):
         fields: dict[str, int] | None = None,
     ) -> list[RawDocument]:
         possible = states & wanted.states if wanted.states else states
-        projection = {"_id": 1, "owner_id": 1} if fields is None else None
+        projection = {"_id": 1, "owner_id": 1} if fields is None else queries.WITHOUT_LOG
         found = self._tasks.find(queries.matching(wanted, possible), projection).sort("_id", 1).limit(limit)
         return [row async for row in found]
 

@@ -16,10 +16,10 @@ from appdb.errors import ConflictError, InvalidDataError
 from appdb.models.limits import Limit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.lease import handler
-from appdb.queue.sizes import MAX_PAYLOAD_BYTES, check_size
+from appdb.queue.sizes import DUPLICATE_KEY, MAX_PAYLOAD_BYTES, check_size
 from appdb.utils import milliseconds, uuid7_str
 
-DUPLICATE_KEY = 11000
+FOREIGN_ID = "its id belongs to another owner's task; make a new id"
 
 
 class Intake(BaseRepository):
@@ -41,6 +41,8 @@ class Intake(BaseRepository):
             if task.unique_key is None or session is not None:
                 raise
             return await self._settle_key(task, task.unique_key)
+        if stored["owner_id"] != task.owner_id:
+            raise ConflictError("task", stored["_id"], FOREIGN_ID)
         return Task.from_document(stored)
 
     async def _settle_key(self, task: NewTask, unique_key: str) -> Task:
@@ -84,7 +86,7 @@ class Intake(BaseRepository):
         if found is not None:
             return Task.from_document(found)
         if task.unique_key is None:
-            raise ConflictError("task", row["_id"], "its id belongs to another owner's task; make a new id")
+            raise ConflictError("task", row["_id"], FOREIGN_ID)
         return await self._settle_key(task, task.unique_key)
 
 
@@ -146,6 +148,8 @@ def fields_of(task: NewTask) -> RawDocument:
         "error": None,
         "errors": [],
         "event_count": 0,
+        "tail": [],
+        "attached": bool(task.then),
         "has_content": False,
         "started_at": None,
         "finished_at": None,

@@ -15,7 +15,14 @@ MAX_EVENT_BYTES = 64 * KIB
 MAX_CHUNK_BYTES = 60 * KIB
 """One chunk; an event holds a batch of them and a little more."""
 MAX_STEP_BYTES = 256 * KIB
+MAX_WRITE_BYTES = 1024 * KIB
+"""All events of one write of one attempt."""
+MAX_TAIL_BYTES = 64 * KIB
+MAX_TAIL_EVENTS = 64
+"""What of its log a task carries itself before a writer moves it out."""
 MAX_ERROR_CHARACTERS = 4_000
+DUPLICATE_KEY = 11000
+"""The server's code for a key that is taken."""
 
 
 def check_size(field: str, document: Mapping[str, Any], limit: int) -> int:

@@ -36,7 +36,7 @@ class Steps(BaseRepository):
 
     async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave; one transaction of two writes."""
-        _check_key(key)
+        check_key(key)
         check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
         row = {"_id": _step_id(lease.task_id, key), "task_id": lease.task_id, "key": key, "value": value}
 
@@ -48,14 +48,17 @@ class Steps(BaseRepository):
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
-        _check_key(key)
-        child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key))
+        check_key(key)
+        # The parent and the key make it one child; another key could stand for a task that is no child.
+        child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key), unique_key=None)
         check(child)
-        fields = fields_of(child) | {"parent_id": lease.task_id}
+        fields = fields_of(child) | {"parent_id": lease.task_id, "attached": True}
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
-            await self._fence(lease, queries.touched() if known else queries.adopted(), session)
+            owner_id = await self._fence(lease, queries.touched() if known else queries.adopted(), session)
+            if owner_id != task.owner_id:
+                raise ValueError(f"child {key!r}: it must have the owner of its parent, {owner_id!r}")
             if not known:
                 match, update = queries.insert(fields, waits_of(child))
                 await self._tasks.update_one(match, update, upsert=True, session=session)
@@ -63,13 +66,21 @@ class Steps(BaseRepository):
         await self._database.transaction(body)
         return str(fields["_id"])
 
-    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> None:
+    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> str:
+        """Write to the held task, and return its owner."""
         held = queries.held(lease.task_id, lease.token)
-        if not (await self._tasks.update_one(held, update, session=session)).matched_count:
+        task = await self._tasks.find_one_and_update(held, update, {"owner_id": 1}, session=session)
+        if task is None:
             raise LeaseLostError(lease.task_id, lease.attempt)
+        return str(task["owner_id"])
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """Check that *key* can name a step or a child.
+
+    Raises:
+        InvalidDataError: It is empty, or has more than 200 characters.
+    """
     if not 0 < len(key) <= MAX_KEY_CHARACTERS:
         raise InvalidDataError("key", f"a step or child needs a key of 1 to {MAX_KEY_CHARACTERS} characters")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session
 from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
@@ -17,10 +16,9 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, Task, TaskState
-from appdb.queue.closing import Closing
-from appdb.queue.commits import retrying
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
+from appdb.queue.plan import retrying
 
 IDLE_LIMIT = timedelta(days=1)
 """After which what is remembered of a limit that nobody used is forgotten."""
@@ -46,11 +44,10 @@ class WorkDue:
 class Sweeping(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: Journal) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
-        self._journal = Journal(database)
-        self._closing = Closing(database)
+        self._journal = journal
 
     async def work_due(self, horizon: timedelta) -> WorkDue:
         """Return what there is to do now, and what comes next within *horizon*; one round trip."""
@@ -69,8 +66,8 @@ class Sweeping(BaseRepository):
         return int(promoted.modified_count)
 
     async def recover(self, limit: int) -> list[Task]:
-        """Take tasks from holders that stopped renewing; one round trip, and a transaction for each."""
-        rows = [row async for row in self._tasks.find(queries.expired()).limit(limit)]
+        """Take tasks from holders that stopped renewing; one round trip, and one more for each, or a transaction."""
+        rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(limit)]
         recovered = [await self._recover(Task.from_document(row)) for row in rows]
         return [task for task in recovered if task is not None]
 
@@ -88,7 +85,7 @@ class Sweeping(BaseRepository):
         return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
 
     async def expire(self, limit: int) -> list[Task]:
-        """Fail tasks that no worker claimed in time; one round trip, and a transaction for each."""
+        """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""
         ids = [row["_id"] async for row in self._tasks.find(queries.unclaimed(), {"_id": 1}).limit(limit)]
         error: dict[str, JsonValue] = {
             "type": "Expired",
@@ -103,13 +100,7 @@ class Sweeping(BaseRepository):
         return await self._move(match, [event], queries.settle(TaskState.FAILED, None, error))
 
     async def _move(self, match: dict[str, Any], events: Sequence[NewEvent], changes: dict[str, Any]) -> Task | None:
-        async def body(session: Session) -> RawDocument | None:
-            taken = await self._journal.append(match, events, session=session, changes=changes)
-            if taken is not None:
-                await self._closing.close([taken], session)
-            return taken
-
-        taken: RawDocument | None = await self._database.transaction(body)
+        taken = await self._journal.end(match, events, changes)
         return None if taken is None else Task.from_document(taken)
 
     async def prune(self, older_than: timedelta, limit: int) -> int:

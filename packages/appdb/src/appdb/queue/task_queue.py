@@ -20,6 +20,7 @@ from appdb.queue.claiming import Claims
 from appdb.queue.commits import Commits
 from appdb.queue.control import Control
 from appdb.queue.intake import Intake
+from appdb.queue.journal import Journal
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
 from appdb.queue.statistics import Statistics
@@ -48,14 +49,14 @@ class TaskQueue(BaseRepository):
         super().__init__(database)
         self.lease = lease
         self._tasks = self._collection(collections.TASKS)
-        self._events = self._collection(collections.TASK_EVENTS)
         self._limiter = Limiter(database)
         self._intake = Intake(database)
         self._claims = Claims(database, self._limiter, lease)
-        self._commits = Commits(database)
+        self._journal = Journal(database)
+        self._commits = Commits(database, self._journal)
         self._steps = Steps(database)
-        self._control = Control(database, self._intake)
-        self._sweeping = Sweeping(database)
+        self._control = Control(database, self._intake, self._journal)
+        self._sweeping = Sweeping(database, self._journal)
         self._statistics = Statistics(database)
 
     @translates_errors
@@ -68,7 +69,7 @@ class TaskQueue(BaseRepository):
         Raises:
             TooLargeError: The payload is over 256 KiB as BSON.
             InvalidDataError: The payload holds a value that cannot be stored.
-            ConflictError: The unique key stands for a task with another actor or payload.
+            ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
         """
         return await self._intake.add(task, session)
 
@@ -107,31 +108,36 @@ class TaskQueue(BaseRepository):
             before: The id of the last task of the page before.
             limit: The most tasks to return.
         """
-        found = self._tasks.find(queries.page(owner_id, states, before)).sort(queries.NEWEST_FIRST).limit(limit)
+        found = (
+            self._tasks.find(queries.page(owner_id, states, before), queries.WITHOUT_LOG)
+            .sort(queries.NEWEST_FIRST)
+            .limit(limit)
+        )
         return [Task.from_document(row) async for row in found]
 
     @translates_errors
     async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
         wanted = queries.matching(match, match.states or frozenset(TaskState), before)
-        found = self._tasks.find(wanted).sort(queries.NEWEST_FIRST).limit(limit)
+        found = self._tasks.find(wanted, queries.WITHOUT_LOG).sort(queries.NEWEST_FIRST).limit(limit)
         return [Task.from_document(row) async for row in found]
 
     @translates_errors
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
-        found = self._tasks.find({"parent_id": task_id, "owner_id": owner_id}).sort("_id", 1)
+        match = {"parent_id": task_id, "owner_id": owner_id}
+        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
         return [Task.from_document(row) async for row in found]
 
     @translates_errors
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
         """Return a task's events with a number above *after*, in order, at most *limit*.
 
+        One round trip for the newest events, which are a part of the task; two for older ones.
+
         The log has no owner of its own: look the task up by its owner first.
         """
-        match = {"task_id": task_id, "seq": {"$gt": after}}
-        found = self._events.find(match).sort("seq", 1).limit(limit)
-        return [TaskEvent.from_document(row) async for row in found]
+        return [TaskEvent.from_document(row) for row in await self._journal.read(task_id, after, limit)]
 
     @translates_errors
     async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
@@ -187,11 +193,11 @@ class TaskQueue(BaseRepository):
 
     @translates_errors
     async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
-        """Write what many attempts have to say, events and outcomes, in one transaction.
+        """Write what many attempts have to say, events and outcomes; each task at most once.
 
-        Three round trips and the commit, however many there are; each task at most once. Outcomes become visible
-        together with their last events, and with what hangs on them: closed generations, continuations, a parent
-        that waited.
+        One round trip, however many there are, when all leases hold; a second one to look otherwise. A task's outcome
+        and its last events are one atomic write. Where content, a parent or continuations hang on a task that ends,
+        all that is one transaction of its own.
 
         Returns:
             The leases that are lost: nothing of theirs was written. The others' writes are all there.
@@ -298,6 +304,7 @@ class TaskQueue(BaseRepository):
         Raises:
             LeaseLostError: Another worker may hold the parent; nothing was written.
             TooLargeError: The payload is over 256 KiB.
+            ValueError: The child has another owner than its parent.
         """
         return await self._steps.spawn(lease, key, task)
 

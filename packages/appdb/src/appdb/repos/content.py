@@ -18,6 +18,7 @@ from appdb.models.content import Content, Generation, GenerationStatus, NewConte
 from appdb.models.task import NewEvent, Task
 from appdb.queue.journal import Journal, check_events
 from appdb.queue.lease import Lease
+from appdb.queue.sizes import MAX_TAIL_EVENTS
 from appdb.repos.media import MediaStore, Upload
 from appdb.utils import derived_id
 
@@ -61,7 +62,7 @@ class ContentRepository(BaseRepository):
         match = {"_id": generation_id(task.id)}
 
         async def body(session: Session) -> RawDocument:
-            fenced = await self._fence(lease, [], session, {"has_content": True})
+            fenced = await self._fence(lease, [], session, {"has_content": True, "attached": True})
             document = match | row | {"created_at": fenced["updated_at"]}
             await self._generations.replace_one(match, document, upsert=True, session=session)
             return document
@@ -107,6 +108,8 @@ class ContentRepository(BaseRepository):
             raise
         if replaced is not None:
             await self._media.delete(replaced["file_id"])
+        if seq % MAX_TAIL_EVENTS == 0:
+            await self._journal.spill([task.id])
         return Content.from_document(document)
 
     async def _stored(self, lease: Lease, content_id: str, seq: int, session: Session) -> RawDocument | None:

@@ -1,0 +1,85 @@
+"""How what many attempts write becomes few statements: one for all that record, one for all that complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appdb._queries import log
+from appdb._queries.clock import NOW, literal
+from appdb.models.task import TaskState
+
+Filter = dict[str, Any]
+Pipeline = list[dict[str, Any]]
+
+WRITTEN_FIELDS = dict.fromkeys(
+    [
+        "commit",
+        "settled",
+        "state",
+        "event_count",
+        "lease",
+        "attached",
+        "updated_at",
+        "has_content",
+        "parent_id",
+        "then",
+    ],
+    1,
+)
+"""What is looked at to learn what became of a write."""
+
+
+def all_held(writes: Sequence[Mapping[str, Any]]) -> Filter:
+    """Those of the tasks that *writes* are about whose lease still is the write's, and whose log is as long as it says.
+
+    Args:
+        writes: For each task ``task_id``, ``token``, and ``seq`` or ``None``; the server compares each task with its
+            own, so a token of another task in the batch opens nothing.
+    """
+    mine = _mine([{name: write[name] for name in ("task_id", "token", "seq")} for write in writes])
+    same_log = {"$eq": ["$event_count", {"$ifNull": ["$$mine.seq", "$event_count"]}]}
+    fence = {"$and": [{"$eq": ["$lease.token", "$$mine.token"]}, same_log]}
+    return {
+        "_id": {"$in": [write["task_id"] for write in writes]},
+        "state": TaskState.PROCESSING,
+        "$expr": {"$let": {"vars": {"mine": mine}, "in": fence}},
+    }
+
+
+def record(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
+    """Append each task's events, show its progress, and leave the commit's *mark*.
+
+    Args:
+        writes: For each task ``task_id``, ``events`` and ``progress`` or ``None``.
+        mark: What tells later which tasks this very commit has written.
+    """
+    return _written(writes, mark, {})
+
+
+def complete(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
+    """Do what ``record`` does, and end each task as completed with its ``result``."""
+    ended = {
+        "state": TaskState.COMPLETED,
+        "lease": None,
+        "result": "$mine.result",
+        "error": None,
+        "finished_at": NOW,
+        "settled": {"token": "$lease.token", "kind": TaskState.COMPLETED},
+    }
+    return _written(writes, mark, ended)
+
+
+def _written(writes: Sequence[Mapping[str, Any]], mark: str, changes: Mapping[str, Any]) -> Pipeline:
+    recorded = log.appended("$mine.events") | {
+        "progress": {"$ifNull": ["$mine.progress", "$progress"]},
+        "updated_at": NOW,
+        "commit": literal(mark),
+    }
+    return [{"$set": {"mine": _mine(writes)}}, {"$set": recorded | dict(changes)}, {"$unset": "mine"}]
+
+
+def _mine(writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the expression for what is written to the task at hand; the server looks it up in one step."""
+    ids = literal([write["task_id"] for write in writes])
+    return {"$arrayElemAt": [literal([dict(write) for write in writes]), {"$indexOfArray": [ids, "$_id"]}]}

@@ -1,0 +1,49 @@
+"""The log of a task: its newest events are a part of the task itself, so that one atomic write numbers and shows them.
+
+A batch of events is ``{first, at, attempt, events}``. Older batches move to ``task_events``: copied first, then dropped
+from the task. What is in the task is committed, so anybody may copy it, and a repeated copy changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from appdb._queries.clock import NOW
+
+Pipeline = list[dict[str, Any]]
+
+TAIL = {"tail": 1, "event_count": 1}
+
+
+def appended(events: object) -> dict[str, Any]:
+    """The changes that number *events* (an expression for an array) and append them to the task's log."""
+    batch = {"first": "$event_count", "at": NOW, "attempt": "$attempt", "events": events}
+    tail = {"$ifNull": ["$tail", []]}
+    return {
+        "event_count": {"$add": ["$event_count", {"$size": events}]},
+        "tail": {"$cond": [{"$eq": [{"$size": events}, 0]}, tail, {"$concatArrays": [tail, [batch]]}]},
+    }
+
+
+def dropped(upto: int) -> Pipeline:
+    """Drop batches whose events all have numbers below *upto*, once they are copied."""
+    left = {"$filter": {"input": {"$ifNull": ["$tail", []]}, "as": "batch", "cond": {"$gte": ["$$batch.first", upto]}}}
+    return [{"$set": {"tail": left}}]
+
+
+def rows(task_id: str, tail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the events of a task's *tail*, in order, each as it is stored in ``task_events``."""
+    return [
+        {
+            "_id": f"{task_id}:{batch['first'] + offset}",
+            "task_id": task_id,
+            "seq": batch["first"] + offset,
+            "type": event["type"],
+            "attempt": batch["attempt"],
+            "at": batch["at"],
+            "data": event["data"],
+        }
+        for batch in tail
+        for offset, event in enumerate(batch["events"])
+    ]

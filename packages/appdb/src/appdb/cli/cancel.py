@@ -1,0 +1,50 @@
+"""`appdb tasks cancel`: one task, or all that fit."""
+
+from __future__ import annotations
+
+import click
+
+from appdb.cli.many import all_option, check_meaning, confirm, selected, yes_option
+from appdb.cli.output import Shape, json_line, shape_options, task_fields
+from appdb.cli.running import Target, pass_target
+from appdb.cli.selection import Selection, selection_options
+from appdb.database import Database
+from appdb.models.task import LIVE_STATES, TaskFilter
+from appdb.queue.task_queue import TaskQueue
+
+
+@click.command()
+@click.argument("task_id", required=False)
+@all_option
+@selection_options
+@yes_option
+@shape_options
+@pass_target
+def cancel(target: Target, task_id: str | None, many: bool, selection: Selection, yes: bool, shape: Shape) -> None:
+    """Cancel TASK_ID, or --all that fit: at once and for good, with the tasks that they spawned."""
+    check_meaning(task_id, selection, many=many, states=LIVE_STATES)
+    if task_id is not None:
+        _cancel_one(target, task_id, str(selection.owner), shape)
+        return
+    match, found = target.run(lambda database: selected(database, selection, LIVE_STATES))
+    confirm("cancel", found, yes=yes)
+    cancelled = target.run(lambda database: _cancel_all(database, match), interrupted="interrupted; repeat to go on")
+    if shape.as_json:
+        click.echo(json_line({"cancelled": cancelled}))
+    elif not shape.quiet:
+        click.echo(f"{cancelled} tasks are cancelled")
+
+
+def _cancel_one(target: Target, task_id: str, owner: str, shape: Shape) -> None:
+    task = target.run(lambda database: TaskQueue(database).cancel(task_id, owner_id=owner))
+    if shape.as_json:
+        click.echo(json_line(task_fields(task)))
+    else:
+        click.echo(task.id if shape.quiet else f"task {task.id} is cancelled")
+
+
+async def _cancel_all(database: Database, match: TaskFilter) -> int:
+    queue, total = TaskQueue(database), 0
+    while cancelled := await queue.cancel_many(match):
+        total += cancelled
+    return total

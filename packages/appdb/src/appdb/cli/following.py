@@ -1,0 +1,100 @@
+"""Following one task to its end: what has happened, then what happens, whatever the connection does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import click
+
+from appdb.database import Database
+from appdb.errors import DatabaseUnavailableError
+from appdb.feed import ChangeFeed, Subscription, task_topic
+from appdb.models.task import Task, TaskEvent
+from appdb.queue.task_queue import TaskQueue
+
+T = TypeVar("T")
+
+POLL = timedelta(seconds=1)
+"""What a lost hint can cost."""
+PATIENCE_SECONDS = 60.0
+"""An election takes 12 s at worst; a database that is silent for this long is not electing."""
+PAUSE_SECONDS = 0.5
+
+
+class Follower:
+    """The log of one task, read to its end.
+
+    Args:
+        database: An open database.
+        task_id: The task.
+        owner: Whose task it is.
+        after: The number of the last event that is known already; -1 for none.
+    """
+
+    def __init__(self, database: Database, task_id: str, *, owner: str, after: int = -1) -> None:
+        self._database = database
+        self._queue = TaskQueue(database)
+        self._task_id = task_id
+        self._owner = owner
+        self._seq = after
+
+    async def follow(self, show: Callable[[TaskEvent], None]) -> Task:
+        """Give every event to *show*, in order, those of the past first, and return the final task.
+
+        Raises:
+            NotFoundError: The owner has no such task, or it was pruned meanwhile.
+            DatabaseUnavailableError: The database did not answer for a minute.
+        """
+        task = await _patiently(self._get)
+        async with _hints(self._database, self._task_id) as hints:
+            while not (task.state.final and task.last_seq <= self._seq):
+                found = await _patiently(self._read)
+                for event in found:
+                    self._seq = event.seq
+                    show(event)
+                if found and not found[-1].type.terminal:
+                    continue
+                if not found:
+                    await hints.wait(POLL)
+                task = await _patiently(self._get)
+        return task
+
+    async def _read(self) -> list[TaskEvent]:
+        return await self._queue.events(self._task_id, after=self._seq)
+
+    async def _get(self) -> Task:
+        return await self._queue.get(self._task_id, owner_id=self._owner)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Return what *call* gives, and call again while the database does not answer, for a minute."""
+    asked_at, told = time.monotonic(), False
+    while True:
+        try:
+            return await call()
+        except DatabaseUnavailableError:
+            if time.monotonic() - asked_at > PATIENCE_SECONDS:
+                raise
+        if not told:
+            click.echo("the database does not answer; trying again", err=True)
+            told = True
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def _hints(database: Database, task_id: str) -> AsyncIterator[Subscription]:
+    feed = ChangeFeed(database, events=True)
+    with feed.subscribe(task_topic(task_id)) as hints:
+        running = asyncio.create_task(feed.run())
+        try:
+            yield hints
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()

@@ -1,0 +1,67 @@
+"""`appdb queues`: which there are, and whether they hand out tasks."""
+
+from __future__ import annotations
+
+import click
+
+from appdb.cli.output import json_line, printable, table
+from appdb.cli.running import Target, pass_target
+from appdb.database import Database
+from appdb.models.task import QueueStats
+from appdb.queue.task_queue import TaskQueue
+from appdb.repos.registry import RegistryRepository
+
+HEAD = ("queue", "paused", "queued", "processing", "workers")
+
+
+@click.group()
+def queues() -> None:
+    """Pause and resume queues, and list them."""
+
+
+@queues.command()
+@click.argument("name")
+@pass_target
+def pause(target: Target, name: str) -> None:
+    """Hand out no more tasks of a queue; running ones go on. Workers heed it within a second."""
+    target.run(lambda database: TaskQueue(database).pause(name))
+    click.echo(f"queue {printable(name)!r} is paused; `appdb queues resume` lets it go on")
+
+
+@queues.command()
+@click.argument("name")
+@pass_target
+def resume(target: Target, name: str) -> None:
+    """Hand out tasks of a queue again."""
+    target.run(lambda database: TaskQueue(database).resume(name))
+    click.echo(f"queue {printable(name)!r} hands out tasks")
+
+
+@queues.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per queue and line.")
+@pass_target
+def list_queues(target: Target, as_json: bool) -> None:
+    """List the queues that have tasks or workers, or are paused."""
+    rows = target.run(_rows)
+    if as_json:
+        for row in rows:
+            click.echo(json_line(row))
+    else:
+        click.echo(table(HEAD, [list((row | {"paused": "yes" if row["paused"] else "no"}).values()) for row in rows]))
+
+
+async def _rows(database: Database) -> list[dict[str, str | int | bool]]:
+    queue = TaskQueue(database)
+    counted: dict[str, QueueStats] = {found.queue: found for found in await queue.stats()}
+    paused = await queue.paused()
+    serving = [name for worker in await RegistryRepository(database).workers() for name in worker.queues]
+    return [
+        {
+            "queue": name,
+            "paused": name in paused,
+            "queued": counted[name].queued if name in counted else 0,
+            "processing": counted[name].processing if name in counted else 0,
+            "workers": serving.count(name),
+        }
+        for name in sorted({*counted, *paused, *serving})
+    ]

@@ -1,0 +1,44 @@
+"""The ``appdb`` command itself: which database is meant, and the commands by subject."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import click
+
+from appdb._version import __version__
+from appdb.cli.bench import bench
+from appdb.cli.database import check, dev_db, migrate
+from appdb.cli.limits import limits
+from appdb.cli.queues import queues
+from appdb.cli.running import Target
+from appdb.cli.schedules import schedules
+from appdb.cli.tasks import tasks
+from appdb.embedded import DEFAULT_PORT
+
+DEFAULT_URI = f"mongodb://127.0.0.1:{DEFAULT_PORT}/?replicaSet=rs0"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="appdb")
+@click.option(
+    "--uri", envvar="APP_MONGO_URI", default=DEFAULT_URI, show_default=True, help="MongoDB connection string."
+)
+@click.option("--database", envvar="APP_MONGO_DATABASE", default="app", show_default=True, help="Database name.")
+@click.pass_context
+def main(context: click.Context, uri: str, database: str) -> None:
+    """Look after the database that API hosts and worker hosts share.
+
+    Exit codes of all commands: 0 done; 1 it could not be done, and stderr says why and what to do next; 2 the command
+    line is wrong; 130 interrupted. `tasks submit --wait` and `tasks watch` tell the outcome of the task: see theirs.
+    """
+    # Commands say themselves what a user needs to know; a log between their lines would spoil both.
+    logging.getLogger("appdb").addHandler(logging.NullHandler())
+    context.obj = Target(uri=uri, name=database)
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+for command in (dev_db, migrate, check, tasks, queues, limits, schedules, bench):
+    main.add_command(command)

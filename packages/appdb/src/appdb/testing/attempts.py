@@ -1,0 +1,63 @@
+"""What a holder's write does to a task in memory: the fence, the repeats, and the outcome."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import JsonValue
+
+from appdb.events import TaskEventType
+from appdb.models.task import NewEvent, TaskError, TaskState
+from appdb.queue.plan import event_of
+from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.testing.store import Row, Store
+
+
+def apply(store: Store, write: AttemptWrite) -> bool:
+    """Apply *write* when its lease holds, and tell whether it stands: now, or since an earlier call."""
+    row = store.held(write.lease)
+    if row is None or write.seq not in (None, row.task.event_count):
+        return _applied_before(store, write)
+    if write.outcome is None:
+        store.append(row, write.events)
+        return True
+    last = event_of(write.outcome, write.lease)
+    row.settled = (write.lease.token, last.type)
+    _settle(store, row, [*write.events, last], write.outcome)
+    return True
+
+
+def _applied_before(store: Store, write: AttemptWrite) -> bool:
+    if write.outcome is not None:
+        row = store.rows.get(write.lease.task_id)
+        return row is not None and row.settled == (write.lease.token, event_of(write.outcome, write.lease).type)
+    held = store.held(write.lease)
+    return held is not None and write.seq is not None and held.task.event_count == write.seq + len(write.events)
+
+
+def _settle(store: Store, row: Row, events: list[NewEvent], outcome: Outcome) -> None:
+    match outcome:
+        case Completed(result=result):
+            store.finish(row, events, TaskState.COMPLETED, result=result)
+        case Failed(retry_in=timedelta() as pause):
+            store.requeue(row, events, pause, _error(events[-1]))
+        case Failed():
+            store.finish(row, events, TaskState.FAILED, error=_error(events[-1]))
+        case Released():
+            store.hand_back(row, events)
+        case Suspended():
+            store.suspend(row, events)
+
+
+def _error(event: NewEvent) -> TaskError:
+    return TaskError.model_validate(event.data["error"])
+
+
+def shown(error: TaskError) -> dict[str, JsonValue]:
+    """Return *error* as an event tells it."""
+    return {"type": error.type, "message": error.message, "attempt": error.attempt}
+
+
+def failed(error: TaskError) -> NewEvent:
+    """Return the terminal event of a task that failed."""
+    return NewEvent(type=TaskEventType.FAILED, data={"attempt": error.attempt, "error": shown(error)})

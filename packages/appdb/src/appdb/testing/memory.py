@@ -1,0 +1,402 @@
+"""A task queue in memory, for the tests of code that uses one: what it does is what ``TaskQueue`` does."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb.errors import ConflictError, LeaseLostError
+from appdb.models.limits import Limit
+from appdb.models.task import (
+    FINAL_STATES,
+    LIVE_STATES,
+    NewEvent,
+    NewTask,
+    QueueStats,
+    Task,
+    TaskError,
+    TaskEvent,
+    TaskFilter,
+    TaskState,
+)
+from appdb.queue.control import REPLAYABLE
+from appdb.queue.intake import check
+from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
+from appdb.queue.plan import check_write, retrying
+from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.queue.steps import check_key
+from appdb.queue.sweeping import WorkDue
+from appdb.queue.task_queue import STATS_WINDOW
+from appdb.queue.writes import AttemptWrite, Completed, Failed, Released, Suspended
+from appdb.testing.attempts import apply, failed, shown
+from appdb.testing.claiming import Dispatcher
+from appdb.testing.clock import ManualClock
+from appdb.testing.figures import figures
+from appdb.testing.store import Row, Store
+from appdb.utils import derived_id
+
+UNCLAIMED = "no worker claimed the task in time; start more workers, or give it longer and replay it"
+
+
+class InMemoryTaskQueue:
+    """
+    ``TaskQueue`` without a database: the same calls, results and errors, in one process, gone with it.
+
+    Time stands still until ``advance``, so that a test of leases, delays or timeouts waits for nothing. Calls of many
+    asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole.
+
+    Args:
+        lease: How long a claim holds without being renewed.
+
+        clock: A clock to share with other parts of a test; one of its own when left out.
+    """
+
+    def __init__(self, *, lease: timedelta = DEFAULT_LEASE, clock: ManualClock | None = None) -> None:
+        self.lease = lease
+        self.clock = clock or ManualClock()
+        self._store = Store(self.clock)
+        self._dispatcher = Dispatcher(self._store)
+        self._paused: set[str] = set()
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass for this queue and everybody who shares its clock."""
+        self.clock.advance(by)
+
+    async def enqueue(self, task: NewTask, *, session: None = None) -> Task:  # noqa: ARG002 - the protocol's
+        """Store a task, or return the first one with its id or unique key; there is no *session* to join."""
+        await _let_others_go_first()
+        check(task)
+        return self._store.add(task).shown()
+
+    async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
+        """Store many tasks and return their ids in the same order."""
+        await _let_others_go_first()
+        for task in tasks:
+            check(task)
+        return [self._store.add(task).task.id for task in tasks]
+
+    async def get(self, task_id: str, *, owner_id: str) -> Task:
+        """Return the owner's task."""
+        await _let_others_go_first()
+        return self._store.owned(task_id, owner_id).shown()
+
+    async def page(
+        self, *, owner_id: str, states: Collection[TaskState] = (), before: str | None = None, limit: int = 50
+    ) -> list[Task]:
+        """Return the owner's tasks, newest first."""
+        return await self.find(TaskFilter(owner_id=owner_id, states=frozenset(states)), before=before, limit=limit)
+
+    async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
+        """Return a task's events with a number above *after*, in order."""
+        await _let_others_go_first()
+        row = self._store.rows.get(task_id)
+        found = row.events[after + 1 :][:limit] if row is not None else []
+        return [event.model_copy(deep=True) for event in found]
+
+    async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
+        """Return the tasks that the owner's task spawned, oldest first."""
+        await _let_others_go_first()
+        found = self._store.children(task_id)
+        return [row.shown() for row in found if row.task.owner_id == owner_id]
+
+    async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
+        """Return the tasks that *match* means, newest first."""
+        await _let_others_go_first()
+        found = self._matching(match, match.states or frozenset(TaskState))
+        older = [row for row in found if before is None or row.task.id < before]
+        return [row.shown() for row in older[::-1][:limit]]
+
+    def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[Row]:
+        found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
+        return sorted(found, key=lambda row: row.task.id)
+
+    async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
+        """Return every queue's figures, by name."""
+        await _let_others_go_first()
+        return figures(self._store.rows.values(), self._paused, self.clock.now(), window)
+
+    async def claim(self, claimer: Claimer, *, limit: int = 1) -> list[Task]:
+        """Take up to *limit* due tasks for this claimer alone."""
+        await _let_others_go_first()
+        now = self.clock.now()
+        due = [
+            row
+            for row in self._store.in_state(TaskState.QUEUED)
+            if row.task.queue in claimer.queues
+            and row.task.queue not in self._paused
+            and row.handler in claimer.handlers
+            and not row.expired_at(now)
+        ]
+        token = secrets.token_hex(16)
+        taken = []
+        for row in self._dispatcher.chosen(due, limit):
+            self._store.take(row, claimer.worker_id, token, self.lease)
+            taken.append(row.shown())
+        return taken
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the last claim left due tasks where they are because of a limit."""
+        return self._dispatcher.held_back
+
+    def trust_hints(self) -> None:
+        """Change nothing: this queue sees a pause at once."""
+
+    def look_again(self) -> None:
+        """Change nothing: every claim looks."""
+
+    async def extend(self, leases: Collection[Lease]) -> set[Lease]:
+        """Renew leases, and return the lost ones."""
+        await _let_others_go_first()
+        expires_at = self.clock.now() + self.lease
+        held = {lease: self._store.held(lease) for lease in leases}
+        for row in held.values():
+            if row is not None and row.task.lease is not None:
+                row.change(lease=row.task.lease.model_copy(update={"expires_at": expires_at}))
+        return {lease for lease, row in held.items() if row is None}
+
+    async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
+        """Write events and outcomes of many attempts at once, and return the leases that were lost."""
+        await _let_others_go_first()
+        for write in writes:
+            check_write(write)
+        return {write.lease for write in writes if not apply(self._store, write)}
+
+    async def _commit_one(self, write: AttemptWrite) -> None:
+        if await self.commit([write]):
+            raise LeaseLostError(write.lease.task_id, write.lease.attempt)
+
+    async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
+        """Append events to the log of the attempt's task."""
+        await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq))
+
+    async def complete(
+        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
+    ) -> None:
+        """End the task as completed."""
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Completed(result=result)))
+
+    async def fail(
+        self,
+        lease: Lease,
+        kind: str,
+        message: str,
+        *,
+        retry_in: timedelta | None,
+        events: Sequence[NewEvent] = (),
+    ) -> None:
+        """End the attempt with an error: the task runs again after *retry_in*, or fails for good."""
+        outcome = Failed(kind=kind, message=message, retry_in=retry_in)
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=outcome))
+
+    async def release(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
+        """Hand the task back; the attempt does not count."""
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Released()))
+
+    async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
+        """Let the task wait for its children; the attempt does not count."""
+        await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Suspended()))
+
+    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+        """Return whether a step is remembered, and its value."""
+        await _let_others_go_first()
+        row = self._store.rows.get(lease.task_id)
+        steps = row.steps if row is not None else {}
+        return key in steps, copy.deepcopy(steps.get(key))
+
+    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+        """Remember a finished step's value over attempts; a repeated call replaces it."""
+        await _let_others_go_first()
+        check_key(key)
+        check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
+        self._store.fenced(lease).steps[key] = copy.deepcopy(value)
+
+    async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
+        """Enqueue a child once over all attempts, and return its id."""
+        await _let_others_go_first()
+        check_key(key)
+        check(task)
+        parent = self._store.fenced(lease)
+        child_id = derived_id("tq_", lease.task_id, "child", key)
+        if task.owner_id != parent.task.owner_id:
+            raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
+        if child_id not in self._store.rows:
+            self._store.add(replace(task, task_id=child_id, unique_key=None), parent_id=lease.task_id)
+            parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
+        return child_id
+
+    async def cancel(self, task_id: str, *, owner_id: str) -> Task:
+        """Cancel the owner's task and its live children for good."""
+        await _let_others_go_first()
+        row = self._store.owned(task_id, owner_id)
+        self._store.cancel(row)
+        if row.task.state is not TaskState.CANCELLED:
+            raise ConflictError("task", task_id, f"it is already {row.task.state}, so it cannot be cancelled")
+        return row.shown()
+
+    async def cancel_many(self, match: TaskFilter, *, limit: int = 1000) -> int:
+        """Cancel the live tasks that *match* means, and return how many."""
+        await _let_others_go_first()
+        found = self._matching(match, LIVE_STATES & (match.states or LIVE_STATES))[:limit]
+        for row in found:
+            self._store.cancel(row)
+        return len(found)
+
+    async def retry(self, task_id: str, *, owner_id: str) -> Task:
+        """Run a scheduled task now, or a failed or cancelled one again as a new task."""
+        await _let_others_go_first()
+        row = self._store.owned(task_id, owner_id)
+        if row.task.state in REPLAYABLE:
+            return await self.replay(task_id, owner_id=owner_id)
+        if row.task.state is not TaskState.SCHEDULED or row.task.waiting:
+            problem = f"it is {row.task.state}; only a scheduled, failed or cancelled task is retried"
+            raise ConflictError("task", task_id, problem)
+        row.queued_at = self.clock.now()
+        self._store.wake(row)
+        return row.shown()
+
+    async def replay(
+        self, task_id: str, *, owner_id: str, payload: Mapping[str, JsonValue] | None = None, key: str | None = None
+    ) -> Task:
+        """Enqueue a new task that repeats a final one."""
+        await _let_others_go_first()
+        row = self._store.owned(task_id, owner_id)
+        if not row.task.state.final:
+            raise ConflictError("task", task_id, f"it is {row.task.state}; only a final task can be replayed")
+        return self._replay(row, payload, key).shown()
+
+    def _replay(self, row: Row, payload: Mapping[str, JsonValue] | None, key: str | None) -> Row:
+        again = replace(
+            row.new,
+            task_id=None if key is None else derived_id("tq_", row.task.id, "replay", key),
+            payload=dict(row.task.payload if payload is None else payload),
+            unique_key=None,
+            unique_for="kept",
+            delay=timedelta(0),
+            expires_in=None,
+            then=(),
+        )
+        check(again)
+        return self._store.add(again, replay_of=row.task.id)
+
+    async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1000) -> list[str]:
+        """Enqueue new tasks that repeat the final ones that *match* means, and return their ids."""
+        await _let_others_go_first()
+        states = FINAL_STATES & (match.states or REPLAYABLE)
+        return [self._replay(row, None, key).task.id for row in self._matching(match, states)[:limit]]
+
+    async def pause(self, queue: str) -> None:
+        """Let a queue hand out nothing."""
+        await _let_others_go_first()
+        self._paused.add(queue)
+
+    async def resume(self, queue: str) -> None:
+        """Let a paused queue hand out tasks again."""
+        await _let_others_go_first()
+        self._paused.discard(queue)
+
+    async def paused(self) -> set[str]:
+        """Return the paused queues."""
+        await _let_others_go_first()
+        return set(self._paused)
+
+    async def set_limit(self, limit: Limit) -> None:
+        """Put *limit* in the place of what tasks carry under its key."""
+        await _let_others_go_first()
+        self._dispatcher.overrides[limit.key] = limit
+
+    async def clear_limit(self, key: str) -> None:
+        """Let what tasks carry under *key* hold again."""
+        await _let_others_go_first()
+        self._dispatcher.overrides.pop(key, None)
+
+    async def limits(self) -> list[Limit]:
+        """Return the limits that were set, by key."""
+        await _let_others_go_first()
+        return [limit for _, limit in sorted(self._dispatcher.overrides.items())]
+
+    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        await _let_others_go_first()
+        now = self.clock.now()
+        waits = [row.task.run_at - now for row in self._store.in_state(TaskState.SCHEDULED)]
+        soon = [max(wait, timedelta(0)) for wait in waits if wait <= horizon]
+        return WorkDue(
+            recover=bool(self._store.lost()),
+            expire=bool(self._store.unclaimed()),
+            promote_in=min(soon, default=None),
+            tick_in=None,
+        )
+
+    async def promote(self) -> int:
+        """Make scheduled tasks whose time has come claimable."""
+        await _let_others_go_first()
+        now = self.clock.now()
+        due = [row for row in self._store.in_state(TaskState.SCHEDULED) if row.task.run_at <= now]
+        for row in due:
+            row.queued_at = row.task.run_at
+            row.change(state=TaskState.QUEUED, updated_at=now)
+        return len(due)
+
+    async def recover(self, *, limit: int = 100) -> list[Task]:
+        """Take tasks from holders that stopped renewing."""
+        await _let_others_go_first()
+        found = self._store.lost()[:limit]
+        for row in found:
+            self._recover(row)
+        return _shown(found)
+
+    def _recover(self, row: Row) -> None:
+        worker_id = Lease.of(row.task).worker_id
+        message = f"worker {worker_id} stopped renewing the lease: it died, hung or lost the database"
+        error = TaskError(type="LeaseExpired", message=message, attempt=row.task.attempt)
+        if row.task.attempt >= row.task.max_attempts:
+            self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
+        else:
+            events = [retrying(error.attempt, shown(error), 0.0)]
+            self._store.requeue(row, events, timedelta(0), error)
+
+    async def expire(self, *, limit: int = 100) -> list[Task]:
+        """Fail tasks that nobody claimed in time."""
+        await _let_others_go_first()
+        found = self._store.unclaimed()[:limit]
+        for row in found:
+            error = TaskError(type="Expired", message=UNCLAIMED, attempt=0)
+            self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
+        return _shown(found)
+
+    async def prune(self, *, older_than: timedelta, limit: int = 1000) -> int:
+        """Delete tasks that have been final for long, with their events and steps."""
+        await _let_others_go_first()
+        until = self.clock.now() - older_than
+        final = self._store.in_state(*FINAL_STATES)
+        old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until][:limit]
+        for row in old:
+            self._store.remove(row)
+        return len(old)
+
+
+async def _let_others_go_first() -> None:
+    # A loop that polls this queue must not keep the event loop for itself.
+    await asyncio.sleep(0)
+
+
+def _shown(rows: Iterable[Row]) -> list[Task]:
+    return [row.shown() for row in rows]
+
+
+def _matches(task: Task, match: TaskFilter) -> bool:
+    return (
+        match.owner_id in (None, task.owner_id)
+        and match.queue in (None, task.queue)
+        and match.actor in (None, task.actor)
+        and (match.created_before is None or task.created_at < match.created_before)
+        and (match.created_after is None or task.created_at >= match.created_after)
+    )

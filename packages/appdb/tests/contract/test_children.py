@@ -1,0 +1,213 @@
+"""Children, parents that wait for them, and continuations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from appdb import Lease, TaskEventType, TaskState, TooLargeError
+from queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
+
+
+async def test_a_child_is_a_task_that_knows_its_parent(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    child_id = await subject.queue.spawn(lease, "one", new_task(priority=3))
+    child = await subject.get(child_id)
+
+    assert (child.parent_id, child.state, child.priority) == (parent.id, TaskState.QUEUED, 3)
+    assert (await subject.get(parent)).children_open == 1
+    assert [task.id for task in await subject.queue.children(parent.id, owner_id=OWNER)] == [child_id]
+
+
+async def test_a_child_is_spawned_once_over_all_attempts(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    first = [await subject.queue.spawn(lease, "one", new_task()) for _ in range(2)]
+    await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
+    (again,) = await subject.queue.claim(claimer("w2"), limit=1)
+    if again.id != parent.id:
+        (again,) = await subject.queue.claim(claimer("w2"), limit=1)
+    assert again.id == parent.id
+    second = await subject.queue.spawn(Lease.of(again), "one", new_task())
+    other = await subject.queue.spawn(Lease.of(again), "two", new_task())
+
+    assert {*first, second} == {first[0]}
+    assert other != first[0]
+    assert (await subject.get(parent)).children_open == 2
+
+
+async def test_a_suspended_parent_runs_again_when_its_last_child_is_over(subject: Subject) -> None:
+    parent, lease = await subject.claimed(max_attempts=1)
+    for key in ("one", "two"):
+        await subject.queue.spawn(lease, key, new_task(queue="below"))
+    await subject.queue.suspend(lease)
+    waiting = await subject.get(parent)
+    assert await subject.queue.promote() == 0
+    assert await subject.claim() == []
+    one, two = await subject.claim(2, queues=("below",))
+    await subject.queue.complete(Lease.of(one))
+    between = await subject.get(parent)
+    await subject.queue.fail(Lease.of(two), "Broken", "no", retry_in=None)
+    (again,) = await subject.claim()
+
+    assert (waiting.state, waiting.waiting, waiting.children_open) == (TaskState.SCHEDULED, True, 2)
+    assert (waiting.attempt, waiting.lease) == (0, None)
+    assert (between.state, between.children_open) == (TaskState.SCHEDULED, 1)
+    assert (again.id, again.attempt, again.waiting, again.children_open) == (parent.id, 1, False, 0)
+    assert await subject.log(parent) == [TaskEventType.SUSPENDED]
+
+
+@pytest.mark.parametrize("how", ["cancel", "recover", "expire"])
+async def test_a_parent_hears_of_every_way_in_which_a_child_ends(subject: Subject, how: str) -> None:
+    parent, lease = await subject.claimed()
+    child = new_task(queue="below", max_attempts=1, expires_in=timedelta(seconds=20))
+    child_id = await subject.queue.spawn(lease, "one", child)
+    await subject.queue.suspend(lease)
+    if how == "cancel":
+        await subject.queue.cancel(child_id, owner_id=OWNER)
+    else:
+        if how == "recover":
+            assert len(await subject.claim(queues=("below",))) == 1
+        await subject.lose_lease()
+        await getattr(subject.queue, how)()
+
+    assert (await subject.get(child_id)).state.final
+    assert [task.id for task in await subject.claim()] == [parent.id]
+
+
+async def test_a_child_that_is_tried_again_is_still_open(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    await subject.queue.spawn(lease, "one", new_task(queue="below"))
+    await subject.queue.suspend(lease)
+    (child,) = await subject.claim(queues=("below",))
+    await subject.queue.fail(Lease.of(child), "Broken", "again", retry_in=timedelta(0))
+
+    assert (await subject.get(parent)).children_open == 1
+    assert await subject.claim() == []
+
+
+async def test_a_parent_that_suspends_after_its_children_are_over_runs_at_once(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    await subject.queue.spawn(lease, "one", new_task(queue="below"))
+    (child,) = await subject.claim(queues=("below",))
+    await subject.queue.complete(Lease.of(child))
+    await subject.queue.suspend(lease)
+
+    assert [task.id for task in await subject.claim()] == [parent.id]
+
+
+async def test_a_parent_that_is_over_leaves_its_children_running(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    child_id = await subject.queue.spawn(lease, "one", new_task(queue="below"))
+    await subject.queue.complete(lease)
+    (child,) = await subject.claim(queues=("below",))
+    await subject.queue.complete(Lease.of(child))
+
+    assert child.id == child_id
+    assert [await subject.state(task) for task in (parent, child)] == [TaskState.COMPLETED] * 2
+    assert await subject.log(parent) == [TaskEventType.COMPLETED]
+
+
+async def test_cancelling_a_parent_cancels_its_live_children_and_theirs(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    done_id = await subject.queue.spawn(lease, "done", new_task(queue="done"))
+    child_id = await subject.queue.spawn(lease, "child", new_task(queue="below"))
+    (done,) = await subject.claim(queues=("done",))
+    await subject.queue.complete(Lease.of(done))
+    (child,) = await subject.claim(queues=("below",))
+    grandchild_id = await subject.queue.spawn(Lease.of(child), "grandchild", new_task(queue="deep"))
+    await subject.queue.cancel(parent.id, owner_id=OWNER)
+
+    assert await subject.state(done_id) is TaskState.COMPLETED
+    for task_id in (parent.id, child_id, grandchild_id):
+        assert await subject.state(task_id) is TaskState.CANCELLED
+        assert await subject.log(task_id) == [TaskEventType.CANCELLED]
+    assert await subject.queue.extend([Lease.of(child)]) == {Lease.of(child)}
+
+
+async def test_children_are_listed_oldest_first_and_only_for_their_owner(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    ids = []
+    for number in range(4):
+        ids.append(await subject.queue.spawn(lease, f"child {number}", numbered(number)))
+        await subject.pass_time(1)
+
+    assert [task.id for task in await subject.queue.children(parent.id, owner_id=OWNER)] == ids
+
+
+async def test_a_child_of_another_owner_is_refused(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    with pytest.raises(ValueError, match="owner"):
+        await subject.queue.spawn(lease, "one", new_task(owner_id=OTHER))
+
+    assert (await subject.get(parent)).children_open == 0
+
+
+async def test_a_continuation_is_enqueued_by_the_completion_and_only_once(subject: Subject) -> None:
+    following = numbered(2, queue="next", then=(numbered(3, queue="last"),))
+    _, lease = await subject.claimed(then=(following, numbered(4, queue="next")))
+    assert await subject.claim(queues=("next",)) == []
+    for _ in range(3):
+        await subject.queue.complete(lease)
+    found = await subject.claim(5, queues=("next",))
+    assert sorted(task.payload["n"] for task in found) == [2, 4]
+    assert await subject.claim(queues=("last",)) == []
+    for task in found:
+        await subject.queue.complete(Lease.of(task))
+
+    assert [task.payload["n"] for task in await subject.claim(5, queues=("last",))] == [3]
+
+
+async def test_a_task_that_does_not_complete_has_no_continuation(subject: Subject) -> None:
+    await subject.failed(then=(new_task(queue="next"),))
+    cancelled = await subject.queue.enqueue(new_task(then=(new_task(queue="next"),)))
+    await subject.queue.cancel(cancelled.id, owner_id=OWNER)
+
+    assert await subject.claim(queues=("next",)) == []
+
+
+async def test_a_chain_of_tasks_can_hand_on_one_live_key(subject: Subject) -> None:
+    key: dict[str, Any] = {"unique_key": "k", "unique_for": "live"}
+    _, lease = await subject.claimed(**key, then=(new_task(queue="next", **key),))
+    await subject.queue.complete(lease)
+
+    assert len(await subject.claim(queues=("next",))) == 1
+
+
+async def test_a_continuation_whose_key_stands_for_a_task_already_is_not_enqueued(subject: Subject) -> None:
+    task, lease = await subject.claimed(then=(new_task(queue="next", unique_key="k", payload={"text": "late"}),))
+    first = await subject.queue.enqueue(new_task(queue="next", unique_key="k"))
+    await subject.queue.complete(lease)
+
+    assert await subject.state(task) is TaskState.COMPLETED
+    assert [found.id for found in await subject.claim(5, queues=("next",))] == [first.id]
+
+
+async def test_a_child_is_a_task_of_its_own_whatever_its_key_stands_for(subject: Subject) -> None:
+    other = await subject.queue.enqueue(new_task(queue="other", unique_key="k"))
+    _, lease = await subject.claimed()
+    child_id = await subject.queue.spawn(lease, "one", new_task(queue="below", unique_key="k"))
+
+    assert child_id != other.id
+    assert [found.id for found in await subject.claim(5, queues=("below",))] == [child_id]
+
+
+async def test_a_continuation_keeps_what_it_was_given(subject: Subject) -> None:
+    following = new_task(
+        queue="next", priority=4, max_attempts=7, delay=timedelta(hours=1), payload={"$x": "$$NOW"}, task_id="tq_next"
+    )
+    _, lease = await subject.claimed(then=(following,))
+    await subject.queue.complete(lease)
+    task = await subject.get("tq_next")
+
+    assert (task.queue, task.priority, task.max_attempts, task.state) == ("next", 4, 7, TaskState.SCHEDULED)
+    assert task.payload == {"$x": "$$NOW"}
+    assert task.run_at == task.created_at + timedelta(hours=1)
+
+
+async def test_a_continuation_that_is_too_large_is_refused_with_the_task(subject: Subject) -> None:
+    with pytest.raises(TooLargeError):
+        await subject.queue.enqueue(new_task(then=(new_task(payload={"text": "x" * 256 * 1024}),)))
+
+    assert await subject.queue.page(owner_id=OWNER) == []

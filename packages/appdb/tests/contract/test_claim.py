@@ -1,0 +1,166 @@
+"""Claims: what is given, in which order, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from appdb import Lease, TaskState
+from queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
+
+
+async def test_a_claim_counts_the_attempt_and_holds_for_the_lease(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task())
+    (task,) = await subject.claim(by="w7")
+
+    assert (task.state, task.attempt) == (TaskState.PROCESSING, 1)
+    assert task.lease is not None
+    assert task.started_at is not None
+    assert (task.lease.worker_id, task.lease.expires_at - task.started_at) == ("w7", LEASE)
+    assert await subject.get(task) == task
+
+
+async def test_nothing_is_given_when_nothing_is_due(subject: Subject) -> None:
+    assert await subject.claim() == []
+    assert await subject.claim(10) == []
+
+
+async def test_every_claim_has_a_token_of_its_own(subject: Subject) -> None:
+    _, first = await subject.claimed()
+    await subject.queue.release(first)
+    (again,) = await subject.claim()
+
+    assert Lease.of(again).token != first.token
+
+
+async def test_a_claim_for_many_slots_gives_at_most_that_many(subject: Subject) -> None:
+    await subject.queue.enqueue_many([numbered(n) for n in range(5)])
+
+    assert [len(await subject.claim(limit)) for limit in (3, 3, 3)] == [3, 2, 0]
+
+
+async def test_higher_priority_comes_first_then_the_oldest(subject: Subject) -> None:
+    for number, priority in enumerate([0, 5, 0, 5, -1, 9]):
+        await subject.queue.enqueue(numbered(number, priority=priority))
+    one_by_one = [(await subject.claim())[0] for _ in range(3)]
+    together = await subject.claim(3)
+
+    assert [task.payload["n"] for task in [*one_by_one, *together]] == [5, 1, 3, 0, 2, 4]
+
+
+async def test_a_claimer_gets_only_what_it_declares(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(actor_version=2))
+    await subject.queue.enqueue(new_task(queue="other"))
+    await subject.queue.enqueue(new_task(actor="paint"))
+
+    assert await subject.claim() == []
+    assert await subject.claim(10) == []
+    found = await subject.queue.claim(claimer("w1", "echo@2", "paint@1"), limit=10)
+    assert {(task.actor, task.actor_version) for task in found} == {("echo", 2), ("paint", 1)}
+
+
+async def test_a_claimer_of_several_queues_takes_by_priority_over_all_of_them(subject: Subject) -> None:
+    for number, queue in enumerate(["a", "b", "a", "b"]):
+        await subject.queue.enqueue(numbered(number, queue=queue, priority=number))
+    found = await subject.claim(10, queues=("a", "b"))
+
+    assert [task.payload["n"] for task in found] == [3, 2, 1, 0]
+
+
+async def test_many_claimers_never_get_the_same_task(subject: Subject) -> None:
+    ids = await subject.queue.enqueue_many([numbered(n) for n in range(60)])
+
+    async def drain(name: str, limit: int) -> list[str]:
+        mine = subject.elsewhere()
+        taken: list[str] = []
+        while tasks := await mine.claim(claimer(name), limit=limit):
+            taken += [task.id for task in tasks]
+        return taken
+
+    parts = await asyncio.gather(*(drain(f"w{n}", 1 if n % 2 else 7) for n in range(6)))
+    taken = [task_id for part in [*parts, await drain("last", 1)] for task_id in part]
+
+    assert sorted(taken) == sorted(ids)
+
+
+async def test_owners_take_turns_when_one_of_them_floods(subject: Subject) -> None:
+    await subject.queue.enqueue_many([new_task() for _ in range(400)])
+    few = set(await subject.queue.enqueue_many([new_task(owner_id=OTHER) for _ in range(4)]))
+    taken = [task.id for _ in range(8) for task in await subject.claim(10)]
+
+    assert few <= set(taken)
+
+
+async def test_turns_of_owners_never_go_before_priority(subject: Subject) -> None:
+    await subject.queue.enqueue_many([new_task(priority=1) for _ in range(300)])
+    await subject.queue.enqueue_many([new_task(owner_id=OTHER) for _ in range(4)])
+    taken = [task for _ in range(5) for task in await subject.claim(10)]
+
+    assert {task.owner_id for task in taken} == {OWNER}
+
+
+async def test_a_paused_queue_gives_nothing_and_others_do(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(queue="a"))
+    other = await subject.queue.enqueue(new_task(queue="b"))
+    await subject.queue.pause("a")
+
+    assert await subject.queue.paused() == {"a"}
+    assert await subject.claim(queues=("a",)) == []
+    assert [task.id for task in await subject.claim(10, queues=("a", "b"))] == [other.id]
+
+
+async def test_a_resumed_queue_gives_again_and_pausing_twice_is_harmless(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task())
+    for change in (subject.queue.pause, subject.queue.pause, subject.queue.resume, subject.queue.resume):
+        await change("default")
+
+    assert await subject.queue.paused() == set()
+    assert [found.id for found in await subject.claim()] == [task.id]
+
+
+async def test_a_pause_is_heeded_elsewhere_within_a_second(subject: Subject) -> None:
+    elsewhere = subject.elsewhere()
+    await elsewhere.claim(claimer())
+    await subject.queue.pause("default")
+    await subject.let_others_hear()
+    await subject.queue.enqueue(new_task())
+
+    assert await elsewhere.claim(claimer()) == []
+    assert await elsewhere.paused() == {"default"}
+
+
+async def test_a_paused_queue_lets_running_tasks_finish(subject: Subject) -> None:
+    task, lease = await subject.claimed()
+    await subject.queue.pause("default")
+    assert await subject.queue.extend([lease]) == set()
+    await subject.queue.complete(lease)
+
+    assert await subject.state(task) is TaskState.COMPLETED
+
+
+async def test_an_expired_task_is_never_given_even_before_it_is_failed(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(expires_in=timedelta(seconds=20)))
+    await subject.pass_time(30)
+
+    assert await subject.claim() == []
+    assert await subject.claim(10) == []
+    assert await subject.state(task) is TaskState.QUEUED
+
+
+async def test_a_task_that_was_claimed_in_time_does_not_expire(subject: Subject) -> None:
+    task, lease = await subject.claimed(expires_in=timedelta(seconds=50))
+    await subject.pass_time(60)
+    assert await subject.queue.expire() == []
+    await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
+
+    assert await subject.queue.expire() == []
+    assert [found.id for found in await subject.claim()] == [task.id]
+
+
+async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) -> None:
+    await subject.queue.enqueue_many([numbered(n) for n in range(4)])
+    await subject.queue.enqueue_many([numbered(n, owner_id=OTHER) for n in range(10, 12)])
+    subject.queue.look_again()
+    taken = await subject.claim(6)
+
+    assert [task.payload["n"] for task in taken] == [0, 10, 1, 11, 2, 3]

@@ -1,0 +1,206 @@
+"""Enqueueing: defaults, ids, unique keys, batches."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from appdb import ConflictError, InvalidDataError, Lease, TaskState, TooLargeError
+from queue_contract import OTHER, OWNER, Subject, new_task, numbered
+
+HOUR = timedelta(hours=1)
+
+
+async def test_a_new_task_is_queued_with_what_it_was_given(subject: Subject) -> None:
+    asked: dict[str, Any] = {
+        "actor": "paint",
+        "actor_version": 3,
+        "queue": "media",
+        "priority": 7,
+        "max_attempts": 5,
+        "payload": {"a": [1, 2.5, None, True, {"b": "c"}]},
+    }
+    task = await subject.queue.enqueue(new_task(timeout=timedelta(seconds=90), **asked))
+
+    assert {name: getattr(task, name) for name in asked} == asked
+    assert (task.owner_id, task.state, task.timeout_seconds) == (OWNER, TaskState.QUEUED, 90)
+    assert (task.attempt, task.event_count, task.last_seq, task.lease) == (0, 0, -1, None)
+    assert task.created_at == task.updated_at == task.run_at
+    assert await subject.get(task) == task
+
+
+async def test_a_delayed_task_is_scheduled_and_not_given(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(delay=HOUR))
+
+    assert (task.state, task.run_at) == (TaskState.SCHEDULED, task.created_at + HOUR)
+    assert await subject.queue.promote() == 0
+    assert await subject.claim() == []
+
+
+async def test_a_delayed_task_is_given_when_its_time_has_come(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(delay=timedelta(seconds=30)))
+    await subject.pass_time(40)
+
+    assert await subject.queue.promote() == 1
+    assert [found.id for found in await subject.claim()] == [task.id]
+
+
+async def test_the_callers_own_id_is_kept_and_a_repeat_returns_the_first_task(subject: Subject) -> None:
+    first = await subject.queue.enqueue(new_task(task_id="tq_mine"))
+    again = await subject.queue.enqueue(new_task(task_id="tq_mine"))
+
+    assert first == again
+    assert first.id == "tq_mine"
+    assert len(await subject.queue.page(owner_id=OWNER)) == 1
+
+
+async def test_a_repeated_enqueue_after_the_end_returns_the_final_task(subject: Subject) -> None:
+    task, lease = await subject.claimed(task_id="tq_mine")
+    await subject.queue.complete(lease, {"n": 1})
+    again = await subject.queue.enqueue(new_task(task_id="tq_mine"))
+
+    assert (again.id, again.state, again.result) == (task.id, TaskState.COMPLETED, {"n": 1})
+
+
+async def test_many_enqueues_of_one_unique_key_make_one_task(subject: Subject) -> None:
+    tasks = await asyncio.gather(*(subject.queue.enqueue(new_task(unique_key="k")) for _ in range(10)))
+
+    assert len({task.id for task in tasks}) == 1
+    assert len(await subject.queue.page(owner_id=OWNER)) == 1
+
+
+async def test_a_unique_key_is_refused_for_another_payload(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(unique_key="k"))
+    with pytest.raises(ConflictError, match="another payload"):
+        await subject.queue.enqueue(new_task(unique_key="k", payload={"text": "other"}))
+
+    assert len(await subject.queue.page(owner_id=OWNER)) == 1
+
+
+async def test_a_unique_key_is_refused_for_another_actor(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(unique_key="k"))
+    with pytest.raises(ConflictError, match="unique key"):
+        await subject.queue.enqueue(new_task(unique_key="k", actor="other"))
+
+
+async def test_a_unique_key_belongs_to_its_owner(subject: Subject) -> None:
+    mine = await subject.queue.enqueue(new_task(unique_key="k"))
+    theirs = await subject.queue.enqueue(new_task(unique_key="k", owner_id=OTHER))
+
+    assert mine.id != theirs.id
+
+
+@pytest.mark.parametrize(("unique_for", "same"), [("kept", True), ("live", False), (HOUR, True)])
+async def test_a_unique_key_stands_for_a_final_task_as_long_as_was_said(
+    subject: Subject, unique_for: Any, same: bool
+) -> None:
+    first, lease = await subject.claimed(unique_key="k", unique_for=unique_for)
+    await subject.queue.complete(lease)
+    again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=unique_for))
+
+    assert (again.id == first.id) is same
+
+
+async def test_a_live_unique_key_stands_while_the_task_runs_and_waits_for_a_retry(subject: Subject) -> None:
+    first, lease = await subject.claimed(unique_key="k", unique_for="live")
+    running = await subject.queue.enqueue(new_task(unique_key="k", unique_for="live"))
+    await subject.queue.fail(lease, "Broken", "later", retry_in=HOUR)
+    waiting = await subject.queue.enqueue(new_task(unique_key="k", unique_for="live"))
+
+    assert first.id == running.id == waiting.id
+
+
+@pytest.mark.parametrize("how", ["fail", "cancel", "recover", "expire"])
+async def test_a_live_unique_key_is_free_after_every_way_to_end(subject: Subject, how: str) -> None:
+    first = await subject.queue.enqueue(
+        new_task(unique_key="k", unique_for="live", max_attempts=1, expires_in=timedelta(seconds=20))
+    )
+    if how in ("fail", "recover"):
+        (task,) = await subject.claim()
+        if how == "fail":
+            await subject.queue.fail(Lease.of(task), "Broken", "no", retry_in=None)
+    if how == "cancel":
+        await subject.queue.cancel(first.id, owner_id=OWNER)
+    if how in ("recover", "expire"):
+        await subject.lose_lease()
+        await getattr(subject.queue, how)()
+    again = await subject.queue.enqueue(new_task(unique_key="k", unique_for="live"))
+
+    assert (await subject.get(first)).state.final
+    assert again.id != first.id
+
+
+async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject: Subject) -> None:
+    first = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
+    await subject.pass_time(60)
+    again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
+
+    assert again.id != first.id
+    assert not (await subject.get(first)).state.final
+    assert [(await subject.get(task)).unique_key for task in (first, again)] == [None, "k"]
+
+
+async def test_a_batch_keeps_its_order_and_is_whole(subject: Subject) -> None:
+    ids = await subject.queue.enqueue_many([numbered(n) for n in range(250)])
+    page = await subject.queue.page(owner_id=OWNER, limit=500)
+
+    assert len(set(ids)) == 250
+    assert {task.id: task.payload["n"] for task in page} == {task_id: n for n, task_id in enumerate(ids)}
+
+
+async def test_an_empty_batch_is_nothing(subject: Subject) -> None:
+    assert await subject.queue.enqueue_many([]) == []
+
+
+async def test_a_batch_is_claimed_in_its_order(subject: Subject) -> None:
+    ids = await subject.queue.enqueue_many([numbered(n) for n in range(20)])
+
+    assert [task.id for task in await subject.drain()] == ids
+
+
+async def test_a_repeated_batch_returns_the_first_tasks(subject: Subject) -> None:
+    batch = [
+        *(numbered(n, task_id=f"tq_{n}") for n in range(3)),
+        *(numbered(n, unique_key=f"k{n}") for n in range(3)),
+    ]
+    first = await subject.queue.enqueue_many(batch)
+    again = await subject.queue.enqueue_many(batch)
+
+    assert first == again
+    assert first[:3] == ["tq_0", "tq_1", "tq_2"]
+    assert len(await subject.queue.page(owner_id=OWNER)) == 6
+
+
+async def test_one_unique_key_twice_in_a_batch_is_one_task(subject: Subject) -> None:
+    one, two, three = await subject.queue.enqueue_many([new_task(unique_key="k"), new_task(), new_task(unique_key="k")])
+
+    assert one == three != two
+    assert len(await subject.queue.page(owner_id=OWNER)) == 2
+
+
+async def test_a_batch_meets_a_unique_key_that_is_there_already(subject: Subject) -> None:
+    first = await subject.queue.enqueue(new_task(unique_key="k"))
+    ids = await subject.queue.enqueue_many([new_task(), new_task(unique_key="k")])
+
+    assert ids[1] == first.id
+
+
+async def test_a_batch_with_delays_is_scheduled_and_queued(subject: Subject) -> None:
+    ids = await subject.queue.enqueue_many([new_task(), new_task(delay=HOUR)])
+
+    assert [await subject.state(task_id) for task_id in ids] == [TaskState.QUEUED, TaskState.SCHEDULED]
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"), [({"text": "x" * 256 * 1024}, TooLargeError), ({"text": "\ud800"}, InvalidDataError)]
+)
+async def test_a_batch_with_a_payload_that_cannot_be_stored_stores_nothing(
+    subject: Subject, payload: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="payload"):
+        await subject.queue.enqueue_many([new_task(), new_task(payload=payload)])
+
+    assert await subject.queue.page(owner_id=OWNER) == []

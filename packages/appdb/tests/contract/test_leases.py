@@ -1,0 +1,165 @@
+"""Leases: who holds a task, for how long, and what a holder who lost it can do, which is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from appdb import Lease, LeaseLostError, TaskEventType, TaskState
+from appdb.queue.protocol import TaskQueueProtocol
+from queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
+
+ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]] = {
+    "record": lambda queue, lease: queue.record(lease, [CHUNK], seq=0),
+    "complete": lambda queue, lease: queue.complete(lease, {"by": "zombie"}),
+    "fail": lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=None),
+    "retry": lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=timedelta(0)),
+    "release": lambda queue, lease: queue.release(lease),
+    "suspend": lambda queue, lease: queue.suspend(lease),
+    "remember": lambda queue, lease: queue.remember(lease, "step", 1),
+    "spawn": lambda queue, lease: queue.spawn(lease, "child", new_task()),
+}
+
+
+@pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
+async def test_a_lease_that_another_holds_now_cannot_write(
+    subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
+) -> None:
+    task, old = await subject.claimed()
+    await subject.lose_lease()
+    await subject.queue.recover()
+    (again,) = await subject.claim(by="w2")
+    with pytest.raises(LeaseLostError):
+        await write(subject.queue, old)
+
+    assert await subject.get(task) == again
+    assert await subject.queue.recall(Lease.of(again), "step") == (False, None)
+    assert await subject.queue.children(task.id, owner_id=OWNER) == []
+    assert await subject.log(task) == [TaskEventType.RETRYING]
+
+
+@pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
+async def test_a_lease_that_was_recovered_and_nobody_holds_cannot_write(
+    subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
+) -> None:
+    task, old = await subject.claimed()
+    await subject.lose_lease()
+    (queued,) = await subject.queue.recover()
+    with pytest.raises(LeaseLostError):
+        await write(subject.queue, old)
+
+    assert await subject.get(task) == queued
+
+
+@pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
+async def test_the_same_worker_cannot_write_with_an_older_lease(
+    subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
+) -> None:
+    task, old = await subject.claimed()
+    await subject.queue.fail(old, "Broken", "again", retry_in=timedelta(0))
+    (again,) = await subject.claim()
+    if write is ZOMBIE_WRITES["retry"]:
+        await write(subject.queue, old)  # what this lease did write may be repeated
+    else:
+        with pytest.raises(LeaseLostError):
+            await write(subject.queue, old)
+
+    assert await subject.get(task) == again
+
+
+async def test_a_renewed_lease_is_not_recovered(subject: Subject) -> None:
+    _, lease = await subject.claimed()
+    for _ in range(3):
+        await subject.pass_time(20)
+        assert await subject.queue.extend([lease]) == set()
+
+    assert await subject.queue.recover() == []
+
+
+async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
+    _, held = await subject.claimed()
+    cancelled, lost = await subject.claimed()
+    _, done = await subject.claimed()
+    await subject.queue.cancel(cancelled.id, owner_id=OWNER)
+    await subject.queue.complete(done)
+    missing = Lease(task_id="tq_missing", token="none", attempt=1, worker_id="w1")
+
+    assert await subject.queue.extend([held, lost, done, missing]) == {lost, done, missing}
+    assert await subject.queue.extend([]) == set()
+
+
+async def test_extending_moves_only_the_end_of_the_lease(subject: Subject) -> None:
+    _, lease = await subject.claimed()
+    await subject.pass_time(10)
+    before = await subject.get(lease.task_id)
+    await subject.queue.extend([lease])
+    renewed = await subject.get(lease.task_id)
+
+    assert before.lease is not None
+    assert renewed.lease is not None
+    assert renewed.lease.expires_at > before.lease.expires_at
+    assert renewed.model_copy(update={"lease": before.lease}) == before
+
+
+async def test_swapped_tokens_hold_nothing(subject: Subject) -> None:
+    one, first = await subject.claimed()
+    two, second = await subject.claimed()
+    crossed = [
+        Lease(task_id=one.id, token=second.token, attempt=1, worker_id="w1"),
+        Lease(task_id=two.id, token=first.token, attempt=1, worker_id="w1"),
+    ]
+
+    assert await subject.queue.extend(crossed) == set(crossed)
+    for lease in crossed:
+        with pytest.raises(LeaseLostError):
+            await subject.queue.complete(lease)
+
+
+async def test_recovering_counts_the_attempt_and_tells_why(subject: Subject) -> None:
+    task, lease = await subject.claimed()
+    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.lose_lease()
+    (found,) = await subject.queue.recover()
+
+    assert (found.id, found.state, found.attempt, found.lease) == (task.id, TaskState.QUEUED, 1, None)
+    assert found.error is not None
+    assert (found.error.type, found.error.attempt) == ("LeaseExpired", 1)
+    assert found.errors == [found.error]
+    assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.RETRYING]
+    assert await subject.get(task) == found
+
+
+async def test_sweepers_at_once_recover_a_task_once(subject: Subject) -> None:
+    task, _ = await subject.claimed()
+    await subject.lose_lease()
+    found = await asyncio.gather(*(subject.elsewhere().recover() for _ in range(5)))
+
+    assert [each.id for part in found for each in part] == [task.id]
+    assert await subject.log(task) == [TaskEventType.RETRYING]
+
+
+async def test_recovering_takes_at_most_so_many_at_a_time(subject: Subject) -> None:
+    await subject.queue.enqueue_many([new_task() for _ in range(5)])
+    await subject.claim(5)
+    await subject.lose_lease()
+
+    assert [len(await subject.queue.recover(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_a_task_whose_lease_ran_out_is_not_given_before_it_is_recovered(subject: Subject) -> None:
+    await subject.claimed()
+    await subject.lose_lease()
+
+    assert await subject.claim(by="w2") == []
+
+
+async def test_every_queue_object_has_a_lease_of_the_length_that_was_asked(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task())
+    (task,) = await subject.elsewhere().claim(claimer())
+
+    assert task.lease is not None
+    assert task.started_at is not None
+    assert task.lease.expires_at - task.started_at == LEASE

@@ -1,0 +1,157 @@
+"""Limits: how many at a time, how many in a time, and an operator's word over both."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from appdb import Lease, Limit, Task
+from queue_contract import OWNER, Subject, claimer, new_task, numbered
+
+TWO = Limit(key="provider:x", concurrency=2)
+SLOW = Limit(key="provider:x", rate=2, per=timedelta(seconds=200))
+
+
+async def add(subject: Subject, count: int, *limits: Limit) -> None:
+    for number in range(count):
+        await subject.queue.enqueue(numbered(number, limits=limits))
+
+
+async def all_given(subject: Subject, rounds: int = 4, limit: int = 5) -> list[Task]:
+    await subject.let_limits_be_asked_again()
+    return [task for _ in range(rounds) for task in await subject.claim(limit)]
+
+
+async def test_a_concurrency_limit_holds_in_one_claim_and_over_many(subject: Subject) -> None:
+    await add(subject, 6, TWO)
+
+    assert len(await subject.claim(5)) <= 2
+    assert len(await all_given(subject)) <= 2
+    assert await subject.claim() == []
+
+
+async def test_a_concurrency_limit_holds_for_single_claims(subject: Subject) -> None:
+    await add(subject, 4, TWO)
+
+    assert [len(await subject.claim()) for _ in range(4)] == [1, 1, 0, 0]
+
+
+async def test_a_limit_holds_when_many_claim_at_once(subject: Subject) -> None:
+    await add(subject, 12, TWO)
+    claims = await asyncio.gather(*(subject.elsewhere().claim(claimer(f"w{n}"), limit=1 + n % 4) for n in range(8)))
+
+    assert sum(map(len, claims)) <= 2
+    assert sum(map(len, claims)) + len(await all_given(subject)) == 2
+
+
+async def test_every_way_to_end_an_attempt_frees_its_place(subject: Subject) -> None:
+    await add(subject, 10, TWO)
+    complete, fail = await all_given(subject)
+    await subject.queue.complete(Lease.of(complete))
+    await subject.queue.fail(Lease.of(fail), "Broken", "no", retry_in=timedelta(hours=1))
+    cancel, release = await all_given(subject)
+    await subject.queue.cancel(cancel.id, owner_id=OWNER)
+    await subject.queue.release(Lease.of(release))
+    freed = await all_given(subject)
+    assert len(freed) == 2
+    await subject.lose_lease()
+    assert {task.id for task in await subject.queue.recover()} == {task.id for task in freed}
+
+    assert len(await all_given(subject)) == 2
+
+
+async def test_a_full_limit_does_not_hold_back_other_tasks(subject: Subject) -> None:
+    await add(subject, 5, TWO)
+    free = await subject.queue.enqueue(new_task(payload={"text": "free"}))
+    given = await all_given(subject)
+
+    assert len(given) == 3
+    assert free.id in {task.id for task in given}
+
+
+async def test_keys_are_limited_apart(subject: Subject) -> None:
+    await add(subject, 3, Limit(key="a", concurrency=1))
+    await add(subject, 3, Limit(key="b", concurrency=1))
+
+    assert sorted(task.limits[0].key for task in await all_given(subject)) == ["a", "b"]
+
+
+async def test_a_task_obeys_all_of_its_limits(subject: Subject) -> None:
+    wide, narrow = Limit(key="wide", concurrency=5), Limit(key="narrow", concurrency=1)
+    await add(subject, 3, wide, narrow)
+    await add(subject, 3, wide)
+    given = await all_given(subject)
+
+    assert sorted(len(task.limits) for task in given) == [1, 1, 1, 2]
+
+
+async def test_a_rate_gives_a_burst_and_then_as_time_passes(subject: Subject) -> None:
+    await add(subject, 6, SLOW)
+    burst = await all_given(subject, rounds=3)
+    await subject.pass_time(130)
+    later = await all_given(subject, rounds=3)
+
+    assert len(burst) == 2
+    assert 1 <= len(later) <= 2
+
+
+async def test_a_rate_is_spent_at_the_claim_and_not_given_back_by_the_end(subject: Subject) -> None:
+    await add(subject, 4, Limit(key="k", rate=1, per=timedelta(hours=1)))
+    (task,) = await all_given(subject)
+    await subject.queue.complete(Lease.of(task))
+
+    assert await all_given(subject) == []
+
+
+async def test_an_operators_limit_takes_the_place_of_what_tasks_carry(subject: Subject) -> None:
+    await add(subject, 6, TWO)
+    await subject.queue.set_limit(Limit(key=TWO.key, concurrency=4))
+
+    assert await subject.queue.limits() == [Limit(key=TWO.key, concurrency=4)]
+    assert len(await all_given(subject)) == 4
+
+
+async def test_an_operator_can_narrow_a_limit(subject: Subject) -> None:
+    await subject.queue.set_limit(Limit(key=TWO.key, concurrency=1))
+    await add(subject, 4, TWO)
+
+    assert len(await all_given(subject)) == 1
+
+
+async def test_a_cleared_limit_gives_the_word_back_to_the_tasks(subject: Subject) -> None:
+    await subject.queue.set_limit(Limit(key=TWO.key, concurrency=1))
+    await subject.queue.clear_limit(TWO.key)
+    await subject.queue.clear_limit(TWO.key)
+    await add(subject, 4, TWO)
+
+    assert await subject.queue.limits() == []
+    assert len(await all_given(subject)) == 2
+
+
+async def test_the_last_word_on_a_limit_counts_and_limits_are_listed_by_key(subject: Subject) -> None:
+    rate = Limit(key="b", rate=3, per=timedelta(minutes=1))
+    for limit in (rate, Limit(key="a", concurrency=9), Limit(key="a", concurrency=1, rate=2)):
+        await subject.queue.set_limit(limit)
+
+    assert await subject.queue.limits() == [Limit(key="a", concurrency=1, rate=2), rate]
+
+
+async def test_a_key_of_operators_and_dollars_is_only_a_name(subject: Subject) -> None:
+    for key in ("$lease.token", "a.b", "$$NOW", "{$gt: ''}"):
+        await add(subject, 2, Limit(key=key, concurrency=1))
+        await subject.queue.set_limit(Limit(key=key, concurrency=1))
+
+    assert len(await all_given(subject, rounds=8)) == 4
+
+
+async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) -> None:
+    await add(subject, 2, Limit(key="k", concurrency=1))
+    (task,) = await all_given(subject)
+    told_while_full = subject.queue.held_back
+    await subject.queue.complete(Lease.of(task))
+    (last,) = await all_given(subject, rounds=1)
+    await subject.queue.complete(Lease.of(last))
+    await all_given(subject)
+
+    assert told_while_full
+    assert not subject.queue.held_back

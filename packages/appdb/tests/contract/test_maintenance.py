@@ -1,0 +1,166 @@
+"""Maintenance that anybody may run at any time: promote, expire, prune; and the figures of queues."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from appdb import NotFoundError, TaskEventType, TaskState
+from queue_contract import OTHER, OWNER, STARTED, Subject, new_task
+
+SOON = timedelta(seconds=20)
+HOUR = timedelta(hours=1)
+
+
+async def test_promoting_takes_only_what_is_due_and_only_once(subject: Subject) -> None:
+    await subject.queue.enqueue_many([*(new_task(delay=SOON) for _ in range(3)), new_task(delay=HOUR)])
+    await subject.pass_time(30)
+    counts = await asyncio.gather(*(subject.elsewhere().promote() for _ in range(3)))
+
+    assert sum(counts) == 3
+    assert await subject.queue.promote() == 0
+    assert len(await subject.claim(10)) == 3
+
+
+async def test_promoted_tasks_come_in_the_order_in_which_they_became_due(subject: Subject) -> None:
+    late = await subject.queue.enqueue(new_task(delay=timedelta(seconds=20)))
+    early = await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
+    await subject.pass_time(30)
+    await subject.queue.promote()
+
+    assert [task.id for task in await subject.claim(2)] == [early.id, late.id]
+
+
+async def test_a_task_that_nobody_claimed_in_time_fails_as_expired(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(expires_in=SOON))
+    kept = await subject.queue.enqueue(new_task(expires_in=HOUR))
+    assert await subject.queue.expire() == []
+    await subject.pass_time(30)
+    (found,) = await subject.queue.expire()
+
+    assert (found.id, found.state, found.attempt) == (task.id, TaskState.FAILED, 0)
+    assert found.error is not None
+    assert found.error.type == "Expired"
+    assert found.finished_at is not None
+    assert await subject.get(task) == found
+    assert await subject.log(task) == [TaskEventType.FAILED]
+    assert await subject.state(kept) is TaskState.QUEUED
+
+
+async def test_a_scheduled_task_expires_too(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(expires_in=SOON, delay=HOUR))
+    await subject.pass_time(30)
+
+    assert [found.id for found in await subject.queue.expire()] == [task.id]
+
+
+async def test_expiring_at_once_fails_a_task_once_and_in_portions(subject: Subject) -> None:
+    await subject.queue.enqueue_many([new_task(expires_in=SOON) for _ in range(5)])
+    await subject.pass_time(30)
+    found = [task.id for _ in range(3) for task in await subject.queue.expire(limit=2)]
+    assert await subject.queue.expire() == []
+    again = await asyncio.gather(*(subject.elsewhere().expire() for _ in range(3)))
+
+    assert len(set(found)) == len(found) == 5
+    assert again == [[], [], []]
+
+
+async def test_pruning_deletes_old_final_tasks_with_their_events(subject: Subject) -> None:
+    old, lease = await subject.claimed()
+    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.complete(lease)
+    await subject.pass_time(50)
+    fresh = await subject.failed()
+    live, _ = await subject.claimed()
+    queued = await subject.queue.enqueue(new_task())
+
+    assert await subject.queue.prune(older_than=HOUR) == 0
+    assert await subject.queue.prune(older_than=timedelta(seconds=40)) == 1
+    with pytest.raises(NotFoundError):
+        await subject.get(old)
+    assert await subject.queue.events(old.id) == []
+    assert {task.id for task in await subject.queue.page(owner_id=OWNER)} == {fresh.id, live.id, queued.id}
+    assert await subject.log(fresh) == [TaskEventType.FAILED]
+
+
+async def test_pruning_takes_at_most_so_many_and_is_repeated_until_nothing_is_left(subject: Subject) -> None:
+    for _ in range(3):
+        await subject.failed()
+    await subject.pass_time(5)
+    counts = [await subject.queue.prune(older_than=timedelta(0), limit=2) for _ in range(3)]
+
+    assert counts == [2, 1, 0]
+
+
+async def test_the_unique_key_of_a_pruned_task_is_free(subject: Subject) -> None:
+    first = await subject.failed(unique_key="k")
+    await subject.pass_time(5)
+    await subject.queue.prune(older_than=timedelta(0))
+    again = await subject.queue.enqueue(new_task(unique_key="k"))
+
+    assert again.id != first.id
+
+
+async def test_figures_tell_each_queues_states_by_name(subject: Subject) -> None:
+    await subject.failed(queue="b")
+    await subject.claimed(queue="b")
+    await subject.queue.enqueue(new_task(queue="b", owner_id=OTHER))
+    await subject.queue.enqueue(new_task(queue="a", delay=HOUR))
+    await subject.queue.pause("b")
+    await subject.pass_time(30)
+    first, second = await subject.queue.stats()
+
+    assert (first.queue, first.scheduled, first.queued, first.processing, first.paused) == ("a", 1, 0, 0, False)
+    assert (second.queue, second.scheduled, second.queued, second.processing, second.paused) == ("b", 0, 1, 1, True)
+    assert first.oldest_queued_seconds is None
+    assert second.oldest_queued_seconds is not None
+    assert 30 <= second.oldest_queued_seconds < 300
+    assert {state: count for state, count in second.finished.items() if count} == {TaskState.FAILED: 1}
+
+
+async def test_figures_count_what_finished_within_the_window_only(subject: Subject) -> None:
+    task, lease = await subject.claimed()
+    await subject.queue.complete(lease)
+    await subject.queue.enqueue(new_task())
+    await subject.pass_time(50)
+    (short,) = await subject.queue.stats(window=timedelta(seconds=30))
+    (long,) = await subject.queue.stats(window=HOUR)
+
+    assert task.queue == short.queue
+    assert sum(short.finished.values()) == 0
+    assert {state: count for state, count in long.finished.items() if count} == {TaskState.COMPLETED: 1}
+
+
+async def test_there_are_no_figures_of_nothing(subject: Subject) -> None:
+    assert await subject.queue.stats() == []
+
+
+async def test_a_recovered_attempt_cannot_come_back_through_maintenance(subject: Subject) -> None:
+    _, lease = await subject.claimed(max_attempts=1)
+    await subject.lose_lease()
+    (dead,) = await subject.queue.recover()
+    rounds = [(await subject.queue.promote(), await subject.queue.recover(), await subject.queue.expire())]
+
+    assert dead.state is TaskState.FAILED
+    assert rounds == [(0, [], [])]
+    assert await subject.queue.extend([lease]) == {lease}
+    assert await subject.claim() == []
+
+
+async def test_upkeep_knows_what_is_due_and_when_more_will_be(subject: Subject) -> None:
+    horizon = timedelta(seconds=60)
+    nothing = await subject.queue.work_due(horizon=horizon)
+    await subject.claimed()
+    await subject.queue.enqueue(new_task(expires_in=SOON))
+    await subject.queue.enqueue(new_task(delay=timedelta(seconds=80)))
+    later = await subject.queue.work_due(horizon=horizon)
+    await subject.lose_lease()
+    due = await subject.queue.work_due(horizon=horizon)
+
+    assert (nothing.recover, nothing.expire, nothing.promote_in) == (False, False, None)
+    assert (later.recover, later.expire, later.promote_in) == (False, False, None)
+    assert (due.recover, due.expire) == (True, True)
+    assert due.promote_in is not None
+    assert timedelta(seconds=30) < due.promote_in <= timedelta(seconds=49)

@@ -1,0 +1,228 @@
+"""The thirteen promises of the queue, each as far as a queue alone can show it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from appdb import AttemptWrite, Completed, ConflictError, Lease, LeaseLostError, Limit, TaskEventType, TaskState
+from queue_contract import CHUNK, OWNER, STARTED, Subject, claimer, new_task, numbered
+
+NOW = timedelta(0)
+
+
+async def test_promise_1_an_acknowledged_enqueue_is_there_for_everybody_and_its_key_returns_the_first_task(
+    subject: Subject,
+) -> None:
+    task = await subject.queue.enqueue(new_task(unique_key="k"))
+    elsewhere = subject.elsewhere()
+
+    assert await elsewhere.get(task.id, owner_id=OWNER) == task
+    assert (await elsewhere.enqueue(new_task(unique_key="k"))).id == task.id
+    assert [found.id for found in await elsewhere.claim(claimer())] == [task.id]
+
+
+async def test_promise_2_one_holder_at_a_time_and_a_lost_lease_changes_nothing_and_is_told_so(
+    subject: Subject,
+) -> None:
+    task, old = await subject.claimed()
+    assert await subject.elsewhere().claim(claimer("w2")) == []
+    await subject.lose_lease()
+    await subject.queue.recover()
+    (held,) = await subject.elsewhere().claim(claimer("w2"))
+    with pytest.raises(LeaseLostError, match="attempt 1"):
+        await subject.queue.complete(old, {"by": "zombie"})
+
+    assert await subject.queue.extend([old]) == {old}
+    assert await subject.get(task) == held
+
+
+async def test_promise_3_state_result_and_terminal_event_appear_together_and_a_repeat_doubles_nothing(
+    subject: Subject,
+) -> None:
+    task, lease = await subject.claimed()
+    seen: list[tuple[bool, bool]] = []
+
+    async def watch() -> None:
+        while not seen or not seen[-1][0]:
+            found = await subject.get(task)
+            events = await subject.queue.events(task.id)
+            seen.append((found.state.final, TaskEventType.COMPLETED in {event.type for event in events}))
+            assert (found.result == {"n": 1}) is found.state.final
+
+    watcher = asyncio.create_task(watch())
+    for _ in range(2):
+        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK])
+    await watcher
+
+    assert all(event_is_there for final, event_is_there in seen if final)
+    assert await subject.log(task) == [TaskEventType.CHUNK, TaskEventType.COMPLETED]
+
+
+async def test_promise_4_higher_priority_first_then_the_oldest_and_limits_hold_over_all_claimers(
+    subject: Subject,
+) -> None:
+    one = Limit(key="provider:x", concurrency=1)
+    for number, priority in enumerate([0, 2, 0, 2]):
+        await subject.queue.enqueue(numbered(number, priority=priority))
+    for number in range(4, 8):
+        await subject.queue.enqueue(numbered(number, priority=-1, limits=(one,)))
+    order = [task.payload["n"] for _ in range(4) for task in await subject.claim()]
+    claims = await asyncio.gather(*(subject.elsewhere().claim(claimer(f"w{n}")) for n in range(4)))
+    late = await subject.claim(4)
+
+    assert order == [1, 3, 0, 2]
+    assert sum(map(len, claims)) + len(late) == 1
+
+
+async def test_promise_5_only_the_queues_own_clock_is_trusted(subject: Subject) -> None:
+    before = await subject.now()
+    task, lease = await subject.claimed()
+    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.complete(lease)
+    done = await subject.get(task)
+    after = await subject.now()
+    times = [done.created_at, done.run_at, done.started_at, done.updated_at, done.finished_at]
+    times += [event.at for event in await subject.queue.events(task.id)]
+
+    assert all(time is not None and before <= time <= after for time in times)
+    assert all(time is not None and time.tzinfo is not None for time in times)
+
+
+async def test_promise_6_a_dead_workers_task_runs_again_and_fails_after_its_attempts_with_its_history(
+    subject: Subject,
+) -> None:
+    task = await subject.queue.enqueue(new_task(max_attempts=2))
+    for attempt in (1, 2):
+        (held,) = await subject.claim(by=f"w{attempt}")
+        assert held.attempt == attempt
+        await subject.queue.record(Lease.of(held), [STARTED], seq=held.event_count)
+        assert await subject.queue.recover() == []
+        await subject.lose_lease()
+        await subject.queue.recover()
+    dead = await subject.get(task)
+    replayed = await subject.queue.replay(task.id, owner_id=OWNER)
+
+    assert (dead.state, dead.attempt, [error.attempt for error in dead.errors]) == (TaskState.FAILED, 2, [1, 2])
+    assert await subject.log(task) == [
+        TaskEventType.STARTED,
+        TaskEventType.RETRYING,
+        TaskEventType.STARTED,
+        TaskEventType.FAILED,
+    ]
+    assert replayed.state is TaskState.QUEUED
+
+
+async def test_promise_7_a_retry_waits_for_its_delay_and_what_is_not_worth_retrying_never_runs_again(
+    subject: Subject,
+) -> None:
+    later, lease = await subject.claimed()
+    await subject.queue.fail(lease, "Busy", "retry after", retry_in=timedelta(seconds=50))
+    never, lease = await subject.claimed()
+    await subject.queue.fail(lease, "Invalid", "not worth retrying", retry_in=None)
+    assert (await subject.queue.promote(), await subject.claim(5)) == (0, [])
+    await subject.pass_time(60)
+    await subject.queue.promote()
+
+    assert [task.id for task in await subject.claim(5)] == [later.id]
+    assert await subject.state(never) is TaskState.FAILED
+
+
+async def test_promise_8_a_cancelled_task_never_turns_into_completed(subject: Subject) -> None:
+    task, lease = await subject.claimed()
+    cancelled = await subject.queue.cancel(task.id, owner_id=OWNER)
+    with pytest.raises(LeaseLostError):
+        await subject.queue.complete(lease)
+    lost = await subject.queue.commit([AttemptWrite(lease=lease, outcome=Completed())])
+    with pytest.raises(ConflictError):
+        await subject.queue.cancel((await subject.failed()).id, owner_id=OWNER)
+
+    assert lost == {lease}
+    assert await subject.queue.extend([lease]) == {lease}
+    assert await subject.get(task) == cancelled
+
+
+async def test_promise_9_polling_alone_finds_everything_that_is_due(subject: Subject) -> None:
+    released, lease = await subject.claimed()
+    await subject.queue.release(lease)
+    delayed = await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
+    lost, _ = await subject.claimed(queue="lost")
+    await subject.lose_lease()
+    poller = subject.elsewhere()
+    await poller.promote()
+    await poller.recover()
+    found = await poller.claim(claimer(queues=("default", "lost")), limit=10)
+
+    assert {task.id for task in found} == {released.id, delayed.id, lost.id}
+
+
+async def test_promise_10_delays_pauses_timeouts_and_continuations(subject: Subject) -> None:
+    following = new_task(queue="next", timeout=timedelta(seconds=5))
+    task = await subject.queue.enqueue(new_task(delay=timedelta(seconds=10), then=(following,)))
+    await subject.pass_time(20)
+    await subject.queue.promote()
+    await subject.queue.pause("default")
+    assert await subject.claim() == []
+    await subject.queue.resume("default")
+    (held,) = await subject.claim()
+    await subject.queue.complete(Lease.of(held))
+    (next_one,) = await subject.claim(queues=("next",))
+
+    assert held.id == task.id
+    assert next_one.timeout_seconds == 5
+
+
+async def test_promise_11_maintenance_is_idempotent_and_anybody_may_run_it_at_once(subject: Subject) -> None:
+    lost, _ = await subject.claimed()
+    await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
+    expired = await subject.queue.enqueue(new_task(queue="nobody", expires_in=timedelta(seconds=10)))
+    await subject.lose_lease()
+
+    async def sweep() -> tuple[int, int, int]:
+        queue = subject.elsewhere()
+        return await queue.promote(), len(await queue.recover()), len(await queue.expire())
+
+    sweeps = await asyncio.gather(*(sweep() for _ in range(4)))
+
+    assert [sum(column) for column in zip(*sweeps, strict=True)] == [1, 1, 1]
+    assert await sweep() == (0, 0, 0)
+    assert await subject.log(lost) == [TaskEventType.RETRYING]
+    assert await subject.log(expired) == [TaskEventType.FAILED]
+
+
+async def test_promise_12_nothing_grows_without_bound(subject: Subject) -> None:
+    task = await subject.queue.enqueue(new_task(max_attempts=30))
+    for _ in range(12):
+        (held,) = await subject.claim()
+        await subject.queue.fail(Lease.of(held), "E", "m" * 9_000, retry_in=NOW)
+    await subject.queue.cancel(task.id, owner_id=OWNER)
+    final = await subject.get(task)
+    await subject.pass_time(5)
+    pruned = await subject.queue.prune(older_than=NOW)
+
+    assert len(final.errors) == 10
+    assert all(len(error.message) == 4_000 for error in final.errors)
+    assert pruned == 1
+    assert await subject.queue.page(owner_id=OWNER) == []
+    assert await subject.queue.events(task.id) == []
+
+
+async def test_promise_13_every_write_is_safe_to_repeat(subject: Subject) -> None:
+    first = [await subject.queue.enqueue(new_task(task_id="tq_1")) for _ in range(2)]
+    (held,) = await subject.claim()
+    lease = Lease.of(held)
+    for _ in range(2):
+        await subject.queue.record(lease, [STARTED], seq=0)
+    for _ in range(2):
+        await subject.queue.remember(lease, "step", 1)
+    children = {await subject.queue.spawn(lease, "child", new_task(queue="below")) for _ in range(2)}
+    for _ in range(2):
+        await subject.queue.complete(lease, {"n": 1}, events=[CHUNK])
+    replays = {(await subject.queue.replay("tq_1", owner_id=OWNER, key="k")).id for _ in range(2)}
+
+    assert first[0] == first[1]
+    assert len(children) == len(replays) == 1
+    assert (await subject.get("tq_1")).children_open == 1
+    assert await subject.log("tq_1") == [TaskEventType.STARTED, TaskEventType.CHUNK, TaskEventType.COMPLETED]
