@@ -29,7 +29,7 @@ async def measure(stage: Stage) -> list[Row]:
             bound="<=",
             target=0.1,
         )
-        for slots, backlog in ((1, stage.size(10, 3)), (SEVERAL, stage.size(30, 8)))
+        for slots, backlog in ((1, stage.size(6, 2)), (SEVERAL, stage.size(20, 6)))
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from appdb import Database, TaskQueue
 from appdb.models.task import TaskState
-from floors import Floors
+from floors import bare_collection
 from rows import Row
 from stage import IN_FLIGHT, NOOP, QUEUE, BenchError, Stage
 from watching import until_none_is_live
@@ -27,11 +27,9 @@ async def measure(stage: Stage) -> list[Row]:
     """Drain in turns: bare one at a time, bare in bulk, one worker process, two."""
     count = stage.size(DRAINED, 2_000)
     one_by_one, in_bulk, one, two = [], [], [], []
-    async with stage.database() as database:
-        floors = Floors(database)
-        await floors.prepare()
+    async with stage.database() as database, bare_collection(stage, database) as floors:
         for _ in range(stage.size(3, 1)):
-            one_by_one.append(await floors.drain_one_by_one(count))
+            one_by_one.append(await floors.drain_one_by_one(count // 2))
             in_bulk.append(await floors.drain_in_bulk(count))
             one.append(await _drain(stage, database, count, processes=1))
             two.append(await _drain(stage, database, count, processes=2))

@@ -13,7 +13,7 @@ from statistics import median
 
 from appdb import TaskQueue
 from appdb._driver import RawDocument
-from floors import Floors, documents, rate
+from floors import Floors, bare_collection, documents, rate
 from rows import Row
 from stage import IN_FLIGHT, NOOP, Stage
 
@@ -22,9 +22,7 @@ BATCH = 1_000
 
 async def measure(stage: Stage) -> list[Row]:
     """Enqueue in turns with bare inserts."""
-    async with stage.database() as database:
-        floors = Floors(database)
-        await floors.prepare()
+    async with stage.database() as database, bare_collection(stage, database) as floors:
         queue = TaskQueue(database)
         single = await _single(stage, queue, floors)
         batch = await _batch(stage, queue, floors)

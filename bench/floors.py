@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from appdb._schema.collections import TASKS
 from appdb._schema.indexes import INDEXES
 from appdb.models.task import TaskState
 from appdb.queue.intake import fields_of, waits_of
-from stage import IN_FLIGHT, NOOP
+from stage import IN_FLIGHT, NOOP, Stage
 
 FLOOR = "floor"
 BULK = 100
@@ -49,17 +50,33 @@ async def rate(count: int, call: Callable[[], Awaitable[object]], *, in_flight: 
     return count / (time.perf_counter() - began)
 
 
+@asynccontextmanager
+async def bare_collection(stage: Stage, database: Database) -> AsyncIterator[Floors]:
+    """Yield a bare collection in the database of what is measured, by a client of its own.
+
+    Its operations may take any time: where all fight for the head of an index, one of them can starve.
+    """
+    patient = Database(stage.uri, database.name, operation_timeout=None)
+    try:
+        floors = Floors(patient)
+        await floors.tasks.create_indexes(task_indexes())
+        yield floors
+    finally:
+        patient.close()
+
+
+def task_indexes() -> list[IndexModel]:
+    """Return the indexes of ``tasks``, to be created."""
+    ours = [index for index in INDEXES if index.collection == TASKS]
+    return [IndexModel(list(index.keys), name=index.name, **index.options) for index in ours]
+
+
 class Floors:
-    """A bare collection in the database of what is measured."""
+    """A bare collection beside ``tasks``."""
 
     def __init__(self, database: Database) -> None:
         self.tasks = database.collection(FLOOR)
         self._due = {"state": TaskState.QUEUED, "lane": documents(1)[0]["lane"]}
-
-    async def prepare(self) -> None:
-        """Give the collection the indexes of ``tasks``."""
-        ours = [index for index in INDEXES if index.collection == TASKS]
-        await self.tasks.create_indexes([IndexModel(list(i.keys), name=i.name, **i.options) for i in ours])
 
     async def fill(self, count: int) -> None:
         """Insert *count* documents."""

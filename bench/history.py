@@ -12,12 +12,10 @@ from statistics import median
 from typing import Any
 
 from appdb import Claimer, Database, TaskQueue
-from appdb._driver import IndexModel
 from appdb._schema.collections import TASKS
-from appdb._schema.indexes import INDEXES
 from appdb.models.task import TaskState
 from conflicts import HANDLER
-from floors import documents
+from floors import documents, task_indexes
 from rows import Row
 from stage import NOOP, QUEUE, BenchError, Stage
 
@@ -80,9 +78,7 @@ async def _fill(stage: Stage, database: Database) -> None:
         union = {"$unionWith": {"coll": "later", "pipeline": _copies(scheduled // SEEDS)}}
         stages = [*_copies(finished // SEEDS), union, {"$out": TASKS}]
         _ = [row async for row in patient.collection("seeds").aggregate(stages)]
-        ours = [index for index in INDEXES if index.collection == TASKS]
-        models = [IndexModel(list(i.keys), name=i.name, **i.options) for i in ours]
-        await patient.collection(TASKS).create_indexes(models)
+        await patient.collection(TASKS).create_indexes(task_indexes())
     finally:
         patient.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appdb import Database, TaskQueue
-from floors import FLOOR, Floors, documents
+from floors import FLOOR, Floors, bare_collection, documents
 from rows import Row
 from stage import NOOP, Stage
 from watching import result_of
@@ -28,9 +28,7 @@ WARM_UP = 10
 async def measure(stage: Stage) -> list[Row]:
     """Pick up one task at a time."""
     ours, floor = [], []
-    async with stage.database() as database:
-        floors = Floors(database)
-        await floors.prepare()
+    async with stage.database() as database, bare_collection(stage, database) as floors:
         queue = TaskQueue(database)
         waiter = stage.start("bare-waiter", [str(_WAITER)], database)
         try:
