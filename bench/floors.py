@@ -1,88 +1,121 @@
-"""The same work with bare driver calls: what no queue can be faster than without saving round trips."""
+"""The same work with bare driver calls: what no queue can be faster than without saving round trips.
+
+A floor's collection stands beside ``tasks``, with the same indexes, and takes the same documents with the same
+durability. It keeps no log of events, no leases that anybody renews, and no promises.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from appdb import Database
-from appdb._driver import AFTER, RawDocument, watch
-from appdb.feed import MAX_AWAIT
-from appdb.utils import uuid7_str
+from appdb._driver import AFTER, IndexModel, RawDocument, UpdateOne
+from appdb._queries.claims import CLAIM_ORDER
+from appdb._schema.collections import TASKS
+from appdb._schema.indexes import INDEXES
+from appdb.models.task import TaskState
+from appdb.queue.intake import fields_of, waits_of
+from stage import IN_FLIGHT, NOOP, Stage
 
+FLOOR = "floor"
 BULK = 100
-CLAIM: RawDocument = {"$set": {"state": "processing"}}
-COMPLETE: RawDocument = {"$set": {"state": "completed"}}
+FILLED_AT_ONCE = 1_000
+COMPLETE: dict[str, Any] = {
+    "$set": {"state": TaskState.COMPLETED, "lease": None},
+    "$currentDate": {"finished_at": True, "updated_at": True},
+}
+
+
+def documents(count: int) -> list[RawDocument]:
+    """Return *count* documents as an enqueue stores them."""
+    now = datetime.now(UTC)
+    return [fields_of(NOOP) | waits_of(NOOP).from_time(now) for _ in range(count)]
+
+
+async def rate(count: int, call: Callable[[], Awaitable[object]], *, in_flight: int = IN_FLIGHT) -> float:
+    """Return calls per second, *in_flight* at a time."""
+    left = iter(range(count))
+
+    async def lane() -> None:
+        for _ in left:
+            await call()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(lane() for _ in range(in_flight)))
+    return count / (time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def bare_collection(stage: Stage, database: Database) -> AsyncIterator[Floors]:
+    """Yield a bare collection in the database of what is measured, by a client of its own.
+
+    Its operations may take any time: where all fight for the head of an index, one of them can starve.
+    """
+    patient = Database(stage.uri, database.name, operation_timeout=None)
+    try:
+        floors = Floors(patient)
+        await floors.tasks.create_indexes(task_indexes())
+        yield floors
+    finally:
+        patient.close()
+
+
+def task_indexes() -> list[IndexModel]:
+    """Return the indexes of ``tasks``, to be created."""
+    ours = [index for index in INDEXES if index.collection == TASKS]
+    return [IndexModel(list(index.keys), name=index.name, **index.options) for index in ours]
 
 
 class Floors:
-    """Bare collections beside the measured ones, in the same database."""
+    """A bare collection beside ``tasks``."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tasks = database.collection("floor")
+        self.tasks = database.collection(FLOOR)
+        self._due = {"state": TaskState.QUEUED, "lane": documents(1)[0]["lane"]}
 
-    async def insert(self) -> None:
-        """Insert one document of a task's size."""
-        await self._tasks.insert_one(_document())
+    async def fill(self, count: int) -> None:
+        """Insert *count* documents."""
+        for _ in range(0, count, FILLED_AT_ONCE):
+            await self.tasks.insert_many(documents(min(count, FILLED_AT_ONCE)), ordered=False)
 
-    async def drain_one_by_one(self, count: int, in_flight: int) -> float:
-        """Return documents per second: findOneAndUpdate to claim, update to complete, each for one document."""
-        await self._fill(count)
+    async def drain_one_by_one(self, count: int) -> float:
+        """Return documents per second: findOneAndUpdate to claim, update to complete, 32 of these in flight."""
+        await self.fill(count)
 
         async def lane() -> None:
-            while (taken := await self._claim()) is not None:
-                await self._tasks.update_one({"_id": taken["_id"]}, COMPLETE)
+            while (taken := await self.claim()) is not None:
+                await self.tasks.update_one({"_id": taken["_id"]}, COMPLETE)
 
         began = time.perf_counter()
-        await asyncio.gather(*(lane() for _ in range(in_flight)))
+        await asyncio.gather(*(lane() for _ in range(IN_FLIGHT)))
         return count / (time.perf_counter() - began)
 
     async def drain_in_bulk(self, count: int) -> float:
-        """Return documents per second: claim a hundred at a time, complete them with one write."""
-        await self._fill(count)
+        """Return documents per second: claim a hundred in three calls, complete them with one bulk write."""
+        await self.fill(count)
         began = time.perf_counter()
-        while ids := [row["_id"] async for row in self._tasks.find({"state": "queued"}, {"_id": 1}).limit(BULK)]:
-            await self._tasks.update_many({"_id": {"$in": ids}, "state": "queued"}, CLAIM)
-            _ = [row async for row in self._tasks.find({"_id": {"$in": ids}})]
-            await self._tasks.update_many({"_id": {"$in": ids}}, COMPLETE)
+        candidates = self.tasks.find(self._due, {"_id": 1}).sort(CLAIM_ORDER).limit(BULK)
+        while ids := [row["_id"] async for row in candidates.clone()]:
+            await self.tasks.update_many({"_id": {"$in": ids}, "state": TaskState.QUEUED}, _take())
+            taken = [row async for row in self.tasks.find({"_id": {"$in": ids}})]
+            await self.tasks.bulk_write([UpdateOne({"_id": row["_id"]}, COMPLETE) for row in taken], ordered=False)
         return count / (time.perf_counter() - began)
 
-    async def wake_and_claim(self, count: int) -> list[float]:
-        """Return the milliseconds from an insert to the claim by a waiter on a change stream."""
-        await self._fill(0)
-        match: dict[str, Any] = {"$match": {"ns.coll": "floor", "operationType": "insert"}}
-        waits = []
-        async with watch(self._database.raw, [match], max_await=MAX_AWAIT) as stream:
-            await stream.try_next()
-            for _ in range(count):
-                began = time.perf_counter()
-                await self.insert()
-                await stream.next()
-                await self._claim()
-                waits.append((time.perf_counter() - began) * 1_000)
-        return waits
-
-    async def _claim(self) -> RawDocument | None:
-        found: RawDocument | None = await self._tasks.find_one_and_update(
-            {"state": "queued"}, CLAIM, sort=[("_id", 1)], return_document=AFTER
+    async def claim(self) -> RawDocument | None:
+        """Take the first due document."""
+        found: RawDocument | None = await self.tasks.find_one_and_update(
+            self._due, _take(), sort=CLAIM_ORDER, return_document=AFTER
         )
         return found
 
-    async def _fill(self, count: int) -> None:
-        await self._tasks.drop()
-        await self._tasks.create_index([("state", 1), ("_id", 1)])
-        if count:
-            await self._tasks.insert_many([_document() for _ in range(count)])
 
-
-def _document() -> RawDocument:
-    return {
-        "_id": uuid7_str(),
-        "state": "queued",
-        "owner_id": "bench",
-        "actor": "bench.noop",
-        "payload": {},
-        "errors": [],
-    }
+def _take() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    lease = {"token": "bench", "worker_id": "bench", "expires_at": now}
+    held = {"state": TaskState.PROCESSING, "lease": lease, "started_at": now, "updated_at": now}
+    return {"$set": held, "$inc": {"attempt": 1}}

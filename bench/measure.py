@@ -4,132 +4,91 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from statistics import quantiles
 
-from appdb import Database, NewTask, TaskQueue
-from appdb.models.task import TaskState
-from floors import Floors
-from hosts import Host
+import blind
+import conflicts
+import drain
+import enqueue
+import history
+import idle
+import memory
+import pickup
+import streaming
+from appdb import AppDbError
+from appdb._driver import PyMongoError
+from hosts import HostError
 from mongo_server import mongo_server
-from rows import Row, table, write_json
+from rows import HEAD, Row, line, write_json
+from stage import BenchError, Stage
 
-IN_FLIGHT = 32
-ENQUEUES = 3_000
-DRAINED = 5_000
-PICKUPS = 200
-QUIET_SECONDS = 0.02
-TASK = NewTask(owner_id="bench", actor="bench.noop", payload={})
+MEASURES: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
+    "enqueue": enqueue.measure,
+    "drain": drain.measure,
+    "conflicts": conflicts.measure,
+    "pickup": pickup.measure,
+    "blind": blind.measure,
+    "streaming": streaming.measure,
+    "idle": idle.measure,
+    "history": history.measure,
+    "memory": memory.measure,
+}
+THREADS = "MOTOR_MAX_WORKERS"
 
 
-async def main(options: argparse.Namespace, uri: str) -> list[Row]:
-    """Return all rows."""
-    database = Database(uri, f"bench_{time.time_ns()}")
-    await database.migrate()
-    async with database:
-        floors = Floors(database)
+async def main(stage: Stage, names: list[str]) -> tuple[list[Row], list[str]]:
+    """Take the measures, show each as it is there, and return all rows, and which measures could not be taken."""
+    rows: list[Row] = []
+    missing = []
+    print(HEAD)
+    for name in names:
+        began = time.monotonic()
         try:
-            return [
-                await _enqueue(database, floors),
-                *await _drain(database, floors, uri, options.logs),
-                *await _pickup(database, floors, uri, options.logs),
-            ]
-        finally:
-            await database.raw.client.drop_database(database.name)
+            found = await MEASURES[name](stage)
+        except (AppDbError, PyMongoError, BenchError, HostError) as exc:
+            print(f"{name} COULD NOT BE MEASURED: {type(exc).__name__}: {exc}")
+            missing.append(name)
+            continue
+        print("\n".join(line(row) for row in found))
+        print(f"  {name}: {time.monotonic() - began:.0f} s, load average {os.getloadavg()[0]:.1f}", flush=True)
+        rows += found
+    return rows, missing
 
 
-async def _enqueue(database: Database, floors: Floors) -> Row:
-    queue = TaskQueue(database)
-    floor = await _rate(ENQUEUES, floors.insert)
-    ours = await _rate(ENQUEUES, lambda: queue.enqueue(TASK))
-    await database.collection("tasks").delete_many({})
-    return Row(id="enqueue, 32 in flight", value=ours, unit="1/s", floor=floor, target=0.9, rate=True)
+def parse() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    parser.add_argument("--quick", action="store_true", help="measure less, for a first impression")
+    parser.add_argument("--only", metavar="A,B", help=f"only these of {', '.join(MEASURES)}")
+    parser.add_argument("--history", type=int, help="finished tasks of a long history (default: 1000000; quick: 50000)")
+    options = parser.parse_args()
+    options.names = options.only.split(",") if options.only else list(MEASURES)
+    if unknown := [name for name in options.names if name not in MEASURES]:
+        parser.error(f"unknown measure {unknown[0]!r}; known are {', '.join(MEASURES)}")
+    return options
 
 
-async def _drain(database: Database, floors: Floors, uri: str, logs: Path) -> list[Row]:
-    one_by_one = await floors.drain_one_by_one(DRAINED // 5, IN_FLIGHT)
-    in_bulk = await floors.drain_in_bulk(DRAINED)
-    ours = await _drain_with_worker(database, uri, logs)
-    return [
-        Row(id="drain, over one at a time", value=ours, unit="1/s", floor=one_by_one, target=3.0, rate=True),
-        Row(id="drain, over bare bulk", value=ours, unit="1/s", floor=in_bulk, target=0.6, rate=True),
-    ]
-
-
-async def _drain_with_worker(database: Database, uri: str, logs: Path) -> float:
-    queue = TaskQueue(database)
-    await _rate(DRAINED, lambda: queue.enqueue(TASK))
-    tasks = database.collection("tasks")
-    worker = _start_worker(uri, database.name, logs, slots=IN_FLIGHT)
-    first = await tasks.count_documents({"state": TaskState.COMPLETED})
-    began = time.perf_counter()
-    while (done := await tasks.count_documents({"state": TaskState.COMPLETED})) < DRAINED:
-        await asyncio.sleep(0.05)
-    rate = (done - first) / (time.perf_counter() - began)
-    worker.stop()
-    await tasks.delete_many({})
-    return rate
-
-
-async def _pickup(database: Database, floors: Floors, uri: str, logs: Path) -> list[Row]:
-    """Measure from before the enqueue to the actor's first line; both are on this machine, so they share a clock."""
-    floor = quantiles(await floors.wake_and_claim(PICKUPS), n=100)
-    worker = _start_worker(uri, database.name, logs, slots=4)
-    queue = TaskQueue(database)
-    waits = []
-    for _ in range(PICKUPS):
-        began = time.time()
-        task = await queue.enqueue(TASK)
-        while (found := await queue.get(task.id, owner_id="bench")).state is not TaskState.COMPLETED:
-            await asyncio.sleep(QUIET_SECONDS)
-        waits.append(((found.result or {})["at"] - began) * 1_000)
-        await asyncio.sleep(QUIET_SECONDS)
-    worker.stop()
-    ours = quantiles(waits, n=100)
-    return [
-        Row(id="pickup p50", value=ours[49], unit="ms", floor=floor[49], target=1.3, rate=False),
-        Row(id="pickup p99", value=ours[98], unit="ms", floor=floor[98], target=2.0, rate=False),
-    ]
-
-
-def _start_worker(uri: str, database: str, logs: Path, *, slots: int) -> Host:
-    environment = {
-        "APP_MONGO_URI": uri,
-        "APP_MONGO_DATABASE": database,
-        "PYTHONPATH": str(Path(__file__).parent),
-        "APPWORKER_LOG_LEVEL": "INFO",
-    }
-    command = [sys.executable, "-m", "appworker", "--actors", "noop_actor:noop", "--slots", str(slots)]
-    worker = Host("worker", command, environment, logs)
-    worker.wait_for(r'"event": "(ready)"')
-    return worker
-
-
-async def _rate(count: int, call: Callable[[], Awaitable[object]]) -> float:
-    """Return calls per second, 32 in flight."""
-    left = iter(range(count))
-
-    async def lane() -> None:
-        for _ in left:
-            await call()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(lane() for _ in range(IN_FLIGHT)))
-    return count / (time.perf_counter() - began)
+def with_threads() -> None:
+    """Begin again with a thread for each call in flight: Motor makes ten on two cores, and would measure those."""
+    if os.environ.pop(THREADS, None) is None:
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {THREADS: str(conflicts.CLAIMERS)})  # noqa: S606
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the rows to this file too")
-    arguments = parser.parse_args()
+    with_threads()
+    arguments = parse()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, mongo_server() as server:
-        print(f"MongoDB: {server.description}")
-        arguments.logs = Path(folder)
-        rows = asyncio.run(main(arguments, server.uri))
-    print(table(rows))
+        print(f"MongoDB: {server.description}; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+        finished = arguments.history or (50_000 if arguments.quick else 1_000_000)
+        given = Stage(uri=server.uri, logs=Path(folder), quick=arguments.quick, history=finished)
+        measured, not_measured = asyncio.run(main(given, arguments.names))
     if arguments.json:
-        write_json(rows, arguments.json)
+        write_json(measured, arguments.json)
+    # A missed target is a result and no failure; a measure that is missing is one.
+    sys.exit(1 if not_measured else 0)

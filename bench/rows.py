@@ -1,4 +1,8 @@
-"""Rows of a benchmark: what was measured, what the same work costs with bare driver calls, and the ratio."""
+"""Rows of a benchmark: what was measured, what the same work costs with bare driver calls, and whether it will do.
+
+One convention for all rows. With a floor, ``ratio`` is value over floor, and the target bounds the ratio. Without one,
+the target bounds the value itself, in its unit, and ``ratio`` is value over target. ``bound`` says which side is good.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,41 +21,48 @@ class Row:
         id: A short name, the same in every run.
         value: What ours took or reached.
         unit: Of *value* and *floor*.
-        floor: The same work with bare driver calls, in the same run.
-        target: What the ratio of *value* to *floor* must be: at least this for rates, at most this for times.
-        rate: Whether more is better.
+        bound: Whether the target must be reached, or must not be passed.
+        target: What the ratio must be when there is a floor, else what the value must be.
+        floor: The same work with bare driver calls, in the same run; ``None`` for a target that stands by itself.
     """
 
     id: str
     value: float
     unit: str
-    floor: float
+    bound: Literal[">=", "<="]
     target: float
-    rate: bool
+    floor: float | None = None
 
     @property
     def ratio(self) -> float:
-        """Ours over the floor's."""
-        return self.value / self.floor
+        """Ours over the floor's, or over the target where there is no floor."""
+        return self.value / (self.target if self.floor is None else self.floor)
 
     @property
     def holds(self) -> bool:
         """Whether the target is met."""
-        return self.ratio >= self.target if self.rate else self.ratio <= self.target
+        judged = self.value if self.floor is None else self.ratio
+        return judged >= self.target if self.bound == ">=" else judged <= self.target
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return *rows* as a table for people."""
-    head = f"{'measure':<28}{'ours':>12}{'floor':>12}  {'unit':<8}{'ratio':>8}{'target':>10}  holds"
-    lines = [
-        f"{row.id:<28}{row.value:>12,.1f}{row.floor:>12,.1f}  {row.unit:<8}{row.ratio:>8.2f}"
-        f"{('>= ' if row.rate else '<= ') + str(row.target):>10}  {'yes' if row.holds else 'NO'}"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+HEAD = f"{'measure':<46}{'ours':>11}{'floor':>11}  {'unit':<9}{'ratio':>7}{'target':>10}  holds"
+
+
+def line(row: Row) -> str:
+    """Return *row* as a line for people, below ``HEAD``."""
+    floor = "" if row.floor is None else _short(row.floor)
+    target = f"{row.bound} {row.target:g}"
+    return (
+        f"{row.id:<46}{_short(row.value):>11}{floor:>11}  {row.unit:<9}{row.ratio:>7.2f}{target:>10}"
+        f"  {'yes' if row.holds else 'NO'}"
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:,.1f}" if value >= 10 else f"{value:,.3f}"
 
 
 def write_json(rows: Sequence[Row], file: Path) -> None:
     """Write *rows* to *file* for programs."""
-    found = [asdict(row) | {"ratio": round(row.ratio, 3), "holds": row.holds} for row in rows]
+    found = [asdict(row) | {"ratio": round(row.ratio, 4), "holds": row.holds} for row in rows]
     file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

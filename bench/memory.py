@@ -1,0 +1,43 @@
+"""Whether a worker grows with what it has done.
+
+There is no floor of bare calls: the floor is the same worker's memory after a tenth of the tasks, when everything that
+is made once has been made. Flat means: less than a twentieth more, and less for each task than the smallest thing that
+could be forgotten in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from appdb import Database, TaskQueue
+from rows import Row
+from stage import IN_FLIGHT, NOOP, Stage
+from usage import MIB, resident_mib
+from watching import until_none_is_live
+
+AT_ONCE = 1_000
+QUIET_SECONDS = 3
+
+
+async def measure(stage: Stage) -> list[Row]:
+    """Look at a worker's memory after some tasks, and after many more."""
+    some, many = stage.size(10_000, 4_000), stage.size(100_000, 12_000)
+    async with stage.database() as database:
+        with stage.worker(database, slots=IN_FLIGHT) as worker:
+            await _work(database, some)
+            before = resident_mib(worker.process.pid)
+            await _work(database, many - some)
+            after = resident_mib(worker.process.pid)
+    slope = (after - before) * MIB / (many - some)
+    return [
+        Row(id=f"memory after {many:,} tasks", value=after, unit="MiB", bound="<=", floor=before, target=1.05),
+        Row(id="memory, growth for each task", value=slope, unit="bytes", bound="<=", target=50),
+    ]
+
+
+async def _work(database: Database, count: int) -> None:
+    queue = TaskQueue(database)
+    for _ in range(0, count, AT_ONCE):
+        await queue.enqueue_many([NOOP] * AT_ONCE)
+    await until_none_is_live(database)
+    await asyncio.sleep(QUIET_SECONDS)
