@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
+from appdb import Database
 from namespaces import Place, Way
 from set_processes import process_ground
 
@@ -24,8 +26,9 @@ CACHE_GIGABYTES = 0.25
 SERVER_ELECTION = timedelta(seconds=10)
 """The server's own default: how long without a sign of the primary until another is elected."""
 # NotYetInitialized, NodeNotFound, InvalidReplicaSetConfig, NewReplicaSetConfigurationIncompatible,
-# ConfigurationInProgress, CurrentConfigNotCommittedYet, NotWritablePrimary: a set that is still finding itself.
-_NOT_READY_CODES = frozenset({94, 74, 93, 103, 109, 308, 10107})
+# ConfigurationInProgress, CurrentConfigNotCommittedYet, NotWritablePrimary, ExceededTimeLimit (nobody has caught up):
+# a set that is still finding itself.
+_NOT_READY_CODES = frozenset({94, 74, 93, 103, 109, 308, 10107, 262})
 
 
 class Node(Protocol):
@@ -66,6 +69,7 @@ class Ground(Protocol):
     cut_problem: str | None
     description: str
     client: str
+    host_outlives_node: bool
 
     def add(self, arguments: Sequence[str], *, disk_megabytes: int | None) -> Node:
         """Make a node."""
@@ -100,6 +104,8 @@ class ReplicaSet:
         """Why the network cannot be cut, or ``None``."""
         self.client = ground.client
         """The address by which the nodes see the test's own process."""
+        self.host_outlives_node = ground.host_outlives_node
+        """Whether a dead node's host still refuses connections; else a new primary waits for its word once more."""
         self._ground = ground
         arguments = _arguments(options)
         self.nodes = [ground.add(arguments, disk_megabytes=options.disk_megabytes) for _ in range(3)]
@@ -162,8 +168,12 @@ class ReplicaSet:
 
     def step_down(self, seconds: int = 10) -> None:
         """Make the primary hand over to another node, and not come back for *seconds*."""
+        self._until("hand over", lambda: self._step_down(seconds))
+
+    def _step_down(self, seconds: int) -> bool:
         with _direct(self.primary()) as client:
             client.admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": max(seconds // 2, 1)})
+        return True
 
     def set_election(self, election: timedelta) -> None:
         """Change how long without a sign of the primary it takes until another is elected."""
@@ -178,6 +188,11 @@ class ReplicaSet:
             config["settings"]["electionTimeoutMillis"] = _milliseconds(election)
             config["version"] += 1
             client.admin.command("replSetReconfig", config)
+        wanted = config["version"]
+        self._until("agree on its configuration", lambda: all(_version(node) == wanted for node in self.nodes))
+        if election < self._election:
+            # A running timer is never made shorter.
+            time.sleep(self._election.total_seconds())
         return True
 
     def unplug(self, node: Node) -> None:
@@ -226,7 +241,7 @@ class ReplicaSet:
         with _direct(self.primary()) as client:
             return dict(client.admin.command(name, value, **options))
 
-    def _until(self, goal: str, reached: Any) -> None:
+    def _until(self, goal: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         problem = ""
         while time.monotonic() < deadline:
@@ -252,6 +267,20 @@ def replica_set(options: SetOptions | None = None) -> Iterator[ReplicaSet]:
         made = ReplicaSet(ground, wanted)
         made.start()
         yield made
+
+
+@asynccontextmanager
+async def fresh_database(uri: str) -> AsyncIterator[Database]:
+    """Yield an open, migrated database with a name that nobody else uses; it is dropped after the block."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    migrating = Database(uri, name, operation_timeout=None)
+    try:
+        await migrating.migrate()
+    finally:
+        migrating.close()
+    async with Database(uri, name) as database:
+        yield database
+        await database.raw.client.drop_database(name)
 
 
 @contextmanager
@@ -295,6 +324,11 @@ def _initiate(node: Node, config: dict[str, Any]) -> bool:
     return True
 
 
+def _version(node: Node) -> int:
+    with _direct(node) as client:
+        return int(client.admin.command("replSetGetConfig")["config"]["version"])
+
+
 def _primary_hello(node: Node) -> dict[str, Any] | None:
     try:
         with _direct(node, seconds=1) as client:
@@ -307,7 +341,12 @@ def _primary_hello(node: Node) -> dict[str, Any] | None:
 def _direct(node: Node, *, seconds: float = 10) -> MongoClient[dict[str, Any]]:
     limit = int(seconds * 1000)
     return MongoClient(
-        node.host, node.port, directConnection=True, serverSelectionTimeoutMS=limit, timeoutMS=limit, connectTimeoutMS=limit
+        node.host,
+        node.port,
+        directConnection=True,
+        serverSelectionTimeoutMS=limit,
+        connectTimeoutMS=limit,
+        timeoutMS=limit,
     )
 
 

@@ -91,6 +91,8 @@ class ContainerNode:
 class ContainerGround:
     """What the containers of one set stand on."""
 
+    host_outlives_node = False
+
     def __init__(self, client: docker.DockerClient, network: Network, subnet: str, image: str, remark: str) -> None:
         self.cut_problem = namespace_problem()
         self.description = f"containers of image {image}{remark}"

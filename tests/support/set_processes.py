@@ -1,4 +1,4 @@
-"""Nodes of a replica set as processes: each in a network namespace where one can be made, else on ports of 127.0.0.1."""
+"""Nodes of a replica set as processes: each in a network namespace where one can be made, else on ports here."""
 
 from __future__ import annotations
 
@@ -96,6 +96,8 @@ class ProcessNode:
 
 class ProcessGround:
     """What the nodes of one set stand on."""
+
+    host_outlives_node = True
 
     def __init__(self, folder: Path, network: Wires | None, problem: str | None, disks: ExitStack) -> None:
         self.cut_problem = problem

@@ -32,7 +32,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(folder: Path, *, leave: int = 0) -> Path:
-    """Fill the disk of *folder* but for *leave* bytes, and return the file to delete when there shall be space again."""
+    """Fill the disk of *folder* but for *leave* bytes, and return the file that takes the space."""
     ballast = folder / "ballast"
     with ballast.open("ab", buffering=0) as file:
         try:
