@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from acknowledged import Acknowledged
 from appdb import Database, RegistryRepository, TaskState
 from appdb.queue.task_queue import TaskQueue
+from fault_bounds import NOISE_SECONDS
 from live_tasks import Tasks
 from namespaces import Way
 from queue_load import QueueLoad
@@ -19,7 +21,10 @@ from set_workers import StartWorker
 PROGRESS = 20
 CUT_SECONDS = 15
 IN_FLIGHT_SECONDS = 0.5
-SHORT_LEASE = {"APPWORKER_LEASE": "6", "APPWORKER_HEARTBEAT": "1"}
+LEASE_SECONDS = 6
+SWEEP_SECONDS = 6
+"""How long until some worker looks for leases that have ended."""
+SHORT_LEASE = {"APPWORKER_LEASE": str(LEASE_SECONDS), "APPWORKER_HEARTBEAT": "1"}
 
 
 @pytest.mark.timeout(240)
@@ -70,14 +75,16 @@ async def test_a_worker_that_is_cut_off_loses_its_tasks_to_another_and_writes_no
 ) -> None:
     place = await asyncio.to_thread(cuttable.client_place)
     cut_off = await asyncio.to_thread(start_set_worker, *place.inside, **SHORT_LEASE)
+    other = await asyncio.to_thread(start_set_worker, **SHORT_LEASE)
+    other.process.send_signal(signal.SIGSTOP)
     tasks = Tasks(set_database)
     held = [await tasks.add("steady", seconds=5) for _ in range(3)]
     for task in held:
         await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
-    await asyncio.to_thread(start_set_worker, **SHORT_LEASE)
     await asyncio.to_thread(place.unplug)
+    other.process.send_signal(signal.SIGCONT)
     for task in held:
-        await tasks.until(task, lambda found: found.attempt == 2, 60)
+        await tasks.until(task, lambda found: found.attempt == 2, LEASE_SECONDS + SWEEP_SECONDS + NOISE_SECONDS)
     await asyncio.to_thread(place.plug_in)
     done = [await tasks.final(task, 60) for task in held]
 

@@ -271,7 +271,7 @@ def replica_set(options: SetOptions | None = None) -> Iterator[ReplicaSet]:
 
 @asynccontextmanager
 async def fresh_database(uri: str) -> AsyncIterator[Database]:
-    """Yield an open, migrated database with a name that nobody else uses; it is dropped after the block."""
+    """Yield an open, migrated database with a name that nobody else uses; it goes with the set."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     migrating = Database(uri, name, operation_timeout=None)
     try:
@@ -280,7 +280,6 @@ async def fresh_database(uri: str) -> AsyncIterator[Database]:
         migrating.close()
     async with Database(uri, name) as database:
         yield database
-        await database.raw.client.drop_database(name)
 
 
 @contextmanager
