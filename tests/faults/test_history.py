@@ -50,7 +50,7 @@ async def test_a_follower_that_lost_the_history_of_its_stream_misses_no_event(
             for seq in range(1, EVENTS, BATCH):
                 chunks = [NewEvent(type=TaskEventType.CHUNK, data={"n": seq + n}) for n in range(BATCH)]
                 await queue.record(lease, chunks, seq=seq)
-            await _turn_oplog_over(database, short_memory, last_known)
+            await _turn_oplog_over(database, last_known)
             follower.process.send_signal(signal.SIGCONT)
             await asyncio.to_thread(follower.wait_for, "(the change feed was interrupted)")
             await asyncio.to_thread(follower.wait_for, rf"(seq {EVENTS})\b")
@@ -77,9 +77,8 @@ async def _oplog(database: Database, order: int) -> dict[str, Any]:
     return dict(found)
 
 
-async def _turn_oplog_over(database: Database, nodes: ReplicaSet, last_known: object) -> None:
-    """Write until the primary has forgotten *last_known*; it forgets nothing before a checkpoint."""
+async def _turn_oplog_over(database: Database, last_known: object) -> None:
+    """Write until the primary has forgotten *last_known*."""
     async with asyncio.timeout(TURN_SECONDS):
         while (await _oplog(database, 1))["ts"] <= last_known:
             await database.collection("ballast").insert_many([{"bytes": BALLAST} for _ in range(10)])
-            await asyncio.to_thread(nodes.command, "fsync")

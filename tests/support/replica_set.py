@@ -308,7 +308,8 @@ def _arguments(options: SetOptions) -> list[str]:
     for parameter in ("enableTestCommands=1", "diagnosticDataCollectionEnabled=false"):
         arguments += ["--setParameter", parameter]
     if options.oplog_megabytes is not None:
-        arguments += ["--oplogSize", str(options.oplog_megabytes)]
+        # Nothing is forgotten before the periodic checkpoint after it.
+        arguments += ["--oplogSize", str(options.oplog_megabytes), "--syncdelay", "1"]
     return arguments
 
 
