@@ -39,7 +39,8 @@ def types(session: nox.Session) -> None:
     session.install(*_group("types"), *_wheels(session, "appdb[embedded]", "appserver", "appworker[media]"))
     for package in PACKAGES:
         session.run("mypy", f"packages/{package}/src")
-    for folder in [*sorted(ROOT.glob("packages/*/tests/*")), ROOT / "tests/acceptance", ROOT / "tests/packages"]:
+    common = [ROOT / "tests" / name for name in ("acceptance", "faults", "packages")]
+    for folder in [*sorted(ROOT.glob("packages/*/tests/*")), *common]:
         session.run("mypy", str(folder.relative_to(ROOT)))
     session.run("mypy", "noxfile.py", "conftest.py", "tests/support", "demo", "bench")
 
@@ -53,11 +54,14 @@ def unit(session: nox.Session, package: str) -> None:
 
 
 @nox.session
-@nox.parametrize("package", [*PACKAGES, "acceptance"], ids=[*PACKAGES, "acceptance"])
+@nox.parametrize("package", [*PACKAGES, "acceptance", "faults"], ids=[*PACKAGES, "acceptance", "faults"])
 def integration(session: nox.Session, package: str) -> None:
-    """Test each built wheel against a real MongoDB; and all hosts together, each from an environment of its own."""
+    """Test each built wheel against a real MongoDB; all hosts together, each from an environment of its own; faults."""
     if package == "acceptance":
         _acceptance(session)
+        return
+    if package == "faults":
+        _faults(session, "-m", "short")
         return
     session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", _with_extras(package)))
     folders = [f"packages/{package}/tests/{folder}" for folder in WITH_DATABASE.get(package, ("integration",))]
@@ -70,6 +74,17 @@ def _acceptance(session: nox.Session) -> None:
         session.run("playwright", "install", "chromium")
     commands = {f"APP_TEST_{name.upper()}_BIN": str(folder) for name, folder in _environments(session).items()}
     session.run(*PYTEST, "tests/acceptance", *session.posargs, env=commands)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill, freeze, cut and fill what hosts and databases stand on; `APP_TEST_FAULT_ROUNDS=20` repeats the faults."""
+    _faults(session)
+
+
+def _faults(session: nox.Session, *selection: str) -> None:
+    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker[media]"))
+    session.run(*PYTEST, "tests/faults", *selection, *session.posargs)
 
 
 @nox.session

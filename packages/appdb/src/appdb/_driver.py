@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import itertools
+import random
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -19,7 +23,7 @@ from motor.motor_asyncio import (
     AsyncIOMotorGridFSBucket,
     AsyncIOMotorGridIn,
 )
-from pymongo import IndexModel, ReadPreference, ReturnDocument, UpdateMany, UpdateOne, WriteConcern
+from pymongo import IndexModel, ReadPreference, ReturnDocument, UpdateMany, UpdateOne, WriteConcern, timeout
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -51,6 +55,10 @@ AFTER = ReturnDocument.AFTER
 SCHEMES = ("mongodb://", "mongodb+srv://")
 MAJORITY = WriteConcern(w="majority", j=True)
 # Majority with j=false waits for the periodic journal flush: a hundred times slower.
+LONGEST_TRANSACTION = timedelta(seconds=120)
+"""How long a transaction is repeated when operations have no limit."""
+ABORT_SECONDS = 1
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.5
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,19 +128,53 @@ def hosts_of(uri: str) -> str:
     return uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
-async def in_transaction(client: Client, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-    """Run *body* in a transaction, the whole of it again after a transient error, as the drivers specification says.
+async def in_transaction(
+    client: Client, body: Callable[[Session], Coroutine[Any, Any, T]], limit: timedelta | None
+) -> T:
+    """Run *body* in a transaction, the whole of it again after a transient error, for at most *limit* in all.
 
-    Transactions ignore the concerns of collections, so they are set here.
+    The driver's own loop goes on for two minutes, however long an operation may take, and Motor's does not repeat a
+    first commit that failed.
     """
+    deadline = time.monotonic() + (limit or LONGEST_TRANSACTION).total_seconds()
     async with await client.start_session() as session:
-        result: T = await session.with_transaction(
-            body,
-            read_concern=ReadConcern("snapshot"),
-            write_concern=MAJORITY,
-            read_preference=ReadPreference.PRIMARY,
-        )
-        return result
+        for tries in itertools.count(1):
+            try:
+                return await _try_transaction(session, body, deadline)
+            except PyMongoError as exc:
+                pause = random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries))
+                if not exc.has_error_label("TransientTransactionError") or time.monotonic() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+    raise AssertionError("the loop ends by an answer or an error")
+
+
+async def _try_transaction(session: Session, body: Callable[[Session], Coroutine[Any, Any, T]], deadline: float) -> T:
+    # Transactions ignore the concerns of collections, so they are set here.
+    session.start_transaction(ReadConcern("snapshot"), MAJORITY, ReadPreference.PRIMARY)
+    try:
+        with timeout(max(deadline - time.monotonic(), 0.001)):
+            result = await body(session)
+    except BaseException:
+        # A primary that is gone has forgotten the transaction; one that is there must not keep its locks for it.
+        with timeout(ABORT_SECONDS):
+            await session.abort_transaction()
+        raise
+    with timeout(max(deadline - time.monotonic(), 0.001)):
+        await _commit(session, deadline)
+    return result
+
+
+async def _commit(session: Session, deadline: float) -> None:
+    while True:
+        try:
+            await session.commit_transaction()
+            return
+        except PyMongoError as exc:
+            unknown = exc.has_error_label("UnknownTransactionCommitResult")
+            if not unknown or time.monotonic() + FIRST_PAUSE_SECONDS >= deadline:
+                raise
+        await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
 
 def is_write_conflict(exc: PyMongoError) -> bool:
@@ -194,10 +236,32 @@ def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P
 def _translated(doing: str, exc: PyMongoError) -> AppDbError:
     problem = f"{type(exc).__name__}: {str(exc).splitlines()[0][:300]}"
     # A write concern that was not met is an unknown outcome too: the write is there, and may yet be rolled back.
-    unreachable = (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WaitQueueTimeoutError, WriteConcernError)
-    if isinstance(exc, unreachable) or getattr(exc, "timeout", False):
+    # A connection that met a node between two roles says of itself that it knows no sessions.
+    unreachable = (
+        ConfigurationError,
+        ConnectionFailure,
+        NetworkTimeout,
+        ExecutionTimeout,
+        WaitQueueTimeoutError,
+        WriteConcernError,
+    )
+    repeatable = exc.has_error_label("TransientTransactionError") or exc.has_error_label("RetryableWriteError")
+    if repeatable or isinstance(exc, unreachable) or exc.timeout or _codes(exc) & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)
+
+
+# HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit,
+# SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
+# NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
+_NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+
+
+def _codes(exc: PyMongoError) -> set[int]:
+    if not isinstance(exc, OperationFailure):
+        return set()
+    writes = (exc.details or {}).get("writeErrors", [])
+    return {exc.code or 0, *(int(error.get("code", 0)) for error in writes)}
 
 
 class ServerNotReadyError(Exception):

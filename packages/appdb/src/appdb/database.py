@@ -62,6 +62,7 @@ class Database(MigrationsMixin):
         self._client: Client = connect(
             uri, app_name=app_name, operation_timeout=operation_timeout, selection_timeout=selection_timeout
         )
+        self._operation_timeout = operation_timeout
         self._hosts = hosts_of(uri)
         self._raw: RawDatabase = self._client[name]
         self.name = name
@@ -136,7 +137,7 @@ class Database(MigrationsMixin):
         Raises:
             DatabaseUnavailableError: No primary answered in time; whether the writes happened is unknown.
         """
-        return await in_transaction(self._client, body)
+        return await in_transaction(self._client, body, self._operation_timeout)
 
     async def check_server(self) -> None:
         """Check that the server can hold the promises.

@@ -1,0 +1,100 @@
+"""The network is cut: the primary with its client alone, a worker alone, and packets that go one way only."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from acknowledged import Acknowledged
+from appdb import Database, RegistryRepository, TaskState
+from appdb.queue.task_queue import TaskQueue
+from fault_bounds import NOISE_SECONDS
+from live_tasks import Tasks
+from namespaces import Way
+from queue_load import QueueLoad
+from replica_set import ReplicaSet
+from set_workers import StartWorker
+
+PROGRESS = 20
+CUT_SECONDS = 15
+IN_FLIGHT_SECONDS = 0.5
+LEASE_SECONDS = 6
+SWEEP_SECONDS = 6
+"""How long until some worker looks for leases that have ended."""
+SHORT_LEASE = {"APPWORKER_LEASE": str(LEASE_SECONDS), "APPWORKER_HEARTBEAT": "1"}
+
+
+@pytest.mark.timeout(240)
+async def test_a_primary_alone_with_its_client_acknowledges_nothing_that_is_lost(
+    cuttable: ReplicaSet, set_database: Database
+) -> None:
+    async with QueueLoad(TaskQueue(set_database)) as load:
+        primary = await asyncio.to_thread(cuttable.primary)
+        await asyncio.to_thread(cuttable.part_with_client, primary)
+        cut_at = time.monotonic()
+        await asyncio.sleep(CUT_SECONDS)
+        healed_at = time.monotonic()
+        await asyncio.to_thread(cuttable.heal)
+        await load.until_acknowledged(PROGRESS)
+        await asyncio.to_thread(cuttable.wait_until_whole)
+    print(f"writes back {load.writes_back_after(healed_at)} s after the cut; {load.summary()}")  # noqa: T201 - with -s
+
+    await load.record.check(set_database)
+    assert load.writes_between(cut_at + IN_FLIGHT_SECONDS, healed_at) == []
+    assert load.problems()["enqueue"] > 0
+    assert load.slowest.seconds < CUT_SECONDS
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("way", [Way.INCOMING, Way.OUTGOING], ids=["deaf", "mute"])
+async def test_a_primary_that_is_cut_one_way_is_replaced_and_nothing_is_lost(
+    cuttable: ReplicaSet, set_database: Database, way: Way
+) -> None:
+    async with QueueLoad(TaskQueue(set_database)) as load:
+        primary = await asyncio.to_thread(cuttable.primary)
+        await asyncio.to_thread(cuttable.part, primary, way)
+        cut_at = time.monotonic()
+        await load.until_acknowledged(PROGRESS)
+        replaced = await asyncio.to_thread(cuttable.primary)
+        await asyncio.to_thread(cuttable.heal)
+        await load.until_acknowledged(PROGRESS)
+        await asyncio.to_thread(cuttable.wait_until_whole)
+    print(f"writes back {load.writes_back_after(cut_at)} s after the cut; {load.summary()}")  # noqa: T201 - with -s
+
+    await load.record.check(set_database)
+    assert replaced is not primary
+    assert load.lost_leases == 0
+
+
+@pytest.mark.timeout(240)
+async def test_a_worker_that_is_cut_off_loses_its_tasks_to_another_and_writes_nothing_more_to_them(
+    cuttable: ReplicaSet, set_database: Database, start_set_worker: StartWorker
+) -> None:
+    place = await asyncio.to_thread(cuttable.client_place)
+    cut_off = await asyncio.to_thread(start_set_worker, *place.inside, **SHORT_LEASE)
+    other = await asyncio.to_thread(start_set_worker, **SHORT_LEASE)
+    other.process.send_signal(signal.SIGSTOP)
+    tasks = Tasks(set_database)
+    held = [await tasks.add("steady", seconds=5) for _ in range(3)]
+    for task in held:
+        await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
+    await asyncio.to_thread(place.unplug)
+    other.process.send_signal(signal.SIGCONT)
+    for task in held:
+        await tasks.until(task, lambda found: found.attempt == 2, LEASE_SECONDS + SWEEP_SECONDS + NOISE_SECONDS)
+    await asyncio.to_thread(place.plug_in)
+    done = [await tasks.final(task, 60) for task in held]
+
+    await Acknowledged().check(set_database)
+    assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 2)}
+    # It works on, unaided.
+    cut_off.check()
+    (cut_off_id,) = {w.id for w in await RegistryRepository(set_database).workers() if w.pid == cut_off.process.pid}
+    again = [await tasks.add("steady", seconds=2) for _ in range(8)]
+    finished = [await tasks.final(task, 60) for task in again]
+    assert {task.state for task in finished} == {TaskState.COMPLETED}
+    starts = [(await tasks.queue.events(task.id))[0].data["worker_id"] for task in again]
+    assert cut_off_id in starts

@@ -1,0 +1,88 @@
+"""The primary is killed, steps down, or freezes, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+
+from appdb import Database, TaskQueue
+from fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS, QUICK_ELECTION, ROUNDS
+from queue_load import QueueLoad
+from replica_set import SERVER_ELECTION, ReplicaSet
+
+PROGRESS = 20
+SAFE_TO_REPEAT = ("enqueue", "record", "complete")
+STEP_DOWNS = 3
+
+
+@pytest.mark.timeout(120 + ROUNDS * 60)
+@pytest.mark.parametrize(
+    ("election", "back_within"),
+    [
+        pytest.param(QUICK_ELECTION, 4, id="election-2s", marks=pytest.mark.short),
+        pytest.param(SERVER_ELECTION, 12, id="election-10s"),
+    ],
+)
+async def test_killing_the_primary_loses_nothing_that_was_acknowledged(
+    three_nodes: ReplicaSet, set_database: Database, election: timedelta, back_within: float
+) -> None:
+    await asyncio.to_thread(three_nodes.set_election, election)
+    backs = []
+    async with QueueLoad(TaskQueue(set_database)) as load:
+        for _ in range(ROUNDS):
+            primary = await asyncio.to_thread(three_nodes.primary)
+            await asyncio.to_thread(three_nodes.kill, primary)
+            killed_at = time.monotonic()
+            await load.until_acknowledged(PROGRESS)
+            backs.append(load.writes_back_after(killed_at))
+            await asyncio.to_thread(three_nodes.mend)
+            await load.until_acknowledged(PROGRESS)
+    print(f"writes back after {backs}; {load.summary()}")  # noqa: T201 - shown on failure, or with -s
+
+    await load.record.check(set_database)
+    unanswered = 0 if three_nodes.host_outlives_node else election.total_seconds()
+    assert max(backs) <= back_within + unanswered + NOISE_SECONDS
+    assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
+    assert load.lost_leases == 0
+    if election < timedelta(seconds=LONGEST_CALL_SECONDS):
+        assert not load.problems().keys() & set(SAFE_TO_REPEAT)
+
+
+@pytest.mark.timeout(240 + ROUNDS * 60)
+async def test_stepping_down_again_and_again_is_seen_by_no_caller(
+    three_nodes: ReplicaSet, set_database: Database
+) -> None:
+    await asyncio.to_thread(three_nodes.set_election, SERVER_ELECTION)
+    async with QueueLoad(TaskQueue(set_database)) as load:
+        for _ in range(STEP_DOWNS * ROUNDS):
+            await asyncio.to_thread(three_nodes.step_down)
+            await load.until_acknowledged(PROGRESS)
+            await asyncio.to_thread(three_nodes.wait_until_whole)
+    print(load.summary())  # noqa: T201 - shown on failure, or with -s
+
+    await load.record.check(set_database)
+    assert not load.problems().keys() & set(SAFE_TO_REPEAT)
+    assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
+    assert load.lost_leases == 0
+
+
+@pytest.mark.timeout(240)
+async def test_a_frozen_primary_holds_no_caller_longer_than_the_operation_timeout(
+    three_nodes: ReplicaSet, set_database: Database
+) -> None:
+    await asyncio.to_thread(three_nodes.set_election, SERVER_ELECTION)
+    async with QueueLoad(TaskQueue(set_database)) as load:
+        primary = await asyncio.to_thread(three_nodes.primary)
+        three_nodes.freeze(primary)
+        frozen_at = time.monotonic()
+        await asyncio.sleep(25)
+        three_nodes.thaw(primary)
+        await load.until_acknowledged(PROGRESS)
+    print(f"writes back after {load.writes_back_after(frozen_at)}; {load.summary()}")  # noqa: T201 - as above
+
+    await load.record.check(set_database)
+    assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
+    assert load.lost_leases == 0

@@ -1,0 +1,15 @@
+"""How often and how strictly the fault tests measure."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from appdb.database import OPERATION_TIMEOUT
+
+ROUNDS = int(os.environ.get("APP_TEST_FAULT_ROUNDS", "1"))
+"""How often a fault is repeated: one is the short form."""
+NOISE_SECONDS = 5.0
+"""What a busy machine may add to any time."""
+QUICK_ELECTION = timedelta(seconds=2)
+LONGEST_CALL_SECONDS = OPERATION_TIMEOUT.total_seconds() + 1
