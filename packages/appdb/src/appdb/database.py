@@ -119,7 +119,9 @@ class Database(MigrationsMixin):
     @translates_errors
     async def server_time(self) -> datetime:
         """Return the primary's clock, aware, in UTC."""
-        now: datetime = (await self._raw.command("hello"))["localTime"]
+        # Commands do not take the client's options by themselves, and would answer without a zone.
+        hello = await self._raw.command("hello", codec_options=self._raw.codec_options)
+        now: datetime = hello["localTime"]
         return now
 
     @translates_errors

@@ -1,0 +1,23 @@
+"""The fixture of the fault tests that run workers; a test module asks for it by ``pytest_plugins``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appdb import Database
+from fleet import Fleet
+from ledger import Ledger
+
+
+@pytest.fixture
+async def fleet(mongo_uri: str, database: Database, logs: Path, tmp_path: Path) -> AsyncIterator[Fleet]:
+    """Workers on a database of the test's own, with a ledger that is open."""
+    ledger = await Ledger.open(database, tmp_path / "notes")
+    made = Fleet(uri=mongo_uri, database=database, ledger=ledger, logs=logs)
+    try:
+        yield made
+    finally:
+        made.end()
