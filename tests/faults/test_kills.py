@@ -73,7 +73,8 @@ async def test_killed_workers_lose_no_task_and_their_tasks_run_again_in_time(fle
     for killed_at, task_id in kills:
         again = next_claim(facts, task_id, killed_at)
         assert again is not None, f"task {task_id} was held by a killed worker and not claimed again"
-        assert again - killed_at <= REDELIVERY, f"task {task_id} waited {again - killed_at} after the kill"
+        story = [(event["type"], event["attempt"], event["at"].isoformat()) for event in facts.events[task_id]]
+        assert again - killed_at <= REDELIVERY, f"task {task_id} waited {again - killed_at} after the kill: {story}"
 
 
 @pytest.mark.short
@@ -95,7 +96,9 @@ async def test_a_worker_that_was_frozen_beyond_its_lease_is_refused_when_it_thaw
                 await asyncio.sleep(0.05)
         signal_to(zombie, signal.SIGCONT)
         await fleet.ledger.settle(60)
-        await asyncio.to_thread(zombie.wait_for, f'("an attempt was stopped".*{task.id})|({task.id}.*"an attempt was stopped")')
+        await asyncio.to_thread(
+            zombie.wait_for, f'("an attempt was stopped".*{task.id})|({task.id}.*"an attempt was stopped")'
+        )
         thawed.append(task)
     facts = await fleet.ledger.check()
 

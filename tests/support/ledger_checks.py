@@ -28,18 +28,20 @@ def cancels_are_final(facts: Facts) -> Iterator[str]:
 
 
 def never_two_owners(facts: Facts) -> Iterator[str]:
-    """By the server's clock, a lease is taken away only after its end, and each claim has a token of its own."""
-    seen: dict[str, str] = {}
+    """By the server's clock, a lease is taken away only after its end; a token stands for one claim."""
+    given: set[tuple[str, str]] = set()
+    workers: dict[str, str] = {}
     for step in steps(facts.history):
         old, new = token_of(step.before), token_of(step.after)
         if old is not None and old != new and _taken_early(step):
             yield f"task {step.task_id}: the lease {old} was taken away before its end: {_moment(step)}"
         if new is not None and old != new:
-            if new in seen:
-                yield f"task {step.task_id}: the token {new} was given out before, for task {seen[new]}"
+            worker = (step.after or {})["lease"]["worker_id"]
+            if (step.task_id, new) in given or workers.setdefault(new, worker) != worker:
+                yield f"task {step.task_id}: the token {new} was given out before, to {workers[new]}"
             if step.before is not None and step.before["state"] != "queued":
                 yield f"task {step.task_id} was claimed while it was {step.before['state']}: {_moment(step)}"
-            seen[new] = step.task_id
+            given.add((step.task_id, new))
 
 
 def _taken_early(step: Step) -> bool:
@@ -62,24 +64,22 @@ def _moment(step: Step) -> str:
 
 def no_write_from_a_lost_lease(facts: Facts) -> Iterator[str]:
     """What one run of an actor wrote was accepted under one token, and under one token only one run wrote."""
-    tokens: dict[str, set[str]] = defaultdict(set)
-    runs: dict[str, set[str]] = defaultdict(set)
-    task_of: dict[str, str] = {}
+    leases: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    runs: dict[tuple[str, str], set[str]] = defaultdict(set)
     for step in steps(facts.history):
         token = token_of(step.before) or token_of(step.after)
         for run in _stamps(step):
-            task_of[run] = step.task_id
             if token is None:
                 yield f"task {step.task_id}: {run} wrote while nobody held the task"
                 continue
-            tokens[run].add(token)
-            runs[token].add(run)
-    for run, several in tokens.items():
+            leases[run].add((step.task_id, token))
+            runs[step.task_id, token].add(run)
+    for run, several in leases.items():
         if len(several) > 1:
-            yield f"task {task_of[run]}: {run} wrote under {len(several)} leases: {sorted(several)}"
-    for token, several in runs.items():
-        if len(several) > 1:
-            yield f"task {task_of[min(several)]}: under the lease {token} several runs wrote: {sorted(several)}"
+            yield f"task {min(several)[0]}: {run} wrote under {len(several)} leases: {sorted(several)}"
+    for (task_id, token), writers in runs.items():
+        if len(writers) > 1:
+            yield f"task {task_id}: under the lease {token} several runs wrote: {sorted(writers)}"
 
 
 def _stamps(step: Step) -> set[str]:

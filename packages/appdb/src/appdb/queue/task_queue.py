@@ -26,6 +26,7 @@ from appdb.database import Database
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, NewTask, Task, TaskEvent, TaskState
+from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.journal import Journal, check_events
 from appdb.queue.lease import Claimer, Lease, handler
 from appdb.queue.limits import MAX_ERROR_CHARACTERS, MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, check_size
@@ -346,6 +347,8 @@ class TaskQueue(BaseRepository):
             The tasks as they are now, at most *limit*.
         """
         rows = [row async for row in self._tasks.find(queries.expired()).limit(limit)]
+        if rows:
+            await end_abandoned_transactions(self._database, self.lease / 2)
         recovered = [await self._recover(Task.from_document(row)) for row in rows]
         return [task for task in recovered if task is not None]
 
