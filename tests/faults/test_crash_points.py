@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Life:
     """What a task does on its way, and how its worker claims."""
 
     slots: int
-    payload: dict[str, float]
+    payload: dict[str, Any]
 
 
 LIVES = {
