@@ -20,6 +20,7 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
+from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskEvent, TaskState
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.task_queue import TaskQueue
@@ -43,6 +44,7 @@ __all__ = [
     "InvalidDataError",
     "Lease",
     "LeaseLostError",
+    "Limit",
     "MigrationError",
     "NewEvent",
     "NewTask",

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from appworker._version import __version__
-from appworker.actors.base import Actor, ActorContext, actor
-from appworker.errors import AppWorkerError, DiscardError, ProviderError, ProviderUnavailableError, TaskStoppedError
+from appworker.actors.base import Actor, actor
+from appworker.actors.contexts import ActorContext, SyncContext
+from appworker.actors.retry import RetryPolicy
+from appworker.errors import (
+    AppWorkerError,
+    DiscardError,
+    ProviderError,
+    ProviderUnavailableError,
+    RetryLaterError,
+    TaskStoppedError,
+)
 
 __all__ = [
     "Actor",
@@ -13,6 +22,9 @@ __all__ = [
     "DiscardError",
     "ProviderError",
     "ProviderUnavailableError",
+    "RetryLaterError",
+    "RetryPolicy",
+    "SyncContext",
     "TaskStoppedError",
     "__version__",
     "actor",

@@ -172,6 +172,10 @@ class Attempt:
         """Hand the task back; the attempt does not count."""
         await self._settle(partial(self._queue.release, self.lease))
 
+    async def suspend(self) -> None:
+        """Hand the task back until its children are final; the attempt does not count."""
+        await self._settle(partial(self._queue.release, self.lease))
+
     async def _settle(self, settle: Callable[..., Awaitable[None]]) -> None:
         async with self._writing:
             rest = await self._write_full_batches()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from appdb.queue.journal import check_events
 from appdb.queue.task_queue import storable_text
 from appdb.utils import utc_now
 from appworker.attempt import MAX_PENDING, Attempt
-from appworker.errors import TaskStoppedError
+from appworker.errors import AppWorkerError, TaskStoppedError
 
 T = TypeVar("T")
 MAX_MESSAGE_CHARACTERS = 500
@@ -35,6 +36,7 @@ class AttemptContext:
         self.task_id = attempt.task.id
         self.owner_id = attempt.task.owner_id
         self.attempt = attempt.task.attempt
+        self.idempotency_key = attempt.task.id
         self.deadline: datetime = utc_now() + timeout
         self.logger = logging.LoggerAdapter(
             logging.getLogger(f"appworker.actor.{attempt.task.actor}"),
@@ -42,6 +44,7 @@ class AttemptContext:
         )
         self._attempt = attempt
         self._home = home
+        self._remembered: dict[str, JsonValue] = {}
 
     @property
     def cancelled(self) -> bool:
@@ -82,6 +85,41 @@ class AttemptContext:
         """Store a content item."""
         self.check_cancelled()
         return await self._at_home(self._attempt.store(item))
+
+    async def recall(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether a step is remembered, and what it returned."""
+        self.check_cancelled()
+        return key in self._remembered, self._remembered.get(key)
+
+    async def remember(self, key: str, value: JsonValue) -> None:
+        """Remember what a step returned."""
+        self.check_cancelled()
+        self._remembered[key] = value
+
+    async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+        """Run *work* once, and remember what it returned."""
+        known, value = await self.recall(key)
+        if not known:
+            made = work()
+            value = await made if inspect.isawaitable(made) else made
+            await self.remember(key, value)
+        return value
+
+    async def spawn(
+        self,
+        key: str,
+        actor: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Enqueue a child task."""
+        raise AppWorkerError(f"{self.task_id}: no child {key!r} of {actor} ({len(payload)}, {queue}, {priority})")
+
+    async def join(self) -> list[dict[str, JsonValue]]:
+        """Return what became of the children."""
+        return []
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))

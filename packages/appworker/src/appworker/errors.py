@@ -4,11 +4,15 @@ AppWorkerError
 ├── ProviderError             a provider could not make the thing; another attempt may
 ├── ProviderUnavailableError  an extra or a library that the provider needs is not installed here
 ├── DiscardError              retrying cannot help: the task fails at once
+├── RetryLaterError           the attempt fails; the next one begins after a pause that the actor knows
 ├── TaskStoppedError          the attempt must end: cancelled, lease lost, out of time, or the host drains
+├── SuspendedError            the attempt ends here until its children are final; raised by ``join`` alone
 └── ActorLoadError            an actor that was asked for cannot be loaded
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 
 class AppWorkerError(Exception):
@@ -38,6 +42,29 @@ class DiscardError(AppWorkerError):
         self.reason = reason
 
 
+class RetryLaterError(AppWorkerError):
+    """The attempt fails, and the next one begins no earlier than *after* from now: a provider said when to come back.
+
+    It counts as an attempt.
+
+    Args:
+        reason: Why, for the owner.
+        after: The pause, in place of the one that the actor's ``RetryPolicy`` gives.
+
+    Raises:
+        ValueError: The pause is negative.
+    """
+
+    def __init__(self, reason: str, after: timedelta) -> None:
+        if after < timedelta(0):
+            raise ValueError(f"after is {after}; a pause cannot be negative")
+        super().__init__(reason, after)
+        self.reason, self.after = reason, after
+
+    def __str__(self) -> str:
+        return f"{self.reason} (again in {self.after.total_seconds():g} s)"
+
+
 class TaskStoppedError(AppWorkerError):
     """The attempt must end now. An actor lets it pass, after it has closed what it opened."""
 
@@ -47,6 +74,10 @@ class TaskStoppedError(AppWorkerError):
 
     def __str__(self) -> str:
         return f"task {self.task_id}: stop, {self.reason}"
+
+
+class SuspendedError(AppWorkerError):
+    """The attempt ends here until the task's children are final. An actor lets it pass."""
 
 
 class ActorLoadError(AppWorkerError):

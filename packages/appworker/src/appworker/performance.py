@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from pydantic import BaseModel
 
@@ -16,17 +15,14 @@ from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.context import AttemptContext
 from appworker.errors import TaskStoppedError
-from appworker.execution import Done, Failed, Outcome, Stopped, run_in_thread
+from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
+from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
 from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE = timedelta(seconds=3)
-"""How long an actor may take to end once it must; then its task is settled without it."""
 HINT_WAIT = timedelta(minutes=1)
-FIRST_RETRY = timedelta(seconds=1)
-LONGEST_RETRY = timedelta(minutes=1)
 
 
 class Performer:
@@ -40,6 +36,16 @@ class Performer:
     def __init__(self, feed: ChangeFeed, keeper: LeaseKeeper) -> None:
         self._feed = feed
         self._keeper = keeper
+        self._executors = Executors()
+
+    async def close(self) -> None:
+        """Let go of the threads and processes that actors ran in."""
+        await self._executors.close()
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
+        return self._executors.blocked_seconds
 
     async def perform(self, attempt: Attempt, actor: Actor[BaseModel]) -> None:
         """Run *actor* on the attempt's task and settle it.
@@ -54,7 +60,7 @@ class Performer:
             outcome = await self._outcome(attempt, actor, ended)
             attempt.close()
             await writing
-            await self._settle(attempt, outcome)
+            await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
             logger.info("an attempt was stopped", extra={"task_id": attempt.task.id, "reason": exc.reason})
         finally:
@@ -68,28 +74,33 @@ class Performer:
         timeout = _timeout(attempt, actor)
         home = asyncio.get_running_loop()
         context = AttemptContext(attempt, timeout, home)
-        future = run_in_thread(actor, context, attempt.task.payload, attempt.stop)
+        job = Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop)
+        future = self._executors.start(job)
         future.add_done_callback(lambda _: ended.set())
-        stopped: asyncio.Future[None] = home.create_future()
-        attempt.stop.on_stop(lambda: _resolve_soon(home, stopped))
-        either: list[asyncio.Future[Any]] = [future, stopped]
-        await asyncio.wait(either, timeout=timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+        over: asyncio.Future[None] = home.create_future()
+        future.add_done_callback(lambda _: _resolve(over))
+        attempt.stop.on_stop(soon(home, lambda: _resolve(over)))
+        clock = home.call_later(timeout.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
+        await over
+        clock.cancel()
         if not future.done():
-            attempt.stop.throw(StopReason.TIMEOUT)
-            await asyncio.wait({future}, timeout=STOP_GRACE.total_seconds())
+            # Whoever has not ended by then is settled without.
+            await asyncio.wait({future}, timeout=self._executors.grace(actor).total_seconds())
         if not future.done():
             logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
             return Stopped()
         return future.result()
 
-    async def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def _settle(self, attempt: Attempt, actor: Actor[BaseModel], outcome: Outcome) -> None:
         match outcome:
             case Done(result=result):
                 await _complete(attempt, result)
-            case Failed(kind=kind, message=message, retry=retry):
-                await attempt.fail(kind, message, _retry_in(attempt) if retry else None)
+            case Failed(kind=kind, message=message):
+                await attempt.fail(kind, message, _retry_in(attempt, actor, outcome))
+            case Suspended():
+                await attempt.suspend()
             case Stopped():
-                await _settle_stopped(attempt)
+                await _settle_stopped(attempt, actor)
             case _:
                 assert_never(outcome)
 
@@ -107,22 +118,20 @@ async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
         await attempt.fail(type(exc).__name__, f"the actor's result cannot be stored: {exc}", None)
 
 
-async def _settle_stopped(attempt: Attempt) -> None:
+async def _settle_stopped(attempt: Attempt, actor: Actor[BaseModel]) -> None:
     reason = attempt.stop.reason
     if reason is StopReason.DRAIN:
         await attempt.release()
     elif reason is StopReason.TIMEOUT:
-        await attempt.fail("Timeout", "the attempt was out of time", _retry_in(attempt))
+        failed = Failed(kind="Timeout", message="the attempt was out of time", retry=True)
+        await attempt.fail(failed.kind, failed.message, _retry_in(attempt, actor, failed))
     else:
         raise TaskStoppedError(attempt.task.id, StopReason.LEASE_LOST)
 
 
-def _resolve_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
-    def resolve() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    loop.call_soon_threadsafe(resolve)
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
@@ -130,9 +139,8 @@ def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
     return actor.timeout if seconds is None else timedelta(seconds=seconds)
 
 
-def _retry_in(attempt: Attempt) -> timedelta | None:
-    """Return the pause before the next attempt, or ``None`` when this was the last: exponential, with full jitter."""
-    if attempt.task.attempt >= attempt.task.max_attempts:
+def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: Failed) -> timedelta | None:
+    """Return the pause before the next attempt, or ``None`` when there must be none."""
+    if not failed.retry or attempt.task.attempt >= attempt.task.max_attempts:
         return None
-    ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (attempt.task.attempt - 1))
-    return ceiling * random.uniform(0, 1)
+    return actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in

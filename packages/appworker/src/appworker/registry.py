@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 from pydantic import BaseModel
@@ -35,10 +36,30 @@ def load_actors(names: Iterable[str]) -> ActorsByHandler:
         ProviderUnavailableError: Something that was asked for lacks what it needs here.
     """
     wanted = list(names)
-    found = [_by_name(name) for name in wanted] if wanted else _installed()
+    found = [load_actor(name) for name in wanted] if wanted else _installed()
     if not found:
         raise ActorLoadError("*", "this host offers none; install an extra such as appworker[media], or use --actors")
     return {handler(actor.name, actor.version): actor for actor in found}
+
+
+def load_actor(name: str) -> Actor[BaseModel]:
+    """Return one actor, which must work here.
+
+    Args:
+        name: An entry point, or ``module:attribute``.
+
+    Raises:
+        ActorLoadError: It does not exist or is no actor.
+        ProviderUnavailableError: It lacks what it needs here.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        loaded = getattr(importlib.import_module(module), attribute) if attribute else _entry_point(name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ActorLoadError(name, f"{exc}; write module:attribute, and check PYTHONPATH") from exc
+    actor = _checked(name, loaded)
+    _check_needs(actor)
+    return actor
 
 
 def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
@@ -49,7 +70,7 @@ def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
         queue=actor.queue,
         description=actor.description,
         payload_schema=actor.payload_schema(),
-        max_attempts=actor.max_attempts,
+        max_attempts=actor.retry.max_attempts,
         timeout_seconds=actor.timeout.total_seconds(),
     )
 
@@ -67,17 +88,6 @@ def _installed() -> list[Actor[BaseModel]]:
     return offered
 
 
-def _by_name(name: str) -> Actor[BaseModel]:
-    module, _, attribute = name.partition(":")
-    try:
-        loaded = getattr(importlib.import_module(module), attribute) if attribute else _entry_point(name)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise ActorLoadError(name, f"{exc}; write module:attribute, and check PYTHONPATH") from exc
-    actor = _checked(name, loaded)
-    _check_needs(actor)
-    return actor
-
-
 def _entry_point(name: str) -> object:
     installed = entry_points(group=GROUP)
     if name not in installed.names:
@@ -89,7 +99,7 @@ def _entry_point(name: str) -> object:
 def _checked(name: str, loaded: object) -> Actor[BaseModel]:
     if not isinstance(loaded, Actor):
         raise ActorLoadError(name, f"it is a {type(loaded).__name__}; decorate the function with @actor")
-    return loaded
+    return replace(loaded, source=name)
 
 
 def _check_needs(actor: Actor[BaseModel]) -> None:

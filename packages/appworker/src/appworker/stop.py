@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from enum import StrEnum
+
+STOP_GRACE = timedelta(seconds=3)
+"""How long an actor may take to end once it must."""
 
 
 class StopReason(StrEnum):

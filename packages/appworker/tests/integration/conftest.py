@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from appdb import Database
 from hosts import Host
 from live_tasks import LEASE_SECONDS, StartWorker, Tasks
 
-PROBES = "work,noop,block,burn,chunks,raise_,exit_,discard,huge,slow"
+PROBES = "work,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf"
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def start_worker(mongo_uri: str, database: Database, logs: Path) -> Iterator[Sta
             "APP_MONGO_DATABASE": database.name,
             "APPWORKER_LEASE": str(LEASE_SECONDS),
             "APPWORKER_HEARTBEAT": "0.4",
-            "PYTHONPATH": here,
+            "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
         }
         command = [sys.executable, "-m", "appworker", "--actors", actors, "--slots", str(slots)]
         host = Host(f"worker-{len(running)}", command, settings | environment, logs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from appdb.models.content import ContentKind, NewContent
-from appworker import ActorContext, DiscardError, actor
+from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, SyncContext, actor
 
 
 class Work(BaseModel):
@@ -67,13 +69,13 @@ async def chunks(context: ActorContext, payload: Work) -> Done:
     return Done(items=payload.items)
 
 
-@actor("probe.raise", max_attempts=2)
+@actor("probe.raise", retry=RetryPolicy(max_attempts=2))
 async def raise_(_context: ActorContext, _payload: Work) -> None:
     """Fail."""
     raise RuntimeError("broken on purpose \ud800 $lease.token")
 
 
-@actor("probe.exit", max_attempts=1)
+@actor("probe.exit", retry=RetryPolicy(max_attempts=1))
 async def exit_(_context: ActorContext, _payload: Work) -> None:
     """Try to end the process."""
     raise SystemExit(3)
@@ -85,16 +87,55 @@ async def discard(_context: ActorContext, _payload: Work) -> None:
     raise DiscardError("text: this can never work")
 
 
-@actor("probe.huge", max_attempts=1)
+@actor("probe.huge", retry=RetryPolicy(max_attempts=1))
 async def huge(_context: ActorContext, _payload: Work) -> Work:
     """Return far too much."""
     return Work(ledger="x" * 1_000_000)
 
 
-@actor("probe.slow", timeout=timedelta(seconds=0.5), max_attempts=1)
+@actor("probe.slow", timeout=timedelta(seconds=0.5), retry=RetryPolicy(max_attempts=1))
 async def slow(_context: ActorContext, payload: Work) -> None:
     """Sleep over its timeout."""
     await asyncio.sleep(payload.seconds)
+
+
+@actor("probe.later", retry=RetryPolicy(first=timedelta(minutes=1)))
+async def later(context: ActorContext, payload: Work) -> Done:
+    """Ask for the second attempt after a time."""
+    if context.attempt == 1:
+        raise RetryLaterError("the provider is busy", timedelta(seconds=payload.seconds))
+    return Done(items=payload.items)
+
+
+@actor("probe.thread")
+def thread(context: SyncContext, payload: Work) -> Done:
+    """Store items, from a plain function in a thread."""
+    return _store_items(context, payload)
+
+
+@actor("probe.process", isolation="process", memory_limit=256 * 1024 * 1024, cpu_limit=timedelta(seconds=60))
+def process(context: SyncContext, payload: Work) -> Done:
+    """Store items, from a plain function in a process with limits."""
+    return _store_items(context, payload)
+
+
+@actor("probe.deaf", isolation="process")
+def deaf(context: SyncContext, payload: Work) -> None:
+    """Tell the process, and heed nothing, SIGTERM neither."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if context.attempt > 1:
+        return
+    context.emit({"pid": os.getpid()})
+    time.sleep(payload.seconds)
+
+
+def _store_items(context: SyncContext, payload: Work) -> Done:
+    context.describe(operation="probe", provider="probe", source_data={})
+    for index in range(payload.items):
+        context.store(_item(index))
+        context.emit({"n": index})
+        context.progress((index + 1) / payload.items, f"item {index}")
+    return Done(items=payload.items)
 
 
 def _note(context: ActorContext, payload: Work) -> None:

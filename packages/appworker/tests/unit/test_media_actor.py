@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 import wave
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,7 @@ class RecordingContext:
     task_id: str = "task-1"
     owner_id: str = "user-1"
     attempt: int = 1
+    idempotency_key: str = "task-1"
     deadline: datetime = field(default_factory=lambda: utc_now() + timedelta(hours=1))
     logger: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test"), {})
@@ -80,6 +81,23 @@ class RecordingContext:
         self.items[item.key] = item
         self.stored[item.key] = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
         return f"content-{item.key}"
+
+    async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+        raise AssertionError(f"the media actor has no steps: {key}, {work}")
+
+    async def spawn(
+        self,
+        key: str,
+        actor: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        raise AssertionError(f"the media actor has no children: {key}, {actor}, {payload}, {queue}, {priority}")
+
+    async def join(self) -> list[dict[str, JsonValue]]:
+        raise AssertionError("the media actor has no children")
 
 
 def payload(**fields: JsonValue) -> dict[str, JsonValue]:

@@ -1,91 +1,44 @@
-"""What an actor is, and what it may ask of its worker while it runs."""
+"""What an actor is: made by the ``actor`` decorator of an async or a plain function."""
 
 from __future__ import annotations
 
-import logging
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
-from appdb.models.content import NewContent
+from appdb import Limit
+from appworker.actors.contexts import ActorContext, SyncContext
+from appworker.actors.retry import RetryPolicy
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 DEFAULT_TIMEOUT = timedelta(hours=1)
-DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_RETRY = RetryPolicy()
 
+Isolation = Literal["task", "thread", "process"]
+"""Where an actor runs: on the worker's shared actor loop, in a thread of its own, or in a process of its own."""
 
-class ActorContext(Protocol):
-    """What an actor gets beside its payload. Its methods are for the actor's own event loop, if not said otherwise."""
-
-    task_id: str
-    owner_id: str
-    attempt: int
-    """Counted from 1, over all workers."""
-    deadline: datetime
-    """When the attempt is out of time, by this host's clock."""
-    logger: logging.LoggerAdapter[logging.Logger]
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the attempt must end; readable from any thread."""
-
-    def check_cancelled(self) -> None:
-        """Return while the attempt may go on; callable from any thread.
-
-        Raises:
-            TaskStoppedError: The attempt must end now.
-        """
-
-    def report(self, fraction: float, message: str = "") -> None:
-        """Say how far the work is, from any thread; cheap, and only the latest report of a tenth of a second is kept.
-
-        Args:
-            fraction: 0 to 1.
-            message: What is being done, for the owner.
-
-        Raises:
-            TaskStoppedError: The attempt must end now.
-        """
-
-    async def progress(self, fraction: float, message: str = "") -> None:
-        """Do the same as ``report``, and let the event loop breathe."""
-
-    async def emit(self, data: Mapping[str, JsonValue]) -> None:
-        """Send partial output to whoever watches; each call is one event of the task's log, at most 64 KiB.
-
-        It waits only when the database is far behind.
-
-        Raises:
-            TaskStoppedError: The attempt must end now.
-        """
-
-    async def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
-        """Record what is being made and by whom; call it before the first ``store``.
-
-        Raises:
-            TaskStoppedError: The attempt must end now.
-        """
-
-    async def store(self, item: NewContent) -> str:
-        """Store a content item; when this returns, whoever watches can see it.
-
-        Returns:
-            The content's id.
-
-        Raises:
-            TaskStoppedError: The attempt must end now; nothing was stored.
-        """
-
-
-ActorFunction = Callable[[ActorContext, PayloadT], Awaitable[BaseModel | None]]
+AsyncFunction = Callable[[ActorContext, PayloadT], Awaitable[BaseModel | None]]
+PlainFunction = Callable[[SyncContext, PayloadT], BaseModel | None]
+ActorFunction = AsyncFunction[PayloadT] | PlainFunction[PayloadT]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor(Generic[PayloadT]):
-    """One kind of work: made by the ``actor`` decorator, found by entry point or by ``--actors``."""
+    """One kind of work, found by entry point or by ``--actors``; ``actor`` tells what the fields mean.
+
+    Args:
+        plain: Whether the function is a plain one, which blocks its thread.
+        source: What another process loads the actor by: an entry point's name, or ``module:attribute``; empty while
+            nobody has loaded it by name.
+
+    Raises:
+        TypeError: The isolation does not go with the function.
+        ValueError: A number is out of range, or a limit cannot be held with this isolation.
+    """
 
     name: str
     version: int
@@ -93,16 +46,45 @@ class Actor(Generic[PayloadT]):
     description: str
     payload_type: type[PayloadT]
     function: ActorFunction[PayloadT]
-    max_attempts: int
+    plain: bool
     timeout: timedelta
+    retry: RetryPolicy
+    limits: tuple[Limit, ...]
+    isolation: Isolation
+    memory_limit: int | None
+    cpu_limit: timedelta | None
     requires: Callable[[], None] | None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        self._check_isolation()
+        if not self.name or self.version < 1:
+            raise ValueError(f"actor {self.name!r}: it needs a name, and a version of at least 1")
+        if self.timeout <= timedelta(0):
+            raise ValueError(f"actor {self.name!r}: timeout must be positive")
+        if self.isolation != "process" and (self.memory_limit is not None or self.cpu_limit is not None):
+            raise ValueError(f"actor {self.name!r}: memory_limit and cpu_limit need isolation='process'")
+        if self.memory_limit is not None and self.memory_limit < 1:
+            raise ValueError(f"actor {self.name!r}: memory_limit must be at least a byte")
+        if self.cpu_limit is not None and self.cpu_limit <= timedelta(0):
+            raise ValueError(f"actor {self.name!r}: cpu_limit must be positive")
+
+    def _check_isolation(self) -> None:
+        if self.isolation not in get_args(Isolation):
+            known = ", ".join(map(repr, get_args(Isolation)))
+            raise TypeError(f"actor {self.name!r}: isolation is {self.isolation!r}; write one of {known}")
+        if self.plain and self.isolation == "task":
+            raise TypeError(
+                f"actor {self.name!r}: a plain function would block the shared event loop; "
+                "write 'async def', or isolation='thread' or 'process'"
+            )
 
     def payload_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (draft 2020-12) that API hosts check payloads with."""
         return self.payload_type.model_json_schema()
 
     async def run(self, context: ActorContext, payload: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Run one attempt.
+        """Run one attempt of an async function.
 
         Returns:
             The result as JSON values, or ``None``.
@@ -110,53 +92,84 @@ class Actor(Generic[PayloadT]):
         Raises:
             pydantic.ValidationError: The payload is not what the actor takes.
         """
-        result = await self.function(context, self.payload_type.model_validate(payload))
-        return None if result is None else result.model_dump(mode="json")
+        function = cast("AsyncFunction[PayloadT]", self.function)
+        return _json(await function(context, self.payload_type.model_validate(payload)))
+
+    def call(self, context: SyncContext, payload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Run one attempt of a plain function, in the calling thread; the rest is as in ``run``."""
+        function = cast("PlainFunction[PayloadT]", self.function)
+        return _json(function(context, self.payload_type.model_validate(payload)))
 
 
-def actor(
+def actor(  # noqa: PLR0913 - the one place where all that can be said of an actor is said
     name: str,
     *,
     version: int = 1,
     queue: str = "default",
     timeout: timedelta = DEFAULT_TIMEOUT,
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    retry: RetryPolicy = DEFAULT_RETRY,
+    limits: tuple[Limit, ...] = (),
+    isolation: Isolation | None = None,
+    memory_limit: int | None = None,
+    cpu_limit: timedelta | None = None,
     requires: Callable[[], None] | None = None,
 ) -> Callable[[ActorFunction[PayloadT]], Actor[PayloadT]]:
-    """Make an ``Actor`` of an async function ``(context, payload) -> result``.
+    """Make an ``Actor`` of a function ``(context, payload) -> result``, async or plain.
 
     The annotation of the payload, a pydantic model, is the actor's contract: API hosts reject what does not fit it.
+    An async function gets an ``ActorContext``, a plain one a ``SyncContext``.
 
     Args:
         name: What tasks call the actor by.
         version: Raise it when the payload changes in a way that older workers cannot read.
         queue: Where its tasks wait.
         timeout: How long one attempt may run.
-        max_attempts: How many attempts a task gets.
+        retry: How often and after which pauses an attempt is repeated.
+        limits: What its tasks share with others, over all workers.
+        isolation: ``"task"``: on an event loop that it shares with others (cheapest; it must not block);
+            ``"thread"``: in a thread of its own (it may block); ``"process"``: in a process of its own, which can be
+            killed, with limits of its own. ``None`` for ``"task"``, or ``"thread"`` for a plain function.
+        memory_limit: Bytes that the process may take beside the interpreter and the actor's imports.
+        cpu_limit: Processor time of one attempt, rounded up to whole seconds.
         requires: Raises ``ProviderUnavailableError`` when this host lacks what the actor needs; it is not offered then.
 
     Raises:
-        TypeError: The function's second parameter is not annotated with a pydantic model.
+        TypeError: The function is not annotated as it must be, or cannot be isolated so.
+        ValueError: A number is out of range, or a limit needs another isolation.
     """
 
     def decorate(function: ActorFunction[PayloadT]) -> Actor[PayloadT]:
+        plain = not inspect.iscoroutinefunction(function)
         return Actor(
             name=name,
             version=version,
             queue=queue,
             description=(function.__doc__ or name).strip().splitlines()[0],
-            payload_type=_payload_type(name, function),
+            payload_type=_payload_type(name, function, plain=plain),
             function=function,
-            max_attempts=max_attempts,
+            plain=plain,
             timeout=timeout,
+            retry=retry,
+            limits=limits,
+            isolation=isolation or ("thread" if plain else "task"),
+            memory_limit=memory_limit,
+            cpu_limit=cpu_limit,
             requires=requires,
         )
 
     return decorate
 
 
-def _payload_type(name: str, function: ActorFunction[PayloadT]) -> type[PayloadT]:
+def _payload_type(name: str, function: ActorFunction[PayloadT], *, plain: bool) -> type[PayloadT]:
+    fitting, other = (SyncContext, ActorContext) if plain else (ActorContext, SyncContext)
     hints = [hint for key, hint in get_type_hints(function).items() if key != "return"]
-    if len(hints) == 2 and isinstance(hints[1], type) and issubclass(hints[1], BaseModel):
+    if len(hints) == 2 and hints[0] is not other and isinstance(hints[1], type) and issubclass(hints[1], BaseModel):
         return hints[1]  # type: ignore[return-value]  # the decorator's own type says so
-    raise TypeError(f"actor {name!r}: annotate it as (context: ActorContext, payload: <a pydantic model>)")
+    why = "it is a plain function" if plain else "it is an async function"
+    raise TypeError(
+        f"actor {name!r}: annotate it as (context: {fitting.__name__}, payload: <a pydantic model>), since {why}"
+    )
+
+
+def _json(result: BaseModel | None) -> dict[str, Any] | None:
+    return None if result is None else result.model_dump(mode="json")

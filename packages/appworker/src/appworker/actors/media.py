@@ -12,7 +12,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models.content import ContentKind, NewContent
-from appworker.actors.base import ActorContext, actor
+from appworker.actors.base import actor
+from appworker.actors.contexts import ActorContext
 from appworker.actors.script import VISIBLE, scenes_of
 from appworker.providers.base import Picture, Slide, Speech
 from appworker.providers.cards import Card, DrawnCards
@@ -65,7 +66,7 @@ def check_media_extras() -> None:
     SLIDESHOW.check()
 
 
-@actor("media", queue="media", timeout=timedelta(hours=1), max_attempts=3, requires=check_media_extras)
+@actor("media", queue="media", timeout=timedelta(hours=1), requires=check_media_extras)
 async def media(context: ActorContext, payload: MediaPayload) -> MediaResult:
     """Make a narrated video of a script: drawn cards, espeak-ng speech, H.264 and AAC."""
     scenes = scenes_of(payload.script)

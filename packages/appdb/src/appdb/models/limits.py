@@ -1,0 +1,39 @@
+"""How often and how many at a time tasks of one kind may run, over all workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+MAX_KEY_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A limit shared by every task that names its key, over all workers, also after crashes.
+
+    Args:
+        key: What is limited, such as ``provider:openai`` or ``user:usr_1``; at most 200 characters.
+        concurrency: How many tasks with this key may run at a time; ``None`` for any number.
+        rate: How many tasks with this key may be claimed in *per*; ``None`` for any number. Up to that many may be
+            claimed at once (a token bucket that starts full).
+        per: The time that *rate* is for.
+
+    Raises:
+        ValueError: The key is empty or too long, nothing is limited, or a number is not positive.
+    """
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    per: timedelta = timedelta(seconds=1)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.key) <= MAX_KEY_CHARACTERS:
+            raise ValueError(f"limit {self.key[:40]!r}: the key must have 1 to {MAX_KEY_CHARACTERS} characters")
+        if self.concurrency is None and self.rate is None:
+            raise ValueError(f"limit {self.key!r}: give concurrency=, rate= or both")
+        if min(self.concurrency or 1, self.rate or 1) < 1 or 0 in (self.concurrency, self.rate):
+            raise ValueError(f"limit {self.key!r}: concurrency and rate must be at least 1")
+        if self.per < timedelta(milliseconds=1):
+            raise ValueError(f"limit {self.key!r}: per must be at least a millisecond")

@@ -1,0 +1,60 @@
+"""The executors of a worker, one for each isolation."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from appworker.actors.base import Actor, Isolation
+from appworker.execution.job import Job
+from appworker.execution.outcome import Outcome
+from appworker.execution.process import KILLED_WITHIN, ProcessExecutor
+from appworker.execution.shared import SharedExecutor
+from appworker.execution.thread import ThreadExecutor
+from appworker.stop import STOP_GRACE
+
+
+class Executor(Protocol):
+    """Runs attempts. An attempt is stopped by its job's switch."""
+
+    def start(self, job: Job) -> asyncio.Future[Outcome]:
+        """Start *job*, and return a future of the caller's loop that is done when nothing of it runs any more."""
+
+    async def close(self) -> None:
+        """Let go of threads and processes that nothing runs in; what runs is left alone."""
+
+
+class Executors:
+    """All executors of a worker: an attempt goes to the one that its actor's isolation names."""
+
+    def __init__(self) -> None:
+        self._shared = SharedExecutor()
+        self._by_isolation: dict[Isolation, Executor] = {
+            "task": self._shared,
+            "thread": ThreadExecutor(),
+            "process": ProcessExecutor(),
+        }
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
+        return self._shared.blocked_seconds
+
+    def grace(self, actor: Actor[BaseModel]) -> timedelta:
+        """Return how long to wait for the end of an attempt of *actor* that must end.
+
+        A process has ended by then. A task or a thread that has not may never end.
+        """
+        return KILLED_WITHIN if actor.isolation == "process" else STOP_GRACE
+
+    def start(self, job: Job) -> asyncio.Future[Outcome]:
+        """Start *job*, and return a future of the caller's loop that is done when nothing of it runs any more."""
+        return self._by_isolation[job.actor.isolation].start(job)
+
+    async def close(self) -> None:
+        """Let go of threads and processes that nothing runs in; what runs is left alone."""
+        for executor in self._by_isolation.values():
+            await executor.close()

@@ -1,0 +1,86 @@
+"""One attempt as executors see it, and how it is run by whichever thread or loop it was given to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from appworker.actors.base import Actor
+from appworker.errors import SuspendedError, TaskStoppedError
+from appworker.execution.blocking import BlockingContext
+from appworker.execution.outcome import Done, Outcome, outcome_of
+from appworker.execution.surface import Surface
+from appworker.stop import StopSwitch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An actor to run once.
+
+    Args:
+        actor: What to run.
+        context: What it gets.
+        payload: What it is given, unchecked.
+        stop: Says when it must end.
+    """
+
+    actor: Actor[BaseModel]
+    context: Surface
+    payload: dict[str, Any]
+    stop: StopSwitch
+
+
+async def perform(job: Job) -> Outcome:
+    """Run an async actor in the running event loop; whatever it raises is an outcome."""
+    try:
+        return Done(result=await job.actor.run(job.context, job.payload))
+    except BaseException as exc:  # noqa: BLE001 - even SystemExit must not end the loop of other attempts
+        return _ended_by(job, exc)
+
+
+def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> Outcome:
+    """Run an actor of either kind in the calling thread, and return when it has ended.
+
+    Args:
+        job: What to run.
+        home: The event loop, of another thread, that a plain actor's context works in.
+    """
+    try:
+        if job.actor.plain:
+            return Done(result=job.actor.call(BlockingContext(job.context, home), job.payload))
+        with asyncio.Runner() as runner:
+            return runner.run(_perform_until_stopped(job))
+    except BaseException as exc:  # noqa: BLE001 - see above
+        return _ended_by(job, exc)
+
+
+async def _perform_until_stopped(job: Job) -> Outcome:
+    task = asyncio.current_task()
+    if task is not None:
+        job.stop.on_stop(soon(asyncio.get_running_loop(), task.cancel))
+    return await perform(job)
+
+
+def soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+    """Return a function for any thread that has *loop* make the *call*, if it is not closed by then."""
+
+    def ask() -> None:
+        with suppress(RuntimeError):  # the loop is closed: what the call was for has ended by itself
+            loop.call_soon_threadsafe(call)
+
+    return ask
+
+
+def _ended_by(job: Job, error: BaseException) -> Outcome:
+    if not isinstance(error, TaskStoppedError | SuspendedError | asyncio.CancelledError):
+        about = {"task_id": job.context.task_id, "actor": job.actor.name}
+        logger.error("an actor raised an error", extra=about, exc_info=error)
+    return outcome_of(error, job.stop.reason)

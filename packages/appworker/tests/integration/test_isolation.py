@@ -1,0 +1,112 @@
+"""Worker processes whose actors run on the shared loop, in threads and in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from appdb import ContentRepository, Database, Task, TaskEventType, TaskState
+from live_tasks import OWNER, StartWorker, Tasks
+from processes import until_gone
+
+
+async def first_chunk(tasks: Tasks, task: Task) -> dict[str, int]:
+    """Return the first thing that the task's actor says."""
+    async with asyncio.timeout(60):
+        while True:
+            for event in await tasks.queue.events(task.id):
+                if event.type is TaskEventType.CHUNK:
+                    return event.data
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("actor", ["probe.thread", "probe.process"])
+async def test_a_plain_function_stores_and_says_and_returns(
+    start_worker: StartWorker, tasks: Tasks, database: Database, actor: str
+) -> None:
+    start_worker()
+    added = [await tasks.add(actor, items=4) for _ in range(3)]
+    final = [await tasks.final(task, 60) for task in added]
+
+    assert {(task.state, task.attempt) for task in final} == {(TaskState.COMPLETED, 1)}
+    for task in final:
+        assert task.result == {"items": 4}
+        assert (task.progress.fraction if task.progress else 0) == 1
+        events = await tasks.queue.events(task.id)
+        assert [event.seq for event in events] == list(range(len(events)))
+        assert [event.data for event in events if event.type is TaskEventType.CHUNK] == [{"n": n} for n in range(4)]
+        contents = await ContentRepository(database).list_for_task(task.id, owner_id=OWNER)
+        assert [content.index for content in contents] == list(range(4))
+
+
+async def test_an_actor_that_blocks_the_shared_loop_does_not_stop_new_tasks(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    start_worker(slots=4)
+    blocking = await tasks.add("probe.block", seconds=15)
+    await tasks.until(blocking, lambda found: found.state is TaskState.PROCESSING)
+    others = [await tasks.add("probe.chunks", items=1) for _ in range(12)]
+    final = [await tasks.final(task, 12) for task in others]
+
+    assert {task.state for task in final} == {TaskState.COMPLETED}
+    assert (await tasks.get(blocking)).state is TaskState.PROCESSING
+    assert (await tasks.final(blocking)).state is TaskState.COMPLETED
+
+
+async def test_a_cancelled_process_that_heeds_nothing_is_killed_and_its_slot_is_free(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    start_worker(slots=1)
+    task = await tasks.add("probe.deaf", seconds=600)
+    pid = (await first_chunk(tasks, task))["pid"]
+    await tasks.queue.cancel(task.id, owner_id=OWNER)
+    following = await tasks.add("probe.chunks", items=1)
+    done = await tasks.final(following, 30)
+
+    assert done.state is TaskState.COMPLETED
+    assert (await tasks.get(task)).state is TaskState.CANCELLED
+    await until_gone(pid, seconds=1)
+
+
+async def test_a_killed_worker_takes_its_processes_along_and_the_task_is_finished_elsewhere(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    first = start_worker()
+    task = await tasks.add("probe.deaf", seconds=600)
+    pid = (await first_chunk(tasks, task))["pid"]
+    start_worker()
+    first.process.send_signal(signal.SIGKILL)
+    await until_gone(pid, seconds=10)
+    done = await tasks.final(task, 60)
+
+    assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
+
+
+async def test_a_process_that_does_not_finish_in_time_is_handed_back_without_costing_an_attempt(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    host = start_worker(slots=1, APPWORKER_DRAIN="0.2")
+    task = await tasks.add("probe.deaf", seconds=600)
+    pid = (await first_chunk(tasks, task))["pid"]
+    host.process.terminate()
+    code = await asyncio.to_thread(host.process.wait, 30)
+    handed_back = await tasks.get(task)
+
+    assert code == 0
+    assert (handed_back.state, handed_back.attempt) == (TaskState.QUEUED, 0)
+    await until_gone(pid, seconds=5)
+
+
+async def test_an_actor_says_when_its_next_attempt_begins(start_worker: StartWorker, tasks: Tasks) -> None:
+    start_worker()
+    added_at = time.monotonic()
+    task = await tasks.add("probe.later", seconds=2, items=7)
+    done = await tasks.final(task, 30)
+
+    # Not at once, and long before the policy's own pause could be expected to end.
+    assert time.monotonic() - added_at >= 2
+    assert (done.state, done.attempt, done.result) == (TaskState.COMPLETED, 2, {"items": 7})
+    assert [(error.type, error.message) for error in done.errors] == [("RetryLater", "the provider is busy")]

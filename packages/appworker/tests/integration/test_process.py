@@ -1,0 +1,316 @@
+"""Actors in processes of their own: what crosses the pipe, how they die, and how they are made to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appdb.models.content import ContentKind
+from appworker.actors.base import Actor
+from appworker.execution import Done, Executors, Failed, Outcome, Stopped, Suspended, process
+from appworker.execution.actor_process import TERM_GRACE
+from appworker.execution.process import KILLED_WITHIN
+from appworker.registry import load_actor
+from appworker.stop import STOP_GRACE, StopReason
+from processes import gone, until_gone
+from recording import RecordingContext, job_of
+
+HERE = Path(__file__).parent
+PATIENCE = 90
+"""Seconds that a slow machine gets; nothing is measured by them."""
+
+Load = Callable[[str], Actor[Any]]
+
+
+@pytest.fixture
+async def executors() -> AsyncIterator[Executors]:
+    made = Executors()
+    async with asyncio.timeout(PATIENCE):
+        yield made
+        await made.close()
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.syspath_prepend(HERE)
+    return lambda name: load_actor(f"process_actors:{name}")
+
+
+def pid_of(outcome: Outcome) -> int:
+    assert isinstance(outcome, Done), outcome
+    assert outcome.result is not None
+    return int(outcome.result["pid"])
+
+
+async def said(context: RecordingContext) -> dict[str, int]:
+    """Return the first thing that the actor says."""
+    while not context.said:
+        await asyncio.sleep(0.01)
+    found: dict[str, int] = context.said[0]
+    return found
+
+
+async def test_all_of_the_context_works_across_the_pipe(
+    executors: Executors, load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    context = RecordingContext(children=[{"state": "completed", "result": {"y": 2}}])
+    outcome = await executors.start(job_of(load("works"), context, number=2, text=str(tmp_path)))
+
+    pid = pid_of(outcome)
+    facts = ["task-1", "user-1", 2, "key-1", context.deadline.isoformat()]
+    step = {"pid": pid}
+    assert isinstance(outcome, Done)
+    assert outcome.result == {"pid": pid, "text": f"{facts} {step} child-c {context.children}"}
+    assert pid != os.getpid()
+    assert context.steps == {"step": step}
+    assert context.stored == {"bytes": b"\x00\xff" * 100_000, "file": b"from a file"}
+    assert context.said == [
+        (0.5, "half"),
+        {"n": 0},
+        {"n": 1},
+        ("o", "p", {}),
+        ("bytes", ContentKind.TEXT, 7),
+        ("file", ContentKind.TEXT, 7),
+        ("c", "child", {"x": 1}, None, 2),
+    ]
+    logged = {record.name: record for record in caplog.records if record.getMessage() == "logged"}
+    assert logged["appworker.actor.process.works"].__dict__["task_id"] == "task-1"
+    await executors.close()
+    assert "printed \u00e9" in [record.__dict__.get("line") for record in caplog.records]
+
+
+async def test_a_plain_function_works_across_the_pipe(executors: Executors, load: Load) -> None:
+    context = RecordingContext(children=[])
+    outcome = await executors.start(job_of(load("plain"), context, number=3))
+
+    pid = pid_of(outcome)
+    step = {"pid": pid}
+    assert outcome == Done(result={"pid": pid, "text": f"{step} []"})
+    assert context.said == [(0.5, "half"), {"n": 3}, ("bytes", ContentKind.TEXT, 7)]
+
+
+async def test_a_process_is_used_again_after_a_good_end_only(executors: Executors, load: Load) -> None:
+    works, boom = load("plain"), load("exit_")
+    contexts = [RecordingContext(children=[]) for _ in range(3)]
+    first, again = [pid_of(await executors.start(job_of(works, context))) for context in contexts[:2]]
+    suspended = await executors.start(job_of(works, RecordingContext()))
+    after_suspension = pid_of(await executors.start(job_of(works, contexts[2])))
+    failed = [await executors.start(job_of(boom, RecordingContext(), number=3)) for _ in range(2)]
+    raised = [await executors.start(job_of(load("raise_"), RecordingContext())) for _ in range(2)]
+    await executors.close()
+
+    assert first == again == after_suspension
+    assert suspended == Suspended()
+    assert {type(outcome) for outcome in failed + raised} == {Failed}
+    assert gone(first)
+
+
+async def test_attempts_at_a_time_have_a_process_each(executors: Executors, load: Load) -> None:
+    works = load("plain")
+    started = [executors.start(job_of(works, RecordingContext(children=[]))) for _ in range(2)]
+
+    assert len({pid_of(await outcome) for outcome in started}) == 2
+
+
+async def test_what_an_actor_raises_is_told_apart(
+    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    raising = load("raise_")
+    started = [executors.start(job_of(raising, RecordingContext(), text=text)) for text in ("discard", "later", "")]
+    invalid = await executors.start(job_of(raising, RecordingContext(), number="many"))
+
+    assert [await outcome for outcome in started] == [
+        Failed(kind="Discarded", message="never", retry=False),
+        Failed(kind="RetryLater", message="busy", retry=True, retry_in=timedelta(seconds=9)),
+        Failed(kind="RuntimeError", message="broken", retry=True),
+    ]
+    assert isinstance(invalid, Failed)
+    assert (invalid.kind, invalid.retry) == ("InvalidPayload", False)
+    tracebacks = [str(record.__dict__.get("exception")) for record in caplog.records]
+    assert any('raise RuntimeError("broken")' in text for text in tracebacks)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "message"),
+    [
+        ("exit_", 0, "the actor's process ended by itself, with exit code 0"),
+        ("exit_", 3, "the actor's process ended by itself, with exit code 3"),
+        ("signal_", signal.SIGSEGV, "the actor's process was ended by SIGSEGV"),
+        ("signal_", signal.SIGKILL, "the actor's process was ended by SIGKILL: this host may be out of memory"),
+        ("memory", 1_000, "the actor's process ran out of memory: its memory_limit is 64 MiB"),
+        ("cpu", 0, "the actor's process was ended by SIGXCPU: it used up its cpu_limit of 1 s"),
+    ],
+)
+async def test_the_death_of_a_process_is_a_failure_that_names_its_cause(
+    executors: Executors, load: Load, name: str, number: int, message: str
+) -> None:
+    outcome = await executors.start(job_of(load(name), RecordingContext(), number=number))
+
+    assert outcome == Failed(kind="ProcessDied", message=message, retry=True)
+
+
+async def test_a_memory_limit_leaves_what_is_below_it(executors: Executors, load: Load) -> None:
+    outcome = await executors.start(job_of(load("memory"), RecordingContext(), number=30))
+
+    assert isinstance(outcome, Done)
+    assert outcome.result is not None
+    assert outcome.result["text"] == str(30 * 1024 * 1024)
+
+
+async def test_a_huge_result_fails_without_weighing_on_the_worker(executors: Executors, load: Load) -> None:
+    before = peak_mib()
+    outcome = await executors.start(job_of(load("huge"), RecordingContext(), number=100))
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.retry) == ("TooLargeError", False)
+    assert "over the limit" in outcome.message
+    assert peak_mib() - before < 50
+
+
+def peak_mib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+async def test_a_stop_is_heard_inside_the_process(
+    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = RecordingContext()
+    outcome = executors.start(job_of(load("polite"), context))
+    pid = (await said(context))["pid"]
+    context.stop.throw(StopReason.DRAIN)
+    stopped_at = time.monotonic()
+
+    assert await outcome == Stopped()
+    assert time.monotonic() - stopped_at < STOP_GRACE.total_seconds()
+    assert "stopped politely" in caplog.messages
+    assert gone(pid)
+
+
+async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Executors, load: Load) -> None:
+    context = RecordingContext()
+    outcome = executors.start(job_of(load("polite"), context, number=1))
+    os.kill((await said(context))["pid"], signal.SIGTERM)
+
+    assert isinstance(await outcome, Done)
+
+
+async def test_a_process_that_waits_too_long_is_let_go(
+    executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "IDLE_SECONDS", 0.2)
+    pid = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+    assert not gone(pid)
+    await until_gone(pid)
+    again = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+
+    assert again != pid
+
+
+async def test_an_actor_that_does_not_stop_gets_sigterm_after_the_grace(executors: Executors, load: Load) -> None:
+    context = RecordingContext()
+    outcome = executors.start(job_of(load("deaf"), context))
+    pid = (await said(context))["pid"]
+    context.stop.throw(StopReason.TIMEOUT)
+    stopped_at = time.monotonic()
+
+    assert await outcome == Stopped()
+    assert time.monotonic() - stopped_at >= STOP_GRACE.total_seconds()
+    assert gone(pid)
+
+
+async def test_an_actor_that_ignores_sigterm_too_is_killed_with_all_that_it_started(
+    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = RecordingContext()
+    outcome = executors.start(job_of(load("stubborn"), context))
+    pids = await said(context)
+    context.stop.throw(StopReason.LEASE_LOST)
+    stopped_at = time.monotonic()
+
+    assert await outcome == Stopped()
+    took = time.monotonic() - stopped_at
+    assert took >= (STOP_GRACE + TERM_GRACE).total_seconds()
+    # Twice, for a machine that has much else to do.
+    assert took < 2 * KILLED_WITHIN.total_seconds()
+    assert "an actor's process does not end; it gets SIGKILL" in caplog.messages
+    await until_gone(*pids.values())
+
+
+async def test_a_process_that_cannot_load_its_actor_says_why(
+    executors: Executors, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "fading_actors.py"
+    module.write_text((HERE / "process_actors.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    found = load_actor("fading_actors:plain")
+    module.unlink()
+    outcome = await executors.start(job_of(found, RecordingContext()))
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.retry) == ("ActorLoadError", True)
+    assert "'fading_actors:plain' cannot be loaded: No module named" in outcome.message
+    assert load("plain").name == found.name
+
+
+async def test_an_actor_that_nobody_loaded_by_name_cannot_be_isolated(executors: Executors, load: Load) -> None:
+    nameless = load("plain").function
+    from appworker import actor
+
+    outcome = await executors.start(job_of(actor("nameless", isolation="process")(nameless), RecordingContext()))
+
+    assert isinstance(outcome, Failed)
+    assert "needs a name that a process can load it by" in outcome.message
+
+
+WORKER = """
+    import asyncio, sys
+    from appworker.execution import Executors
+    from appworker.registry import load_actor
+    from recording import RecordingContext, job_of
+
+    async def main():
+        executors, contexts = Executors(), []
+        for name in ("deaf", "stubborn"):
+            contexts.append(RecordingContext())
+            executors.start(job_of(load_actor(f"process_actors:{name}"), contexts[-1]))
+        while not all(context.said for context in contexts):
+            await asyncio.sleep(0.01)
+        print(*(context.said[0]["pid"] for context in contexts), flush=True)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+"""
+
+
+def start_worker() -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    command = [sys.executable, "-c", textwrap.dedent(WORKER)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+async def test_no_process_outlives_a_worker_that_is_killed() -> None:
+    worker = start_worker()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert worker.stdout is not None
+            pids = [int(pid) for pid in (await asyncio.to_thread(worker.stdout.readline)).split()]
+            assert len(pids) == 2
+            assert not any(map(gone, pids))
+            worker.kill()
+            await until_gone(*pids)
+    finally:
+        worker.kill()
+        worker.communicate()

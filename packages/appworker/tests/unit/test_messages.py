@@ -1,0 +1,167 @@
+"""What crosses between a worker and an actor's process comes out as it went in, and is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appdb import InvalidDataError, NotFoundError, TooLargeError
+from appdb.models.content import ContentKind, NewContent
+from appworker import AppWorkerError, DiscardError, RetryLaterError, TaskStoppedError
+from appworker.errors import SuspendedError
+from appworker.execution import Done, Failed, Outcome, Stopped, Suspended, wire
+from appworker.execution.messages import (
+    MAX_RESULT_BYTES,
+    content_from_json,
+    content_to_json,
+    error_from_json,
+    error_to_json,
+    outcome_from_json,
+    outcome_to_json,
+)
+from appworker.execution.outcome import outcome_of
+from appworker.stop import StopReason
+
+texts = st.text(max_size=50)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
+)
+objects = st.dictionaries(texts, values, max_size=5)
+pauses = st.none() | st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
+failures = st.builds(Failed, kind=texts, message=texts, retry=st.booleans(), retry_in=pauses)
+outcomes = st.one_of(st.builds(Done, result=st.none() | objects), failures, st.just(Stopped()), st.just(Suspended()))
+
+
+async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = True) -> wire.Frame:
+    reader = asyncio.StreamReader()
+    reader.feed_data(wire.encode(body, blob))
+    reader.feed_eof()
+    return await wire.read(reader, limited=limited)
+
+
+@given(objects, st.binary(max_size=100))
+def test_a_frame_comes_out_as_it_went_in(body: dict[str, object], blob: bytes) -> None:
+    assert asyncio.run(sent(body, blob)) == wire.Frame(body=body, blob=blob)
+
+
+@given(outcomes)
+def test_an_outcome_comes_out_as_it_went_in(outcome: Outcome) -> None:
+    frame = asyncio.run(sent(outcome_to_json(outcome)))
+
+    assert outcome_from_json(frame.body) == outcome
+
+
+async def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data((wire.MAX_JSON_BYTES + 1).to_bytes(4) + bytes(4))
+
+    with pytest.raises(wire.BrokenFrameError, match="1,048,577 bytes"):
+        await wire.read(reader, limited=True)
+
+
+async def test_a_frame_that_ends_early_is_the_end_of_the_pipe() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(wire.encode({"a": 1})[:-1])
+    reader.feed_eof()
+
+    with pytest.raises(EOFError):
+        await wire.read(reader, limited=True)
+
+
+async def test_a_frame_that_is_no_json_is_refused() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data((1).to_bytes(4) + bytes(4) + b"{")
+
+    with pytest.raises(wire.BrokenFrameError, match="no JSON"):
+        await wire.read(reader, limited=True)
+
+
+def test_a_result_that_is_too_large_becomes_a_failure_that_says_so_and_is_not_retried() -> None:
+    found = outcome_from_json(outcome_to_json(Done(result={"x": "y" * MAX_RESULT_BYTES})))
+
+    assert isinstance(found, Failed)
+    assert (found.kind, found.retry) == ("TooLargeError", False)
+    assert "store large data as content" in found.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TaskStoppedError("task-1", StopReason.TIMEOUT),
+        TooLargeError("chunk", 100, 10),
+        InvalidDataError("payload", "it is wrong"),
+        NotFoundError("task", "task-1"),
+        SuspendedError("task-1"),
+        ValueError("no"),
+    ],
+)
+def test_an_error_that_an_actor_may_know_comes_out_as_it_went_in(error: Exception) -> None:
+    found = error_from_json(error_to_json(error))
+
+    assert (type(found), str(found)) == (type(error), str(error))
+
+
+def test_any_other_error_names_its_kind() -> None:
+    found = error_from_json(error_to_json(ZeroDivisionError("by zero")))
+
+    assert (type(found), str(found)) == (AppWorkerError, "ZeroDivisionError: by zero")
+
+
+def test_content_crosses_as_bytes_or_as_a_path(tmp_path: Path) -> None:
+    item = NewContent(
+        key="k", kind=ContentKind.IMAGE, role="r", media_type="image/png", filename="f.png", data=b"\x00", width=3
+    )
+    told, blob = content_to_json(item)
+
+    assert content_from_json(told, blob) == item
+    file = tmp_path / "f.png"
+    from_file = NewContent(**{**told, "kind": ContentKind.IMAGE, "data": file})
+    told, blob = content_to_json(from_file)
+    assert (content_from_json(told, blob), blob) == (from_file, b"")
+
+
+def test_content_that_is_too_large_to_cross_says_what_to_do() -> None:
+    item = NewContent(
+        key="k",
+        kind=ContentKind.IMAGE,
+        role="r",
+        media_type="image/png",
+        filename="f",
+        data=bytes(wire.MAX_BLOB_BYTES + 1),
+    )
+
+    with pytest.raises(InvalidDataError, match="write a file, and store its Path"):
+        content_to_json(item)
+
+
+@pytest.mark.parametrize("stop", [None, StopReason.DRAIN])
+def test_what_is_certain_stays_an_outcome_even_when_the_attempt_must_end(stop: StopReason | None) -> None:
+    assert outcome_of(DiscardError("never"), stop) == Failed(kind="Discarded", message="never", retry=False)
+    assert outcome_of(SuspendedError(), stop) == Suspended()
+
+
+def test_what_an_actor_raises_because_it_must_end_is_no_failure() -> None:
+    assert outcome_of(RuntimeError("aborted"), StopReason.DRAIN) == Stopped()
+    assert outcome_of(asyncio.CancelledError(), StopReason.TIMEOUT) == Stopped()
+
+
+def test_an_actor_that_stops_itself_has_failed() -> None:
+    found = outcome_of(asyncio.CancelledError(), None)
+
+    assert found == Failed(kind="CancelledError", message="the actor stopped itself", retry=True)
+
+
+def test_an_actor_can_say_when_to_come_back() -> None:
+    after = timedelta(seconds=90)
+    found = outcome_of(RetryLaterError("the provider is busy", after), None)
+
+    assert found == Failed(kind="RetryLater", message="the provider is busy", retry=True, retry_in=after)
+    with pytest.raises(ValueError, match="cannot be negative"):
+        RetryLaterError("no", timedelta(seconds=-1))
