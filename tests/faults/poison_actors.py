@@ -41,12 +41,20 @@ class Abyss:
         return repr(self)
 
 
-@actor("neighbour")
-async def neighbour(context: ActorContext, payload: Wait) -> None:
-    """Wait, and say so."""
+@actor("neighbour.task")
+async def neighbour_task(context: ActorContext, payload: Wait) -> None:
+    """Wait beside others in an event loop, and say so."""
     for step in range(3):
         await asyncio.sleep(payload.seconds / 3)
         await context.progress((step + 1) / 3)
+
+
+@actor("neighbour.thread")
+def neighbour_thread(context: SyncContext, payload: Wait) -> None:
+    """Wait in a thread, and say so."""
+    for step in range(3):
+        time.sleep(payload.seconds / 3)
+        context.progress((step + 1) / 3)
 
 
 @actor("poison.raise", retry=SOON)
@@ -90,8 +98,9 @@ async def deaf(_context: ActorContext, _payload: Nothing) -> None:
 
 @actor("poison.block", timeout=timedelta(seconds=0.5), retry=SOON)
 async def block(_context: ActorContext, _payload: Nothing) -> None:
-    """Block the event loop that it shares with others, beyond its time."""
+    """Block the event loop that it shares with others, beyond its time, and have nothing to show for it."""
     time.sleep(1.5)  # noqa: ASYNC251
+    raise RuntimeError("too late")
 
 
 @actor("poison.result", isolation="process", retry=SOON)

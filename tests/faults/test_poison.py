@@ -1,8 +1,9 @@
-"""F13: nine ways for an actor to be poison; each task ends dead after its attempts, and the neighbours hardly notice."""
+"""F13: nine ways for an actor to be poison: each ends dead after its attempts, and its neighbours keep their pace."""
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,48 +30,51 @@ POISON = {
     "recursion": (ATTEMPTS, "ProcessDied", "SIGSEGV"),
 }
 NAMES = {"raise": "raise_", "exit": "exit_"}
-ACTORS = ["poison_actors:neighbour", *(f"poison_actors:{NAMES.get(name, name)}" for name in POISON)]
+ACTORS = [f"poison_actors:{NAMES.get(name, name)}" for name in ["neighbour_task", "neighbour_thread", *POISON]]
 NEIGHBOURS = 6
-WAIT_SECONDS = 1.5
-QUIET_SECONDS = 12.0
+KINDS = ["neighbour.task", "neighbour.thread"]
+WAIT_SECONDS = 2.0
+QUIET_SECONDS = 6.0
+POISON_SECONDS = 14.0
 SHARE = 0.8
 
 
 class Neighbours:
-    """Tasks that wait, a few at a time, one after the other; and how many have ended."""
+    """Tasks that wait, a few at a time, one after the other; and how long each took from its enqueue to its end."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.done = 0
+        self._took: list[float] = []
         self._fleet = fleet
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Keep them coming for the length of the block."""
-        workers = [asyncio.create_task(self._one_after_the_other()) for _ in range(NEIGHBOURS)]
+        workers = [asyncio.create_task(self._one_after_the_other(kind)) for kind in KINDS * (NEIGHBOURS // 2)]
         yield
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _one_after_the_other(self) -> None:
+    async def _one_after_the_other(self, kind: str) -> None:
         while True:
-            new = NewTask(owner_id=OWNER, actor="neighbour", payload={"seconds": WAIT_SECONDS})
+            new = NewTask(owner_id=OWNER, actor=kind, payload={"seconds": WAIT_SECONDS})
+            began = time.monotonic()
             task = await self._fleet.ledger.enqueue(new)
             while not (await self._fleet.get(task)).state.final:
                 await asyncio.sleep(0.05)
-            self.done += 1
+            self._took.append(time.monotonic() - began)
 
-    async def pace(self, seconds: float) -> float:
-        """Return how many end in a second, over *seconds* from now."""
-        before, began = self.done, time.monotonic()
+    async def throughput(self, seconds: float) -> float:
+        """Return how many end in a second, by those that end within *seconds* from now."""
+        first = len(self._took)
         await asyncio.sleep(seconds)
-        return (self.done - before) / (time.monotonic() - began)
+        # Each neighbour is one after the other, so their rate is their number over how long one takes: unlike a
+        # count, that does not depend on where the window begins and ends.
+        return NEIGHBOURS / statistics.mean(self._took[first:])
 
 
 async def add_poison(fleet: Fleet) -> dict[str, Task]:
-    new = {
-        name: NewTask(owner_id=OWNER, actor=f"poison.{name}", payload={}, max_attempts=ATTEMPTS) for name in POISON
-    }
+    new = {name: NewTask(owner_id=OWNER, actor=f"poison.{name}", payload={}, max_attempts=ATTEMPTS) for name in POISON}
     return {name: await fleet.ledger.enqueue(task) for name, task in new.items()}
 
 
@@ -87,9 +91,11 @@ async def test_poison_ends_dead_after_its_attempts_and_the_neighbours_keep_their
     neighbours = Neighbours(fleet)
     async with neighbours.at_work():
         await asyncio.sleep(2 * WAIT_SECONDS)
-        quiet = await neighbours.pace(QUIET_SECONDS)
+        before = await neighbours.throughput(QUIET_SECONDS)
         poison = await add_poison(fleet)
-        poisoned, _ = await asyncio.gather(neighbours.pace(QUIET_SECONDS), until_dead(fleet, poison))
+        poisoned, _ = await asyncio.gather(neighbours.throughput(POISON_SECONDS), until_dead(fleet, poison))
+        await asyncio.sleep(WAIT_SECONDS)
+        after = await neighbours.throughput(QUIET_SECONDS)
     await fleet.ledger.settle(60)
     facts = await fleet.ledger.check()
 
@@ -100,7 +106,11 @@ async def test_poison_ends_dead_after_its_attempts_and_the_neighbours_keep_their
         assert begun == list(range(1, attempts + 1))
         assert (name, dead["error"]["type"]) == (name, kind)
         assert message in dead["error"]["message"]
-    others = [task for task in facts.tasks.values() if task["actor"] == "neighbour"]
+    others = [task for task in facts.tasks.values() if task["actor"] in KINDS]
     assert {(task["state"], task["attempt"]) for task in others} == {(TaskState.COMPLETED, 1)}
-    assert poisoned >= SHARE * quiet, f"{poisoned:.2f} tasks/s beside poison, {quiet:.2f} without"
+    # The machine may have had other work to do before or after: what it did at the worse of both is the measure.
+    quiet = min(before, after)
+    told = f"neighbours: {poisoned:.2f} tasks/s beside poison, {before:.2f} before, {after:.2f} after"
+    print(told)  # noqa: T201 - a figure to read
+    assert poisoned >= SHARE * quiet, told
     worker.check()
