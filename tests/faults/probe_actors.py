@@ -18,6 +18,8 @@ from appworker import ActorContext, actor
 
 crash_points.arm()
 
+TIMEOUT = timedelta(seconds=60)
+
 
 class Work(BaseModel):
     """What to do.
@@ -27,7 +29,7 @@ class Work(BaseModel):
         steps: How many reports of progress and chunks.
         items: How many content items.
         failures: How many attempts fail at their end.
-        deaf: Whether to hold the thread for all that time, and to heed nothing.
+        deaf: Whether to hold its thread for all that time, and to heed nothing.
     """
 
     seconds: float = 0
@@ -43,8 +45,7 @@ class Done(BaseModel):
     run: str
 
 
-@actor("fault.work", timeout=timedelta(seconds=60))
-async def work(context: ActorContext, payload: Work) -> Done:
+async def do_work(context: ActorContext, payload: Work) -> Done:
     """Do what the payload says."""
     run = f"run_{uuid.uuid4().hex}"
     _note(context, run, "start")
@@ -55,6 +56,11 @@ async def work(context: ActorContext, payload: Work) -> Done:
         raise RuntimeError(f"broken on purpose in {run}")
     _note(context, run, "finish")
     return Done(run=run)
+
+
+task = actor("fault.task", timeout=TIMEOUT, isolation="task")(do_work)
+thread = actor("fault.thread", timeout=TIMEOUT, isolation="thread")(do_work)
+process = actor("fault.process", timeout=TIMEOUT, isolation="process")(do_work)
 
 
 async def _show(context: ActorContext, payload: Work, run: str) -> None:

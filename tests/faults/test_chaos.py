@@ -71,7 +71,7 @@ class Chaos:
         await self._until(planned.at)
         new = NewTask(
             owner_id=OWNER,
-            actor="fault.work",
+            actor=planned.actor,
             payload=planned.payload,
             max_attempts=planned.max_attempts,
             delay=timedelta(seconds=planned.delay),

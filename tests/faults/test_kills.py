@@ -15,6 +15,7 @@ from ledger_facts import Facts, steps, token_of
 
 pytest_plugins = ["fleet_plugin"]
 pytestmark = pytest.mark.timeout(3600)
+KINDS = ["fault.task", "fault.thread", "fault.process"]
 LONGEST_TASK = 1.5
 REDELIVERY = timedelta(seconds=LEASE_SECONDS + RECOVER_SECONDS + NOISE_SECONDS)
 
@@ -23,6 +24,7 @@ async def keep_busy(fleet: Fleet, chance: random.Random) -> list[Task]:
     """Add tasks of all lengths, some with content, some that fail at first."""
     return [
         await fleet.add(
+            actor=chance.choice(["fault.task", *KINDS]),
             # Whoever is killed is killed with an attempt counted, so a task must survive many.
             max_attempts=100,
             seconds=chance.uniform(0, LONGEST_TASK),
@@ -82,9 +84,9 @@ async def test_a_worker_that_was_frozen_beyond_its_lease_is_refused_when_it_thaw
     fleet.start()
     fleet.start()
     thawed = []
-    for _ in range(rounds(short=3, long=20)):
+    for number in range(rounds(short=3, long=20)):
         # Steps short enough that a write is on its way whenever the worker freezes.
-        task = await fleet.add(seconds=4, steps=80, items=40, max_attempts=3)
+        task = await fleet.add(actor=KINDS[number % len(KINDS)], seconds=4, steps=80, items=40)
         async with asyncio.timeout(30):
             while not ((found := await fleet.get(task)).progress and found.progress.fraction > 0.1):
                 await asyncio.sleep(0.02)

@@ -42,13 +42,15 @@ class PlannedTask:
 
     Args:
         at: When, in seconds from the start.
-        payload: For the probe actor.
+        actor: Which probe actor, by its isolation.
+        payload: For the actor.
         max_attempts: How often it may be tried.
         delay: Seconds until it is due.
         cancel_after: Seconds until somebody cancels it, or ``None``.
     """
 
     at: float
+    actor: str
     payload: dict[str, Any]
     max_attempts: int
     delay: float
@@ -98,15 +100,17 @@ def _times(seconds: float, chance: random.Random, gap: tuple[float, float]) -> I
 
 
 def _task(at: float, chance: random.Random) -> PlannedTask:
+    actor = chance.choice(["fault.task", "fault.task", "fault.task", "fault.thread", "fault.process"])
     payload = {
         "seconds": chance.choice([0, 0, 0.3, 1, 3, 6]),
         "steps": chance.randint(1, 12),
         "items": chance.choice([0, 0, 1, 4]),
         "failures": chance.choice([0, 0, 0, 1, 2, 99]),
-        "deaf": chance.random() < 0.1,
+        "deaf": actor != "fault.task" and chance.random() < 0.3,
     }
     return PlannedTask(
         at=at,
+        actor=actor,
         payload=payload,
         max_attempts=chance.randint(1, 6),
         delay=chance.choice([0, 0, 0, 1.5]),

@@ -21,7 +21,8 @@ RECOVER_SECONDS = 5.0
 """How often a worker looks for leases that have ended, at the most seldom."""
 NOISE_SECONDS = 6.0
 """What a slow and busy machine may add to a bound."""
-ACTORS = ("probe_actors:work",)
+MOST_SHOWN = 12
+ACTORS = ("probe_actors:task", "probe_actors:thread", "probe_actors:process")
 HERE = Path(__file__).parent
 FAULTS = HERE.parent / "faults"
 
@@ -72,10 +73,12 @@ class Fleet:
         """Return the workers that have not ended."""
         return [host for host in self.hosts if host.process.poll() is None]
 
-    async def add(self, *, queue: str = "default", max_attempts: int = 3, **payload: Any) -> Task:
-        """Enqueue a task for the probe actor."""
+    async def add(
+        self, *, actor: str = "fault.task", queue: str = "default", max_attempts: int = 3, **payload: Any
+    ) -> Task:
+        """Enqueue a task for a probe actor."""
         return await self.ledger.enqueue(
-            NewTask(owner_id=OWNER, actor="fault.work", payload=payload, queue=queue, max_attempts=max_attempts)
+            NewTask(owner_id=OWNER, actor=actor, payload=payload, queue=queue, max_attempts=max_attempts)
         )
 
     async def get(self, task: Task) -> Task:
@@ -95,6 +98,7 @@ class Fleet:
         for host in self.hosts:
             host.process.kill()
             host.process.wait()
+        for host in self.hosts[-MOST_SHOWN:]:
             print(f"--- {host.name}\n{host.log.read_text(errors='replace')[-4000:]}")  # noqa: T201
 
 

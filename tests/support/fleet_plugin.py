@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from appdb import Database
+from appdb.queue.abandoned import end_abandoned_transactions
 from fleet import Fleet
 from ledger import Ledger
 
@@ -21,3 +23,5 @@ async def fleet(mongo_uri: str, database: Database, logs: Path, tmp_path: Path) 
         yield made
     finally:
         made.end()
+        # Whoever was killed inside a transaction would keep the database from being dropped for a minute or more.
+        await end_abandoned_transactions(database, timedelta(0))
