@@ -122,4 +122,9 @@ class AttemptContext:
         return []
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_to_its_end(work), self._home))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await *work*, which goes on when nobody waits any more: of a write that is cut off, nobody knows the number."""
+    return await asyncio.shield(work)

@@ -111,7 +111,6 @@ class Runner:
             for task in (work, *duties):
                 task.cancel()
             await asyncio.gather(work, *duties, return_exceptions=True)
-            await self._performer.close()
 
     async def _work(self) -> None:
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})

@@ -125,7 +125,7 @@ def deaf(context: SyncContext, payload: Work) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if context.attempt > 1:
         return
-    context.emit({"pid": os.getpid()})
+    context.report(0.5, str(os.getpid()))
     time.sleep(payload.seconds)
 
 
