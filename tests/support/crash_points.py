@@ -12,7 +12,7 @@ from pymongo import monitoring
 VARIABLE = "APP_TEST_CRASHPOINT"
 """``before:N``: the N-th command is never sent; ``after:N``: it was applied, and its answer is never seen."""
 PATH_COMMANDS = frozenset({"find", "findAndModify", "update", "insert", "delete", "bulkWrite", "commitTransaction"})
-SIDE_COLLECTIONS = frozenset({"workers", "actors", "config", "migrations", "schedules", "queues", "limits"})
+SIDE_COLLECTIONS = frozenset({"workers", "actors", "config", "migrations", "schedules"})
 
 
 class CrashPoint(monitoring.CommandListener):
