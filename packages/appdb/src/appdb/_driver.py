@@ -85,6 +85,7 @@ __all__ = [
     "bucket",
     "connect",
     "encoded_size",
+    "end_idle_transactions",
     "hosts_of",
     "in_transaction",
     "is_write_conflict",
@@ -183,6 +184,27 @@ def is_write_conflict(exc: PyMongoError) -> bool:
 
 
 _WRITE_CONFLICT = 112
+
+
+async def end_idle_transactions(client: Client, *, app_names: str, idle: timedelta) -> int:
+    """End this user's transactions that got no command for *idle*, and return how many; no privilege is needed.
+
+    Args:
+        client: Asks the primary.
+        app_names: A regular expression for the names of the applications whose transactions are meant.
+        idle: How long nobody has spoken to them.
+    """
+    abandoned = {
+        "type": "idleSession",
+        "appName": {"$regex": app_names},
+        "transaction.timeInactiveMicros": {"$gte": milliseconds(idle) * 1000},
+    }
+    mine: dict[str, Any] = {"$currentOp": {"allUsers": False, "idleSessions": True}}
+    admin = client.admin.with_options(read_concern=ReadConcern("local"))
+    sessions = [{"id": row["lsid"]["id"]} async for row in admin.aggregate([mine, {"$match": abandoned}])]
+    if sessions:
+        await client.admin.command("killSessions", sessions)
+    return len(sessions)
 
 
 def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_await: timedelta) -> ChangeStream:

@@ -154,3 +154,10 @@ async def test_no_driver_exception_leaves_the_package(database: Database) -> Non
     database.close()
     with pytest.raises(AppDbError):
         await database.server_time()
+
+
+async def test_the_servers_time_is_aware_and_its_own(database: Database) -> None:
+    first, second = await database.server_time(), await database.server_time()
+
+    assert first.utcoffset() == timedelta(0)
+    assert first <= second

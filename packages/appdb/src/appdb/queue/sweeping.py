@@ -16,6 +16,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, Task, TaskState
+from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.plan import retrying
@@ -44,10 +45,11 @@ class WorkDue:
 class Sweeping(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: Journal, lease: timedelta) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._journal = journal
+        self._lease = lease
 
     async def work_due(self, horizon: timedelta) -> WorkDue:
         """Return what there is to do now, and what comes next within *horizon*; one round trip."""
@@ -66,8 +68,10 @@ class Sweeping(BaseRepository):
         return int(promoted.modified_count)
 
     async def recover(self, limit: int) -> list[Task]:
-        """Take tasks from holders that stopped renewing; one round trip, and one more for each, or a transaction."""
+        """Take tasks from holders that stopped renewing; three round trips, and one or a transaction for each."""
         rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(limit)]
+        if rows:
+            await end_abandoned_transactions(self._database, self._lease / 2)
         recovered = [await self._recover(Task.from_document(row)) for row in rows]
         return [task for task in recovered if task is not None]
 

@@ -56,7 +56,7 @@ class TaskQueue(BaseRepository):
         self._commits = Commits(database, self._journal)
         self._steps = Steps(database)
         self._control = Control(database, self._intake, self._journal)
-        self._sweeping = Sweeping(database, self._journal)
+        self._sweeping = Sweeping(database, self._journal, lease)
         self._statistics = Statistics(database)
 
     @translates_errors

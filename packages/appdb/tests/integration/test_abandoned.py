@@ -1,0 +1,82 @@
+"""A host that dies inside a transaction must not keep others from its tasks for as long as the server keeps it open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from appdb import Claimer, Database, LeaseLostError, NewTask, TaskEventType, TaskQueue, TaskState
+from appdb._driver import Session
+from appdb._queries import tasks as queries
+from appdb.models.task import NewEvent
+from appdb.queue.abandoned import end_abandoned_transactions
+from appdb.queue.journal import Journal
+from appdb.queue.lease import Lease
+
+LEASE = timedelta(seconds=1)
+OWNER = "usr_a"
+
+
+@pytest.fixture
+async def dying(mongo_uri: str, database: Database) -> AsyncIterator[Database]:
+    """A second connection, of a host that stops in the middle of what it does."""
+    async with Database(mongo_uri, database.name, app_name="appworker/0.0.0") as other:
+        yield other
+
+
+async def claimed(database: Database) -> Lease:
+    queue = TaskQueue(database, lease=LEASE)
+    await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}))
+    (task,) = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
+    return Lease.of(task)
+
+
+async def write_half(database: Database, lease: Lease) -> Session:
+    """Begin to append an event, and stop before the commit."""
+    session = await database.raw.client.start_session()
+    session.start_transaction()
+    match = queries.held(lease.task_id, lease.token)
+    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session)
+    return session
+
+
+async def test_a_task_is_recovered_in_time_although_its_holder_died_in_a_transaction(
+    database: Database, dying: Database
+) -> None:
+    lease = await claimed(dying)
+    session = await write_half(dying, lease)
+    await asyncio.sleep(LEASE.total_seconds() + 0.1)
+    asked_at = time.monotonic()
+    recovered = await TaskQueue(database, lease=LEASE).recover()
+
+    assert [task.state for task in recovered] == [TaskState.QUEUED]
+    assert time.monotonic() - asked_at < 5
+    assert [event.type for event in await TaskQueue(database).events(lease.task_id)] == [TaskEventType.RETRYING]
+    with pytest.raises(LeaseLostError):
+        await TaskQueue(dying).complete(lease)
+    await session.end_session()
+
+
+async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:
+    lease = await claimed(dying)
+    session = await write_half(dying, lease)
+    ended = await end_abandoned_transactions(database, timedelta(minutes=1))
+    await session.commit_transaction()
+
+    assert ended == 0
+    assert [event.type for event in await TaskQueue(database).events(lease.task_id)] == [TaskEventType.CHUNK]
+    await session.end_session()
+
+
+async def test_transactions_of_other_applications_are_left_alone(mongo_uri: str, database: Database) -> None:
+    async with Database(mongo_uri, database.name, app_name="reports") as other:
+        session = await write_half(other, await claimed(database))
+        ended = await end_abandoned_transactions(database, timedelta(0))
+        await session.commit_transaction()
+        await session.end_session()
+
+    assert ended == 0

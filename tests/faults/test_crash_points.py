@@ -1,0 +1,75 @@
+"""F2: a worker that dies at each command between the claim of a task and its end, sent or not, applied or not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from appdb import Task, TaskState
+from crash_points import VARIABLE
+from fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, rounds
+from hosts import Host
+
+pytest_plugins = ["fleet_plugin"]
+pytestmark = pytest.mark.timeout(3600)
+MOST_POINTS = 150
+SHORT_STEP = 9
+"""The short form tries every ninth command only."""
+DEATH = -9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """What a task does on its way, and how its worker claims."""
+
+    slots: int
+    payload: dict[str, Any]
+
+
+LIVES = {
+    "content": Life(slots=1, payload={"steps": 2, "items": 1}),
+    "retry": Life(slots=3, payload={"steps": 1, "failures": 1}),
+}
+
+
+async def meet(fleet: Fleet, life: Life, point: str) -> tuple[Task, bool]:
+    """Run a task on a worker that dies at *point*, and return whether it did; no other worker takes that task."""
+    queue = f"crash-{point}"
+    task = await fleet.add(queue=queue, **life.payload)
+    worker = fleet.launch(slots=life.slots, APPWORKER_QUEUES=queue, **{VARIABLE: point})
+    async with asyncio.timeout(60):
+        while worker.process.poll() is None and not (await fleet.get(task)).state.final:
+            await asyncio.sleep(0.05)
+    return task, await died(worker)
+
+
+async def died(worker: Host) -> bool:
+    """Stop the worker if it lives, and return whether it had died as it was to."""
+    await asyncio.to_thread(worker.stop)
+    assert worker.process.returncode in (DEATH, 0), worker.log.read_text()[-2000:]
+    return bool(worker.process.returncode == DEATH)
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("name", LIVES)
+async def test_a_worker_may_die_at_every_command_of_a_tasks_life(fleet: Fleet, name: str) -> None:
+    met: list[Task] = []
+    for number in range(1, MOST_POINTS, SHORT_STEP // rounds(short=1, long=SHORT_STEP) or 1):
+        lives = [meet(fleet, LIVES[name], f"{when}:{number}") for when in ("before", "after")]
+        deaths = [task for task, dead in await asyncio.gather(*lives) if dead]
+        if not deaths:
+            break
+        met += deaths
+    assert not deaths, f"the task's life had no end after {MOST_POINTS} commands"
+    queues = ",".join([task.queue for task in met])
+    fleet.start(slots=8, APPWORKER_QUEUES=queues)
+    await fleet.ledger.settle(LEASE_SECONDS + RECOVER_SECONDS + 10 * NOISE_SECONDS)
+    facts = await fleet.ledger.check()
+
+    assert len(met) >= 4
+    assert {facts.tasks[task.id]["state"] for task in met} == {TaskState.COMPLETED}
+    if name == "content":
+        assert {row["task_id"] for row in facts.contents} >= {task.id for task in met}

@@ -1,0 +1,208 @@
+"""What really happened in a test: the documents in the end, every write in the server's order, the actors' notes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bson.timestamp import Timestamp
+
+from appdb import Database
+
+Raw = dict[str, Any]
+TASKS, EVENTS, CONTENTS = "tasks", "task_events", "generated_content"
+GENERATIONS = "content_generation_metadata"
+MARKS = "ledger_marks"
+_RUN = re.compile(r"run_[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One write of one document.
+
+    Args:
+        collection: Where.
+        key: The document's id.
+        document: The document after this very write, or ``None`` when the write deleted it.
+        transaction: The same for all writes of one transaction, and for no other.
+    """
+
+    collection: str
+    key: str
+    document: Raw | None
+    transaction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A line that an actor wrote to a file: a run of it began, or has done its work."""
+
+    task_id: str
+    attempt: int
+    run: str
+    what: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes:
+    """What is stored under a file's id."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Acknowledged:
+    """What the test was told had happened."""
+
+    enqueued: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+    cancel_refused: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Everything that the checks look at."""
+
+    acknowledged: Acknowledged
+    tasks: dict[str, Raw]
+    events: dict[str, list[Raw]]
+    """By task, in the order of their numbers."""
+    contents: list[Raw]
+    generations: list[Raw]
+    media: dict[str, Bytes]
+    """By file id; only files whose bytes can be read."""
+    history: list[Change]
+    notes: list[Note]
+    now: datetime
+    """The server's clock when the facts were read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One transaction's effect on one task: what it was before, what it was after, and what else was written."""
+
+    task_id: str
+    before: Raw | None
+    after: Raw | None
+    events: list[Raw]
+    contents: list[Raw]
+
+
+def runs_in(value: object) -> set[str]:
+    """Return the stamps of actors' runs in *value*, wherever in it they are."""
+    return set(_RUN.findall(repr(value)))
+
+
+def token_of(task: Raw | None) -> str | None:
+    """Return the token that holds *task*, if any."""
+    return task["lease"]["token"] if task is not None and task.get("lease") else None
+
+
+def steps(history: list[Change]) -> list[Step]:
+    """Fold *history* into steps, in the server's order: a task's own writes with what shares their transaction."""
+    groups: dict[str, list[Change]] = defaultdict(list)
+    for change in history:
+        groups[change.transaction].append(change)
+    found: list[Step] = []
+    last: dict[str, Raw | None] = {}
+    for group in groups.values():
+        found += [_step(task_id, group, last) for task_id in dict.fromkeys(_task_of(change) for change in group)]
+    return found
+
+
+def _task_of(change: Change) -> str:
+    return change.key if change.collection == TASKS or change.document is None else str(change.document["task_id"])
+
+
+def _step(task_id: str, group: list[Change], last: dict[str, Raw | None]) -> Step:
+    mine = [change for change in group if _task_of(change) == task_id]
+    before = last.get(task_id)
+    for change in mine:
+        if change.collection == TASKS:
+            last[task_id] = change.document
+    return Step(
+        task_id=task_id,
+        before=before,
+        after=last.get(task_id),
+        events=[change.document for change in mine if change.collection == EVENTS and change.document],
+        contents=[change.document for change in mine if change.collection == CONTENTS and change.document],
+    )
+
+
+async def begin_history(database: Database) -> Timestamp:
+    """Let the server keep each version of each document from now on, and return its time."""
+    for name in (TASKS, EVENTS, CONTENTS):
+        if name not in await database.raw.list_collection_names():
+            await database.raw.create_collection(name)
+        await database.raw.command("collMod", name, changeStreamPreAndPostImages={"enabled": True})
+    started: Timestamp = (await database.raw.command("ping"))["operationTime"]
+    return started
+
+
+async def read_facts(database: Database, since: Timestamp, notes: Path, acknowledged: Acknowledged) -> Facts:
+    """Read everything there is to know about what happened in *database*."""
+    events: dict[str, list[Raw]] = defaultdict(list)
+    async for event in database.collection(EVENTS).find().sort([("task_id", 1), ("seq", 1)]):
+        events[event["task_id"]].append(event)
+    contents = [row async for row in database.collection(CONTENTS).find()]
+    return Facts(
+        acknowledged=acknowledged,
+        tasks={row["_id"]: row async for row in database.collection(TASKS).find()},
+        events=dict(events),
+        contents=contents,
+        generations=[row async for row in database.collection(GENERATIONS).find()],
+        media={row["file_id"]: found for row in contents if (found := await _bytes(database, row["file_id"]))},
+        history=[change async for change in _history(database, since)],
+        notes=read_notes(notes),
+        now=await database.server_time(),
+    )
+
+
+async def _bytes(database: Database, file_id: str) -> Bytes | None:
+    size, digest = 0, hashlib.sha256()
+    if await database.collection("media.files").find_one({"_id": file_id}) is None:
+        return None
+    async for chunk in database.collection("media.chunks").find({"files_id": file_id}).sort("n", 1):
+        size += len(chunk["data"])
+        digest.update(chunk["data"])
+    return Bytes(size=size, sha256=digest.hexdigest())
+
+
+async def _history(database: Database, since: Timestamp) -> AsyncIterator[Change]:
+    mark = (await database.collection(MARKS).insert_one({})).inserted_id
+    wanted = [{"$match": {"ns.coll": {"$in": [TASKS, EVENTS, CONTENTS, MARKS]}}}]
+    stream = database.raw.watch(wanted, full_document="whenAvailable", start_at_operation_time=since)
+    async with stream:
+        async for event in stream:
+            if event.get("documentKey") == {"_id": mark}:
+                return
+            if "documentKey" in event and event["ns"]["coll"] != MARKS:
+                yield _change(event)
+
+
+def _change(event: Raw) -> Change:
+    collection, key = event["ns"]["coll"], event["documentKey"]["_id"]
+    document = event.get("fullDocument")
+    if document is None and event["operationType"] != "delete":
+        raise ValueError(
+            f"the server kept no version of {collection} {key}; open the ledger before anything is written"
+        )
+    time: Timestamp = event["clusterTime"]
+    session = event["lsid"]["id"].hex() if "lsid" in event else f"{collection}/{key}"
+    transaction = f"{time.time}.{time.inc}/{session}/{event.get('txnNumber', '')}"
+    return Change(collection=collection, key=str(key), document=document, transaction=transaction)
+
+
+def read_notes(path: Path) -> list[Note]:
+    """Return what the actors wrote; a line that a kill cut in half tells nothing."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [Note(**json.loads(line)) for line in lines if line.endswith("}")]
