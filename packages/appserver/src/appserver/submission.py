@@ -56,6 +56,7 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
             priority=submission.priority,
             max_attempts=actor.max_attempts,
             timeout=timedelta(seconds=actor.timeout_seconds),
+            limits=tuple(limit.limit() for limit in actor.limits),
             unique_key=submission.idempotency_key,
         )
     )

@@ -188,6 +188,7 @@ class Attempt:
             priority=self.task.priority if priority is None else priority,
             max_attempts=announced.max_attempts,
             timeout=timedelta(seconds=announced.timeout_seconds),
+            limits=tuple(limit.limit() for limit in announced.limits),
         )
         return await self._persist(partial(self._desk.queue.spawn, self.lease, key, child))
 

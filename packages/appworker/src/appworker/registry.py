@@ -72,6 +72,7 @@ def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
         payload_schema=actor.payload_schema(),
         max_attempts=actor.retry.max_attempts,
         timeout_seconds=actor.timeout.total_seconds(),
+        limits=actor.limits,
     )
 
 

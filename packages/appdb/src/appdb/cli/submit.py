@@ -51,6 +51,7 @@ class Wishes:
             delay=self.delay,
             max_attempts=self.max_attempts or actor.max_attempts,
             timeout=self.timeout or timedelta(seconds=actor.timeout_seconds),
+            limits=tuple(limit.limit() for limit in actor.limits),
             unique_key=self.unique_key,
             expires_in=self.expires_in,
         )

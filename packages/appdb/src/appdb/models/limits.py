@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
+
+from appdb.models.base import Value
 
 MAX_KEY_CHARACTERS = 200
 
@@ -37,3 +40,22 @@ class Limit:
             raise ValueError(f"limit {self.key!r}: concurrency and rate must be at least 1")
         if self.per < timedelta(milliseconds=1):
             raise ValueError(f"limit {self.key!r}: per must be at least a millisecond")
+
+
+class TaskLimit(Value):
+    """A limit as documents hold it; see ``Limit``."""
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    per_seconds: float = 1.0
+
+    @classmethod
+    def of(cls, limit: Limit) -> Self:
+        """Return the stored form of *limit*."""
+        return cls(key=limit.key, concurrency=limit.concurrency, rate=limit.rate, per_seconds=limit.per.total_seconds())
+
+    def limit(self) -> Limit:
+        """Return what this is the stored form of."""
+        per = timedelta(seconds=self.per_seconds)
+        return Limit(key=self.key, concurrency=self.concurrency, rate=self.rate, per=per)

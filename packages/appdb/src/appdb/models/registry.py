@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from appdb.models.base import Document
+from appdb.models.limits import Limit, TaskLimit
 
 
 class Actor(Document):
@@ -21,6 +22,8 @@ class Actor(Document):
     """JSON Schema (draft 2020-12) of the payload: what API hosts check before they enqueue."""
     max_attempts: int
     timeout_seconds: float
+    limits: list[TaskLimit] = Field(default_factory=list)
+    """What its tasks share with others, over all workers."""
     seen_at: datetime
 
 
@@ -49,10 +52,12 @@ class AnnouncedActor:
     payload_schema: dict[str, Any]
     max_attempts: int
     timeout_seconds: float
+    limits: tuple[Limit, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """Return what is stored beside the id."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        limits = [TaskLimit.of(limit).model_dump() for limit in self.limits]
+        return {key: value for key, value in asdict(self).items() if key != "name"} | {"limits": limits}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from appdb.events import TaskEventType
 from appdb.models.base import Document, Value
-from appdb.models.limits import Limit
+from appdb.models.limits import Limit, TaskLimit
 
 
 class TaskState(StrEnum):
@@ -60,15 +60,6 @@ class TaskError(Value):
     message: str
     attempt: int
     at: datetime | None = None
-
-
-class TaskLimit(Value):
-    """A limit that a task obeys, as stored; see ``Limit``."""
-
-    key: str
-    concurrency: int | None = None
-    rate: int | None = None
-    per_seconds: float = 1.0
 
 
 class Task(Document):

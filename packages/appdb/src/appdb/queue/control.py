@@ -16,7 +16,6 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import TaskEventType
-from appdb.models.limits import Limit
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
@@ -127,15 +126,7 @@ class Control(BaseRepository):
             priority=task.priority,
             max_attempts=task.max_attempts,
             timeout=None if task.timeout_seconds is None else timedelta(seconds=task.timeout_seconds),
-            limits=tuple(
-                Limit(
-                    key=limit.key,
-                    concurrency=limit.concurrency,
-                    rate=limit.rate,
-                    per=timedelta(seconds=limit.per_seconds),
-                )
-                for limit in task.limits
-            ),
+            limits=tuple(limit.limit() for limit in task.limits),
             task_id=new_id,
         )
         return await self._intake.add(repeated, None, {"replay_of": task.id})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appdb.models.task import TaskLimit
+from appdb.models.limits import TaskLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

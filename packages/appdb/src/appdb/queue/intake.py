@@ -13,7 +13,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError
-from appdb.models.limits import Limit
+from appdb.models.limits import TaskLimit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.lease import handler
 from appdb.queue.sizes import DUPLICATE_KEY, MAX_PAYLOAD_BYTES, check_size
@@ -141,7 +141,7 @@ def fields_of(task: NewTask) -> RawDocument:
         "max_attempts": task.max_attempts,
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
         "limited": bool(task.limits),
-        "limits": [_stored_limit(limit) for limit in task.limits],
+        "limits": [TaskLimit.of(limit).model_dump() for limit in task.limits],
         "lease": None,
         "progress": None,
         "result": None,
@@ -164,15 +164,6 @@ def _rare_fields(task: NewTask) -> RawDocument:
     if task.then:
         fields["then"] = [_stored_form(following) for following in task.then]
     return fields
-
-
-def _stored_limit(limit: Limit) -> RawDocument:
-    return {
-        "key": limit.key,
-        "concurrency": limit.concurrency,
-        "rate": limit.rate,
-        "per_seconds": limit.per.total_seconds(),
-    }
 
 
 def _stored_form(task: NewTask) -> RawDocument:

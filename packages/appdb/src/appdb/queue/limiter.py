@@ -14,8 +14,7 @@ from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.models.limits import Limit
-from appdb.models.task import TaskLimit
+from appdb.models.limits import Limit, TaskLimit
 from appdb.queue.fairness import Candidate
 
 BLOCKED_SECONDS = 0.25

@@ -9,7 +9,7 @@ from appdb._queries import claims as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.models.task import TaskLimit
+from appdb.models.limits import TaskLimit
 from appdb.queue.fairness import Head
 from appdb.queue.lease import Claimer
 

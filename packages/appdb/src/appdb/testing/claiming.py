@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from appdb.models.limits import Limit
-from appdb.models.task import TaskLimit, TaskState
+from appdb.models.limits import Limit, TaskLimit
+from appdb.models.task import TaskState
 from appdb.queue.fairness import Candidate, Turns
 from appdb.testing.store import Row, Store
 

@@ -15,8 +15,8 @@ from appdb._queries.clock import FOREVER
 from appdb._queries.tasks import MAX_KEPT_ERRORS
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
-from appdb.models.limits import Limit
-from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskLimit, TaskState
+from appdb.models.limits import TaskLimit
+from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskState
 from appdb.queue.intake import FOREIGN_ID, same_request
 from appdb.queue.lease import Lease, handler
 from appdb.testing.clock import ManualClock
@@ -289,7 +289,7 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "max_attempts": new.max_attempts,
         "timeout_seconds": new.timeout.total_seconds() if new.timeout else None,
         "unique_key": new.unique_key,
-        "limits": [_stored(limit) for limit in new.limits],
+        "limits": [TaskLimit.of(limit) for limit in new.limits],
         "created_at": now,
         "updated_at": now,
         "run_at": due,
@@ -298,9 +298,3 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "replay_of": replay_of,
     }
     return Row(Task.from_document(document), new, handler(new.actor, new.actor_version), due)
-
-
-def _stored(limit: Limit) -> TaskLimit:
-    return TaskLimit(
-        key=limit.key, concurrency=limit.concurrency, rate=limit.rate, per_seconds=limit.per.total_seconds()
-    )
