@@ -22,7 +22,7 @@ async def measure(stage: Stage) -> list[Row]:
     async with stage.database() as database, without_change_streams(database):
         queue = TaskQueue(database)
         with stage.worker(database, slots=4):
-            for _ in range(stage.size(30, 8)):
+            for _ in range(stage.size(30, 6)):
                 began = time.time()
                 task = await queue.enqueue(NOOP)
                 result = await result_of(database, task.id)

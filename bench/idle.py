@@ -20,7 +20,7 @@ SETTLING_SECONDS = 5
 
 async def measure(stage: Stage) -> list[Row]:
     """Watch a worker that has worked and has nothing to do now."""
-    seconds = stage.size(60, 15)
+    seconds = stage.size(60, 10)
     async with stage.database() as database:
         with stage.worker(database, slots=4) as worker:
             pid = worker.process.pid

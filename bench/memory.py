@@ -21,7 +21,7 @@ QUIET_SECONDS = 3
 
 async def measure(stage: Stage) -> list[Row]:
     """Look at a worker's memory after some tasks, and after many more."""
-    some, many = stage.size(10_000, 4_000), stage.size(100_000, 12_000)
+    some, many = stage.size(10_000, 2_000), stage.size(100_000, 10_000)
     async with stage.database() as database:
         with stage.worker(database, slots=IN_FLIGHT) as worker:
             await _work(database, some)

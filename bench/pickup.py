@@ -34,7 +34,7 @@ async def measure(stage: Stage) -> list[Row]:
         try:
             waiter.wait_for("(ready)")
             with stage.worker(database, slots=4):
-                for _ in range(stage.size(300, 100) + WARM_UP):
+                for _ in range(stage.size(300, 60) + WARM_UP):
                     floor.append(await _floor(database, floors))
                     ours.append(await _ours(database, queue))
         finally:
