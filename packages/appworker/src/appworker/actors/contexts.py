@@ -57,7 +57,8 @@ class ActorContext(AttemptFacts, Protocol):
     async def emit(self, data: Mapping[str, JsonValue]) -> None:
         """Send partial output to whoever watches: a chunk of at most 60 KiB.
 
-        Chunks that come close together share a ``chunk`` event of the task's log, in their order. It waits only when the database is far behind.
+        Chunks that come close together share a ``chunk`` event of the task's log, in their order. It waits only when
+        the database is far behind.
 
         Raises:
             TaskStoppedError: The attempt must end now.
