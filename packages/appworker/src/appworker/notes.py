@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from appdb import NewEvent, Progress, TaskEventType
-from appdb.queue.sizes import MAX_EVENT_BYTES
+from appdb.queue.sizes import MAX_EVENT_BYTES, MAX_WRITE_BYTES
 
 MAX_BATCH = 200
 """Events that one write may hold."""
+MAX_BATCH_BYTES = MAX_WRITE_BYTES * 3 // 4
 MAX_CHUNKS = 500
 ENVELOPE_BYTES = 256
 """What a batch of chunks weighs beside the chunks: its own names, and a name for each."""
@@ -25,7 +26,7 @@ class Notes:
 
     def __init__(self, *events: NewEvent) -> None:
         self._lock = threading.Lock()
-        self._events: list[NewEvent] = list(events)
+        self._events: list[tuple[NewEvent, int]] = [(event, ENVELOPE_BYTES) for event in events]
         self._chunks: list[Chunk] = []
         self._chunk_bytes = 0
         self._progress: Progress | None = None
@@ -42,14 +43,15 @@ class Notes:
                 self._close_batch()
             self._chunks.append(chunk)
             self._chunk_bytes += size + CHUNK_OVERHEAD_BYTES
-            batches = sum(event.type is TaskEventType.CHUNK for event in self._events)
+            batches = sum(event.type is TaskEventType.CHUNK for event, _ in self._events)
             return batches * MAX_CHUNKS + len(self._chunks)
 
     def take(self) -> tuple[list[NewEvent], bool]:
         """Return what was noted, at most a batch, the latest progress last; and whether more waits."""
         with self._lock:
             self._close_batch()
-            events, self._events = self._events[:MAX_BATCH], self._events[MAX_BATCH:]
+            count = self._batch_size()
+            events, self._events = [event for event, _ in self._events[:count]], self._events[count:]
             more = bool(self._events)
             progress, self._progress = self._progress, None
         if progress is not None:
@@ -59,7 +61,7 @@ class Notes:
     def put_back(self, events: Sequence[NewEvent]) -> None:
         """Put *events* back in front, since they were not written."""
         with self._lock:
-            self._events = [*events, *self._events]
+            self._events = [*((event, ENVELOPE_BYTES) for event in events), *self._events]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -67,8 +69,16 @@ class Notes:
         with self._lock:
             self._events = []
 
+    def _batch_size(self) -> int:
+        size = 0
+        for count, (_, weight) in enumerate(self._events[:MAX_BATCH]):
+            size += weight
+            if count and size > MAX_BATCH_BYTES:
+                return count
+        return min(len(self._events), MAX_BATCH)
+
     def _close_batch(self) -> None:
         if self._chunks:
             data: dict[str, JsonValue] = {"chunks": [dict(chunk) for chunk in self._chunks]}
-            self._events.append(NewEvent(type=TaskEventType.CHUNK, data=data))
+            self._events.append((NewEvent(type=TaskEventType.CHUNK, data=data), self._chunk_bytes + ENVELOPE_BYTES))
             self._chunks, self._chunk_bytes = [], 0

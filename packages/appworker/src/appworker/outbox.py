@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from appdb import AppDbError, AttemptWrite, DatabaseUnavailableError, LeaseLostError, TaskQueue
+from appdb import AppDbError, AttemptWrite, DatabaseUnavailableError, LeaseLostError
 from appdb.queue.plan import check_write
+from appdb.queue.protocol import TaskQueueProtocol
 
 logger = logging.getLogger(__name__)
 
 MAX_WRITES = 100
 MAX_EVENTS = 1_000
-"""What one commit may hold: with events of at most 64 KiB it stays well below what a transaction may weigh."""
+"""What one commit may hold, so that nobody waits long for others."""
 
 Waiting = tuple[AttemptWrite, "asyncio.Future[None]"]
 
@@ -26,7 +27,7 @@ class Outbox:
         queue: Where it is committed to.
     """
 
-    def __init__(self, queue: TaskQueue) -> None:
+    def __init__(self, queue: TaskQueueProtocol) -> None:
         self._queue = queue
         self._waiting: list[Waiting] = []
         self._handed_in = asyncio.Event()

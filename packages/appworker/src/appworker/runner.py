@@ -9,6 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -51,6 +52,7 @@ LIMITED_POLL = timedelta(seconds=0.25)
 """How soon to ask again after a limit left due tasks where they are: nobody tells when there is room."""
 SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
 ANNOUNCE_INTERVAL = timedelta(minutes=10)
+GATHER_SECONDS = 0.005
 LAST_WRITES = timedelta(seconds=6)
 """How long handing back may take once the time to drain is over."""
 UNSETTLED_PER_SLOT = 4
@@ -118,6 +120,7 @@ class Runner:
         self._performer = Performer(self._keeper)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._busy_slots = 0
+        self._more_is_due = False
         self._changed = asyncio.Event()
         self._draining = False
         self._telling = asyncio.Lock()
@@ -177,16 +180,29 @@ class Runner:
         return self._options.slots - self._busy_slots
 
     async def _claim_or_wait(self, ready: Subscription) -> None:
+        if self._more_is_due:
+            await self._gather_slots()
         self._changed.clear()
         free = self._free()
         if free == 0:
             await self._changed.wait()
             return
         tasks, asked_at = await self._claim(free)
+        self._more_is_due = len(tasks) == free
         for task in tasks:
             self._start(task, asked_at)
         if not tasks and not self._draining:
             await self._wait_for_work(ready)
+
+    async def _gather_slots(self) -> None:
+        """Wait a moment for more slots to become free: one claim for many costs as much as one for few."""
+        clock = asyncio.get_running_loop()
+        until = clock.time() + GATHER_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while self._free() < self._options.slots and not self._draining:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def _claim(self, free: int) -> tuple[list[Task], float]:
         claimer = Claimer(worker_id=self.worker_id, queues=self._options.queues, handlers=tuple(self._actors))

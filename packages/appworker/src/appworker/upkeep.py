@@ -66,8 +66,9 @@ class Upkeep:
                 await self._pause(scheduled, wait)
 
     async def _pause(self, scheduled: Subscription, wait: timedelta) -> None:
-        # Jitter, so that hosts do not march in step; never before the next task is due.
-        await scheduled.wait(max(wait, LEAST_PAUSE) + LEAST_PAUSE * random.uniform(0, 1))
+        await scheduled.wait(wait)
+        # Jitter, so that hosts do not march in step; and many hints in a moment are one reason to look.
+        await asyncio.sleep(LEAST_PAUSE.total_seconds() * random.uniform(0.5, 1))
 
     async def _do_what_is_due(self) -> timedelta:
         interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)

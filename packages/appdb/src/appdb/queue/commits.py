@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
 from appdb._queries import commits as queries
@@ -16,8 +16,11 @@ from appdb.queue.closing import Closing
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.plan import Plan
-from appdb.queue.sizes import MAX_TAIL_BYTES, MAX_TAIL_EVENTS
+from appdb.queue.sizes import KIB, MAX_TAIL_BYTES, MAX_TAIL_EVENTS
 from appdb.queue.writes import AttemptWrite
+
+MAX_STATEMENT_BYTES = 8 * 1024 * KIB
+"""Of events and results; the server takes documents of 16 MiB, and what is around them weighs something too."""
 
 
 class Commits(BaseRepository):
@@ -39,12 +42,13 @@ class Commits(BaseRepository):
     async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         """Write all of *writes* whose leases hold, and return the leases that do not.
 
-        One round trip when all hold and nothing hangs on a task that ends; a second one to look otherwise.
+        One round trip (for each 8 MiB) when all hold and nothing hangs on a task that ends; a second one to look
+        otherwise.
         """
         plans = [Plan(write) for write in writes]
-        if not plans:
-            return set()
-        lost = await self._write(plans)
+        lost: set[Lease] = set()
+        for part in _parts(plans):
+            lost |= await self._write(part)
         await self._move_logs([plan for plan in plans if plan.lease not in lost])
         return lost
 
@@ -100,6 +104,21 @@ class Commits(BaseRepository):
                 self._carried[plan.lease.task_id] = (events, size)
         if heavy:
             await self._journal.spill(heavy)
+
+
+def _parts(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
+    """Yield *plans* in parts that a statement can hold."""
+    part: list[Plan] = []
+    size = 0
+    for plan in plans:
+        weight = plan.event_bytes + plan.result_bytes
+        if part and size + weight > MAX_STATEMENT_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(plan)
+        size += weight
+    if part:
+        yield part
 
 
 def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne]:

@@ -30,7 +30,7 @@ class Plan:
     """
 
     def __init__(self, write: AttemptWrite) -> None:
-        self.event_bytes = check_write(write)
+        self.event_bytes, self.result_bytes = check_write(write)
         self.lease = write.lease
         self._seq = write.seq
         self._outcome = bounded(write.outcome, write.lease)
@@ -96,8 +96,8 @@ class Plan:
         return bool(task["state"] == TaskState.PROCESSING and token == self.lease.token)
 
 
-def check_write(write: AttemptWrite) -> int:
-    """Check that *write* fits, before anything is sent, and return what its events weigh, in bytes.
+def check_write(write: AttemptWrite) -> tuple[int, int]:
+    """Check that *write* fits, before anything is sent, and return what its events and its result weigh, in bytes.
 
     Raises:
         TooLargeError: An event is over 64 KiB, all of them over 1 MiB, or the result over 256 KiB.
@@ -107,8 +107,8 @@ def check_write(write: AttemptWrite) -> int:
     if size > MAX_WRITE_BYTES:
         raise TooLargeError("events of one write", size, MAX_WRITE_BYTES)
     if isinstance(write.outcome, Completed):
-        check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
-    return size
+        return size, check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
+    return size, 0
 
 
 def bounded(outcome: Outcome | None, lease: Lease) -> Outcome | None:

@@ -55,9 +55,10 @@ class ActorContext(AttemptFacts, Protocol):
         """Do the same as ``report``, and let the event loop breathe."""
 
     async def emit(self, data: Mapping[str, JsonValue]) -> None:
-        """Send partial output to whoever watches; each call is one event of the task's log, at most 64 KiB.
+        """Send partial output to whoever watches: a chunk of at most 60 KiB.
 
-        It waits only when the database is far behind.
+        Chunks that come close together share a ``chunk`` event of the task's log, in their order. It waits only when
+        the database is far behind.
 
         Raises:
             TaskStoppedError: The attempt must end now.
@@ -140,7 +141,7 @@ class SyncContext(AttemptFacts, Protocol):
         """Do the same as ``report``."""
 
     def emit(self, data: Mapping[str, JsonValue]) -> None:
-        """Send partial output; each call is one event of the task's log, at most 64 KiB."""
+        """Send partial output: a chunk of at most 60 KiB."""
 
     def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
         """Record what is being made and by whom; call it before the first ``store``."""

@@ -1,0 +1,59 @@
+"""What an actor notes keeps its order, comes in batches that can be written, and is never left behind."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from appdb import NewEvent, Progress, TaskEventType
+from appdb.queue.journal import check_events
+from appdb.queue.sizes import MAX_WRITE_BYTES, check_size
+from appworker.notes import MAX_BATCH, Notes
+
+
+def take_all(notes: Notes) -> list[list[NewEvent]]:
+    batches = []
+    more = True
+    while more:
+        events, more = notes.take()
+        batches.append(events)
+    return batches
+
+
+@given(st.lists(st.integers(0, 50_000), max_size=120))
+def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int]) -> None:
+    notes = Notes()
+    for number, size in enumerate(sizes):
+        chunk: dict[str, JsonValue] = {"n": number, "text": "x" * size}
+        notes.chunk(chunk, check_size("chunk", chunk, 60 * 1024))
+    batches = take_all(notes)
+    chunks = [chunk for batch in batches for event in batch for chunk in event.data["chunks"]]  # type: ignore[union-attr]
+
+    assert [chunk["n"] for chunk in chunks] == list(range(len(sizes)))  # type: ignore[call-overload,index]
+    for batch in batches:
+        assert len(batch) <= MAX_BATCH
+        assert check_events(batch) <= MAX_WRITE_BYTES
+
+
+def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> None:
+    notes = Notes(NewEvent(type=TaskEventType.STARTED))
+    notes.progress(Progress(fraction=0.1))
+    notes.chunk({"n": 1}, 12)
+    notes.progress(Progress(fraction=0.2))
+    ((started, chunk, progress),) = take_all(notes)
+
+    assert (started.type, chunk.type) == (TaskEventType.STARTED, TaskEventType.CHUNK)
+    assert progress.data["fraction"] == 0.2
+    assert take_all(notes) == [[]]
+
+
+def test_what_was_not_written_goes_before_what_came_later() -> None:
+    notes = Notes()
+    notes.chunk({"n": 1}, 12)
+    first, _ = notes.take()
+    notes.chunk({"n": 2}, 12)
+    notes.put_back(first)
+    (events,) = take_all(notes)
+
+    assert [event.data["chunks"] for event in events] == [[{"n": 1}], [{"n": 2}]]

@@ -1,0 +1,95 @@
+"""The outbox combines what comes while a commit is under way, and answers each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from appdb import (
+    AttemptWrite,
+    Claimer,
+    Completed,
+    DatabaseRefusedError,
+    InvalidDataError,
+    Lease,
+    LeaseLostError,
+    NewTask,
+    TaskState,
+)
+from appdb.testing import InMemoryTaskQueue
+from appworker.outbox import MAX_WRITES, Outbox
+
+CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
+
+
+class CountingQueue(InMemoryTaskQueue):
+    """The queue in memory, which tells what was committed together, and can refuse a task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: list[int] = []
+        self.refused = ""
+
+    async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
+        self.commits.append(len(writes))
+        await asyncio.sleep(0)
+        if any(write.lease.task_id == self.refused for write in writes):
+            raise DatabaseRefusedError("commit", "on purpose")
+        return await super().commit(writes)
+
+
+@pytest.fixture
+def queue() -> CountingQueue:
+    return CountingQueue()
+
+
+@pytest.fixture
+async def outbox(queue: CountingQueue) -> AsyncIterator[Outbox]:
+    made = Outbox(queue)
+    running = asyncio.create_task(made.run())
+    yield made
+    running.cancel()
+
+
+async def leases(queue: CountingQueue, count: int) -> list[Lease]:
+    await queue.enqueue_many([NewTask(owner_id="usr_a", actor="echo", payload={}) for _ in range(count)])
+    return [Lease.of(task) for task in await queue.claim(CLAIMER, limit=count)]
+
+
+def done(lease: Lease) -> AttemptWrite:
+    return AttemptWrite(lease=lease, outcome=Completed())
+
+
+async def test_writes_of_a_moment_go_in_one_commit_and_each_is_there(queue: CountingQueue, outbox: Outbox) -> None:
+    held = await leases(queue, 2 * MAX_WRITES)
+    await asyncio.gather(*(outbox.write(done(lease)) for lease in held))
+
+    assert queue.commits == [MAX_WRITES, MAX_WRITES]
+    assert len(await queue.page(owner_id="usr_a", states=[TaskState.COMPLETED], limit=1_000)) == len(held)
+
+
+async def test_a_lost_lease_is_told_to_its_own_writer_alone(queue: CountingQueue, outbox: Outbox) -> None:
+    lost, kept = await leases(queue, 2)
+    await queue.cancel(lost.task_id, owner_id="usr_a")
+    answers = await asyncio.gather(outbox.write(done(lost)), outbox.write(done(kept)), return_exceptions=True)
+
+    assert isinstance(answers[0], LeaseLostError)
+    assert answers[1] is None
+
+
+async def test_what_the_database_refuses_takes_nobody_along(queue: CountingQueue, outbox: Outbox) -> None:
+    held = await leases(queue, 5)
+    queue.refused = held[2].task_id
+    answers = await asyncio.gather(*(outbox.write(done(lease)) for lease in held), return_exceptions=True)
+
+    assert [isinstance(answer, DatabaseRefusedError) for answer in answers] == [False, False, True, False, False]
+
+
+async def test_what_does_not_fit_is_refused_before_it_waits(queue: CountingQueue, outbox: Outbox) -> None:
+    (lease,) = await leases(queue, 1)
+    with pytest.raises(InvalidDataError):
+        await outbox.write(AttemptWrite(lease=lease, outcome=Completed(result={"text": "\ud800"})))
+
+    assert queue.commits == []
