@@ -232,12 +232,13 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
         WaitQueueTimeoutError,
         WriteConcernError,
     )
-    repeatable = exc.has_error_label("TransientTransactionError") or exc.has_error_label("RetryableWriteError")
+    repeatable = any(exc.has_error_label(label) for label in _REPEATABLE)
     if repeatable or isinstance(exc, unreachable) or exc.timeout or _codes(exc) & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)
 
 
+_REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit,
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
 # NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
