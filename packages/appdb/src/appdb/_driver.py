@@ -248,8 +248,9 @@ _NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602
 def _codes(exc: PyMongoError) -> set[int]:
     if not isinstance(exc, OperationFailure):
         return set()
-    writes = (exc.details or {}).get("writeErrors", [])
-    return {exc.code or 0, *(int(error.get("code", 0)) for error in writes)}
+    details = exc.details or {}
+    parts = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    return {exc.code or 0, *(int(part.get("code", 0)) for part in parts)}
 
 
 class ServerNotReadyError(Exception):
