@@ -267,12 +267,13 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
         WaitQueueTimeoutError,
         WriteConcernError,
     )
-    repeatable = exc.has_error_label("TransientTransactionError") or exc.has_error_label("RetryableWriteError")
+    repeatable = any(exc.has_error_label(label) for label in _REPEATABLE)
     if repeatable or isinstance(exc, unreachable) or exc.timeout or _codes(exc) & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)
 
 
+_REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit,
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
 # NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
@@ -282,8 +283,9 @@ _NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602
 def _codes(exc: PyMongoError) -> set[int]:
     if not isinstance(exc, OperationFailure):
         return set()
-    writes = (exc.details or {}).get("writeErrors", [])
-    return {exc.code or 0, *(int(error.get("code", 0)) for error in writes)}
+    details = exc.details or {}
+    parts = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    return {exc.code or 0, *(int(part.get("code", 0)) for part in parts)}
 
 
 class ServerNotReadyError(Exception):
