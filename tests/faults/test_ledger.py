@@ -55,7 +55,8 @@ class Story:
         if events and self._apart:
             self.insert(self.events[first:], name)
         elif events:
-            self.task["tail"] = [*self.task["tail"], {"first": first, "attempt": attempt, "events": list(events)}]
+            batch = {"first": first, "at": at(seconds), "attempt": attempt, "events": list(events)}
+            self.task["tail"] = [*self.task["tail"], batch]
         document = copy.deepcopy(self.task)
         self.history.append(Change(collection="tasks", key="tq_1", document=document, transaction=name))
 

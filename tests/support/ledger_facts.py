@@ -119,11 +119,13 @@ def token_of(task: Raw | None) -> str | None:
 
 def newest_events(task: Raw | None) -> list[Raw]:
     """Return the part of its log that a task carries itself, each event as it is in a document of its own."""
+    if task is None:
+        return []
+    of_all = {"task_id": task["_id"]}
     return [
-        {"_id": f"{task['_id']}:{seq}", "task_id": task["_id"], "seq": seq, "attempt": batch["attempt"], **event}
-        for batch in (task or {}).get("tail", [])
+        of_all | {"_id": f"{task['_id']}:{seq}", "seq": seq, "attempt": batch["attempt"], "at": batch["at"], **event}
+        for batch in task.get("tail", [])
         for seq, event in enumerate(batch["events"], batch["first"])
-        if task is not None
     ]
 
 
