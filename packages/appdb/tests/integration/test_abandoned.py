@@ -40,7 +40,7 @@ async def write_half(database: Database, lease: Lease) -> Session:
     session = await database.raw.client.start_session()
     session.start_transaction()
     match = queries.held(lease.task_id, lease.token)
-    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session)
+    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
     return session
 
 
