@@ -16,8 +16,8 @@ from hosts import Host
 pytest_plugins = ["fleet_plugin"]
 pytestmark = pytest.mark.timeout(3600)
 MOST_POINTS = 150
-SHORT_STEP = 9
-"""The short form tries every ninth command only; APP_TEST_FAULT_ROUNDS, with any number, all of them."""
+SHORT_STEP = 4
+"""The short form tries every fourth command only; APP_TEST_FAULT_ROUNDS, with any number, all of them."""
 DEATH = -9
 
 

@@ -8,6 +8,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -93,6 +94,7 @@ __all__ = [
     "translates_errors",
     "watch",
     "with_local_reads",
+    "within",
 ]
 
 
@@ -176,6 +178,11 @@ async def _commit(session: Session, deadline: float) -> None:
             if not unknown or time.monotonic() + FIRST_PAUSE_SECONDS >= deadline:
                 raise
         await asyncio.sleep(FIRST_PAUSE_SECONDS)
+
+
+def within(limit: timedelta | None) -> AbstractContextManager[None]:
+    """Give everything in the block *limit* together, since the client's own timeout is for each operation alone."""
+    return nullcontext() if limit is None else timeout(limit.total_seconds())
 
 
 def is_write_conflict(exc: PyMongoError) -> bool:

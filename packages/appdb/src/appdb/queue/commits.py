@@ -122,6 +122,9 @@ def _parts(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
 
 
 def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne]:
+    if len(plans) == 1:
+        # One document's update is what drivers repeat by themselves when a primary is lost.
+        return [plan.statement(mark, loose() if plan.ends else {}) for plan in plans]
     statements: list[UpdateMany | UpdateOne] = []
     # Planning a statement costs the server more than applying it to one more task.
     if writes := [plan.written for plan in plans if not plan.ends]:
