@@ -1,4 +1,4 @@
-"""What the queue does not do: write while it waits, stop the event loop, open clients, take back what is done."""
+"""What the queue does not do: write while it waits, block the loop, open clients, take back what is done, grow."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from appdb import (
     ContentRepository,
     Database,
     Lease,
+    NewEvent,
     NewTask,
     RegistryRepository,
     ScheduleRepository,
@@ -26,6 +27,7 @@ from appdb import (
     TaskState,
     UserRepository,
 )
+from appdb.queue.sizes import MAX_TAIL_EVENTS
 from fail_points import fail_point
 from time_machine import let_time_pass
 
@@ -108,6 +110,21 @@ async def test_all_that_uses_a_database_shares_its_one_client(mongo_uri: str, da
 def _clients() -> set[int]:
     # By its exact type: asking anything else of whatever is found could run its code.
     return {id(found) for found in gc.get_objects() if type(found) is MongoClient}
+
+
+async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_holders(database: Database) -> None:
+    task = await TaskQueue(database).enqueue(new_task(max_attempts=1_000))
+    chunks = [NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 1_000]})] * 20
+    for _ in range(30):
+        holder = TaskQueue(database)
+        (held,) = await holder.claim(ME)
+        await holder.record(Lease.of(held), chunks, seq=held.event_count)
+        await holder.fail(Lease.of(held), "Busy", "again", retry_in=timedelta(0))
+    stored = await database.collection("tasks").find_one({"_id": task.id}) or {}
+    events = await TaskQueue(database).events(task.id, limit=1_000)
+
+    assert sum(len(batch["events"]) for batch in stored["tail"]) < 2 * MAX_TAIL_EVENTS
+    assert [event.seq for event in events] == list(range(30 * 21))
 
 
 async def test_a_task_that_completes_between_look_and_recovery_stays_completed(
