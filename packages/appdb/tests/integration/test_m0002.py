@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from appdb import Claimer, Database, Lease, TaskQueue, TaskState
@@ -14,13 +15,9 @@ OUTGROWN = {
 }
 
 
-async def first_release(database: Database) -> None:
-    """Leave the database as the first release did, with one task that waits and one that is done."""
-    tasks = database.collection("tasks")
-    for name, keys in OUTGROWN.items():
-        await tasks.create_index(keys, name=name)
-    now = await database.server_time()
-    common: dict[str, Any] = {
+def task_of_the_first_release(now: datetime, **changes: Any) -> dict[str, Any]:
+    """Return a queued task as the first release stores it."""
+    return {
         "owner_id": "usr_a",
         "actor": "echo",
         "actor_version": 1,
@@ -28,6 +25,7 @@ async def first_release(database: Database) -> None:
         "queue": "default",
         "payload": {"text": "hello"},
         "priority": 0,
+        "state": "queued",
         "attempt": 0,
         "max_attempts": 3,
         "timeout_seconds": None,
@@ -44,9 +42,18 @@ async def first_release(database: Database) -> None:
         "updated_at": now,
         "queued_at": now,
         "run_at": now,
-    }
-    done = {"state": "completed", "attempt": 1, "event_count": 1, "finished_at": now}
-    await tasks.insert_many([common | {"_id": "tq_1", "state": "queued"}, common | {"_id": "tq_2"} | done])
+    } | changes
+
+
+async def first_release(database: Database) -> None:
+    """Leave the database as the first release did, with one task that waits and one that is done."""
+    tasks = database.collection("tasks")
+    for name, keys in OUTGROWN.items():
+        await tasks.create_index(keys, name=name)
+    now = await database.server_time()
+    waiting = task_of_the_first_release(now, _id="tq_1")
+    done = task_of_the_first_release(now, _id="tq_2", state="completed", attempt=1, event_count=1, finished_at=now)
+    await tasks.insert_many([waiting, done])
     event = {"_id": "tq_2:0", "task_id": "tq_2", "seq": 0, "type": "completed", "attempt": 1, "at": now, "data": {}}
     await database.collection("task_events").insert_one(event)
     first = known_migrations()[0]
@@ -75,3 +82,15 @@ async def test_tasks_of_the_first_release_are_claimed_and_their_logs_are_read(
         assert {"tasks_lane", "tasks_group", "tasks_held", "tasks_scheduled"} <= known.keys()
     finally:
         database.close()
+
+
+async def test_what_a_host_of_the_first_release_enqueues_during_the_upgrade_is_claimed_too(database: Database) -> None:
+    queue = TaskQueue(database)
+    old = task_of_the_first_release(await database.server_time(), _id="tq_old")
+    await database.collection("tasks").insert_one(old)
+    before = await queue.work_due(horizon=timedelta(seconds=1))
+    adopted = await queue.adopt()
+    after = await queue.work_due(horizon=timedelta(seconds=1))
+
+    assert (before.adopt, adopted, after.adopt) == (True, 1, False)
+    assert len(await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))) == 1

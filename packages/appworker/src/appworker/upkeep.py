@@ -74,14 +74,17 @@ class Upkeep:
         interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)
         due = await self._queue.work_due(horizon=interval)
         self._notice_gaps()
-        if due.recover and time.monotonic() >= self._recovers_at:
-            await self._recover()
-        if due.expire:
-            await self._queue.expire()
-        if due.tick_in == timedelta(0):
-            await self._schedules.tick()
         if due.promote_in == timedelta(0):
             await self._queue.promote()
+        if due.tick_in == timedelta(0):
+            await self._schedules.tick()
+        if due.adopt:
+            await self._queue.adopt()
+        if due.expire:
+            await self._queue.expire()
+        # Last, since it may have to wait for what a dead host left locked.
+        if due.recover and time.monotonic() >= self._recovers_at:
+            await self._recover()
         nearest = [wait for wait in (due.promote_in, due.tick_in) if wait]
         return min([interval, *nearest])
 

@@ -39,12 +39,14 @@ class WorkDue:
         expire: Whether tasks were not claimed in time.
         promote_in: How long until the next scheduled task is due, when that is soon.
         tick_in: How long until the next tick of a schedule, when that is soon.
+        adopt: Whether a host of an older release has enqueued something.
     """
 
     recover: bool
     expire: bool
     promote_in: timedelta | None
     tick_in: timedelta | None
+    adopt: bool = False
 
 
 class Sweeping(BaseRepository):
@@ -65,6 +67,7 @@ class Sweeping(BaseRepository):
             expire="expire" in rows,
             promote_in=waits.get("promote"),
             tick_in=waits.get("tick"),
+            adopt="adopt" in rows,
         )
 
     async def promote(self) -> int:
@@ -102,6 +105,12 @@ class Sweeping(BaseRepository):
             return await self._end(match, error)
         changes = queries.reschedule(timedelta(0), error)
         return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
+
+    async def adopt(self) -> int:
+        """Let tasks be claimed that a host of an older release enqueued; one round trip."""
+        match, update = claims.adopt()
+        adopted = await self._tasks.update_many(match | {"state": TaskState.QUEUED}, update)
+        return int(adopted.modified_count)
 
     async def expire(self, limit: int) -> list[Task]:
         """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""

@@ -432,6 +432,11 @@ class TaskQueue(BaseRepository):
         return await self._sweeping.recover(limit)
 
     @translates_errors
+    async def adopt(self) -> int:
+        """Let queued tasks be claimed that a host of an older release enqueued during an upgrade; return how many."""
+        return await self._sweeping.adopt()
+
+    @translates_errors
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that no worker claimed in time, with the error type ``Expired``; return at most *limit*."""
         return await self._sweeping.expire(limit)
