@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from appdb.models.content import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, SyncContext, actor
@@ -177,6 +177,24 @@ def _store_items(context: SyncContext, payload: Work) -> Done:
         context.emit({"n": index})
         context.progress((index + 1) / payload.items, f"item {index}")
     return Done(items=payload.items)
+
+
+@actor("probe.parent", timeout=timedelta(seconds=30))
+async def parent(context: ActorContext, payload: Work) -> Done:
+    """Take a step, spawn children, and return once all of them have ended, with what they made."""
+    _note(context, payload)
+    await context.step("begin", lambda: _begun(payload))
+    for number in range(payload.items):
+        child: dict[str, JsonValue] = {"items": 1, "seconds": payload.seconds, "ledger": payload.ledger}
+        await context.spawn(f"child-{number}", "probe.work", child)
+    ended = await context.join()
+    return Done(items=sum(child["state"] == "completed" for child in ended))
+
+
+def _begun(payload: Work) -> str:
+    with Path(payload.ledger).open("a") as ledger:
+        ledger.write("begun\n")
+    return "begun"
 
 
 def _note(context: ActorContext | SyncContext, payload: Work) -> None:
