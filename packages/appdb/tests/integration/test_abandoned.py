@@ -61,6 +61,18 @@ async def test_a_task_is_recovered_in_time_although_its_holder_died_in_a_transac
     await session.end_session()
 
 
+async def test_a_task_is_cancelled_in_time_although_its_holder_died_in_a_transaction(
+    database: Database, dying: Database
+) -> None:
+    lease = await claimed(dying)
+    await write_half(dying, lease)
+    asked_at = time.monotonic()
+    cancelled = await TaskQueue(database).cancel(lease.task_id, owner_id=OWNER)
+
+    assert cancelled.state is TaskState.CANCELLED
+    assert time.monotonic() - asked_at < 7
+
+
 async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     session = await write_half(dying, lease)
