@@ -23,6 +23,8 @@ CONTENDED_WINDOW = 4
 WIDEST_WINDOW = 32
 """Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
 LEAST_WINDOW = 32
+MOST_FOR_ONE = 8
+"""How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
 MAX_LINES = 8
 """Owners whose tasks one claim looks at; the next claim goes on with those who were served least."""
 MAX_TRIES = 3
@@ -100,7 +102,8 @@ class Claims(BaseRepository):
 
     async def _candidate_ids(self, lanes: Sequence[str], limit: int) -> list[str]:
         contended = self._window > 1 or self.survey.rivals
-        window = max(LEAST_WINDOW, limit * max(self._window, CONTENDED_WINDOW)) if contended else limit
+        least = LEAST_WINDOW * (1 if limit > 1 else min(self._window, MOST_FOR_ONE))
+        window = max(least, limit * max(self._window, CONTENDED_WINDOW)) if contended else limit
         found = self._tasks.find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER).limit(window)
         ids = [row["_id"] async for row in found]
         if contended:
@@ -109,7 +112,9 @@ class Claims(BaseRepository):
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         for task_id in ids[:MAX_TRIES]:
-            if taken := await self._claim_first(queries.still_due([task_id]), claimer):
+            taken = await self._claim_first(queries.still_due([task_id]), claimer)
+            self._widen(lost=not taken)
+            if taken:
                 return taken
         return []
 
@@ -118,9 +123,12 @@ class Claims(BaseRepository):
             return []
         wanted = ids[:limit]
         taken = await self._take(wanted, claimer)
-        lost = len(taken) < len(wanted)
-        self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window // 2, 1)
+        self._widen(lost=len(taken) < len(wanted))
         return taken
+
+    def _widen(self, *, lost: bool) -> None:
+        """Look at more candidates after some were *lost* to others, and again at fewer while none are."""
+        self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window - 1, 1)
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
         heads = [head for head in self.survey.heads if not self._limiter.blocks(head.limits)]

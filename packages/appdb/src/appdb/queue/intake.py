@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from appdb._driver import AFTER, BulkWriteError, DuplicateKeyError, RawDocument, Session
@@ -123,38 +124,55 @@ def waits_of(task: NewTask) -> queries.Waits:
     return queries.Waits(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
 
 
+_BLANK: RawDocument = {
+    "attempt": 0,
+    "limited": False,
+    "limits": [],
+    "lease": None,
+    "progress": None,
+    "result": None,
+    "error": None,
+    "errors": [],
+    "event_count": 0,
+    "tail": [],
+    "attached": False,
+    "has_content": False,
+    "started_at": None,
+    "finished_at": None,
+}
+"""What every new task begins with; never changed, only copied from."""
+
+
 def fields_of(task: NewTask) -> RawDocument:
     """Return the document of *task*, all but its times."""
-    lane = claims.lane(task.queue, handler(task.actor, task.actor_version))
+    lane, group = _lines(task.queue, task.actor, task.actor_version, task.owner_id)
     fields: RawDocument = {
+        **_BLANK,
         "_id": task.task_id or uuid7_str("tq_"),
         "owner_id": task.owner_id,
         "actor": task.actor,
         "actor_version": task.actor_version,
         "queue": task.queue,
         "lane": lane,
-        "group": claims.group(lane, task.owner_id, [limit.key for limit in task.limits]),
-        "payload": dict(task.payload),
+        "group": group,
+        "payload": task.payload,
         "priority": task.priority,
         "state": TaskState.SCHEDULED if task.delay else TaskState.QUEUED,
-        "attempt": 0,
         "max_attempts": task.max_attempts,
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
-        "limited": bool(task.limits),
-        "limits": [TaskLimit.of(limit).model_dump() for limit in task.limits],
-        "lease": None,
-        "progress": None,
-        "result": None,
-        "error": None,
-        "errors": [],
-        "event_count": 0,
-        "tail": [],
-        "attached": bool(task.then),
-        "has_content": False,
-        "started_at": None,
-        "finished_at": None,
     }
-    return fields | _rare_fields(task)
+    if task.limits:
+        keys = [limit.key for limit in task.limits]
+        limits = [TaskLimit.of(limit).model_dump() for limit in task.limits]
+        fields |= {"limited": True, "limits": limits, "group": claims.group(lane, task.owner_id, keys)}
+    return fields | _rare_fields(task) if task.unique_key is not None or task.then else fields
+
+
+@lru_cache(maxsize=1_024)
+def _lines(queue: str, actor: str, version: int, owner_id: str) -> tuple[str, str]:
+    """Return the lane and the group of tasks without limits."""
+    lane = claims.lane(queue, handler(actor, version))
+    return lane, claims.group(lane, owner_id, [])
 
 
 def _rare_fields(task: NewTask) -> RawDocument:
@@ -162,7 +180,7 @@ def _rare_fields(task: NewTask) -> RawDocument:
     if task.unique_key is not None:
         fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
     if task.then:
-        fields["then"] = [_stored_form(following) for following in task.then]
+        fields |= {"then": [_stored_form(following) for following in task.then], "attached": True}
     return fields
 
 
