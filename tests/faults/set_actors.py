@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel
 
 from appdb.models.content import ContentKind, NewContent
-from appworker import ActorContext, RetryPolicy, actor
+from appworker import ActorContext, actor
 
 STEPS = 20
 
@@ -28,7 +28,7 @@ class Done(BaseModel):
     steps: int
 
 
-@actor("steady", timeout=timedelta(seconds=120), retry=RetryPolicy(max_attempts=9))
+@actor("steady", timeout=timedelta(seconds=120))
 async def steady(context: ActorContext, payload: Work) -> Done:
     """Emit numbers at an even pace."""
     for step in range(STEPS):
@@ -37,7 +37,7 @@ async def steady(context: ActorContext, payload: Work) -> Done:
     return Done(steps=STEPS)
 
 
-@actor("filing", timeout=timedelta(seconds=60), retry=RetryPolicy(max_attempts=50))
+@actor("filing", timeout=timedelta(seconds=60))
 async def filing(context: ActorContext, payload: Work) -> Done:
     """Write a file to the temporary folder, and store it."""
     await context.describe(operation="faults", provider="faults", source_data={})

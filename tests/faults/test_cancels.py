@@ -83,7 +83,7 @@ async def race(fleet: Fleet, queue: TaskQueue, rival: Rival, chance: random.Rand
 async def test_a_cancel_that_races_is_final_or_came_too_late(fleet: Fleet, rival: str) -> None:
     chance = seeded()
     queue = TaskQueue(fleet.database, lease=LEASE)
-    for _ in range(rounds(short=8, long=40)):
+    for _ in range(rounds(short=8)):
         await race(fleet, queue, RIVALS[rival], chance)
     facts = await fleet.ledger.check()
 
@@ -106,7 +106,7 @@ async def test_cancels_at_random_points_of_running_workers_leave_lawful_ends(fle
     chance = seeded()
     doomed = fleet.start(slots=4)
     fleet.start(slots=4)
-    count = rounds(short=40, long=200)
+    count = 4 * rounds(short=10)
 
     async def one(number: int) -> None:
         await asyncio.sleep(number * 0.15)

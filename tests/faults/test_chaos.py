@@ -27,7 +27,7 @@ from hosts import Host
 from ledger import Ledger
 
 DEFAULT_SECONDS = 600.0
-SETTLE_SECONDS = 180.0
+SETTLE_SECONDS = 300.0
 T = TypeVar("T")
 
 

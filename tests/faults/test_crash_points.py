@@ -10,14 +10,14 @@ import pytest
 
 from appdb import Task, TaskState
 from crash_points import VARIABLE
-from fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, rounds
+from fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, whole
 from hosts import Host
 
 pytest_plugins = ["fleet_plugin"]
 pytestmark = pytest.mark.timeout(3600)
 MOST_POINTS = 150
-SHORT_STEP = 9
-"""The short form tries every ninth command only."""
+SHORT_STEP = 4
+"""The short form tries every fourth command only; APP_TEST_FAULT_ROUNDS, with any number, all of them."""
 DEATH = -9
 
 
@@ -57,7 +57,7 @@ async def died(worker: Host) -> bool:
 @pytest.mark.parametrize("name", LIVES)
 async def test_a_worker_may_die_at_every_command_of_a_tasks_life(fleet: Fleet, name: str) -> None:
     met: list[Task] = []
-    for number in range(1, MOST_POINTS, SHORT_STEP // rounds(short=1, long=SHORT_STEP) or 1):
+    for number in range(1, MOST_POINTS, 1 if whole() else SHORT_STEP):
         lives = [meet(fleet, LIVES[name], f"{when}:{number}") for when in ("before", "after")]
         deaths = [task for task, dead in await asyncio.gather(*lives) if dead]
         if not deaths:

@@ -59,7 +59,7 @@ async def test_killed_workers_lose_no_task_and_their_tasks_run_again_in_time(fle
     chance = seeded()
     workers = [fleet.start(), fleet.start()]
     kills: list[tuple[datetime, str]] = []
-    for _ in range(rounds(short=8, long=50)):
+    for _ in range(rounds(short=8)):
         await keep_busy(fleet, chance)
         await asyncio.sleep(chance.uniform(0, 1.2))
         victim = workers.pop(0)
@@ -84,7 +84,7 @@ async def test_a_worker_that_was_frozen_beyond_its_lease_is_refused_when_it_thaw
     fleet.start()
     fleet.start()
     thawed = []
-    for number in range(rounds(short=3, long=20)):
+    for number in range(rounds(short=3)):
         # Steps short enough that a write is on its way whenever the worker freezes.
         task = await fleet.add(actor=KINDS[number % len(KINDS)], seconds=4, steps=80, items=40)
         async with asyncio.timeout(30):

@@ -30,29 +30,47 @@ def at(seconds: float) -> datetime:
 
 
 class Story:
-    """Writes one task's history as the product would."""
+    """Writes one task's history as the product would; its events are parts of the task, or documents of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        self._apart = apart
         self.task: Raw = {
             "_id": "tq_1", "state": "queued", "attempt": 0, "max_attempts": 2, "lease": None, "progress": None,
-            "result": None, "error": None, "event_count": 0, "updated_at": at(0), "finished_at": None,
+            "result": None, "error": None, "event_count": 0, "tail": [], "updated_at": at(0), "finished_at": None,
         }  # fmt: skip
         self.history: list[Change] = []
         self.events: list[Raw] = []
         self.write(0)
 
     def write(self, seconds: float, *events: Raw, **changes: Any) -> None:
-        """Change the task and append events in one transaction."""
-        self.task = copy.deepcopy(self.task) | changes | {"updated_at": at(seconds)}
+        """Change the task and append events at once."""
+        first, attempt = self.task["event_count"], (self.task | changes)["attempt"]
+        counted = {"updated_at": at(seconds), "event_count": first + len(events)}
+        self.task = copy.deepcopy(self.task) | counted | changes
+        self.events += [
+            {"_id": f"tq_1:{seq}", "task_id": "tq_1", "seq": seq, "attempt": attempt, **event}
+            for seq, event in enumerate(events, first)
+        ]
         name = f"txn-{len(self.history)}"
-        for event in events:
-            seq = self.task["event_count"]
-            self.task["event_count"] += 1
-            row = {"_id": f"tq_1:{seq}", "task_id": "tq_1", "seq": seq, "attempt": self.task["attempt"], **event}
-            self.events.append(row)
-            self.history.append(Change(collection="task_events", key=row["_id"], document=row, transaction=name))
+        if events and self._apart:
+            self.insert(self.events[first:], name)
+        elif events:
+            batch = {"first": first, "at": at(seconds), "attempt": attempt, "events": list(events)}
+            self.task["tail"] = [*self.task["tail"], batch]
         document = copy.deepcopy(self.task)
         self.history.append(Change(collection="tasks", key="tq_1", document=document, transaction=name))
+
+    def insert(self, rows: list[Raw], name: str) -> None:
+        """Write events to documents of their own."""
+        self.history += [
+            Change(collection="task_events", key=row["_id"], document=copy.deepcopy(row), transaction=name)
+            for row in rows
+        ]
+
+    def move(self) -> None:
+        """Move the task's log out of the task: copy it first, then drop it."""
+        self.insert(self.events, "moving")
+        self.write(6, tail=[])
 
     def claim(self, seconds: float, token: str) -> None:
         lease = {"token": token, "worker_id": "wrk", "expires_at": at(seconds) + LEASE}
@@ -68,6 +86,7 @@ class Story:
 
     def complete(self, seconds: float, run: str) -> None:
         ended: Raw = {"state": "completed", "lease": None, "result": {"run": run}, "error": None}
+        ended["settled"] = {"token": (self.task["lease"] or {}).get("token")}
         self.write(seconds, {"type": "completed", "data": {}}, **ended, finished_at=at(seconds))
 
     def facts(self) -> Facts:
@@ -87,9 +106,9 @@ class Story:
         )
 
 
-def retried() -> Story:
+def retried(*, apart: bool = False) -> Story:
     """Return the story of a task whose first worker died."""
-    story = Story()
+    story = Story(apart=apart)
     story.claim(1, "token-1")
     story.chunk(1.5, RUNS[0])
     story.expire(4)
@@ -104,8 +123,14 @@ def lawful() -> Facts:
     return story.facts()
 
 
-def test_a_lawful_story_has_no_problem() -> None:
-    assert problems(lawful()) == []
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_lawful_story_has_no_problem(*, apart: bool) -> None:
+    story = retried(apart=apart)
+    if not apart:
+        story.move()
+    story.complete(7, RUNS[1])
+
+    assert problems(story.facts()) == []
 
 
 def told(damage: Callable[[Story], None]) -> Facts:
@@ -137,6 +162,10 @@ def ran_without_a_claim(facts: Facts) -> None:
 
 def lost_an_event(facts: Facts) -> None:
     del facts.events["tq_1"][1]
+
+
+def tells_it_otherwise(facts: Facts) -> None:
+    facts.events["tq_1"][0]["data"] = {"other": True}
 
 
 def lost_its_end(facts: Facts) -> None:
@@ -178,6 +207,7 @@ AT_THE_END = [
     (tried_too_often, "attempts_are_within_bounds", "was tried 2 times, and 1 are allowed"),
     (ran_without_a_claim, "attempts_are_within_bounds", "its actor began 3 times, with 2 claims"),
     (lost_an_event, "logs_are_dense_and_end_once", "counts 4 events, and its log has the numbers [0, 2, 3]"),
+    (tells_it_otherwise, "the_log_is_never_rewritten", "and reads ('chunk', 1, {'other': True})"),
     (lost_its_end, "logs_are_dense_and_end_once", "is completed, and the ends in its log are []"),
     (ended_twice, "logs_are_dense_and_end_once", "the ends in its log are [(0, 'failed'), (3, 'completed')]"),
     (took_a_result_from_nowhere, "results_are_of_runs_that_ended", "which never got to its end"),
@@ -204,6 +234,10 @@ def takes_a_lease_that_lives(story: Story) -> None:
 
 def takes_back_early(story: Story) -> None:
     story.expire(6)
+
+
+def is_ended_by_a_stranger(story: Story) -> None:
+    story.write(6, state="queued", lease=None, settled={"token": "token-1"})
 
 
 def gives_a_token_twice(story: Story) -> None:
@@ -240,7 +274,14 @@ def counts_events_that_are_not_there(story: Story) -> None:
 
 def writes_for_another_attempt(story: Story) -> None:
     story.chunk(6, RUNS[1])
-    story.events[-1]["attempt"] = 1
+    document = story.history[-1].document
+    assert document is not None
+    document["tail"][-1]["attempt"] = 1
+
+
+def moves_another_event(story: Story) -> None:
+    story.events[0]["data"] = {"other": True}
+    story.move()
 
 
 def stores_content_unfenced(story: Story) -> None:
@@ -266,6 +307,7 @@ def ends_again(story: Story) -> None:
 ON_THE_WAY = [
     (takes_a_lease_that_lives, "never_two_owners", "the lease token-2 was taken away before its end"),
     (takes_back_early, "never_two_owners", "the lease token-2 was taken away before its end"),
+    (is_ended_by_a_stranger, "never_two_owners", "the lease token-2 was ended by somebody who did not hold it"),
     (gives_a_token_twice, "never_two_owners", "the token token-1 was given out before"),
     (claims_what_is_done, "never_two_owners", "was claimed while it was completed"),
     (is_deleted_while_held, "never_two_owners", "the lease token-2 was taken away before its end"),
@@ -275,6 +317,7 @@ ON_THE_WAY = [
     (writes_events_alone, "everything_is_written_behind_the_fence", "counted the events [] and wrote [9]"),
     (counts_events_that_are_not_there, "everything_is_written_behind_the_fence", "and wrote []"),
     (writes_for_another_attempt, "everything_is_written_behind_the_fence", "is of attempt 1, written during {2}"),
+    (moves_another_event, "the_log_is_never_rewritten", "and was moved as ('chunk', 1, {'other': True})"),
     (stores_content_unfenced, "everything_is_written_behind_the_fence", "written while nobody held the task"),
     (claims_without_counting, "attempts_are_counted_at_claims", "a claim changed its attempts by 0"),
     (counts_without_claiming, "attempts_are_counted_at_claims", "a write changed its attempts by 1"),

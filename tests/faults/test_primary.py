@@ -8,14 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Database, TaskQueue
+from acknowledged import Acknowledged
+from appdb import Database, TaskQueue, TaskState
 from fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS, QUICK_ELECTION, ROUNDS
+from live_tasks import Tasks
 from queue_load import QueueLoad
 from replica_set import SERVER_ELECTION, ReplicaSet
+from set_workers import StartWorker
 
 PROGRESS = 20
-SAFE_TO_REPEAT = ("enqueue", "record", "complete")
+SEEN_BY_USERS = ("enqueue", "page")
 STEP_DOWNS = 3
+STEPS = 20
 
 
 @pytest.mark.timeout(120 + ROUNDS * 60)
@@ -48,11 +52,11 @@ async def test_killing_the_primary_loses_nothing_that_was_acknowledged(
     assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
     assert load.lost_leases == 0
     if election < timedelta(seconds=LONGEST_CALL_SECONDS):
-        assert not load.problems().keys() & set(SAFE_TO_REPEAT)
+        assert not load.problems().keys() & set(SEEN_BY_USERS)
 
 
 @pytest.mark.timeout(240 + ROUNDS * 60)
-async def test_stepping_down_again_and_again_is_seen_by_no_caller(
+async def test_stepping_down_again_and_again_is_seen_by_no_user(
     three_nodes: ReplicaSet, set_database: Database
 ) -> None:
     await asyncio.to_thread(three_nodes.set_election, SERVER_ELECTION)
@@ -64,7 +68,7 @@ async def test_stepping_down_again_and_again_is_seen_by_no_caller(
     print(load.summary())  # noqa: T201 - shown on failure, or with -s
 
     await load.record.check(set_database)
-    assert not load.problems().keys() & set(SAFE_TO_REPEAT)
+    assert not load.problems().keys() & set(SEEN_BY_USERS)
     assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
     assert load.lost_leases == 0
 
@@ -86,3 +90,22 @@ async def test_a_frozen_primary_holds_no_caller_longer_than_the_operation_timeou
     await load.record.check(set_database)
     assert load.slowest.seconds <= LONGEST_CALL_SECONDS + NOISE_SECONDS
     assert load.lost_leases == 0
+
+
+@pytest.mark.timeout(240)
+async def test_an_election_costs_no_worker_its_lease(
+    three_nodes: ReplicaSet, set_database: Database, start_set_worker: StartWorker
+) -> None:
+    await asyncio.to_thread(three_nodes.set_election, QUICK_ELECTION)
+    await asyncio.to_thread(start_set_worker)
+    tasks = Tasks(set_database)
+    running = [await tasks.add("steady", seconds=15) for _ in range(4)]
+    for task in running:
+        await tasks.until(task, lambda found: found.event_count > 1)
+    await asyncio.to_thread(three_nodes.kill, await asyncio.to_thread(three_nodes.primary))
+    await asyncio.to_thread(three_nodes.primary)
+    done = [await tasks.final(task, 90) for task in running]
+
+    await Acknowledged().check(set_database)
+    assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
+    assert {task.result["steps"] for task in done if task.result} == {STEPS}

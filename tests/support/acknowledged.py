@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from appdb import Database, Lease, Task, TaskEvent, TaskEventType, TaskState
+from appdb import Database, Lease, Task, TaskEvent, TaskEventType, TaskQueue, TaskState
 
 OWNER = "usr_faults"
+MOST_EVENTS = 10_000
 
 
 class Acknowledged:
@@ -28,16 +29,17 @@ class Acknowledged:
 
     async def check(self, database: Database) -> None:
         """Hold the record against the database, by queries of its own; to be called when everything has recovered."""
-        tasks = await _tasks(database)
-        events = await _events(database)
+        queue = TaskQueue(database)
+        tasks = await _tasks(database, queue)
+        known = set(await database.collection("task_events").distinct("task_id"))
         now = await database.server_time()
 
         assert self.enqueued <= tasks.keys(), f"acknowledged tasks are lost: {sorted(self.enqueued - tasks.keys())}"
         for lease, result in self.completed.values():
             _check_completed(tasks[lease.task_id], lease, result)
-        assert events.keys() <= tasks.keys()
+        assert known <= tasks.keys()
         for task in tasks.values():
-            _check_log(task, events.get(task.id, []))
+            _check_log(task, await queue.events(task.id, limit=MOST_EVENTS))
             _check_lease(task, now)
 
 
@@ -46,8 +48,7 @@ def _check_completed(task: Task, lease: Lease, result: Mapping[str, Any]) -> Non
     assert task.result == result, f"{lease} was acknowledged with {result}; now {task.result}"
 
 
-def _check_log(task: Task, events: Iterable[TaskEvent]) -> None:
-    log = list(events)
+def _check_log(task: Task, log: list[TaskEvent]) -> None:
     types = [event.type for event in log]
     started = Counter(event.attempt for event in log if event.type is TaskEventType.STARTED)
 
@@ -66,12 +67,7 @@ def _check_lease(task: Task, now: datetime) -> None:
         assert task.lease.expires_at > now, f"{task.id} is held past its lease"
 
 
-async def _tasks(database: Database) -> dict[str, Task]:
-    return {row["_id"]: Task.from_document(row) async for row in database.collection("tasks").find({})}
-
-
-async def _events(database: Database) -> dict[str, list[TaskEvent]]:
-    found: dict[str, list[TaskEvent]] = {}
-    async for row in database.collection("task_events").find({}).sort([("task_id", 1), ("seq", 1)]):
-        found.setdefault(row["task_id"], []).append(TaskEvent.from_document(row))
-    return found
+async def _tasks(database: Database, queue: TaskQueue) -> dict[str, Task]:
+    """Return every task that the database knows, as its owner sees it."""
+    rows = [row async for row in database.collection("tasks").find({}, {"owner_id": 1})]
+    return {row["_id"]: await queue.get(row["_id"], owner_id=row["owner_id"]) for row in rows}

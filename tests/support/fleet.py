@@ -22,6 +22,7 @@ RECOVER_SECONDS = 5.0
 NOISE_SECONDS = 6.0
 """What a slow and busy machine may add to a bound."""
 MOST_SHOWN = 12
+ROUNDS = "APP_TEST_FAULT_ROUNDS"
 ACTORS = ("probe_actors:task", "probe_actors:thread", "probe_actors:process")
 HERE = Path(__file__).parent
 FAULTS = HERE.parent / "faults"
@@ -108,12 +109,14 @@ def signal_to(host: Host, number: signal.Signals) -> None:
         host.process.send_signal(number)
 
 
-def rounds(short: int, long: int) -> int:
-    """Return how many rounds to do: the short form, or what APP_TEST_FAULT_ROUNDS says (``long`` for the long form)."""
-    wanted = os.environ.get("APP_TEST_FAULT_ROUNDS", "")
-    if wanted == "long":
-        return long
-    return int(wanted) if wanted else short
+def rounds(short: int) -> int:
+    """Return how many rounds to do: *short*, or as many as APP_TEST_FAULT_ROUNDS says."""
+    return int(os.environ.get(ROUNDS) or short)
+
+
+def whole() -> bool:
+    """Return whether somebody asked for more than the short form, by APP_TEST_FAULT_ROUNDS."""
+    return bool(os.environ.get(ROUNDS))
 
 
 def seeded() -> random.Random:

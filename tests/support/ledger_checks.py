@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from ledger_facts import Facts, Raw, Step, runs_in, steps, token_of
 
 FINAL = ("completed", "failed", "cancelled")
+UNCOUNTED = ("released", "suspended")
 Check = Callable[[Facts], Iterator[str]]
 
 
@@ -35,6 +36,8 @@ def never_two_owners(facts: Facts) -> Iterator[str]:
         old, new = token_of(step.before), token_of(step.after)
         if old is not None and old != new and _taken_early(step):
             yield f"task {step.task_id}: the lease {old} was taken away before its end: {_moment(step)}"
+        if old is not None and new is None and step.after is not None and _ended_by_a_stranger(step, old):
+            yield f"task {step.task_id}: the lease {old} was ended by somebody who did not hold it: {_moment(step)}"
         if new is not None and old != new:
             worker = (step.after or {})["lease"]["worker_id"]
             if (step.task_id, new) in given or workers.setdefault(new, worker) != worker:
@@ -50,6 +53,12 @@ def _taken_early(step: Step) -> bool:
     if step.after["state"] == "cancelled" or (token_of(step.after) is None and not _expired_error(step)):
         return False  # cancelled by the owner, or settled by the holder itself
     return bool(step.before["lease"]["expires_at"] > step.after["updated_at"])
+
+
+def _ended_by_a_stranger(step: Step, token: str) -> bool:
+    after = step.after or {}
+    signed = (after.get("settled") or {}).get("token") == token
+    return not signed and after["state"] != "cancelled" and not _expired_error(step)
 
 
 def _expired_error(step: Step) -> bool:
@@ -83,7 +92,7 @@ def no_write_from_a_lost_lease(facts: Facts) -> Iterator[str]:
 
 
 def _stamps(step: Step) -> set[str]:
-    written: list[object] = [event["data"] for event in step.events]
+    written: list[object] = [event["data"] for event in step.appended]
     written += [content.get("caption") for content in step.contents]
     for name in ("progress", "result"):
         value = (step.after or {}).get(name)
@@ -93,18 +102,36 @@ def _stamps(step: Step) -> set[str]:
 
 
 def everything_is_written_behind_the_fence(facts: Facts) -> Iterator[str]:
-    """Events and content share a transaction with a write of their task, which counts exactly those events."""
+    """Events and content are written together with their task, which counts exactly those events."""
     for step in steps(facts.history):
         counted = range((step.before or {}).get("event_count", 0), (step.after or {}).get("event_count", 0))
-        written = sorted(event["seq"] for event in step.events)
+        written = [event["seq"] for event in step.appended]
         if step.after is not None and written != list(counted):
             yield f"task {step.task_id}: a transaction counted the events {list(counted)} and wrote {written}"
         attempts = {(step.before or {}).get("attempt"), (step.after or {}).get("attempt")}
-        for row in [*step.events, *step.contents]:
+        for row in [*step.appended, *step.contents]:
             if row["attempt"] not in attempts:
                 yield f"task {step.task_id}: {row['_id']} is of attempt {row['attempt']}, written during {attempts}"
         if step.contents and token_of(step.after) is None and step.after and step.after["state"] != "completed":
             yield f"task {step.task_id}: content was written while nobody held the task"
+
+
+def the_log_is_never_rewritten(facts: Facts) -> Iterator[str]:
+    """What was written of a task's story stays as it was, also when it is moved."""
+    written: dict[tuple[str, int], tuple[object, ...]] = {}
+    for step in steps(facts.history):
+        written |= {(step.task_id, row["seq"]): _told(row) for row in step.appended}
+        for row in step.moved:
+            if (was := written.get((step.task_id, row["seq"]))) != _told(row):
+                yield f"task {step.task_id}: event {row['seq']} was {was}, and was moved as {_told(row)}"
+    for task_id, events in facts.events.items():
+        for row in events:
+            if (was := written.get((task_id, row["seq"]), _told(row))) != _told(row):
+                yield f"task {task_id}: event {row['seq']} was {was}, and reads {_told(row)}"
+
+
+def _told(event: Raw) -> tuple[object, ...]:
+    return event["type"], event["attempt"], event["data"]
 
 
 def attempts_are_counted_at_claims(facts: Facts) -> Iterator[str]:
@@ -114,7 +141,7 @@ def attempts_are_counted_at_claims(facts: Facts) -> Iterator[str]:
             continue
         grown = step.after["attempt"] - step.before["attempt"]
         claimed = token_of(step.after) not in (None, token_of(step.before))
-        released = any(event["type"] == "released" for event in step.events)
+        released = any(event["type"] in UNCOUNTED for event in step.appended)
         if grown != (1 if claimed else -1 if released else 0):
             what = "claim" if claimed else "release" if released else "write"
             yield f"task {step.task_id}: a {what} changed its attempts by {grown}"
@@ -209,6 +236,7 @@ CHECKS: tuple[Check, ...] = (
     never_two_owners,
     no_write_from_a_lost_lease,
     everything_is_written_behind_the_fence,
+    the_log_is_never_rewritten,
     attempts_are_counted_at_claims,
     attempts_are_within_bounds,
     each_end_is_reached_once,

@@ -88,12 +88,22 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One transaction's effect on one task: what it was before, what it was after, and what else was written."""
+    """One transaction's effect on one task.
+
+    Args:
+        task_id: Which task.
+        before: The task before, if it was there.
+        after: The task after, if it is there.
+        appended: Events that are new in its log, wherever the log keeps them.
+        moved: Events that were in its log before, and went from the task to a document of their own.
+        contents: Content of the task that was written.
+    """
 
     task_id: str
     before: Raw | None
     after: Raw | None
-    events: list[Raw]
+    appended: list[Raw]
+    moved: list[Raw]
     contents: list[Raw]
 
 
@@ -105,6 +115,18 @@ def runs_in(value: object) -> set[str]:
 def token_of(task: Raw | None) -> str | None:
     """Return the token that holds *task*, if any."""
     return task["lease"]["token"] if task is not None and task.get("lease") else None
+
+
+def newest_events(task: Raw | None) -> list[Raw]:
+    """Return the part of its log that a task carries itself, each event as it is in a document of its own."""
+    if task is None:
+        return []
+    of_all = {"task_id": task["_id"]}
+    return [
+        of_all | {"_id": f"{task['_id']}:{seq}", "seq": seq, "attempt": batch["attempt"], "at": batch["at"], **event}
+        for batch in task.get("tail", [])
+        for seq, event in enumerate(batch["events"], batch["first"])
+    ]
 
 
 def steps(history: list[Change]) -> list[Step]:
@@ -129,11 +151,16 @@ def _step(task_id: str, group: list[Change], last: dict[str, Raw | None]) -> Ste
     for change in mine:
         if change.collection == TASKS:
             last[task_id] = change.document
+    after = last.get(task_id)
+    known = (before or {}).get("event_count", 0)
+    rows = [change.document for change in mine if change.collection == EVENTS and change.document]
+    new = {row["seq"]: row for row in [*newest_events(after), *rows] if row["seq"] >= known}
     return Step(
         task_id=task_id,
         before=before,
-        after=last.get(task_id),
-        events=[change.document for change in mine if change.collection == EVENTS and change.document],
+        after=after,
+        appended=[new[seq] for seq in sorted(new)],
+        moved=[row for row in rows if row["seq"] < known],
         contents=[change.document for change in mine if change.collection == CONTENTS and change.document],
     )
 
@@ -150,14 +177,16 @@ async def begin_history(database: Database) -> Timestamp:
 
 async def read_facts(database: Database, since: Timestamp, notes: Path, acknowledged: Acknowledged) -> Facts:
     """Read everything there is to know about what happened in *database*."""
-    events: dict[str, list[Raw]] = defaultdict(list)
-    async for event in database.collection(EVENTS).find().sort([("task_id", 1), ("seq", 1)]):
-        events[event["task_id"]].append(event)
+    tasks = {row["_id"]: row async for row in database.collection(TASKS).find()}
+    rows = [row async for row in database.collection(EVENTS).find()]
+    events: dict[str, dict[int, Raw]] = defaultdict(dict)
+    for row in [*rows, *(row for task in tasks.values() for row in newest_events(task))]:
+        events[row["task_id"]][row["seq"]] = row
     contents = [row async for row in database.collection(CONTENTS).find()]
     return Facts(
         acknowledged=acknowledged,
-        tasks={row["_id"]: row async for row in database.collection(TASKS).find()},
-        events=dict(events),
+        tasks=tasks,
+        events={task_id: [log[seq] for seq in sorted(log)] for task_id, log in events.items()},
         contents=contents,
         generations=[row async for row in database.collection(GENERATIONS).find()],
         media={row["file_id"]: found for row in contents if (found := await _bytes(database, row["file_id"]))},

@@ -8,6 +8,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -93,6 +94,7 @@ __all__ = [
     "translates_errors",
     "watch",
     "with_local_reads",
+    "within",
 ]
 
 
@@ -176,6 +178,11 @@ async def _commit(session: Session, deadline: float) -> None:
             if not unknown or time.monotonic() + FIRST_PAUSE_SECONDS >= deadline:
                 raise
         await asyncio.sleep(FIRST_PAUSE_SECONDS)
+
+
+def within(limit: timedelta | None) -> AbstractContextManager[None]:
+    """Give everything in the block *limit* together, since the client's own timeout is for each operation alone."""
+    return nullcontext() if limit is None else timeout(limit.total_seconds())
 
 
 def is_write_conflict(exc: PyMongoError) -> bool:
@@ -267,12 +274,13 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
         WaitQueueTimeoutError,
         WriteConcernError,
     )
-    repeatable = exc.has_error_label("TransientTransactionError") or exc.has_error_label("RetryableWriteError")
+    repeatable = any(exc.has_error_label(label) for label in _REPEATABLE)
     if repeatable or isinstance(exc, unreachable) or exc.timeout or _codes(exc) & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)
 
 
+_REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit,
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
 # NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
@@ -282,8 +290,9 @@ _NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602
 def _codes(exc: PyMongoError) -> set[int]:
     if not isinstance(exc, OperationFailure):
         return set()
-    writes = (exc.details or {}).get("writeErrors", [])
-    return {exc.code or 0, *(int(error.get("code", 0)) for error in writes)}
+    details = exc.details or {}
+    parts = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    return {exc.code or 0, *(int(part.get("code", 0)) for part in parts)}
 
 
 class ServerNotReadyError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,6 +19,7 @@ from appdb._driver import (
     hosts_of,
     in_transaction,
     translates_errors,
+    within,
 )
 from appdb._schema import collections
 from appdb._version import __version__
@@ -124,6 +126,10 @@ class Database(MigrationsMixin):
         hello = await self._raw.command("hello", codec_options=self._raw.codec_options)
         now: datetime = hello["localTime"]
         return now
+
+    def within_timeout(self) -> AbstractContextManager[None]:
+        """Return a block in which all operations together take no longer than the operation timeout."""
+        return within(self._operation_timeout)
 
     @translates_errors
     async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:

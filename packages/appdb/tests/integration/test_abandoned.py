@@ -40,7 +40,7 @@ async def write_half(database: Database, lease: Lease) -> Session:
     session = await database.raw.client.start_session()
     session.start_transaction()
     match = queries.held(lease.task_id, lease.token)
-    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session)
+    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
     return session
 
 
@@ -59,6 +59,18 @@ async def test_a_task_is_recovered_in_time_although_its_holder_died_in_a_transac
     with pytest.raises(LeaseLostError):
         await TaskQueue(dying).complete(lease)
     await session.end_session()
+
+
+async def test_a_task_is_cancelled_in_time_although_its_holder_died_in_a_transaction(
+    database: Database, dying: Database
+) -> None:
+    lease = await claimed(dying)
+    await write_half(dying, lease)
+    asked_at = time.monotonic()
+    cancelled = await TaskQueue(database).cancel(lease.task_id, owner_id=OWNER)
+
+    assert cancelled.state is TaskState.CANCELLED
+    assert time.monotonic() - asked_at < 7
 
 
 async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:

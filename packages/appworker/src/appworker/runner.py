@@ -121,6 +121,7 @@ class Runner:
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._busy_slots = 0
         self._more_is_due = False
+        self._was_idle = True
         self._changed = asyncio.Event()
         self._draining = False
         self._telling = asyncio.Lock()
@@ -187,7 +188,10 @@ class Runner:
         if free == 0:
             await self._changed.wait()
             return
-        tasks, asked_at = await self._claim(free)
+        # After a quiet time one task is the likely reason to wake up, and one is taken in a single round trip.
+        wanted = 1 if self._was_idle else free
+        tasks, asked_at = await self._claim(wanted)
+        self._was_idle = not tasks
         self._more_is_due = len(tasks) == free
         for task in tasks:
             self._start(task, asked_at)

@@ -18,6 +18,8 @@ INTERVAL = timedelta(seconds=5)
 """How often to ask what is due; with the lease it bounds how long a dead worker's task waits."""
 BLIND_INTERVAL = timedelta(seconds=1.2)
 LEAST_PAUSE = timedelta(milliseconds=20)
+SLOW_ANSWER = 0.25
+"""The share of a lease after which an answer was so late that leases may have run out meanwhile."""
 PRUNE_INTERVAL = timedelta(minutes=5)
 PRUNED_AT_ONCE = 1_000
 
@@ -47,6 +49,7 @@ class Upkeep:
         self._retention = retention
         self._reached_at = time.monotonic()
         self._recovers_at = float("-inf")
+        self._was_cut_off = False
 
     async def run(self) -> None:
         """Look after the queue until cancelled."""
@@ -60,7 +63,7 @@ class Upkeep:
                 try:
                     wait = await self._do_what_is_due()
                 except AppDbError as exc:
-                    self._cut_off()
+                    self._was_cut_off = True
                     logger.warning("upkeep could not reach the database; trying again", extra={"error": str(exc)})
                     wait = BLIND_INTERVAL
                 await self._pause(scheduled, wait)
@@ -72,27 +75,33 @@ class Upkeep:
 
     async def _do_what_is_due(self) -> timedelta:
         interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)
+        asked_at = time.monotonic()
         due = await self._queue.work_due(horizon=interval)
-        self._notice_gaps()
-        if due.recover and time.monotonic() >= self._recovers_at:
-            await self._recover()
-        if due.expire:
-            await self._queue.expire()
-        if due.tick_in == timedelta(0):
-            await self._schedules.tick()
+        self._notice_gaps(asked_at)
         if due.promote_in == timedelta(0):
             await self._queue.promote()
+        if due.tick_in == timedelta(0):
+            await self._schedules.tick()
+        if due.adopt:
+            await self._queue.adopt()
+        if due.expire:
+            await self._queue.expire()
+        # Last, since it may have to wait for what a dead host left locked.
+        if due.recover and time.monotonic() >= self._recovers_at:
+            await self._recover()
         nearest = [wait for wait in (due.promote_in, due.tick_in) if wait]
         return min([interval, *nearest])
 
-    def _notice_gaps(self) -> None:
+    def _notice_gaps(self, asked_at: float) -> None:
+        """Count the lease that holders get from when this host reaches the database again."""
         now = time.monotonic()
-        if now - self._reached_at > INTERVAL.total_seconds() * 2:
-            self._cut_off()
+        lease = self._queue.lease.total_seconds()
+        frozen = now - self._reached_at > INTERVAL.total_seconds() * 2
+        # A driver repeats a question by itself while there is no answer.
+        if self._was_cut_off or frozen or now - asked_at > lease * SLOW_ANSWER:
+            self._recovers_at = now + lease
+        self._was_cut_off = False
         self._reached_at = now
-
-    def _cut_off(self) -> None:
-        self._recovers_at = time.monotonic() + self._queue.lease.total_seconds()
 
     async def _recover(self) -> None:
         for task in await self._queue.recover():

@@ -13,7 +13,9 @@ from appdb import Database
 from hosts import Host
 from live_tasks import LEASE_SECONDS, StartWorker, Tasks
 
-PROBES = "work,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf"
+PROBES = (
+    "work,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf,report,gate,untold,parent"
+)
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from appdb.models.content import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, SyncContext, actor
@@ -129,6 +130,46 @@ def deaf(context: SyncContext, payload: Work) -> None:
     time.sleep(payload.seconds)
 
 
+@actor("probe.report", timeout=timedelta(seconds=60))
+async def report(context: ActorContext, payload: Work) -> Done:
+    """Report progress many times, and return the longest time, in ms, that the event loop kept it waiting."""
+    longest = 0.0
+    for index in range(payload.items):
+        pause = payload.seconds / payload.items
+        began = time.monotonic()
+        await asyncio.sleep(pause)
+        longest = max(longest, time.monotonic() - began - pause)
+        context.report((index + 1) / payload.items)
+    return Done(items=round(longest * 1_000))
+
+
+@actor("probe.gate", timeout=timedelta(seconds=60))
+def gate(context: SyncContext, payload: Work) -> None:
+    """Write a line to the ledger and block a thread until the gate is open."""
+    _note(context, payload)
+    while not Path(f"{payload.ledger}.open").exists():
+        context.check_cancelled()
+        time.sleep(0.02)
+
+
+class UntoldError(Exception):
+    """An error that holds what no database can store, and that cannot even be put into words."""
+
+    def __init__(self) -> None:
+        super().__init__(object())
+        self.request = threading.Lock()
+        self.itself = self
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@actor("probe.untold", retry=RetryPolicy(first=timedelta(0)))
+async def untold(_context: ActorContext, _payload: Work) -> None:
+    """Fail with an error that can be neither stored nor told."""
+    raise UntoldError
+
+
 def _store_items(context: SyncContext, payload: Work) -> Done:
     context.describe(operation="probe", provider="probe", source_data={})
     for index in range(payload.items):
@@ -138,7 +179,25 @@ def _store_items(context: SyncContext, payload: Work) -> Done:
     return Done(items=payload.items)
 
 
-def _note(context: ActorContext, payload: Work) -> None:
+@actor("probe.parent", timeout=timedelta(seconds=30))
+async def parent(context: ActorContext, payload: Work) -> Done:
+    """Take a step, spawn children, and return once all of them have ended, with what they made."""
+    _note(context, payload)
+    await context.step("begin", lambda: _begun(payload))
+    for number in range(payload.items):
+        child: dict[str, JsonValue] = {"items": 1, "seconds": payload.seconds, "ledger": payload.ledger}
+        await context.spawn(f"child-{number}", "probe.work", child)
+    ended = await context.join()
+    return Done(items=sum(child["state"] == "completed" for child in ended))
+
+
+def _begun(payload: Work) -> str:
+    with Path(payload.ledger).open("a") as ledger:
+        ledger.write("begun\n")
+    return "begun"
+
+
+def _note(context: ActorContext | SyncContext, payload: Work) -> None:
     if payload.ledger:
         with Path(payload.ledger).open("a") as ledger:
             ledger.write(f"{context.task_id} {context.attempt}\n")

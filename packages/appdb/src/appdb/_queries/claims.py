@@ -153,10 +153,10 @@ def unused_limits(age: timedelta) -> Filter:
 
 
 def adopt() -> tuple[Filter, Pipeline]:
-    """Give tasks that an older release enqueued what this one claims by."""
+    """Give tasks that an older release enqueued what this one claims by; served by index tasks_lane while queued."""
     parts = [SEPARATOR, "$handler"]
     lane_of = {"$concat": ["$queue", *parts]}
-    return {"lane": {"$exists": False}}, [
+    return {"lane": None}, [
         {
             "$set": {
                 "lane": lane_of,

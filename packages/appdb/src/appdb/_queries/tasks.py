@@ -144,7 +144,8 @@ def work_due(horizon: timedelta) -> Pipeline:
     tick = _first({"enabled": True, "$expr": {"$lte": ["$next_at", end]}}, "tick", "next_at")
     recover = _first(expired(), "recover", "lease.expires_at")
     expire = _first(unclaimed(), "expire", "expires_at")
-    unions = ((collections.SCHEDULES, tick), (collections.TASKS, recover), (collections.TASKS, expire))
+    adopt = _first({"state": TaskState.QUEUED, "lane": None}, "adopt", "queued_at")
+    unions = [(collections.SCHEDULES, tick), *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]
     return [*promote, *({"$unionWith": {"coll": coll, "pipeline": stages}} for coll, stages in unions)]
 
 

@@ -98,7 +98,8 @@ class Commits(BaseRepository):
         for plan in plans:
             events, size = self._carried.pop(plan.lease.task_id, (0, 0))
             events, size = events + plan.event_count, size + plan.event_bytes
-            if events > MAX_TAIL_EVENTS or size > MAX_TAIL_BYTES:
+            # An attempt may carry little, and yet there may be many attempts, each by another holder.
+            if events > MAX_TAIL_EVENTS or size > MAX_TAIL_BYTES or plan.turns_page:
                 heavy.append(plan.lease.task_id)
             elif not plan.ends:
                 self._carried[plan.lease.task_id] = (events, size)
@@ -122,6 +123,9 @@ def _parts(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
 
 
 def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne]:
+    if len(plans) == 1:
+        # One document's update is what drivers repeat by themselves when a primary is lost.
+        return [plan.statement(mark, loose() if plan.ends else {}) for plan in plans]
     statements: list[UpdateMany | UpdateOne] = []
     # Planning a statement costs the server more than applying it to one more task.
     if writes := [plan.written for plan in plans if not plan.ends]:

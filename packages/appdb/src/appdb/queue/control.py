@@ -8,19 +8,22 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument
+from appdb._driver import PyMongoError, RawDocument, within
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import ConflictError, NotFoundError
+from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
+from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
 from appdb.utils import derived_id, uuid7_str
 
+PATIENCE = timedelta(seconds=2)
+"""How long a cancel tries before it looks for transactions that dead hosts have left open."""
 REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 
@@ -52,6 +55,16 @@ class Control(BaseRepository):
         return task
 
     async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
+        try:
+            with within(PATIENCE):
+                return await self._end_as_cancelled(task_id, owner_id)
+        except (PyMongoError, DatabaseUnavailableError):
+            # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
+            if not await end_abandoned_transactions(self._database, PATIENCE):
+                raise
+        return await self._end_as_cancelled(task_id, owner_id)
+
+    async def _end_as_cancelled(self, task_id: str, owner_id: str) -> RawDocument | None:
         cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
         changes = queries.settle(TaskState.CANCELLED, None, None)
         return await self._journal.end(queries.live(task_id, owner_id), cancelled, changes)

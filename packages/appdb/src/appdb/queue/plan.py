@@ -17,7 +17,7 @@ from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, TaskState
 from appdb.queue.journal import check_events, latest_progress, stored_form
 from appdb.queue.lease import Lease
-from appdb.queue.sizes import MAX_ERROR_CHARACTERS, MAX_RESULT_BYTES, MAX_WRITE_BYTES, check_size
+from appdb.queue.sizes import MAX_ERROR_CHARACTERS, MAX_RESULT_BYTES, MAX_TAIL_EVENTS, MAX_WRITE_BYTES, check_size
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 
 
@@ -44,6 +44,14 @@ class Plan:
     def event_count(self) -> int:
         """How many events it appends."""
         return len(self._events)
+
+    @property
+    def turns_page(self) -> bool:
+        """Whether its events bring the log past another page, counted over all attempts and holders."""
+        if self._seq is None or not self._events:
+            return False
+        last = self._seq + len(self._events) - 1
+        return max(self._seq - 1, 0) // MAX_TAIL_EVENTS < last // MAX_TAIL_EVENTS
 
     @property
     def written(self) -> dict[str, Any]:

@@ -141,6 +141,9 @@ class TaskQueueProtocol(Protocol):
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing."""
 
+    async def adopt(self) -> int:
+        """Let tasks be claimed that a host of an older release enqueued."""
+
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that nobody claimed in time."""
 

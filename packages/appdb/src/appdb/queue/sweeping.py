@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,17 +10,21 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from appdb._driver import PyMongoError
 from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
+from appdb.errors import AppDbError
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, Task, TaskState
 from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.plan import retrying
+
+logger = logging.getLogger(__name__)
 
 IDLE_LIMIT = timedelta(days=1)
 """After which what is remembered of a limit that nobody used is forgotten."""
@@ -34,12 +39,14 @@ class WorkDue:
         expire: Whether tasks were not claimed in time.
         promote_in: How long until the next scheduled task is due, when that is soon.
         tick_in: How long until the next tick of a schedule, when that is soon.
+        adopt: Whether a host of an older release has enqueued something.
     """
 
     recover: bool
     expire: bool
     promote_in: timedelta | None
     tick_in: timedelta | None
+    adopt: bool = False
 
 
 class Sweeping(BaseRepository):
@@ -60,6 +67,7 @@ class Sweeping(BaseRepository):
             expire="expire" in rows,
             promote_in=waits.get("promote"),
             tick_in=waits.get("tick"),
+            adopt="adopt" in rows,
         )
 
     async def promote(self) -> int:
@@ -72,7 +80,17 @@ class Sweeping(BaseRepository):
         rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(limit)]
         if rows:
             await end_abandoned_transactions(self._database, self._lease / 2)
-        recovered = [await self._recover(Task.from_document(row)) for row in rows]
+        recovered = []
+        failure: PyMongoError | AppDbError | None = None
+        for task in map(Task.from_document, rows):
+            try:
+                recovered.append(await self._recover(task))
+            except (PyMongoError, AppDbError) as exc:
+                # One task that cannot be written to must not hold up those behind it; the next sweep tries it again.
+                failure = exc
+                logger.warning("a task could not be recovered yet", extra={"task_id": task.id, "error": str(exc)})
+        if failure is not None and not recovered:
+            raise failure
         return [task for task in recovered if task is not None]
 
     async def _recover(self, task: Task) -> Task | None:
@@ -87,6 +105,12 @@ class Sweeping(BaseRepository):
             return await self._end(match, error)
         changes = queries.reschedule(timedelta(0), error)
         return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
+
+    async def adopt(self) -> int:
+        """Let tasks be claimed that a host of an older release enqueued; one round trip."""
+        match, update = claims.adopt()
+        adopted = await self._tasks.update_many(match | {"state": TaskState.QUEUED}, update)
+        return int(adopted.modified_count)
 
     async def expire(self, limit: int) -> list[Task]:
         """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""

@@ -160,7 +160,8 @@ class TaskQueue(BaseRepository):
         Raises:
             DatabaseUnavailableError: The claim may have been written; if so, the lease frees the tasks.
         """
-        return await self._claims.claim(claimer, limit)
+        with self._database.within_timeout():
+            return await self._claims.claim(claimer, limit)
 
     @property
     def held_back(self) -> bool:
@@ -185,10 +186,12 @@ class TaskQueue(BaseRepository):
         if not tokens:
             return set()
         match = queries.all_held(tokens)
-        renewed = await self._tasks.update_many(match, queries.extend(self.lease))
-        if renewed.matched_count == len(leases):
-            return set()
-        alive = {(row["_id"], row["lease"]["token"]) async for row in self._tasks.find(match, {"lease.token": 1})}
+        with self._database.within_timeout():
+            renewed = await self._tasks.update_many(match, queries.extend(self.lease))
+            if renewed.matched_count == len(leases):
+                return set()
+            found = self._tasks.find(match, {"lease.token": 1})
+            alive = {(row["_id"], row["lease"]["token"]) async for row in found}
         return {lease for lease in leases if (lease.task_id, lease.token) not in alive}
 
     @translates_errors
@@ -206,7 +209,8 @@ class TaskQueue(BaseRepository):
             TooLargeError: An event is over 64 KiB, or a result over 256 KiB; nothing was written.
             InvalidDataError: A value cannot be stored; nothing was written.
         """
-        return await self._commits.commit(writes)
+        with self._database.within_timeout():
+            return await self._commits.commit(writes)
 
     async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append *events* to the task's log behind the fence.
@@ -426,6 +430,11 @@ class TaskQueue(BaseRepository):
             The tasks as they are now, at most *limit*.
         """
         return await self._sweeping.recover(limit)
+
+    @translates_errors
+    async def adopt(self) -> int:
+        """Let queued tasks be claimed that a host of an older release enqueued during an upgrade; return how many."""
+        return await self._sweeping.adopt()
 
     @translates_errors
     async def expire(self, *, limit: int = 100) -> list[Task]:

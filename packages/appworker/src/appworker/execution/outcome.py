@@ -61,16 +61,24 @@ def outcome_of(error: BaseException, stop: StopReason | None) -> Outcome:
         case SuspendedError():
             return Suspended()
         case DiscardError():
-            return Failed(kind="Discarded", message=error.reason, retry=False)
+            return Failed(kind="Discarded", message=_told(error.reason), retry=False)
         case ValidationError():
             return Failed(kind="InvalidPayload", message=_readable(error), retry=False)
         case _ if stop is not None:
             return Stopped()
         case RetryLaterError():
-            return Failed(kind="RetryLater", message=error.reason, retry=True, retry_in=error.after)
+            return Failed(kind="RetryLater", message=_told(error.reason), retry=True, retry_in=error.after)
     stopped_itself = isinstance(error, TaskStoppedError | asyncio.CancelledError)
-    message = "the actor stopped itself" if stopped_itself else str(error)
+    message = "the actor stopped itself" if stopped_itself else _told(error)
     return Failed(kind=type(error).__name__, message=message, retry=True)
+
+
+def _told(reason: object) -> str:
+    """Return *reason* as text: an attempt must end whatever its actor gives for a reason."""
+    try:
+        return str(reason)
+    except Exception:  # noqa: BLE001 - the actor's own code runs here, and may raise anything
+        return f"{type(reason).__name__}, which cannot be told: its __str__ fails"
 
 
 def _readable(error: ValidationError) -> str:

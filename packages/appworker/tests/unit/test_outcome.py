@@ -1,0 +1,46 @@
+"""Whatever an actor raises is an outcome, however odd the error is."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from appworker import DiscardError
+from appworker.execution import Failed
+from appworker.execution.outcome import outcome_of
+
+
+class HeavyError(Exception):
+    """Holds what cannot be stored, as errors of HTTP clients do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, object())
+        self.request = threading.Lock()
+        self.itself = self
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class MuteError(HeavyError):
+    """Cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"),
+    [
+        (HeavyError("refused"), Failed(kind="HeavyError", message="refused", retry=True)),
+        (
+            MuteError("refused"),
+            Failed(kind="MuteError", message="MuteError, which cannot be told: its __str__ fails", retry=True),
+        ),
+        (DiscardError(HeavyError("refused")), Failed(kind="Discarded", message="refused", retry=False)),  # type: ignore[arg-type]  # as untyped code does
+    ],
+    ids=["attributes that cannot be stored", "no text", "an error for a reason"],
+)
+def test_an_error_is_told_as_text_whatever_it_holds(error: Exception, failed: Failed) -> None:
+    assert outcome_of(error, None) == failed
