@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 
 from pydantic import BaseModel
@@ -40,3 +42,16 @@ async def speak(context: ActorContext, payload: Speech) -> None:
         await context.emit({"number": number, "at": time.time()})
         if payload.pause_seconds:
             await asyncio.sleep(payload.pause_seconds)
+
+
+class Blocks(BaseModel):
+    """How many blocks of memory Python holds in this process."""
+
+    count: int
+
+
+@actor("bench.blocks")
+async def blocks(_context: ActorContext, _payload: Nothing) -> Blocks:
+    """Count what is really in use, which memory that was only freed and kept for later is not."""
+    gc.collect()
+    return Blocks(count=sys.getallocatedblocks())

@@ -1,12 +1,13 @@
 """How often claimers get in each other's way: write conflicts that the server counts, for each claim that took tasks.
 
 There is no floor: a conflict is work done twice. The claimers are as different as workers are, each with a queue object
-and an id of its own, and together they claim a backlog to its end.
+and an id of its own; they come one after the other within some seconds, and together claim a backlog to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 
 from appdb import Claimer, Database, TaskQueue
 from appdb.queue.lease import handler
@@ -16,6 +17,7 @@ from stage import NOOP, QUEUE, BenchError, Stage
 CLAIMERS = 64
 SEVERAL = 8
 AT_ONCE = 1_000
+ARRIVAL_SECONDS = 2
 HANDLER = handler(NOOP.actor, NOOP.actor_version)
 
 
@@ -29,7 +31,7 @@ async def measure(stage: Stage) -> list[Row]:
             bound="<=",
             target=0.1,
         )
-        for slots, backlog in ((1, stage.size(6, 2)), (SEVERAL, stage.size(20, 6)))
+        for slots, backlog in ((1, stage.size(8, 2)), (SEVERAL, stage.size(20, 6)))
     ]
 
 
@@ -47,6 +49,7 @@ async def _conflicts(stage: Stage, slots: int, thousands: int) -> float:
 
 async def _claim_all(database: Database, number: int, slots: int) -> tuple[int, int]:
     """Claim until there is nothing, and return how many claims took something, and how many tasks that were."""
+    await asyncio.sleep(random.uniform(0, ARRIVAL_SECONDS))
     queue = TaskQueue(database)
     claimer = Claimer(worker_id=f"bench-{number}", queues=(QUEUE,), handlers=(HANDLER,))
     claims = tasks = 0

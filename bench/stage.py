@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -70,9 +70,12 @@ class Stage:
         return Host(f"{name}-{next(_numbers)}", [sys.executable, *command], environment, self.logs)
 
     @contextmanager
-    def worker(self, database: Database, *, actor: str = "noop", slots: int, processes: int = 1) -> Iterator[Host]:
+    def worker(
+        self, database: Database, *, actors: Sequence[str] = ("noop",), slots: int, processes: int = 1
+    ) -> Iterator[Host]:
         """Yield a worker host whose processes are all ready, for the length of the block."""
-        command = ["-m", "appworker", "--actors", f"bench_actors:{actor}", "--slots", str(slots)]
+        offered = ",".join(f"bench_actors:{name}" for name in actors)
+        command = ["-m", "appworker", "--actors", offered, "--slots", str(slots)]
         worker = self.start("worker", [*command, "--processes", str(processes)], database)
         try:
             deadline = time.monotonic() + READY_SECONDS

@@ -30,7 +30,7 @@ async def measure(stage: Stage) -> list[Row]:
         feed = ChangeFeed(database, events=True)
         following = asyncio.create_task(feed.run())
         try:
-            with stage.worker(database, actor="speak", slots=4):
+            with stage.worker(database, actors=["speak"], slots=4):
                 await _speak(database, feed, 50, CHUNK_PAUSE_SECONDS)
                 steady = await _speak(database, feed, stage.size(500, 150), CHUNK_PAUSE_SECONDS)
                 burst = await _speak(database, feed, stage.size(100_000, 30_000), 0)
