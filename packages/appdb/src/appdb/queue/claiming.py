@@ -19,7 +19,8 @@ from appdb.queue.lease import Claimer
 from appdb.queue.limiter import Limiter
 from appdb.queue.survey import Survey, open_lanes, task_limits
 
-CONTENDED_WINDOW = 4
+CONTENDED_WINDOW = 16
+CONTENDED_MOST = 256
 WIDEST_WINDOW = 32
 """Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
 LEAST_WINDOW = 32
@@ -102,13 +103,17 @@ class Claims(BaseRepository):
 
     async def _candidate_ids(self, lanes: Sequence[str], limit: int) -> list[str]:
         contended = self._window > 1 or self.survey.rivals
-        least = LEAST_WINDOW * (1 if limit > 1 else min(self._window, MOST_FOR_ONE))
-        window = max(least, limit * max(self._window, CONTENDED_WINDOW)) if contended else limit
-        found = self._tasks.find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER).limit(window)
+        # What no majority has confirmed yet may be looked at: the claim itself asks again.
+        look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
+        found = look.limit(self._candidates_for(limit) if contended else limit)
         ids = [row["_id"] async for row in found]
         if contended:
             random.shuffle(ids)
         return ids
+
+    def _candidates_for(self, limit: int) -> int:
+        least = LEAST_WINDOW * (1 if limit > 1 else min(self._window, MOST_FOR_ONE))
+        return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._window)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         for task_id in ids[:MAX_TRIES]:
