@@ -64,7 +64,8 @@ class Intake(BaseRepository):
         if not tasks:
             return []
         now = await self._database.server_time()
-        rows = [fields_of(task) | waits_of(task).from_time(now) for task in tasks]
+        at_once = NO_WAITS.from_time(now)
+        rows = [{**fields_of(task), **(waits_of(task).from_time(now) if _waits(task) else at_once)} for task in tasks]
         taken = await self._insert(rows)
         ids = [row["_id"] for row in rows]
         for position in taken:
@@ -118,8 +119,17 @@ def same_request(first: Task, task: NewTask, unique_key: str) -> Task:
     return first
 
 
+NO_WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)
+
+
+def _waits(task: NewTask) -> bool:
+    return bool(task.delay or task.expires_in is not None or isinstance(task.unique_for, timedelta))
+
+
 def waits_of(task: NewTask) -> queries.Waits:
     """Return the durations of *task*."""
+    if not _waits(task):
+        return NO_WAITS
     unique_for = task.unique_for if isinstance(task.unique_for, timedelta) else None
     return queries.Waits(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
 
