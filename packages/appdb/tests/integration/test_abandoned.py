@@ -9,7 +9,17 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Claimer, Database, LeaseLostError, NewTask, TaskEventType, TaskQueue, TaskState
+from appdb import (
+    Claimer,
+    Database,
+    DatabaseUnavailableError,
+    LeaseLostError,
+    Limit,
+    NewTask,
+    TaskEventType,
+    TaskQueue,
+    TaskState,
+)
 from appdb._driver import Session
 from appdb._queries import tasks as queries
 from appdb.models.task import NewEvent
@@ -71,6 +81,27 @@ async def test_a_task_is_cancelled_in_time_although_its_holder_died_in_a_transac
 
     assert cancelled.state is TaskState.CANCELLED
     assert time.monotonic() - asked_at < 7
+
+
+async def test_a_limit_that_a_dead_host_locked_holds_up_one_claim_and_no_more(
+    database: Database, dying: Database
+) -> None:
+    queue = TaskQueue(database)
+    limits = (Limit(key="provider:x", concurrency=1),)
+    await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, limits=limits))
+    session = await dying.raw.client.start_session()
+    session.start_transaction()
+    await dying.collection("limits").update_one(
+        {"_id": "provider:x"}, {"$set": {"used": 1}}, upsert=True, session=session
+    )
+    claimer = Claimer(worker_id="w2", queues=("default",), handlers=("echo@1",))
+    await asyncio.sleep(1)
+    asked_at = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError):
+        await queue.claim(claimer)
+
+    assert len(await queue.claim(claimer)) == 1
+    assert time.monotonic() - asked_at < 8
 
 
 async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:

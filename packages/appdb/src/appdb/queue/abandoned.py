@@ -11,6 +11,8 @@ from appdb.database import Database
 logger = logging.getLogger(__name__)
 
 HOST_NAMES = "^app(db|server|worker)/"
+PATIENCE = timedelta(seconds=2)
+"""How long a write tries before it looks for transactions that dead hosts have left open."""
 
 
 async def end_abandoned_transactions(database: Database, idle: timedelta) -> int:

@@ -7,13 +7,15 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads, within
 from appdb._queries import claims as queries
 from appdb._queries.tasks import WITHOUT_LOG, all_held
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
+from appdb.errors import DatabaseUnavailableError
 from appdb.models.task import Task
+from appdb.queue.abandoned import PATIENCE, end_abandoned_transactions
 from appdb.queue.fairness import Candidate, Head, Turns
 from appdb.queue.lease import Claimer
 from appdb.queue.limiter import Limiter
@@ -195,7 +197,13 @@ class Claims(BaseRepository):
                 await self._tasks.update_many(queries.still_due(granted), update, session=session)
             return granted
 
-        granted: list[str] = await self._database.transaction(body)
+        try:
+            with within(PATIENCE):
+                granted: list[str] = await self._database.transaction(body)
+        except DatabaseUnavailableError:
+            # A host that died in such a transaction locks the limit for all: the next claim finds it free again.
+            await end_abandoned_transactions(self._database, PATIENCE)
+            raise
         return await self._held(granted, token) if granted else []
 
 

@@ -17,13 +17,11 @@ from appdb.database import Database
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
-from appdb.queue.abandoned import end_abandoned_transactions
+from appdb.queue.abandoned import PATIENCE, end_abandoned_transactions
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
 from appdb.utils import derived_id, uuid7_str
 
-PATIENCE = timedelta(seconds=2)
-"""How long a cancel tries before it looks for transactions that dead hosts have left open."""
 REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 

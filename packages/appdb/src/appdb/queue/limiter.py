@@ -44,7 +44,7 @@ class Limiter(BaseRepository):
     async def granted(self, candidates: Sequence[Candidate], session: Session) -> list[Candidate]:
         """Return those of *candidates*, in order, that every limit allows to start now.
 
-        Two round trips for each key, in the caller's transaction.
+        At most four round trips for each key, in the caller's transaction.
         """
         wanted = {limit.key: limit for candidate in candidates for limit in candidate.limits}
         rows = {key: await self._refill(limit, session) for key, limit in sorted(wanted.items())}
