@@ -16,22 +16,27 @@ from hosts import Host
 pytest_plugins = ["fleet_plugin"]
 pytestmark = pytest.mark.timeout(3600)
 MOST_POINTS = 150
-SHORT_STEP = 4
-"""The short form tries every fourth command only; APP_TEST_FAULT_ROUNDS, with any number, all of them."""
 DEATH = -9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """What a task does on its way, and how its worker claims."""
+    """What a task does on its way, and how its worker claims.
+
+    Args:
+        slots: More than one lets the worker claim several at once.
+        payload: What the actor does.
+        short_step: The short form tries every so manyth command; ``APP_TEST_FAULT_ROUNDS``, with any number, all.
+    """
 
     slots: int
     payload: dict[str, Any]
+    short_step: int
 
 
 LIVES = {
-    "content": Life(slots=1, payload={"steps": 2, "items": 1}),
-    "retry": Life(slots=3, payload={"steps": 1, "failures": 1}),
+    "content": Life(slots=1, payload={"steps": 2, "items": 1}, short_step=4),
+    "retry": Life(slots=3, payload={"steps": 1, "failures": 1}, short_step=2),
 }
 
 
@@ -57,8 +62,9 @@ async def died(worker: Host) -> bool:
 @pytest.mark.parametrize("name", LIVES)
 async def test_a_worker_may_die_at_every_command_of_a_tasks_life(fleet: Fleet, name: str) -> None:
     met: list[Task] = []
-    for number in range(1, MOST_POINTS, 1 if whole() else SHORT_STEP):
-        lives = [meet(fleet, LIVES[name], f"{when}:{number}") for when in ("before", "after")]
+    life = LIVES[name]
+    for number in range(1, MOST_POINTS, 1 if whole() else life.short_step):
+        lives = [meet(fleet, life, f"{when}:{number}") for when in ("before", "after")]
         deaths = [task for task, dead in await asyncio.gather(*lives) if dead]
         if not deaths:
             break
