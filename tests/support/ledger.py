@@ -9,12 +9,13 @@ from typing import Self
 
 from bson.timestamp import Timestamp
 
-from appdb import ConflictError, Database, NewTask, Task, TaskQueue, TaskState
+from appdb import ConflictError, Database, DatabaseUnavailableError, NewTask, Task, TaskQueue, TaskState
 from ledger_checks import problems
 from ledger_facts import Acknowledged, Facts, begin_history, read_facts
 
 MOST_SHOWN = 20
 POLL_SECONDS = 0.1
+MOST_UNKNOWN_SECONDS = 30
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,12 +48,17 @@ class Ledger:
         return stored
 
     async def cancel(self, task: Task) -> bool:
-        """Cancel *task*, remember the answer, and return whether it is cancelled."""
-        try:
-            await TaskQueue(self.database).cancel(task.id, owner_id=task.owner_id)
-        except ConflictError:
-            self.acknowledged.cancel_refused.add(task.id)
-            return False
+        """Cancel *task*, again while the outcome is unknown, and return whether it is cancelled; the answer is kept."""
+        async with asyncio.timeout(MOST_UNKNOWN_SECONDS):
+            while True:
+                try:
+                    await TaskQueue(self.database).cancel(task.id, owner_id=task.owner_id)
+                except ConflictError:
+                    self.acknowledged.cancel_refused.add(task.id)
+                    return False
+                except DatabaseUnavailableError:
+                    continue
+                break
         self.acknowledged.cancelled.add(task.id)
         return True
 

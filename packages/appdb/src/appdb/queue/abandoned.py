@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 HOST_NAMES = "^app(db|server|worker)/"
 PATIENCE = timedelta(seconds=2)
 """How long a write tries before it looks for transactions that dead hosts have left open."""
+ABANDONED = timedelta(seconds=1)
+"""How long such a transaction has been idle: what was left before the write began certainly has."""
 
 
 async def end_abandoned_transactions(database: Database, idle: timedelta) -> int:

@@ -15,7 +15,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.models.task import Task
-from appdb.queue.abandoned import PATIENCE, end_abandoned_transactions
+from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
 from appdb.queue.fairness import Candidate, Head, Turns
 from appdb.queue.lease import Claimer
 from appdb.queue.limiter import Limiter
@@ -202,7 +202,7 @@ class Claims(BaseRepository):
                 granted: list[str] = await self._database.transaction(body)
         except DatabaseUnavailableError:
             # A host that died in such a transaction locks the limit for all: the next claim finds it free again.
-            await end_abandoned_transactions(self._database, PATIENCE)
+            await end_abandoned_transactions(self._database, ABANDONED)
             raise
         return await self._held(granted, token) if granted else []
 

@@ -17,7 +17,7 @@ from appdb.database import Database
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
-from appdb.queue.abandoned import PATIENCE, end_abandoned_transactions
+from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
 from appdb.utils import derived_id, uuid7_str
@@ -58,7 +58,7 @@ class Control(BaseRepository):
                 return await self._end_as_cancelled(task_id, owner_id)
         except (PyMongoError, DatabaseUnavailableError):
             # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
-            if not await end_abandoned_transactions(self._database, PATIENCE):
+            if not await end_abandoned_transactions(self._database, ABANDONED):
                 raise
         return await self._end_as_cancelled(task_id, owner_id)
 
