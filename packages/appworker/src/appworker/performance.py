@@ -39,13 +39,8 @@ class Performer:
         """Let go of the threads and processes that actors ran in."""
         await self._executors.close()
 
-    @property
-    def blocked_seconds(self) -> float:
-        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
-        return self._executors.blocked_seconds
-
-    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
-        """Run *actor* on the attempt's task, settle it, and return what came of it.
+    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> None:
+        """Run *actor* on the attempt's task, and settle it.
 
         Args:
             attempt: What to perform.
@@ -60,10 +55,8 @@ class Performer:
             await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
             logger.info("an attempt was stopped", extra={"task_id": attempt.task.id, "reason": exc.reason})
-            return Stopped()
         finally:
             self._keeper.remove(attempt)
-        return outcome
 
     async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
         home = asyncio.get_running_loop()
