@@ -184,6 +184,8 @@ class Runner:
         if self._more_is_due:
             await self._gather_slots()
         self._changed.clear()
+        if self._draining:  # it was told while slots were gathered, and what it set is cleared
+            return
         free = self._free()
         if free == 0:
             await self._changed.wait()

@@ -14,7 +14,8 @@ from hosts import Host
 from live_tasks import LEASE_SECONDS, StartWorker, Tasks
 
 PROBES = (
-    "work,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf,report,gate,untold,parent"
+    "work,leave,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf,report,gate,untold,"
+    "parent"
 )
 
 

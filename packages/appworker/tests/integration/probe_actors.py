@@ -42,6 +42,13 @@ async def work(context: ActorContext, payload: Work) -> Done:
     return Done(items=payload.items)
 
 
+@actor("probe.leave", timeout=timedelta(seconds=60))
+async def leave(context: ActorContext, payload: Work) -> None:
+    """Tell this worker to stop in the first moment of an attempt, then go on."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(payload.seconds)
+
+
 @actor("probe.noop")
 async def noop(context: ActorContext, payload: Work) -> None:
     """Write a line to the ledger and return."""

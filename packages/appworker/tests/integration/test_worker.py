@@ -156,6 +156,14 @@ async def test_what_does_not_finish_in_time_is_handed_back_without_costing_an_at
     assert (await types_of(tasks, task.id))[-1] is TaskEventType.RELEASED
 
 
+async def test_a_signal_just_after_a_claim_is_not_missed(start_worker: StartWorker, tasks: Tasks) -> None:
+    host = start_worker(slots=1, APPWORKER_DRAIN="0.2")
+    task = await tasks.add("probe.leave", seconds=40)
+
+    assert await asyncio.to_thread(host.process.wait, 20) == 0
+    assert (await tasks.get(task)).state is TaskState.QUEUED
+
+
 async def test_a_second_signal_hands_back_at_once(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1)
     task = await tasks.add("probe.work", seconds=20, items=200)
