@@ -45,6 +45,7 @@ async def work(context: ActorContext, payload: Work) -> Done:
 @actor("probe.leave", timeout=timedelta(seconds=60))
 async def leave(context: ActorContext, payload: Work) -> None:
     """Tell this worker to stop in the first moment of an attempt, then go on."""
+    _note(context, payload)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(payload.seconds)
 

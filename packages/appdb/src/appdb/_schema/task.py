@@ -1,0 +1,76 @@
+"""What the task queue reads by."""
+
+from __future__ import annotations
+
+from appdb._schema import collections
+from appdb._schema.index import Index
+
+INDEXES = (
+    # Equality, sort: one seek per lane (a queue and a handler), already in claim order. Small: only queued tasks.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_lane",
+        keys=(("lane", 1), ("priority", -1), ("queued_at", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"state": "queued"}},
+    ),
+    # One seek per group (a lane, an owner and its limits). The state leads, so that it is no filter of its own: a
+    # filter would keep the server from skipping from group to group.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_group",
+        keys=(("state", 1), ("group", 1), ("priority", -1), ("queued_at", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"state": "queued"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_held",
+        keys=(("lease.expires_at", 1), ("queue", 1)),
+        options={"partialFilterExpression": {"state": "processing"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_held_limit",
+        keys=(("limits.key", 1),),
+        options={"partialFilterExpression": {"state": "processing", "limited": True}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_scheduled",
+        keys=(("run_at", 1), ("queue", 1)),
+        options={"partialFilterExpression": {"state": "scheduled"}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_expiring",
+        keys=(("expires_at", 1),),
+        options={"partialFilterExpression": {"expires_at": {"$type": "date"}}},
+    ),
+    # What is pruned, and what became final lately.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_finished",
+        keys=(("finished_at", 1), ("state", 1), ("queue", 1)),
+        options={"partialFilterExpression": {"finished_at": {"$type": "date"}}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_parent",
+        keys=(("parent_id", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"parent_id": {"$type": "string"}}},
+    ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_unique_key",
+        keys=(("owner_id", 1), ("unique_key", 1)),
+        options={"unique": True, "partialFilterExpression": {"unique_key": {"$type": "string"}}},
+    ),
+    Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
+    Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),
+    Index(collection=collections.TASK_STEPS, name="task_steps_task", keys=(("task_id", 1),)),
+    Index(
+        collection=collections.TASK_EVENTS,
+        name="task_events_log",
+        keys=(("task_id", 1), ("seq", 1)),
+        options={"unique": True},
+    ),
+)
