@@ -25,6 +25,7 @@ from appdb._schema import collections
 from appdb._version import __version__
 from appdb.errors import ContractMismatchError, DatabaseUnavailableError, UnfitServerError
 from appdb.mixins.migrations import CONTRACT_VERSION, MigrationsMixin
+from appdb.server_clock import ServerClock
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class Database(MigrationsMixin):
         self._hosts = hosts_of(uri)
         self._raw: RawDatabase = self._client[name]
         self.name = name
+        self.clock = ServerClock(self.server_time)
+        """The primary's time without a round trip for each question."""
 
     async def __aenter__(self) -> Self:
         try:

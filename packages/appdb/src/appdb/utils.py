@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-import uuid6
+import uuid_utils
 
 
 def uuid7_str(prefix: str = "") -> str:
-    """Return *prefix* followed by the 32 hex digits of a new UUID version 7 (RFC 9562): sortable by its time of making.
+    """Return *prefix* followed by the 32 hex digits of a new UUID version 7 (RFC 9562): sortable by its time of making,
+    and within a process by its order.
 
     The time inside can be read by anybody, so an id is a name and never a secret.
     """
-    return f"{prefix}{uuid6.uuid7().hex}"
+    return f"{prefix}{uuid_utils.uuid7().hex}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

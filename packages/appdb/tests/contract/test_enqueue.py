@@ -204,3 +204,17 @@ async def test_a_batch_with_a_payload_that_cannot_be_stored_stores_nothing(
         await subject.queue.enqueue_many([new_task(), new_task(payload=payload)])
 
     assert await subject.queue.page(owner_id=OWNER) == []
+
+
+async def test_enqueues_at_once_each_get_their_own_outcome(subject: Subject) -> None:
+    theirs = await subject.queue.enqueue(new_task(owner_id=OTHER, task_id="tq_theirs"))
+    asked = [numbered(number) for number in range(30)]
+    asked += [new_task(task_id="tq_mine") for _ in range(5)] + [new_task(unique_key="k") for _ in range(5)]
+    asked.append(new_task(task_id=theirs.id))
+    outcomes = await asyncio.gather(*(subject.queue.enqueue(task) for task in asked), return_exceptions=True)
+    tasks = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+    assert len(tasks) == 40
+    assert isinstance(outcomes[-1], ConflictError)
+    assert len({task.id for task in tasks}) == len(await subject.queue.page(owner_id=OWNER, limit=100)) == 32
+    assert [task.payload for task in tasks[:30]] == [task.payload for task in asked[:30]]

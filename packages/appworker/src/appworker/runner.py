@@ -53,6 +53,11 @@ LIMITED_POLL = timedelta(seconds=0.25)
 SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
 ANNOUNCE_INTERVAL = timedelta(minutes=10)
 GATHER_SECONDS = 0.005
+"""How long a full claim is followed by no other until enough slots are free."""
+BEGINNING_SECONDS = 0.003
+"""How long after a quiet time the first task has the processor for itself."""
+MOST_CLAIMS = 2
+"""Claims under way at a time."""
 LAST_WRITES = timedelta(seconds=6)
 """How long handing back may take once the time to drain is over."""
 UNSETTLED_PER_SLOT = 4
@@ -119,11 +124,11 @@ class Runner:
         )
         self._performer = Performer(self._keeper)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._busy_slots = 0
+        self._busy_slots = self._promised_slots = self._claims_under_way = 0
         self._more_is_due = False
         self._was_idle = True
         self._changed = asyncio.Event()
-        self._draining = False
+        self._draining = self._at_once = False
         self._telling = asyncio.Lock()
         self._withdrawn = False
         monitor.follow(leases=self._keeper.__len__, feed_live=lambda: self._feed.live)
@@ -131,6 +136,7 @@ class Runner:
     def drain(self) -> None:
         """Stop claiming; a second call hands everything back at once."""
         if self._draining:
+            self._at_once = True
             self._stop_all()
         self._draining = True
         self._monitor.health.draining()
@@ -165,8 +171,9 @@ class Runner:
         self._monitor.health.announced()
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})
         with self._feed.subscribe(TASKS_READY) as ready:
-            while not self._draining:
-                await self._claim_or_wait(ready)
+            async with asyncio.TaskGroup() as claims:
+                while not self._draining:
+                    await self._claim_or_wait(ready, claims)
         await self._finish_running()
         await self._withdraw()
         logger.info("stopped", extra={"worker_id": self.worker_id})
@@ -178,37 +185,61 @@ class Runner:
         unsettled = len(self._attempts) - self._busy_slots
         if unsettled > self._options.slots * UNSETTLED_PER_SLOT:
             return 0
-        return self._options.slots - self._busy_slots
+        return self._options.slots - self._busy_slots - self._promised_slots
 
-    async def _claim_or_wait(self, ready: Subscription) -> None:
+    async def _claim_or_wait(self, ready: Subscription, claims: asyncio.TaskGroup) -> None:
         if self._more_is_due:
             await self._gather_slots()
         self._changed.clear()
         if self._draining:  # it was told while slots were gathered, and what it set is cleared
             return
         free = self._free()
-        if free == 0:
+        if free == 0 or self._claims_under_way == MOST_CLAIMS:
             await self._changed.wait()
-            return
-        # After a quiet time one task is the likely reason to wake up, and one is taken in a single round trip.
-        wanted = 1 if self._was_idle else free
-        tasks, asked_at = await self._claim(wanted)
+        elif self._more_is_due:
+            # While one claim's answer is on its way, the slots that become free ask for the next.
+            claims.create_task(self._claim_for(free))
+        elif self._was_idle:
+            # One task is the likely reason to wake up, and one is taken in a single round trip.
+            if await self._claim_for(1):
+                await self._until_changed(BEGINNING_SECONDS)
+            else:
+                await self._wait_for_work(ready)
+        elif not await self._claim_for(free):
+            await self._wait_for_work(ready)
+
+    def _claim_for(self, wanted: int) -> Coroutine[Any, Any, int]:
+        """Promise *wanted* slots now, and return what claims as many tasks, starts them, and tells how many."""
+        self._claims_under_way += 1
+        self._promised_slots += wanted
+        return self._claim_promised(wanted)
+
+    async def _claim_promised(self, wanted: int) -> int:
+        try:
+            tasks, asked_at = await self._claim(wanted)
+        finally:
+            self._claims_under_way -= 1
+            self._promised_slots -= wanted
+        self._more_is_due = len(tasks) == wanted and not self._was_idle
         self._was_idle = not tasks
-        self._more_is_due = len(tasks) == free
         for task in tasks:
             self._start(task, asked_at)
-        if not tasks and not self._draining:
-            await self._wait_for_work(ready)
+        self._changed.set()
+        return len(tasks)
+
+    async def _until_changed(self, seconds: float) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._draining else seconds):
+                await self._changed.wait()
 
     async def _gather_slots(self) -> None:
         """Wait a moment for more slots to become free: one claim for many costs as much as one for few."""
+        enough = -(-self._options.slots // MOST_CLAIMS)
         clock = asyncio.get_running_loop()
         until = clock.time() + GATHER_SECONDS
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                while self._free() < self._options.slots and not self._draining:
-                    self._changed.clear()
-                    await self._changed.wait()
+        while self._free() < enough and not self._draining and (left := until - clock.time()) > 0:
+            await self._until_changed(left)
 
     async def _claim(self, free: int) -> tuple[list[Task], float]:
         claimer = Claimer(worker_id=self.worker_id, queues=self._options.queues, handlers=tuple(self._actors))
@@ -278,7 +309,8 @@ class Runner:
         if not self._attempts:
             return
         logger.info("draining", extra={"running": len(self._attempts), **self._shape()})
-        await asyncio.wait(set(self._attempts), timeout=self._options.drain.total_seconds())
+        patience = 0 if self._at_once else self._options.drain.total_seconds()
+        await asyncio.wait(set(self._attempts), timeout=patience)
         self._stop_all()
         if self._attempts:
             await asyncio.wait(set(self._attempts), timeout=LAST_WRITES.total_seconds())

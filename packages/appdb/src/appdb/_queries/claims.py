@@ -20,7 +20,8 @@ CANDIDATE_FIELDS = {"owner_id": 1, "priority": 1, "queued_at": 1, "limits": 1}
 SEPARATOR = "\x1f"
 """Parts a key from the next; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
-SAMPLED_LEASES = 20
+SAMPLED_LEASES = 200
+MOST_RIVALS = 16
 
 
 def lane(queue: str, handler: str) -> str:
@@ -67,7 +68,8 @@ def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> P
         {"$sort": {"lease.expires_at": -1}},
         {"$limit": SAMPLED_LEASES},
         {"$match": {"lease.worker_id": {"$ne": worker_id}}},
-        {"$limit": 1},
+        {"$group": {"_id": "$lease.worker_id"}},
+        {"$limit": MOST_RIVALS},
         {"$project": {"about": "rival"}},
     ]
     paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"about": "paused"}}]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+import zlib
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads, within
@@ -31,6 +34,8 @@ MOST_FOR_ONE = 8
 MAX_LINES = 8
 """Owners whose tasks one claim looks at; the next claim goes on with those who were served least."""
 MAX_TRIES = 3
+MOST_SHARERS = 7
+"""Rivals with whom a claimer divides the candidates; among more, chance decides who goes for which."""
 
 
 class Claims(BaseRepository):
@@ -53,6 +58,8 @@ class Claims(BaseRepository):
         self._lease = lease
         self._turns = Turns()
         self._window = 1
+        self._looking = asyncio.Lock()
+        self._gone_for: set[str] = set()
         self._busy = False
         self._look_next = False
 
@@ -88,10 +95,8 @@ class Claims(BaseRepository):
             return await self._claim_in_turns(claimer, limit)
         if limit == 1 and not self.survey.rivals:
             return await self._claim_first(queries.free(lanes), claimer)
-        ids = await self._candidate_ids(lanes, limit)
-        if limit == 1:
-            return await self._claim_any(ids, claimer)
-        return await self._take_window(ids, claimer, limit)
+        async with self._reserved(lanes, claimer, limit) as ids:
+            return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids, claimer)
 
     async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
         taken: RawDocument | None = await self._tasks.find_one_and_update(
@@ -103,12 +108,32 @@ class Claims(BaseRepository):
         )
         return [] if taken is None else [Task.from_document(taken)]
 
-    async def _candidate_ids(self, lanes: Sequence[str], limit: int) -> list[str]:
-        contended = self._window > 1 or self.survey.rivals
+    @asynccontextmanager
+    async def _reserved(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> AsyncIterator[list[str]]:
+        """Yield candidates that no other claim of this claimer goes for meanwhile, the best first."""
+        async with self._looking:
+            ids = (await self._candidate_ids(lanes, claimer, limit))[: limit if limit > 1 else MAX_TRIES]
+            self._gone_for.update(ids)
+        try:
+            yield ids
+        finally:
+            self._gone_for.difference_update(ids)
+
+    async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
+        rivals = self.survey.rivals
+        contended = self._window > 1 or bool(rivals)
+        shared = 0 < len(rivals) <= MOST_SHARERS and limit > 1
+        wanted = limit
+        if shared:
+            wanted = (len(rivals) + 1) * limit * 5 // 4
+        elif contended:
+            wanted = self._candidates_for(limit)
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
         look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
-        found = look.limit(self._candidates_for(limit) if contended else limit)
-        ids = [row["_id"] async for row in found]
+        found = look.limit(wanted + len(self._gone_for))
+        ids = [row["_id"] async for row in found if row["_id"] not in self._gone_for]
+        if shared:
+            return own_share_first(ids, claimer.worker_id, rivals)
         if contended:
             random.shuffle(ids)
         return ids
@@ -118,19 +143,18 @@ class Claims(BaseRepository):
         return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._window)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
-        for task_id in ids[:MAX_TRIES]:
+        for task_id in ids:
             taken = await self._claim_first(queries.still_due([task_id]), claimer)
             self._widen(lost=not taken)
             if taken:
                 return taken
         return []
 
-    async def _take_window(self, ids: Sequence[str], claimer: Claimer, limit: int) -> list[Task]:
+    async def _take_window(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         if not ids:
             return []
-        wanted = ids[:limit]
-        taken = await self._take(wanted, claimer)
-        self._widen(lost=len(taken) < len(wanted))
+        taken = await self._take(ids, claimer)
+        self._widen(lost=len(taken) < len(ids))
         return taken
 
     def _widen(self, *, lost: bool) -> None:
@@ -138,6 +162,10 @@ class Claims(BaseRepository):
         self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window - 1, 1)
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
+        async with self._looking:
+            return await self._take_turns(claimer, limit)
+
+    async def _take_turns(self, claimer: Claimer, limit: int) -> list[Task]:
         heads = [head for head in self.survey.heads if not self._limiter.blocks(head.limits)]
         self.held_back = len(heads) < len(self.survey.heads)
         candidates = self._turns.order(await self._candidates(heads, limit))
@@ -205,6 +233,17 @@ class Claims(BaseRepository):
             await end_abandoned_transactions(self._database, ABANDONED)
             raise
         return await self._held(granted, token) if granted else []
+
+
+def own_share_first(ids: Sequence[str], worker_id: str, rivals: Collection[str]) -> list[str]:
+    """Return *ids* in order, but those first that are *worker_id*'s share when it divides them with its *rivals*.
+
+    All divide alike as long as they know of each other, and so do not go for the same tasks; who knows less goes for
+    some of another's, which the claim settles.
+    """
+    sharers = sorted({worker_id, *rivals})
+    mine = sharers.index(worker_id)
+    return sorted(ids, key=lambda task_id: zlib.crc32(task_id.encode()) % len(sharers) != mine)
 
 
 def _candidate(row: RawDocument) -> Candidate:

@@ -29,8 +29,8 @@ class Survey(BaseRepository):
         self._after = ""
         self.paused: frozenset[str] = frozenset()
         self.heads: list[Head] = []
-        self.rivals = False
-        """Whether other workers hold tasks now, so that claimers should not all go for the same ones."""
+        self.rivals: frozenset[str] = frozenset()
+        """Other workers that hold tasks now, so that claimers should not all go for the same ones."""
 
     @property
     def crowded(self) -> bool:
@@ -58,7 +58,7 @@ class Survey(BaseRepository):
         pipeline = queries.survey(lanes, claimer.worker_id, after=self._after, limit=MAX_GROUPS)
         rows = [row async for row in self._tasks.aggregate(pipeline)]
         self.paused = frozenset(str(row["_id"]) for row in rows if row["about"] == "paused")
-        self.rivals = any(row["about"] == "rival" for row in rows)
+        self.rivals = frozenset(str(row["_id"]) for row in rows if row["about"] == "rival")
         groups = [row for row in rows if row["about"] == "group"]
         self._after = str(groups[-1]["_id"]) if len(groups) == MAX_GROUPS else ""
         open_now = tuple(f"{lane}{queries.SEPARATOR}" for lane in open_lanes(claimer, self.paused))

@@ -1,0 +1,83 @@
+"""Group commit: what many callers want to write at the same time becomes one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_ITEMS = 100
+MOST_UNDER_WAY = 2
+"""Two batches, so that one round trip's wait is another's work, and one that hangs does not stop all."""
+
+
+class GroupCommit(Generic[T, R]):
+    """
+    Writes single items in batches that form by themselves, without a timer.
+
+    An item that comes when few are under way is written at once, so a lone caller waits for nobody. Those that come
+    meanwhile are gathered, and go together as soon as there is room.
+
+    Args:
+        write: Writes a batch, and returns for each item, in order, what it gave or the error that it met. What it
+            raises is every item's error.
+    """
+
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]) -> None:
+        self._write = write
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._under_way = 0
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def add(self, item: T) -> R:
+        """Write *item*, perhaps together with others, and return what it gave. Cancelling leaves the outcome unknown.
+
+        Raises:
+            Exception: Whatever writing this item, or its batch, raised.
+        """
+        if self._under_way >= MOST_UNDER_WAY:
+            written: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+            self._waiting.append((item, written))
+            return await written
+        self._under_way += 1
+        try:
+            [outcome] = await self._write([item])
+        finally:
+            self._ended()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _ended(self) -> None:
+        self._under_way -= 1
+        if not self._waiting:
+            return
+        batch, self._waiting = self._waiting[:MOST_ITEMS], self._waiting[MOST_ITEMS:]
+        self._under_way += 1
+        # In a context of its own: the deadline of whoever made room is not that of the others.
+        task = asyncio.get_running_loop().create_task(self._commit(batch), context=contextvars.Context())
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+
+    async def _commit(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            outcomes = await self._write([item for item, _ in batch])
+        except Exception as exc:  # noqa: BLE001 - it is raised where each item came from
+            outcomes = [exc] * len(batch)
+        finally:
+            self._ended()
+        for (_, written), outcome in zip(batch, outcomes, strict=True):
+            _resolve(written, outcome)
+
+
+def _resolve(written: asyncio.Future[R], outcome: R | Exception) -> None:
+    if written.done():
+        return  # whoever waited was cancelled
+    if isinstance(outcome, Exception):
+        written.set_exception(outcome)
+    else:
+        written.set_result(outcome)
