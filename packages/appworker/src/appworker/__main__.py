@@ -12,6 +12,7 @@ from typing import Any
 
 from appdb import AppDbError, Database, TaskQueue
 from appworker._version import __version__
+from appworker.arenas import share_one_arena
 from appworker.errors import AppWorkerError
 from appworker.health_check import check_health
 from appworker.logs import configure_logs
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 after draining, 1 when it cannot work, with the reason on stderr."""
+    share_one_arena()
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = {name: value for name, value in vars(_parser().parse_args(given)).items() if value is not None}
     try:
