@@ -53,7 +53,7 @@ def check_shape(content: object, *, field: str) -> None:
     left: list[tuple[object, int]] = [(content, 1)]
     while left:
         value, depth = left.pop()
-        if depth > MAX_DEPTH + 1:
+        if depth > MAX_DEPTH and isinstance(value, Mapping | list | tuple):
             raise InvalidDataError(field, f"it nests deeper than {MAX_DEPTH} levels; make it flatter")
         if isinstance(value, Mapping):
             if isinstance(value.get("$ref"), str) and "$id" in value and value.get("$db", "") is None:

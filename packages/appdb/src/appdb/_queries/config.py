@@ -32,7 +32,7 @@ def page(type_: str, after: str | None) -> Filter:
 
 
 def put(type_: str, name: str, value: dict[str, Any]) -> Pipeline:
-    """Write a value, an expression of ``replacing`` or ``merging``, and count the write."""
+    """Write a value, an expression of ``writing``, and count the write."""
     fields = {
         "type": literal(type_),
         "name": literal(name),
@@ -44,13 +44,15 @@ def put(type_: str, name: str, value: dict[str, Any]) -> Pipeline:
     return [{"$set": fields}]
 
 
-def replacing(value: JsonValue) -> dict[str, Any]:
-    """The value as it is."""
-    return literal(value)
+def writing(value: object, dumped: JsonValue) -> dict[str, Any]:
+    """A value as an expression: a model is merged into what is stored, and anything else replaces it."""
+    if isinstance(value, BaseModel) and isinstance(dumped, Mapping):
+        return _merging(value, dumped, "$value")
+    return literal(dumped)
 
 
-def merging(model: BaseModel, value: Mapping[str, JsonValue], path: str = "$value") -> dict[str, Any]:
-    """The fields that *model* knows as they are in *value*, its dump; what a newer release has stored beside them stays.
+def _merging(model: BaseModel, dumped: Mapping[str, JsonValue], path: str) -> dict[str, Any]:
+    """The fields that *model* knows, out of its dump; what a newer release has stored beside them stays.
 
     Only names that a model's source code gives become part of the expression: whatever a user wrote is a literal.
     """
@@ -58,10 +60,10 @@ def merging(model: BaseModel, value: Mapping[str, JsonValue], path: str = "$valu
     nested: dict[str, Any] = {}
     for name, field in type(model).model_fields.items():
         key = field.serialization_alias or field.alias or name
-        part, dumped = getattr(model, name), value.get(key)
-        if isinstance(part, BaseModel) and isinstance(dumped, Mapping) and _PLAIN_NAME.fullmatch(key):
-            nested[key] = merging(part, dumped, f"{path}.{key}")
-    rest = {key: part for key, part in value.items() if key not in nested}
+        part, inner = getattr(model, name), dumped.get(key)
+        if isinstance(part, BaseModel) and isinstance(inner, Mapping) and _PLAIN_NAME.fullmatch(key):
+            nested[key] = _merging(part, inner, f"{path}.{key}")
+    rest = {key: part for key, part in dumped.items() if key not in nested}
     return {"$mergeObjects": [stored, literal(rest), nested]}
 
 

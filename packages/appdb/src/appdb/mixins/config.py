@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar, overload
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from appdb._driver import AFTER, Collection, DuplicateKeyError, RawDocument, Session, translates_errors
 from appdb._queries import config as queries
@@ -103,8 +103,7 @@ class ConfigMixin(ABC):
         """
         dumped = _dumped(type_, name, value)
         setting_id = _id_of(type_, name)
-        is_model = isinstance(value, BaseModel) and isinstance(dumped, dict)
-        written = queries.merging(value, dumped) if is_model else queries.replacing(dumped)
+        written = queries.writing(value, dumped)
         match = queries.one(setting_id) if revision is None else queries.one_at(setting_id, revision)
         options: dict[str, Any] = {"upsert": not revision, "return_document": AFTER, "session": session}
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from appdb._driver import plain
 from appdb.models.base import Document
@@ -34,7 +34,7 @@ class WeightedKeyword(Document):
     weight: float
     """When it was read: the weight at that time. When it is stored: the one at ``last_used_at``."""
     last_used_at: datetime
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("details", mode="before")
     @classmethod

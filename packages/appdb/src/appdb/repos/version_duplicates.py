@@ -42,7 +42,7 @@ def plain_name(name: str) -> str:
 
 
 def groups_of(templates: Iterable[WorkflowTemplate]) -> list[list[WorkflowTemplate]]:
-    """Return *templates* grouped by what they should be: one group for each name, the oldest first; hidden ones alone."""
+    """Return *templates* in groups of what should be one, the oldest first: one for each name, hidden ones alone."""
     groups: dict[str, list[WorkflowTemplate]] = defaultdict(list)
     for one in sorted(templates, key=lambda template: (template.created_at, template.id)):
         is_hidden = one.visibility is TemplateVisibility.HIDDEN

@@ -57,7 +57,12 @@ def prepare(source: NewVersion, resolved: Sequence[NewResolvedVersion], kind: Ve
         InvalidDataError: A definition or a requirement cannot be stored, or two versions contradict each other.
         TooLargeError: A definition is over 4 MiB, or all together over 32 MiB.
     """
-    fields = {"_id": source.version_id, "source_type": source.source_type.value, "kind": kind.value, "requires": []}
+    fields: RawDocument = {
+        "_id": source.version_id,
+        "source_type": source.source_type.value,
+        "kind": kind.value,
+        "requires": [],
+    }
     tree = PreparedTree(
         source=_prepared("definition", source.definition, fields),
         resolved=tuple(_resolved(number, one, source.source_type) for number, one in enumerate(resolved)),
