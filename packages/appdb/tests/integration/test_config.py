@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, assert_type
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from appdb import ConflictError, Database, InvalidDataError, NotFoundError, Setting, TooLargeError
 from appdb._driver import Session
@@ -190,3 +190,14 @@ async def test_settings_join_a_transaction(database: Database) -> None:
     with pytest.raises(KeyError):
         await database.transaction(body)
     assert await database.list_config("engine") == []
+
+
+class Numbers(RootModel[dict[str, int]]):
+    """A model that is no record: what it holds has no names that code knows."""
+
+
+async def test_a_mapping_is_replaced_as_a_whole(database: Database) -> None:
+    await database.set_config("engine", "numbers", Numbers({"a": 1, "b": 2}))
+    await database.set_config("engine", "numbers", Numbers({"b": 3}))
+
+    assert await database.get_config("engine", "numbers", as_type=Numbers) == Numbers({"b": 3})

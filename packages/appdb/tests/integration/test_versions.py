@@ -217,7 +217,7 @@ async def test_a_client_gets_what_it_is_capable_of(versions: VersionRepository, 
     assert await chosen("net", "gpu") == GPU.definition
     with pytest.raises(ConflictError, match="it lacks one of: gpu; or net"):
         await chosen("disk")
-    with pytest.raises(ConflictError, match="it lacks one of: gpu$"):
+    with pytest.raises(ConflictError, match=r"it lacks one of: gpu$"):
         await versions.version_for(tree.resolved[0].id, ["net"], owner_id=OWNER)
     await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER, resolved=[PLAIN])
     assert await chosen("disk") == PLAIN.definition
@@ -281,7 +281,7 @@ async def test_large_definitions_are_kept_and_larger_ones_refused(
     with pytest.raises(TooLargeError, match=r"^definition: 4,194,\d+ bytes is over the limit of 4,194,304 bytes"):
         await versions.store(template_id, NewVersion(definition={"text": "x" * 4 * 1024 * 1024}), owner_id=OWNER)
     many = [NewResolvedVersion(definition={**large, "n": number}) for number in range(9)]
-    with pytest.raises(TooLargeError, match="definition with all resolved: .* over the limit of 33,554,432 bytes"):
+    with pytest.raises(TooLargeError, match=r"definition with all resolved: .* over the limit of 33,554,432 bytes"):
         await versions.store(template_id, NewVersion(definition={}), owner_id=OWNER, resolved=many)
 
 
@@ -361,7 +361,7 @@ async def test_another_owner_sees_nothing(versions: VersionRepository, template_
         lambda _, owner: versions.list_resolved(source.id, owner_id=owner),
         lambda _, owner: versions.version_for(source.id, [], owner_id=owner),
         lambda target, owner: versions.copy_tree(source.id, target, owner_id=owner),
-        lambda target, owner: versions.copy_tree(source.id, target, owner_id=OWNER, target_owner_id="usr_c"),
+        lambda target, _: versions.copy_tree(source.id, target, owner_id=OWNER, target_owner_id="usr_c"),
         lambda _, owner: versions.sync_copy(template_id, owner_id=owner),
         lambda _, owner: versions.find_template("Short film", owner_id=owner),
     ]

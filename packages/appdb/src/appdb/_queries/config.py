@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, RootModel
 
 from appdb._queries.clock import NOW, literal
 
@@ -44,10 +44,10 @@ def put(type_: str, name: str, value: dict[str, Any]) -> Pipeline:
     return [{"$set": fields}]
 
 
-def writing(value: object, dumped: JsonValue) -> dict[str, Any]:
+def writing(value: object, dumped: JsonValue, path: str = "$value") -> dict[str, Any]:
     """A value as an expression: a model is merged into what is stored, and anything else replaces it."""
-    if isinstance(value, BaseModel) and isinstance(dumped, Mapping):
-        return _merging(value, dumped, "$value")
+    if isinstance(value, BaseModel) and not isinstance(value, RootModel) and isinstance(dumped, Mapping):
+        return _merging(value, dumped, path)
     return literal(dumped)
 
 
@@ -61,8 +61,8 @@ def _merging(model: BaseModel, dumped: Mapping[str, JsonValue], path: str) -> di
     for name, field in type(model).model_fields.items():
         key = field.serialization_alias or field.alias or name
         part, inner = getattr(model, name), dumped.get(key)
-        if isinstance(part, BaseModel) and isinstance(inner, Mapping) and _PLAIN_NAME.fullmatch(key):
-            nested[key] = _merging(part, inner, f"{path}.{key}")
+        if isinstance(part, BaseModel) and _PLAIN_NAME.fullmatch(key):
+            nested[key] = writing(part, inner, f"{path}.{key}")
     rest = {key: part for key, part in dumped.items() if key not in nested}
     return {"$mergeObjects": [stored, literal(rest), nested]}
 

@@ -77,8 +77,9 @@ def older_than(last: tuple[datetime, str] | None) -> Filter:
     if last is None:
         return {}
     created_at, document_id = last
-    same_time = {"created_at": created_at, "_id": {"$lt": document_id}}
-    return {"$or": [{"created_at": {"$lt": created_at}}, same_time]}
+    # The range is said on its own, so that the index is read from there, in order, and no further than the limit.
+    older = {"$or": [{"created_at": {"$lt": created_at}}, {"_id": {"$lt": document_id}}]}
+    return {"created_at": {"$lte": created_at}} | older
 
 
 def touch() -> Update:

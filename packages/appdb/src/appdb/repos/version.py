@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -210,7 +211,10 @@ class VersionRepository(BaseRepository):
                 the source has over 256 resolved versions with what was stored before.
             TooLargeError: A definition is over 4 MiB as BSON, or all of the source's together are over 32 MiB.
         """
-        tree = prepare(source, resolved, VersionKind.UNRESOLVED if resolved else VersionKind.RAW)
+        # In a thread, since hashing megabytes takes long enough for others to wait.
+        tree = await asyncio.to_thread(
+            prepare, source, resolved, VersionKind.UNRESOLVED if resolved else VersionKind.RAW
+        )
 
         async def body(session: Session) -> VersionTree:
             return await self._trees.write(template_id, owner_id, tree, session)
@@ -391,7 +395,8 @@ class VersionRepository(BaseRepository):
         source = parent or source
         rows = self._versions.find(queries.children(source.template_id, source.id, owner_id), session=session)
         children = [WorkflowVersion.from_document(row) async for row in rows.sort(queries.OLDEST_FIRST)]
-        tree = prepare(
+        tree = await asyncio.to_thread(
+            prepare,
             NewVersion(definition=source.definition, source_type=source.source_type),
             [NewResolvedVersion(definition=one.definition, requires=one.requires) for one in children],
             source.kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -138,7 +139,7 @@ class VersionDuplicates:
         name = plain_name(kept.name)
         templates = [TemplateMerge(kept_id=kept.id, merged_ids=_all_ids(rest), name=name)]
         rows = self._versions.find(queries.of_templates([one.id for one in group]))
-        versions = [_hashed(row) async for row in rows]
+        versions = [await asyncio.to_thread(_hashed, row) async for row in rows]
         return Deduplication(
             templates=tuple(templates if rest or name != kept.name else ()),
             versions=tuple(merges_of(kept.id, versions)),
