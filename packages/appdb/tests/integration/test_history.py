@@ -14,8 +14,8 @@ from appdb import Database, InvalidDataError, TooLargeError, UsedKeyword, Weight
 from appdb._driver import Session
 
 OWNER, TEMPLATE = "usr_a", "tpl_a"
-WHERE = {"owner_id": OWNER, "template_id": TEMPLATE}
-MODULE = {**WHERE, "step_id": "style", "module": "select"}
+WHERE: dict[str, Any] = {"owner_id": OWNER, "template_id": TEMPLATE}
+MODULE: dict[str, Any] = {**WHERE, "step_id": "style", "module": "select"}
 DAY = timedelta(days=1)
 AGES = timedelta(days=365 * 1000)
 """A half-life in which nothing decays while a test runs."""
@@ -58,7 +58,7 @@ async def test_a_repeated_use_counts_once(database: Database) -> None:
 
 
 async def test_another_owner_has_another_history(database: Database) -> None:
-    other: dict[str, str] = {**WHERE, "owner_id": "usr_b"}
+    other = {**WHERE, "owner_id": "usr_b"}
     await database.use_options(["red"], **MODULE)
     await database.use_keywords([UsedKeyword(keyword="fog")], **WHERE, half_life=DAY)
     await age(database, "option_usage", 100)
@@ -136,8 +136,8 @@ async def test_details_are_those_of_the_last_use(database: Database) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_whatever_a_user_writes_is_a_value(database: Database, text: str) -> None:
-    module = dict.fromkeys(MODULE, text)
-    where = dict.fromkeys(WHERE, text)
+    module: dict[str, Any] = dict.fromkeys(MODULE, text)
+    where: dict[str, Any] = dict.fromkeys(WHERE, text)
     used = [UsedKeyword(keyword=text, category=text, details={"a": text})]
     for _ in range(2):
         await database.use_options([text, "x"], **module)
