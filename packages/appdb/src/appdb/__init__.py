@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from appdb._version import __version__
+from appdb.canonical import content_hash
+from appdb.choices import pick_fresh
 from appdb.database import Database
 from appdb.errors import (
     AppDbError,
@@ -20,6 +22,8 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
+from appdb.models.config import Setting
+from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.models.limits import Limit
 from appdb.models.schedule import CatchUp, NewSchedule, Schedule
 from appdb.models.task import (
@@ -32,6 +36,22 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
+from appdb.models.version import (
+    GLOBAL_OWNER,
+    Deduplication,
+    NewResolvedVersion,
+    NewVersion,
+    Requirement,
+    SourceType,
+    TemplateMerge,
+    TemplateVisibility,
+    VersionKind,
+    VersionMerge,
+    VersionSummary,
+    VersionTree,
+    WorkflowTemplate,
+    WorkflowVersion,
+)
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
@@ -39,9 +59,11 @@ from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Release
 from appdb.repos.content import ContentRepository
 from appdb.repos.registry import RegistryRepository
 from appdb.repos.user import UserRepository
+from appdb.repos.version import VersionRepository
 from appdb.utils import uuid7_str
 
 __all__ = [
+    "GLOBAL_OWNER",
     "AppDbError",
     "AttemptWrite",
     "CatchUp",
@@ -55,6 +77,7 @@ __all__ = [
     "DatabaseRefusedError",
     "DatabaseUnavailableError",
     "DbEventType",
+    "Deduplication",
     "EmbeddedServerError",
     "Failed",
     "InvalidDataError",
@@ -63,16 +86,22 @@ __all__ = [
     "Limit",
     "MigrationError",
     "NewEvent",
+    "NewResolvedVersion",
     "NewSchedule",
     "NewTask",
+    "NewVersion",
     "NotFoundError",
+    "OptionUsage",
     "Outcome",
     "Progress",
     "QueueStats",
     "RegistryRepository",
     "Released",
+    "Requirement",
     "Schedule",
     "ScheduleRepository",
+    "Setting",
+    "SourceType",
     "Suspended",
     "Task",
     "TaskEvent",
@@ -80,9 +109,22 @@ __all__ = [
     "TaskFilter",
     "TaskQueue",
     "TaskState",
+    "TemplateMerge",
+    "TemplateVisibility",
     "TooLargeError",
     "UnfitServerError",
+    "UsedKeyword",
     "UserRepository",
+    "VersionKind",
+    "VersionMerge",
+    "VersionRepository",
+    "VersionSummary",
+    "VersionTree",
+    "WeightedKeyword",
+    "WorkflowTemplate",
+    "WorkflowVersion",
     "__version__",
+    "content_hash",
+    "pick_fresh",
     "uuid7_str",
 ]

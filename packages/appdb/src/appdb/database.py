@@ -24,6 +24,8 @@ from appdb._driver import (
 from appdb._schema import collections
 from appdb._version import __version__
 from appdb.errors import ContractMismatchError, DatabaseUnavailableError, UnfitServerError
+from appdb.mixins.config import ConfigMixin
+from appdb.mixins.history import HistoryMixin
 from appdb.mixins.migrations import CONTRACT_VERSION, MigrationsMixin
 from appdb.server_clock import ServerClock
 
@@ -35,7 +37,7 @@ OPERATION_TIMEOUT = timedelta(seconds=8)
 """Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
 
 
-class Database(MigrationsMixin):
+class Database(ConfigMixin, HistoryMixin, MigrationsMixin):
     """
     One MongoDB database, shared by every host.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._schema import content, limit, registry, schedule, task, user
+from appdb._schema import config, content, history, limit, registry, schedule, task, user, version
 
 INDEXES = (
     *task.INDEXES,
@@ -11,4 +11,7 @@ INDEXES = (
     *user.INDEXES,
     *registry.INDEXES,
     *schedule.INDEXES,
+    *config.INDEXES,
+    *history.INDEXES,
+    *version.INDEXES,
 )

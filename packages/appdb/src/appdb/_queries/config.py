@@ -1,0 +1,70 @@
+"""What we ask of the settings in ``config``: each function returns a filter, an update, or an expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, JsonValue, RootModel
+
+from appdb._queries.clock import NOW, literal
+
+Filter = dict[str, Any]
+Pipeline = list[dict[str, Any]]
+
+BY_NAME = [("name", 1)]
+
+
+def one(setting_id: str) -> Filter:
+    """A setting; the contract and the migrations' lock have ids of another form. Served by ``_id``."""
+    return {"_id": setting_id}
+
+
+def one_at(setting_id: str, revision: int) -> Filter:
+    """A setting, if nobody has written it since; revision 0 means that it is not there. Served by ``_id``."""
+    return {"_id": setting_id, "revision": revision or {"$exists": False}}
+
+
+def page(type_: str, after: str | None) -> Filter:
+    """The settings of a type with names after *after*; served by index config_type."""
+    return {"type": type_} | ({} if after is None else {"name": {"$gt": after}})
+
+
+def put(type_: str, name: str, value: dict[str, Any]) -> Pipeline:
+    """Write a value, an expression of ``writing``, and count the write."""
+    fields = {
+        "type": literal(type_),
+        "name": literal(name),
+        "value": value,
+        "revision": {"$add": [{"$ifNull": ["$revision", 0]}, 1]},
+        "created_at": {"$ifNull": ["$created_at", NOW]},
+        "updated_at": NOW,
+    }
+    return [{"$set": fields}]
+
+
+def writing(value: object, dumped: JsonValue, path: str = "$value") -> dict[str, Any]:
+    """A value as an expression: a model is merged into what is stored, and anything else replaces it."""
+    if isinstance(value, BaseModel) and not isinstance(value, RootModel) and isinstance(dumped, Mapping):
+        return _merging(value, dumped, path)
+    return literal(dumped)
+
+
+def _merging(model: BaseModel, dumped: Mapping[str, JsonValue], path: str) -> dict[str, Any]:
+    """The fields that *model* knows, out of its dump; what a newer release has stored beside them stays.
+
+    Only names that a model's source code gives become part of the expression: whatever a user wrote is a literal.
+    """
+    stored = {"$cond": [{"$eq": [{"$type": path}, "object"]}, path, {}]}
+    nested: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        key = field.serialization_alias or field.alias or name
+        part, inner = getattr(model, name), dumped.get(key)
+        if isinstance(part, BaseModel) and _PLAIN_NAME.fullmatch(key):
+            nested[key] = writing(part, inner, f"{path}.{key}")
+    rest = {key: part for key, part in dumped.items() if key not in nested}
+    return {"$mergeObjects": [stored, literal(rest), nested]}
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

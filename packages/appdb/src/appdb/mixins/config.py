@@ -1,0 +1,201 @@
+"""Settings: typed values by type and name, in the database, so that every host sees the same."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar, overload
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from appdb._driver import AFTER, Collection, DuplicateKeyError, RawDocument, Session, translates_errors
+from appdb._queries import config as queries
+from appdb._schema import collections
+from appdb.canonical import check_shape
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.config import Setting, StoredSetting
+from appdb.queue.sizes import KIB, check_size
+from appdb.utils import derived_id
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+MAX_VALUE_BYTES = 256 * KIB
+MAX_NAME_CHARACTERS = 100
+
+
+class ConfigMixin(ABC):
+    """The part of ``Database`` that holds settings. They belong to the application, not to a user."""
+
+    @abstractmethod
+    def collection(self, name: str) -> Collection:
+        """Return the collection *name*."""
+
+    @overload
+    async def get_config(self, type_: str, name: str, *, as_type: type[T], session: Session | None = None) -> T: ...
+
+    @overload
+    async def get_config(
+        self, type_: str, name: str, *, as_type: type[T], default: D, session: Session | None = None
+    ) -> T | D: ...
+
+    @translates_errors
+    async def get_config(
+        self, type_: str, name: str, *, as_type: Any, default: Any = ..., session: Session | None = None
+    ) -> Any:
+        """Return the value of a setting.
+
+        Args:
+            type_: What kind of setting, such as ``engine``.
+            name: Which one, such as ``limits``.
+            as_type: What the value is read as: a pydantic model, or whatever a ``TypeAdapter`` takes.
+            default: What to return when it is not there.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: It is not there, and no *default* is given.
+            InvalidDataError: What is stored is no *as_type*.
+        """
+        try:
+            return (await self.read_config(type_, name, as_type=as_type, session=session)).value
+        except NotFoundError:
+            if default is ...:
+                raise
+            return default
+
+    @translates_errors
+    async def read_config(
+        self, type_: str, name: str, *, as_type: type[T], session: Session | None = None
+    ) -> Setting[T]:
+        """Return a setting with its revision, for a later ``set_config(..., revision=...)``.
+
+        Raises:
+            NotFoundError: It is not there.
+            InvalidDataError: What is stored is no *as_type*.
+        """
+        match = queries.one(_id_of(type_, name))
+        found = await self.collection(collections.CONFIG).find_one(match, session=session)
+        if found is None:
+            raise NotFoundError("setting", f"{type_}/{name}")
+        return _typed(found, TypeAdapter(as_type))
+
+    @translates_errors
+    async def set_config(
+        self, type_: str, name: str, value: T, *, revision: int | None = None, session: Session | None = None
+    ) -> Setting[T]:
+        """Write a setting in one atomic command, and return it with its new revision.
+
+        Fields of a pydantic model that this release does not know stay as a newer one has stored them; any other value
+        is replaced as a whole.
+
+        Args:
+            type_: What kind of setting, such as ``engine``: 1 to 100 printable characters.
+            name: Which one, such as ``limits``: 1 to 100 printable characters.
+            value: A pydantic model, or anything that becomes JSON; at most 256 KiB as BSON.
+            revision: Write only if the setting still has this revision, 0 for one that must not be there yet;
+                ``None`` to write in any case.
+            session: A transaction to take part in.
+
+        Raises:
+            InvalidDataError: The names or the value cannot be stored; nothing was written.
+            TooLargeError: The value is over 256 KiB.
+            ConflictError: Somebody else has written it since; after an unknown outcome, perhaps this call itself.
+        """
+        dumped = _dumped(type_, name, value)
+        setting_id = _id_of(type_, name)
+        written = queries.writing(value, dumped)
+        match = queries.one(setting_id) if revision is None else queries.one_at(setting_id, revision)
+        options: dict[str, Any] = {"upsert": not revision, "return_document": AFTER, "session": session}
+        try:
+            row: RawDocument | None = await self.collection(collections.CONFIG).find_one_and_update(
+                match, queries.put(type_, name, written), **options
+            )
+        except DuplicateKeyError as exc:
+            raise _changed(type_, name, revision) from exc
+        if row is None:
+            raise _changed(type_, name, revision)
+        return _typed(row, TypeAdapter(type(value)))
+
+    @translates_errors
+    async def delete_config(
+        self, type_: str, name: str, *, revision: int | None = None, session: Session | None = None
+    ) -> bool:
+        """Delete a setting, and return whether it was there; safe to repeat.
+
+        Args:
+            type_: What kind of setting.
+            name: Which one.
+            revision: Delete it only if it still has this revision; ``None`` to delete it in any case.
+            session: A transaction to take part in.
+
+        Raises:
+            ConflictError: Somebody else has written it since.
+        """
+        setting_id = _id_of(type_, name)
+        settings = self.collection(collections.CONFIG)
+        match = queries.one(setting_id) if revision is None else queries.one_at(setting_id, revision)
+        deleted = await settings.delete_one(match, session=session)
+        if deleted.deleted_count or revision is None:
+            return bool(deleted.deleted_count)
+        if await settings.find_one(queries.one(setting_id), session=session) is not None:
+            raise _changed(type_, name, revision)
+        return False
+
+    @translates_errors
+    async def list_config(
+        self, type_: str, *, after: str | None = None, limit: int = 100, session: Session | None = None
+    ) -> list[Setting[JsonValue]]:
+        """Return the settings of a type by name, with their values as they are stored.
+
+        Args:
+            type_: What kind of settings.
+            after: The name of the last setting of the page before.
+            limit: The most settings to return.
+            session: A transaction to take part in.
+        """
+        found = self.collection(collections.CONFIG).find(queries.page(type_, after), session=session)
+        adapter: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+        return [_typed(row, adapter) async for row in found.sort(queries.BY_NAME).limit(limit)]
+
+
+def _id_of(type_: str, name: str) -> str:
+    # Printable text has no NUL, at which the parts are joined, and nothing that UTF-8 cannot hold.
+    for field, text, example in (("type", type_, "engine"), ("name", name, "limits")):
+        if not text or not text.isprintable() or len(text) > MAX_NAME_CHARACTERS:
+            problem = f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as {example!r}"
+            raise InvalidDataError(field, problem)
+    return derived_id("cfg_", type_, name)
+
+
+def _dumped(type_: str, name: str, value: object) -> JsonValue:
+    field = f"setting {type_}/{name}"
+    try:
+        dumped: JsonValue = TypeAdapter(Any).dump_python(value, mode="json", by_alias=True)
+    except ValueError as exc:
+        raise InvalidDataError(field, f"the value does not become JSON: {exc}") from exc
+    check_shape(dumped, field=field)
+    check_size(field, {"value": dumped}, MAX_VALUE_BYTES)
+    return dumped
+
+
+def _typed(row: RawDocument, adapter: TypeAdapter[T]) -> Setting[T]:
+    stored = StoredSetting.from_document(row)
+    try:
+        value = adapter.validate_json(json.dumps(stored.value))
+    except ValidationError as exc:
+        raise InvalidDataError(
+            f"setting {stored.type}/{stored.name}",
+            f"what is stored is not what this code reads: {exc}; write it again or upgrade this host",
+        ) from exc
+    return Setting(
+        type=stored.type,
+        name=stored.name,
+        value=value,
+        revision=stored.revision,
+        updated_at=stored.updated_at,
+    )
+
+
+def _changed(type_: str, name: str, revision: int | None) -> ConflictError:
+    problem = f"it is not at revision {revision} any more; read it again, and decide anew"
+    return ConflictError("setting", f"{type_}/{name}", problem)

@@ -1,0 +1,59 @@
+"""What a user had before: options that were picked, and keywords that were used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field, JsonValue, field_validator
+
+from appdb._driver import plain
+from appdb.models.base import Document
+
+
+class OptionUsage(Document):
+    """How often an owner picked an option, as stored in ``option_usage``; all that tells it apart makes its ``_id``."""
+
+    owner_id: str
+    template_id: str
+    step_id: str
+    module: str
+    option: str
+    count: int
+    last_used_at: datetime
+
+
+class WeightedKeyword(Document):
+    """A keyword that an owner's workflow used, as stored in ``weighted_keywords``; its weight halves as time passes."""
+
+    owner_id: str
+    template_id: str
+    category: str
+    keyword: str
+    weight: float
+    """When it was read: the weight at that time. When it is stored: the one at ``last_used_at``."""
+    last_used_at: datetime
+    details: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("details", mode="before")
+    @classmethod
+    def _as_it_was_written(cls, stored: object) -> object:
+        return plain(stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedKeyword:
+    """A keyword that was used.
+
+    Args:
+        keyword: The user's text, at most 4 KiB.
+        category: What kind of keyword; the user's text too.
+        weight: What the use adds: over 0, at most 1,000,000.
+        details: What else to keep with it; the last use's details stay. JSON only, at most 4 KiB as BSON.
+    """
+
+    keyword: str
+    category: str = ""
+    weight: float = 1.0
+    details: dict[str, JsonValue] = field(default_factory=dict)

@@ -1,0 +1,194 @@
+"""Workflow templates and their immutable versions, found by the hash of their content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import field_validator
+
+from appdb._driver import plain
+from appdb.models.base import Document, Value
+from appdb.utils import uuid7_str
+
+GLOBAL_OWNER = "global"
+"""Owns what everybody may read; only who names this owner may write it."""
+
+
+class TemplateVisibility(StrEnum):
+    """Whether a template is listed."""
+
+    VISIBLE = "visible"
+    """Found by its name and listed."""
+    HIDDEN = "hidden"
+    """A user's copy of a global template: found by what it derives from, and never listed."""
+
+
+class VersionKind(StrEnum):
+    """What a version is good for."""
+
+    RAW = "raw"
+    """A source that can run as it is."""
+    UNRESOLVED = "unresolved"
+    """A source that cannot run: one of its resolved versions does, chosen by what the client is capable of."""
+    RESOLVED = "resolved"
+    """Made of an unresolved version, its parent, for clients with certain capabilities."""
+
+
+class SourceType(StrEnum):
+    """What a source was uploaded as."""
+
+    JSON = "json"
+    ZIP = "zip"
+
+
+class Requirement(Value):
+    """A capability that a client must have."""
+
+    capability: str
+    priority: int = 0
+    """The higher the sum of a version's priorities, the rather it is chosen."""
+
+
+class WorkflowTemplate(Document):
+    """A named workflow of one owner, as stored in ``workflow_templates``."""
+
+    owner_id: str
+    name: str
+    """Of a hidden copy, the name of the original."""
+    visibility: TemplateVisibility = TemplateVisibility.VISIBLE
+    derived_from: str | None = None
+    """The template that this one is a copy of."""
+    merged_ids: tuple[str, ...] = ()
+    """The ids of duplicates that were merged into this template; they still find it."""
+    revision: int = 0
+    """Counts the changes of its versions, so that two that are made at once are made one after the other."""
+    created_at: datetime
+    updated_at: datetime
+    """When a version was last stored, copied or merged."""
+
+    @property
+    def is_global(self) -> bool:
+        """Whether everybody may read it."""
+        return self.owner_id == GLOBAL_OWNER
+
+
+class VersionSummary(Document):
+    """All of a version but its definition, which may be large."""
+
+    owner_id: str
+    template_id: str
+    content_hash: str
+    """``sha256:`` and the hex digest of the definition's canonical JSON."""
+    source_type: SourceType = SourceType.JSON
+    kind: VersionKind
+    parent_id: str | None = None
+    """The source that a resolved version was made of."""
+    requires: tuple[Requirement, ...] = ()
+    merged_ids: tuple[str, ...] = ()
+    """The ids of duplicates that were merged into this version; they still find it."""
+    size: int = 0
+    """Bytes of the definition as BSON."""
+    created_at: datetime
+
+
+class WorkflowVersion(VersionSummary):
+    """One immutable definition of a workflow, as stored in ``workflow_versions``."""
+
+    definition: dict[str, Any]
+
+    @field_validator("definition", mode="before")
+    @classmethod
+    def _as_it_was_written(cls, stored: object) -> object:
+        return plain(stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """A source to store.
+
+    Args:
+        definition: The workflow, a JSON object of at most 4 MiB as BSON.
+        source_type: What it was uploaded as.
+        version_id: The id that it gets if its content is new to the template.
+    """
+
+    definition: Mapping[str, Any]
+    source_type: SourceType = SourceType.JSON
+    version_id: str = field(default_factory=lambda: uuid7_str("ver_"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewResolvedVersion:
+    """A version that a source resolves to.
+
+    Args:
+        definition: The workflow, a JSON object of at most 4 MiB as BSON.
+        requires: What a client must be capable of to run it; each capability once.
+        version_id: The id that it gets if its content is new to the source.
+    """
+
+    definition: Mapping[str, Any]
+    requires: Sequence[Requirement] = ()
+    version_id: str = field(default_factory=lambda: uuid7_str("ver_"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionTree:
+    """A source as it is stored, and the resolved versions that were stored with it, in the order given.
+
+    Args:
+        source: The source; its id differs from the one given when its content was there before.
+        resolved: Its resolved versions.
+    """
+
+    source: VersionSummary
+    resolved: tuple[VersionSummary, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionMerge:
+    """Versions of one template with equal content, which are one.
+
+    Args:
+        template_id: The template, after its own duplicates were merged.
+        kept_id: The version that stays.
+        merged_ids: The versions that it stands for from now on; empty when only its hash was wrong.
+        content_hash: The hash of their content.
+    """
+
+    template_id: str
+    kept_id: str
+    merged_ids: tuple[str, ...]
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateMerge:
+    """Templates of one owner whose names are written differently and read the same.
+
+    Args:
+        kept_id: The template that stays, the oldest.
+        merged_ids: The templates whose versions it takes over.
+        name: The name, in Unicode's composed form and without spaces around it.
+    """
+
+    kept_id: str
+    merged_ids: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deduplication:
+    """What was merged, or would be.
+
+    Args:
+        templates: Merged templates.
+        versions: Merged versions.
+    """
+
+    templates: tuple[TemplateMerge, ...] = ()
+    versions: tuple[VersionMerge, ...] = ()

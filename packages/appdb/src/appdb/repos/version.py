@@ -1,0 +1,510 @@
+"""Workflow templates and their versions: immutable, found by their content, chosen by what a client is capable of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, translates_errors
+from appdb._queries import templates as template_queries
+from appdb._queries import versions as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.version import (
+    Deduplication,
+    NewResolvedVersion,
+    NewVersion,
+    VersionKind,
+    VersionSummary,
+    VersionTree,
+    WorkflowTemplate,
+    WorkflowVersion,
+)
+from appdb.repos.version_choice import best_version
+from appdb.repos.version_duplicates import VersionDuplicates, plain_name
+from appdb.repos.version_trees import MAX_RESOLVED, VersionTrees, prepare
+from appdb.utils import uuid7_str
+
+T = TypeVar("T")
+
+MAX_NAME_CHARACTERS = 200
+MAX_RUNS_COUNTED = 1_000
+
+
+class VersionRepository(BaseRepository):
+    """
+    An owner's workflow templates with their versions, and the global ones, which everybody may read.
+
+    Whoever passes ``GLOBAL_OWNER`` as the owner writes global templates; the application decides who that is. A
+    definition is never changed: what differs is another version, and what does not is the same one.
+
+    Args:
+        database: An open database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._templates = self._collection(collections.WORKFLOW_TEMPLATES)
+        self._versions = self._collection(collections.WORKFLOW_VERSIONS)
+        self._runs = self._collection(collections.WORKFLOW_RUNS)
+        self._trees = VersionTrees(database)
+        self._duplicates = VersionDuplicates(database)
+
+    @translates_errors
+    async def get_or_create_template(
+        self, name: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's own template *name*, made if there is none; of many who ask at once, one makes it.
+
+        Args:
+            name: 1 to 200 printable characters; spaces around it do not count.
+            owner_id: Who has it, ``GLOBAL_OWNER`` for everybody's.
+            session: A transaction to take part in.
+
+        Raises:
+            InvalidDataError: The name cannot be used; nothing was written.
+        """
+        known = _checked_name(name)
+        fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
+        return await self._get_or_create(template_queries.named(owner_id, known), fields, session)
+
+    @translates_errors
+    async def get_or_create_copy(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's hidden copy of a template, made without versions if there is none; see ``sync_copy``.
+
+        Args:
+            template_id: The template, global or the owner's.
+            owner_id: Who has the copy.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        original = await self.get_template(template_id, owner_id=owner_id, session=session)
+        fields = {"_id": uuid7_str("tpl_"), "name": original.name}
+        return await self._get_or_create(template_queries.copy_of(owner_id, original.id), fields, session)
+
+    async def _get_or_create(
+        self, match: RawDocument, fields: RawDocument, session: Session | None
+    ) -> WorkflowTemplate:
+        async def upsert() -> RawDocument:
+            row: RawDocument = await self._templates.find_one_and_update(
+                match, template_queries.create(fields), upsert=True, return_document=AFTER, session=session
+            )
+            return row
+
+        try:
+            return WorkflowTemplate.from_document(await upsert())
+        except DuplicateKeyError:
+            if session is not None:
+                raise
+            # Somebody else has just made it, so now it is found.
+            return WorkflowTemplate.from_document(await upsert())
+
+    @translates_errors
+    async def get_template(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return a template that the owner may read, also by the id of a duplicate that was merged into it.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        found = await self._templates.find_one(template_queries.one(template_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError("workflow template", template_id)
+        return WorkflowTemplate.from_document(found)
+
+    @translates_errors
+    async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
+        """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
+
+        Raises:
+            NotFoundError: The owner has no such template.
+        """
+        match = template_queries.named(owner_id, plain_name(name))
+        found = await self._templates.find_one(match, session=session)
+        if found is None:
+            raise NotFoundError("workflow template", name)
+        return WorkflowTemplate.from_document(found)
+
+    @translates_errors
+    async def list_templates(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    ) -> list[WorkflowTemplate]:
+        """Return the visible templates that the owner may read, the own and the global ones, newest first.
+
+        Args:
+            owner_id: Who asks.
+            before: The id of the last template of the page before.
+            limit: The most templates to return.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no template *before*.
+        """
+        last = None
+        if before is not None:
+            template = await self.get_template(before, owner_id=owner_id, session=session)
+            last = (template.created_at, template.id)
+        found = self._templates.find(template_queries.page(owner_id, last), session=session)
+        rows = found.sort(template_queries.NEWEST_FIRST).limit(limit)
+        return [WorkflowTemplate.from_document(row) async for row in rows]
+
+    @translates_errors
+    async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
+        """Delete the owner's template with all its versions, in one transaction; copies of it stay.
+
+        Raises:
+            NotFoundError: The owner has no such template; after an unknown outcome, that it is gone.
+            ConflictError: Runs use it; nothing was deleted.
+        """
+
+        async def body(session: Session) -> None:
+            match = template_queries.owned(template_id, owner_id)
+            template = await self._templates.find_one_and_delete(match, session=session)
+            if template is None:
+                raise NotFoundError("workflow template", template_id)
+            await self._check_unused(template["_id"], session)
+            await self._versions.delete_many(queries.of_templates([template["_id"]]), session=session)
+
+        await self._together(body, session)
+
+    async def _check_unused(self, template_id: str, session: Session) -> None:
+        match = queries.runs_of(template_id)
+        runs = await self._runs.count_documents(match, limit=MAX_RUNS_COUNTED, session=session)
+        if runs:
+            count = f"at least {runs}" if runs == MAX_RUNS_COUNTED else str(runs)
+            raise ConflictError("workflow template", template_id, f"{count} runs use it; delete them first")
+
+    @translates_errors
+    async def store(
+        self,
+        template_id: str,
+        source: NewVersion,
+        *,
+        owner_id: str,
+        resolved: Sequence[NewResolvedVersion] = (),
+        session: Session | None = None,
+    ) -> VersionTree:
+        """Store a source and all that it resolves to in one transaction: all of it is seen, or nothing; safe to repeat.
+
+        What the template has already is returned as it was stored first: a source by its content, a resolved version
+        by its content among those of its source. A source that comes with resolved versions becomes unresolved, even
+        if it was stored without any before.
+
+        Args:
+            template_id: The owner's template.
+            source: The source.
+            owner_id: Whose template, ``GLOBAL_OWNER`` for a global one.
+            resolved: What the source resolves to, at most 256 versions.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner has no such template.
+            InvalidDataError: A definition or a requirement cannot be stored, two versions contradict each other, or
+                the source has over 256 resolved versions with what was stored before.
+            TooLargeError: A definition is over 4 MiB as BSON, or all of the source's together are over 32 MiB.
+        """
+        # In a thread, since hashing megabytes takes long enough for others to wait.
+        tree = await asyncio.to_thread(
+            prepare, source, resolved, VersionKind.UNRESOLVED if resolved else VersionKind.RAW
+        )
+
+        async def body(session: Session) -> VersionTree:
+            return await self._trees.write(template_id, owner_id, tree, session)
+
+        return await self._together(body, session)
+
+    @translates_errors
+    async def get(self, version_id: str, *, owner_id: str, session: Session | None = None) -> WorkflowVersion:
+        """Return a version that the owner may read, also by the id of a duplicate that was merged into it.
+
+        Raises:
+            NotFoundError: The owner sees no such version.
+        """
+        found = await self._versions.find_one(queries.one(version_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError("workflow version", version_id)
+        return WorkflowVersion.from_document(found)
+
+    @translates_errors
+    async def get_with_parent(
+        self, version_id: str, *, owner_id: str, session: Session | None = None
+    ) -> tuple[WorkflowVersion, WorkflowVersion | None]:
+        """Return a version, and the source that it was made of, ``None`` for a source.
+
+        Raises:
+            NotFoundError: The owner sees no such version.
+        """
+        version = await self.get(version_id, owner_id=owner_id, session=session)
+        if version.parent_id is None:
+            return version, None
+        return version, await self.get(version.parent_id, owner_id=owner_id, session=session)
+
+    @translates_errors
+    async def find_by_content(
+        self, template_id: str, content_hash: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowVersion:
+        """Return the template's version with that content, the source if there are a source and resolved ones.
+
+        Args:
+            template_id: A template that the owner may read.
+            content_hash: What ``appdb.content_hash`` says of the definition.
+            owner_id: Who asks.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such version.
+        """
+        match = queries.with_content(template_id, content_hash, owner_id)
+        found = await self._versions.find_one(match, sort=queries.SOURCE_FIRST, session=session)
+        if found is None:
+            raise NotFoundError("workflow version", content_hash)
+        return WorkflowVersion.from_document(found)
+
+    @translates_errors
+    async def latest_source(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowVersion:
+        """Return the source that was first stored last, by the database's clock.
+
+        Raises:
+            NotFoundError: The owner sees no such template, or it has no version yet.
+        """
+        match = queries.children(template_id, None, owner_id)
+        found = await self._versions.find_one(match, sort=queries.NEWEST_FIRST, session=session)
+        if found is None:
+            raise NotFoundError("version of workflow template", template_id)
+        return WorkflowVersion.from_document(found)
+
+    @translates_errors
+    async def list_sources(
+        self,
+        template_id: str,
+        *,
+        owner_id: str,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[VersionSummary]:
+        """Return a template's sources without their definitions, newest first.
+
+        Args:
+            template_id: A template that the owner may read.
+            owner_id: Who asks.
+            before: The id of the last version of the page before.
+            limit: The most versions to return.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no version *before*.
+        """
+        last = None
+        if before is not None:
+            version = await self._summary(before, owner_id, session)
+            last = (version.created_at, version.id)
+        return await self._list(queries.page(template_id, None, owner_id, last), limit, session)
+
+    @translates_errors
+    async def list_resolved(
+        self,
+        version_id: str,
+        *,
+        owner_id: str,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[VersionSummary]:
+        """Return what a source resolves to, without definitions, newest first; nothing for other versions.
+
+        Args:
+            version_id: A source that the owner may read.
+            owner_id: Who asks.
+            before: The id of the last version of the page before.
+            limit: The most versions to return.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such version, or no version *before*.
+        """
+        source = await self._summary(version_id, owner_id, session)
+        last = None
+        if before is not None:
+            version = await self._summary(before, owner_id, session)
+            last = (version.created_at, version.id)
+        return await self._list(queries.page(source.template_id, source.id, owner_id, last), limit, session)
+
+    @translates_errors
+    async def version_for(
+        self, version_id: str, capabilities: Collection[str], *, owner_id: str, session: Session | None = None
+    ) -> WorkflowVersion:
+        """Return what a client gets for a version: it, or of what it resolves to, what fits the capabilities best.
+
+        Best is the highest sum of priorities, then the most requirements, then the lowest content hash: the same for
+        every host, and for every copy of the template.
+
+        Args:
+            version_id: A version that the owner may read.
+            capabilities: What the client is capable of.
+            owner_id: Who asks.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such version.
+            ConflictError: No version fits; the error says what is missing.
+        """
+        version = await self._summary(version_id, owner_id, session)
+        match = queries.children(version.template_id, version.id, owner_id)
+        offered = [version, *await self._list(match, MAX_RESOLVED, session)]
+        best = best_version(offered, capabilities)
+        if best is None:
+            raise ConflictError("workflow version", version_id, _unfit(offered, capabilities))
+        return await self.get(best.id, owner_id=owner_id, session=session)
+
+    @translates_errors
+    async def copy_tree(
+        self,
+        version_id: str,
+        target_template_id: str,
+        *,
+        owner_id: str,
+        target_owner_id: str | None = None,
+        session: Session | None = None,
+    ) -> VersionTree:
+        """Copy a source and all that it resolves to into another template, in one transaction; safe to repeat.
+
+        Versions are found by their content, so that only what the target lacks is made, and parents are the copies.
+
+        Args:
+            version_id: A source that the owner may read; of a resolved version, its source is copied.
+            target_template_id: The template that gets the copy.
+            owner_id: Who reads.
+            target_owner_id: Who owns the target; ``None`` for *owner_id*.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: One of the owners has no such version or template.
+        """
+        source, parent = await self.get_with_parent(version_id, owner_id=owner_id, session=session)
+        source = parent or source
+        rows = self._versions.find(queries.children(source.template_id, source.id, owner_id), session=session)
+        children = [WorkflowVersion.from_document(row) async for row in rows.sort(queries.OLDEST_FIRST)]
+        tree = await asyncio.to_thread(
+            prepare,
+            NewVersion(definition=source.definition, source_type=source.source_type),
+            [NewResolvedVersion(definition=one.definition, requires=one.requires) for one in children],
+            source.kind,
+        )
+
+        async def body(session: Session) -> VersionTree:
+            return await self._trees.write(target_template_id, target_owner_id or owner_id, tree, session)
+
+        return await self._together(body, session)
+
+    @translates_errors
+    async def sync_copy(self, template_id: str, *, owner_id: str) -> list[VersionTree]:
+        """Bring the owner's copy of a template up to its original, and return the trees that were new; safe to repeat.
+
+        Oldest first, each tree in a transaction of its own: a sync that was killed is finished by the next one, and
+        the latest version is never there before the ones that it followed.
+
+        Args:
+            template_id: The copy, of ``get_or_create_copy``.
+            owner_id: Whose copy.
+
+        Raises:
+            NotFoundError: The owner has no such template, or does not see its original any more.
+            ConflictError: The template is no copy.
+        """
+        copy = await self._own_copy(template_id, owner_id)
+        original = await self.get_template(str(copy.derived_from), owner_id=owner_id)
+        there = set(_contents(await self._all(copy.id, owner_id)).values())
+        versions = await self._all(original.id, owner_id)
+        missing = {
+            version.parent_id or version.id
+            for version, content in zip(versions, _contents(versions).values(), strict=True)
+            if content not in there
+        }
+        return [
+            await self.copy_tree(version.id, copy.id, owner_id=owner_id)
+            for version in versions
+            if version.id in missing
+        ]
+
+    @translates_errors
+    async def deduplicate(self, *, owner_id: str, dry_run: bool = False) -> Deduplication:
+        """Merge what is there twice, and return what was merged: templates of one name, versions of one content.
+
+        Such duplicates come from data that was stored by other rules, such as another form of hashing. The oldest
+        template stays, and the version that requires least, then the oldest; the ids of the others still find it.
+        Runs follow their template. Each name is a transaction of its own, so a killed run is finished by the next.
+
+        It reads every definition of the owner, one at a time.
+
+        Args:
+            owner_id: Whose templates.
+            dry_run: Only say what would be merged.
+
+        Raises:
+            InvalidDataError: A stored definition is no canonical JSON; the error names its version.
+            ConflictError: Versions never stopped to change meanwhile; repeat it.
+        """
+        return await (self._duplicates.find(owner_id) if dry_run else self._duplicates.merge(owner_id))
+
+    async def _own_copy(self, template_id: str, owner_id: str) -> WorkflowTemplate:
+        template = await self.get_template(template_id, owner_id=owner_id)
+        if template.owner_id != owner_id:
+            raise NotFoundError("workflow template", template_id)
+        if template.derived_from is None:
+            raise ConflictError("workflow template", template_id, "it is no copy; use copy_tree to copy into it")
+        return template
+
+    async def _all(self, template_id: str, owner_id: str) -> list[VersionSummary]:
+        match = queries.of_templates([template_id]) | template_queries.readable(owner_id)
+        rows = self._versions.find(match, queries.WITHOUT_DEFINITION)
+        found = [VersionSummary.from_document(row) async for row in rows]
+        return sorted(found, key=lambda version: (version.created_at, version.id))
+
+    async def _summary(self, version_id: str, owner_id: str, session: Session | None) -> VersionSummary:
+        match = queries.one(version_id, owner_id)
+        found = await self._versions.find_one(match, queries.WITHOUT_DEFINITION, session=session)
+        if found is None:
+            raise NotFoundError("workflow version", version_id)
+        return VersionSummary.from_document(found)
+
+    async def _list(self, match: RawDocument, limit: int, session: Session | None) -> list[VersionSummary]:
+        found = self._versions.find(match, queries.WITHOUT_DEFINITION, session=session)
+        return [VersionSummary.from_document(row) async for row in found.sort(queries.NEWEST_FIRST).limit(limit)]
+
+    async def _together(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
+        return await (self._database.transaction(body) if session is None else body(session))
+
+
+def _checked_name(name: str) -> str:
+    known = plain_name(name)
+    if not known or not known.isprintable() or len(known) > MAX_NAME_CHARACTERS:
+        raise InvalidDataError("name", f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as 'Short film'")
+    return known
+
+
+def _contents(versions: Sequence[VersionSummary]) -> dict[str, tuple[str | None, str]]:
+    """Return for each id what the version is in any copy: the content of its source, and its own."""
+    hashes = {one.id: one.content_hash for one in versions}
+    return {one.id: (hashes.get(one.parent_id or ""), one.content_hash) for one in versions}
+
+
+def _unfit(offered: Sequence[VersionSummary], capabilities: Collection[str]) -> str:
+    missing = {
+        ", ".join(sorted({need.capability for need in one.requires} - set(capabilities)))
+        for one in offered
+        if one.kind is not VersionKind.UNRESOLVED
+    }
+    if not missing:
+        return "it is unresolved, and nothing it resolves to is stored; store it again with its resolved versions"
+    return f"the client is not capable of any version of it; it lacks one of: {'; or '.join(sorted(missing))}"

@@ -1,0 +1,64 @@
+"""What content is called: the hash of its canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from appdb import InvalidDataError, content_hash
+from appdb.canonical import MAX_DEPTH, canonical_json, check_shape
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+def test_the_hash_is_that_of_the_canonical_form() -> None:
+    content = {"z": [1, 2.5, None, True], "a": {"é": "\n", "$a.b": -0.0}, "numbers": [1e21, 333333333.33333329, 1e-7]}
+    canonical = '{"a":{"$a.b":0,"é":"\\n"},"numbers":[1e+21,333333333.3333333,1e-7],"z":[1,2.5,null,true]}'
+
+    assert canonical_json(content, field="content") == canonical.encode()
+    assert content_hash(content) == f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def test_keys_are_ordered_as_the_standard_has_it() -> None:
+    keys = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
+    canonical = canonical_json(dict.fromkeys(keys, 0), field="content").decode()
+    order = ["\\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
+
+    assert canonical == "{" + ",".join(f'"{key}":0' for key in order) + "}"
+
+
+def test_one_is_one_point_zero_and_neither_a_text_nor_true() -> None:
+    hashes = [content_hash({"a": value}) for value in (1, 1.0, "1", True, None, [1])]
+
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 5
+
+
+@pytest.mark.parametrize(
+    "value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {"\ud800": 1}, {1: 2}, b"bytes", object(), {1, 2}]
+)
+def test_what_is_no_canonical_json_is_refused(value: object) -> None:
+    with pytest.raises(InvalidDataError, match="definition: it is not canonical JSON"):
+        content_hash({"a": value})
+
+
+def test_depth_is_limited() -> None:
+    assert content_hash(nested(MAX_DEPTH))
+    with pytest.raises(InvalidDataError, match="deeper than 64 levels"):
+        content_hash(nested(MAX_DEPTH + 1))
+    with pytest.raises(InvalidDataError, match="deeper than 64 levels"):
+        content_hash(nested(50_000))
+
+
+def test_a_reference_that_would_not_come_back_is_refused() -> None:
+    check_shape({"$ref": "a", "$id": "b", "$db": "c"}, field="value")
+    check_shape({"$ref": "a", "$db": None}, field="value")
+    with pytest.raises(InvalidDataError, match=r"value: .* \$db cannot be null"):
+        check_shape([{"$ref": "a", "$id": "b", "$db": None}], field="value")
