@@ -20,6 +20,25 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
+from appdb.models.content import (
+    Content,
+    ContentKind,
+    Generation,
+    GenerationStatus,
+    GenerationWithItems,
+    NewContent,
+    NewGeneration,
+    Origin,
+)
+from appdb.models.file import (
+    FileCategory,
+    FileFormat,
+    FileRole,
+    FileWithContent,
+    ModelCall,
+    NewFile,
+    WorkflowFile,
+)
 from appdb.models.limits import Limit
 from appdb.models.schedule import CatchUp, NewSchedule, Schedule
 from appdb.models.task import (
@@ -32,16 +51,40 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
+from appdb.models.token import NewUsage, Usage, UsageFilter, UsageTotals
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.content import ContentRepository
+from appdb.repos.file import FileRepository
 from appdb.repos.registry import RegistryRepository
+from appdb.repos.token import TokenRepository
 from appdb.repos.user import UserRepository
 from appdb.utils import uuid7_str
 
 __all__ = [
+    "Content",
+    "ContentKind",
+    "Generation",
+    "GenerationStatus",
+    "GenerationWithItems",
+    "NewContent",
+    "NewGeneration",
+    "Origin",
+    "FileCategory",
+    "FileFormat",
+    "FileRole",
+    "FileWithContent",
+    "ModelCall",
+    "NewFile",
+    "WorkflowFile",
+    "NewUsage",
+    "Usage",
+    "UsageFilter",
+    "UsageTotals",
+    "FileRepository",
+    "TokenRepository",
     "AppDbError",
     "AttemptWrite",
     "CatchUp",

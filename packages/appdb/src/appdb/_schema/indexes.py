@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._schema import content, limit, registry, schedule, task, user
+from appdb._schema import content, file, limit, registry, schedule, task, token, user
 
 INDEXES = (
     *task.INDEXES,
@@ -11,4 +11,6 @@ INDEXES = (
     *user.INDEXES,
     *registry.INDEXES,
     *schedule.INDEXES,
+    *file.INDEXES,
+    *token.INDEXES,
 )
