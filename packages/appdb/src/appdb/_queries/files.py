@@ -20,10 +20,14 @@ MAX_FILES_PER_CALL = 200
 
 
 def put(new_id: str, fields: Mapping[str, Any]) -> tuple[Filter, Pipeline]:
-    """Write the one file of its name, replacing what it had; served by index files_key, which makes it one."""
+    """Write the one file of its name, replacing what it had; served by index files_key, which makes it one.
+
+    The fields of the key come from the filter: the server repeats a lost race for a key only where none is written.
+    """
     first = {"_id": {"$ifNull": ["$_id", literal(new_id)]}, "created_at": {"$ifNull": ["$created_at", NOW]}}
-    written = {name: literal(value) for name, value in fields.items()}
-    return {name: fields[name] for name in KEY}, [{"$set": first | written | {"updated_at": NOW}}]
+    written = {name: literal(value) for name, value in fields.items() if name not in KEY}
+    replaced = {"replaced_file_id": {"$ifNull": ["$file_id", None]}}
+    return {name: fields[name] for name in KEY}, [{"$set": first | written | replaced | {"updated_at": NOW}}]
 
 
 def owned(file_id: str, owner_id: str) -> Filter:
@@ -41,9 +45,7 @@ def named(run_id: str, owner_id: str, name: str, category: FileCategory | None) 
     return of_run(run_id, owner_id) | {"name": name} | ({} if category is None else {"category": category})
 
 
-def page(
-    run_id: str, owner_id: str, category: FileCategory | None, group: str | None, after: str | None
-) -> Filter:
+def page(run_id: str, owner_id: str, category: FileCategory | None, group: str | None, after: str | None) -> Filter:
     """A run's files after the cursor; served by index files_run, files_category or files_group."""
     match = of_run(run_id, owner_id)
     match |= {} if category is None else {"category": category}
@@ -67,7 +69,7 @@ def calls(run_id: str, owner_id: str, before: str | None, limit: int) -> Pipelin
         ],
         "as": "files",
     }
-    order = dict.fromkeys(("owner_id", "run_id", "category", "group", "name", "branch_id"), -1)
+    order = dict.fromkeys(KEY, -1)
     return [
         {"$match": calls_of_run | cursor},
         {"$sort": order},

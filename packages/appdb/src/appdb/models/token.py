@@ -62,7 +62,7 @@ class ModelTotal(UsageTotal):
 class StepTotal(UsageTotal):
     """What a step used; ``None`` for calls outside of steps."""
 
-    step_id: str | None
+    step_id: str | None = None
 
 
 class UsageTotals(Value):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import RawDocument, Session, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, translates_errors
 from appdb._queries import files as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -63,14 +63,16 @@ class FileRepository(BaseRepository):
         fields = _described(file, owner_id, data)
         place = await self._placed(file, data, owner_id)
         match, update = queries.put(uuid7_str("wff_"), fields | place)
-        replaced: RawDocument | None = await self._files.find_one_and_update(
-            match, update, projection=queries.WITHOUT_CONTENT, upsert=True, session=session
+        written: RawDocument = await self._files.find_one_and_update(
+            match,
+            update,
+            projection=queries.WITHOUT_CONTENT,
+            upsert=True,
+            return_document=AFTER,
+            session=session,
         )
-        if replaced is not None and replaced.get("file_id") is not None and session is None:
-            await self._bytes.delete(replaced["file_id"])
-        written = await self._files.find_one(match, queries.WITHOUT_CONTENT, session=session)
-        if written is None:
-            raise NotFoundError("workflow file", file.name)
+        if session is None and (replaced := written["replaced_file_id"]) is not None:
+            await self._bytes.delete(replaced)
         return WorkflowFile.from_document(written)
 
     async def _placed(self, file: NewFile, data: bytes, owner_id: str) -> dict[str, str | None]:
@@ -101,20 +103,19 @@ class FileRepository(BaseRepository):
         return await self._read(queries.named(run_id, owner_id, name, category), name)
 
     async def _read(self, match: RawDocument, asked: str) -> FileWithContent:
-        for look in range(1, MOST_LOOKS + 1):
+        looks = 1
+        while True:
             found = await self._files.find_one(match, sort=queries.NEWEST_FIRST)
             if found is None:
                 raise NotFoundError("workflow file", asked)
-            if found["file_id"] is None:
-                break
             try:
-                found["text"] = await self._text(found)
-                break
+                text = found["text"] if found["file_id"] is None else await self._text(found)
+                return FileWithContent.from_document(found | {"text": text})
             except NotFoundError:
                 # It was replaced after the look, so its new content is somewhere else.
-                if look == MOST_LOOKS:
+                if looks == MOST_LOOKS:
                     raise
-        return FileWithContent.from_document(found)
+            looks += 1
 
     async def _text(self, found: RawDocument) -> str:
         parts = [part async for part in self._bytes.read(found["file_id"], 0, found["size"])]
@@ -151,9 +152,7 @@ class FileRepository(BaseRepository):
         return [WorkflowFile.from_document(row) async for row in found]
 
     @translates_errors
-    async def calls(
-        self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
-    ) -> list[ModelCall]:
+    async def calls(self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[ModelCall]:
         """Return what was said to models and what they answered, a call for each group, in one aggregation.
 
         Args:

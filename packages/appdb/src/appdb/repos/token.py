@@ -117,7 +117,7 @@ def _checked(usage: NewUsage) -> dict[str, Any]:
     return fields | {name: stored_decimal(_amount(name, fields[name])) for name in MONEY}
 
 
-def _amount(name: str, value: Decimal) -> Decimal:
+def _amount(name: str, value: object) -> Decimal:
     if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= MAX_AMOUNT:
         raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_AMOUNT:,}")
     rounded = round(value, DECIMAL_PLACES)
