@@ -144,18 +144,32 @@ async def test_an_attempt_finds_the_providers_job_of_the_attempt_before(
     assert (other.provider_task_id, other.usage) == (None, None)
 
 
-@pytest.mark.parametrize("way", ["retries", "expires", "commit"])
-async def test_a_failed_generation_says_why(contents: ContentRepository, queue: TaskQueue, way: str) -> None:
+@pytest.mark.parametrize("retry_in", [None, timedelta(0)])
+async def test_a_failed_generation_says_why(
+    contents: ContentRepository, queue: TaskQueue, retry_in: timedelta | None
+) -> None:
+    tasks = [await claimed(queue, max_attempts=1) for _ in range(2)]
+    for number, task in enumerate(tasks):
+        await begin(contents, task)
+        await queue.fail(Lease.of(task), "Broken", f"provider {number} is down", retry_in=retry_in)
+    found = [await contents.generation(task.id, owner_id=OWNER) for task in tasks]
+
+    assert [generation.error for generation in found] == ["provider 0 is down", "provider 1 is down"]
+    assert {generation.status for generation in found} == {GenerationStatus.FAILED}
+    assert all(generation.completed_at for generation in found)
+
+
+async def test_a_generation_whose_last_worker_died_says_so(contents: ContentRepository, database: Database) -> None:
+    queue = TaskQueue(database, lease=timedelta(milliseconds=50))
     task = await claimed(queue, max_attempts=1)
     await begin(contents, task)
-    if way == "commit":
-        await asyncio.gather(*[queue.fail(Lease.of(task), "Broken", "the provider is down", retry_in=None)])
-    else:
-        await queue.fail(Lease.of(task), "Broken", "the provider is down", retry_in=timedelta(0))
+    async with asyncio.timeout(20):
+        while not await queue.recover():
+            await asyncio.sleep(0.05)
     found = await contents.generation(task.id, owner_id=OWNER)
 
-    assert (found.status, found.error) == (GenerationStatus.FAILED, "the provider is down")
-    assert found.completed_at is not None
+    assert found.status is GenerationStatus.FAILED
+    assert "stopped renewing" in (found.error or "")
 
 
 async def test_a_generation_that_failed_before_it_completed_keeps_no_error(
@@ -257,7 +271,7 @@ async def test_lists_hold_every_generation_once_newest_first_with_its_items(
 
 @pytest.mark.parametrize("value", HOSTILE)
 async def test_what_a_user_writes_stays_text(contents: ContentRepository, queue: TaskQueue, value: str) -> None:
-    data = {value: value, "nested": {"a.b": [{"$set": value}], "$ref": value, "$id": value}}
+    data: dict[str, Any] = {value: value, "nested": {"a.b": [{"$set": value}], "$ref": value, "$id": value}}
     origin = Origin(run_id=value, interaction_id=value, prompt_id=value)
     task = await enqueued(queue, owner_id=value or OWNER)
     owner = task.owner_id

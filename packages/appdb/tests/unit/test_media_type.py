@@ -29,7 +29,7 @@ KNOWN = {
     b"\x00\x01\x02": None,
     b"\xff": None,
     b"text that is cut in a letter \xc3": None,
-    b"RIFF\x01\x02\x03\x04AVI ": None,
+    b"RIFF\x01\x02\x03\x04AVI \x00": None,
 }
 
 
