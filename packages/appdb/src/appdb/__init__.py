@@ -23,6 +23,25 @@ from appdb.errors import (
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
 from appdb.models.config import Setting
+from appdb.models.content import (
+    Content,
+    ContentKind,
+    Generation,
+    GenerationStatus,
+    GenerationWithItems,
+    NewContent,
+    NewGeneration,
+    Origin,
+)
+from appdb.models.file import (
+    FileCategory,
+    FileFormat,
+    FileRole,
+    FileWithContent,
+    ModelCall,
+    NewFile,
+    WorkflowFile,
+)
 from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.models.limits import Limit
 from appdb.models.schedule import CatchUp, NewSchedule, Schedule
@@ -36,6 +55,7 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
+from appdb.models.token import NewUsage, Usage, UsageFilter, UsageTotals
 from appdb.models.version import (
     GLOBAL_OWNER,
     Deduplication,
@@ -57,7 +77,9 @@ from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.content import ContentRepository
+from appdb.repos.file import FileRepository
 from appdb.repos.registry import RegistryRepository
+from appdb.repos.token import TokenRepository
 from appdb.repos.user import UserRepository
 from appdb.repos.version import VersionRepository
 from appdb.utils import uuid7_str
@@ -71,6 +93,8 @@ __all__ = [
     "Claimer",
     "Completed",
     "ConflictError",
+    "Content",
+    "ContentKind",
     "ContentRepository",
     "ContractMismatchError",
     "Database",
@@ -80,18 +104,32 @@ __all__ = [
     "Deduplication",
     "EmbeddedServerError",
     "Failed",
+    "FileCategory",
+    "FileFormat",
+    "FileRepository",
+    "FileRole",
+    "FileWithContent",
+    "Generation",
+    "GenerationStatus",
+    "GenerationWithItems",
     "InvalidDataError",
     "Lease",
     "LeaseLostError",
     "Limit",
     "MigrationError",
+    "ModelCall",
+    "NewContent",
     "NewEvent",
+    "NewFile",
+    "NewGeneration",
     "NewResolvedVersion",
     "NewSchedule",
     "NewTask",
+    "NewUsage",
     "NewVersion",
     "NotFoundError",
     "OptionUsage",
+    "Origin",
     "Outcome",
     "Progress",
     "QueueStats",
@@ -111,8 +149,12 @@ __all__ = [
     "TaskState",
     "TemplateMerge",
     "TemplateVisibility",
+    "TokenRepository",
     "TooLargeError",
     "UnfitServerError",
+    "Usage",
+    "UsageFilter",
+    "UsageTotals",
     "UsedKeyword",
     "UserRepository",
     "VersionKind",
@@ -121,6 +163,7 @@ __all__ = [
     "VersionSummary",
     "VersionTree",
     "WeightedKeyword",
+    "WorkflowFile",
     "WorkflowTemplate",
     "WorkflowVersion",
     "__version__",

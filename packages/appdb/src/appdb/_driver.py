@@ -7,12 +7,13 @@ import functools
 import itertools
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from bson import BSON, DBRef
+from bson import BSON, DBRef, Decimal128
 from bson.errors import BSONError
 from gridfs.errors import CorruptGridFile, NoFile
 from motor.motor_asyncio import (
@@ -85,6 +86,7 @@ __all__ = [
     "UpdateOne",
     "bucket",
     "connect",
+    "decimal_of",
     "encoded_size",
     "end_idle_transactions",
     "hosts_of",
@@ -92,7 +94,9 @@ __all__ = [
     "is_write_conflict",
     "make_primary",
     "plain",
+    "stored_decimal",
     "translates_errors",
+    "translates_stream_errors",
     "watch",
     "with_local_reads",
     "within",
@@ -243,14 +247,24 @@ def encoded_size(field: str, document: Mapping[str, Any]) -> int:
 
 
 def plain(value: object) -> object:
-    """Return *value* with a user's ``{"$ref": ..., "$id": ...}`` as it was written: drivers read it as a ``DBRef``."""
+    """Return a stored *value* as it was written: drivers turn an object with ``$ref`` and ``$id`` into a reference."""
     if isinstance(value, DBRef):
-        return {key: plain(part) for key, part in value.as_doc().items()}
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
+        value = value.as_doc()
+    if isinstance(value, Mapping):
+        return {key: plain(found) for key, found in value.items()}
     if isinstance(value, list):
-        return [plain(part) for part in value]
+        return [plain(found) for found in value]
     return value
+
+
+def stored_decimal(value: Decimal) -> Decimal128:
+    """Return the stored form of *value*, in which the server adds exactly, up to 34 digits."""
+    return Decimal128(value)
+
+
+def decimal_of(stored: Decimal128 | int) -> Decimal:
+    """Return what ``stored_decimal`` stored; a server's sum of nothing is an integer."""
+    return stored.to_decimal() if isinstance(stored, Decimal128) else Decimal(stored)
 
 
 def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -268,6 +282,21 @@ def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P
             return await method(*args, **kwargs)
         except AppDbError:
             raise
+        except PyMongoError as exc:
+            raise _translated(method.__qualname__, exc) from exc
+
+    return wrapper
+
+
+def translates_stream_errors(method: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, AsyncGenerator[T, None]]:
+    """Do what ``translates_errors`` does, for a method that yields."""
+
+    @functools.wraps(method)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        try:
+            async with aclosing(method(*args, **kwargs)) as stream:
+                async for part in stream:
+                    yield part
         except PyMongoError as exc:
             raise _translated(method.__qualname__, exc) from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import UTC, datetime, timedelta
 
 import uuid_utils
@@ -15,6 +16,18 @@ def uuid7_str(prefix: str = "") -> str:
     The time inside can be read by anybody, so an id is a name and never a secret.
     """
     return f"{prefix}{uuid_utils.uuid7().hex}"
+
+
+def uuid7_at(prefix: str, moment: datetime) -> str:
+    """Return what ``uuid7_str`` returns, made at *moment*: for a time that another clock has told."""
+    random = secrets.randbits(74)
+    low = (0b10 << 62) | (random & (2**62 - 1))
+    return f"{uuid7_floor(prefix, moment)}7{random >> 62:03x}{low:016x}"
+
+
+def uuid7_floor(prefix: str, moment: datetime) -> str:
+    """Return the text below which every id lies that was made before *moment*."""
+    return f"{prefix}{int(moment.timestamp() * 1000):012x}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -12,6 +12,7 @@ from appdb import (
     Claimer,
     ContentRepository,
     Database,
+    DatabaseRefusedError,
     Lease,
     LeaseLostError,
     NewTask,
@@ -21,8 +22,11 @@ from appdb import (
     TaskQueue,
 )
 from appdb.models.content import Content, ContentKind, GenerationStatus, NewContent
+from fail_points import fail_point
 
 OWNER = "usr_a"
+READER = "content-reader"
+UNAUTHORIZED = 13
 DATA = bytes(range(256)) * 4_000
 
 
@@ -182,3 +186,15 @@ async def test_storing_whose_answer_was_lost_can_be_repeated(
     assert await read(contents, again) == DATA
     assert await stored_files(database) == 1
     assert len(await queue.events(task.id)) == 1
+
+
+async def test_no_error_of_a_driver_leaves_a_stream_of_bytes(
+    contents: ContentRepository, task: Task, database: Database, mongo_uri: str
+) -> None:
+    content = await contents.store(Lease.of(task), task, item(), seq=0)
+    async with Database(mongo_uri, database.name, app_name=READER) as opened:
+        async with fail_point(database, READER, ["find"], errorCode=UNAUTHORIZED):
+            with pytest.raises(DatabaseRefusedError):
+                await read(ContentRepository(opened), content)
+
+        assert await read(ContentRepository(opened), content) == DATA

@@ -22,6 +22,7 @@ from appdb import (
     Claimer,
     ContentRepository,
     Database,
+    FileRepository,
     RegistryRepository,
     ScheduleRepository,
     Task,
@@ -41,7 +42,7 @@ from appworker.outbox import Outbox
 from appworker.performance import Performer
 from appworker.registry import ActorsByHandler, announcement
 from appworker.stop import StopReason
-from appworker.upkeep import Upkeep, every
+from appworker.upkeep import Stores, Upkeep, every
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +115,12 @@ class Runner:
         self._feed.add(QUEUES, _QueuesChanged(queue))
         queue.trust_hints()
         self._keeper = LeaseKeeper(queue, self._feed, options.heartbeat)
-        self._upkeep = Upkeep(queue, ScheduleRepository(database), self._feed, options.retention)
+        contents = ContentRepository(database)
+        stores = Stores(contents=contents, files=FileRepository(database))
+        self._upkeep = Upkeep(queue, ScheduleRepository(database), stores, self._feed, options.retention)
         self._desk = Desk(
             queue=queue,
-            contents=ContentRepository(database),
+            contents=contents,
             registry=self._registry,
             outbox=Outbox(queue),
             flusher=Flusher(),

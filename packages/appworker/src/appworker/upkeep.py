@@ -7,9 +7,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
-from appdb import AppDbError, ChangeFeed, ScheduleRepository, TaskQueue
+from appdb import AppDbError, ChangeFeed, ContentRepository, FileRepository, ScheduleRepository, TaskQueue
 from appdb.feed import TASKS_SCHEDULED, Subscription
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,20 @@ SLOW_ANSWER = 0.25
 """The share of a lease after which an answer was so late that leases may have run out meanwhile."""
 PRUNE_INTERVAL = timedelta(minutes=5)
 PRUNED_AT_ONCE = 1_000
+SWEEP_INTERVAL = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What holds bytes that killed writers may leave behind."""
+
+    contents: ContentRepository
+    files: FileRepository
 
 
 class Upkeep:
     """
-    Promotes, recovers, expires, ticks and prunes.
+    Promotes, recovers, expires, ticks, prunes and sweeps.
 
     One query tells what there is to do and when the next scheduled task is due, so an idle host asks seldom and yet
     starts delayed tasks on time. A host that was cut off or frozen waits a lease before it takes anything from a
@@ -37,14 +47,24 @@ class Upkeep:
 
         schedules: What enqueues by the clock.
 
+        stores: Where bytes that nobody names are swept, slowly.
+
         feed: Tells whether hints flow.
 
         retention: How long final tasks are kept.
     """
 
-    def __init__(self, queue: TaskQueue, schedules: ScheduleRepository, feed: ChangeFeed, retention: timedelta) -> None:
+    def __init__(
+        self,
+        queue: TaskQueue,
+        schedules: ScheduleRepository,
+        stores: Stores,
+        feed: ChangeFeed,
+        retention: timedelta,
+    ) -> None:
         self._queue = queue
         self._schedules = schedules
+        self._stores = stores
         self._feed = feed
         self._retention = retention
         self._reached_at = time.monotonic()
@@ -56,6 +76,7 @@ class Upkeep:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
+            group.create_task(every(SWEEP_INTERVAL, self._sweep))
 
     async def _look_after(self) -> None:
         with self._feed.subscribe(TASKS_SCHEDULED) as scheduled:
@@ -114,6 +135,11 @@ class Upkeep:
         pruned = PRUNED_AT_ONCE
         while pruned == PRUNED_AT_ONCE:
             pruned = await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE)
+
+    async def _sweep(self) -> None:
+        swept = await self._stores.contents.sweep() + await self._stores.files.sweep()
+        if swept:
+            logger.info("what killed writers had left behind was deleted", extra={"count": swept})
 
 
 async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:

@@ -9,8 +9,20 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import ChangeFeed, Claimer, Database, Lease, NewTask, ScheduleRepository, TaskQueue, TaskState
-from appworker.upkeep import Upkeep
+from appdb import (
+    ChangeFeed,
+    Claimer,
+    ContentRepository,
+    Database,
+    FileRepository,
+    Lease,
+    NewTask,
+    ScheduleRepository,
+    TaskQueue,
+    TaskState,
+)
+from appdb.utils import uuid7_at
+from appworker.upkeep import Stores, Upkeep
 from fail_points import fail_point
 
 LEASE = timedelta(seconds=2)
@@ -29,7 +41,8 @@ async def cut_off(mongo_uri: str, database: Database) -> AsyncIterator[Database]
 def upkeep(database: Database) -> Upkeep:
     queue = TaskQueue(database, lease=LEASE)
     feed = ChangeFeed(database, events=False)
-    return Upkeep(queue, ScheduleRepository(database), feed, timedelta(days=1))
+    stores = Stores(contents=ContentRepository(database), files=FileRepository(database))
+    return Upkeep(queue, ScheduleRepository(database), stores, feed, timedelta(days=1))
 
 
 async def claimed(queue: TaskQueue) -> Lease:
@@ -90,3 +103,23 @@ async def test_a_delayed_task_is_due_on_time_and_not_at_the_next_look(database: 
 
     # Both by the server's clock.
     assert timedelta(0) <= found.updated_at - found.run_at < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("bucket", ["media", "files"])
+async def test_bytes_that_a_killed_writer_left_are_swept_and_those_of_today_stay(
+    database: Database, bucket: str
+) -> None:
+    now = await database.server_time()
+    chunks = database.collection(f"{bucket}.chunks")
+    old, new = uuid7_at("file_", now - timedelta(days=2)), uuid7_at("file_", now)
+    await chunks.insert_many([{"files_id": file_id, "n": n, "data": b"x"} for file_id in (old, new) for n in range(3)])
+    running = asyncio.create_task(upkeep(database).run())
+    try:
+        async with asyncio.timeout(20):
+            while await chunks.count_documents({"files_id": old}):
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert await chunks.count_documents({"files_id": new}) == 3

@@ -22,6 +22,7 @@ WRITTEN_FIELDS = dict.fromkeys(
         "attached",
         "updated_at",
         "has_content",
+        "error",
         "parent_id",
         "then",
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._schema import config, content, history, limit, registry, schedule, task, user, version
+from appdb._schema import config, content, file, history, limit, registry, schedule, task, token, user, version
 
 INDEXES = (
     *task.INDEXES,
@@ -14,4 +14,6 @@ INDEXES = (
     *config.INDEXES,
     *history.INDEXES,
     *version.INDEXES,
+    *file.INDEXES,
+    *token.INDEXES,
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from appdb.models.base import Document
+from pydantic import Field, JsonValue
+
+from appdb.models.base import Document, StoredJson
 
 
 class ContentKind(StrEnum):
@@ -21,7 +23,7 @@ class ContentKind(StrEnum):
 
 
 class GenerationStatus(StrEnum):
-    """How far a generation is; it changes in the same transaction as its task's final state."""
+    """How far a generation is: ``pending ->`` one of the other three, in the transaction that ends its task."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -34,12 +36,25 @@ class Generation(Document):
 
     owner_id: str
     task_id: str
+    run_id: str | None = None
+    """The run that asked; a plain task has none."""
+    interaction_id: str | None = None
+    """The interaction of the run that shows it."""
+    prompt_id: str | None = None
+    """Which of the interaction's prompts it answers."""
     provider: str
     operation: str
-    request: dict[str, Any]
+    request: StoredJson
     """The request as the user gave it, so that a form can be filled again."""
-    source_data: dict[str, Any]
+    source_data: StoredJson
+    """What the provider was given besides the request."""
+    provider_task_id: str | None = None
+    """Under what the provider knows the work, so that another attempt can ask for it instead of paying again."""
+    usage: StoredJson | None = None
+    """What the provider counted, in its own terms; costs are rows of ``tokens``."""
     status: GenerationStatus
+    error: str | None = None
+    """Why it failed, for its owner."""
     created_at: datetime
     completed_at: datetime | None = None
 
@@ -58,6 +73,8 @@ class Content(Document):
     size: int
     """Length of the bytes."""
     sha256: str
+    decoded_type: str | None = None
+    """The media type that the bytes themselves show, whatever ``media_type`` says; ``None`` when they show none."""
     file_id: str
     attempt: int
     index: int | None = None
@@ -66,7 +83,58 @@ class Content(Document):
     height: int | None = None
     duration_seconds: float | None = None
     caption: str | None = None
+    preview_id: str | None = None
+    """The item of the same generation that stands for this one where it is too large to be shown."""
+    is_preview: bool = False
+    """Whether another item was stored that names this one as its preview."""
+    in_generation: bool = False
+    """Whether it was stored with its generation; an older release also stored items that had none."""
     created_at: datetime
+
+
+class GenerationWithItems(Generation):
+    """A generation and what it has made so far, by index."""
+
+    items: list[Content] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """For whom in a workflow a generation is made; a plain task has none of it.
+
+    Args:
+        run_id: The run that asks.
+        interaction_id: The interaction that shows it.
+        prompt_id: Which of the interaction's prompts it answers.
+    """
+
+    run_id: str | None = None
+    interaction_id: str | None = None
+    prompt_id: str | None = None
+
+
+NO_ORIGIN = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGeneration:
+    """What ``ContentRepository.record`` needs to know.
+
+    Args:
+        task_id: The task that makes it; each task makes one.
+        provider: Who is to make it.
+        operation: What is to be made, such as ``txt2img``.
+        request: The request as the user gave it; at most 256 KiB as BSON.
+        source_data: What the provider is given besides; at most 256 KiB as BSON.
+        origin: For whom it is made.
+    """
+
+    task_id: str
+    provider: str
+    operation: str
+    request: Mapping[str, JsonValue]
+    source_data: Mapping[str, JsonValue] = field(default_factory=dict)
+    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +155,7 @@ class NewContent:
         height: Pixels.
         duration_seconds: Playing time.
         caption: A text alternative for those who cannot see or hear the item.
+        preview_key: The key of the item that is this one's preview; it must have been stored before.
     """
 
     key: str
@@ -101,3 +170,4 @@ class NewContent:
     height: int | None = None
     duration_seconds: float | None = None
     caption: str | None = None
+    preview_key: str | None = None

@@ -33,10 +33,14 @@ class Closing(BaseRepository):
                 await self._continue(task, session)
 
     async def _close_generations(self, tasks: Sequence[RawDocument], session: Session) -> None:
-        for state in {task["state"] for task in tasks if task.get("has_content")}:
-            made = [task for task in tasks if task["state"] == state and task.get("has_content")]
-            closed = {"status": GenerationStatus(state), "completed_at": made[0]["updated_at"]}
-            match = {"task_id": {"$in": [task["_id"] for task in made]}}
+        alike: dict[tuple[str, str | None], list[RawDocument]] = {}
+        for task in tasks:
+            if task.get("has_content"):
+                error = task.get("error") if task["state"] == TaskState.FAILED else None
+                alike.setdefault((task["state"], error["message"] if error else None), []).append(task)
+        for (state, error_message), made in alike.items():
+            closed = {"status": GenerationStatus(state), "completed_at": made[0]["updated_at"], "error": error_message}
+            match = {"task_id": {"$in": [task["_id"] for task in made]}, "status": GenerationStatus.PENDING}
             await self._generations.update_many(match, {"$set": closed}, session=session)
 
     async def _tell_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:

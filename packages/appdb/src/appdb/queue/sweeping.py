@@ -132,7 +132,11 @@ class Sweeping(BaseRepository):
         return None if taken is None else Task.from_document(taken)
 
     async def prune(self, older_than: timedelta, limit: int) -> int:
-        """Delete final tasks with their events and steps: events first, so that a kill leaves no orphans."""
+        """Delete final tasks with their events and steps: events first, so that a kill leaves no orphans.
+
+        Generations, content and its bytes stay: they are the user's work, and only a user deletes them. A generation
+        outlives its task and knows all that is shown of it.
+        """
         found = self._tasks.find(queries.finished_before(older_than), {"_id": 1}).limit(limit)
         ids = [row["_id"] async for row in found]
         if ids:

@@ -3,78 +3,135 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from datetime import timedelta
 
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session, translates_errors
-from appdb._queries import tasks as task_queries
+from appdb._queries import content as queries
+from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import LeaseLostError, NotFoundError
-from appdb.events import TaskEventType
-from appdb.models.content import Content, Generation, GenerationStatus, NewContent
-from appdb.models.task import NewEvent, Task
-from appdb.queue.journal import Journal, check_events
+from appdb.errors import NotFoundError
+from appdb.models.content import (
+    NO_ORIGIN,
+    Content,
+    Generation,
+    GenerationWithItems,
+    NewContent,
+    NewGeneration,
+    Origin,
+)
+from appdb.models.task import Task
 from appdb.queue.lease import Lease
-from appdb.queue.sizes import MAX_TAIL_EVENTS
-from appdb.repos.media import MediaStore, Upload
-from appdb.utils import derived_id
+from appdb.repos.generations import Generations, generation_id
+from appdb.repos.items import Items
+from appdb.repos.media import MediaStore
+from appdb.repos.removal import Removal
+from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
 
 
 class ContentRepository(BaseRepository):
-    """What tasks made. Writers hold a lease; readers name the owner."""
+    """
+    What tasks made. Writers hold a lease; readers name the owner.
+
+    A generation belongs to one task, and its status is moved by the end of the task alone, in the same transaction:
+    ``pending`` becomes ``completed``, ``failed`` with the task's error message, or ``cancelled``, and stays that.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._generations = self._collection(collections.GENERATIONS)
         self._contents = self._collection(collections.CONTENTS)
-        self._journal = Journal(database)
         self._media = MediaStore(database)
+        self._generations = Generations(database)
+        self._items = Items(database, self._media, self._generations)
+        self._removal = Removal(database, self._media)
+        self._lost_bytes = BytesSweep(database, collections.MEDIA_BUCKET, collections.CONTENTS)
+        self._lost_items = ItemsSweep(database)
+
+    @translates_errors
+    async def record(self, generation: NewGeneration, *, owner_id: str, session: Session | None = None) -> Generation:
+        """Record what a task is going to make, so that its owner sees it before a worker begins.
+
+        Written once: a repeated call changes nothing, and neither does one after the worker began, except that it adds
+        what the worker does not know, such as the run.
+
+        Args:
+            generation: What is to be made.
+            owner_id: Whose task.
+            session: The transaction that enqueues the task, so that both appear together.
+
+        Raises:
+            NotFoundError: The owner has no such task.
+            ConflictError: The task has ended.
+            TooLargeError: The request or the source data is over 256 KiB.
+            InvalidDataError: A value cannot be stored.
+        """
+
+        async def body(joined: Session) -> Generation:
+            return await self._generations.record(generation, owner_id, joined)
+
+        return await (self._database.transaction(body) if session is None else body(session))
 
     @translates_errors
     async def begin(
-        self, lease: Lease, task: Task, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]
+        self,
+        lease: Lease,
+        task: Task,
+        *,
+        operation: str,
+        provider: str,
+        source_data: Mapping[str, JsonValue],
+        origin: Origin = NO_ORIGIN,
     ) -> Generation:
-        """Record the generation that *task* makes; a re-run of the task replaces the record.
+        """Write what *task* makes; a re-run of the task writes it again.
+
+        What an earlier attempt reported stays for the same provider and operation: where ``provider_task_id`` is set,
+        the provider has the work already, and it can be asked for instead of being paid again.
 
         Args:
             lease: The fence.
-            task: The claimed task, whose payload is kept as the request.
+            task: The claimed task, whose payload is kept as the request if none was recorded.
             operation: What is made, such as ``script2video``.
             provider: Who makes it.
-            source_data: What the provider is given besides the request.
+            source_data: What the provider is given besides the request; at most 256 KiB as BSON.
+            origin: For whom it is made; what is ``None`` stays as it was recorded.
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing was written.
+            TooLargeError: The source data is too large; nothing was written.
+            InvalidDataError: A value cannot be stored; nothing was written.
         """
-        row = {
-            "owner_id": task.owner_id,
-            "task_id": task.id,
-            "provider": provider,
-            "operation": operation,
-            "request": task.payload,
-            "source_data": dict(source_data),
-            "status": GenerationStatus.PENDING,
-            "completed_at": None,
-        }
-        match = {"_id": generation_id(task.id)}
+        fields = {"operation": operation, "provider": provider}
+        return await self._generations.begin(lease, task, fields, source_data, origin)
 
-        async def body(session: Session) -> RawDocument:
-            fenced = await self._fence(lease, [], session, {"has_content": True, "attached": True})
-            document = match | row | {"created_at": fenced["updated_at"]}
-            await self._generations.replace_one(match, document, upsert=True, session=session)
-            return document
+    @translates_errors
+    async def report(
+        self, lease: Lease, *, provider_task_id: str | None = None, usage: Mapping[str, JsonValue] | None = None
+    ) -> Generation:
+        """Write what the provider said, as soon as it is known; repeating is safe.
 
-        return Generation.from_document(await self._database.transaction(body))
+        Args:
+            lease: The fence.
+            provider_task_id: Under what the provider knows the work; ``None`` leaves it as it is.
+            usage: What the provider counted, at most 16 KiB as BSON; ``None`` leaves it as it is.
+
+        Raises:
+            LeaseLostError: Another worker may hold the task; nothing was written.
+            NotFoundError: The task has not begun to make anything.
+            TooLargeError: The usage is over 16 KiB; nothing was written.
+            InvalidDataError: A value cannot be stored; nothing was written.
+        """
+        said = {"provider_task_id": provider_task_id, "usage": None if usage is None else dict(usage)}
+        return await self._generations.report(lease, {name: value for name, value in said.items() if value is not None})
 
     @translates_errors
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
-        A crash in between leaves bytes that nobody names, never a name without bytes. The id comes from the task
-        and the item's key, so storing again replaces the item and deletes the bytes that it had.
+        A crash in between leaves bytes that nobody names, which are swept, never a name without bytes. The id comes
+        from the task and the item's key, so storing again replaces the item and deletes the bytes that it had.
 
         Args:
             lease: The fence.
@@ -84,58 +141,11 @@ class ContentRepository(BaseRepository):
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing is visible, and the bytes are deleted.
+            NotFoundError: The task has stored no item with the preview's key; nothing was stored.
+            TooLargeError: What is said of the item is over 64 KiB; nothing was stored.
+            InvalidDataError: A value cannot be stored; nothing was stored.
         """
-        upload = await self._upload(task, item)
-        content_id = derived_id("gc_", task.id, item.key)
-        row = _content_row(task, item, upload, lease)
-        event = NewEvent(type=TaskEventType.CONTENT, data={"content_id": content_id, **_announcement(item)})
-        check_events([event])
-
-        async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
-            if (stored := await self._stored(lease, content_id, seq, session)) is not None:
-                return stored, {"file_id": upload.file_id}
-            fenced = await self._fence(lease, [event], session, {}, seq)
-            document = {"_id": content_id, **row, "seq": seq, "created_at": fenced["updated_at"]}
-            replaced = await self._contents.find_one_and_replace(
-                {"_id": content_id}, document, upsert=True, session=session
-            )
-            return document, replaced
-
-        try:
-            document, replaced = await self._database.transaction(body)
-        except LeaseLostError:
-            await self._media.delete(upload.file_id)
-            raise
-        if replaced is not None:
-            await self._media.delete(replaced["file_id"])
-        if seq % MAX_TAIL_EVENTS == 0:
-            await self._journal.spill([task.id])
-        return Content.from_document(document)
-
-    async def _stored(self, lease: Lease, content_id: str, seq: int, session: Session) -> RawDocument | None:
-        """Return the item when an earlier try of the same call was applied and only its answer was lost."""
-        match = {"_id": content_id, "attempt": lease.attempt, "seq": seq}
-        return await self._contents.find_one(match, session=session)
-
-    async def _fence(
-        self,
-        lease: Lease,
-        events: list[NewEvent],
-        session: Session,
-        changes: Mapping[str, Any],
-        seq: int | None = None,
-    ) -> RawDocument:
-        match = task_queries.held(lease.task_id, lease.token)
-        if seq is not None:
-            match["event_count"] = seq
-        fenced = await self._journal.append(match, events, session=session, changes=changes)
-        if fenced is None:
-            raise LeaseLostError(lease.task_id, lease.attempt)
-        return fenced
-
-    async def _upload(self, task: Task, item: NewContent) -> Upload:
-        metadata = {"owner_id": task.owner_id, "task_id": task.id}
-        return await self._media.upload(item.data, filename=item.filename, metadata=metadata)
+        return await self._items.store(lease, task, item, seq)
 
     @translates_errors
     async def get(self, content_id: str, *, owner_id: str) -> Content:
@@ -144,16 +154,15 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such item.
         """
-        found = await self._contents.find_one({"_id": content_id, "owner_id": owner_id})
+        found = await self._contents.find_one(queries.owned(content_id, owner_id))
         if found is None:
             raise NotFoundError("content", content_id)
         return Content.from_document(found)
 
     @translates_errors
     async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
-        """Return what the owner's task has made so far, by index."""
-        match = {"owner_id": owner_id, "task_id": task_id}
-        found = self._contents.find(match).sort([("index", 1), ("_id", 1)])
+        """Return all that the owner's task has made so far, by index."""
+        found = self._contents.find({"owner_id": owner_id, "task_id": task_id}).sort(queries.BY_INDEX)
         return [Content.from_document(row) async for row in found]
 
     @translates_errors
@@ -171,9 +180,8 @@ class ContentRepository(BaseRepository):
         match: RawDocument = {"owner_id": owner_id}
         if before is not None:
             last = await self.get(before, owner_id=owner_id)
-            same_time = {"created_at": last.created_at, "_id": {"$lt": last.id}}
-            match["$or"] = [{"created_at": {"$lt": last.created_at}}, same_time]
-        found = self._contents.find(match).sort([("created_at", -1), ("_id", -1)]).limit(limit)
+            match |= older_than({"_id": last.id, "created_at": last.created_at})
+        found = self._contents.find(match).sort(NEWEST_FIRST).limit(limit)
         return [Content.from_document(row) async for row in found]
 
     @translates_errors
@@ -183,51 +191,106 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such task, or it has not begun to make anything.
         """
-        found = await self._generations.find_one({"_id": generation_id(task_id), "owner_id": owner_id})
-        if found is None:
-            raise NotFoundError("generation of task", task_id)
-        return Generation.from_document(found)
+        match = queries.owned(generation_id(task_id), owner_id)
+        return await self._generations.get(match, "generation of task", task_id)
+
+    @translates_errors
+    async def get_generation(self, generation_id: str, *, owner_id: str) -> Generation:
+        """Return the owner's generation.
+
+        Raises:
+            NotFoundError: The owner has no such generation.
+        """
+        match = queries.owned(generation_id, owner_id)
+        return await self._generations.get(match, "generation", generation_id)
+
+    @translates_errors
+    async def list_for_interaction(
+        self, interaction_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
+    ) -> list[GenerationWithItems]:
+        """Return the generations that an interaction shows, newest first, with their items: one query.
+
+        Args:
+            interaction_id: The interaction.
+            owner_id: Whose generations.
+            before: The id of the last generation of the page before; looked up by one more query.
+            limit: The most generations to return; of each, the first 500 items.
+
+        Raises:
+            NotFoundError: The interaction has no generation *before*.
+        """
+        match = queries.generations(owner_id, interaction_id=interaction_id)
+        return await self._generations.page(match, before, limit)
+
+    @translates_errors
+    async def list_for_run(
+        self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
+    ) -> list[GenerationWithItems]:
+        """Return the generations of a run, as ``list_for_interaction`` does."""
+        return await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
+
+    @translates_errors
+    async def list_for_owner(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50
+    ) -> list[GenerationWithItems]:
+        """Return the owner's generations, as ``list_for_interaction`` does."""
+        return await self._generations.page(queries.generations(owner_id), before, limit)
 
     async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes of *content* from *start* up to and without *end*, a chunk at a time.
 
         Raises:
             NotFoundError: The item was replaced or deleted after it was looked up; look it up again.
+            DatabaseUnavailableError: No primary answered in time; what was yielded is right, and the rest can be read.
         """
         stop = content.size if end is None else min(end, content.size)
         async for part in self._media.read(content.file_id, start, stop):
             yield part
 
+    @translates_errors
+    async def delete(self, content_id: str, *, owner_id: str, session: Session | None = None) -> None:
+        """Delete an item with its bytes, and its preview when no other item has the same.
 
-def generation_id(task_id: str) -> str:
-    """Return the id of the generation of a task; a re-run has the same."""
-    return derived_id("cgm_", task_id)
+        In a caller's transaction the bytes are left to ``sweep``, since that can be undone.
 
+        Raises:
+            NotFoundError: The owner has no such item; it may have been deleted already.
+            ConflictError: Its task still runs and may store it again.
+        """
+        await self._removal.item(content_id, owner_id, session)
 
-def _content_row(task: Task, item: NewContent, upload: Upload, lease: Lease) -> RawDocument:
-    return {
-        "owner_id": task.owner_id,
-        "task_id": task.id,
-        "generation_id": generation_id(task.id),
-        "key": item.key,
-        "media_type": item.media_type,
-        "filename": item.filename,
-        "size": upload.size,
-        "sha256": upload.sha256,
-        "file_id": upload.file_id,
-        "attempt": lease.attempt,
-        "duration_seconds": item.duration_seconds,
-        **_announcement(item),
-    }
+    @translates_errors
+    async def delete_generation(self, generation_id: str, *, owner_id: str, session: Session | None = None) -> None:
+        """Delete a generation with its items and their bytes, for good.
 
+        A task that still works on it is cancelled with its children, in the same transaction: whatever it was about to
+        store is refused. In a caller's transaction the bytes are left to ``sweep``.
 
-def _announcement(item: NewContent) -> dict[str, JsonValue]:
-    return {
-        "kind": item.kind,
-        "role": item.role,
-        "index": item.index,
-        "seed": item.seed,
-        "width": item.width,
-        "height": item.height,
-        "caption": item.caption,
-    }
+        Raises:
+            NotFoundError: The owner has no such generation; it may have been deleted already.
+        """
+        await self._removal.generation(generation_id, owner_id, session)
+
+    @translates_errors
+    async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
+        """Delete all generations of a run, as ``delete_generation`` does, and return how many they were.
+
+        Twenty at a time, so a call that was cut off has deleted some; repeat it. Tasks of the run that have recorded no
+        generation are not known here, so cancel them before.
+        """
+        return await self._removal.run(run_id, owner_id, session)
+
+    @translates_errors
+    async def sweep(self, *, older_than: timedelta = GRACE, limit: int = LOOKED_AT_ONCE) -> int:
+        """Delete bytes that no item names, and items that lost their generation; return how many of both.
+
+        Killed writers leave such bytes. Looks at the next *limit* of each, so repeated calls come round to all of them;
+        any number of hosts may call it. Uploads that began less than *older_than* ago are left alone, by the database's
+        clock, so it must be longer than an attempt can take.
+
+        Args:
+            older_than: The age from which bytes and items are taken for lost.
+            limit: How many files and how many items to look at.
+        """
+        items = await self._lost_items.sweep(older_than, limit)
+        return items + await self._lost_bytes.sweep(older_than, limit)

@@ -1,18 +1,22 @@
-"""The bytes of content, in GridFS: streamed in, digested on the way, read by range, deleted."""
+"""Bytes in GridFS: streamed in, digested and recognised on the way, read by range, deleted."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appdb._driver import BucketWriter, CorruptGridFile, NoFile
+from appdb._driver import Bucket, BucketWriter, CorruptGridFile, NoFile, bucket, translates_stream_errors
+from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import NotFoundError
-from appdb.utils import uuid7_str
+from appdb.repos.media_type import MediaTypeProbe
+from appdb.utils import uuid7_at
+
+FILE_PREFIX = "file_"
 
 CHUNK_BYTES = 255 * 1024
 """GridFS's own default: a chunk and its document stay below 256 KiB."""
@@ -26,18 +30,33 @@ class Upload:
     size: int
     """Bytes."""
     sha256: str
+    decoded_type: str | None
+    """The media type that the bytes show."""
 
 
 class MediaStore:
-    """Stores bytes under an id of their own, new at each upload, so that replacing an item never breaks a reader."""
+    """
+    Stores bytes under an id of their own, new at each upload, so that replacing an item never breaks a reader.
 
-    def __init__(self, database: Database) -> None:
+    The id tells when the upload began, by the database's clock: bytes that nobody names are swept by that age.
+
+    Args:
+        database: Where the bytes are.
+
+        bucket_name: The GridFS bucket.
+    """
+
+    def __init__(self, database: Database, bucket_name: str = collections.MEDIA_BUCKET) -> None:
         self._database = database
+        self._bucket_name = bucket_name
+
+    def _bucket(self) -> Bucket:
+        return bucket(self._database.raw, self._bucket_name)
 
     async def upload(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
         """Store *data* (bytes, or a file that is streamed) and return where it is; nothing is left after an error."""
-        file_id = uuid7_str("file_")
-        writer = self._database.media.open_upload_stream_with_id(
+        file_id = uuid7_at(FILE_PREFIX, await self._database.server_time())
+        writer = self._bucket().open_upload_stream_with_id(
             file_id, filename, chunk_size_bytes=CHUNK_BYTES, metadata=metadata
         )
         try:
@@ -50,14 +69,17 @@ class MediaStore:
 
     async def _write(self, writer: BucketWriter, file_id: str, data: bytes | Path) -> Upload:
         digest = hashlib.sha256()
+        probe = MediaTypeProbe()
         size = 0
         async for part in _parts(data):
             digest.update(part)
+            probe.feed(part)
             size += len(part)
             await writer.write(part)
-        return Upload(file_id=file_id, size=size, sha256=digest.hexdigest())
+        return Upload(file_id=file_id, size=size, sha256=digest.hexdigest(), decoded_type=probe.media_type())
 
-    async def read(self, file_id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    @translates_stream_errors
+    async def read(self, file_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from *start* up to and without *end*, a chunk at a time.
 
         Raises:
@@ -66,7 +88,7 @@ class MediaStore:
         left = end - start
         try:
             # The driver's stub says that reading never returns.
-            reader: Any = await self._database.media.open_download_stream(file_id)
+            reader: Any = await self._bucket().open_download_stream(file_id)
             reader.seek(start)
             while left > 0:
                 part: bytes = await reader.read(min(left, CHUNK_BYTES))
@@ -78,9 +100,14 @@ class MediaStore:
     async def delete(self, file_id: str) -> None:
         """Delete the bytes; harmless when they are gone already."""
         try:
-            await self._database.media.delete(file_id)
+            await self._bucket().delete(file_id)
         except NoFile:
             return
+
+    async def delete_all(self, file_ids: Iterable[str]) -> None:
+        """Delete the bytes of many; those that a kill leaves behind are swept."""
+        for file_id in file_ids:
+            await self.delete(file_id)
 
 
 async def _parts(data: bytes | Path) -> AsyncIterator[bytes]:

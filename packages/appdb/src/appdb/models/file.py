@@ -1,0 +1,142 @@
+"""Artefacts of a run: what was sent to a model and what came back, and the files that a workflow wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, JsonValue
+
+from appdb.models.base import Document, StoredJson, Value
+
+
+class FileCategory(StrEnum):
+    """Which part of a run's tree a file belongs to."""
+
+    API_CALLS = "api_calls"
+    """What was said to a model and what it answered; a group is one call."""
+    OUTPUTS = "outputs"
+    """What modules made; a group is what belongs together."""
+    ROOT = "root"
+    """What the workflow keeps by name, in no group."""
+
+
+class FileFormat(StrEnum):
+    """How the content is read."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class FileRole(StrEnum):
+    """What a file is in its call."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+    SCHEMA = "schema"
+    METADATA = "metadata"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class WorkflowFile(Document):
+    """One artefact, as stored in ``workflow_files``, without its content.
+
+    Run, branch, category, group and name together are unique; writing again replaces the content and keeps the id.
+    """
+
+    owner_id: str
+    run_id: str
+    branch_id: str
+    category: FileCategory
+    group: str
+    """What belongs together, such as the id of a call; empty for none."""
+    name: str
+    role: FileRole | None = None
+    format: FileFormat
+    metadata: StoredJson = Field(default_factory=dict)
+    """What the writer says of it, such as step, provider and model."""
+    size: int
+    """Length of the content in UTF-8."""
+    sha256: str
+    file_id: str | None = None
+    """Where in GridFS ``files`` the content is, when it is too large to be stored inline."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class FileWithContent(WorkflowFile):
+    """An artefact and its content, wherever that is stored."""
+
+    text: str
+
+    @property
+    def content(self) -> JsonValue:
+        """The content as it was given: the text, or what the JSON says."""
+        found: JsonValue = json.loads(self.text) if self.format is FileFormat.JSON else self.text
+        return found
+
+
+class ModelCall(Value):
+    """The files of one group of ``api_calls``, by role; where a role is there twice, the newest.
+
+    ``inputs``, ``outputs`` and ``others`` (files without a role) are in the order of their making.
+    """
+
+    group: str
+    request: WorkflowFile | None = None
+    response: WorkflowFile | None = None
+    schema_: WorkflowFile | None = None
+    metadata: WorkflowFile | None = None
+    inputs: list[WorkflowFile] = Field(default_factory=list)
+    outputs: list[WorkflowFile] = Field(default_factory=list)
+    others: list[WorkflowFile] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, group: str, files: Iterable[WorkflowFile]) -> Self:
+        """Return the call whose *files* these are, oldest first."""
+        by_role: dict[FileRole | None, list[WorkflowFile]] = {}
+        for file in files:
+            by_role.setdefault(file.role, []).append(file)
+        newest = {role: found[-1] for role, found in by_role.items()}
+        return cls(
+            group=group,
+            request=newest.get(FileRole.REQUEST),
+            response=newest.get(FileRole.RESPONSE),
+            schema_=newest.get(FileRole.SCHEMA),
+            metadata=newest.get(FileRole.METADATA),
+            inputs=by_role.get(FileRole.INPUT, []),
+            outputs=by_role.get(FileRole.OUTPUT, []),
+            others=by_role.get(None, []),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFile:
+    """An artefact to write.
+
+    Args:
+        run_id: The run that it belongs to.
+        branch_id: The branch that it was written on; empty when it belongs to all of them.
+        category: Which part of the run's tree.
+        name: Unique in its group, such as ``request.json``.
+        content: A text, or with ``format=FileFormat.JSON`` any JSON value; at most 32 MiB as UTF-8.
+        format: How the content is read.
+        group: What belongs together, such as the id of a call; empty for none.
+        role: What the file is in its call.
+        metadata: What to say of it; at most 16 KiB as BSON.
+    """
+
+    run_id: str
+    branch_id: str
+    category: FileCategory
+    name: str
+    content: JsonValue
+    format: FileFormat = FileFormat.TEXT
+    group: str = ""
+    role: FileRole | None = None
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -1,0 +1,41 @@
+"""Stopping a task because what it makes is to be deleted: in one transaction with the deletion."""
+
+from __future__ import annotations
+
+from appdb._driver import Session
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.events import TaskEventType
+from appdb.models.task import LIVE_STATES, NewEvent, TaskState
+from appdb.queue.closing import Closing
+from appdb.queue.journal import Journal
+
+
+class Stopping(BaseRepository):
+    """
+    Cancels in the caller's transaction.
+
+    Whoever holds the task writes to it with everything that it stores, so one of the two comes first: what was stored
+    before is there to be deleted, and nothing is stored after.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._tasks = self._collection(collections.TASKS)
+        self._journal = Journal(database)
+        self._closing = Closing(database)
+
+    async def stop(self, task_id: str, owner_id: str, session: Session) -> None:
+        """Cancel the owner's task and its live children; a final one stays as it is."""
+        cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
+        changes = queries.settle(TaskState.CANCELLED, None, None)
+        match = queries.live(task_id, owner_id)
+        task = await self._journal.append(match, cancelled, session=session, changes=changes)
+        if task is None:
+            return
+        await self._closing.close([task], session)
+        children = {"parent_id": task_id, "owner_id": owner_id, "state": {"$in": sorted(LIVE_STATES)}}
+        for child in [row async for row in self._tasks.find(children, {"_id": 1}, session=session)]:
+            await self.stop(child["_id"], owner_id, session)

@@ -1,0 +1,135 @@
+"""Usage and cost of calls to models: every call once, and sums that are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from appdb._driver import AFTER, RawDocument, Session, decimal_of, stored_decimal, translates_errors
+from appdb._queries import usage as queries
+from appdb._queries.paging import NEWEST_FIRST
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.token import EVERYTHING, NewUsage, Usage, UsageFilter, UsageTotals
+from appdb.queue.sizes import KIB, check_size
+
+MAX_NAMES_BYTES = 8 * KIB
+"""Of all names together."""
+MAX_TOKENS = 10**12
+MAX_AMOUNT = Decimal(10) ** 9
+DECIMAL_PLACES = 12
+MONEY = ("units", "cost")
+
+
+class TokenRepository(BaseRepository):
+    """
+    The ledger of what users' calls to models cost.
+
+    Amounts are stored as 128-bit decimals: one token may cost less than a millionth of a dollar, so an integer of
+    micro-dollars would round each call, and binary fractions would round each sum. Of 34 digits an amount takes at most
+    22, so the sum of 10^12 calls is still exact.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._usage = self._collection(collections.USAGE)
+
+    @translates_errors
+    async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
+        """Record a call; repeating it with the same id changes nothing and returns what was recorded first.
+
+        Args:
+            usage: What the call used.
+            owner_id: Who pays.
+            session: The caller's transaction.
+
+        Raises:
+            InvalidDataError: A number is negative, too large or too fine, or a text cannot be stored.
+            ConflictError: The id is somebody else's.
+        """
+        fields = _checked(usage) | {"_id": usage.id, "owner_id": owner_id}
+        recorded: RawDocument = await self._usage.find_one_and_update(
+            {"_id": usage.id}, queries.record(fields), upsert=True, return_document=AFTER, session=session
+        )
+        if recorded["owner_id"] != owner_id:
+            raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
+        return _usage_of(recorded)
+
+    @translates_errors
+    async def page(
+        self, *, owner_id: str, wanted: UsageFilter = EVERYTHING, before: str | None = None, limit: int = 50
+    ) -> list[Usage]:
+        """Return an owner's calls, newest first.
+
+        Args:
+            owner_id: Whose calls.
+            wanted: Only these of them.
+            before: The id of the last call of the page before.
+            limit: The most calls to return.
+
+        Raises:
+            NotFoundError: The owner has no call *before*.
+        """
+        last = None if before is None else await self._find(before, owner_id)
+        found = self._usage.find(queries.page(owner_id, wanted, last)).sort(NEWEST_FIRST).limit(limit)
+        return [_usage_of(row) async for row in found]
+
+    async def _find(self, usage_id: str, owner_id: str) -> RawDocument:
+        found = await self._usage.find_one({"_id": usage_id, "owner_id": owner_id}, {"created_at": 1})
+        if found is None:
+            raise NotFoundError("usage", usage_id)
+        return found
+
+    @translates_errors
+    async def totals(self, *, owner_id: str, wanted: UsageFilter = EVERYTHING) -> UsageTotals:
+        """Return what an owner's calls used and cost: all together, by provider, by model and by step.
+
+        One aggregation over one range of an index. Its answer grows with the number of models and steps, not of calls.
+
+        Args:
+            owner_id: Whose calls.
+            wanted: Only these of them.
+        """
+        (row,) = [row async for row in self._usage.aggregate(queries.totals(queries.calls(owner_id, wanted)))]
+        lists = {name: [_total(found) for found in row[name]] for name in ("by_provider", "by_model", "by_step")}
+        user = [_total(found) for found in row["user"]]
+        return UsageTotals.model_validate(lists | ({"user": user[0]} if user else {}))
+
+    @translates_errors
+    async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
+        """Delete what was recorded for a run, and return how many calls that were; it is missing from totals then."""
+        match = queries.calls(owner_id, UsageFilter(run_id=run_id))
+        deleted = await self._usage.delete_many(match, session=session)
+        return int(deleted.deleted_count)
+
+
+def _checked(usage: NewUsage) -> dict[str, Any]:
+    fields = {name: value for name, value in asdict(usage).items() if name != "id"}
+    names = {name: value for name, value in fields.items() if name not in queries.SUMMED} | {"id": usage.id}
+    check_size("names of a usage", names, MAX_NAMES_BYTES)
+    for name in ("input_tokens", "output_tokens"):
+        if not 0 <= fields[name] <= MAX_TOKENS:
+            raise InvalidDataError(name, f"give a number from 0 to {MAX_TOKENS:,}")
+    return fields | {name: stored_decimal(_amount(name, fields[name])) for name in MONEY}
+
+
+def _amount(name: str, value: object) -> Decimal:
+    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= MAX_AMOUNT:
+        raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_AMOUNT:,}")
+    rounded = round(value, DECIMAL_PLACES)
+    if rounded != value:
+        raise InvalidDataError(name, f"it has more than {DECIMAL_PLACES} decimal places; round it before")
+    return rounded.normalize()
+
+
+def _usage_of(row: Mapping[str, Any]) -> Usage:
+    return Usage.from_document({**row, **{name: decimal_of(row[name]) for name in MONEY}})
+
+
+def _total(row: Mapping[str, Any]) -> dict[str, Any]:
+    sums = {name: decimal_of(row[name]) for name in MONEY}
+    return {**row, **sums, **(row["_id"] or {})}

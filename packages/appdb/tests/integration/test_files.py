@@ -1,0 +1,362 @@
+"""FileRepository against a real server: one file of a name, small or large alike, and no bytes left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from appdb import (
+    Database,
+    FileCategory,
+    FileFormat,
+    FileRepository,
+    FileRole,
+    InvalidDataError,
+    NewFile,
+    NotFoundError,
+    TooLargeError,
+)
+from appdb._driver import bucket
+from appdb._queries import files as queries
+from appdb.repos.file import MAX_INLINE_BYTES
+from appdb.utils import uuid7_at
+
+OWNER, OTHER, RUN = "usr_a", "usr_b", "wf_1"
+HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$where"]
+LARGE = "ü" * MAX_INLINE_BYTES
+AGE = timedelta(hours=1)
+
+
+@pytest.fixture
+def files(database: Database) -> FileRepository:
+    return FileRepository(database)
+
+
+def new(name: str = "note.txt", content: Any = "hello", **more: Any) -> NewFile:
+    given: dict[str, Any] = {"run_id": RUN, "branch_id": "br_1", "category": FileCategory.OUTPUTS}
+    return NewFile(name=name, content=content, **given | more)
+
+
+async def bytes_kept(database: Database) -> int:
+    return await database.collection("files.files").count_documents({})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "a" * MAX_INLINE_BYTES, "a" * (MAX_INLINE_BYTES + 1), LARGE, "$where\x00\r\n"]
+)
+async def test_a_text_comes_back_wherever_it_is_stored(files: FileRepository, database: Database, text: str) -> None:
+    written = await files.put(new(content=text), owner_id=OWNER)
+    found = await files.get(written.id, owner_id=OWNER)
+
+    assert (found.text, found.content, found.size) == (text, text, len(text.encode()))
+    assert await bytes_kept(database) == int(found.size > MAX_INLINE_BYTES)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0,
+        10**40,
+        0.1,
+        "text",
+        [],
+        {"b": 1, "a": {"$ref": "#/x", "$id": "y", "$db": "z"}, "": {"$where": "a.b", "a.b": "$lease.token"}},
+        {"rows": [{"$set": "$$NOW"}] * 20_000},
+    ],
+)
+async def test_json_comes_back_as_it_was_given(files: FileRepository, value: Any) -> None:
+    written = await files.put(new("r.json", value, format=FileFormat.JSON), owner_id=OWNER)
+    found = await files.newest(RUN, "r.json", owner_id=OWNER)
+
+    assert (found.id, found.content) == (written.id, value)
+    assert list(json.loads(found.text)) == list(value) if isinstance(value, dict) else True
+
+
+@pytest.mark.parametrize("content", ["small", LARGE])
+async def test_writing_again_replaces_and_keeps_the_id(files: FileRepository, database: Database, content: str) -> None:
+    first = await files.put(new(content=LARGE), owner_id=OWNER)
+    second = await files.put(new(content=content, role=FileRole.OUTPUT), owner_id=OWNER)
+    (listed,) = await files.page(RUN, owner_id=OWNER)
+
+    assert (second.id, second.created_at) == (first.id, first.created_at)
+    assert second.updated_at >= first.updated_at
+    assert (listed, listed.role) == (second, FileRole.OUTPUT)
+    assert (await files.get(first.id, owner_id=OWNER)).text == content
+    assert await bytes_kept(database) == int(content == LARGE)
+
+
+async def test_every_part_of_the_key_parts_files(files: FileRepository) -> None:
+    parts: list[dict[str, Any]] = [
+        {},
+        {"run_id": "wf_2"},
+        {"branch_id": "br_2"},
+        {"category": FileCategory.ROOT},
+        {"group": "g"},
+        {"name": "other"},
+    ]
+    written = [await files.put(new(**part), owner_id=OWNER) for part in parts]
+    foreign = await files.put(new(), owner_id=OTHER)
+
+    assert len({file.id for file in [*written, foreign]}) == 7
+
+
+async def test_of_two_writers_of_one_name_one_wins_and_no_bytes_are_left(
+    files: FileRepository, database: Database, mongo_uri: str
+) -> None:
+    async with Database(mongo_uri, database.name) as second:
+        writers = [files, FileRepository(second)]
+        for number in range(50):
+            texts = [f"{number}-{who} " + LARGE if (number + who) % 3 else f"{number}-{who}" for who in range(2)]
+            reading = asyncio.create_task(_newest(files)) if number else None
+            one, other = await asyncio.gather(
+                *[writer.put(new(content=text), owner_id=OWNER) for writer, text in zip(writers, texts, strict=True)]
+            )
+            found = await files.get(one.id, owner_id=OWNER)
+
+            assert one.id == other.id
+            assert found.text in texts
+            assert await bytes_kept(database) == int(found.file_id is not None)
+            assert reading is None or (await reading).startswith((f"{number - 1}-", f"{number}-"))
+    (listed,) = await files.page(RUN, owner_id=OWNER)
+    assert await bytes_kept(database) == int(listed.file_id is not None)
+
+
+async def _newest(files: FileRepository) -> str:
+    return (await files.newest(RUN, "note.txt", owner_id=OWNER)).text
+
+
+async def test_the_newest_of_a_name_is_what_was_written_last(files: FileRepository) -> None:
+    for branch, group in [("br_1", ""), ("br_2", "g"), ("br_1", "")]:
+        await files.put(new(content=f"{branch}{group}", branch_id=branch, group=group), owner_id=OWNER)
+        await asyncio.sleep(0.005)
+    await files.put(new(content="root", category=FileCategory.ROOT), owner_id=OWNER)
+    outputs = FileCategory.OUTPUTS
+
+    assert (await files.newest(RUN, "note.txt", owner_id=OWNER)).text == "root"
+    assert (await files.newest(RUN, "note.txt", owner_id=OWNER, category=outputs)).text == "br_1"
+    with pytest.raises(NotFoundError):
+        await files.newest(RUN, "none", owner_id=OWNER)
+
+
+async def test_pages_hold_every_file_once_in_the_order_of_making(files: FileRepository) -> None:
+    made = [
+        await files.put(
+            new(f"f{n}", category=FileCategory.ROOT if n % 3 == 0 else FileCategory.OUTPUTS, group=f"g{n % 2}"),
+            owner_id=OWNER,
+        )
+        for n in range(12)
+    ]
+
+    async def all_of(**wanted: Any) -> list[str]:
+        seen: list[str] = []
+        while page := await files.page(RUN, owner_id=OWNER, limit=5, after=seen[-1] if seen else None, **wanted):
+            seen += [file.id for file in page]
+        return seen
+
+    outputs = [file for file in made if file.category is FileCategory.OUTPUTS]
+    assert await all_of() == [file.id for file in made]
+    assert await all_of(category=FileCategory.OUTPUTS) == [file.id for file in outputs]
+    assert await all_of(category=FileCategory.OUTPUTS, group="g1") == [f.id for f in outputs if f.group == "g1"]
+    with pytest.raises(ValueError, match="category"):
+        await files.page(RUN, owner_id=OWNER, group="g1")
+
+
+async def test_calls_show_what_each_role_has(files: FileRepository) -> None:
+    for group in ("call_1", "call_2", "call_3"):
+        for role in FileRole:
+            for number in range(2 if role in {FileRole.INPUT, FileRole.OUTPUT} else 1):
+                content = LARGE if role is FileRole.RESPONSE else role
+                file = new(f"{role}{number}", content, category=FileCategory.API_CALLS, group=group, role=role)
+                await files.put(file, owner_id=OWNER)
+        await files.put(new("log", category=FileCategory.API_CALLS, group=group), owner_id=OWNER)
+    await files.put(new("out", group="call_2"), owner_id=OWNER)
+    first = await files.calls(RUN, owner_id=OWNER, limit=2)
+    rest = await files.calls(RUN, owner_id=OWNER, limit=2, before=first[-1].group)
+
+    assert [call.group for call in [*first, *rest]] == ["call_3", "call_2", "call_1"]
+    for call in [*first, *rest]:
+        assert [f.name if f else None for f in (call.request, call.response, call.schema_, call.metadata)] == [
+            "request0",
+            "response0",
+            "schema0",
+            "metadata0",
+        ]
+        assert [file.name for file in call.inputs] == ["input0", "input1"]
+        assert [file.name for file in call.outputs] == ["output0", "output1"]
+        assert [file.name for file in call.others] == ["log"]
+        assert all(file.group == call.group for file in [*call.inputs, *call.outputs, *call.others])
+    assert first[0].response is not None
+    assert (await files.get(first[0].response.id, owner_id=OWNER)).text == LARGE
+
+
+async def test_where_a_role_is_there_twice_a_call_shows_the_newest(files: FileRepository) -> None:
+    for branch in ("br_2", "br_1"):
+        file = new("r", branch, category=FileCategory.API_CALLS, group="c", role=FileRole.RESPONSE, branch_id=branch)
+        await files.put(file, owner_id=OWNER)
+    (call,) = await files.calls(RUN, owner_id=OWNER)
+
+    assert call.response is not None
+    assert call.response.branch_id == "br_1"
+
+
+async def test_deleting_for_a_run_deletes_its_bytes_and_leaves_the_others(
+    files: FileRepository, database: Database
+) -> None:
+    for run_id, name in [(RUN, "a"), (RUN, "b"), ("wf_2", "a")]:
+        await files.put(new(name, LARGE, run_id=run_id), owner_id=OWNER)
+        await files.put(new(f"{name}.small", run_id=run_id), owner_id=OWNER)
+
+    assert await files.delete_run(RUN, owner_id=OTHER) == 0
+    assert await files.delete_run(RUN, owner_id=OWNER) == 4
+    assert await files.delete_run(RUN, owner_id=OWNER) == 0
+    assert [file.name for file in await files.page("wf_2", owner_id=OWNER)] == ["a", "a.small"]
+    assert await bytes_kept(database) == 1
+
+
+async def test_another_owner_finds_nothing(files: FileRepository) -> None:
+    file = await files.put(new(category=FileCategory.API_CALLS), owner_id=OWNER)
+    with pytest.raises(NotFoundError):
+        await files.get(file.id, owner_id=OTHER)
+    with pytest.raises(NotFoundError):
+        await files.newest(RUN, file.name, owner_id=OTHER)
+
+    assert await files.page(RUN, owner_id=OTHER) == []
+    assert await files.calls(RUN, owner_id=OTHER) == []
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+async def test_what_a_user_writes_stays_text(files: FileRepository, value: str) -> None:
+    key = value.replace("\x00", "")  # which no field's name can hold
+    metadata = {key: value, "nested": [{"$ref": value, "$id": value}, {"$gt": {key: "$x"}}]}
+    file = new(
+        value,
+        value,
+        run_id=value,
+        branch_id=value,
+        category=FileCategory.API_CALLS,
+        group=value,
+        role=FileRole.INPUT,
+        metadata=metadata,
+    )
+    written = await files.put(file, owner_id=value)
+    found = await files.newest(value, value, owner_id=value)
+    (call,) = await files.calls(value, owner_id=value)
+
+    assert (found.run_id, found.branch_id, found.group, found.name, found.text) == (value,) * 5
+    assert found.metadata == written.metadata == metadata
+    assert [listed.id for listed in await files.page(value, owner_id=value)] == [found.id]
+    assert (call.group, call.inputs) == (value, [written])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"content": {"a": 1}}, InvalidDataError),
+        ({"content": "\ud800"}, InvalidDataError),
+        ({"content": float("nan"), "format": FileFormat.JSON}, InvalidDataError),
+        ({"content": "x" * (32 * 1024 * 1024 + 1)}, TooLargeError),
+        ({"metadata": {"a": "x" * 20_000}}, TooLargeError),
+        ({"metadata": {"a\x00": 1}}, InvalidDataError),
+        ({"metadata": {"a": 2**70}}, InvalidDataError),
+        ({"name": "x" * 5_000}, TooLargeError),
+        ({"group": "\ud800"}, InvalidDataError),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused_whole(
+    files: FileRepository, database: Database, wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await files.put(new(**wrong), owner_id=OWNER)
+
+    assert await files.page(RUN, owner_id=OWNER) == []
+    assert await bytes_kept(database) == 0
+
+
+async def test_writes_join_their_callers_transaction_and_bytes_survive_its_undoing(
+    files: FileRepository, database: Database
+) -> None:
+    await files.put(new(content=LARGE), owner_id=OWNER)
+
+    async def body(session: Any) -> None:
+        await files.put(new(content="other"), owner_id=OWNER, session=session)
+        assert await files.delete_run(RUN, owner_id=OWNER, session=session) == 1
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.transaction(body)
+
+    assert (await files.newest(RUN, "note.txt", owner_id=OWNER)).text == LARGE
+
+
+async def test_unknown_fields_of_a_newer_release_survive(files: FileRepository, database: Database) -> None:
+    file = await files.put(new(), owner_id=OWNER)
+    await database.collection("workflow_files").update_one({"_id": file.id}, {"$set": {"newer": {"a.b": 1}}})
+    await files.put(new(content="again"), owner_id=OWNER)
+
+    assert (await database.collection("workflow_files").find_one({"_id": file.id}) or {})["newer"] == {"a.b": 1}
+
+
+async def test_a_sweep_leaves_what_files_name_and_what_is_young(files: FileRepository, database: Database) -> None:
+    now = await database.server_time()
+    kept = await files.put(new(content=LARGE), owner_id=OWNER)
+    old = uuid7_at("file_", now - 2 * AGE)
+    grid = bucket(database.raw, "files")
+    await grid.upload_from_stream_with_id(old, "lost", b"x" * 600_000)
+    await grid.upload_from_stream_with_id(uuid7_at("file_", now - 3 * AGE), "empty", b"")
+    await grid.upload_from_stream_with_id(uuid7_at("file_", now), "young", b"x")
+
+    assert await files.sweep(older_than=AGE) == 2
+    assert await files.sweep(older_than=AGE) == 0
+    assert (await files.get(kept.id, owner_id=OWNER)).text == LARGE
+    assert await bytes_kept(database) == 2
+    assert await database.collection("files.chunks").count_documents({"files_id": old}) == 0
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, int], int]] = {
+    "run": (queries.page(RUN, OWNER, None, None, None), dict(queries.OLDEST_FIRST), 5),
+    "category": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, None, None), dict(queries.OLDEST_FIRST), 5),
+    "group": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, "g1", None), dict(queries.OLDEST_FIRST), 5),
+    "newest": (queries.named(RUN, OWNER, "f1", None), dict(queries.NEWEST_FIRST), 1),
+}
+
+
+@pytest.fixture
+async def crowded(files: FileRepository, database: Database) -> Database:
+    """Many files of others, and twenty calls and outputs of each of three groups of one run."""
+    base = {"owner_id": OTHER, "branch_id": "b", "category": "api_calls", "name": "f1", "updated_at": None}
+    others = [{"_id": f"wff_{n}", "run_id": f"wf_{n % 9}", "group": f"g{n}", **base} for n in range(5_000)]
+    await database.collection("workflow_files").insert_many(others)
+    for category in (FileCategory.OUTPUTS, FileCategory.API_CALLS):
+        for n in range(60):
+            await files.put(new(f"f{n}", category=category, group=f"g{n % 3}"), owner_id=OWNER)
+    return database
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, name: str) -> None:
+    match, sort, limit = CASES[name]
+    command = {"find": "workflow_files", "filter": match, "sort": sort, "limit": limit}
+    answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})
+    stats = answer["executionStats"]
+
+    assert stats["nReturned"] == limit
+    assert stats["totalKeysExamined"] <= limit + 1
+    assert "'stage': 'SORT'" not in str(stats)
+
+
+async def test_calls_seek_their_groups_and_read_their_files_alone(crowded: Database) -> None:
+    pipeline = queries.calls(RUN, OWNER, None, 2)
+    command = {"aggregate": "workflow_files", "pipeline": pipeline, "cursor": {}}
+    answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})
+    (cursor,) = [stage["$cursor"]["executionStats"] for stage in answer["stages"] if "$cursor" in stage]
+    (lookup,) = [stage for stage in answer["stages"] if "$lookup" in stage]
+
+    assert "DISTINCT_SCAN" in str(cursor)
+    assert cursor["totalKeysExamined"] <= 4
+    assert (lookup["totalDocsExamined"], lookup["collectionScans"]) == (40, 0)
+    assert lookup["totalKeysExamined"] <= 42
