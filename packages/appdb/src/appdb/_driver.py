@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from bson import BSON
+from bson import BSON, DBRef
 from bson.errors import BSONError
 from gridfs.errors import CorruptGridFile, NoFile
 from motor.motor_asyncio import (
@@ -91,6 +91,7 @@ __all__ = [
     "in_transaction",
     "is_write_conflict",
     "make_primary",
+    "plain",
     "translates_errors",
     "watch",
     "with_local_reads",
@@ -239,6 +240,17 @@ def encoded_size(field: str, document: Mapping[str, Any]) -> int:
         return len(BSON.encode(document))
     except (BSONError, UnicodeError, OverflowError) as exc:
         raise InvalidDataError(field, f"cannot be stored: {exc}") from exc
+
+
+def plain(value: object) -> object:
+    """Return a stored *value* as it was written: drivers turn an object with ``$ref`` and ``$id`` into a reference."""
+    if isinstance(value, DBRef):
+        value = value.as_doc()
+    if isinstance(value, Mapping):
+        return {key: plain(found) for key, found in value.items()}
+    if isinstance(value, list):
+        return [plain(found) for found in value]
+    return value
 
 
 def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -25,6 +25,7 @@ from appdb._schema import collections
 from appdb._version import __version__
 from appdb.errors import ContractMismatchError, DatabaseUnavailableError, UnfitServerError
 from appdb.mixins.migrations import CONTRACT_VERSION, MigrationsMixin
+from appdb.mixins.recovery import RecoveryMixin
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ OPERATION_TIMEOUT = timedelta(seconds=8)
 """Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
 
 
-class Database(MigrationsMixin):
+class Database(MigrationsMixin, RecoveryMixin):
     """
     One MongoDB database, shared by every host.
 

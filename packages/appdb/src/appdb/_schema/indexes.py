@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._schema import content, limit, registry, schedule, task, user
+from appdb._schema import content, limit, registry, run, schedule, task, user
 
 INDEXES = (
     *task.INDEXES,
@@ -11,4 +11,5 @@ INDEXES = (
     *user.INDEXES,
     *registry.INDEXES,
     *schedule.INDEXES,
+    *run.INDEXES,
 )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from appdb._driver import plain
+
+StoredJson = Annotated[dict[str, Any], BeforeValidator(plain)]
+"""An object that a user or a provider wrote, with any keys, also those that drivers take for references."""
 
 
 class Value(BaseModel):
