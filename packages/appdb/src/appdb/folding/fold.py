@@ -75,6 +75,8 @@ class _Draft:
             Where(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
         )
         self.position = self.position.model_copy(update=changed)
+        if self.position.step in self.steps:
+            self.steps.remove(self.position.step)  # what runs again is not completed
         self._asks(event, goes_on="ended" in changed and changed["ended"] is None)
         self.seq, self.last_type = event.seq, event.type
         if event.type not in HALF_DONE:
