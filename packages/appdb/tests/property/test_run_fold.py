@@ -108,6 +108,6 @@ def test_histories_do_everything() -> None:
             done[type(step), possible(step, model)] += 1
 
     count()
-    possible = {kind for kind, worked in done if worked}
-    assert possible == {Append, Fork, Jump, Again, Reset, Recover}
-    assert {kind for kind, worked in done if not worked} == {Append, Jump, Again}
+    worked = {kind for kind, well in done if well}
+    assert worked == {Append, Fork, Jump, Again, Reset, Recover}
+    assert {kind for kind, well in done if not well} == {Append, Jump, Again}
