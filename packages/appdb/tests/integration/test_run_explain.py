@@ -81,22 +81,27 @@ async def crowded(database: Database) -> Database:
     return database
 
 
-def lineage(**wanted: Any) -> dict[str, Any]:
-    return events.on_lineage(RUN, OWNER, LINEAGE, EventFilter(**wanted))
-
-
 UP, DOWN = {"seq": 1}, {"seq": -1}
 NEWEST = {"_id": -1}
+
+
+def lineage(limit: int, sort: dict[str, int], **wanted: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    asked = EventFilter(**wanted)
+    match = events.on_lineage(RUN, OWNER, LINEAGE, asked)
+    assert match is not None
+    return "events", match, {"sort": sort, "limit": limit, "hint": events.lineage_index(asked)}
+
+
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "lineage": ("events", lineage(), {"sort": UP, "limit": 500}),
-    "lineage_after": ("events", lineage(after=5_900), {"sort": UP, "limit": 200}),
-    "lineage_newest": ("events", lineage(), {"sort": DOWN, "limit": 1}),
-    "lineage_before": ("events", lineage(before=5_500, without=[E.JUMP_REQUESTED]), {"sort": DOWN, "limit": 1}),
-    "by_type": ("events", lineage(types=[E.STEP_STARTED]), {"sort": UP, "limit": 50}),
-    "by_types": ("events", lineage(types=[E.STEP_STARTED, E.INTERACTION_REQUESTED]), {"sort": DOWN, "limit": 50}),
-    "by_module": ("events", lineage(module="m7"), {"sort": UP, "limit": 50}),
-    "latest_of_type": ("events", lineage(types=[E.MODULE_COMPLETED]), {"sort": DOWN, "limit": 1}),
-    "latest_of_module": ("events", lineage(types=[E.MODULE_COMPLETED], module="m1"), {"sort": DOWN, "limit": 1}),
+    "lineage": lineage(500, UP),
+    "lineage_after": lineage(200, UP, after=5_900),
+    "lineage_newest": lineage(1, DOWN),
+    "lineage_before": lineage(1, DOWN, before=5_500, without=[E.JUMP_REQUESTED]),
+    "by_type": lineage(50, UP, types=[E.STEP_STARTED]),
+    "by_types": lineage(50, DOWN, types=[E.STEP_STARTED, E.INTERACTION_REQUESTED]),
+    "by_module": lineage(50, UP, module="m7"),
+    "latest_of_type": lineage(1, DOWN, types=[E.MODULE_COMPLETED]),
+    "latest_of_module": lineage(1, DOWN, types=[E.MODULE_COMPLETED], module="m1"),
     "log": ("events", events.log(RUN, OWNER, 9_000), {"sort": UP, "limit": 500}),
     "numbered": ("events", events.numbered(RUN, OWNER, 77), {}),
     "by_ids": ("events", events.by_ids(RUN, OWNER, [f"evt_{RUN}_000001", f"evt_{RUN}_000002"]), {}),

@@ -44,8 +44,15 @@ def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str]
     }
 
 
-def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter:
-    """Events of a line of history; served by index events_branch, events_type or events_module.
+def lineage_index(wanted: EventFilter) -> str:
+    """The index that serves ``on_lineage``. It is named to the server, which takes any that begins with the run."""
+    if wanted.module is not None:
+        return "events_module"
+    return "events_type" if wanted.types else "events_branch"
+
+
+def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter | None:
+    """Events of a line of history; ``None`` when there can be none.
 
     A clause for each branch, and for each type that is asked for, so that every clause is one range of an index in
     the order of the numbers, and the server merges them without sorting.
@@ -67,7 +74,7 @@ def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wante
         for kind in ([{"type": event} for event in sorted(wanted.types)] if by_type else [{}])
     ]
     if not clauses:
-        return {"run_id": run_id, "seq": {"$in": []}}
+        return None
     return residual | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
 
 

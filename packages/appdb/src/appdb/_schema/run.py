@@ -10,6 +10,8 @@ from appdb._schema.index import Index
 SNAPSHOT_RETENTION = timedelta(days=90)
 """A snapshot is made again when it is missed, so that one which was written while its run was deleted goes too."""
 
+TEXT = {"$gt": ""}
+"""Any text. For a filter with ``$type`` in its place, the server would not use the index to look for a text."""
 LISTED = {"partialFilterExpression": {"listed": True}}
 
 INDEXES = (
@@ -36,7 +38,7 @@ INDEXES = (
         collection=collections.WORKFLOW_RUNS,
         name="runs_parent",
         keys=(("parent_id", 1), ("_id", 1)),
-        options={"partialFilterExpression": {"parent_id": {"$type": "string"}}},
+        options={"partialFilterExpression": {"parent_id": TEXT}},
     ),
     Index(
         collection=collections.WORKFLOW_RUNS,
@@ -55,13 +57,13 @@ INDEXES = (
         collection=collections.EVENTS,
         name="events_module",
         keys=(("run_id", 1), ("branch_id", 1), ("module", 1), ("seq", 1)),
-        options={"partialFilterExpression": {"module": {"$type": "string"}}},
+        options={"partialFilterExpression": {"module": TEXT}},
     ),
     Index(
         collection=collections.EVENTS,
         name="events_interaction",
         keys=(("run_id", 1), ("interaction_id", 1), ("seq", 1)),
-        options={"partialFilterExpression": {"interaction_id": {"$type": "string"}}},
+        options={"partialFilterExpression": {"interaction_id": TEXT}},
     ),
     Index(collection=collections.BRANCHES, name="branches_run", keys=(("run_id", 1), ("_id", -1))),
     Index(collection=collections.BRANCHES, name="branches_lineage", keys=(("run_id", 1), ("lineage.branch_id", 1))),

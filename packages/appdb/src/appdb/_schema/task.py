@@ -68,7 +68,8 @@ INDEXES = (
         collection=collections.TASKS,
         name="tasks_run",
         keys=(("run_id", 1), ("state", 1), ("_id", -1)),
-        options={"partialFilterExpression": {"run_id": {"$type": "string"}}},
+        # Not $type: the server would not use the index to look for a text.
+        options={"partialFilterExpression": {"run_id": {"$gt": ""}}},
     ),
     Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
     Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),

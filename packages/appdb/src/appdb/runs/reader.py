@@ -72,7 +72,9 @@ class Reader:
         """Return at most *limit* events of *lineage*, in order, from its beginning, or the *newest* first."""
         match = queries.on_lineage(run.id, run.owner_id, lineage, wanted)
         order = queries.NEWEST_FIRST if newest else queries.OLDEST_FIRST
-        found = self._events.find(match, session=session).sort(order).limit(limit)
+        if match is None:
+            return []
+        found = self._events.find(match, session=session, hint=queries.lineage_index(wanted)).sort(order).limit(limit)
         return [RunEvent.from_document(row) async for row in found]
 
     async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
