@@ -22,6 +22,7 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
+from appdb.models.branch import Branch, LineagePart
 from appdb.models.config import Setting
 from appdb.models.content import (
     Content,
@@ -33,6 +34,7 @@ from appdb.models.content import (
     NewGeneration,
     Origin,
 )
+from appdb.models.event import EventFilter, NewRunEvent, RunEvent
 from appdb.models.file import (
     FileCategory,
     FileFormat,
@@ -44,7 +46,10 @@ from appdb.models.file import (
 )
 from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.models.limits import Limit
+from appdb.models.recovery import Disagreement, Recovery
+from appdb.models.run import NewRun, Position, Run, RunStatus, RunVersion
 from appdb.models.schedule import CatchUp, NewSchedule, Schedule
+from appdb.models.state import Interaction, Kept, RunState, Try
 from appdb.models.task import (
     NewEvent,
     NewTask,
@@ -76,18 +81,24 @@ from appdb.queue.lease import Claimer, Lease
 from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.repos.branch import BranchRepository
 from appdb.repos.content import ContentRepository
+from appdb.repos.event import EventRepository
 from appdb.repos.file import FileRepository
 from appdb.repos.registry import RegistryRepository
+from appdb.repos.state import StateRepository
 from appdb.repos.token import TokenRepository
 from appdb.repos.user import UserRepository
 from appdb.repos.version import VersionRepository
+from appdb.repos.workflow import WorkflowRepository
 from appdb.utils import uuid7_str
 
 __all__ = [
     "GLOBAL_OWNER",
     "AppDbError",
     "AttemptWrite",
+    "Branch",
+    "BranchRepository",
     "CatchUp",
     "ChangeFeed",
     "Claimer",
@@ -102,7 +113,10 @@ __all__ = [
     "DatabaseUnavailableError",
     "DbEventType",
     "Deduplication",
+    "Disagreement",
     "EmbeddedServerError",
+    "EventFilter",
+    "EventRepository",
     "Failed",
     "FileCategory",
     "FileFormat",
@@ -112,10 +126,13 @@ __all__ = [
     "Generation",
     "GenerationStatus",
     "GenerationWithItems",
+    "Interaction",
     "InvalidDataError",
+    "Kept",
     "Lease",
     "LeaseLostError",
     "Limit",
+    "LineagePart",
     "MigrationError",
     "ModelCall",
     "NewContent",
@@ -123,6 +140,8 @@ __all__ = [
     "NewFile",
     "NewGeneration",
     "NewResolvedVersion",
+    "NewRun",
+    "NewRunEvent",
     "NewSchedule",
     "NewTask",
     "NewUsage",
@@ -131,15 +150,23 @@ __all__ = [
     "OptionUsage",
     "Origin",
     "Outcome",
+    "Position",
     "Progress",
     "QueueStats",
+    "Recovery",
     "RegistryRepository",
     "Released",
     "Requirement",
+    "Run",
+    "RunEvent",
+    "RunState",
+    "RunStatus",
+    "RunVersion",
     "Schedule",
     "ScheduleRepository",
     "Setting",
     "SourceType",
+    "StateRepository",
     "Suspended",
     "Task",
     "TaskEvent",
@@ -151,6 +178,7 @@ __all__ = [
     "TemplateVisibility",
     "TokenRepository",
     "TooLargeError",
+    "Try",
     "UnfitServerError",
     "Usage",
     "UsageFilter",
@@ -164,6 +192,7 @@ __all__ = [
     "VersionTree",
     "WeightedKeyword",
     "WorkflowFile",
+    "WorkflowRepository",
     "WorkflowTemplate",
     "WorkflowVersion",
     "__version__",

@@ -27,6 +27,7 @@ from appdb.errors import ContractMismatchError, DatabaseUnavailableError, UnfitS
 from appdb.mixins.config import ConfigMixin
 from appdb.mixins.history import HistoryMixin
 from appdb.mixins.migrations import CONTRACT_VERSION, MigrationsMixin
+from appdb.mixins.recovery import RecoveryMixin
 from appdb.server_clock import ServerClock
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ OPERATION_TIMEOUT = timedelta(seconds=8)
 """Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
 
 
-class Database(ConfigMixin, HistoryMixin, MigrationsMixin):
+class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     """
     One MongoDB database, shared by every host.
 

@@ -167,7 +167,7 @@ def live(task_id: str, owner_id: str) -> Filter:
 def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | None = None) -> Filter:
     """The tasks that *wanted* describes, in one of *states*, with an id below *before*."""
     match: Filter = {"state": {"$in": sorted(states)}}
-    for name in ("owner_id", "queue", "actor"):
+    for name in ("owner_id", "queue", "actor", "run_id"):
         if (value := getattr(wanted, name)) is not None:
             match[name] = str(value)
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._schema import config, content, file, history, limit, registry, schedule, task, token, user, version
+from appdb._schema import config, content, file, history, limit, registry, run, schedule, task, token, user, version
 
 INDEXES = (
     *task.INDEXES,
@@ -16,4 +16,5 @@ INDEXES = (
     *version.INDEXES,
     *file.INDEXES,
     *token.INDEXES,
+    *run.INDEXES,
 )

@@ -64,6 +64,13 @@ INDEXES = (
         keys=(("owner_id", 1), ("unique_key", 1)),
         options={"unique": True, "partialFilterExpression": {"unique_key": {"$type": "string"}}},
     ),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_run",
+        keys=(("run_id", 1), ("state", 1), ("_id", -1)),
+        # Not $type: the server would not use the index to look for a text.
+        options={"partialFilterExpression": {"run_id": {"$gt": ""}}},
+    ),
     Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
     Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),
     Index(collection=collections.TASK_STEPS, name="task_steps_task", keys=(("task_id", 1),)),

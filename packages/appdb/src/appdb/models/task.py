@@ -100,6 +100,8 @@ class Task(Document):
     """Whether the task waits for its children; it is scheduled meanwhile, and queued again when the last one ends."""
     replay_of: str | None = None
     """The task that this one repeats."""
+    run_id: str | None = None
+    """The workflow run that it works for, and is cancelled with when that is deleted."""
 
     @property
     def last_seq(self) -> int:
@@ -139,6 +141,7 @@ class NewTask:
         limits: Concurrency and rate limits that the task obeys.
         then: Tasks to enqueue in the transaction that completes this one; each must have the same owner.
         task_id: Made by the caller when it must know the id before; else made here.
+        run_id: The workflow run that it works for; it is cancelled when that is deleted.
 
     Raises:
         ValueError: A continuation belongs to another owner.
@@ -159,6 +162,7 @@ class NewTask:
     limits: tuple[Limit, ...] = ()
     then: tuple[NewTask, ...] = ()
     task_id: str | None = None
+    run_id: str | None = None
 
     def __post_init__(self) -> None:
         if any(following.owner_id != self.owner_id for following in self.then):
@@ -184,6 +188,7 @@ class TaskFilter:
         states: Only these states; empty for all that the operation can be about.
         queue: Only this queue.
         actor: Only this actor.
+        run_id: Only what works for this workflow run.
         created_before: Only tasks made before this time.
         created_after: Only tasks made at or after this time.
     """
@@ -192,6 +197,7 @@ class TaskFilter:
     states: frozenset[TaskState] = frozenset()
     queue: str | None = None
     actor: str | None = None
+    run_id: str | None = None
     created_before: datetime | None = None
     created_after: datetime | None = None
 

@@ -139,6 +139,7 @@ class Control(BaseRepository):
             timeout=None if task.timeout_seconds is None else timedelta(seconds=task.timeout_seconds),
             limits=tuple(limit.limit() for limit in task.limits),
             task_id=new_id,
+            run_id=task.run_id,
         )
         return await self._intake.add(repeated, None, {"replay_of": task.id})
 

@@ -206,7 +206,8 @@ def fields_of(task: NewTask) -> RawDocument:
         keys = [limit.key for limit in task.limits]
         limits = [TaskLimit.of(limit).model_dump() for limit in task.limits]
         fields |= {"limited": True, "limits": limits, "group": claims.group(lane, task.owner_id, keys)}
-    return fields | _rare_fields(task) if task.unique_key is not None or task.then else fields
+    rare = task.unique_key is not None or task.run_id is not None or task.then
+    return fields | _rare_fields(task) if rare else fields
 
 
 @lru_cache(maxsize=1_024)
@@ -217,7 +218,7 @@ def _lines(queue: str, actor: str, version: int, owner_id: str) -> tuple[str, st
 
 
 def _rare_fields(task: NewTask) -> RawDocument:
-    fields: RawDocument = {}
+    fields: RawDocument = {} if task.run_id is None else {"run_id": task.run_id}
     if task.unique_key is not None:
         fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
     if task.then:

@@ -402,6 +402,7 @@ def _matches(task: Task, match: TaskFilter) -> bool:
         match.owner_id in (None, task.owner_id)
         and match.queue in (None, task.queue)
         and match.actor in (None, task.actor)
+        and match.run_id in (None, task.run_id)
         and (match.created_before is None or task.created_at < match.created_before)
         and (match.created_after is None or task.created_at >= match.created_after)
     )

@@ -296,5 +296,6 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "expires_at": None if new.expires_in is None else now + new.expires_in,
         "parent_id": parent_id,
         "replay_of": replay_of,
+        "run_id": new.run_id,
     }
     return Row(Task.from_document(document), new, handler(new.actor, new.actor_version), due)

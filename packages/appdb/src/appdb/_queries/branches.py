@@ -1,0 +1,57 @@
+"""What we ask of ``branches``, ``snapshots`` and ``workflow_run_versions``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from appdb._queries.clock import NOW, literal
+from appdb.models.branch import LineagePart
+
+Filter = dict[str, Any]
+Pipeline = list[dict[str, Any]]
+
+
+def owned(branch_id: str, owner_id: str) -> Filter:
+    """One branch of one owner, unless it is being deleted."""
+    return {"_id": branch_id, "owner_id": owner_id, "deleting": {"$ne": True}}
+
+
+def of_run(run_id: str, owner_id: str, branch_id: str) -> Filter:
+    """One branch of a run."""
+    return owned(branch_id, owner_id) | {"run_id": run_id}
+
+
+def page(run_id: str, owner_id: str, before: str | None) -> Filter:
+    """What a run has one below the other, older than the cursor; served by index branches_run or run_versions_run."""
+    match: Filter = {"run_id": run_id, "owner_id": owner_id, "deleting": {"$ne": True}}
+    return match | ({} if before is None else {"_id": {"$lt": before}})
+
+
+def built_on(run_id: str, branch_id: str) -> Filter:
+    """Branches whose line of history goes over another one; served by index branches_lineage."""
+    return {"run_id": run_id, "lineage.branch_id": branch_id, "_id": {"$ne": branch_id}}
+
+
+def of_branch(run_id: str, branch_id: str) -> Filter:
+    """The events or snapshots of one branch; served by index events_branch or snapshots_branch."""
+    return {"run_id": run_id, "branch_id": branch_id}
+
+
+def snapshots(run_id: str, owner_id: str, lineage: Sequence[LineagePart], fold_version: int) -> Filter:
+    """The snapshots that hold for a line of history; served by index snapshots_branch."""
+    clauses = [
+        {
+            "run_id": run_id,
+            "branch_id": part.branch_id,
+            "fold_version": fold_version,
+            "seq": {"$gte": part.first_seq} | ({} if part.cutoff_seq is None else {"$lte": part.cutoff_seq}),
+        }
+        for part in lineage
+    ]
+    return {"owner_id": owner_id} | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
+
+
+def snapshot(fields: Mapping[str, Any]) -> Pipeline:
+    """Store a snapshot, timed by the server."""
+    return [{"$set": {name: literal(value) for name, value in fields.items()} | {"created_at": NOW}}]

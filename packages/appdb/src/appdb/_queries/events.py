@@ -1,0 +1,90 @@
+"""What we ask of ``events``: by line of history, by type, by module, by number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from appdb.events import DbEventType
+from appdb.models.branch import LineagePart
+from appdb.models.event import EventFilter
+
+Filter = dict[str, Any]
+Sort = list[tuple[str, int]]
+
+OLDEST_FIRST: Sort = [("seq", 1)]
+NEWEST_FIRST: Sort = [("seq", -1)]
+
+
+ALL = EventFilter()
+
+
+def log(run_id: str, owner_id: str, after: int) -> Filter:
+    """A run's events of all branches above a number; served by index events_log."""
+    return {"run_id": run_id, "owner_id": owner_id, "seq": {"$gt": after}}
+
+
+def numbered(run_id: str, owner_id: str, seq: int) -> Filter:
+    """One event by its number; served by index events_log."""
+    return {"run_id": run_id, "owner_id": owner_id, "seq": seq}
+
+
+def by_ids(run_id: str, owner_id: str, event_ids: Collection[str]) -> Filter:
+    """Events of a run by id."""
+    return {"_id": {"$in": list(event_ids)}, "run_id": run_id, "owner_id": owner_id}
+
+
+def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str], event: DbEventType) -> Filter:
+    """The events of one type about interactions, on any branch; served by index events_interaction."""
+    return {
+        "run_id": run_id,
+        "owner_id": owner_id,
+        "interaction_id": {"$in": list(interaction_ids)} if len(interaction_ids) != 1 else next(iter(interaction_ids)),
+        "type": event,
+    }
+
+
+def lineage_index(wanted: EventFilter) -> str:
+    """The index that serves ``on_lineage``. It is named to the server, which takes any that begins with the run."""
+    if wanted.module is not None:
+        return "events_module"
+    return "events_type" if wanted.types else "events_branch"
+
+
+def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter | None:
+    """Events of a line of history; ``None`` when there can be none.
+
+    A clause for each branch, and for each type that is asked for, so that every clause is one range of an index in
+    the order of the numbers, and the server merges them without sorting.
+    """
+    parts = [part for part in lineage if _overlaps(part, wanted)]
+    by_type = bool(wanted.types) and wanted.module is None
+    common: Filter = {"run_id": run_id}
+    residual: Filter = {"owner_id": owner_id}
+    if wanted.module is not None:
+        common["module"] = wanted.module
+        residual |= {"type": {"$in": sorted(wanted.types)}} if wanted.types else {}
+    if wanted.without:
+        residual["type"] = {"$nin": sorted(wanted.without)}
+    if wanted.step is not None:
+        residual["step"] = wanted.step
+    clauses = [
+        common | {"branch_id": part.branch_id, **kind, "seq": _range(part, wanted)}
+        for part in parts
+        for kind in ([{"type": event} for event in sorted(wanted.types)] if by_type else [{}])
+    ]
+    if not clauses:
+        return None
+    return residual | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
+
+
+def _overlaps(part: LineagePart, wanted: EventFilter) -> bool:
+    begins = wanted.before is None or part.first_seq < wanted.before
+    return begins and (part.cutoff_seq is None or part.cutoff_seq > wanted.after)
+
+
+def _range(part: LineagePart, wanted: EventFilter) -> Filter:
+    bounds: Filter = {"$gt": max(wanted.after, part.first_seq - 1)}
+    if wanted.before is not None and (part.cutoff_seq is None or wanted.before <= part.cutoff_seq):
+        return bounds | {"$lt": wanted.before}
+    return bounds if part.cutoff_seq is None else bounds | {"$lte": part.cutoff_seq}

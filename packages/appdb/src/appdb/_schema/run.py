@@ -1,0 +1,82 @@
+"""What runs, their events, branches, snapshots and versions are read by, and when snapshots disappear."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from appdb._schema import collections
+from appdb._schema.index import Index
+
+SNAPSHOT_RETENTION = timedelta(days=90)
+"""A snapshot is made again when it is missed, so that one which was written while its run was deleted goes too."""
+
+TEXT = {"$gt": ""}
+"""Any text. For a filter with ``$type`` in its place, the server would not use the index to look for a text."""
+LISTED = {"partialFilterExpression": {"listed": True}}
+
+INDEXES = (
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_open",
+        keys=(("owner_id", 1), ("project", 1)),
+        options={"unique": True, "partialFilterExpression": {"open": True}},
+    ),
+    Index(collection=collections.WORKFLOW_RUNS, name="runs_owner", keys=(("owner_id", 1), ("_id", -1)), options=LISTED),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_owner_status",
+        keys=(("owner_id", 1), ("status", 1), ("_id", -1)),
+        options=LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_owner_project",
+        keys=(("owner_id", 1), ("project", 1), ("_id", -1)),
+        options=LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_parent",
+        keys=(("parent_id", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"parent_id": TEXT}},
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_deleting",
+        keys=(("deleting", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"deleting": True}},
+    ),
+    Index(collection=collections.EVENTS, name="events_log", keys=(("run_id", 1), ("seq", 1)), options={"unique": True}),
+    Index(collection=collections.EVENTS, name="events_branch", keys=(("run_id", 1), ("branch_id", 1), ("seq", 1))),
+    Index(
+        collection=collections.EVENTS,
+        name="events_type",
+        keys=(("run_id", 1), ("branch_id", 1), ("type", 1), ("seq", 1)),
+    ),
+    Index(
+        collection=collections.EVENTS,
+        name="events_module",
+        keys=(("run_id", 1), ("branch_id", 1), ("module", 1), ("seq", 1)),
+        options={"partialFilterExpression": {"module": TEXT}},
+    ),
+    Index(
+        collection=collections.EVENTS,
+        name="events_interaction",
+        keys=(("run_id", 1), ("interaction_id", 1), ("seq", 1)),
+        options={"partialFilterExpression": {"interaction_id": TEXT}},
+    ),
+    Index(collection=collections.BRANCHES, name="branches_run", keys=(("run_id", 1), ("_id", -1))),
+    Index(collection=collections.BRANCHES, name="branches_lineage", keys=(("run_id", 1), ("lineage.branch_id", 1))),
+    Index(
+        collection=collections.SNAPSHOTS,
+        name="snapshots_branch",
+        keys=(("run_id", 1), ("branch_id", 1), ("fold_version", 1), ("seq", 1)),
+    ),
+    Index(
+        collection=collections.SNAPSHOTS,
+        name="snapshots_expire",
+        keys=(("created_at", 1),),
+        options={"expireAfterSeconds": int(SNAPSHOT_RETENTION.total_seconds())},
+    ),
+    Index(collection=collections.RUN_VERSIONS, name="run_versions_run", keys=(("run_id", 1), ("_id", -1))),
+)

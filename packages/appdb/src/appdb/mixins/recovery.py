@@ -1,0 +1,57 @@
+"""Recovery: finds runs whose cached status disagrees with their events, and mends them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, TypeVar
+
+from appdb._driver import Collection as RawCollection
+from appdb._driver import Session, translates_errors
+from appdb.models.recovery import Recovery
+from appdb.runs.recovering import Recovering
+
+T = TypeVar("T")
+
+
+class RecoveryMixin(ABC):
+    """The part of ``Database`` that sets runs right."""
+
+    @abstractmethod
+    def collection(self, name: str) -> RawCollection:
+        """Return the collection *name*."""
+
+    @abstractmethod
+    async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+        """Run *body* in one transaction."""
+
+    @translates_errors
+    async def recover_run(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        steps: Collection[str] = (),
+        dry_run: bool = False,
+        session: Session | None = None,
+    ) -> Recovery:
+        """Compare a run's caches with its events, and let the events win.
+
+        A wrong status is mended by a new branch from the last event behind which nothing was half done, with a
+        ``workflow_recovered`` that says why; other caches are set right where they are. It happens in one transaction
+        that holds the run's fence, so that a healthy run in the middle of its writes is left alone, and of two
+        recoveries one finds nothing to do.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            steps: The steps of its workflow, if they are known: then a run that is processing with all of them
+                completed is found, too.
+            dry_run: Only say what would be done.
+            session: The caller's transaction, if it does more at the same time.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            ConflictError: Events are missing, or its project has another open run by now.
+        """
+        return await Recovering(self).recover(run_id, owner_id, steps, session, dry_run=dry_run)

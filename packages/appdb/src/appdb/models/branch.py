@@ -1,0 +1,53 @@
+"""Branches: lines of history of a run. They fork and never merge, and nothing behind a fork is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from appdb.models.base import Document, Value
+
+
+class LineagePart(Value):
+    """What one branch gives to a line of history: its events from ``first_seq`` to ``cutoff_seq``, without a gap."""
+
+    branch_id: str
+    first_seq: int
+    cutoff_seq: int | None = None
+    """The last event that belongs to the line; ``None`` for the branch itself, which goes on."""
+
+    def has(self, seq: int) -> bool:
+        """Return whether the event with this number can be in this part."""
+        return self.first_seq <= seq and (self.cutoff_seq is None or seq <= self.cutoff_seq)
+
+
+class Branch(Document):
+    """One branch, as stored in ``branches``."""
+
+    run_id: str
+    owner_id: str
+    lineage: list[LineagePart]
+    """From the root to the branch itself, in the order of their events."""
+    created_at: datetime
+    deleting: bool = False
+
+    @property
+    def parent_id(self) -> str | None:
+        """The branch that this one forked from; ``None`` for a root."""
+        return self.lineage[-2].branch_id if len(self.lineage) > 1 else None
+
+
+def cut(lineage: Sequence[LineagePart], seq: int) -> list[LineagePart]:
+    """Return the part of *lineage* that ends with the event *seq*; empty when that event is not in it."""
+    for place, part in enumerate(lineage):
+        if part.has(seq):
+            return [*lineage[:place], part.model_copy(update={"cutoff_seq": seq})]
+    return []
+
+
+def following(lineage: Sequence[LineagePart], seq: int) -> int | None:
+    """Return the number of the event that comes after *seq* in *lineage*; ``None`` after its last cutoff."""
+    for part in lineage:
+        if part.cutoff_seq is None or seq < part.cutoff_seq:
+            return max(part.first_seq, seq + 1)
+    return None

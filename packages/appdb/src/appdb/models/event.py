@@ -1,0 +1,72 @@
+"""The events of a run: its log and the source of its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from appdb.events import DbEventType
+from appdb.models.base import Document, StoredJson
+from appdb.utils import uuid7_str
+
+
+class RunEvent(Document):
+    """One event, as stored in ``events``; per run, ``seq`` is unique and dense from 0."""
+
+    run_id: str
+    owner_id: str
+    branch_id: str
+    seq: int
+    type: DbEventType
+    step: str | None = None
+    module: str | None = None
+    interaction_id: str | None = None
+    version_id: str | None = None
+    """The version of the workflow that the run followed at that time."""
+    data: StoredJson
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRunEvent:
+    """An event to append; its number, branch and time are given by the log.
+
+    The id is made with it, so that appending it again after an unknown outcome changes nothing.
+
+    Args:
+        type: What happened.
+        step: Where; ``step_started``, ``step_completed`` and the events of modules need it.
+        module: Where; the events of modules need it.
+        data: JSON values, at most 256 KiB as BSON; the events of interactions need an ``interaction_id``.
+        event_id: Its id.
+    """
+
+    type: DbEventType
+    step: str | None = None
+    module: str | None = None
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    event_id: str = field(default_factory=lambda: uuid7_str("evt_"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events of a line of history are asked for.
+
+    Args:
+        after: Only events with a higher number.
+        before: Only events with a lower number.
+        types: Only these types; empty for all.
+        without: None of these types; for calls without *types*.
+        module: Only this module.
+        step: Only this step.
+    """
+
+    after: int = -1
+    before: int | None = None
+    types: Collection[DbEventType] = ()
+    without: Collection[DbEventType] = ()
+    module: str | None = None
+    step: str | None = None

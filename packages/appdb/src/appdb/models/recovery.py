@@ -1,0 +1,65 @@
+"""What a recovery finds and does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appdb.models.run import RunStatus
+
+
+class Disagreement(StrEnum):
+    """How the caches of a run can disagree with its events."""
+
+    AWAITS_NOTHING = "awaits_nothing"
+    """It is said to await input, and no interaction is pending."""
+    PENDING_UNSEEN = "pending_unseen"
+    """An interaction is pending, and it is not said to await input."""
+    END_UNSEEN = "end_unseen"
+    """Its events have ended it, and it is said to go on, or to have ended otherwise."""
+    NEVER_ENDED = "never_ended"
+    """It is said to have ended, and its events go on."""
+    BEGUN_UNSEEN = "begun_unseen"
+    """It is said to be only created, and its events have begun."""
+    NEVER_BEGUN = "never_begun"
+    """It is said to be processing, and nothing has begun."""
+    ALL_STEPS_DONE = "all_steps_done"
+    """It is said to be processing, and every step of its workflow is completed."""
+    BRANCH = "branch"
+    """Its newest event is on another branch than the one that it is said to follow."""
+    POSITION = "position"
+    """Its step, module or interaction are not those of its events."""
+    OPEN = "open"
+    """It stands for its project although its status says that it does not, or the other way round."""
+    EVENT_COUNT = "event_count"
+    """It counts more or fewer events than its log has."""
+
+    @property
+    def forks(self) -> bool:
+        """Whether hosts may have acted on it, so that a new branch leaves behind what they may have begun."""
+        return self not in (Disagreement.POSITION, Disagreement.OPEN, Disagreement.EVENT_COUNT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What was wrong with a run, and what was done, or would be.
+
+    Args:
+        run_id: The run.
+        disagreements: What was wrong; empty for a healthy run, to which nothing is done.
+        cached_status: The status that the run had.
+        status: The status that its events say, which it has now.
+        previous_branch_id: The branch that its events went to.
+        cutoff_seq: The last event that counts; ``None`` when the caches alone are set right, without a new branch.
+        new_branch_id: The branch that its events go to now; ``None`` without a new branch, and in a dry run.
+        applied: Whether anything was written.
+    """
+
+    run_id: str
+    disagreements: tuple[Disagreement, ...]
+    cached_status: RunStatus
+    status: RunStatus
+    previous_branch_id: str
+    cutoff_seq: int | None
+    new_branch_id: str | None
+    applied: bool

@@ -1,0 +1,123 @@
+"""A workflow run: whose it is, which version and branch it follows, and caches of where its events have led."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from appdb.models.base import Document, StoredJson, Value
+from appdb.utils import uuid7_str
+
+
+class RunStatus(StrEnum):
+    """Where a run is; a cache of what its events say."""
+
+    CREATED = "created"
+    PROCESSING = "processing"
+    AWAITING_INPUT = "awaiting_input"
+    """The user is asked something; the interaction is pending."""
+    TARGET_REACHED = "target_reached"
+    """It stopped where it was asked to, and can go on."""
+    VALIDATION_FAILED = "validation_failed"
+    """It stopped at what its definition does not allow; the user can go back."""
+    COMPLETED = "completed"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the next visit to the project begins a new run."""
+        return self in CLOSED_STATUSES
+
+
+CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
+OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
+
+
+class Position(Value):
+    """Where a run is, as far as its next event needs to know; the rest is folded on demand."""
+
+    step: str | None = None
+    """The step that has started and not completed."""
+    module: str | None = None
+    """The module that started last and has not completed."""
+    interaction_id: str | None = None
+    """What the user is asked and has not answered."""
+    started: bool = False
+    ended: RunStatus | None = None
+    """How it stopped, until it is resumed, retried or branched."""
+
+    @property
+    def status(self) -> RunStatus:
+        """The status that follows from the rest."""
+        if self.ended is not None:
+            return self.ended
+        if self.interaction_id is not None:
+            return RunStatus.AWAITING_INPUT
+        return RunStatus.PROCESSING if self.started else RunStatus.CREATED
+
+
+class Run(Document):
+    """One run, as stored in ``workflow_runs``."""
+
+    owner_id: str
+    project: str
+    template_id: str | None = None
+    version_id: str | None = None
+    branch_id: str
+    """The branch that new events go to."""
+    parent_id: str | None = None
+    """The run whose sub-action this one does; such a run is in no list of its owner's runs."""
+    status: RunStatus
+    open: bool
+    """Whether it is the one run that its owner's next visit to the project goes on with."""
+    position: Position
+    event_count: int
+    """How many events its log has; the next one gets this number."""
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What ``WorkflowRepository.open`` needs to know. The ids are made with it, so that repeating a call is safe.
+
+    Args:
+        project: The user's name for what is made.
+        template_id: The workflow.
+        version_id: The version of the workflow that the run begins with.
+        parent_id: The run whose sub-action this one does.
+        data: What the run begins with; kept in its first event, at most 256 KiB as BSON.
+        run_id: Its id.
+        branch_id: The id of its first branch.
+        event_id: The id of its first event.
+    """
+
+    project: str
+    template_id: str | None = None
+    version_id: str | None = None
+    parent_id: str | None = None
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    run_id: str = field(default_factory=lambda: uuid7_str("wf_"))
+    branch_id: str = field(default_factory=lambda: uuid7_str("br_"))
+    event_id: str = field(default_factory=lambda: uuid7_str("evt_"))
+
+
+class RunVersion(Document):
+    """One entry of a run's version history, as stored in ``workflow_run_versions``."""
+
+    run_id: str
+    owner_id: str
+    version_id: str
+    seq: int
+    """The number of the first event that the version counts for."""
+    capabilities: list[str] = Field(default_factory=list)
+    """What the client was able to do."""
+    requires: list[StoredJson] = Field(default_factory=list)
+    """What the version asks of a client."""
+    created_at: datetime

@@ -1,0 +1,121 @@
+"""What the events of a line of history add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from appdb.events import DbEventType
+from appdb.models.base import Document, StoredJson
+from appdb.models.event import RunEvent
+from appdb.models.run import Position, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the state keeps of one event."""
+
+    seq: int
+    event_id: str
+    step: str | None
+    module: str | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """
+    The state of a run after the event ``seq`` of a line of history.
+
+    Args:
+        seq: The number of the last event; -1 before the first.
+        stable_seq: The last event behind which nothing was half done: where a recovery goes on from.
+        last_type: The type of the last event.
+        position: The step, the module and the interaction that the run is at.
+        steps_completed: In the order in which they were completed.
+        modules_completed: By step, the names of completed modules in the order in which they were completed first.
+        outputs: By step and module, the last completion, oldest first.
+        mapped: By name in the run's state, the value and the event that gave it.
+        pending: The request that the user has not answered.
+        error: What stopped the run or its module last, until it goes on.
+    """
+
+    seq: int = -1
+    stable_seq: int = -1
+    last_type: DbEventType | None = None
+    position: Position = field(default_factory=Position)
+    steps_completed: tuple[str, ...] = ()
+    modules_completed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    outputs: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
+    mapped: Mapping[str, Kept] = field(default_factory=dict)
+    pending: Kept | None = None
+    error: Kept | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        """What the run's cached status must be."""
+        return self.position.status
+
+    @property
+    def module_index(self) -> int:
+        """How many modules of the current step are completed, each counted once however often it ran."""
+        return len(self.modules_completed.get(self.position.step or "", ()))
+
+    def module_outputs(self) -> dict[str, Any]:
+        """Return the outputs by module; of modules with one name in many steps, the last completion."""
+        return {module: _outputs(kept) for (_, module), kept in self.outputs.items()}
+
+    def step_outputs(self) -> dict[str, dict[str, Any]]:
+        """Return the outputs by step and module."""
+        found: dict[str, dict[str, Any]] = {}
+        for (step, module), kept in self.outputs.items():
+            found.setdefault(step, {})[module] = _outputs(kept)
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """Return what modules and sub-actions have given to the run's state, by name; the last one wins."""
+        return {name: kept.data[MAPPED][name] for name, kept in self.mapped.items()}
+
+
+MAPPED = "_state_mapped"
+"""Where an event's data says which of it has a name in the run's state."""
+
+
+def _outputs(kept: Kept) -> dict[str, Any]:
+    return {name: value for name, value in kept.data.items() if name != MAPPED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """What the user was asked, and the answer, if there is one."""
+
+    request: RunEvent
+    response: RunEvent | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One time that a module ran, and what the user then asked to be done better.
+
+    Args:
+        outputs: What it gave; ``None`` when it did not complete.
+        feedback: The retry that followed; ``None`` when there was none.
+    """
+
+    outputs: Mapping[str, Any] | None
+    feedback: Mapping[str, Any] | None
+
+
+class Snapshot(Document):
+    """A state, as stored in ``snapshots``: it names the events that it keeps, and holds none of their data."""
+
+    run_id: str
+    owner_id: str
+    branch_id: str
+    """The branch that has the event ``seq``."""
+    seq: int
+    fold_version: int
+    state: StoredJson
+    created_at: datetime

@@ -1,0 +1,125 @@
+"""The branches of runs: lines of history that fork and never merge."""
+
+from __future__ import annotations
+
+from appdb._driver import Session, translates_errors
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.models.branch import Branch, LineagePart
+from appdb.models.event import NewRunEvent
+from appdb.runs.branches import Branches
+from appdb.runs.forking import AtEvent, Fork, Forks
+from appdb.runs.reader import Reader
+from appdb.utils import uuid7_str
+
+
+class BranchRepository(BaseRepository):
+    """Which line of history a run follows. Its first branch is made with the run, and another root by a reset."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._branches = Branches(database)
+        self._forks = Forks(database)
+        self._reader = Reader(database)
+
+    @translates_errors
+    async def fork(
+        self,
+        run_id: str,
+        seq: int,
+        event: NewRunEvent,
+        *,
+        owner_id: str,
+        branch_id: str,
+        new_branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> Branch:
+        """Make a branch behind an event and let the run go on there, in one transaction with the event that says why.
+
+        What came after stays where it is, and counts no more. Calling it again with the same *new_branch_id* returns
+        the branch.
+
+        Args:
+            run_id: The run.
+            seq: The number of the last event that counts, on whichever branch it is.
+            event: Why; ``previous_branch_id`` and ``cutoff_seq`` are added to its data.
+            owner_id: The run's owner.
+            branch_id: The branch that the caller takes for the current one.
+            new_branch_id: The id of the new branch; made here when left out.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run, or the run no such event.
+            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+        """
+        fork = Fork(
+            run_id=run_id,
+            owner_id=owner_id,
+            current=branch_id,
+            branch_id=new_branch_id or uuid7_str("br_"),
+            point=AtEvent(seq=seq),
+            event=event,
+        )
+        return await self._forks.fork(fork, session)
+
+    @translates_errors
+    async def get(self, branch_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
+        """Return the owner's branch.
+
+        Raises:
+            NotFoundError: The owner has no such branch.
+        """
+        return await self._branches.get(branch_id, owner_id, session)
+
+    @translates_errors
+    async def current(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
+        """Return the branch that a run's events go to.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        return await self._branches.get(run.branch_id, owner_id, session)
+
+    @translates_errors
+    async def root(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
+        """Return the branch that the current line of history begins with.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        current = await self.current(run_id, owner_id=owner_id, session=session)
+        return await self._branches.get(current.lineage[0].branch_id, owner_id, session)
+
+    @translates_errors
+    async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[LineagePart]:
+        """Return the current line of history from its root, each part cut off at the last event that counts.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        return await self._reader.lineage(run, run.branch_id, session)
+
+    @translates_errors
+    async def page(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[Branch]:
+        """Return a run's branches, newest first; *before* is the id of the last one of the page before."""
+        return await self._branches.page(run_id, owner_id, before, limit, session)
+
+    @translates_errors
+    async def delete(self, branch_id: str, *, owner_id: str) -> None:
+        """Delete a branch with its events; a call that was cut off is repeated.
+
+        Raises:
+            NotFoundError: The owner has no such branch.
+            ConflictError: The run's events go to it, or other branches go on from it.
+        """
+        await self._branches.delete(branch_id, owner_id)

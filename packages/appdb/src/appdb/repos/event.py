@@ -1,0 +1,133 @@
+"""The events of runs: appended with numbers that have no gap, read along a line of history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appdb._driver import Session, translates_errors
+from appdb._queries import events as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import NotFoundError
+from appdb.events import DbEventType
+from appdb.models.event import EventFilter, NewRunEvent, RunEvent
+from appdb.runs.ledger import Ledger, checked
+from appdb.runs.reader import Reader
+
+
+class EventRepository(BaseRepository):
+    """The log of each run: never changed, and never behind the run's caches, which are written with it."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._events = self._collection(collections.EVENTS)
+        self._ledger = Ledger(database)
+        self._reader = Reader(database)
+
+    @translates_errors
+    async def append(
+        self,
+        run_id: str,
+        events: Sequence[NewRunEvent],
+        *,
+        owner_id: str,
+        branch_id: str,
+        expected_seq: int | None = None,
+        session: Session | None = None,
+    ) -> list[RunEvent]:
+        """Append *events* in order, all or none, and set the run's status and position in the same transaction.
+
+        The run's document is the fence: of writers at the same time, one comes after the other, and each gets the
+        next numbers. Appending the same events again, by their ids, returns what is stored.
+
+        Args:
+            run_id: The run.
+            events: 1 to 500, each at most 256 KiB as BSON, 4 MiB together.
+            owner_id: The run's owner.
+            branch_id: The branch that the caller has read; the run must not have moved on to another.
+            expected_seq: The number that the first event must get; ``None`` for whichever is next.
+            session: The caller's transaction, in which it also enqueues what follows.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+            ConflictError: The run has moved on to another branch, its log has grown, it has ended, or what is
+                answered is not pending; nothing was written.
+            InvalidDataError: An event lacks what its type needs, or they contradict each other.
+            TooLargeError: One or all of them are over the limit.
+        """
+        return await self._ledger.append(checked(run_id, owner_id, branch_id, expected_seq, events), session)
+
+    @translates_errors
+    async def get(self, event_id: str, *, owner_id: str, session: Session | None = None) -> RunEvent:
+        """Return the owner's event.
+
+        Raises:
+            NotFoundError: The owner has no such event.
+        """
+        found = await self._events.find_one({"_id": event_id, "owner_id": owner_id}, session=session)
+        if found is None:
+            raise NotFoundError("event", event_id)
+        return RunEvent.from_document(found)
+
+    @translates_errors
+    async def log(
+        self, run_id: str, *, owner_id: str, after: int = -1, limit: int = 500, session: Session | None = None
+    ) -> list[RunEvent]:
+        """Return a run's events of all branches with a number above *after*, in order, at most *limit*.
+
+        This is what happened, not what counts: see ``read`` for that.
+        """
+        match = queries.log(run_id, owner_id, after)
+        found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST).limit(limit)
+        return [RunEvent.from_document(row) async for row in found]
+
+    @translates_errors
+    async def read(
+        self,
+        run_id: str,
+        wanted: EventFilter = queries.ALL,
+        *,
+        owner_id: str,
+        branch_id: str | None = None,
+        limit: int = 500,
+        session: Session | None = None,
+    ) -> list[RunEvent]:
+        """Return the events that count on a line of history, in order, at most *limit*.
+
+        Args:
+            run_id: The run.
+            wanted: Which of them.
+            owner_id: The run's owner.
+            branch_id: The branch that the line leads to; ``None`` for the current one.
+            limit: The most events to return; go on after the number of the last one.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run or branch.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = await self._reader.lineage(run, branch_id or run.branch_id, session)
+        return await self._reader.events(run, lineage, wanted, limit=limit, session=session)
+
+    @translates_errors
+    async def latest(
+        self,
+        run_id: str,
+        event_type: DbEventType,
+        *,
+        owner_id: str,
+        step: str | None = None,
+        module: str | None = None,
+        session: Session | None = None,
+    ) -> RunEvent | None:
+        """Return the newest event of a type that counts on the current line of history, or ``None``.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = await self._reader.lineage(run, run.branch_id, session)
+        wanted = EventFilter(types=[event_type], step=step, module=module)
+        found = await self._reader.events(run, lineage, wanted, limit=1, session=session, newest=True)
+        return found[0] if found else None

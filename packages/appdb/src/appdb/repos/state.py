@@ -1,0 +1,220 @@
+"""The state of runs: folded from the events that count, and changed only by going back in them."""
+
+from __future__ import annotations
+
+from appdb._driver import Session, translates_errors
+from appdb._queries import events as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import NotFoundError
+from appdb.events import DbEventType as E
+from appdb.folding import history
+from appdb.models.branch import Branch, LineagePart, cut
+from appdb.models.event import EventFilter, NewRunEvent, RunEvent
+from appdb.models.state import Interaction, RunState, Try
+from appdb.runs.forking import AtInteraction, BeforeFirst, Fork, Forks, Point
+from appdb.runs.reader import Reader
+from appdb.utils import uuid7_str
+
+
+class StateRepository(BaseRepository):
+    """
+    Where a run is and what it has made.
+
+    A read folds what came after the last snapshot; the first read of a long run folds all of it, and leaves snapshots.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._reader = Reader(database)
+        self._forks = Forks(database)
+        self._events = self._collection(collections.EVENTS)
+
+    @translates_errors
+    async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunState:
+        """Return the state of a run: position, outputs, what is pending.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            ConflictError: An event is missing from its log.
+        """
+        return (await self._reader.current(run_id, owner_id, session))[1]
+
+    @translates_errors
+    async def at(
+        self,
+        run_id: str,
+        seq: int,
+        *,
+        owner_id: str,
+        branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> RunState:
+        """Return the state that a run had after an event of a branch's line of history, the current one by default.
+
+        Raises:
+            NotFoundError: The owner has no such run or branch, or the line no such event.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = cut(await self._reader.lineage(run, branch_id or run.branch_id, session), seq)
+        if not lineage:
+            raise NotFoundError(f"event of run {run_id}", str(seq))
+        return await self._reader.state(run, lineage, session)
+
+    @translates_errors
+    async def interactions(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        before: int | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[Interaction]:
+        """Return the last *limit* requests that count, oldest first, each with its answer.
+
+        Args:
+            run_id: The run.
+            owner_id: The run's owner.
+            before: Only requests with a lower number: that of the first request of the page after this one.
+            limit: The most interactions to return.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = await self._reader.lineage(run, run.branch_id, session)
+        wanted = EventFilter(types=[E.INTERACTION_REQUESTED], before=before)
+        asked = await self._reader.events(run, lineage, wanted, limit=limit, session=session, newest=True)
+        ids = {event.interaction_id for event in asked if event.interaction_id is not None}
+        if not ids:
+            return []
+        match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
+        answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
+        counting = [event for event in answers if _counts(lineage, event)]
+        return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
+
+    @translates_errors
+    async def module_output(
+        self, run_id: str, module: str, *, owner_id: str, step: str | None = None, session: Session | None = None
+    ) -> RunEvent | None:
+        """Return the last completion of a module that counts, or ``None``, without folding.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = await self._reader.lineage(run, run.branch_id, session)
+        wanted = EventFilter(types=[E.MODULE_COMPLETED], module=module, step=step)
+        found = await self._reader.events(run, lineage, wanted, limit=1, session=session, newest=True)
+        return found[0] if found else None
+
+    @translates_errors
+    async def retry_context(
+        self,
+        run_id: str,
+        module: str,
+        *,
+        owner_id: str,
+        step: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[Try]:
+        """Return what a module gave each time and what the user then asked for, oldest first, of its last events.
+
+        Args:
+            run_id: The run.
+            module: The module.
+            owner_id: The run's owner.
+            step: The step, where modules of many steps have one name.
+            limit: How many of the module's completions and retries to look at.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        run = await self._reader.run(run_id, owner_id, session)
+        lineage = await self._reader.lineage(run, run.branch_id, session)
+        wanted = EventFilter(types=[E.MODULE_COMPLETED, E.RETRY_REQUESTED], module=module, step=step)
+        found = await self._reader.events(run, lineage, wanted, limit=limit, session=session, newest=True)
+        return history.tries(reversed(found))
+
+    @translates_errors
+    async def jump(
+        self,
+        run_id: str,
+        step: str,
+        module: str | None = None,
+        *,
+        owner_id: str,
+        branch_id: str,
+        new_branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> Branch:
+        """Go back before the first event of a step, or of a module in it, on a new branch.
+
+        Args:
+            run_id: The run.
+            step: Where to.
+            module: Where to in the step.
+            owner_id: The run's owner.
+            branch_id: The branch that the caller takes for the current one.
+            new_branch_id: The id of the new branch, which makes a repeated call harmless; made here when left out.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it has not come that far.
+            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+        """
+        data = {"target_step": step} | ({} if module is None else {"target_module": module})
+        event = NewRunEvent(type=E.JUMP_REQUESTED, step=step, module=module, data=data)
+        point = BeforeFirst(step=step, module=module)
+        fork = _fork(run_id, owner_id, branch_id, new_branch_id, point, event)
+        return await self._forks.fork(fork, session)
+
+    @translates_errors
+    async def branch_from_interaction(
+        self,
+        run_id: str,
+        interaction_id: str,
+        *,
+        owner_id: str,
+        branch_id: str,
+        new_branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> Branch:
+        """Go back behind a request on a new branch: the same form is pending again, and nothing before it runs again.
+
+        Args:
+            run_id: The run.
+            interaction_id: The interaction, on whichever branch it was requested.
+            owner_id: The run's owner.
+            branch_id: The branch that the caller takes for the current one.
+            new_branch_id: The id of the new branch, which makes a repeated call harmless; made here when left out.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run, or the run no such interaction.
+            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+        """
+        event = NewRunEvent(type=E.WORKFLOW_RESUMED, data={"from_interaction_id": interaction_id})
+        point = AtInteraction(interaction_id=interaction_id)
+        fork = _fork(run_id, owner_id, branch_id, new_branch_id, point, event)
+        return await self._forks.fork(fork, session)
+
+
+def _counts(lineage: list[LineagePart], event: RunEvent) -> bool:
+    return any(part.branch_id == event.branch_id and part.has(event.seq) for part in lineage)
+
+
+def _fork(run_id: str, owner_id: str, current: str, branch_id: str | None, point: Point, event: NewRunEvent) -> Fork:
+    return Fork(
+        run_id=run_id,
+        owner_id=owner_id,
+        current=current,
+        branch_id=branch_id or uuid7_str("br_"),
+        point=point,
+        event=event,
+    )

@@ -1,0 +1,252 @@
+"""Runs of workflows: opened, listed, ended, begun again and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb._driver import Session, translates_errors
+from appdb._queries import runs as queries
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import InvalidDataError
+from appdb.events import DbEventType as E
+from appdb.folding.marks import ENDINGS
+from appdb.models.branch import Branch
+from appdb.models.event import NewRunEvent
+from appdb.models.run import NewRun, Run, RunStatus, RunVersion
+from appdb.runs.fence import Fence
+from appdb.runs.forking import AtBeginning, Fork, Forks
+from appdb.runs.ledger import Ledger, checked
+from appdb.runs.opening import Opening
+from appdb.runs.removal import Removal
+from appdb.runs.versions import VersionHistory
+from appdb.utils import uuid7_str
+
+EVENT_OF: Mapping[RunStatus, E] = {
+    RunStatus.PROCESSING: E.WORKFLOW_RESUMED,
+    **{status: event for event, status in ENDINGS.items()},
+}
+
+
+class WorkflowRepository(BaseRepository):
+    """Runs. Their status is a cache of their events, and nothing here sets it without one."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._runs = self._collection(collections.WORKFLOW_RUNS)
+        self._fence = Fence(database)
+        self._opening = Opening(database)
+        self._ledger = Ledger(database)
+        self._forks = Forks(database)
+        self._history = VersionHistory(database)
+        self._removal = Removal(database)
+
+    @translates_errors
+    async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
+        """Return the project's open run, or make it with its first branch and event, in one transaction.
+
+        Of callers at the same time, one makes the run and all get it. The same *new* again returns the run that it
+        made, whatever has become of it.
+
+        Returns:
+            The run, and whether this call has made it.
+
+        Raises:
+            ConflictError: The id is another run's.
+            NotFoundError: The owner has no run that could be its parent.
+            InvalidDataError: The project's name is empty or too long.
+            TooLargeError: The data is over 256 KiB as BSON.
+        """
+        return await self._opening.open(new, owner_id, session)
+
+    @translates_errors
+    async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Run:
+        """Return the owner's run.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        return await self._fence.find(run_id, owner_id, session)
+
+    @translates_errors
+    async def find_open(self, project: str, *, owner_id: str, session: Session | None = None) -> Run | None:
+        """Return the run that the owner's next visit to *project* goes on with, or ``None``."""
+        found = await self._runs.find_one(queries.open_of(owner_id, project), session=session)
+        return None if found is None else Run.from_document(found)
+
+    @translates_errors
+    async def page(
+        self,
+        *,
+        owner_id: str,
+        statuses: Collection[RunStatus] = (),
+        project: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[Run]:
+        """Return the owner's runs, newest first, without those that do sub-actions.
+
+        Args:
+            owner_id: Whose runs.
+            statuses: Only these statuses; empty for all.
+            project: Only this project.
+            before: The id of the last run of the page before.
+            limit: The most runs to return.
+            session: The caller's transaction.
+        """
+        match = queries.page(owner_id, statuses, project, before)
+        found = self._runs.find(match, session=session).sort(queries.NEWEST_FIRST).limit(limit)
+        return [Run.from_document(row) async for row in found]
+
+    @translates_errors
+    async def children(
+        self, run_id: str, *, owner_id: str, limit: int = 50, session: Session | None = None
+    ) -> list[Run]:
+        """Return the runs that do sub-actions of the owner's run, oldest first, at most *limit*."""
+        match = queries.children(run_id) | {"owner_id": owner_id}
+        found = self._runs.find(match, session=session).sort([("_id", 1)]).limit(limit)
+        return [Run.from_document(row) async for row in found]
+
+    @translates_errors
+    async def hold(self, run_id: str, *, owner_id: str, session: Session) -> Run:
+        """Take the run's fence in the caller's transaction, for what is written beside its log.
+
+        What is written in the same transaction is either seen by a deletion of the run, or refused.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        return await self._fence.take(run_id, owner_id, None, session)
+
+    @translates_errors
+    async def set_status(
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        owner_id: str,
+        branch_id: str,
+        data: Mapping[str, JsonValue] | None = None,
+        session: Session | None = None,
+    ) -> Run:
+        """Append the event that gives a run this status; a run that has it already is left alone.
+
+        Args:
+            run_id: The run.
+            status: How it ends, or ``processing`` to let it go on.
+            owner_id: Its owner.
+            branch_id: The branch that the caller has read.
+            data: What the event says, such as an ``error``.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            ConflictError: It has ended, or moved on to another branch.
+            InvalidDataError: Only events of its work give it that status.
+        """
+        event = EVENT_OF.get(status)
+        if event is None:
+            raise InvalidDataError("status", f"{status} follows from the work itself; append its events, or reset")
+        run = await self.get(run_id, owner_id=owner_id, session=session)
+        if run.status is status and run.branch_id == branch_id:
+            return run
+        told = NewRunEvent(type=event, data=data or {})
+        await self._ledger.append(checked(run_id, owner_id, branch_id, None, [told]), session)
+        return await self.get(run_id, owner_id=owner_id, session=session)
+
+    @translates_errors
+    async def set_version(
+        self,
+        run_id: str,
+        version_id: str,
+        *,
+        owner_id: str,
+        capabilities: Sequence[str] = (),
+        requires: Sequence[Mapping[str, Any]] = (),
+        session: Session | None = None,
+    ) -> Run:
+        """Let a run follow another version from its next event on, and note it in its history, in one transaction.
+
+        Args:
+            run_id: The run.
+            version_id: The version; when the run follows it already, nothing is written.
+            owner_id: The run's owner.
+            capabilities: What the client was able to do.
+            requires: What the version asks of a client.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        entry = {"version_id": version_id, "capabilities": list(capabilities), "requires": [*map(dict, requires)]}
+        return await self._history.change(run_id, owner_id, entry, session)
+
+    @translates_errors
+    async def versions(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
+    ) -> list[RunVersion]:
+        """Return the versions that a run has followed, newest first; *before* is the id of the last entry seen."""
+        return await self._history.page(run_id, owner_id, before, limit, session)
+
+    @translates_errors
+    async def reset(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        branch_id: str,
+        data: Mapping[str, JsonValue] | None = None,
+        new_branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> Branch:
+        """Let a run begin again on a branch with a root of its own; what was stays, and counts no more.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            branch_id: The branch that the caller takes for the current one.
+            data: What it begins with; at most 256 KiB as BSON.
+            new_branch_id: The id of the new branch, which makes a repeated call harmless; made here when left out.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            ConflictError: The run has moved on to another branch, or another run of its project is open.
+        """
+        event = NewRunEvent(type=E.WORKFLOW_CREATED, data={**(data or {}), "reset": True})
+        fork = Fork(
+            run_id=run_id,
+            owner_id=owner_id,
+            current=branch_id,
+            branch_id=new_branch_id or uuid7_str("br_"),
+            point=AtBeginning(),
+            event=event,
+        )
+        return await self._forks.fork(fork, session)
+
+    @translates_errors
+    async def delete(self, run_id: str, *, owner_id: str) -> None:
+        """Delete a run with all that hangs on it; its live tasks are cancelled.
+
+        It disappears at once and takes no more writes. A call that was cut off is repeated, or finished by ``sweep``.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        await self._removal.delete(run_id, owner_id)
+
+    @translates_errors
+    async def sweep(self, *, limit: int = 100) -> int:
+        """Finish up to *limit* deletions that were cut off, and return how many; safe to run anywhere, any time."""
+        return await self._removal.sweep(limit)

@@ -1,0 +1,1 @@
+"""Runs of workflows: their log, their branches and the state that follows from them."""

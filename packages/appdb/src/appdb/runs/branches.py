@@ -1,0 +1,59 @@
+"""Branches of a run: found, listed, and deleted when nothing is built on them."""
+
+from __future__ import annotations
+
+from appdb._driver import Session
+from appdb._queries import branches as queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, NotFoundError
+from appdb.models.branch import Branch
+from appdb.runs.deleting import delete_all
+from appdb.runs.fence import Fence
+from appdb.runs.store import Store
+
+BRANCH = "branch"
+
+
+class Branches:
+    """Reads and deletes branches."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._branches = store.collection(collections.BRANCHES)
+        self._parts = [store.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
+
+    async def get(self, branch_id: str, owner_id: str, session: Session | None) -> Branch:
+        """Return the owner's branch."""
+        found = await self._branches.find_one(queries.owned(branch_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError(BRANCH, branch_id)
+        return Branch.from_document(found)
+
+    async def page(
+        self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
+    ) -> list[Branch]:
+        """Return the branches of a run, newest first."""
+        match = queries.page(run_id, owner_id, before)
+        found = self._branches.find(match, session=session).sort([("_id", -1)]).limit(limit)
+        return [Branch.from_document(row) async for row in found]
+
+    async def delete(self, branch_id: str, owner_id: str) -> None:
+        """Delete a branch, then its events: in between they are in no line of history any more."""
+        found = await self._branches.find_one({"_id": branch_id, "owner_id": owner_id})
+        if found is None:
+            raise NotFoundError(BRANCH, branch_id)
+        run_id = found["run_id"]
+
+        async def body(session: Session) -> None:
+            run = await self._fence.take(run_id, owner_id, None, session)
+            if run.branch_id == branch_id:
+                raise ConflictError(BRANCH, branch_id, "the run's events go to it; go to another branch first")
+            if await self._branches.find_one(queries.built_on(run_id, branch_id), {"_id": 1}, session=session):
+                raise ConflictError(BRANCH, branch_id, "other branches go on from it; delete those first")
+            await self._branches.update_one({"_id": branch_id}, {"$set": {"deleting": True}}, session=session)
+
+        await self._store.transaction(body)
+        for part in self._parts:
+            await delete_all(part, queries.of_branch(run_id, branch_id))
+        await self._branches.delete_one({"_id": branch_id, "owner_id": owner_id})

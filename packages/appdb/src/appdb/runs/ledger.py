@@ -1,0 +1,181 @@
+"""Appending to the log of a run: numbers without gap or repeat, the caches in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appdb._driver import BulkWriteError, RawDocument, Session
+from appdb._queries import events as queries
+from appdb._queries import runs as run_queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
+from appdb.folding.marks import Demands, Where, demands, marks
+from appdb.models.event import NewRunEvent, RunEvent
+from appdb.models.run import Run
+from appdb.queue.sizes import DUPLICATE_KEY, check_size
+from appdb.runs.fence import RUN, Fence, moved_on
+from appdb.runs.sizes import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
+from appdb.runs.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Events that were checked and wait to be appended."""
+
+    run_id: str
+    owner_id: str
+    branch_id: str
+    expected_seq: int | None
+    events: Sequence[NewRunEvent]
+    wheres: Sequence[Where]
+    demands: Demands
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What they do to the run's position."""
+        return {name: value for where in self.wheres for name, value in marks(where).items()}
+
+
+class _TakenError(Exception):
+    """An id is in the log already; the transaction is lost."""
+
+
+class Ledger:
+    """Writes events."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._events = store.collection(collections.EVENTS)
+
+    async def append(self, append: Append, session: Session | None) -> list[RunEvent]:
+        """Append, once, whatever is repeated."""
+        if session is not None:
+            # A taken id would cost the caller its whole transaction.
+            return await self._stored(append, session) or await self._append(append, session)
+
+        async def body(session: Session) -> list[RunEvent]:
+            return await self._append(append, session)
+
+        try:
+            return await self._store.transaction(body)
+        except (_TakenError, ConflictError) as exc:
+            # Perhaps an earlier try of the same call was applied and only its answer was lost.
+            if stored := await self._stored(append, None):
+                return stored
+            if isinstance(exc, ConflictError):
+                raise
+        raise ConflictError("event", append.events[0].event_id, "its id is taken by another event; make a new id")
+
+    async def _append(self, append: Append, session: Session) -> list[RunEvent]:
+        match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
+        update = run_queries.advanced(len(append.events), append.changes)
+        run = await self._fence.change(match, update, session)
+        if run is None:
+            raise await self._refusal(append, session)
+        first = run.event_count - len(append.events)
+        return await self.insert(
+            run, run.branch_id, first, list(zip(append.events, append.wheres, strict=True)), session
+        )
+
+    async def insert(
+        self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, Where]], session: Session
+    ) -> list[RunEvent]:
+        """Write *events* with numbers from *first* on, which the caller has counted in *run*."""
+        rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
+        try:
+            await self._events.insert_many(rows, session=session)
+        except BulkWriteError as exc:
+            if any(error["code"] == DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
+                raise _TakenError from exc
+            raise
+        return [RunEvent.from_document(row) for row in rows]
+
+    async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:
+        """Return the events if an earlier call has stored them, else nothing."""
+        ids = [event.event_id for event in append.events]
+        match = queries.by_ids(append.run_id, append.owner_id, ids)
+        found = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
+        asked = [(event.event_id, event.type) for event in append.events]
+        stored = sorted(found, key=lambda event: event.seq)
+        return stored if [(event.id, event.type) for event in stored] == asked else []
+
+    async def _refusal(self, append: Append, session: Session) -> NotFoundError | ConflictError:
+        run = await self._fence.find(append.run_id, append.owner_id, session)
+        return ConflictError(RUN, run.id, _problem(run, append))
+
+
+def _problem(run: Run, append: Append) -> str:
+    if run.branch_id != append.branch_id:
+        return moved_on(run.branch_id)
+    if append.expected_seq not in (None, run.event_count):
+        return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
+    if append.demands.ended is not None and run.position.ended not in append.demands.ended:
+        return f"it is {run.position.ended}; resume it, or go back in it, first"
+    return f"interaction {append.demands.interaction_id!r} is not pending; read its state again"
+
+
+def checked(
+    run_id: str, owner_id: str, branch_id: str, expected_seq: int | None, events: Sequence[NewRunEvent]
+) -> Append:
+    """Return *events* ready to be appended.
+
+    Raises:
+        InvalidDataError: There is none, one lacks what its type needs, or they contradict each other.
+        TooLargeError: One or all of them are over the limit.
+    """
+    if not 1 <= len(events) <= MAX_APPEND_EVENTS:
+        raise InvalidDataError("events", f"give 1 to {MAX_APPEND_EVENTS:,} in one call")
+    wheres = [where_of(event) for event in events]
+    size = sum(check_size(f"{event.type} event", dict(event.data), MAX_EVENT_BYTES) for event in events)
+    if size > MAX_APPEND_BYTES:
+        raise TooLargeError("events", size, MAX_APPEND_BYTES)
+    return Append(
+        run_id=run_id,
+        owner_id=owner_id,
+        branch_id=branch_id,
+        expected_seq=expected_seq,
+        events=events,
+        wheres=wheres,
+        demands=demands(wheres),
+    )
+
+
+def where_of(event: NewRunEvent) -> Where:
+    """Return where *event* happens, its names checked."""
+    where = Where.of(event)
+    for name in ("step", "module", "interaction_id"):
+        check_name(name, getattr(where, name))
+    return where
+
+
+def check_name(field: str, name: str | None) -> None:
+    """Check that a *name* fits into an index.
+
+    Raises:
+        InvalidDataError: It is too long, or cannot be stored.
+    """
+    if name is None:
+        return
+    check_size(field, {field: name}, 8 * MAX_NAME_CHARACTERS)
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        raise InvalidDataError(field, f"give 1 to {MAX_NAME_CHARACTERS:,} characters")
+
+
+def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, where: Where) -> RawDocument:
+    return {
+        "_id": event.event_id,
+        "run_id": run.id,
+        "owner_id": run.owner_id,
+        "branch_id": branch_id,
+        "seq": seq,
+        "type": event.type.value,
+        "step": where.step,
+        "module": where.module,
+        "interaction_id": where.interaction_id,
+        "version_id": run.version_id,
+        "data": dict(event.data),
+        "created_at": run.updated_at,
+    }

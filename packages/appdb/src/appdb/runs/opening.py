@@ -1,0 +1,90 @@
+"""Opening a run: made with its first branch and its first event, or the one that is open already."""
+
+from __future__ import annotations
+
+from appdb._driver import AFTER, DuplicateKeyError, Session
+from appdb._queries import runs as queries
+from appdb._schema import collections
+from appdb.errors import ConflictError
+from appdb.events import DbEventType as E
+from appdb.models.branch import LineagePart
+from appdb.models.event import NewRunEvent
+from appdb.models.run import NewRun, Run
+from appdb.queue.sizes import check_size
+from appdb.runs.fence import RUN, Fence
+from appdb.runs.forking import branch_row
+from appdb.runs.ledger import Ledger, check_name, where_of
+from appdb.runs.sizes import MAX_EVENT_BYTES
+from appdb.runs.store import Store
+from appdb.runs.versions import version_row
+
+TRIES = 5
+"""How often the open run may be closed by others just before it is read."""
+
+
+class _RacedError(Exception):
+    """Another host opened a run for the same project at the same time."""
+
+
+class Opening:
+    """Makes runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._ledger = Ledger(store)
+        self._runs = store.collection(collections.WORKFLOW_RUNS)
+        self._versions = store.collection(collections.RUN_VERSIONS)
+        self._branches = store.collection(collections.BRANCHES)
+
+    async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
+        """Return the run of the project, and whether this call has made it."""
+        check_name("project", new.project)
+        check_size("data", dict(new.data), MAX_EVENT_BYTES)
+
+        async def body(session: Session) -> tuple[Run, bool]:
+            found = await self._found(new, owner_id, session)
+            return (found, False) if found is not None else (await self._make(new, owner_id, session), True)
+
+        if session is not None:
+            return await body(session)
+        for _ in range(TRIES):
+            try:
+                return await self._store.transaction(body)
+            except _RacedError:
+                continue
+        raise ConflictError("project", new.project, "others open and close its runs all the time; try again")
+
+    async def _found(self, new: NewRun, owner_id: str, session: Session) -> Run | None:
+        """Return the run that an earlier call has made, or that is open already."""
+        made = await self._runs.find_one({"_id": new.run_id}, session=session)
+        if made is not None:
+            if made["owner_id"] != owner_id or made.get("deleting"):
+                raise ConflictError(RUN, new.run_id, "its id is taken; make a new id")
+            return Run.from_document(made)
+        if new.parent_id is not None:
+            return None
+        found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
+        return None if found is None else Run.from_document(found)
+
+    async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
+        if new.parent_id is not None:
+            # A parent whose deletion has begun gets no children that the deletion would not see.
+            await self._fence.take(new.parent_id, owner_id, None, session)
+        match, update = queries.insert(new, owner_id)
+        try:
+            row = await self._runs.find_one_and_update(
+                match, update, upsert=True, return_document=AFTER, session=session
+            )
+        except DuplicateKeyError as exc:
+            raise _RacedError from exc
+        run = Run.from_document(row)
+        await self._branches.insert_one(
+            branch_row(run, [LineagePart(branch_id=new.branch_id, first_seq=0)]), session=session
+        )
+        if new.version_id is not None:
+            first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
+            await self._versions.insert_one(first, session=session)
+        created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
+        await self._ledger.insert(run, run.branch_id, 0, [(created, where_of(created))], session)
+        return run

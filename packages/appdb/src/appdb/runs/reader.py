@@ -1,0 +1,125 @@
+"""Reading a run: its branch, the events of a line of history, and the state that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appdb._driver import Session
+from appdb._queries import branches as branch_queries
+from appdb._queries import events as queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, NotFoundError
+from appdb.folding.fold import fold
+from appdb.models.branch import Branch, LineagePart, cut, following
+from appdb.models.event import EventFilter, RunEvent
+from appdb.models.run import Run
+from appdb.models.state import RunState
+from appdb.runs.fence import RUN, Fence
+from appdb.runs.sizes import PAGE_EVENTS, SNAPSHOT_EVERY
+from appdb.runs.snapshots import Snapshots
+from appdb.runs.store import Store
+
+
+class _GapError(Exception):
+    """An event is not where its number says that it is."""
+
+    def __init__(self, seq: int | None) -> None:
+        super().__init__(seq)
+        self.seq = seq
+
+
+class Reader:
+    """Reads runs. Without a session it also stores snapshots."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._snapshots = Snapshots(store)
+        self._branches = store.collection(collections.BRANCHES)
+        self._events = store.collection(collections.EVENTS)
+
+    async def run(self, run_id: str, owner_id: str, session: Session | None) -> Run:
+        """Return the owner's run."""
+        return await self._fence.find(run_id, owner_id, session)
+
+    async def current(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
+        """Return the owner's run and its state."""
+        run = await self.run(run_id, owner_id, session)
+        lineage = await self.lineage(run, run.branch_id, session)
+        return run, await self.state(run, lineage, session)
+
+    async def lineage(self, run: Run, branch_id: str, session: Session | None) -> list[LineagePart]:
+        """Return the line of history of a branch of *run*, up to what *run* counts."""
+        match = branch_queries.of_run(run.id, run.owner_id, branch_id)
+        found = await self._branches.find_one(match, session=session)
+        if found is None:
+            raise NotFoundError("branch", branch_id)
+        lineage = Branch.from_document(found).lineage
+        if branch_id != run.branch_id:
+            return lineage
+        return cut(lineage, run.event_count - 1)
+
+    async def events(
+        self,
+        run: Run,
+        lineage: Sequence[LineagePart],
+        wanted: EventFilter,
+        *,
+        limit: int,
+        session: Session | None,
+        newest: bool = False,
+    ) -> list[RunEvent]:
+        """Return at most *limit* events of *lineage*, in order, from its beginning, or the *newest* first."""
+        match = queries.on_lineage(run.id, run.owner_id, lineage, wanted)
+        order = queries.NEWEST_FIRST if newest else queries.OLDEST_FIRST
+        if match is None:
+            return []
+        found = self._events.find(match, session=session, hint=queries.lineage_index(wanted)).sort(order).limit(limit)
+        return [RunEvent.from_document(row) async for row in found]
+
+    async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+        """Return the state at the end of *lineage*, which must be cut off.
+
+        Raises:
+            ConflictError: An event is missing, which nothing here can mend.
+        """
+        try:
+            return await self._fold(run, lineage, session)
+        except _GapError as gap:
+            if session is not None:
+                raise _lost(run, gap) from gap
+
+        # A new primary may for a moment not know yet what a majority has; in a transaction it does.
+        async def body(session: Session) -> RunState:
+            return await self._fold(run, lineage, session)
+
+        try:
+            return await self._store.transaction(body)
+        except _GapError as gap:
+            raise _lost(run, gap) from gap
+
+    async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+        state = await self._snapshots.newest(run, lineage, session)
+        stored = state.seq
+        while (expected := following(lineage, state.seq)) is not None:
+            wanted = EventFilter(after=state.seq)
+            events = await self.events(run, lineage, wanted, limit=PAGE_EVENTS, session=session)
+            _check_dense(lineage, expected, events)
+            state = fold(events, state)
+            if session is None and state.seq - stored >= SNAPSHOT_EVERY:
+                await self._snapshots.save(run, lineage, state)
+                stored = state.seq
+        return state
+
+
+def _check_dense(lineage: Sequence[LineagePart], expected: int | None, events: Sequence[RunEvent]) -> None:
+    if not events:
+        raise _GapError(expected)
+    for event in events:
+        if event.seq != expected:
+            raise _GapError(expected)
+        expected = following(lineage, event.seq)
+
+
+def _lost(run: Run, gap: _GapError) -> ConflictError:
+    return ConflictError(RUN, run.id, f"event {gap.seq} is missing from its log; restore it from a backup")

@@ -1,0 +1,63 @@
+"""Snapshots: states that were folded before, so that a long run is not folded from its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appdb._driver import Session
+from appdb._queries import branches as queries
+from appdb._queries import events as event_queries
+from appdb._schema import collections
+from appdb.errors import TooLargeError
+from appdb.folding.compact import compact, expand, named_events
+from appdb.folding.fold import EMPTY, FOLD_VERSION
+from appdb.models.branch import LineagePart
+from appdb.models.event import RunEvent
+from appdb.models.run import Run
+from appdb.models.state import RunState, Snapshot
+from appdb.queue.sizes import check_size
+from appdb.runs.sizes import MAX_SNAPSHOT_BYTES
+from appdb.runs.store import Store
+from appdb.utils import derived_id
+
+
+class Snapshots:
+    """Stores and finds states. One that is missing only costs time."""
+
+    def __init__(self, store: Store) -> None:
+        self._snapshots = store.collection(collections.SNAPSHOTS)
+        self._events = store.collection(collections.EVENTS)
+
+    async def newest(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+        """Return the newest stored state of *lineage*, or the empty one; two round trips.
+
+        A snapshot belongs to an event of a branch, and holds for every line of history that has this event.
+        """
+        match = queries.snapshots(run.id, run.owner_id, lineage, FOLD_VERSION)
+        found = await self._snapshots.find_one(match, sort=[("seq", -1)], session=session)
+        if found is None:
+            return EMPTY
+        snapshot = Snapshot.from_document(found)
+        named = named_events(snapshot.state)
+        wanted = event_queries.by_ids(run.id, run.owner_id, named)
+        rows = [RunEvent.from_document(row) async for row in self._events.find(wanted, session=session)]
+        events = {event.id: event for event in rows}
+        return expand(snapshot.state, events) if named == events.keys() else EMPTY
+
+    async def save(self, run: Run, lineage: Sequence[LineagePart], state: RunState) -> None:
+        """Store *state*, which was folded along *lineage*; storing it again changes nothing that matters."""
+        branch_id = next(part.branch_id for part in lineage if part.has(state.seq))
+        fields = {
+            "run_id": run.id,
+            "owner_id": run.owner_id,
+            "branch_id": branch_id,
+            "seq": state.seq,
+            "fold_version": FOLD_VERSION,
+            "state": compact(state),
+        }
+        try:
+            check_size("snapshot", fields, MAX_SNAPSHOT_BYTES)
+        except TooLargeError:
+            return  # so many names that folding again is what remains
+        key = derived_id("snap_", run.id, branch_id, str(state.seq), str(FOLD_VERSION))
+        await self._snapshots.update_one({"_id": key}, queries.snapshot(fields), upsert=True)

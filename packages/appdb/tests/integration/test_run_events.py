@@ -1,0 +1,165 @@
+"""The log of a run: numbers, fences, and reading what counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appdb import (
+    ConflictError,
+    Database,
+    DbEventType,
+    EventFilter,
+    InvalidDataError,
+    NotFoundError,
+    RunStatus,
+    TooLargeError,
+)
+from runs import (
+    OTHER,
+    OWNER,
+    Runs,
+    answered,
+    asked,
+    check_cache,
+    completed,
+    event,
+    started,
+    step_completed,
+    step_started,
+    two_steps,
+)
+
+E = DbEventType
+
+
+@pytest.fixture
+def runs(database: Database) -> Runs:
+    return Runs(database)
+
+
+async def test_events_get_the_next_numbers_and_the_servers_time(runs: Runs) -> None:
+    run = await runs.begin()
+    stored = await runs.append(run, *two_steps())
+
+    now = await runs.get(run)
+    assert [entry.seq for entry in stored] == list(range(1, 11))
+    assert (await runs.log(run))[1:] == stored
+    assert {entry.created_at for entry in stored} == {now.updated_at}
+    assert now.event_count == 11
+    check_cache(now, await runs.state(run))
+
+
+async def test_the_same_events_again_change_nothing(runs: Runs) -> None:
+    run = await runs.begin()
+    events = [asked("a", "m", "f1"), answered("f1")]
+    first = await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
+    again = await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
+
+    async def body(session: Any) -> Any:
+        return await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id, session=session)
+
+    assert again == first == await runs.database.transaction(body)
+    assert (await runs.get(run)).event_count == 3
+
+
+async def test_a_taken_id_with_other_events_is_a_conflict(runs: Runs) -> None:
+    run = await runs.begin()
+    first, second = step_started("a"), step_started("b")
+    await runs.append(run, first)
+
+    with pytest.raises(ConflictError, match="its id is taken"):
+        await runs.append(run, second, first)
+    assert (await runs.get(run)).event_count == 2
+
+
+async def test_a_branch_that_the_run_has_left_takes_no_events(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, *two_steps())
+    branch = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+
+    with pytest.raises(ConflictError, match=f"its events go to branch {branch.id} now"):
+        await runs.events.append(run.id, [step_started("x")], owner_id=OWNER, branch_id=run.branch_id)
+    with pytest.raises(ConflictError, match=f"its events go to branch {branch.id} now"):
+        await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+
+
+async def test_an_expected_number_that_is_taken_refuses_the_append(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, step_started("a"))
+
+    with pytest.raises(ConflictError, match="its log has 2 events, not 1"):
+        await runs.events.append(run.id, [step_started("b")], owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
+
+
+async def test_an_interaction_is_answered_once(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, asked("a", "m", "f1"))
+    with pytest.raises(ConflictError, match="interaction 'f2' is not pending"):
+        await runs.append(run, answered("f2"))
+    await runs.append(run, answered("f1", value=1))
+
+    with pytest.raises(ConflictError, match="interaction 'f1' is not pending"):
+        await runs.append(run, answered("f1", value=2))
+    assert (await runs.get(run)).status is RunStatus.PROCESSING
+
+
+async def test_all_events_of_a_call_are_appended_or_none(runs: Runs) -> None:
+    run = await runs.begin()
+
+    with pytest.raises(InvalidDataError):
+        await runs.append(run, step_started("a"), event(E.MODULE_STARTED, "a"))
+    with pytest.raises(TooLargeError):
+        await runs.append(run, step_started("a"), completed("a", "m", text="x" * 300_000))
+    with pytest.raises(TooLargeError):
+        await runs.append(run, *[completed("a", "m", text="x" * 250_000) for _ in range(18)])
+    with pytest.raises(InvalidDataError):
+        await runs.append(run)
+    with pytest.raises(InvalidDataError):
+        await runs.append(run, step_started("\ud800"))
+    assert (await runs.get(run)).event_count == 1
+
+
+async def test_reads_follow_the_line_of_history_and_skip_what_was_left(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, *two_steps())
+    branch = await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=run.branch_id)
+    await runs.append(run, started("write", "choose"), completed("write", "choose", value=2))
+
+    counting = await runs.events.read(run.id, owner_id=OWNER)
+    assert [entry.seq for entry in counting] == [0, 1, 2, 3, 11, 12, 13]
+    page = await runs.events.read(run.id, EventFilter(after=2), owner_id=OWNER, limit=2)
+    assert [entry.seq for entry in page] == [3, 11]
+    of_type = EventFilter(types=[E.MODULE_COMPLETED, E.STEP_STARTED])
+    assert [entry.seq for entry in await runs.events.read(run.id, of_type, owner_id=OWNER)] == [1, 3, 13]
+    of_module = EventFilter(module="choose")
+    assert [entry.seq for entry in await runs.events.read(run.id, of_module, owner_id=OWNER)] == [11, 12, 13]
+    both = EventFilter(module="choose", types=[E.MODULE_COMPLETED], before=13)
+    assert await runs.events.read(run.id, both, owner_id=OWNER) == []
+    latest = await runs.events.latest(run.id, E.MODULE_COMPLETED, owner_id=OWNER, module="choose")
+    assert latest is not None
+    assert latest.data == {"value": 2}
+    assert await runs.events.latest(run.id, E.STEP_COMPLETED, owner_id=OWNER) is None
+    old = await runs.events.read(run.id, owner_id=OWNER, branch_id=run.branch_id)
+    assert [entry.seq for entry in old] == list(range(11))
+    assert [entry.seq for entry in await runs.log(run)] == list(range(14))
+    assert branch.parent_id == run.branch_id
+
+
+async def test_another_owner_sees_and_appends_nothing(runs: Runs) -> None:
+    run = await runs.begin()
+    stored = await runs.append(run, step_started("a"))
+
+    assert await runs.events.log(run.id, owner_id=OTHER) == []
+    with pytest.raises(NotFoundError):
+        await runs.events.get(stored[0].id, owner_id=OTHER)
+    for call in (
+        runs.events.append(run.id, [step_completed("a")], owner_id=OTHER, branch_id=run.branch_id),
+        runs.events.read(run.id, owner_id=OTHER),
+        runs.states.get(run.id, owner_id=OTHER),
+        runs.database.recover_run(run.id, owner_id=OTHER),
+    ):
+        with pytest.raises(NotFoundError):
+            await call
+    assert (await runs.get(run)).event_count == 2

@@ -1,0 +1,151 @@
+"""Reads of runs and their events are served by their indexes, among many that they do not want."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appdb import Database, DbEventType, EventFilter, LineagePart, RunStatus, TaskFilter, TaskState
+from appdb._queries import branches, events, runs
+from appdb._queries import tasks as task_queries
+
+E = DbEventType
+OTHERS = 20_000
+OWNER = "usr_a"
+RUN = "wf_long"
+LINEAGE = [
+    LineagePart(branch_id="br_0", first_seq=0, cutoff_seq=3_000),
+    LineagePart(branch_id="br_1", first_seq=5_000, cutoff_seq=6_000),
+    LineagePart(branch_id="br_2", first_seq=8_000, cutoff_seq=9_999),
+]
+
+
+@pytest.fixture
+async def crowded(database: Database) -> Database:
+    """One run of 10,000 events on three branches among others' events, runs, branches and snapshots."""
+    now = await database.server_time()
+    types = [E.MODULE_STARTED, E.MODULE_COMPLETED, E.INTERACTION_REQUESTED, E.INTERACTION_RESPONSE]
+
+    def entry(run_id: str, owner_id: str, seq: int) -> dict[str, Any]:
+        branch = 0 if seq < 5_000 else 1 if seq < 8_000 else 2
+        kind = types[seq % 4] if seq % 100 else E.STEP_STARTED
+        asked = f"f{seq // 4}" if kind in types[2:] else None
+        about = {"type": kind.value, "step": f"s{seq % 7}", "module": f"m{seq % 50}", "interaction_id": asked}
+        where = {"run_id": run_id, "owner_id": owner_id, "branch_id": f"br_{branch}", "seq": seq}
+        return {"_id": f"evt_{run_id}_{seq:06}", "data": {}, "version_id": None, "created_at": now} | about | where
+
+    rows = [entry(RUN, OWNER, seq) for seq in range(10_000)]
+    rows += [entry(f"wf_{number}", "usr_b", seq) for number in range(OTHERS // 100) for seq in range(100)]
+    await database.collection("events").insert_many(rows, ordered=False)
+    statuses = sorted(RunStatus)
+    await database.collection("workflow_runs").insert_many(
+        [
+            {
+                "_id": f"wf_{number:06}",
+                "owner_id": OWNER if number % 10 == 0 else f"usr_{number % 97}",
+                "project": f"film {number % 400}" if number >= 100 else f"only {number}",
+                "status": statuses[number % len(statuses)],
+                "open": number < 100,
+                "listed": number % 5 == 0,
+                "parent_id": f"wf_{number // 10:06}" if number % 5 else None,
+            }
+            | ({"deleting": True} if number % 4_000 == 1 else {})
+            for number in range(OTHERS)
+        ]
+    )
+    lineage = [part.model_dump() for part in LINEAGE]
+    await database.collection("branches").insert_many(
+        [
+            {"_id": f"br_x{number:06}", "run_id": RUN if number % 100 == 0 else f"wf_{number}", "owner_id": OWNER}
+            | {"lineage": lineage if number == 100 else [{"branch_id": f"br_x{number:06}"}]}
+            for number in range(OTHERS)
+        ]
+    )
+    await database.collection("snapshots").insert_many(
+        [
+            {"run_id": run_id, "owner_id": OWNER, "branch_id": f"br_{number % 3}", "fold_version": version}
+            | {"seq": number, "created_at": now}
+            for run_id in (RUN, "wf_1", "wf_2")
+            for version in (0, 1)
+            for number in range(3_000)
+        ]
+    )
+    await database.collection("tasks").insert_many(
+        [
+            {"_id": f"tq_{number:06}", "owner_id": OWNER, "run_id": f"wf_{number % 500}"}
+            | {"state": "queued" if number % 2 else "completed"}
+            for number in range(OTHERS)
+        ]
+    )
+    return database
+
+
+UP, DOWN = {"seq": 1}, {"seq": -1}
+NEWEST = {"_id": -1}
+
+
+def lineage(limit: int, sort: dict[str, int], **wanted: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    asked = EventFilter(**wanted)
+    match = events.on_lineage(RUN, OWNER, LINEAGE, asked)
+    assert match is not None
+    return "events", match, {"sort": sort, "limit": limit, "hint": events.lineage_index(asked)}
+
+
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "lineage": lineage(500, UP),
+    "lineage_after": lineage(200, UP, after=5_900),
+    "lineage_newest": lineage(1, DOWN),
+    "lineage_before": lineage(1, DOWN, before=5_500, without=[E.JUMP_REQUESTED]),
+    "by_type": lineage(50, UP, types=[E.STEP_STARTED]),
+    "by_types": lineage(50, DOWN, types=[E.STEP_STARTED, E.INTERACTION_REQUESTED]),
+    "by_module": lineage(50, UP, module="m7"),
+    "latest_of_type": lineage(1, DOWN, types=[E.MODULE_COMPLETED]),
+    "latest_of_module": lineage(1, DOWN, types=[E.MODULE_COMPLETED], module="m1"),
+    "log": ("events", events.log(RUN, OWNER, 9_000), {"sort": UP, "limit": 500}),
+    "numbered": ("events", events.numbered(RUN, OWNER, 77), {}),
+    "by_ids": ("events", events.by_ids(RUN, OWNER, [f"evt_{RUN}_000001", f"evt_{RUN}_000002"]), {}),
+    "interaction": (
+        "events",
+        events.of_interactions(RUN, OWNER, ["f10"], E.INTERACTION_REQUESTED),
+        {"sort": DOWN, "limit": 1},
+    ),
+    "answers": ("events", events.of_interactions(RUN, OWNER, ["f10", "f11"], E.INTERACTION_RESPONSE), {}),
+    "open": ("workflow_runs", runs.open_of(OWNER, "only 10"), {}),
+    "page": ("workflow_runs", runs.page(OWNER, [], None, None), {"sort": NEWEST, "limit": 50}),
+    "page_after": ("workflow_runs", runs.page(OWNER, [], None, "wf_010000"), {"sort": NEWEST, "limit": 50}),
+    "page_by_status": (
+        "workflow_runs",
+        runs.page(OWNER, [RunStatus.ERROR, RunStatus.COMPLETED, RunStatus.CREATED], None, None),
+        {"sort": NEWEST, "limit": 20},
+    ),
+    "page_by_project": ("workflow_runs", runs.page(OWNER, [], "film 100", None), {"sort": NEWEST, "limit": 50}),
+    "children": ("workflow_runs", runs.children("wf_000100"), {"sort": {"_id": 1}, "limit": 50}),
+    "deleting": ("workflow_runs", runs.deleting(), {"sort": {"_id": 1}, "limit": 100}),
+    "branches": ("branches", branches.page(RUN, OWNER, None), {"sort": NEWEST, "limit": 50}),
+    "built_on": ("branches", branches.built_on(RUN, "br_1"), {}),
+    "snapshot": ("snapshots", branches.snapshots(RUN, OWNER, LINEAGE, 1), {"sort": DOWN, "limit": 1}),
+    "events_of_branch": ("events", branches.of_branch(RUN, "br_1"), {"limit": 100}),
+    "tasks_of_run": (
+        "tasks",
+        task_queries.matching(TaskFilter(owner_id=OWNER, run_id="wf_7"), [TaskState.QUEUED, TaskState.SCHEDULED]),
+        {"sort": {"_id": 1}, "limit": 100},
+    ),
+}
+
+
+async def test_keys_examined_are_at_most_twice_what_is_returned(crowded: Database) -> None:
+    failures = []
+    for name, (collection, match, options) in CASES.items():
+        command = {"find": collection, "filter": match, **options}
+        answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})
+        stats = answer["executionStats"]
+        # A merge of many ranges looks at the first key of each, and one past the end.
+        ranges = str(match).count("branch_id") + 2 if "$or" in match else 2
+        allowed = 2 * stats["nReturned"] + 2 * ranges
+        plan = str(answer["queryPlanner"]["winningPlan"])
+        scanned = "COLLSCAN" in plan or "'SORT'" in plan
+        if not stats["nReturned"] or scanned or stats["totalKeysExamined"] > allowed:
+            failures.append((name, stats["nReturned"], stats["totalKeysExamined"], stats["totalDocsExamined"], plan))
+
+    assert failures == []

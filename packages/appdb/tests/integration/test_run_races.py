@@ -1,0 +1,197 @@
+"""Races over one run, between hosts that share nothing but the database: fifty rounds of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from appdb import (
+    AppDbError,
+    Branch,
+    ConflictError,
+    Database,
+    DbEventType,
+    NewRun,
+    NewTask,
+    NotFoundError,
+    Recovery,
+    Run,
+    TaskFilter,
+)
+from runs import OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started
+
+E = DbEventType
+ROUNDS = 50
+WRITERS = 16
+APPENDS = 20
+NO_RUN_LEFT = ("workflow_runs", "events", "branches", "snapshots", "workflow_run_versions")
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+async def hosts(database: Database, mongo_uri: str) -> AsyncIterator[list[Runs]]:
+    """Two hosts with connections of their own."""
+    async with AsyncExitStack() as stack:
+        yield [Runs(await stack.enter_async_context(Database(mongo_uri, database.name))) for _ in range(2)]
+
+
+async def race(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run *calls* at once and return their results or errors of ours; any other error is one of the test."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, AppDbError):
+            raise result
+    return results
+
+
+async def check(runs: Runs, run: Run) -> None:
+    """Check that the log has no gap, and that caches and events agree."""
+    now, state = await runs.get(run), await runs.state(run)
+    log = await runs.log(run)
+    assert [entry.seq for entry in log] == list(range(now.event_count))
+    check_cache(now, state)
+    assert (await runs.database.recover_run(run.id, owner_id=OWNER)).disagreements == ()
+
+
+async def test_sixteen_writers_number_one_log_without_gap_or_repeat(database: Database, mongo_uri: str) -> None:
+    run = await Runs(database).begin()
+
+    async def write(number: int) -> list[int]:
+        async with Database(mongo_uri, database.name) as own:
+            runs = Runs(own)
+            stored = []
+            for turn in range(APPENDS):
+                events = [event(E.OUTPUT_STORED, writer=number, turn=turn) for _ in range(1 + turn % 2)]
+                stored += await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id)
+            return [entry.seq for entry in stored]
+
+    written = await asyncio.gather(*(write(number) for number in range(WRITERS)))
+
+    assert all(seqs == sorted(seqs) for seqs in written)
+    assert sorted(seq for seqs in written for seq in seqs) == list(range(1, 1 + WRITERS * APPENDS * 3 // 2))
+    log = await Runs(database).log(run)
+    for number in range(WRITERS):
+        turns = [entry.data["turn"] for entry in log if entry.data.get("writer") == number]
+        assert turns == sorted(turns)
+    await check(Runs(database), run)
+
+
+async def test_of_two_hosts_that_open_a_project_one_makes_the_run_and_both_get_it(hosts: list[Runs]) -> None:
+    for number in range(ROUNDS):
+        opened = await race(
+            *(runs.workflows.open(NewRun(project=f"film {number}"), owner_id=OWNER) for runs in hosts * 2)
+        )
+
+        assert len({run.id for run, _ in opened}) == 1
+        assert [made for _, made in opened].count(True) == 1
+
+
+async def test_an_event_is_before_a_branch_switch_or_refused(hosts: list[Runs]) -> None:
+    one, other = hosts
+    outcomes = set()
+    for number in range(ROUNDS):
+        run = await one.begin(f"film {number}")
+        await one.append(run, step_started("a"), started("a", "m"))
+        jump = one.states.jump(run.id, "a", owner_id=OWNER, branch_id=run.branch_id)
+        append = other.events.append(run.id, [completed("a", "m")], owner_id=OWNER, branch_id=run.branch_id)
+        calls = (jump, append) if number % 2 else (append, jump)
+        first, second = await race(*calls)
+        jumped, appended = (first, second) if number % 2 else (second, first)
+
+        assert isinstance(jumped, Branch)
+        log = await one.log(run)
+        switch = next(entry.seq for entry in log if entry.type is E.JUMP_REQUESTED)
+        if isinstance(appended, ConflictError):
+            assert len(log) == 4
+        else:
+            assert appended[0].seq < switch
+        outcomes.add(isinstance(appended, ConflictError))
+        assert (await one.state(run)).module_outputs() == {}
+        await check(one, run)
+    assert outcomes, "nothing was raced"
+
+
+async def test_of_two_branches_at_once_one_is_made(hosts: list[Runs]) -> None:
+    for number in range(ROUNDS):
+        run = await hosts[0].begin(f"film {number}")
+        await hosts[0].append(run, step_started("a"), asked("a", "m", "f1"), answered("f1"))
+        results = await race(
+            hosts[0].states.jump(run.id, "a", owner_id=OWNER, branch_id=run.branch_id),
+            hosts[1].states.branch_from_interaction(run.id, "f1", owner_id=OWNER, branch_id=run.branch_id),
+        )
+
+        made = [result for result in results if isinstance(result, Branch)]
+        assert len(made) == 1
+        assert [type(result) for result in results if not isinstance(result, Branch)] == [ConflictError]
+        assert (await hosts[0].get(run)).branch_id == made[0].id
+        assert len(await hosts[0].branches.page(run.id, owner_id=OWNER)) == 2
+        await check(hosts[0], run)
+
+
+async def test_a_recovery_never_forks_a_healthy_run_that_is_being_written_to(hosts: list[Runs]) -> None:
+    for number in range(ROUNDS):
+        run = await hosts[0].begin(f"film {number}")
+        await hosts[0].append(run, step_started("a"), started("a", "m"))
+        asking = hosts[1].events.append(run.id, [asked("a", "m", "f1")], owner_id=OWNER, branch_id=run.branch_id)
+        found, stored = await race(hosts[0].database.recover_run(run.id, owner_id=OWNER), asking)
+
+        assert isinstance(found, Recovery)
+        assert found.disagreements == ()
+        assert [entry.seq for entry in stored] == [3]
+        assert (await hosts[0].get(run)).branch_id == run.branch_id
+        await check(hosts[0], run)
+
+
+async def test_of_two_recoveries_of_a_spoiled_run_that_is_written_to_one_mends_it(hosts: list[Runs]) -> None:
+    for number in range(ROUNDS):
+        run = await hosts[0].begin(f"film {number}")
+        await hosts[0].append(run, step_started("a"), started("a", "m"), completed("a", "m"))
+        spoiled = {"$set": {"status": "awaiting_input"}}
+        await hosts[0].database.collection("workflow_runs").update_one({"_id": run.id}, spoiled)
+        write = hosts[1].events.append(
+            run.id, [event(E.OUTPUT_STORED)], owner_id=OWNER, branch_id=run.branch_id, expected_seq=4
+        )
+        results = await race(*(runs.database.recover_run(run.id, owner_id=OWNER) for runs in hosts), write)
+
+        recoveries, written = results[:2], results[2]
+        # An append sets the status too, so it may mend the run before a recovery sees it.
+        forked = [found for found in recoveries if found.new_branch_id is not None]
+        assert len(forked) == (1 if isinstance(written, ConflictError) else len(forked)) <= 1
+        assert isinstance(written, ConflictError) is (len(forked) == 1)
+        await check(hosts[0], run)
+
+
+async def test_nothing_is_written_to_a_run_after_its_deletion(hosts: list[Runs]) -> None:
+    for number in range(ROUNDS):
+        run = await hosts[0].begin(f"film {number}", version_id="ver_1")
+        await hosts[0].append(run, step_started("a"))
+
+        async def advance(run: Run = run) -> None:
+            async def body(session: Any) -> None:
+                await hosts[1].events.append(
+                    run.id, [started("a", "m")], owner_id=OWNER, branch_id=run.branch_id, session=session
+                )
+                task = NewTask(owner_id=OWNER, actor="engine", payload={}, run_id=run.id)
+                await hosts[1].queue.enqueue(task, session=session)
+
+            await hosts[1].database.transaction(body)
+
+        results = await race(
+            hosts[0].workflows.delete(run.id, owner_id=OWNER),
+            advance(),
+            hosts[1].states.jump(run.id, "a", owner_id=OWNER, branch_id=run.branch_id),
+            hosts[1].workflows.set_version(run.id, "ver_2", owner_id=OWNER),
+        )
+
+        assert results[0] is None
+        assert {type(result) for result in results if isinstance(result, Exception)} <= {NotFoundError, ConflictError}
+        for name in NO_RUN_LEFT:
+            match = {"_id": run.id} if name == "workflow_runs" else {"run_id": run.id}
+            assert await hosts[0].database.collection(name).count_documents(match) == 0
+        live = await hosts[0].queue.find(TaskFilter(owner_id=OWNER, run_id=run.id))
+        assert all(task.state.final for task in live)

@@ -1,0 +1,113 @@
+"""The fold, for any history: deterministic, the same from any snapshot, blind behind a cutoff, never unlawful."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appdb.folding.compact import compact, expand, named_events
+from appdb.folding.fold import fold
+from appdb.models.branch import cut, following
+from run_model import RunModel
+from run_steps import ANY_STEP, Again, Append, Fork, Jump, Recover, Reset, Step, possible
+from runs import check_lawful
+
+HISTORIES = st.lists(ANY_STEP, max_size=25)
+MANY = settings(max_examples=400, deadline=None)
+
+
+def made(history: list[Step]) -> RunModel:
+    model = RunModel()
+    for step in history:
+        possible(step, model)
+    return model
+
+
+@MANY
+@given(HISTORIES)
+def test_any_history_leaves_a_lawful_state_and_caches_that_agree(history: list[Step]) -> None:
+    model = RunModel()
+    for step in history:
+        before = list(model.log)
+        possible(step, model)
+
+        assert model.log[: len(before)] == before, "events are never changed"
+        state = model.state
+        check_lawful(state, {entry.seq for entry in model.counting})
+        assert model.cached == state.position
+
+
+@MANY
+@given(HISTORIES)
+def test_the_fold_is_deterministic_and_changes_nothing_it_is_given(history: list[Step]) -> None:
+    counting = made(history).counting
+    states = [fold(counting[:place]) for place in range(len(counting) + 1)]
+
+    again = fold([])
+    for place, entry in enumerate(counting):
+        assert again == states[place]
+        again = fold([entry], again)
+    assert again == states[-1] == fold(counting)
+    assert states == [fold(counting[:place]) for place in range(len(counting) + 1)]
+
+
+@MANY
+@given(HISTORIES, st.integers(0, 100))
+def test_folding_on_from_any_snapshot_gives_the_same(history: list[Step], pick: int) -> None:
+    counting = made(history).counting
+    place = pick % (len(counting) + 1)
+    state = fold(counting[:place])
+    compacted = compact(state)
+    by_id = {entry.id: entry for entry in counting[:place]}
+    whole = expand(compacted, {key: by_id[key] for key in named_events(compacted)})
+
+    assert whole == state
+    assert fold(counting[place:], whole) == fold(counting)
+
+
+@MANY
+@given(HISTORIES, HISTORIES, st.integers(0, 1_000))
+def test_what_happens_behind_a_cutoff_is_never_seen(first: list[Step], later: list[Step], pick: int) -> None:
+    model = made(first)
+    lineage = model.lineages[model.branch]
+    seq = [entry.seq for entry in model.counting][pick % len(model.counting)]
+    kept = cut(lineage, seq)
+    state = fold(model.along(kept))
+    for step in later:
+        possible(step, model)
+
+    assert fold(model.along(kept)) == state
+    assert state.seq == seq
+    assert all(entry.seq <= seq for entry in model.along(kept))
+
+
+@MANY
+@given(HISTORIES)
+def test_every_line_of_history_is_dense(history: list[Step]) -> None:
+    model = made(history)
+    for lineage in model.lineages.values():
+        along = model.along(lineage)
+        seqs = [entry.seq for entry in along]
+        assert seqs == sorted(seqs)
+        last = -1
+        for seq in seqs:
+            assert following(lineage, last) == seq
+            last = seq
+
+
+def test_histories_do_everything() -> None:
+    done: Counter[tuple[type[Step], bool]] = Counter()
+
+    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @given(HISTORIES)
+    def count(history: list[Step]) -> None:
+        model = RunModel()
+        for step in history:
+            done[type(step), possible(step, model)] += 1
+
+    count()
+    worked = {kind for kind, well in done if well}
+    assert worked == {Append, Fork, Jump, Again, Reset, Recover}
+    assert {kind for kind, well in done if not well} == {Append, Jump, Again}

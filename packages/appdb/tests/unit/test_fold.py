@@ -1,0 +1,212 @@
+"""What events add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from appdb import DbEventType, InvalidDataError, NewRunEvent, RunEvent, RunState, RunStatus
+from appdb.folding.fold import fold
+from appdb.folding.history import interactions, tries
+from appdb.folding.marks import Where, demands
+from appdb.models.branch import LineagePart, cut, following
+from runs import answered, asked, completed, event, started, step_completed, step_started, two_steps
+
+E = DbEventType
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+CREATED = event(E.WORKFLOW_CREATED)
+
+
+def stored(events: Iterable[NewRunEvent], first: int = 0) -> list[RunEvent]:
+    found = []
+    for seq, new in enumerate(events, first):
+        where = Where.of(new)
+        about: dict[str, Any] = {"step": where.step, "module": where.module, "interaction_id": where.interaction_id}
+        common = {"_id": new.event_id, "run_id": "wf_1", "owner_id": "usr_a", "branch_id": "br_1", "created_at": AT}
+        found.append(RunEvent.from_document({**common, **about, "seq": seq, "type": new.type, "data": dict(new.data)}))
+    return found
+
+
+def folded(*events: NewRunEvent) -> RunState:
+    return fold(stored([CREATED, *events]))
+
+
+def test_the_position_follows_the_events() -> None:
+    state = folded(*two_steps())
+
+    assert state.steps_completed == ("write",)
+    assert (state.position.step, state.position.module) == ("paint", "picture")
+    assert state.status is RunStatus.PROCESSING
+    assert state.module_outputs() == {"draft": {"response": "one"}, "choose": {"value": 1}}
+    assert state.step_outputs() == {"write": {"draft": {"response": "one"}, "choose": {"value": 1}}}
+    assert state.values() == {"text": "one"}
+
+
+def test_a_module_that_completes_twice_counts_once() -> None:
+    state = folded(step_started("a"), completed("a", "m", x=1), completed("a", "m", x=2), completed("a", "n"))
+
+    assert state.module_index == 2
+    assert state.module_outputs()["m"] == {"x": 2}
+
+
+def test_of_modules_with_one_name_the_last_completion_is_the_flat_output() -> None:
+    state = folded(completed("a", "m", x=1), completed("b", "m", x=2), completed("a", "m", x=3))
+
+    assert state.module_outputs() == {"m": {"x": 3}}
+    assert state.step_outputs() == {"b": {"m": {"x": 2}}, "a": {"m": {"x": 3}}}
+
+
+def test_an_answered_interaction_is_not_pending() -> None:
+    before = folded(started("a", "m"), asked("a", "m", "form_1", title="?"))
+    after = folded(started("a", "m"), asked("a", "m", "form_1"), answered("form_1"))
+
+    assert before.status is RunStatus.AWAITING_INPUT
+    assert before.pending is not None
+    assert before.pending.data["title"] == "?"
+    assert after.pending is None
+    assert after.status is RunStatus.PROCESSING
+
+
+def test_the_pending_interaction_is_the_newest_and_not_the_first() -> None:
+    state = folded(asked("a", "m", "form_1"), answered("form_1"), asked("a", "n", "form_2"))
+
+    assert state.position.interaction_id == "form_2"
+
+
+def test_a_retry_undoes_the_module_and_what_came_after_it() -> None:
+    retry = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
+    state = folded(step_started("a"), completed("a", "l"), completed("a", "m", x=1), completed("a", "n"), retry)
+
+    assert state.modules_completed == {"a": ("l",)}
+    assert state.module_outputs()["m"] == {"x": 1}
+    assert state.position.step == "a"
+
+
+def test_a_retry_in_an_earlier_step_undoes_the_steps_since() -> None:
+    done = [step_started("a"), completed("a", "m"), step_completed("a"), step_started("b"), completed("b", "n")]
+    state = folded(*done, event(E.RETRY_REQUESTED, "a", target_module="m"))
+
+    assert state.steps_completed == ()
+    assert state.modules_completed == {}
+    assert state.position.step == "a"
+
+
+def test_a_sub_action_gives_values_and_leaves_the_question_open() -> None:
+    sub = event(E.SUB_ACTION_COMPLETED, sub_action_id="s", _state_mapped={"image": "gc_1"})
+    state = folded(asked("a", "m", "form_1"), event(E.SUB_ACTION_STARTED, sub_action_id="s"), sub)
+
+    assert state.values() == {"image": "gc_1"}
+    assert state.status is RunStatus.AWAITING_INPUT
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (E.WORKFLOW_COMPLETED, RunStatus.COMPLETED),
+        (E.WORKFLOW_ERROR, RunStatus.ERROR),
+        (E.WORKFLOW_CANCELLED, RunStatus.CANCELLED),
+        (E.WORKFLOW_TARGET_REACHED, RunStatus.TARGET_REACHED),
+        (E.WORKFLOW_VALIDATION_FAILED, RunStatus.VALIDATION_FAILED),
+    ],
+)
+def test_an_ended_run_waits_for_nobody_until_it_is_resumed(ending: DbEventType, status: RunStatus) -> None:
+    ended = [step_started("a"), asked("a", "m", "form_1"), event(ending, error="no")]
+
+    assert folded(*ended).status is status
+    assert folded(*ended).pending is None
+    assert folded(*ended, event(E.WORKFLOW_RESUMED)).status is RunStatus.PROCESSING
+
+
+def test_a_reset_clears_everything() -> None:
+    state = folded(*two_steps(), event(E.WORKFLOW_CREATED, reset=True))
+
+    assert state.status is RunStatus.CREATED
+    assert (state.steps_completed, state.module_outputs(), state.values()) == ((), {}, {})
+
+
+def test_the_last_error_stays_until_the_run_goes_on() -> None:
+    failed = [event(E.MODULE_ERROR, "a", "m", error="no"), event(E.WORKFLOW_ERROR, error="no")]
+
+    assert folded(*failed).error is not None
+    assert folded(*failed, event(E.WORKFLOW_RESUMED)).error is None
+
+
+def test_interactions_pair_requests_with_their_first_answers() -> None:
+    found = interactions(
+        stored([asked("a", "m", "f1"), answered("f1", n=1), answered("f1", n=2), asked("a", "n", "f2")])
+    )
+
+    assert [(pair.request.interaction_id, pair.response and pair.response.data["n"]) for pair in found] == [
+        ("f1", 1),
+        ("f2", None),
+    ]
+
+
+def test_tries_say_what_was_given_and_what_was_asked_for_then() -> None:
+    first = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
+    second = event(E.RETRY_REQUESTED, target_module="m", feedback="longer")
+    found = tries(stored([completed("a", "m", {"t": 1}, x=1), first, completed("a", "m", x=2), second, second]))
+
+    assert [(attempt.outputs, attempt.feedback and attempt.feedback["feedback"]) for attempt in found] == [
+        ({"x": 1}, "shorter"),
+        ({"x": 2}, "longer"),
+        (None, "longer"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [event(E.STEP_STARTED)],
+        [event(E.MODULE_COMPLETED, "a")],
+        [event(E.INTERACTION_REQUESTED, "a", "m")],
+        [event(E.INTERACTION_RESPONSE, interaction_id={"$ne": None})],
+        [event(E.RETRY_REQUESTED)],
+        [event(E.WORKFLOW_CREATED)],
+        [event(E.JUMP_REQUESTED)],
+        [event(E.WORKFLOW_RECOVERED)],
+        [event(E.WORKFLOW_COMPLETED), step_started("a")],
+        [event(E.WORKFLOW_COMPLETED), event(E.WORKFLOW_CANCELLED)],
+        [asked("a", "m", "f1"), answered("f2")],
+        [answered("f1"), answered("f1")],
+    ],
+)
+def test_events_that_lack_something_or_contradict_each_other_are_refused(events: list[NewRunEvent]) -> None:
+    with pytest.raises(InvalidDataError):
+        demands([Where.of(new) for new in events])
+
+
+def test_what_events_demand_is_that_of_the_first_that_demands_it() -> None:
+    wheres = [Where.of(new) for new in (answered("f1"), asked("a", "m", "f2"), answered("f2"), step_started("b"))]
+    found = demands(wheres)
+
+    assert found.interaction_id == "f1"
+    assert found.ended == {None}
+    assert demands([Where.of(event(E.WORKFLOW_RESUMED)), Where.of(step_started("a"))]).ended is None
+
+
+LINEAGE = [
+    LineagePart(branch_id="a", first_seq=0, cutoff_seq=4),
+    LineagePart(branch_id="b", first_seq=9, cutoff_seq=11),
+    LineagePart(branch_id="c", first_seq=20),
+]
+
+
+def test_a_lineage_is_cut_at_an_event_of_it_and_nowhere_else() -> None:
+    assert cut(LINEAGE, 10) == [LINEAGE[0], LineagePart(branch_id="b", first_seq=9, cutoff_seq=10)]
+    assert cut(LINEAGE, 4) == [LINEAGE[0]]
+    assert cut(LINEAGE, 7) == []
+    assert cut(LINEAGE, 15) == []
+
+
+def test_what_follows_an_event_skips_what_does_not_count() -> None:
+    counted = [-1]
+    while (seq := following(LINEAGE[:2], counted[-1])) is not None:
+        counted.append(seq)
+
+    assert counted[1:] == [0, 1, 2, 3, 4, 9, 10, 11]
+    assert following(LINEAGE, 11) == 20
+    assert following(LINEAGE, 20) == 21
