@@ -51,7 +51,7 @@ def rotate(shown: Shown, successor: str, device: Mapping[str, str]) -> tuple[Fil
         "revoked_because": _either(reused, RevokedBecause.REUSE, "$revoked_because"),
     }
     seen = {name: _either(accepted, literal(value), f"${name}") for name, value in device.items()}
-    steps = [{"$set": {"verdict": _verdict(shown.digest)}}, {"$set": changes | seen}, {"$unset": "verdict"}]
+    steps: Pipeline = [{"$set": {"verdict": _verdict(shown.digest)}}, {"$set": changes | seen}, {"$unset": "verdict"}]
     return proved(shown), steps
 
 

@@ -123,14 +123,7 @@ class AccessKeys(UserRows):
             InvalidDataError: It is no name.
         """
         match = queries.owned_and_active(key_id, owner_id)
-        row: RawDocument | None = await self._keys.find_one_and_update(
-            match,
-            queries.rename(checked_key_name(name)),
-            queries.WITHOUT_DIGEST,
-            return_document=AFTER,
-            session=session,
-        )
-        return _found(row, key_id)
+        return await self._change_key(match, queries.rename(checked_key_name(name)), key_id, session)
 
     @translates_errors
     async def revoke_key(self, key_id: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
@@ -186,4 +179,3 @@ def _caller(row: RawDocument) -> Caller:
         roles=frozenset(user.get("roles", [Role.USER])),
         scopes=None if scopes is None else frozenset(scopes),
     )
-

@@ -90,7 +90,7 @@ class RefreshTokens(UserRows):
             return None
         secret = new_secret()
         update = queries.rotate(_shown(found), digest_of(secret), device_fields(device) if device else {})
-        row = await self._families.find_one_and_update(*update, return_document=AFTER)
+        row: RawDocument | None = await self._families.find_one_and_update(*update, return_document=AFTER)
         if row is None:
             return None
         family = RefreshFamily.from_document(row)
