@@ -284,6 +284,8 @@ def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P
             raise
         except PyMongoError as exc:
             raise _translated(method.__qualname__, exc) from exc
+        except (BSONError, UnicodeEncodeError) as exc:
+            raise InvalidDataError(method.__qualname__, f"cannot be stored: {exc}") from exc
 
     return wrapper
 

@@ -6,6 +6,7 @@ AppDbError
 ├── InvalidDataError          a value cannot be stored, or is not what the contract says
 │   └── TooLargeError         a value is over the limit for its place
 ├── LeaseLostError            a worker reported on a task that it no longer holds
+├── TokenReuseError           a refresh token was used again, so its session has ended
 ├── DatabaseUnavailableError  no primary answered in time; the outcome of a write is unknown
 ├── DatabaseRefusedError      the server answered, and refused
 ├── UnfitServerError          the server cannot hold the promises (standalone, too old)
@@ -78,6 +79,20 @@ class LeaseLostError(AppDbError):
 
     def __str__(self) -> str:
         return f"task {self.task_id}: attempt {self.attempt} no longer holds the lease; stop the attempt"
+
+
+class TokenReuseError(AppDbError):
+    """A refresh token was used again after its time: two parties held it, and nobody's copy is good any more.
+
+    Tell the user of it, and let them sign in again.
+    """
+
+    def __init__(self, user_id: str, session_id: str) -> None:
+        super().__init__(user_id, session_id)
+        self.user_id, self.session_id = user_id, session_id
+
+    def __str__(self) -> str:
+        return f"session {self.session_id}: a refresh token of it was used twice, so it has ended; sign in again"
 
 
 class DatabaseUnavailableError(AppDbError):

@@ -1,0 +1,72 @@
+"""What a user writes is text: no operator, no path, no variable, whatever field it is in and however it is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from appdb import Database, InvalidDataError
+from appdb.utils import uuid7_str
+from scenarios.kit import Stage
+from scenarios.table import TEXTS, methods, plain_of, texts_of
+
+HOSTILE = [
+    "$ne",
+    "$where",
+    "$lease.token",
+    "$$NOW",
+    "$$ROOT",
+    "$literal",
+    "$password_hash",
+    "a.b.c",
+    "$set.roles.0",
+    "..",
+    ".",
+    "$",
+    "__proto__",
+    "constructor",
+    '{"$gt":""}',
+    "{'$expr':true}",
+    "';return(true);//",
+    "{{7*7}}",
+    "<script>",
+    "%00",
+    "../../etc",
+    "null",
+    "0",
+]
+UNSHOWABLE = ["a\x00b", "\x00", "a\nb", "\u202eabc", "\x1f$ne"]
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_every_parameter_that_holds_text_is_tried_or_declared_plain(method: str) -> None:
+    tried = set(TEXTS[method].fields) if method in TEXTS else set()
+    forgotten = texts_of(method) - plain_of(method) - tried
+
+    assert not forgotten, (
+        f"{method}: {', '.join(sorted(forgotten))} can hold what a user wrote: store it in a Text of the repository's "
+        "module in tests/support/scenarios, or declare it plain there"
+    )
+    assert tried <= texts_of(method)
+
+
+@pytest.mark.parametrize("method", sorted(TEXTS))
+async def test_text_that_means_something_to_the_server_comes_back_as_it_was(method: str, database: Database) -> None:
+    text = TEXTS[method]
+    for hostile in HOSTILE:
+        stage = Stage(database=database, owner=uuid7_str("usr_"))
+        assert dict(await text.store(stage, hostile)) == dict.fromkeys(text.fields, hostile)
+
+
+@pytest.mark.parametrize("method", sorted(TEXTS))
+async def test_text_that_cannot_be_shown_is_refused_or_comes_back_as_it_was(method: str, database: Database) -> None:
+    text = TEXTS[method]
+    for hostile in UNSHOWABLE:
+        stage = Stage(database=database, owner=uuid7_str("usr_"))
+        try:
+            stored = dict(await text.store(stage, hostile))
+        except InvalidDataError:
+            # BSON has no form for a NUL in the name of a field, which a user's own JSON may have.
+            assert text.refuses or "\x00" in hostile
+        else:
+            assert not text.refuses
+            assert stored == dict.fromkeys(text.fields, hostile)

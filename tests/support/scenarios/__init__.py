@@ -1,0 +1,1 @@
+"""How every method of every repository is called: one module per repository, found by ``scenarios.table``."""
