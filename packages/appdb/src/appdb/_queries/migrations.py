@@ -87,5 +87,5 @@ def among(match: Filter, ids: list[Any]) -> Filter:
 
 
 def touched() -> Update:
-    """Show a sign of life; the first write of a transaction that only the holder may commit."""
+    """Show a sign of life, which fails when another host has taken over."""
     return {"$currentDate": {"updated_at": True}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from appdb._driver import AFTER, Session
+from appdb._driver import AFTER
 from appdb._queries import migrations as queries
 from appdb._schema import collections
 from appdb._schema.difference import IndexDifference
@@ -169,25 +169,21 @@ class Migrator:
         return undone
 
     async def _settle(self, migration: Migration, contract: Contract, holder: str) -> None:
-        async def body(session: Session) -> None:
-            await self._fence(holder, session)
-            await self._state(contract, session=session)
-            row = queries.applied(migration.description, migration.checksum)
-            await self._applied.update_one({"_id": migration.id}, row, upsert=True, session=session)
-            await self._applied.delete_one(queries.under_way(holder), session=session)
-
-        await self._database.transaction(body)
+        # In an order in which a kill leaves nothing worse than a migration whose every step is finished. In one
+        # transaction they would keep the next run waiting until the server gives up a killed one's.
+        await self._fence(holder)
+        await self._state(contract)
+        row = queries.applied(migration.description, migration.checksum)
+        await self._applied.update_one({"_id": migration.id}, row, upsert=True)
+        await self._applied.delete_one(queries.under_way(holder))
 
     async def _unsettle(self, migration: Migration, holder: str) -> None:
-        async def body(session: Session) -> None:
-            await self._fence(holder, session)
-            await self._state(self._contract_before(migration), session=session)
-            await self._applied.delete_one({"_id": migration.id}, session=session)
+        await self._fence(holder)
+        await self._state(self._contract_before(migration))
+        await self._applied.delete_one({"_id": migration.id})
 
-        await self._database.transaction(body)
-
-    async def _fence(self, holder: str, session: Session) -> None:
-        held = await self._applied.update_one(queries.under_way(holder), queries.touched(), session=session)
+    async def _fence(self, holder: str) -> None:
+        held = await self._applied.update_one(queries.under_way(holder), queries.touched())
         if not held.matched_count:
             raise lost()
 
@@ -213,12 +209,12 @@ class Migrator:
 
         return RecordedSteps(self._database, Running.from_document(row).steps, record, self._options.pace)
 
-    async def _state(self, contract: Contract | None, *, session: Session | None = None) -> None:
+    async def _state(self, contract: Contract | None) -> None:
         if contract is None:
-            await self._config.delete_one({"_id": queries.CONTRACT_ID}, session=session)
+            await self._config.delete_one({"_id": queries.CONTRACT_ID})
             return
         stated = queries.contract(contract.newest, contract.oldest)
-        await self._config.update_one({"_id": queries.CONTRACT_ID}, stated, upsert=True, session=session)
+        await self._config.update_one({"_id": queries.CONTRACT_ID}, stated, upsert=True)
 
 
 def refuse(faults: Sequence[str]) -> None:
