@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,12 @@ async def restore(database: Database, version: str, **extra: Any) -> None:
                 await database.collection(collection).create_index(keys, name=name, **given)
 
 
-async def all_indexes(database: Database) -> dict[str, dict[str, Any]]:
+async def all_indexes(database: Database) -> dict[str, Mapping[str, Any]]:
     """Return the indexes of each collection that has more than the one of ids."""
     names = await database.raw.list_collection_names()
-    found = {name: await database.collection(name).index_information() for name in sorted(names)}
+    found: dict[str, Mapping[str, Any]] = {
+        name: await database.collection(name).index_information() for name in sorted(names)
+    }
     return {name: indexes for name, indexes in found.items() if len(indexes) > 1}
 
 

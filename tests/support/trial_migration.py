@@ -8,8 +8,9 @@ from appdb import Database
 from appdb._schema.index import Index
 from appdb.migrations._module import Migration, known_migrations
 from appdb.migrations._released import Contract
-from appdb.migrations._running import Migrator, RunOptions
+from appdb.migrations._running import Migrator
 from appdb.migrations._steps import Steps
+from appdb.migrations.options import RunOptions
 from appdb.mixins.migrations import CONTRACT_VERSION
 
 COLLECTION = "notes"

@@ -22,7 +22,7 @@ from appdb import (
 from appdb._schema.indexes import INDEXES
 from appdb.cli import main
 from appdb.embedded import EmbeddedServer, free_port
-from appdb.mixins.migrations import known_migrations
+from appdb.migrations._module import known_migrations
 
 
 async def test_no_database_is_told_with_hosts_and_remedy() -> None:

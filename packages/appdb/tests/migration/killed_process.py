@@ -13,9 +13,7 @@ from pymongo import monitoring
 
 from appdb import Database
 from appdb.cli import main
-from appdb.migrations._lock import Waiting
-from appdb.migrations._running import RunOptions
-from appdb.migrations._steps import Pace
+from appdb.migrations.options import Pace, RunOptions, Waiting
 from trial_migration import migrator
 
 WRITES = frozenset({"createIndexes", "delete", "dropIndexes", "findAndModify", "insert", "update"})

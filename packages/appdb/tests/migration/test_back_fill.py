@@ -8,9 +8,8 @@ from datetime import timedelta
 
 from appdb import Database
 from appdb.migrations._module import known_migrations
-from appdb.migrations._running import RunOptions
-from appdb.migrations._steps import Effect, Pace
-from appdb.migrations.status import MigrationState, StepProgress
+from appdb.migrations.options import Pace, RunOptions
+from appdb.migrations.status import Effect, MigrationState, StepProgress
 from trial_migration import COLLECTION, TRIAL, migrator, write_notes
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from appdb import Database, MigrationError
 from appdb._schema.indexes import INDEXES
-from appdb.migrations._lock import Waiting
-from appdb.migrations._running import RunOptions
+from appdb.migrations.options import RunOptions, Waiting
 from appdb.migrations.status import MigrationState
 from appdb.mixins.migrations import CONTRACT_VERSION
 from command_line import CommandLine

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from appdb import Claimer, ContractMismatchError, Database, Lease, NewTask, TaskQueue
-from appdb.migrations._running import RunOptions
-from appdb.migrations._steps import Pace
+from appdb.migrations.options import Pace, RunOptions
 from appdb.migrations.status import StepProgress
 from released import CONTRACT_2, restore, sources_of
 from trial_migration import COLLECTION, migrator, write_notes

@@ -122,8 +122,8 @@ async def test_unknown_fields_of_content_survive_a_repeated_run(empty: Database,
     await empty.collection("tasks").update_one(
         {"_id": content.task_id}, {"$set": {"state": "queued", "finished_at": None, "priority": 99}}
     )
-    (task,) = await queue.claim(CLAIMER, limit=1)
-    assert task.id == content.task_id
+    while (task := (await queue.claim(CLAIMER, limit=1))[0]).id != content.task_id:
+        await queue.complete(Lease.of(task), {"ok": True})
     lease = Lease.of(task)
     await contents.begin(lease, task, provider="local", operation="txt2img", source_data={"run": 2})
     task = await queue.get(task.id, owner_id=owner)

@@ -15,11 +15,9 @@ from appdb.cli.output import json_line, moment, table
 from appdb.cli.params import bundled, duration
 from appdb.cli.running import ExitCode, Target, leave, pass_target, run
 from appdb.database import Database
-from appdb.migrations._lock import LOCK_LEASE, Waiting
 from appdb.migrations._module import Migration
-from appdb.migrations._running import RunOptions
-from appdb.migrations._steps import BATCH, Effect, Pace
-from appdb.migrations.status import UNSETTLED, LockHolder, MigrationStatus, Overview, StepProgress
+from appdb.migrations.options import BATCH, LOCK_LEASE, Pace, RunOptions, Waiting
+from appdb.migrations.status import UNSETTLED, Effect, LockHolder, MigrationStatus, Overview, StepProgress
 
 T = TypeVar("T")
 

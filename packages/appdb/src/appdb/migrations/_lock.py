@@ -7,14 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from appdb._driver import AFTER
 from appdb._queries import migrations as queries
 from appdb._schema import collections
 from appdb.errors import MigrationError
+from appdb.migrations.options import Waiting
 from appdb.migrations.status import LockHolder
 from appdb.utils import uuid7_str
 
@@ -23,23 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOCK_LEASE = timedelta(seconds=60)
 POLL_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What to do while another host migrates.
-
-    Args:
-        longest: How long to wait for it before the run is refused.
-        told: Called once with who holds the lock, when there is a reason to wait.
-        lease: How long the own lock lasts without a sign of life.
-    """
-
-    longest: timedelta = timedelta(0)
-    told: Callable[[LockHolder], None] = lambda _: None
-    lease: timedelta = LOCK_LEASE
 
 
 class MigrationLock:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from appdb._driver import AFTER
@@ -12,11 +11,13 @@ from appdb._schema import collections
 from appdb._schema.difference import IndexDifference
 from appdb.errors import MigrationError
 from appdb.migrations._indexes import mend_indexes
-from appdb.migrations._lock import MigrationLock, Waiting, lost
+from appdb.migrations._lock import MigrationLock, lost
 from appdb.migrations._module import Migration
 from appdb.migrations._released import Contract
-from appdb.migrations._steps import Effect, Pace, PlannedSteps, RecordedSteps
+from appdb.migrations._steps import PlannedSteps, RecordedSteps
+from appdb.migrations.options import RunOptions
 from appdb.migrations.status import (
+    Effect,
     LockHolder,
     MigrationState,
     Overview,
@@ -29,21 +30,6 @@ from appdb.migrations.status import (
 
 if TYPE_CHECKING:
     from appdb.database import Database
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How migrations are run.
-
-    Args:
-        waiting: What to do while another host migrates.
-        pace: How hard back-fills work.
-        report: Called with the migration's name and how far a step of it is.
-    """
-
-    waiting: Waiting = field(default_factory=Waiting)
-    pace: Pace = field(default_factory=Pace)
-    report: Callable[[str, StepProgress], None] = lambda _name, _step: None
 
 
 class Migrator:

@@ -5,37 +5,20 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from appdb._queries import migrations as queries
 from appdb._schema.index import Index
 from appdb.migrations._indexes import by_collection, create_indexes
-from appdb.migrations.status import StepProgress
+from appdb.migrations.options import Pace
+from appdb.migrations.status import Effect, StepProgress
 
 if TYPE_CHECKING:
     from appdb.database import Database
 
 Filter = dict[str, Any]
 Change = list[dict[str, Any]]
-BATCH = 1_000
-"""Documents of a batch: some ten milliseconds of writing, so that nobody waits long behind it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """One thing that a migration would do.
-
-    Args:
-        action: What is done, such as ``create index``.
-        target: To what, such as ``tasks.tasks_owner``.
-        count: How many documents it touches, where they are counted.
-    """
-
-    action: str
-    target: str
-    count: int | None = None
 
 
 class Steps(ABC):
@@ -99,19 +82,6 @@ class PlannedSteps(Steps):
 
     def _note(self, action: str, collection: str, names: Iterable[str]) -> None:
         self.effects += [Effect(action=action, target=f"{collection}.{name}") for name in names]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How hard a back-fill works.
-
-    Args:
-        batch: Documents at a time.
-        pause: Between two batches.
-    """
-
-    batch: int = BATCH
-    pause: timedelta = timedelta(0)
 
 
 class RecordedSteps(Steps):

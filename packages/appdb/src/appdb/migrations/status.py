@@ -51,6 +51,21 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One thing that a migration would do.
+
+    Args:
+        action: What is done, such as ``create index``.
+        target: To what, such as ``tasks.tasks_owner``.
+        count: How many documents it touches, where they are counted.
+    """
+
+    action: str
+    target: str
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """The migration that is under way, or whose run was killed.
 

@@ -10,9 +10,9 @@ from appdb._schema.difference import IndexDifference
 from appdb.migrations._indexes import index_differences
 from appdb.migrations._module import Migration, known_migrations
 from appdb.migrations._released import Contract
-from appdb.migrations._running import Migrator, RunOptions, read_contract, refuse
-from appdb.migrations._steps import Effect
-from appdb.migrations.status import Overview
+from appdb.migrations._running import Migrator, read_contract, refuse
+from appdb.migrations.options import RunOptions
+from appdb.migrations.status import Effect, Overview
 
 if TYPE_CHECKING:
     from appdb.database import Database
