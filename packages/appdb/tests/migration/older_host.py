@@ -35,7 +35,6 @@ async def work(uri: str, name: str, owner_id: str) -> int:
         if done.state is not TaskState.COMPLETED or done.result != {"n": rounds}:
             raise SystemExit(f"task {task.id} is {done.state} with {done.result}")
         rounds += 1
-    database.close()
     return rounds
 
 
