@@ -20,7 +20,7 @@ DIST = ROOT / ".nox" / "dist"
 GROUPS = nox.project.load_toml("pyproject.toml")
 PYTEST = ("python", "-I", "-m", "pytest")
 # -I: the checkout is never importable, so what is tested is what was built.
-WITH_DATABASE = {"appdb": ("contract", "integration", "property")}
+WITH_DATABASE = {"appdb": ("contract", "integration", "migration", "property")}
 """Folders of tests that need a MongoDB, where there are more than the one."""
 
 

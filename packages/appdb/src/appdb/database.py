@@ -176,20 +176,22 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         """Check that the documents mean what this code takes them to mean.
 
         Raises:
-            ContractMismatchError: The database was never migrated, or is older or newer than this code.
+            ContractMismatchError: The database was never migrated, is older than this code, or so much newer that
+                this code's contract may not work with it any more.
         """
-        found = await self.contract_version()
-        if found == CONTRACT_VERSION:
+        found = await self.contract()
+        if found is not None and found.oldest <= CONTRACT_VERSION <= found.newest:
             return
-        if found is None or found < CONTRACT_VERSION:
-            state = "was never migrated" if found is None else f"has contract version {found}"
+        if found is None or found.newest < CONTRACT_VERSION:
+            state = "was never migrated" if found is None else f"has contract version {found.newest}"
             raise ContractMismatchError(
                 f"database {self.name!r} at {self._hosts} {state}, and this appdb {__version__} needs "
                 f"{CONTRACT_VERSION}. Run `appdb migrate` with the same APP_MONGO_URI and APP_MONGO_DATABASE."
             )
         raise ContractMismatchError(
-            f"database {self.name!r} at {self._hosts} has contract version {found}, and this appdb {__version__} only "
-            f"knows {CONTRACT_VERSION}. Upgrade this host's package."
+            f"database {self.name!r} at {self._hosts} has contract version {found.newest}, which asks for "
+            f"{found.oldest} or newer, and this appdb {__version__} only knows {CONTRACT_VERSION}. "
+            "Upgrade this host's package."
         )
 
     async def _hello(self) -> dict[str, Any]:

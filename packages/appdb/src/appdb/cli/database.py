@@ -1,16 +1,14 @@
-"""The commands on the database as a whole: run the embedded one, migrate, check."""
+"""`appdb dev-db`: a local MongoDB for development."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 
-from appdb.cli.running import Target, pass_target, run
-from appdb.database import Database
+from appdb.cli.running import run
 from appdb.embedded import DEFAULT_PORT, EmbeddedServer
 
 
@@ -37,43 +35,3 @@ async def _serve(data: Path, port: int) -> None:
         interrupted.cancel()
         if not stopped.is_set():
             raise click.ClickException(f"mongod ended by itself with code {await ended}; read {server.log}")
-
-
-@click.command()
-@pass_target
-def migrate(target: Target) -> None:
-    """Bring the database to this release's contract; safe to repeat."""
-
-    async def work(database: Database) -> None:
-        await database.check_server()
-        done = await database.migrate()
-        for migration in done:
-            click.echo(f"{migration.id}: {migration.description}")
-        click.echo(f"{len(done)} migrations run; database {database.name!r} is up to date")
-
-    run(lambda: _with(target, work))
-
-
-@click.command()
-@pass_target
-def check(target: Target) -> None:
-    """Say whether this release can work with the database; exit code 1 when not."""
-
-    async def work(database: Database) -> None:
-        await database.open()
-        pending = await database.pending_migrations()
-        if pending:
-            names = ", ".join(migration.id for migration in pending)
-            raise click.ClickException(f"these migrations are pending: {names}; run `appdb migrate`")
-        click.echo(f"database {database.name!r} is reachable, a replica set, and up to date")
-
-    run(lambda: _with(target, work))
-
-
-async def _with(target: Target, work: Callable[[Database], Awaitable[None]]) -> None:
-    """Run *work* on a database that is not opened: it may not fit this release, and migrations take their time."""
-    database = target(operation_timeout=None)
-    try:
-        await work(database)
-    finally:
-        database.close()

@@ -9,8 +9,10 @@ import click
 
 from appdb._version import __version__
 from appdb.cli.bench import bench
-from appdb.cli.database import check, dev_db, migrate
+from appdb.cli.check import check
+from appdb.cli.database import dev_db
 from appdb.cli.limits import limits
+from appdb.cli.migrate import migrate
 from appdb.cli.queues import queues
 from appdb.cli.running import Target
 from appdb.cli.schedules import schedules

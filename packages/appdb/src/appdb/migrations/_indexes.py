@@ -1,0 +1,65 @@
+"""Indexes of a database: which differ from the declared ones, how they are made, and how they are mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from appdb._driver import DuplicateKeyError, IndexModel
+from appdb._schema.difference import IndexDifference, IndexProblem, differences, known_collections
+from appdb._schema.index import Index
+from appdb._schema.indexes import INDEXES
+from appdb.errors import MigrationError
+
+if TYPE_CHECKING:
+    from appdb.database import Database
+
+
+async def index_differences(database: Database) -> list[IndexDifference]:
+    """Return which indexes of appdb's collections are missing, in another form than declared, or extra."""
+    names = known_collections(INDEXES)
+    return differences(INDEXES, {name: await database.collection(name).index_information() for name in names})
+
+
+async def create_indexes(database: Database, collection: str, indexes: Sequence[Index]) -> None:
+    """Create *indexes* of one *collection* in one build, while everybody goes on reading and writing.
+
+    Raises:
+        MigrationError: One is there in another form, or documents break a unique one.
+    """
+    found = await database.collection(collection).index_information()
+    for unlike in differences(indexes, {collection: found}):
+        if unlike.problem is IndexProblem.DIFFERENT:
+            raise MigrationError(
+                f"index {unlike.name} of {collection} is there in another form ({unlike.detail}); "
+                "rebuild it by `appdb migrate indexes`, then run `appdb migrate` again"
+            )
+    models = [IndexModel(list(index.keys), name=index.name, **index.options) for index in indexes]
+    try:
+        # Also for those that the server already lists: it may be building them for a run that was killed, and waits.
+        await database.collection(collection).create_indexes(models)
+    except DuplicateKeyError as exc:
+        raise MigrationError(
+            f"a unique index of {collection} cannot be made, since two documents are the same in it "
+            f"({str(exc)[:300]}); change or remove one of them, then run `appdb migrate` again"
+        ) from exc
+
+
+async def mend_indexes(database: Database) -> list[IndexDifference]:
+    """Create what is missing, build again what is different, and return both; extra ones stay."""
+    wrong = [index for index in await index_differences(database) if index.problem is not IndexProblem.EXTRA]
+    for index in wrong:
+        if index.problem is IndexProblem.DIFFERENT:
+            await database.collection(index.collection).drop_index(index.name)
+    names = {(index.collection, index.name) for index in wrong}
+    mended = [index for index in INDEXES if (index.collection, index.name) in names]
+    for collection, indexes in by_collection(mended):
+        await create_indexes(database, collection, indexes)
+    return wrong
+
+
+def by_collection(indexes: Iterable[Index]) -> list[tuple[str, list[Index]]]:
+    """Return *indexes* grouped by collection, in the order of collections."""
+    ordered = sorted(indexes, key=lambda index: index.collection)
+    return [(name, list(group)) for name, group in groupby(ordered, key=lambda index: index.collection)]

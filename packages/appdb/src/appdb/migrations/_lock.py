@@ -1,0 +1,109 @@
+"""The lock that lets one host migrate: a document with a lease, so that a killed holder gives it up by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from appdb._driver import AFTER
+from appdb._queries import migrations as queries
+from appdb._schema import collections
+from appdb.errors import MigrationError
+from appdb.migrations.options import Waiting
+from appdb.migrations.status import LockHolder
+from appdb.utils import uuid7_str
+
+if TYPE_CHECKING:
+    from appdb.database import Database
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.25
+
+
+class MigrationLock:
+    """
+    One holder's hold on the lock.
+
+    Args:
+        database: The database that is migrated.
+
+        waiting: What to do while another host migrates.
+    """
+
+    def __init__(self, database: Database, waiting: Waiting) -> None:
+        self.holder = uuid7_str("mig_")
+        self._database = database
+        self._config = database.collection(collections.CONFIG)
+        self._waiting = waiting
+
+    async def run(self, work: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Run *work* under the lock, and stop it when the lock is lost.
+
+        Args:
+            work: Gets the holder's name, which every record of the run repeats.
+
+        Raises:
+            MigrationError: Another host is migrating, or has taken over from this one.
+        """
+        await self._take()
+        running = asyncio.create_task(work(self.holder))
+        renewal = asyncio.create_task(self._renew())
+        try:
+            await asyncio.wait({running, renewal}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await renewal  # it only ends by an error
+            return await running
+        finally:
+            for task in (running, renewal):
+                task.cancel()
+            await asyncio.gather(running, renewal, return_exceptions=True)
+            await self._config.delete_one(queries.held_lock(self.holder))
+
+    async def _take(self) -> None:
+        deadline = time.monotonic() + self._waiting.longest.total_seconds()
+        told = False
+        while (other := await self._try()) is not None:
+            if time.monotonic() >= deadline:
+                raise MigrationError(
+                    f"another host is migrating this database: {other}; `appdb migrate status` says how far it is. "
+                    f"If it was killed, its lock ends at {other.expires_at:%H:%M:%S}Z; then run this again."
+                )
+            if not told:
+                self._waiting.told(other)
+                told = True
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _try(self) -> LockHolder | None:
+        """Take the lock, or return who has it."""
+        by = f"{socket.gethostname()}, process {os.getpid()}"
+        lock = await self._config.find_one_and_update(
+            {"_id": queries.LOCK_ID},
+            queries.lock_if_free(self.holder, by, self._waiting.lease),
+            upsert=True,
+            return_document=AFTER,
+        )
+        if lock["holder"] == self.holder:
+            return None
+        return LockHolder.from_document(lock, await self._database.server_time())
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._waiting.lease.total_seconds() / 4)
+            renewed = await self._config.update_one(
+                queries.held_lock(self.holder), queries.renewed(self._waiting.lease)
+            )
+            if not renewed.matched_count:
+                raise lost()
+
+
+def lost() -> MigrationError:
+    """Return the error of a run whose lock another host has."""
+    return MigrationError(
+        "this run was silent for longer than its lock lasts, and another host has taken over; nothing is lost: "
+        "`appdb migrate status` says how far it is"
+    )

@@ -1,0 +1,70 @@
+"""What the first two migrations do not say themselves: they were released without steps, and never change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appdb._queries import claims
+from appdb._schema import collections
+from appdb._schema.indexes import INDEXES
+
+if TYPE_CHECKING:
+    from appdb.database import Database
+    from appdb.migrations._steps import Steps
+
+OUTGROWN = ("tasks_claim", "tasks_leases", "tasks_due")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """Which contracts may work with a database.
+
+    Args:
+        newest: What its documents may hold: the contract of the code that migrated it last.
+        oldest: The oldest contract whose hosts may still work with it.
+    """
+
+    newest: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What there is to know about a migration without steps.
+
+    Args:
+        contract: What hosts must know once it has run.
+        plan: Says what it would do.
+        irreversible: Why it cannot be undone.
+    """
+
+    contract: Contract
+    plan: Callable[[Database, Steps], Awaitable[None]]
+    irreversible: str
+
+
+async def _plan_first(_: Database, steps: Steps) -> None:
+    await steps.add_indexes("indexes", INDEXES)
+
+
+async def _plan_second(_: Database, steps: Steps) -> None:
+    match, change = claims.adopt()
+    await steps.back_fill("adopt", collections.TASKS, match, change)
+    await steps.add_indexes("indexes", INDEXES)
+    await steps.drop_indexes("outgrown", [(collections.TASKS, name) for name in OUTGROWN])
+
+
+RELEASED = {
+    "m0001_pre_initial_indexes": Released(
+        contract=Contract(newest=1, oldest=1),
+        plan=_plan_first,
+        irreversible="it made the database what it is; drop the database instead",
+    ),
+    "m0002_pre_queue": Released(
+        contract=Contract(newest=2, oldest=2),
+        plan=_plan_second,
+        irreversible="it filled in what older tasks lack, and dropped indexes that only the first release reads",
+    ),
+}

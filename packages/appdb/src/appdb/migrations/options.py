@@ -1,0 +1,56 @@
+"""How migrations are run: what to do while another host migrates, how hard to work, and whom to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from appdb.migrations.status import LockHolder, StepProgress
+
+LOCK_LEASE = timedelta(seconds=60)
+BATCH = 1_000
+"""Documents of a batch: some ten milliseconds of writing, so that nobody waits long behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What to do while another host migrates.
+
+    Args:
+        longest: How long to wait for it before the run is refused.
+        told: Called once with who holds the lock, when there is a reason to wait.
+        lease: How long the own lock lasts without a sign of life.
+    """
+
+    longest: timedelta = timedelta(0)
+    told: Callable[[LockHolder], None] = lambda _: None
+    lease: timedelta = LOCK_LEASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How hard a back-fill works.
+
+    Args:
+        batch: Documents at a time.
+        pause: After each batch.
+    """
+
+    batch: int = BATCH
+    pause: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How migrations are run.
+
+    Args:
+        waiting: What to do while another host migrates.
+        pace: How hard back-fills work.
+        report: Called with the migration's name and how far a step of it is.
+    """
+
+    waiting: Waiting = field(default_factory=Waiting)
+    pace: Pace = field(default_factory=Pace)
+    report: Callable[[str, StepProgress], None] = lambda _name, _step: None

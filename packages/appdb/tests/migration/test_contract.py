@@ -1,0 +1,92 @@
+"""Which code may work with which database, and what is said when it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from appdb import ContractMismatchError, Database
+from appdb.mixins.migrations import CONTRACT_VERSION
+from command_line import CommandLine
+from released import restore
+
+
+async def state(database: Database, **contract: int) -> None:
+    await database.collection("config").replace_one({"_id": "contract"}, contract, upsert=True)
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        {"version": CONTRACT_VERSION},
+        {"version": CONTRACT_VERSION, "newest": CONTRACT_VERSION},
+        {"version": CONTRACT_VERSION - 1, "newest": CONTRACT_VERSION},
+        {"version": CONTRACT_VERSION - 1, "newest": CONTRACT_VERSION + 1},
+        {"version": CONTRACT_VERSION, "newest": CONTRACT_VERSION + 9},
+    ],
+)
+async def test_code_works_with_every_database_that_allows_its_contract(
+    empty: Database, contract: dict[str, int]
+) -> None:
+    await state(empty, **contract)
+    await empty.open()
+
+    assert await empty.contract_version() == contract.get("newest", contract["version"])
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.2"])
+async def test_new_code_on_an_old_database_is_refused_with_the_command_that_brings_it_along(
+    empty: Database, version: str
+) -> None:
+    await restore(empty, version)
+    with pytest.raises(ContractMismatchError, match=r"has contract version [12].*needs 3.*Run `appdb migrate`"):
+        await empty.open()
+    await empty.migrate()
+    await empty.open()
+
+
+@pytest.mark.parametrize("contract", [{"version": 4}, {"version": 4, "newest": 5}])
+async def test_old_code_on_a_database_that_is_too_new_is_refused_and_told_to_be_upgraded(
+    empty: Database, contract: dict[str, int]
+) -> None:
+    await state(empty, **contract)
+    with pytest.raises(ContractMismatchError, match=r"only knows 3\. Upgrade this host's package"):
+        await empty.open()
+
+
+async def test_old_code_leaves_alone_what_a_newer_release_has_migrated(empty: Database, command: CommandLine) -> None:
+    await empty.migrate()
+    newer = {"_id": "m0099_pre_later", "description": "Later.", "checksum": "x"}
+    await empty.collection("migrations").insert_one(newer | {"applied_at": await empty.server_time()})
+    await state(empty, version=4, newest=99)
+    migrated, down, validated = [
+        await command("migrate", *words) for words in ([], ["down", "--to", "2"], ["validate"])
+    ]
+
+    assert (migrated.code, "Upgrade this host" in migrated.err) == (1, True)
+    assert (down.code, "m0099_pre_later was applied by another release" in down.err) == (1, True)
+    assert (validated.code, "m0099_pre_later" in validated.out) == (1, True)
+    assert await empty.contract_version() == 99
+
+
+async def test_a_newer_release_that_allows_this_contract_leaves_nothing_to_migrate(
+    empty: Database, command: CommandLine
+) -> None:
+    await empty.migrate()
+    newer = {"_id": "m0099_pre_later", "description": "Later.", "checksum": "x"}
+    await empty.collection("migrations").insert_one(newer | {"applied_at": await empty.server_time()})
+    await state(empty, version=3, newest=99)
+    migrated = await command("migrate")
+
+    assert (migrated.code, migrated.out.startswith("0 migrations run")) == (0, True)
+    assert await empty.contract_version() == 99
+
+
+async def test_a_contract_that_was_misstated_is_told_and_stated_again(empty: Database, command: CommandLine) -> None:
+    await empty.migrate()
+    await state(empty, version=2)
+    wrong = await command("migrate", "validate")
+    await empty.migrate()
+
+    assert (wrong.code, "the contract is stated as" in wrong.out) == (1, True)
+    assert (await empty.migration_overview()).problems() == []
+    await empty.open()

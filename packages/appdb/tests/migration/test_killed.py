@@ -1,0 +1,170 @@
+"""A migration that is killed after any of its writes is finished by the next run, as if nothing had happened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from appdb import Database, MigrationError
+from appdb._schema.indexes import INDEXES
+from appdb.migrations.options import RunOptions, Waiting
+from appdb.migrations.status import MigrationState
+from appdb.mixins.migrations import CONTRACT_VERSION
+from command_line import CommandLine
+from released import ROOT, all_indexes, restore
+from trial_migration import COLLECTION, INDEX, migrator, write_notes
+
+PROCESS = Path(__file__).with_name("killed_process.py")
+PATIENT = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))
+SHORT = ("--lock-lease", "1s")
+MOST_WRITES = 300
+pytestmark = pytest.mark.timeout(600)
+
+
+async def died_after(point: int, *words: str) -> bool:
+    """Migrate in a process that dies after *point* writes, and return whether it got that far."""
+    paths = [str(ROOT / "tests/support"), os.environ.get("PYTHONPATH", "")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(PROCESS),
+        str(point),
+        *words,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    async with asyncio.timeout(120):
+        _, said = await process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), said.decode()
+    return process.returncode == -signal.SIGKILL
+
+
+async def test_a_run_up_that_is_killed_after_any_write_is_finished_by_the_next(empty: Database, mongo_uri: str) -> None:
+    await restore(empty, "0.2")
+    await empty.migrate()
+    whole = await all_indexes(empty)
+    options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT]
+    await empty.migrate_down(to=2)
+    for point in count(1):
+        assert point < MOST_WRITES
+        died = await died_after(point, "command", *options)
+        await empty.migrate(PATIENT)
+
+        assert (await empty.migration_overview()).problems() == []
+        assert await empty.pending_migrations() == []
+        assert await empty.contract_version() == CONTRACT_VERSION
+        assert await all_indexes(empty) == whole
+        if not died:
+            break
+        await empty.migrate_down(to=2, options=PATIENT)
+
+    assert point > len({index.collection for index in INDEXES})
+
+
+async def test_a_run_down_that_is_killed_after_any_write_is_finished_or_taken_back(
+    empty: Database, mongo_uri: str
+) -> None:
+    await empty.migrate()
+    whole = await all_indexes(empty)
+    await empty.migrate_down(to=2)
+    before = await all_indexes(empty)
+    options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "down", "--to", "2", *SHORT]
+    for point in count(1):
+        await empty.migrate(PATIENT)
+        assert await all_indexes(empty) == whole
+        if not await died_after(point, "command", *options):
+            break
+        if point % 2:
+            await empty.migrate_down(to=2, options=PATIENT)
+            assert await all_indexes(empty) == before
+            assert await empty.contract_version() == 2
+
+    assert point > 5
+    assert await all_indexes(empty) == before
+
+
+async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_once(
+    empty: Database, mongo_uri: str
+) -> None:
+    await empty.migrate()
+    for point in count(1):
+        await write_notes(empty, 35)
+        died = await died_after(point, "trial", mongo_uri, empty.name)
+        await migrator(empty, PATIENT).up()
+        notes = [row async for row in empty.collection(COLLECTION).find()]
+
+        assert len(notes) == 35
+        assert {row["filled"] for row in notes} == {1}
+        assert all(row["label"] == f"label of {row['_id']}" for row in notes)
+        assert INDEX.name in await empty.collection(COLLECTION).index_information()
+        if not died:
+            break
+        await migrator(empty, PATIENT).down(3)
+        assert await empty.collection(COLLECTION).count_documents({"label": {"$exists": True}}) == 0
+        await empty.collection(COLLECTION).drop()
+
+    assert point > 12
+
+
+async def test_the_lock_of_a_killed_run_is_told_and_ends_by_itself(
+    empty: Database, mongo_uri: str, command: CommandLine
+) -> None:
+    await restore(empty, "0.2")
+    options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "up", "--lock-lease", "5s"]
+    assert await died_after(4, "command", *options)
+    refused = await command("migrate", "up", "--wait", "0s")
+    running = await command("migrate", "status")
+    waited = await command("migrate", "up", "--wait", "60s")
+
+    assert refused.code == 1
+    assert "another host is migrating" in refused.err
+    assert "its lock ends at" in refused.err
+    assert "running" in running.out
+    assert "indexes: 0 of" in running.out
+    assert waited.code == 0
+    assert "waiting for another host" in waited.err
+    assert "up to date" in waited.out
+
+
+async def test_what_a_killed_run_left_is_told_and_validate_fails(
+    empty: Database, mongo_uri: str, command: CommandLine
+) -> None:
+    await restore(empty, "0.2")
+    assert await died_after(4, "command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
+    async with asyncio.timeout(60):
+        while (await empty.migration_overview()).of(MigrationState.RUNNING):
+            await asyncio.sleep(0.1)
+    status, validated = await command("migrate", "status"), await command("migrate", "validate")
+
+    assert "interrupted" in status.out
+    assert (validated.code, "run `appdb migrate` to go on" in validated.out) == (1, True)
+
+
+async def test_a_run_that_was_silent_too_long_stops_when_another_has_taken_over(empty: Database) -> None:
+    await empty.migrate()
+    await write_notes(empty, 100)
+    reached = asyncio.Event()
+
+    async def first() -> None:
+        slow = RunOptions(
+            waiting=Waiting(lease=timedelta(seconds=0.4)),
+            report=lambda _name, _step: reached.set(),
+        )
+        await migrator(empty, slow).up()
+
+    running = asyncio.create_task(first())
+    await reached.wait()
+    # Another host takes over, as it may once the lease has ended.
+    await empty.collection("config").update_one({"_id": "migrations"}, {"$set": {"holder": "mig_other"}})
+    await empty.collection("migrations").update_one({"_id": "running"}, {"$set": {"holder": "mig_other"}})
+    with pytest.raises(MigrationError, match="another host has taken over"):
+        await running
+
+    assert await empty.collection("migrations").find_one({"_id": "m9000_pre_trial"}) is None

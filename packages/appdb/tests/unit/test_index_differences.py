@@ -1,0 +1,112 @@
+"""Declared indexes beside those that a server has: what is missing, different, extra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appdb._schema.difference import IndexProblem, differences, known_collections
+from appdb._schema.index import Index
+from appdb._schema.indexes import INDEXES
+
+KEYS = (("owner_id", 1), ("_id", -1))
+
+
+def declared(**options: Any) -> list[Index]:
+    return [Index(collection="tasks", name="tasks_owner", keys=KEYS, options=options)]
+
+
+def found(**options: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    own = {"v": 2, "key": [("_id", 1)]}
+    return {"tasks": {"_id_": own, "tasks_owner": {"v": 2, "key": list(KEYS), **options}}}
+
+
+def test_what_is_as_declared_is_no_difference() -> None:
+    partial = {"state": "queued"}
+
+    assert differences(declared(), found()) == []
+    assert differences(declared(unique=True), found(unique=True)) == []
+    assert differences(declared(), found(unique=False, sparse=False)) == []
+    assert differences(declared(partialFilterExpression=partial), found(partialFilterExpression=dict(partial))) == []
+    assert differences(declared(expireAfterSeconds=60), found(expireAfterSeconds=60.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "named"),
+    [
+        ({"unique": True}, {}, "unique"),
+        ({}, {"unique": True}, "unique"),
+        ({}, {"sparse": True}, "sparse"),
+        ({}, {"hidden": True}, "hidden"),
+        ({"expireAfterSeconds": 60}, {"expireAfterSeconds": 61}, "expireAfterSeconds"),
+        ({"expireAfterSeconds": 60}, {}, "expireAfterSeconds"),
+        ({}, {"expireAfterSeconds": 0}, "expireAfterSeconds"),
+        (
+            {"partialFilterExpression": {"state": "queued"}},
+            {"partialFilterExpression": {"state": "x"}},
+            "partialFilterExpression",
+        ),
+        ({"partialFilterExpression": {"state": "queued"}}, {}, "partialFilterExpression"),
+        ({}, {"partialFilterExpression": {"state": "queued"}}, "partialFilterExpression"),
+        ({}, {"collation": {"locale": "de"}}, "collation"),
+        ({"collation": {"locale": "de"}}, {"collation": {"locale": "en"}}, "collation"),
+    ],
+)
+def test_each_option_that_decides_what_an_index_holds_is_compared(
+    wanted: dict[str, Any], there: dict[str, Any], named: str
+) -> None:
+    (difference,) = differences(declared(**wanted), found(**there))
+
+    assert difference.problem is IndexProblem.DIFFERENT
+    assert difference.detail.startswith(f"{named}: declared ")
+
+
+def test_a_collation_that_the_server_has_completed_is_the_same() -> None:
+    completed = {"locale": "en", "strength": 2, "caseLevel": False, "version": "57.1"}
+
+    assert differences(declared(collation={"locale": "en", "strength": 2}), found(collation=completed)) == []
+
+
+@pytest.mark.parametrize(
+    "keys", [[("owner_id", 1)], [("_id", -1), ("owner_id", 1)], [("owner_id", 1), ("_id", 1)], [*KEYS, ("state", 1)]]
+)
+def test_other_keys_another_order_or_another_direction_are_different(keys: list[tuple[str, int]]) -> None:
+    there = found()
+    there["tasks"]["tasks_owner"]["key"] = keys
+    (difference,) = differences(declared(), there)
+
+    assert difference.problem is IndexProblem.DIFFERENT
+    assert "keys: declared owner_id 1, _id -1, found" in difference.detail
+
+
+def test_an_index_of_a_collection_that_is_not_there_is_missing() -> None:
+    (difference,) = differences(declared(), {})
+
+    assert (difference.collection, difference.name, difference.problem) == ("tasks", "tasks_owner", "missing")
+
+
+def test_what_nobody_declared_is_extra_also_in_a_collection_without_declared_ones() -> None:
+    there = found()
+    there["tasks"]["mine"] = {"key": [("actor", 1)]}
+    there["users"] = {"_id_": {"key": [("_id", 1)]}, "by_name": {"key": [("name", 1)]}}
+    told = [(row.collection, row.name, row.problem) for row in differences(declared(), there)]
+
+    assert told == [("tasks", "mine", "extra"), ("users", "by_name", "extra")]
+
+
+def test_the_indexes_of_gridfs_and_of_ids_are_never_extra() -> None:
+    there = found() | {
+        "media.files": {"_id_": {"key": [("_id", 1)]}, "filename_1_uploadDate_1": {"key": [("filename", 1)]}},
+        "media.chunks": {"_id_": {"key": [("_id", 1)]}, "files_id_1_n_1": {"key": [("files_id", 1)], "unique": True}},
+    }
+
+    assert differences(declared(), there) == []
+
+
+def test_every_declared_collection_is_looked_at_and_every_name_is_unique_in_it() -> None:
+    names = [(index.collection, index.name) for index in INDEXES]
+
+    assert {index.collection for index in INDEXES} <= set(known_collections(INDEXES))
+    assert {"media.files", "media.chunks", "config", "migrations"} <= set(known_collections(INDEXES))
+    assert len(set(names)) == len(names)

@@ -1,0 +1,107 @@
+"""How a database stands, told from what is stored."""
+
+from __future__ import annotations
+
+import types
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from appdb.migrations._module import known_migrations, loaded, number_of
+from appdb.migrations._released import Contract
+from appdb.migrations.status import LockHolder, MigrationState, Running, Stored, overview
+from appdb.mixins.migrations import CONTRACT_VERSION
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+KNOWN = known_migrations()
+
+
+def row(checksum: str) -> dict[str, Any]:
+    return {"description": "d", "checksum": checksum, "applied_at": NOW}
+
+
+def stored(applied: int = len(KNOWN), **changes: Any) -> Stored:
+    rows = {migration.id: row(migration.checksum) for migration in KNOWN[:applied]}
+    fields: dict[str, Any] = {
+        "applied": rows,
+        "running": None,
+        "lock": None,
+        "contract": KNOWN[applied - 1].contract if applied else None,
+    }
+    return Stored(**(fields | changes))
+
+
+def running(index: int) -> Running:
+    return Running(migration_id=KNOWN[index].id, direction="up", started_at=NOW, updated_at=NOW)
+
+
+def lock(*, alive: bool) -> LockHolder:
+    return LockHolder(by="host", since=NOW, expires_at=NOW + timedelta(seconds=1), alive=alive)
+
+
+def test_a_whole_database_has_no_problem_and_nothing_pending() -> None:
+    found = overview(KNOWN, stored())
+
+    assert (found.problems(), found.pending) == ([], [])
+    assert {migration.state for migration in found.migrations} == {MigrationState.APPLIED}
+
+
+def test_what_was_not_run_yet_is_pending_and_no_problem() -> None:
+    found = overview(KNOWN, stored(applied=0))
+
+    assert found.pending == [migration.id for migration in KNOWN]
+    assert (found.problems(), found.expected) == ([], None)
+
+
+def test_one_under_way_is_running_while_its_lock_lives_and_interrupted_after() -> None:
+    alive = overview(KNOWN, stored(2, running=running(2), lock=lock(alive=True)))
+    dead = overview(KNOWN, stored(2, running=running(2), lock=lock(alive=False)))
+    gone = overview(KNOWN, stored(2, running=running(2)))
+
+    assert (alive.migrations[2].state, alive.problems()) == (MigrationState.RUNNING, [])
+    assert [found.migrations[2].state for found in (dead, gone)] == [MigrationState.INTERRUPTED] * 2
+    assert "interrupted" in dead.problems()[0]
+    assert dead.pending == alive.pending == [KNOWN[2].id]
+
+
+def test_one_that_is_being_undone_is_pending_again_also_while_it_counts_as_applied() -> None:
+    assert overview(KNOWN, stored(running=running(2))).pending == [KNOWN[2].id]
+
+
+def test_a_changed_one_a_gap_and_an_unknown_one_are_told_and_the_first_two_refused() -> None:
+    rows = {KNOWN[0].id: row("other"), KNOWN[2].id: row(KNOWN[2].checksum), "m0999_pre_x": row("x")}
+    found = overview(KNOWN, Stored(applied=rows, running=None, lock=None, contract=None))
+
+    assert [migration.state for migration in found.migrations] == ["changed", "pending", "applied", "unknown"]
+    assert len(found.faults()) == 2
+    assert len(found.problems()) == 3
+    assert f"{KNOWN[0].id} was changed" in found.problems()[0]
+    assert f"{KNOWN[1].id} was never run here" in found.problems()[1]
+    assert "m0999_pre_x was applied by another release" in found.problems()[2]
+
+
+def test_a_contract_that_is_not_that_of_the_applied_ones_is_told() -> None:
+    (problem,) = overview(KNOWN, stored(contract=Contract(newest=1, oldest=1))).problems()
+
+    assert "the contract is stated as" in problem
+
+
+def test_the_lock_of_an_older_release_is_told_without_its_holder() -> None:
+    held = LockHolder.from_document({"_id": "migrations", "holder": "mig_1", "expires_at": NOW}, NOW)
+
+    assert (str(held), held.alive) == ("a host of an older release", False)
+
+
+def test_migrations_are_numbered_from_one_without_gap_and_end_at_this_contract() -> None:
+    assert [migration.number for migration in KNOWN] == list(range(1, len(KNOWN) + 1))
+    assert KNOWN[-1].contract.newest == CONTRACT_VERSION
+    assert all(migration.contract.oldest <= migration.contract.newest for migration in KNOWN)
+    assert all((migration.down is None) == bool(migration.irreversible) for migration in KNOWN)
+    assert number_of("running") == 0
+
+
+def test_a_migration_says_how_it_is_undone_or_why_it_cannot_be() -> None:
+    module = types.ModuleType("m0009_pre_x", "Do.")
+    with pytest.raises(TypeError, match="m0009_pre_x: give it a down"):
+        loaded(module)
