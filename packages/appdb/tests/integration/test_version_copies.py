@@ -145,7 +145,12 @@ async def test_a_tree_is_copied_to_another_owner_once(versions: VersionRepositor
 async def old_version(database: Database, name: str, template_id: str, definition: dict[str, Any], **more: Any) -> str:
     """Store a version as another way of hashing would have done."""
     now = await database.server_time()
-    row = {"_id": f"ver_{name}", "owner_id": OWNER, "template_id": template_id, "content_hash": f"sha256:{name}"}
+    row: dict[str, Any] = {
+        "_id": f"ver_{name}",
+        "owner_id": OWNER,
+        "template_id": template_id,
+        "content_hash": f"sha256:{name}",
+    }
     row |= {"kind": "raw", "parent_id": None, "requires": [], "definition": definition, "created_at": now}
     await database.collection("workflow_versions").insert_one(row | more)
     return f"ver_{name}"

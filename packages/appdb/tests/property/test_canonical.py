@@ -69,11 +69,11 @@ def changed(value: object, draw: st.DrawFn) -> object:
         )
     if isinstance(value, list) and value and draw(st.booleans()):
         place = draw(st.integers(0, len(value) - 1))
-        rest = value[:place] + value[place + 1 :]
-        moved = [value[place], *rest]
+        others = value[:place] + value[place + 1 :]
+        moved = [value[place], *others]
         return draw(
             st.sampled_from(
-                [rest, moved, [*value, None], [*value[:place], changed(value[place], draw), *value[place + 1 :]]]
+                [others, moved, [*value, None], [*value[:place], changed(value[place], draw), *value[place + 1 :]]]
             )
         )
     return draw(VALUES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from appdb import Requirement, TemplateVisibility, VersionKind, VersionSummary, WorkflowTemplate
 from appdb.repos.version_choice import best_version
@@ -76,7 +77,7 @@ def test_names_that_read_the_same_are_one_and_hidden_copies_stand_alone() -> Non
 
 
 def test_merging_sources_brings_what_they_resolve_to_together() -> None:
-    source = {"kind": VersionKind.UNRESOLVED, "parent_id": None}
+    source: dict[str, Any] = {"kind": VersionKind.UNRESOLVED, "parent_id": None}
     rows = [
         HashedVersion(summary=version("s1", **source), content_hash="S"),
         HashedVersion(summary=version("s2", **source, created_at=START + timedelta(1)), content_hash="S"),
