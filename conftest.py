@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real MongoDB, and a database of each test's own."""
+"""Fixtures of all tests: a real MongoDB, and an empty database for each test."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from appdb import Database
+    from shared_database import SharedDatabase
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +47,24 @@ def database_name(mongo_uri: str) -> Iterator[str]:
         client.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def shared_database(mongo_uri: str) -> Iterator[SharedDatabase]:
+    """A database that tests use one after another."""
+    from shared_database import SharedDatabase
+
+    shared = SharedDatabase(mongo_uri)
+    yield shared
+    shared.drop()
+
+
 @pytest.fixture
-async def database(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
-    """An open, migrated database."""
+async def database(mongo_uri: str, shared_database: SharedDatabase) -> AsyncIterator[Database]:
+    """An open, migrated, empty database."""
     from appdb import Database
 
-    made = Database(mongo_uri, database_name)
-    await made.migrate()
-    async with made:
+    async with Database(mongo_uri, await shared_database.take()) as made:
         yield made
+    await shared_database.give_back()
 
 
 @pytest.fixture

@@ -75,13 +75,12 @@ async def _running(settings: Settings) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def serve(mongo_uri: str, database_name: str, database: Database) -> AsyncIterator[Serve]:
+async def serve(mongo_uri: str, database: Database) -> AsyncIterator[Serve]:
     """Start an API host with the given settings, and return its address."""
-    del database
     async with AsyncExitStack() as stack:
 
         async def start(**options: object) -> str:
-            settings = Settings(**{"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database_name, **options})  # type: ignore[arg-type]
+            settings = Settings(**{"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database.name, **options})  # type: ignore[arg-type]
             return await stack.enter_async_context(_running(settings))
 
         yield start
