@@ -277,7 +277,7 @@ async def fresh_database(uri: str) -> AsyncIterator[Database]:
     try:
         await migrating.migrate()
     finally:
-        migrating.close()
+        await migrating.close()
     async with Database(uri, name) as database:
         yield database
 

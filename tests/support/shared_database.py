@@ -30,7 +30,7 @@ async def _migrate(uri: str, name: str) -> None:
     try:
         await database.migrate()
     finally:
-        database.close()
+        await database.close()
 
 
 async def empty(database: Database) -> None:

@@ -76,4 +76,4 @@ async def _with(target: Target, work: Callable[[Database], Awaitable[None]]) -> 
     try:
         await work(database)
     finally:
-        database.close()
+        await database.close()
