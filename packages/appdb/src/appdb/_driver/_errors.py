@@ -115,8 +115,9 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
     codes = _codes(exc)
     if codes & _TOO_LARGE_CODES:
         return TooLargeError(doing, None, MAX_DOCUMENT_BYTES)
-    repeatable = any(exc.has_error_label(label) for label in _REPEATABLE)
-    if repeatable or isinstance(exc, unreachable) or exc.timeout or codes & _NO_PRIMARY_CODES:
+    unconfirmed = isinstance(exc, OperationFailure) and (exc.details or {}).get("writeConcernErrors")
+    labelled = any(exc.has_error_label(label) for label in _REPEATABLE)
+    if labelled or unconfirmed or isinstance(exc, unreachable) or exc.timeout or codes & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
     return DatabaseRefusedError(doing, problem)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, translates_errors
+from appdb._driver import RawDocument, Session, repeats, translates_stream_errors
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -24,7 +24,11 @@ from appdb.utils import derived_id
 
 
 class ContentRepository(BaseRepository):
-    """What tasks made. Writers hold a lease; readers name the owner."""
+    """
+    What tasks made. Writers hold a lease; readers name the owner.
+
+    While no primary answers, methods begin again for the database's patience; ``read`` leaves that to its caller.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -33,7 +37,7 @@ class ContentRepository(BaseRepository):
         self._journal = Journal(database)
         self._media = MediaStore(database)
 
-    @translates_errors
+    @repeats
     async def begin(
         self, lease: Lease, task: Task, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]
     ) -> Generation:
@@ -69,7 +73,7 @@ class ContentRepository(BaseRepository):
 
         return Generation.from_document(await self._database.transaction(body))
 
-    @translates_errors
+    @repeats
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
@@ -137,7 +141,7 @@ class ContentRepository(BaseRepository):
         metadata = {"owner_id": task.owner_id, "task_id": task.id}
         return await self._media.upload(item.data, filename=item.filename, metadata=metadata)
 
-    @translates_errors
+    @repeats
     async def get(self, content_id: str, *, owner_id: str) -> Content:
         """Return the owner's content item.
 
@@ -149,14 +153,14 @@ class ContentRepository(BaseRepository):
             raise NotFoundError("content", content_id)
         return Content.from_document(found)
 
-    @translates_errors
+    @repeats
     async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
         """Return what the owner's task has made so far, by index."""
         match = {"owner_id": owner_id, "task_id": task_id}
         found = self._contents.find(match).sort([("index", 1), ("_id", 1)])
         return [Content.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
         """Return the owner's content items, newest first.
 
@@ -176,7 +180,7 @@ class ContentRepository(BaseRepository):
         found = self._contents.find(match).sort([("created_at", -1), ("_id", -1)]).limit(limit)
         return [Content.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def generation(self, task_id: str, *, owner_id: str) -> Generation:
         """Return the record of what the owner's task makes.
 
@@ -188,6 +192,7 @@ class ContentRepository(BaseRepository):
             raise NotFoundError("generation of task", task_id)
         return Generation.from_document(found)
 
+    @translates_stream_errors
     async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes of *content* from *start* up to and without *end*, a chunk at a time.
 
