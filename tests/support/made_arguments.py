@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue, ValidationError
 
 import appdb
-from appdb import Database
+from appdb import Database, Limit
 from appdb._driver import Session
 from appdb.base import BaseRepository
 
@@ -87,6 +87,7 @@ class Values:
             JsonValue: self.json,
             Any: self.json,
             object: self.json,
+            Limit: Limit(key=self.text, concurrency=1),
             type(None): None,
             Session | None: None,
         }
@@ -116,7 +117,7 @@ class Values:
             return next(iter(kind))
         if issubclass(kind, BaseModel):
             return self._model(kind)
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             hints = typing.get_type_hints(kind)
             wanted = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
             return kind(**{name: self.value(hints[name]) for name in wanted})
