@@ -68,6 +68,14 @@ def integration(session: nox.Session, package: str) -> None:
     session.run(*PYTEST, *folders, *session.posargs)
 
 
+@nox.session
+def drivers(session: nox.Session) -> None:
+    """Test appdb against a real MongoDB on the other driver, PyMongo's own async client."""
+    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]"))
+    folders = [f"packages/appdb/tests/{folder}" for folder in WITH_DATABASE["appdb"]]
+    session.run(*PYTEST, *folders, *session.posargs, env={"APPDB_DRIVER": "pymongo"})
+
+
 def _acceptance(session: nox.Session) -> None:
     session.install(*_group("acceptance"), *_wheels(session, "appdb[embedded]"))
     if not _find_chromium(session):

@@ -62,7 +62,7 @@ async def bare_collection(stage: Stage, database: Database) -> AsyncIterator[Flo
         await floors.tasks.create_indexes(task_indexes())
         yield floors
     finally:
-        patient.close()
+        await patient.close()
 
 
 def task_indexes() -> list[IndexModel]:

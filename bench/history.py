@@ -80,7 +80,7 @@ async def _fill(stage: Stage, database: Database) -> None:
         _ = [row async for row in patient.collection("seeds").aggregate(stages)]
         await patient.collection(TASKS).create_indexes(task_indexes())
     finally:
-        patient.close()
+        await patient.close()
 
 
 async def _seed(database: Database, collection: str, state: TaskState) -> None:

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from appdb import Database
+from appdb.database import NO_PATIENCE
 from namespaces import Place, Way
 from set_processes import process_ground
 
@@ -270,15 +271,18 @@ def replica_set(options: SetOptions | None = None) -> Iterator[ReplicaSet]:
 
 
 @asynccontextmanager
-async def fresh_database(uri: str) -> AsyncIterator[Database]:
-    """Yield an open, migrated database with a name that nobody else uses; it goes with the set."""
+async def fresh_database(uri: str, *, patience: timedelta = NO_PATIENCE) -> AsyncIterator[Database]:
+    """Yield an open, migrated database with a name that nobody else uses; it goes with the set.
+
+    Hosts have no patience, so that loads see what hosts see.
+    """
     name = f"test_{uuid.uuid4().hex[:12]}"
     migrating = Database(uri, name, operation_timeout=None)
     try:
         await migrating.migrate()
     finally:
-        migrating.close()
-    async with Database(uri, name) as database:
+        await migrating.close()
+    async with Database(uri, name, patience=patience) as database:
         yield database
 
 

@@ -68,7 +68,7 @@ class SharedDatabase:
             # More of them is the bucket's doing, and does not matter.
             return not await database.pending_migrations() and await self._count_indexes() >= self._indexes
         finally:
-            database.close()
+            await database.close()
 
     async def _count_indexes(self) -> int:
         with MongoClient[dict[str, Any]](self._uri) as client:
@@ -90,7 +90,7 @@ async def _new(uri: str) -> str:
     try:
         await database.migrate()
     finally:
-        database.close()
+        await database.close()
     return name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from appdb._driver import Collection
 from appdb.database import Database
 
@@ -11,6 +13,11 @@ class BaseRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def patience(self) -> timedelta:
+        """How long calls that are safe to repeat are begun again after they found no primary."""
+        return self._database.patience
 
     def _collection(self, name: str) -> Collection:
         return self._database.collection(name)

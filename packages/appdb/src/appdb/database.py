@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -15,20 +16,30 @@ from appdb._driver import (
     RawDatabase,
     Session,
     bucket,
+    close_client,
     connect,
     hosts_of,
     in_transaction,
+    repeated,
     translates_errors,
     within,
 )
 from appdb._schema import collections
 from appdb._version import __version__
-from appdb.errors import ContractMismatchError, DatabaseUnavailableError, UnfitServerError
+from appdb.errors import (
+    ContractMismatchError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    MigrationError,
+    UnfitServerError,
+)
 from appdb.mixins.config import ConfigMixin
 from appdb.mixins.history import HistoryMixin
 from appdb.mixins.migrations import CONTRACT_VERSION, MigrationsMixin
 from appdb.mixins.recovery import RecoveryMixin
 from appdb.server_clock import ServerClock
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,6 +47,9 @@ OLDEST_SERVER = (6, 0)
 SELECTION_TIMEOUT = timedelta(seconds=8)
 OPERATION_TIMEOUT = timedelta(seconds=8)
 """Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
+PATIENCE = timedelta(seconds=12)
+"""The worst election; with the operation timeout, the longest call that is repeated takes 20 s."""
+NO_PATIENCE = timedelta(0)
 
 
 class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
@@ -54,6 +68,10 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         operation_timeout: How long one operation may take, all retries included; ``None`` for no limit (migrations).
 
         selection_timeout: How long to look for a primary.
+
+        patience: How long a call that is safe to repeat is begun again, with jittered pauses, after it found no
+            primary; such methods say so. ``NO_PATIENCE`` leaves that to the caller, who then never waits longer than
+            the operation timeout: so do hosts that have loops of their own, or somebody who waits.
     """
 
     def __init__(
@@ -64,6 +82,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         app_name: str = f"appdb/{__version__}",
         operation_timeout: timedelta | None = OPERATION_TIMEOUT,
         selection_timeout: timedelta = SELECTION_TIMEOUT,
+        patience: timedelta = PATIENCE,
     ) -> None:
         self._client: Client = connect(
             uri, app_name=app_name, operation_timeout=operation_timeout, selection_timeout=selection_timeout
@@ -74,19 +93,20 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         self.name = name
         self.clock = ServerClock(self.server_time)
         """The primary's time without a round trip for each question."""
+        self.patience = patience
 
     async def __aenter__(self) -> Self:
         try:
             await self.open()
         except BaseException:
-            self.close()
+            await self.close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        await self.close()
 
     async def open(self) -> None:
         """Check that the server and the contract fit this code.
@@ -98,10 +118,30 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         """
         await self.check_server()
         await self.check_contract()
+        if (weakness := await self._weak_default()) is not None:
+            logger.warning("the server's default write concern is weak", extra={"problem": weakness})
 
-    def close(self) -> None:
+    async def check(self) -> list[str]:
+        """Return what is wrong with the server and the contract, each with what mends it; empty when all is well.
+
+        ``open`` refuses all of it but a weak default write concern, which harms others and not us.
+
+        Raises:
+            DatabaseUnavailableError: No primary answered in time.
+        """
+        problems = []
+        for look in (self.check_server, self.check_contract, self.pending_migrations):
+            try:
+                await look()
+            except (UnfitServerError, ContractMismatchError, MigrationError) as exc:
+                problems.append(str(exc))
+        weakness = await self._weak_default()
+        return problems if weakness is None else [*problems, weakness]
+
+    @translates_errors
+    async def close(self) -> None:
         """Close every connection; harmless when called twice."""
-        self._client.close()
+        await close_client(self._client)
 
     def collection(self, name: str) -> Collection:
         """Return the collection *name*."""
@@ -141,7 +181,10 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         """Run *body* in one transaction and return its result: all its writes are seen together, or none.
 
-        After a transient error the whole *body* runs again, so it must have no effect outside of the database.
+        After a transient error the whole *body* runs again, and a commit without an answer is told again, both for the
+        operation timeout in all; so it must have no effect outside of the database. A transaction that fails is ended
+        on the server and leaves no locks. What comes after an unknown outcome is left to the caller: where running
+        *body* twice is harmless, ``repeated`` goes on.
 
         Args:
             body: Gets the session, which it must pass as ``session=`` to every call.
@@ -150,6 +193,17 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
             DatabaseUnavailableError: No primary answered in time; whether the writes happened is unknown.
         """
         return await in_transaction(self._client, body, self._operation_timeout)
+
+    async def repeated(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what *call* gives, beginning it again while no primary answers, for the patience of this database.
+
+        Args:
+            call: Calls appdb; calling it twice must be harmless, since the first may have happened.
+
+        Raises:
+            DatabaseUnavailableError: There was no primary for all that time; the outcome of the last call is unknown.
+        """
+        return await repeated(call, self.patience)
 
     async def check_server(self) -> None:
         """Check that the server can hold the promises.
@@ -193,6 +247,30 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
             f"{found.oldest} or newer, and this appdb {__version__} only knows {CONTRACT_VERSION}. "
             "Upgrade this host's package."
         )
+
+    async def _weak_default(self) -> str | None:
+        """Return what is wrong with the default write concern of the server, if something is and we may know.
+
+        Every write of ours names its own, so this is no reason to refuse the server; but a shell or a tool that writes
+        without one could lose what it was told is written. A set with an arbiter has such a default.
+        """
+        try:
+            answer = await self._default_concerns()
+        except DatabaseRefusedError:
+            return None  # a user of one database alone may not ask
+        default = answer.get("defaultWriteConcern", {})
+        if not default or default.get("w") == "majority":
+            return None
+        return (
+            f"MongoDB at {self._hosts} acknowledges writes by default with w: {default.get('w')!r}, which an election "
+            "can lose: appdb's own writes ask for a majority, those of other programs do not. Run "
+            "db.adminCommand({setDefaultRWConcern: 1, defaultWriteConcern: {w: 'majority'}})."
+        )
+
+    @translates_errors
+    async def _default_concerns(self) -> dict[str, Any]:
+        answer: dict[str, Any] = await self._client.admin.command("getDefaultRWConcern")
+        return answer
 
     async def _hello(self) -> dict[str, Any]:
         try:

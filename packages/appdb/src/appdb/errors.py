@@ -59,10 +59,14 @@ class InvalidDataError(AppDbError):
 
 
 class TooLargeError(InvalidDataError):
-    """A value is over the limit for its place; nothing was written."""
+    """A value is over the limit for its place; nothing was written.
 
-    def __init__(self, field: str, size: int, limit: int) -> None:
-        super().__init__(field, f"{size:,} bytes is over the limit of {limit:,} bytes; store large data as content")
+    ``size`` is ``None`` when the server refused a document without saying what it weighs.
+    """
+
+    def __init__(self, field: str, size: int | None, limit: int) -> None:
+        weight = "it" if size is None else f"{size:,} bytes"
+        super().__init__(field, f"{weight} is over the limit of {limit:,} bytes; store large data as content")
         self.args = (field, size, limit)
         self.size, self.limit = size, limit
 

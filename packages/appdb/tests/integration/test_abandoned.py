@@ -20,7 +20,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
-from appdb._driver import Session
+from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
 from appdb.models.task import NewEvent
 from appdb.queue.abandoned import end_abandoned_transactions
@@ -47,8 +47,8 @@ async def claimed(database: Database) -> Lease:
 
 async def write_half(database: Database, lease: Lease) -> Session:
     """Begin to append an event, and stop before the commit."""
-    session = await database.raw.client.start_session()
-    session.start_transaction()
+    session = await start_session(database.raw.client)
+    await start_transaction(session)
     match = queries.held(lease.task_id, lease.token)
     await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
     return session
@@ -89,8 +89,8 @@ async def test_a_limit_that_a_dead_host_locked_holds_up_one_claim_and_no_more(
     queue = TaskQueue(database)
     limits = (Limit(key="provider:x", concurrency=1),)
     await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, limits=limits))
-    session = await dying.raw.client.start_session()
-    session.start_transaction()
+    session = await start_session(dying.raw.client)
+    await start_transaction(session)
     await dying.collection("limits").update_one(
         {"_id": "provider:x"}, {"$set": {"used": 1}}, upsert=True, session=session
     )

@@ -34,7 +34,7 @@ async def test_no_database_is_told_with_hosts_and_remedy() -> None:
     )
     with pytest.raises(DatabaseUnavailableError) as caught:
         await database.open()
-    database.close()
+    await database.close()
 
     assert f"127.0.0.1:{port}" in str(caught.value)
     assert "APP_MONGO_URI" in str(caught.value)
@@ -81,7 +81,7 @@ async def test_two_hosts_migrate_at_once_and_each_migration_runs_once(mongo_uri:
     hosts = [Database(mongo_uri, database_name) for _ in range(4)]
     outcomes = await asyncio.gather(*(host.migrate() for host in hosts), return_exceptions=True)
     for host in hosts:
-        host.close()
+        await host.close()
     ran = [migration.id for outcome in outcomes if isinstance(outcome, list) for migration in outcome]
 
     assert ran == [migration.id for migration in known_migrations()]
@@ -142,7 +142,7 @@ async def test_the_embedded_server_keeps_its_data_when_its_port_changes(tmp_path
             await database.migrate()
             await database.collection("notes").insert_one({"text": "here"})
             count = await database.collection("notes").count_documents({})
-            database.close()
+            await database.close()
 
     assert count == 2
 
@@ -152,7 +152,7 @@ async def test_the_servers_time_is_aware(database: Database) -> None:
 
 
 async def test_no_driver_exception_leaves_the_package(database: Database) -> None:
-    database.close()
+    await database.close()
     with pytest.raises(AppDbError):
         await database.server_time()
 

@@ -41,7 +41,7 @@ def crowded_name(mongo_uri: str) -> Iterator[str]:
 async def _migrate(mongo_uri: str, name: str) -> None:
     database = Database(mongo_uri, name)
     await database.migrate()
-    database.close()
+    await database.close()
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async def test_tasks_of_the_first_release_are_claimed_and_their_logs_are_read(
         assert not OUTGROWN.keys() & known.keys()
         assert {"tasks_lane", "tasks_group", "tasks_held", "tasks_scheduled"} <= known.keys()
     finally:
-        database.close()
+        await database.close()
 
 
 async def test_what_a_host_of_the_first_release_enqueues_during_the_upgrade_is_claimed_too(database: Database) -> None:

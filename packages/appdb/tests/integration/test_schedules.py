@@ -101,7 +101,7 @@ async def test_hosts_that_race_enqueue_each_tick_once(
     hosts = [Database(mongo_uri, database.name) for _ in range(10)]
     fired = await asyncio.gather(*(ScheduleRepository(host).tick() for host in hosts))
     for host in hosts:
-        host.close()
+        await host.close()
     enqueued = [task.id for tasks in fired for task in tasks]
 
     assert len(enqueued) == len(set(enqueued))

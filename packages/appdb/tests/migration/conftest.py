@@ -14,7 +14,7 @@ from command_line import CommandLine
 async def empty(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
     made = Database(mongo_uri, database_name, operation_timeout=None)
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ async def trial(uri: str, name: str) -> None:
     waiting = Waiting(lease=timedelta(seconds=1), longest=timedelta(seconds=30))
     database = Database(uri, name, operation_timeout=None)
     await migrator(database, RunOptions(waiting=waiting, pace=Pace(batch=10))).up()
-    database.close()
+    await database.close()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ async def test_a_database_of_an_earlier_release_becomes_equal_to_a_new_one(
         expected = await all_indexes(fresh)
     finally:
         await fresh.raw.client.drop_database(fresh.name)
-        fresh.close()
+        await fresh.close()
     found = await all_indexes(empty)
 
     assert {name: found[name] for name in expected} == expected
@@ -84,7 +84,7 @@ async def test_of_two_hosts_at_once_one_runs_each_migration(mongo_uri: str, empt
     hosts = [Database(mongo_uri, empty.name) for _ in range(5)]
     outcomes = await asyncio.gather(*(host.migrate() for host in hosts), return_exceptions=True)
     for host in hosts:
-        host.close()
+        await host.close()
     ran = [migration.id for outcome in outcomes if isinstance(outcome, list) for migration in outcome]
 
     assert ran == [migration.id for migration in known_migrations()]

@@ -511,4 +511,4 @@ def opened(runner: asyncio.Runner, uri: str, name: str) -> Iterator[Database]:
     try:
         yield database
     finally:
-        database.close()
+        runner.run(database.close())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from appdb import AppDbError, Database, TaskQueue
+from appdb.database import NO_PATIENCE
 from appworker._version import __version__
 from appworker.arenas import share_one_arena
 from appworker.errors import AppWorkerError
@@ -56,7 +57,10 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
 
 async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOptions, parent: Parent | None) -> None:
     database = Database(
-        settings.mongo_uri.get_secret_value(), settings.mongo_database, app_name=f"appworker/{__version__}"
+        settings.mongo_uri.get_secret_value(),
+        settings.mongo_database,
+        app_name=f"appworker/{__version__}",
+        patience=NO_PATIENCE,  # its loops repeat, and must hear in time that they cannot renew
     )
     loop = asyncio.get_running_loop()
     names = {actor.name for actor in actors.values()}

@@ -69,7 +69,7 @@ async def _measured(target: Target, pace: Pace) -> list[Row]:
         await database.check_server()
         return await _measured_and_dropped(database, pace)
     finally:
-        database.close()
+        await database.close()
 
 
 async def _measured_and_dropped(database: Database, pace: Pace) -> list[Row]:

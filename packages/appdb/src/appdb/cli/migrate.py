@@ -210,7 +210,7 @@ def on_server(target: Target, work: Callable[[Database], Awaitable[T]]) -> T:
             await database.check_server()
             return await work(database)
         finally:
-            database.close()
+            await database.close()
 
     return run(checked, interrupted=INTERRUPTED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -121,6 +122,11 @@ class Intake(BaseRepository):
         if task.unique_key is None:
             raise ConflictError("task", row["_id"], FOREIGN_ID)
         return await self._settle_key(task, task.unique_key)
+
+
+def named(task: NewTask) -> NewTask:
+    """Return *task* with an id, so that storing it again is known to be the same."""
+    return task if task.task_id is not None else replace(task, task_id=uuid7_str("tq_"))
 
 
 def check(task: NewTask) -> None:

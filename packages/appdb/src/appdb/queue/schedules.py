@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from appdb._driver import AFTER, PyMongoError, RawDocument, Session, is_write_conflict, translates_errors
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, is_write_conflict, repeats, translates_errors
 from appdb._queries import schedules as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -33,7 +33,8 @@ class ScheduleRepository(BaseRepository):
     An owner's cron schedules, and the ticking of everybody's.
 
     A schedule is found by its owner and its name; another owner's looks like a missing one. Every time is the
-    database's. How cron expressions behave where clocks change is told at ``appdb.queue.cron.Cron``.
+    database's. How cron expressions behave where clocks change is told at ``appdb.queue.cron.Cron``. While no primary
+    answers, methods begin again for the database's patience; ``delete`` and ``tick`` leave that to their caller.
 
     Args:
         database: An open database.
@@ -44,7 +45,7 @@ class ScheduleRepository(BaseRepository):
         self._schedules = self._collection(collections.SCHEDULES)
         self._queue = TaskQueue(database)
 
-    @translates_errors
+    @repeats
     async def put(self, schedule: NewSchedule) -> Schedule:
         """Create the schedule, or replace the owner's one of that name, and return it; safe to repeat.
 
@@ -63,7 +64,7 @@ class ScheduleRepository(BaseRepository):
         stored = await self._schedules.find_one_and_update(match, update, upsert=True, return_document=AFTER)
         return Schedule.from_document(stored)
 
-    @translates_errors
+    @repeats
     async def get(self, name: str, *, owner_id: str) -> Schedule:
         """Return the owner's schedule *name*; one round trip, by ``_id``.
 
@@ -73,7 +74,7 @@ class ScheduleRepository(BaseRepository):
         found = await self._schedules.find_one(queries.owned(_id_of(owner_id, name), owner_id))
         return _found(found, name)
 
-    @translates_errors
+    @repeats
     async def page(self, *, owner_id: str, after: str | None = None, limit: int = 50) -> list[Schedule]:
         """Return the owner's schedules by name; one round trip, by index ``schedules_owner``.
 
@@ -85,7 +86,7 @@ class ScheduleRepository(BaseRepository):
         found = self._schedules.find(queries.page(owner_id, after)).sort(queries.BY_NAME).limit(limit)
         return [Schedule.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def pause(self, name: str, *, owner_id: str) -> Schedule:
         """Stop the owner's schedule from firing, and return it; safe to repeat. One round trip, by ``_id``.
 
@@ -99,7 +100,7 @@ class ScheduleRepository(BaseRepository):
         paused = await self._schedules.find_one_and_update(match, queries.pause(), return_document=AFTER)
         return _found(paused, name)
 
-    @translates_errors
+    @repeats
     async def resume(self, name: str, *, owner_id: str) -> Schedule:
         """Let the owner's schedule fire again, from the first tick after now, and return it; safe to repeat.
 

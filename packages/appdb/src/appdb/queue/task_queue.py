@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats, translates_errors
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -19,7 +19,7 @@ from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, Ta
 from appdb.queue.claiming import Claims
 from appdb.queue.commits import Commits
 from appdb.queue.control import Control
-from appdb.queue.intake import Intake
+from appdb.queue.intake import Intake, named
 from appdb.queue.journal import Journal
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
@@ -36,7 +36,10 @@ class TaskQueue(BaseRepository):
     Durable tasks, each run by one worker at a time under a lease.
 
     Every time is the database's. Every write is safe to repeat: after ``DatabaseUnavailableError`` the outcome is
-    unknown, and the same call settles it.
+    unknown, and the same call settles it. Most methods do that themselves, for as long as the database's patience
+    goes. Some leave it to their caller: ``claim`` and the upkeep (``promote``, ``recover``, ``adopt``, ``expire``,
+    ``prune``), which are called again anyway; ``cancel_many``, whose answer counts; ``retry``, ``replay`` without a
+    key, and events that the log counts, which a repetition would double.
 
     Args:
         database: An open database.
@@ -59,7 +62,6 @@ class TaskQueue(BaseRepository):
         self._sweeping = Sweeping(database, self._journal, lease)
         self._statistics = Statistics(database)
 
-    @translates_errors
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
         """Store a task so that it survives any single failure, and return it.
 
@@ -71,9 +73,12 @@ class TaskQueue(BaseRepository):
             InvalidDataError: The payload holds a value that cannot be stored.
             ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
         """
+        return await self._store(named(task), session=session)
+
+    @repeats
+    async def _store(self, task: NewTask, *, session: Session | None) -> Task:
         return await self._intake.add(task, session)
 
-    @translates_errors
     async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
         """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
 
@@ -85,9 +90,13 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A payload holds a value that cannot be stored; nothing was stored.
             ConflictError: A unique key stands for a task with another actor or payload.
         """
+        return await self._store_many([named(task) for task in tasks])
+
+    @repeats
+    async def _store_many(self, tasks: Sequence[NewTask]) -> list[str]:
         return await self._intake.add_many(tasks)
 
-    @translates_errors
+    @repeats
     async def get(self, task_id: str, *, owner_id: str) -> Task:
         """Return the owner's task.
 
@@ -96,7 +105,7 @@ class TaskQueue(BaseRepository):
         """
         return Task.from_document(await self._control.get(task_id, owner_id))
 
-    @translates_errors
+    @repeats
     async def page(
         self, *, owner_id: str, states: Collection[TaskState] = (), before: str | None = None, limit: int = 50
     ) -> list[Task]:
@@ -115,21 +124,21 @@ class TaskQueue(BaseRepository):
         )
         return [Task.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
         wanted = queries.matching(match, match.states or frozenset(TaskState), before)
         found = self._tasks.find(wanted, queries.WITHOUT_LOG).sort(queries.NEWEST_FIRST).limit(limit)
         return [Task.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
         match = {"parent_id": task_id, "owner_id": owner_id}
         found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
         return [Task.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
         """Return a task's events with a number above *after*, in order, at most *limit*.
 
@@ -139,7 +148,7 @@ class TaskQueue(BaseRepository):
         """
         return [TaskEvent.from_document(row) for row in await self._journal.read(task_id, after, limit)]
 
-    @translates_errors
+    @repeats
     async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
         """Return the counts of every queue, by name, from indexes alone; final tasks of the last *window* only."""
         return await self._statistics.by_queue(window)
@@ -176,7 +185,7 @@ class TaskQueue(BaseRepository):
         """Look up who waits and what is paused at the next claim."""
         self._claims.survey.forget()
 
-    @translates_errors
+    @repeats
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew *leases* for another lease time, and return those that are lost.
 
@@ -194,7 +203,6 @@ class TaskQueue(BaseRepository):
             alive = {(row["_id"], row["lease"]["token"]) async for row in found}
         return {lease for lease in leases if (lease.task_id, lease.token) not in alive}
 
-    @translates_errors
     async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         """Write what many attempts have to say, events and outcomes; each task at most once.
 
@@ -209,6 +217,12 @@ class TaskQueue(BaseRepository):
             TooLargeError: An event is over 64 KiB, or a result over 256 KiB; nothing was written.
             InvalidDataError: A value cannot be stored; nothing was written.
         """
+        if all(write.repeatable for write in writes):
+            return await self._database.repeated(lambda: self._commit(writes))
+        return await self._commit(writes)
+
+    @translates_errors
+    async def _commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         with self._database.within_timeout():
             return await self._commits.commit(writes)
 
@@ -288,12 +302,12 @@ class TaskQueue(BaseRepository):
         if await self.commit([write]):
             raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
-    @translates_errors
+    @repeats
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt of the task finished the step *key*, and what it gave."""
         return await self._steps.recall(lease, key)
 
-    @translates_errors
+    @repeats
     async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave, for later attempts; a repeated call replaces it.
 
@@ -303,7 +317,7 @@ class TaskQueue(BaseRepository):
         """
         await self._steps.remember(lease, key, value)
 
-    @translates_errors
+    @repeats
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child of the held one, once for each *key* over all attempts, and return its id.
 
@@ -314,7 +328,7 @@ class TaskQueue(BaseRepository):
         """
         return await self._steps.spawn(lease, key, task)
 
-    @translates_errors
+    @repeats
     async def cancel(self, task_id: str, *, owner_id: str) -> Task:
         """Cancel the owner's task and its live children, at once and for good, and return it; again changes nothing.
 
@@ -342,7 +356,6 @@ class TaskQueue(BaseRepository):
         """
         return await self._control.retry(task_id, owner_id)
 
-    @translates_errors
     async def replay(
         self,
         task_id: str,
@@ -364,9 +377,17 @@ class TaskQueue(BaseRepository):
             ConflictError: The task is not final yet.
             TooLargeError: The payload is over 256 KiB.
         """
-        return await self._control.replay(task_id, owner_id, payload, key)
+        if key is None:
+            return await self._replay(task_id, owner_id, payload, key)
+        return await self._database.repeated(lambda: self._replay(task_id, owner_id, payload, key))
 
     @translates_errors
+    async def _replay(
+        self, task_id: str, owner_id: str, payload: Mapping[str, JsonValue] | None, key: str | None
+    ) -> Task:
+        return await self._control.replay(task_id, owner_id, payload, key)
+
+    @repeats
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1_000) -> list[str]:
         """Repeat up to *limit* final tasks that *match* describes, failed and cancelled ones where it names no states.
 
@@ -377,39 +398,39 @@ class TaskQueue(BaseRepository):
         """
         return await self._control.replay_many(match, key, limit)
 
-    @translates_errors
+    @repeats
     async def pause(self, queue: str) -> None:
         """Hand out nothing from *queue*: this object at once, others within a second. What runs goes on."""
         await self._control.pause(queue, paused=True)
         self.look_again()
 
-    @translates_errors
+    @repeats
     async def resume(self, queue: str) -> None:
         """Hand out tasks of *queue* again."""
         await self._control.pause(queue, paused=False)
         self.look_again()
 
-    @translates_errors
+    @repeats
     async def paused(self) -> set[str]:
         """Return the queues that are paused."""
         return await self._control.paused()
 
-    @translates_errors
+    @repeats
     async def set_limit(self, limit: Limit) -> None:
         """Let *limit* count for its key from now on, whatever tasks carry."""
         await self._limiter.set(limit)
 
-    @translates_errors
+    @repeats
     async def clear_limit(self, key: str) -> None:
         """Let what tasks carry for *key* count again."""
         await self._limiter.clear(key)
 
-    @translates_errors
+    @repeats
     async def limits(self) -> list[Limit]:
         """Return the limits that were set, by key."""
         return await self._limiter.overrides()
 
-    @translates_errors
+    @repeats
     async def work_due(self, *, horizon: timedelta) -> WorkDue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
         return await self._sweeping.work_due(horizon)

@@ -66,3 +66,8 @@ class AttemptWrite:
     events: Sequence[NewEvent] = ()
     seq: int | None = None
     outcome: Outcome | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the database can tell that it has this write already."""
+        return self.seq is not None or self.outcome is not None or not self.events

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, translates_errors
+from appdb._driver import RawDocument, Session, repeats, translates_errors, translates_stream_errors
 from appdb._queries import content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
@@ -38,6 +38,8 @@ class ContentRepository(BaseRepository):
 
     A generation belongs to one task, and its status is moved by the end of the task alone, in the same transaction:
     ``pending`` becomes ``completed``, ``failed`` with the task's error message, or ``cancelled``, and stays that.
+
+    While no primary answers, methods begin again for the database's patience; ``read`` leaves that to its caller.
     """
 
     def __init__(self, database: Database) -> None:
@@ -74,7 +76,7 @@ class ContentRepository(BaseRepository):
 
         return await (self._database.transaction(body) if session is None else body(session))
 
-    @translates_errors
+    @repeats
     async def begin(
         self,
         lease: Lease,
@@ -126,7 +128,7 @@ class ContentRepository(BaseRepository):
         said = {"provider_task_id": provider_task_id, "usage": None if usage is None else dict(usage)}
         return await self._generations.report(lease, {name: value for name, value in said.items() if value is not None})
 
-    @translates_errors
+    @repeats
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
@@ -147,7 +149,7 @@ class ContentRepository(BaseRepository):
         """
         return await self._items.store(lease, task, item, seq)
 
-    @translates_errors
+    @repeats
     async def get(self, content_id: str, *, owner_id: str) -> Content:
         """Return the owner's content item.
 
@@ -159,13 +161,13 @@ class ContentRepository(BaseRepository):
             raise NotFoundError("content", content_id)
         return Content.from_document(found)
 
-    @translates_errors
+    @repeats
     async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
         """Return all that the owner's task has made so far, by index."""
         found = self._contents.find({"owner_id": owner_id, "task_id": task_id}).sort(queries.BY_INDEX)
         return [Content.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
         """Return the owner's content items, newest first.
 
@@ -184,7 +186,7 @@ class ContentRepository(BaseRepository):
         found = self._contents.find(match).sort(NEWEST_FIRST).limit(limit)
         return [Content.from_document(row) async for row in found]
 
-    @translates_errors
+    @repeats
     async def generation(self, task_id: str, *, owner_id: str) -> Generation:
         """Return the record of what the owner's task makes.
 
@@ -236,7 +238,8 @@ class ContentRepository(BaseRepository):
         """Return the owner's generations, as ``list_for_interaction`` does."""
         return await self._generations.page(queries.generations(owner_id), before, limit)
 
-    async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    @translates_stream_errors
+    async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of *content* from *start* up to and without *end*, a chunk at a time.
 
         Raises:

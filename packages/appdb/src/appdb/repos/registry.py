@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from appdb._driver import translates_errors
+from appdb._driver import repeats
 from appdb._queries.clock import NOW, from_now, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -19,7 +19,7 @@ WORKER_ALIVE = timedelta(seconds=30)
 class RegistryRepository(BaseRepository):
     """Workers and actors. An actor outlives its workers by a week, so that tasks are accepted while none is up."""
 
-    @translates_errors
+    @repeats
     async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> None:
         """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each.
 
@@ -36,12 +36,12 @@ class RegistryRepository(BaseRepository):
             {"_id": worker.id}, [{"$set": fields | started}], upsert=True
         )
 
-    @translates_errors
+    @repeats
     async def withdraw(self, worker_id: str) -> None:
         """Forget a worker that has stopped."""
         await self._collection(collections.WORKERS).delete_one({"_id": worker_id})
 
-    @translates_errors
+    @repeats
     async def actor(self, name: str) -> Actor:
         """Return what is known of the actor *name*.
 
@@ -53,12 +53,12 @@ class RegistryRepository(BaseRepository):
             raise NotFoundError("actor", name)
         return Actor.from_document(found)
 
-    @translates_errors
+    @repeats
     async def actors(self) -> list[Actor]:
         """Return every known actor, by name."""
         return [Actor.from_document(row) async for row in self._collection(collections.ACTORS).find().sort("_id", 1)]
 
-    @translates_errors
+    @repeats
     async def workers(self) -> list[Worker]:
         """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
         alive = {"$expr": {"$gte": ["$seen_at", from_now(-WORKER_ALIVE)]}}

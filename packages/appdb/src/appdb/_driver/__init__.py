@@ -1,0 +1,84 @@
+"""The one package that names a driver: connecting, sessions, streams, buckets and errors behind one seam.
+
+Motor is the default; ``APPDB_DRIVER=pymongo`` in the environment takes PyMongo's own async client in its place.
+"""
+
+from __future__ import annotations
+
+from appdb._driver._chosen import (
+    DRIVER,
+    Bucket,
+    BucketWriter,
+    ChangeStream,
+    Client,
+    Collection,
+    RawDatabase,
+    Session,
+    bucket,
+    close_client,
+    start_session,
+    start_transaction,
+)
+from appdb._driver._collections import watch, with_local_reads
+from appdb._driver._common import (
+    AFTER,
+    BulkWriteError,
+    CorruptGridFile,
+    DuplicateKeyError,
+    IndexModel,
+    NoFile,
+    PyMongoError,
+    RawDocument,
+    UpdateMany,
+    UpdateOne,
+)
+from appdb._driver._connect import connect, hosts_of, within
+from appdb._driver._errors import encoded_size, translated, translates_errors, translates_stream_errors
+from appdb._driver._primary import ServerNotReadyError, make_primary
+from appdb._driver._repeating import repeated, repeats
+from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
+from appdb._driver._values import decimal_of, plain, stored_decimal
+
+__all__ = [
+    "AFTER",
+    "DRIVER",
+    "Bucket",
+    "BucketWriter",
+    "BulkWriteError",
+    "ChangeStream",
+    "Client",
+    "Collection",
+    "CorruptGridFile",
+    "DuplicateKeyError",
+    "IndexModel",
+    "NoFile",
+    "PyMongoError",
+    "RawDatabase",
+    "RawDocument",
+    "ServerNotReadyError",
+    "Session",
+    "UpdateMany",
+    "UpdateOne",
+    "bucket",
+    "close_client",
+    "connect",
+    "decimal_of",
+    "encoded_size",
+    "end_idle_transactions",
+    "hosts_of",
+    "in_transaction",
+    "is_write_conflict",
+    "make_primary",
+    "plain",
+    "repeated",
+    "repeats",
+    "start_session",
+    "start_transaction",
+    "stored_decimal",
+    "translated",
+    "translates_errors",
+    "translates_stream_errors",
+    "watch",
+    "with_local_reads",
+    "within",
+]

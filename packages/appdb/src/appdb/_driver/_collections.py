@@ -1,0 +1,21 @@
+"""Ways to look at collections: as they change, and as the primary has them now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from appdb._driver._chosen import ChangeStream, Collection, RawDatabase
+from appdb._driver._common import LOCAL
+from appdb.utils import milliseconds
+
+
+def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_await: timedelta) -> ChangeStream:
+    """Return a change stream over all of *database*'s collections, starting when the block that it manages begins."""
+    return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
+
+
+def with_local_reads(collection: Collection) -> Collection:
+    """Return *collection* as the primary has it now, also what no majority has confirmed yet."""
+    return collection.with_options(read_concern=LOCAL)

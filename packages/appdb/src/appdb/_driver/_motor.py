@@ -1,0 +1,51 @@
+"""Motor, the default driver: what it names and does in its own way."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from motor.motor_asyncio import (
+    AsyncIOMotorChangeStream,
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+    AsyncIOMotorGridFSBucket,
+    AsyncIOMotorGridIn,
+)
+from pymongo import ReadPreference
+
+from appdb._driver._common import MAJORITY, SNAPSHOT, RawDocument
+
+Client: TypeAlias = AsyncIOMotorClient[RawDocument]
+RawDatabase: TypeAlias = AsyncIOMotorDatabase[RawDocument]
+Collection: TypeAlias = AsyncIOMotorCollection[RawDocument]
+Session: TypeAlias = AsyncIOMotorClientSession
+ChangeStream: TypeAlias = AsyncIOMotorChangeStream[RawDocument]
+Bucket: TypeAlias = AsyncIOMotorGridFSBucket
+BucketWriter: TypeAlias = AsyncIOMotorGridIn
+
+
+def new_client(uri: str, options: dict[str, Any]) -> Client:
+    """Return a client, which connects when it is first used."""
+    return AsyncIOMotorClient(uri, **options)
+
+
+async def close_client(client: Client) -> None:
+    """End every connection of *client*; harmless when called twice."""
+    client.close()
+
+
+async def start_session(client: Client) -> Session:
+    """Return a session, which ends with the block that it manages."""
+    return await client.start_session()
+
+
+async def start_transaction(session: Session) -> None:
+    """Begin a transaction; concerns of collections do not count in it, so they are set here."""
+    session.start_transaction(SNAPSHOT, MAJORITY, ReadPreference.PRIMARY)
+
+
+def bucket(database: RawDatabase, name: str) -> Bucket:
+    """Return the GridFS bucket *name*."""
+    return AsyncIOMotorGridFSBucket(database, bucket_name=name, write_concern=MAJORITY)

@@ -1,0 +1,163 @@
+"""Only our errors leave the package: with no database, after its end, and with values that cannot be stored."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from appdb import (
+    AppDbError,
+    Database,
+    DatabaseUnavailableError,
+    InvalidDataError,
+    NewTask,
+    RegistryRepository,
+    ScheduleRepository,
+    TaskQueue,
+    TooLargeError,
+)
+from appdb.base import BaseRepository
+from appdb.database import NO_PATIENCE
+from appdb.embedded import free_port
+from appdb.models.registry import AnnouncedActor, AnnouncedWorker
+from made_arguments import Values, public_methods
+
+METHODS = public_methods()
+NAMES = [f"{kind.__name__}.{name}" for kind, name in METHODS]
+NEEDS_NO_DATABASE = {"Database.close", "UserRepository.user_of_key"}
+"""What may end without a word to the server."""
+LONG = "x" * (17 * 1024 * 1024)
+UNSTORABLE = {
+    "a lone surrogate": Values(call=lambda *_: asyncio.sleep(0), text="\ud800", json="\ud800"),
+    "NUL": Values(call=lambda *_: asyncio.sleep(0), text="a\x00b", json={"a\x00b": 1}),
+    "a number of 65 bits": Values(call=lambda *_: asyncio.sleep(0), number=2**64, json=2**64),
+    "an object": Values(call=lambda *_: asyncio.sleep(0), json=object()),
+    "an operator": Values(call=lambda *_: asyncio.sleep(0), text="$lease.token", json={"$gt": {"a.b": "$$NOW"}}),
+}
+
+
+@pytest.fixture
+async def nowhere() -> AsyncIterator[Database]:
+    """A database whose server does not run."""
+    made = Database(
+        f"mongodb://127.0.0.1:{free_port()}/?replicaSet=rs0",
+        "app",
+        operation_timeout=timedelta(milliseconds=200),
+        selection_timeout=timedelta(milliseconds=100),
+        patience=NO_PATIENCE,
+    )
+    yield made
+    await made.close()
+
+
+def bound(database: Database, kind: type, name: str) -> Callable[..., Any]:
+    target = kind(database) if issubclass(kind, BaseRepository) else database
+    method: Callable[..., Any] = getattr(target, name)
+    return method
+
+
+async def answer(method: Callable[..., Any], values: Values) -> object:
+    """Call *method*, and return what it gives, all parts of it, or the error of ours that it raises."""
+    try:
+        called = method(**values.arguments(method))
+        return [part async for part in called] if inspect.isasyncgen(called) else await called
+    except AppDbError as exc:
+        return exc
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=NAMES)
+async def test_without_a_database_every_method_says_so(nowhere: Database, kind: type, name: str) -> None:
+    said = await answer(bound(nowhere, kind, name), Values(call=lambda *_: nowhere.ping()))
+
+    assert isinstance(said, AppDbError) or f"{kind.__name__}.{name}" in NEEDS_NO_DATABASE
+
+
+async def test_most_methods_find_no_database_and_not_a_wrong_argument(nowhere: Database) -> None:
+    values = Values(call=lambda *_: nowhere.ping())
+    methods = [bound(nowhere, kind, name) for kind, name in METHODS]
+    said = await asyncio.gather(*(answer(method, values) for method in methods))
+
+    assert sum(isinstance(one, DatabaseUnavailableError) for one in said) > 0.7 * len(said)
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=NAMES)
+async def test_after_its_end_a_database_raises_only_our_errors(nowhere: Database, kind: type, name: str) -> None:
+    method = bound(nowhere, kind, name)
+    await nowhere.close()
+    said = await answer(method, Values(call=lambda *_: nowhere.ping()))
+
+    assert isinstance(said, AppDbError) or f"{kind.__name__}.{name}" in NEEDS_NO_DATABASE
+
+
+@pytest.mark.parametrize("values", UNSTORABLE.values(), ids=list(UNSTORABLE))
+async def test_a_value_that_cannot_be_stored_raises_only_our_errors(database: Database, values: Values) -> None:
+    for kind, name in METHODS:
+        if kind is not Database:
+            # What is no error of ours ends the test; what is neither stored nor refused is an answer.
+            await answer(bound(database, kind, name), values)
+
+    assert await database.check() == []
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**64, object(), {1, 2}, {"a\x00b": 1}, {1: 2}], ids=repr)
+async def test_a_payload_that_cannot_be_stored_names_itself(database: Database, value: Any) -> None:
+    task = NewTask(owner_id="usr_a", actor="echo", payload={"value": value})
+    with pytest.raises(InvalidDataError, match="payload"):
+        await TaskQueue(database).enqueue(task)
+
+    assert await database.collection("tasks").count_documents({}) == 0
+
+
+@pytest.mark.parametrize("owner_id", ["\ud800", "usr_\udfff"])
+async def test_an_owner_that_cannot_be_asked_for_is_told(database: Database, owner_id: str) -> None:
+    with pytest.raises(InvalidDataError, match=r"TaskQueue\.get"):
+        await TaskQueue(database).get("tq_1", owner_id=owner_id)
+    with pytest.raises(InvalidDataError):
+        await ScheduleRepository(database).get("nightly", owner_id=owner_id)
+
+
+async def test_a_document_over_the_servers_limit_is_too_large(database: Database) -> None:
+    actor = AnnouncedActor(
+        name="huge",
+        version=1,
+        queue="default",
+        description=LONG,
+        payload_schema={},
+        max_attempts=1,
+        timeout_seconds=1.0,
+    )
+    worker = AnnouncedWorker(id="w1", host="h", pid=1, queues=[], actors=[], slots=1)
+    with pytest.raises(TooLargeError, match="16,777,216"):
+        await RegistryRepository(database).announce(worker, [actor])
+    with pytest.raises(TooLargeError):
+        await TaskQueue(database).get(LONG, owner_id="usr_a")
+
+    assert await database.collection("actors").count_documents({}) == 0
+
+
+async def test_an_update_that_grows_a_document_over_the_limit_is_too_large(database: Database) -> None:
+    notes = database.collection("notes")
+
+    async def grow(session: Any) -> None:
+        await notes.update_one({"_id": 1}, {"$set": {"a": LONG[: len(LONG) // 2]}}, upsert=True, session=session)
+        await notes.update_one({"_id": 1}, {"$set": {"b": LONG[: len(LONG) // 2]}}, session=session)
+
+    with pytest.raises(TooLargeError):
+        await database.transaction(grow)
+
+    assert await notes.count_documents({}) == 0
+
+
+async def test_what_cannot_be_stored_is_told_inside_of_a_transaction_too(database: Database) -> None:
+    task = NewTask(owner_id="\ud800", actor="echo", payload={})
+
+    async def enqueue(session: Any) -> None:
+        await TaskQueue(database).enqueue(task, session=session)
+
+    with pytest.raises(InvalidDataError):
+        await database.transaction(enqueue)
