@@ -184,7 +184,7 @@ def test_what_events_demand_is_that_of_the_first_that_demands_it() -> None:
     found = demands(wheres)
 
     assert found.interaction_id == "f1"
-    assert found.ended == {None}
+    assert found.ended == frozenset({None})
     assert demands([Where.of(event(E.WORKFLOW_RESUMED)), Where.of(step_started("a"))]).ended is None
 
 

@@ -18,6 +18,7 @@ from appdb.queue.sizes import DUPLICATE_KEY, check_size
 from appdb.runs.fence import RUN, Fence, moved_on
 from appdb.runs.sizes import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
 from appdb.runs.store import Store
+from appdb.runs.turns import at_fence, in_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,10 @@ class Ledger:
             return await self._stored(append, session) or await self._append(append, session)
 
         async def body(session: Session) -> list[RunEvent]:
-            return await self._append(append, session)
+            return await self._append(append, session, alone=True)
 
         try:
-            return await self._store.transaction(body)
+            return await in_turn(self._store, body)
         except (_TakenError, ConflictError) as exc:
             # Perhaps an earlier try of the same call was applied and only its answer was lost.
             if stored := await self._stored(append, None):
@@ -69,10 +70,12 @@ class Ledger:
                 raise
         raise ConflictError("event", append.events[0].event_id, "its id is taken by another event; make a new id")
 
-    async def _append(self, append: Append, session: Session) -> list[RunEvent]:
+    async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
         match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
         update = run_queries.advanced(len(append.events), append.changes)
-        run = await self._fence.change(match, update, session)
+        change = self._fence.change(match, update, session)
+        # A caller's transaction is repeated by whoever began it.
+        run = await (at_fence(change) if alone else change)
         if run is None:
             raise await self._refusal(append, session)
         first = run.event_count - len(append.events)
