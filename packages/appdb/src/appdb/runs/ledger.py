@@ -39,10 +39,6 @@ class Append:
         return {name: value for where in self.wheres for name, value in marks(where).items()}
 
 
-class _TakenError(Exception):
-    """An id is in the log already; the transaction is lost."""
-
-
 class Ledger:
     """Writes events."""
 
@@ -62,13 +58,11 @@ class Ledger:
 
         try:
             return await in_turn(self._store, body)
-        except (_TakenError, ConflictError) as exc:
+        except ConflictError:
             # Perhaps an earlier try of the same call was applied and only its answer was lost.
             if stored := await self._stored(append, None):
                 return stored
-            if isinstance(exc, ConflictError):
-                raise
-        raise ConflictError("event", append.events[0].event_id, "its id is taken by another event; make a new id")
+            raise
 
     async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
         match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
@@ -86,14 +80,19 @@ class Ledger:
     async def insert(
         self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, Where]], session: Session
     ) -> list[RunEvent]:
-        """Write *events* with numbers from *first* on, which the caller has counted in *run*."""
+        """Write *events* with numbers from *first* on, which the caller has counted in *run*.
+
+        Raises:
+            ConflictError: An id is taken; the transaction is lost.
+        """
         rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
         try:
             await self._events.insert_many(rows, session=session)
         except BulkWriteError as exc:
-            if any(error["code"] == DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
-                raise _TakenError from exc
-            raise
+            if all(error["code"] != DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
+                raise
+            problem = "its id is taken by another event; make a new id"
+            raise ConflictError("event", events[0][0].event_id, problem) from exc
         return [RunEvent.from_document(row) for row in rows]
 
     async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:
