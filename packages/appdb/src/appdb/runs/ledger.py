@@ -18,7 +18,7 @@ from appdb.queue.sizes import DUPLICATE_KEY, check_size
 from appdb.runs.fence import RUN, Fence, moved_on
 from appdb.runs.sizes import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
 from appdb.runs.store import Store
-from appdb.runs.turns import at_fence, in_turn
+from appdb.runs.turns import Turns, at_fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Ledger:
     """Writes events."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._turns = Turns(store)
         self._fence = Fence(store)
         self._events = store.collection(collections.EVENTS)
 
@@ -57,7 +57,7 @@ class Ledger:
             return await self._append(append, session, alone=True)
 
         try:
-            return await in_turn(self._store, body)
+            return await self._turns.take(append.run_id, body)
         except ConflictError:
             # Perhaps an earlier try of the same call was applied and only its answer was lost.
             if stored := await self._stored(append, None):

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from appdb._driver import PyMongoError, Session, is_write_conflict
 from appdb.errors import DatabaseUnavailableError
@@ -15,7 +16,7 @@ from appdb.runs.store import Store
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.03
 """A few times what the transactions of others take."""
 
 
@@ -37,16 +38,28 @@ async def at_fence(write: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def in_turn(store: Store, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-    """Run *body* in a transaction, again and again while others hold its fence.
+class Turns:
+    """Lets writers of one run come one after the other: in line within a process, by short pauses between processes."""
 
-    The pauses of the usual loop grow, so that of many writers those who came first would come last.
-    """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return await store.transaction(body)
-        except BusyError as exc:
-            if time.monotonic() >= deadline:
-                raise DatabaseUnavailableError("waiting for others who write to the same run", "too many") from exc
-        await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def take(self, run_id: str, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+        """Run *body* in a transaction, again and again while others hold the run's fence.
+
+        The pauses of the usual loop grow, so that of many writers those who came first would come last.
+
+        Raises:
+            DatabaseUnavailableError: Others wrote to the run for half a minute without a break.
+        """
+        line = self._lines.setdefault(run_id, asyncio.Lock())
+        async with line:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while True:
+                try:
+                    return await self._store.transaction(body)
+                except BusyError as exc:
+                    if time.monotonic() >= deadline:
+                        raise DatabaseUnavailableError(f"writing to run {run_id}", "others do all the time") from exc
+                await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))
