@@ -90,6 +90,18 @@ async def test_cancelling_many_leaves_what_is_over_and_other_states_alone(subjec
     assert await subject.state(waiting) is TaskState.CANCELLED
 
 
+async def test_what_works_for_a_run_is_found_and_cancelled_with_it(subject: Subject) -> None:
+    tasks = [await subject.queue.enqueue(new_task(run_id=run_id)) for run_id in ("wf_1", "wf_1", "wf_2", None)]
+    of_run = TaskFilter(owner_id=OWNER, run_id="wf_1")
+
+    assert {task.id for task in await subject.queue.find(of_run)} == {task.id for task in tasks[:2]}
+    assert await subject.queue.cancel_many(of_run) == 2
+    assert await subject.queue.cancel_many(of_run) == 0
+    live = await subject.queue.find(TaskFilter(owner_id=OWNER, states=frozenset({TaskState.QUEUED})))
+    assert {task.run_id for task in live} == {"wf_2", None}
+    assert (await subject.queue.replay(tasks[0].id, owner_id=OWNER)).run_id == "wf_1"
+
+
 async def test_an_operator_cancels_for_everybody(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task(), new_task(owner_id=OTHER), new_task(queue="keep")])
 

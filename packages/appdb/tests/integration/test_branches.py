@@ -101,6 +101,21 @@ async def test_a_completed_run_is_open_again_after_a_jump(runs: Runs, run: Run) 
     assert (now.status, now.open, now.completed_at) == (RunStatus.PROCESSING, True, None)
 
 
+async def test_a_taken_id_of_a_branch_or_of_its_event_makes_nothing(runs: Runs, run: Run) -> None:
+    other = await runs.begin("other")
+    why = event(E.WORKFLOW_RESUMED)
+    made = await runs.branches.fork(other.id, 0, why, owner_id=OWNER, branch_id=other.branch_id)
+
+    with pytest.raises(ConflictError, match="its id is taken"):
+        await runs.branches.fork(
+            run.id, 3, event(E.WORKFLOW_RESUMED), owner_id=OWNER, branch_id=run.branch_id, new_branch_id=made.id
+        )
+    with pytest.raises(ConflictError, match="its id is taken"):
+        await runs.branches.fork(run.id, 3, why, owner_id=OWNER, branch_id=run.branch_id)
+    now = await runs.get(run)
+    assert (now.branch_id, now.event_count) == (run.branch_id, 11)
+
+
 async def test_branches_are_listed_newest_first(runs: Runs, run: Run) -> None:
     made = [run.branch_id]
     for _ in range(3):

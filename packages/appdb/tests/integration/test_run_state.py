@@ -132,8 +132,11 @@ async def test_the_state_after_any_event_can_be_read(runs: Runs) -> None:
 
     for seq in range(len(log)):
         assert await runs.states.at(run.id, seq, owner_id=OWNER) == fold(log[: seq + 1])
-    with pytest.raises(NotFoundError):
-        await runs.states.at(run.id, len(log), owner_id=OWNER)
+    await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+    assert await runs.states.at(run.id, 10, owner_id=OWNER, branch_id=run.branch_id) == fold(log)
+    for seq, branch_id in ((11, run.branch_id), (5, None), (12, None)):
+        with pytest.raises(NotFoundError):
+            await runs.states.at(run.id, seq, owner_id=OWNER, branch_id=branch_id)
 
 
 async def test_interactions_are_read_in_pages_with_their_answers(runs: Runs) -> None:

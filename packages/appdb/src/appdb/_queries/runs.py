@@ -113,7 +113,7 @@ def insert(new: NewRun, owner_id: str) -> tuple[Filter, Pipeline]:
 
 def touched() -> Pipeline:
     """Take the fence: whatever else writes to the run in a transaction comes before or after this one."""
-    return [{"$set": {"updated_at": NOW}}]
+    return [{"$set": {"touched_at": NOW}}]
 
 
 def advanced(count: int, changes: Mapping[str, Any]) -> Pipeline:

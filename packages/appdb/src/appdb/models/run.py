@@ -80,6 +80,8 @@ class Run(Document):
     """How many events its log has; the next one gets this number."""
     created_at: datetime
     updated_at: datetime
+    touched_at: datetime | None = None
+    """When its fence was taken last."""
     completed_at: datetime | None = None
 
 

@@ -58,7 +58,9 @@ class StateRepository(BaseRepository):
         """
         run = await self._reader.run(run_id, owner_id, session)
         lineage = cut(await self._reader.lineage(run, branch_id or run.branch_id, session), seq)
-        if not lineage:
+        match = queries.numbered(run_id, owner_id, seq)
+        found = await self._events.find_one(match, {"branch_id": 1}, session=session)
+        if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._reader.state(run, lineage, session)
 

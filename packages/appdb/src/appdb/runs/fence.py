@@ -26,7 +26,7 @@ class Fence:
         return Run.from_document(found)
 
     async def take(self, run_id: str, owner_id: str, branch_id: str | None, session: Session) -> Run:
-        """Write to the run, so that no other writer comes in between, and return it with the server's time.
+        """Write to the run, so that no other writer comes in between, and return it, updated at the server's now.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
@@ -37,7 +37,7 @@ class Fence:
         if taken is None:
             run = await self.find(run_id, owner_id, session)
             raise ConflictError(RUN, run_id, moved_on(run.branch_id))
-        return taken
+        return taken.model_copy(update={"updated_at": taken.touched_at})
 
     async def change(self, match: queries.Filter, update: queries.Pipeline, session: Session) -> Run | None:
         """Change the run that *match* finds and return it, or ``None``.

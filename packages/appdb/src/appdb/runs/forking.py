@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from appdb._driver import RawDocument, Session
+from appdb._driver import Collection, DuplicateKeyError, RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._queries import events as event_queries
 from appdb._queries import runs as run_queries
@@ -128,10 +128,9 @@ class Forks:
         after = position.model_copy(update=marks(where))
         moved = run_queries.moved(branch_id, run.event_count + 1, after)
         await self._fence.change({"_id": run.id}, moved, session)
-        row = branch_row(run, [*lineage, new])
-        await self._branches.insert_one(row, session=session)
+        branch = await insert_branch(self._branches, run, [*lineage, new], session)
         await self._ledger.insert(run, branch_id, run.event_count, [(told, where)], session)
-        return Branch.from_document(row)
+        return branch
 
     async def _lineage(self, run: Run, point: Point, session: Session) -> list[LineagePart]:
         match point:
@@ -185,9 +184,13 @@ def _told(run: Run, lineage: Sequence[LineagePart]) -> dict[str, str | int | Non
     return {"previous_branch_id": run.branch_id, "cutoff_seq": lineage[-1].cutoff_seq if lineage else None}
 
 
-def branch_row(run: Run, lineage: Sequence[LineagePart]) -> RawDocument:
-    """Return the document of the branch that *lineage* ends with; the run has the server's time."""
-    return {
+async def insert_branch(branches: Collection, run: Run, lineage: Sequence[LineagePart], session: Session) -> Branch:
+    """Write the branch that *lineage* ends with; the run has the server's time.
+
+    Raises:
+        ConflictError: Its id is taken; the transaction is lost.
+    """
+    row: RawDocument = {
         "_id": lineage[-1].branch_id,
         "run_id": run.id,
         "owner_id": run.owner_id,
@@ -195,3 +198,8 @@ def branch_row(run: Run, lineage: Sequence[LineagePart]) -> RawDocument:
         "created_at": run.updated_at,
         "deleting": False,
     }
+    try:
+        await branches.insert_one(row, session=session)
+    except DuplicateKeyError as exc:
+        raise ConflictError("branch", row["_id"], "its id is taken; make a new id") from exc
+    return Branch.from_document(row)

@@ -18,6 +18,7 @@ from appdb.queue.sizes import DUPLICATE_KEY, check_size
 from appdb.runs.fence import RUN, Fence, moved_on
 from appdb.runs.sizes import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
 from appdb.runs.store import Store
+from appdb.runs.turns import Turns, at_fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +39,11 @@ class Append:
         return {name: value for where in self.wheres for name, value in marks(where).items()}
 
 
-class _TakenError(Exception):
-    """An id is in the log already; the transaction is lost."""
-
-
 class Ledger:
     """Writes events."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._turns = Turns(store)
         self._fence = Fence(store)
         self._events = store.collection(collections.EVENTS)
 
@@ -57,22 +54,22 @@ class Ledger:
             return await self._stored(append, session) or await self._append(append, session)
 
         async def body(session: Session) -> list[RunEvent]:
-            return await self._append(append, session)
+            return await self._append(append, session, alone=True)
 
         try:
-            return await self._store.transaction(body)
-        except (_TakenError, ConflictError) as exc:
+            return await self._turns.take(append.run_id, body)
+        except ConflictError:
             # Perhaps an earlier try of the same call was applied and only its answer was lost.
             if stored := await self._stored(append, None):
                 return stored
-            if isinstance(exc, ConflictError):
-                raise
-        raise ConflictError("event", append.events[0].event_id, "its id is taken by another event; make a new id")
+            raise
 
-    async def _append(self, append: Append, session: Session) -> list[RunEvent]:
+    async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
         match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
         update = run_queries.advanced(len(append.events), append.changes)
-        run = await self._fence.change(match, update, session)
+        change = self._fence.change(match, update, session)
+        # A caller's transaction is repeated by whoever began it.
+        run = await (at_fence(change) if alone else change)
         if run is None:
             raise await self._refusal(append, session)
         first = run.event_count - len(append.events)
@@ -83,14 +80,19 @@ class Ledger:
     async def insert(
         self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, Where]], session: Session
     ) -> list[RunEvent]:
-        """Write *events* with numbers from *first* on, which the caller has counted in *run*."""
+        """Write *events* with numbers from *first* on, which the caller has counted in *run*.
+
+        Raises:
+            ConflictError: An id is taken; the transaction is lost.
+        """
         rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
         try:
             await self._events.insert_many(rows, session=session)
         except BulkWriteError as exc:
-            if any(error["code"] == DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
-                raise _TakenError from exc
-            raise
+            if all(error["code"] != DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
+                raise
+            problem = "its id is taken by another event; make a new id"
+            raise ConflictError("event", events[0][0].event_id, problem) from exc
         return [RunEvent.from_document(row) for row in rows]
 
     async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:

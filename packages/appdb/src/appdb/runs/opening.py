@@ -12,7 +12,7 @@ from appdb.models.event import NewRunEvent
 from appdb.models.run import NewRun, Run
 from appdb.queue.sizes import check_size
 from appdb.runs.fence import RUN, Fence
-from appdb.runs.forking import branch_row
+from appdb.runs.forking import insert_branch
 from appdb.runs.ledger import Ledger, check_name, where_of
 from appdb.runs.sizes import MAX_EVENT_BYTES
 from appdb.runs.store import Store
@@ -79,9 +79,8 @@ class Opening:
         except DuplicateKeyError as exc:
             raise _RacedError from exc
         run = Run.from_document(row)
-        await self._branches.insert_one(
-            branch_row(run, [LineagePart(branch_id=new.branch_id, first_seq=0)]), session=session
-        )
+        root = LineagePart(branch_id=new.branch_id, first_seq=0)
+        await insert_branch(self._branches, run, [root], session)
         if new.version_id is not None:
             first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
             await self._versions.insert_one(first, session=session)
