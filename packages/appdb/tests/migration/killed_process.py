@@ -1,9 +1,11 @@
-"""Migrates, and dies after the N-th write: `killed_process.py N command WORDS...`, or `N trial URI DATABASE`."""
+"""Migrates, and dies after the N-th write: `killed_process.py N command WORDS...`, or `N trial URI DATABASE`.
+
+With 0 it lives, and says at the end how many writes there were.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import sys
@@ -24,13 +26,16 @@ class KilledAfter(monitoring.CommandListener):
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._count = itertools.count(1)
+        self.count = 0
         self._chosen: int | None = None
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """Count a write. The lock is renewed by time, so that is not counted: every run is to have the same writes."""
         renewal = event.command_name == "update" and event.command["updates"][0]["q"].get("_id") == "migrations"
-        if event.command_name in WRITES and not renewal and next(self._count) == self._number:
+        if event.command_name not in WRITES or renewal:
+            return
+        self.count += 1
+        if self.count == self._number:
             self._chosen = event.request_id
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
@@ -52,8 +57,10 @@ async def trial(uri: str, name: str) -> None:
 
 if __name__ == "__main__":
     _, point, kind, *words = sys.argv
-    monitoring.register(KilledAfter(int(point)))
+    listener = KilledAfter(int(point))
+    monitoring.register(listener)
     if kind == "command":
-        main(words)
+        main(words, standalone_mode=False)
     else:
         asyncio.run(trial(*words))
+    sys.stdout.write(f"\n{listener.count}")

@@ -7,13 +7,11 @@ import os
 import signal
 import sys
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from appdb import Database, MigrationError
-from appdb._schema.indexes import INDEXES
 from appdb.migrations.options import RunOptions, Waiting
 from appdb.migrations.status import MigrationState
 from appdb.mixins.migrations import CONTRACT_VERSION
@@ -23,13 +21,14 @@ from trial_migration import COLLECTION, INDEX, migrator, write_notes
 
 PROCESS = Path(__file__).with_name("killed_process.py")
 PATIENT = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))
-SHORT = ("--lock-lease", "1s")
-MOST_WRITES = 300
+SHORT = ("--lock-lease", "500ms")
+EDGE = 8
+"""Writes at the beginning and at the end that are each a kind of their own."""
 pytestmark = pytest.mark.timeout(600)
 
 
-async def died_after(point: int, *words: str) -> bool:
-    """Migrate in a process that dies after *point* writes, and return whether it got that far."""
+async def died_after(point: int, *words: str) -> str | None:
+    """Migrate in a process that dies after *point* writes, and return what it said if it did not get that far."""
     paths = [str(ROOT / "tests/support"), os.environ.get("PYTHONPATH", "")]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -37,66 +36,72 @@ async def died_after(point: int, *words: str) -> bool:
         str(point),
         *words,
         stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
     async with asyncio.timeout(120):
-        _, said = await process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), said.decode()
-    return process.returncode == -signal.SIGKILL
+        said, complaint = await process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), complaint.decode()
+    return said.decode() if process.returncode == 0 else None
+
+
+async def points_of(*words: str) -> list[int]:
+    """Run to the end, and return after which writes to kill: all at both ends, of those alike between every third."""
+    said = await died_after(0, *words)
+    assert said is not None
+    total = int(said.splitlines()[-1])
+    return [point for point in range(1, total + 1) if min(point, total - point) < EDGE or point % 3 == 0]
 
 
 async def test_a_run_up_that_is_killed_after_any_write_is_finished_by_the_next(empty: Database, mongo_uri: str) -> None:
     await restore(empty, "0.2")
-    await empty.migrate()
+    up = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
+    points = await points_of(*up)
     whole = await all_indexes(empty)
-    options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT]
-    await empty.migrate_down(to=2)
-    for point in count(1):
-        assert point < MOST_WRITES
-        died = await died_after(point, "command", *options)
+    for point in points:
+        await empty.migrate_down(to=2, options=PATIENT)
+        assert await died_after(point, *up) is None
         await empty.migrate(PATIENT)
 
         assert (await empty.migration_overview()).problems() == []
         assert await empty.pending_migrations() == []
         assert await empty.contract_version() == CONTRACT_VERSION
         assert await all_indexes(empty) == whole
-        if not died:
-            break
-        await empty.migrate_down(to=2, options=PATIENT)
 
-    assert point > len({index.collection for index in INDEXES})
+    assert len(points) > EDGE
 
 
 async def test_a_run_down_that_is_killed_after_any_write_is_finished_or_taken_back(
     empty: Database, mongo_uri: str
 ) -> None:
+    down = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "down", "--to", "2", *SHORT)
     await empty.migrate()
     whole = await all_indexes(empty)
-    await empty.migrate_down(to=2)
+    points = await points_of(*down)
     before = await all_indexes(empty)
-    options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "down", "--to", "2", *SHORT]
-    for point in count(1):
+    for point in points:
         await empty.migrate(PATIENT)
         assert await all_indexes(empty) == whole
-        if not await died_after(point, "command", *options):
-            break
+        assert await died_after(point, *down) is None
         if point % 2:
             await empty.migrate_down(to=2, options=PATIENT)
             assert await all_indexes(empty) == before
             assert await empty.contract_version() == 2
 
-    assert point > 5
-    assert await all_indexes(empty) == before
+    assert len(points) > 5
 
 
 async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_once(
     empty: Database, mongo_uri: str
 ) -> None:
+    trial = ("trial", mongo_uri, empty.name)
     await empty.migrate()
-    for point in count(1):
-        await write_notes(empty, 35)
-        died = await died_after(point, "trial", mongo_uri, empty.name)
+    await write_notes(empty, 35)
+    points = await points_of(*trial)
+    for point in points:
+        await migrator(empty, PATIENT).down(3)
+        assert await empty.collection(COLLECTION).count_documents({"label": {"$exists": True}}) == 0
+        assert await died_after(point, *trial) is None
         await migrator(empty, PATIENT).up()
         notes = [row async for row in empty.collection(COLLECTION).find()]
 
@@ -104,13 +109,8 @@ async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_
         assert {row["filled"] for row in notes} == {1}
         assert all(row["label"] == f"label of {row['_id']}" for row in notes)
         assert INDEX.name in await empty.collection(COLLECTION).index_information()
-        if not died:
-            break
-        await migrator(empty, PATIENT).down(3)
-        assert await empty.collection(COLLECTION).count_documents({"label": {"$exists": True}}) == 0
-        await empty.collection(COLLECTION).drop()
 
-    assert point > 12
+    assert len(points) > EDGE
 
 
 async def test_the_lock_of_a_killed_run_is_told_and_ends_by_itself(
@@ -118,7 +118,7 @@ async def test_the_lock_of_a_killed_run_is_told_and_ends_by_itself(
 ) -> None:
     await restore(empty, "0.2")
     options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "up", "--lock-lease", "5s"]
-    assert await died_after(4, "command", *options)
+    assert await died_after(4, "command", *options) is None
     refused = await command("migrate", "up", "--wait", "0s")
     running = await command("migrate", "status")
     waited = await command("migrate", "up", "--wait", "60s")
@@ -137,7 +137,8 @@ async def test_what_a_killed_run_left_is_told_and_validate_fails(
     empty: Database, mongo_uri: str, command: CommandLine
 ) -> None:
     await restore(empty, "0.2")
-    assert await died_after(4, "command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
+    up = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
+    assert await died_after(4, *up) is None
     async with asyncio.timeout(60):
         while (await empty.migration_overview()).of(MigrationState.RUNNING):
             await asyncio.sleep(0.1)
