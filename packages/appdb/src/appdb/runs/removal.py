@@ -13,6 +13,9 @@ from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.task import TaskFilter
 from appdb.queue.task_queue import TaskQueue
+from appdb.repos.content import ContentRepository
+from appdb.repos.file import FileRepository
+from appdb.repos.token import TokenRepository
 from appdb.runs.deleting import delete_all
 from appdb.runs.fence import RUN
 
@@ -46,6 +49,9 @@ PARTS: tuple[Callable[[Database], RunPart], ...] = (
     _rows(collections.RUN_VERSIONS),
     _rows(collections.EVENTS),
     _rows(collections.BRANCHES),
+    ContentRepository,
+    FileRepository,
+    TokenRepository,
 )
 """All that hangs on a run, but for its tasks and its child runs."""
 
