@@ -40,7 +40,7 @@ LONGEST_CALL_SECONDS = 20
 LEFT_TO_THE_CALLER = {"claim"}
 
 
-@dataclass(slots=True)
+@dataclass
 class MixedWrites:
     """Lanes that enqueue, claim, record, store, complete and run transactions, until *count* are acknowledged."""
 
