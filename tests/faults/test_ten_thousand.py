@@ -26,6 +26,7 @@ from appdb import (
     Task,
     TaskEventType,
     TaskQueue,
+    TaskState,
     uuid7_str,
 )
 from appdb._driver import Session
@@ -127,8 +128,17 @@ class MixedWrites:
         self.acknowledged[name] += 1
         return answer
 
+    async def _recover(self) -> None:
+        """Take back what a claim without an answer has taken; its lease ends first."""
+        tasks = self.database.collection("tasks")
+        async with asyncio.timeout(self._queue.lease.total_seconds() * 3):
+            while await tasks.count_documents({"state": TaskState.PROCESSING}):
+                await self._queue.recover()
+                await asyncio.sleep(0.5)
+
     async def check(self) -> None:
         """Hold what was acknowledged against the database."""
+        await self._recover()
         await self.record.check(self.database)
         stored = Counter[str]()
         async for row in self.database.collection("notes").find():

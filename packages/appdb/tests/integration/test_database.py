@@ -21,6 +21,7 @@ from appdb import (
 )
 from appdb._schema.indexes import INDEXES
 from appdb.cli import main
+from appdb.database import NO_PATIENCE
 from appdb.embedded import EmbeddedServer, free_port
 from appdb.migrations._module import known_migrations
 
@@ -162,3 +163,76 @@ async def test_the_servers_time_is_aware_and_its_own(database: Database) -> None
 
     assert first.utcoffset() == timedelta(0)
     assert first <= second
+
+
+async def test_a_database_that_is_well_has_nothing_to_report(database: Database) -> None:
+    assert await database.check() == []
+
+
+async def test_all_that_is_wrong_is_reported_at_once(mongo_uri: str, database_name: str) -> None:
+    database = Database(mongo_uri, database_name)
+    problems = await database.check()
+    await database.close()
+
+    assert len(problems) == 1
+    assert "appdb migrate" in problems[0]
+
+
+async def test_a_weak_default_write_concern_is_reported_and_refused_to_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedServer(tmp_path, port=0) as server:
+        weak = Database(server.uri, "app")
+        await weak.migrate()
+        default = {"setDefaultRWConcern": 1, "defaultWriteConcern": {"w": 1}}
+        await weak.raw.client.admin.command(default)
+        await weak.open()
+        problems = await weak.check()
+        await weak.close()
+
+    assert len(problems) == 1
+    assert "setDefaultRWConcern" in problems[0]
+    assert "the server's default write concern is weak" in caplog.text
+
+
+async def test_a_call_without_a_primary_is_repeated_for_the_patience_and_no_longer() -> None:
+    tries = 0
+
+    async def call() -> None:
+        nonlocal tries
+        tries += 1
+        raise DatabaseUnavailableError("calling", "nobody is there")
+
+    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", patience=timedelta(milliseconds=300))
+    with pytest.raises(DatabaseUnavailableError):
+        async with asyncio.timeout(10):
+            await database.repeated(call)
+    await database.close()
+
+    assert tries > 1
+
+
+async def test_without_patience_a_call_is_made_once() -> None:
+    tries = 0
+
+    async def call() -> None:
+        nonlocal tries
+        tries += 1
+        raise DatabaseUnavailableError("calling", "nobody is there")
+
+    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", patience=NO_PATIENCE)
+    with pytest.raises(DatabaseUnavailableError):
+        await database.repeated(call)
+    await database.close()
+
+    assert tries == 1
+
+
+async def test_a_database_may_be_closed_twice(mongo_uri: str) -> None:
+    database = Database(mongo_uri, "app")
+    await database.ping()
+    await database.close()
+    await database.close()
+
+    with pytest.raises(AppDbError):
+        await database.ping()

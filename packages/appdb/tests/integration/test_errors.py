@@ -79,7 +79,7 @@ async def test_without_a_database_every_method_says_so(nowhere: Database, kind: 
 
 async def test_most_methods_find_no_database_and_not_a_wrong_argument(nowhere: Database) -> None:
     values = Values(call=lambda *_: nowhere.ping())
-    methods = [bound(nowhere, kind, name) for kind, name in METHODS]
+    methods = [bound(nowhere, kind, name) for kind, name in METHODS if name != "close"]
     said = await asyncio.gather(*(answer(method, values) for method in methods))
 
     assert sum(isinstance(one, DatabaseUnavailableError) for one in said) > 0.7 * len(said)

@@ -80,7 +80,7 @@ class Write:
 
     command: str
 
-    async def call(self, subject: Subject) -> object:
+    async def call(self, subject: Subject) -> None:
         raise NotImplementedError
 
     async def applied(self, subject: Subject) -> int:
@@ -90,8 +90,8 @@ class Write:
 class Enqueue(Write):
     command = "findAndModify"
 
-    async def call(self, subject: Subject) -> object:
-        return await subject.queue.enqueue(TASK)
+    async def call(self, subject: Subject) -> None:
+        await subject.queue.enqueue(TASK)
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("tasks", {}) - 2
@@ -100,8 +100,8 @@ class Enqueue(Write):
 class Claim(Write):
     command = "findAndModify"
 
-    async def call(self, subject: Subject) -> object:
-        return await subject.queue.claim(CLAIMER)
+    async def call(self, subject: Subject) -> None:
+        await subject.queue.claim(CLAIMER)
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("tasks", {"state": "processing"}) - 1
@@ -110,8 +110,8 @@ class Claim(Write):
 class EnqueueMany(Write):
     command = "insert"
 
-    async def call(self, subject: Subject) -> object:
-        return await subject.queue.enqueue_many([TASK])
+    async def call(self, subject: Subject) -> None:
+        await subject.queue.enqueue_many([TASK])
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("tasks", {}) - 2
@@ -120,9 +120,8 @@ class EnqueueMany(Write):
 class Record(Write):
     command = "update"
 
-    async def call(self, subject: Subject) -> object:
+    async def call(self, subject: Subject) -> None:
         await subject.queue.record(subject.lease, [NewEvent(type=TaskEventType.STARTED)], seq=0)
-        return None
 
     async def applied(self, subject: Subject) -> int:
         return await subject.events(TaskEventType.STARTED)
@@ -131,9 +130,8 @@ class Record(Write):
 class Complete(Write):
     command = "update"
 
-    async def call(self, subject: Subject) -> object:
+    async def call(self, subject: Subject) -> None:
         await subject.queue.complete(subject.lease)
-        return None
 
     async def applied(self, subject: Subject) -> int:
         return await subject.events(TaskEventType.COMPLETED)
@@ -142,12 +140,12 @@ class Complete(Write):
 class Transaction(Write):
     command = "commitTransaction"
 
-    async def call(self, subject: Subject) -> object:
+    async def call(self, subject: Subject) -> None:
         async def body(session: Session) -> None:
             note = {"_id": uuid7_str(), "about": "transaction"}
             await subject.database.collection("notes").insert_one(note, session=session)
 
-        return await subject.database.transaction(body)
+        await subject.database.transaction(body)
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("notes", {"about": "transaction"})
@@ -156,8 +154,8 @@ class Transaction(Write):
 class Spawn(Write):
     command = "commitTransaction"
 
-    async def call(self, subject: Subject) -> object:
-        return await subject.queue.spawn(subject.lease, "a", CHILD)
+    async def call(self, subject: Subject) -> None:
+        await subject.queue.spawn(subject.lease, "a", CHILD)
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("tasks", {"parent_id": subject.held.id})
@@ -224,7 +222,7 @@ async def subject_on(undisturbed: Database, uri: str, patience: timedelta) -> As
         yield Subject(queue, database, undisturbed, held)
 
 
-async def outcome_of(call: Callable[[], Awaitable[object]]) -> type[AppDbError] | None:
+async def outcome_of(call: Callable[[], Awaitable[None]]) -> type[AppDbError] | None:
     try:
         await call()
     except AppDbError as exc:
