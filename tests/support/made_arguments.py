@@ -9,6 +9,7 @@ import typing
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,14 @@ def public_methods() -> list[tuple[type, str]]:
 
 
 def _is_called(kind: type, name: str) -> bool:
-    found = inspect.unwrap(getattr(kind, name)) if not name.startswith("_") else None
-    return inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
+    if name.startswith("_"):
+        return False
+    found = inspect.unwrap(getattr(kind, name))
+    if not (inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)):
+        return False
+    session = inspect.signature(found).parameters.get("session")
+    # One that must be given makes it a part of its caller's transaction, which translates.
+    return session is None or session.default is not inspect.Parameter.empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ class Values:
             str: self.text,
             int: self.number,
             float: 0.5,
+            Decimal: Decimal(1),
             bool: True,
             bytes: b"x",
             timedelta: timedelta(seconds=1),
@@ -101,8 +109,8 @@ class Values:
             return {self.value(arguments[0]): self.value(arguments[1])}
         if origin in (*CONTAINERS, *ABSTRACT):
             return (origin if origin in CONTAINERS else list)([self.value(arguments[0])])
-        if origin is collections.abc.Callable:
-            return self.call
+        if origin in (type, collections.abc.Callable):
+            return dict if origin is type else self.call
         if origin in {collections.abc.AsyncIterator, collections.abc.AsyncIterable}:
             return self._stream(arguments[0])
         raise TypeError(f"teach Values to make {origin}[{arguments}]")

@@ -65,6 +65,8 @@ class SharedDatabase:
         database = Database(self._uri, self._name or "")
         try:
             await database.check_contract()
+            if "system.profile" in await database.raw.list_collection_names():
+                return False
             # More of them is the bucket's doing, and does not matter.
             return not await database.pending_migrations() and await self._count_indexes() >= self._indexes
         finally:

@@ -29,7 +29,14 @@ from made_arguments import Values, public_methods
 
 METHODS = public_methods()
 NAMES = [f"{kind.__name__}.{name}" for kind, name in METHODS]
-NEEDS_NO_DATABASE = {"Database.close", "UserRepository.user_of_key"}
+NEEDS_NO_DATABASE = {
+    "Database.close",
+    # These see without asking that a text is no key and no token of ours.
+    "UserRepository.authenticate",
+    "UserRepository.rotate",
+    "UserRepository.sign_out",
+    "UserRepository.user_of_key",
+}
 """What may end without a word to the server."""
 LONG = "x" * (17 * 1024 * 1024)
 UNSTORABLE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -88,10 +88,20 @@ class Write:
 
 
 class Enqueue(Write):
-    command = "findAndModify"
+    command = "insert"
 
     async def call(self, subject: Subject) -> None:
         await subject.queue.enqueue(TASK)
+
+    async def applied(self, subject: Subject) -> int:
+        return await subject.count("tasks", {}) - 2
+
+
+class EnqueueLater(Write):
+    command = "findAndModify"
+
+    async def call(self, subject: Subject) -> None:
+        await subject.queue.enqueue(replace(TASK, delay=timedelta(hours=1)))
 
     async def applied(self, subject: Subject) -> int:
         return await subject.count("tasks", {}) - 2
@@ -161,7 +171,9 @@ class Spawn(Write):
         return await subject.count("tasks", {"parent_id": subject.held.id})
 
 
-WRITES = {kind.__name__: kind() for kind in (Enqueue, Claim, EnqueueMany, Record, Complete, Transaction, Spawn)}
+WRITES = {
+    kind.__name__: kind() for kind in (Enqueue, EnqueueLater, Claim, EnqueueMany, Record, Complete, Transaction, Spawn)
+}
 DONE, UNKNOWN, REFUSED = None, DatabaseUnavailableError, DatabaseRefusedError
 Expected = tuple[set[type[AppDbError] | None], set[int]]
 TABLE: dict[str, Expected] = {

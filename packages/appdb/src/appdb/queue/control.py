@@ -138,10 +138,9 @@ class Control(BaseRepository):
             max_attempts=task.max_attempts,
             timeout=None if task.timeout_seconds is None else timedelta(seconds=task.timeout_seconds),
             limits=tuple(limit.limit() for limit in task.limits),
-            task_id=new_id,
             run_id=task.run_id,
         )
-        return await self._intake.add(repeated, None, {"replay_of": task.id})
+        return await self._intake.add(repeated, new_id, None, {"replay_of": task.id})
 
     async def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or start handing out tasks of *queue*; one round trip."""

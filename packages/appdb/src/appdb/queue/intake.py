@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -36,10 +35,14 @@ class Intake(BaseRepository):
         self._tasks = self._collection(collections.TASKS)
         self._arrivals: GroupCommit[NewRow, Task] = GroupCommit(self._add_together)
 
-    async def add(self, task: NewTask, session: Session | None, more: Mapping[str, Any] | None = None) -> Task:
+    async def add(
+        self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
+    ) -> Task:
         """Store *task*, or return the one that its id or its unique key stands for already; one round trip."""
         check(task)
-        fields = {**fields_of(task), **more} if more else fields_of(task)
+        fields = fields_of(task, task_id)
+        if more:
+            fields |= more
         if session is None and not _waits(task):
             return await self._arrivals.add((task, fields))
         match, update = queries.insert(fields, waits_of(task))
@@ -50,7 +53,7 @@ class Intake(BaseRepository):
         except DuplicateKeyError:
             if task.unique_key is None or session is not None:
                 raise
-            return await self._settle_key(task, task.unique_key)
+            return await self._settle_key(task, task_id, task.unique_key)
         if stored["owner_id"] != task.owner_id:
             raise ConflictError("task", stored["_id"], FOREIGN_ID)
         return Task.from_document(stored)
@@ -76,18 +79,18 @@ class Intake(BaseRepository):
             return exc  # the others' tasks are stored, and must not fail with this one
         return Task.from_document(row)
 
-    async def _settle_key(self, task: NewTask, unique_key: str) -> Task:
+    async def _settle_key(self, task: NewTask, task_id: str, unique_key: str) -> Task:
         released = await self._tasks.update_one(
             queries.released_key(task.owner_id, unique_key), {"$unset": {"unique_key": ""}}
         )
         if released.modified_count:
-            return await self.add(task, None)
+            return await self.add(task, task_id, None)
         found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
         if found is None:
-            return await self.add(task, None)
+            return await self.add(task, task_id, None)
         return same_request(Task.from_document(found), task, unique_key)
 
-    async def add_many(self, tasks: Sequence[NewTask]) -> list[str]:
+    async def add_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
         """Store *tasks* and return their ids in order; one round trip, and two more for each key that was taken."""
         for task in tasks:
             check(task)
@@ -95,15 +98,18 @@ class Intake(BaseRepository):
             return []
         now = await self._database.clock.now()
         at_once = NO_WAITS.from_time(now)
-        rows = [{**fields_of(task), **(waits_of(task).from_time(now) if _waits(task) else at_once)} for task in tasks]
+        rows = [
+            {**fields_of(task, task_id), **(waits_of(task).from_time(now) if _waits(task) else at_once)}
+            for task, task_id in zip(tasks, ids, strict=True)
+        ]
         errors = await self._insert(rows)
-        ids = [row["_id"] for row in rows]
+        stored = list(ids)
         for position, code in errors.items():
             outcome = await self._outcome(tasks[position], rows[position], code)
             if isinstance(outcome, Exception):
                 raise outcome
-            ids[position] = outcome.id
-        return ids
+            stored[position] = outcome.id
+        return stored
 
     async def _insert(self, rows: Sequence[RawDocument]) -> dict[int, int]:
         """Insert *rows*, and return the positions of those that were refused, each with the server's code."""
@@ -121,12 +127,12 @@ class Intake(BaseRepository):
             return Task.from_document(found)
         if task.unique_key is None:
             raise ConflictError("task", row["_id"], FOREIGN_ID)
-        return await self._settle_key(task, task.unique_key)
+        return await self._settle_key(task, row["_id"], task.unique_key)
 
 
-def named(task: NewTask) -> NewTask:
-    """Return *task* with an id, so that storing it again is known to be the same."""
-    return task if task.task_id is not None else replace(task, task_id=uuid7_str("tq_"))
+def id_of(task: NewTask) -> str:
+    """Return the id of *task*, made once, so that storing it again is known to be the same."""
+    return task.task_id or uuid7_str("tq_")
 
 
 def check(task: NewTask) -> None:
@@ -190,12 +196,12 @@ _BLANK: RawDocument = {
 """What every new task begins with; never changed, only copied from."""
 
 
-def fields_of(task: NewTask) -> RawDocument:
-    """Return the document of *task*, all but its times."""
+def fields_of(task: NewTask, task_id: str) -> RawDocument:
+    """Return the document of *task* under *task_id*, all but its times."""
     lane, group = _lines(task.queue, task.actor, task.actor_version, task.owner_id)
     fields: RawDocument = {
         **_BLANK,
-        "_id": task.task_id or uuid7_str("tq_"),
+        "_id": task_id,
         "owner_id": task.owner_id,
         "actor": task.actor,
         "actor_version": task.actor_version,
@@ -236,7 +242,7 @@ def _stored_form(task: NewTask) -> RawDocument:
     """Return *task* as it waits in another task for that one's completion."""
     waits = waits_of(task)
     return {
-        "fields": fields_of(task),
+        "fields": fields_of(task, id_of(task)),
         "delay_ms": milliseconds(waits.delay),
         "expires_in_ms": _optional_ms(waits.expires_in),
         "unique_for_ms": _optional_ms(waits.unique_for),

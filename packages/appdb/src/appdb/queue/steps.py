@@ -13,7 +13,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError, LeaseLostError
 from appdb.models.task import NewTask
-from appdb.queue.intake import check, fields_of, waits_of
+from appdb.queue.intake import check, fields_of, id_of, waits_of
 from appdb.queue.lease import Lease
 from appdb.queue.sizes import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
@@ -52,7 +52,7 @@ class Steps(BaseRepository):
         # The parent and the key make it one child; another key could stand for a task that is no child.
         child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key), unique_key=None)
         check(child)
-        fields = fields_of(child) | {"parent_id": lease.task_id, "attached": True}
+        fields = fields_of(child, id_of(child)) | {"parent_id": lease.task_id, "attached": True}
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)

@@ -19,7 +19,7 @@ from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, Ta
 from appdb.queue.claiming import Claims
 from appdb.queue.commits import Commits
 from appdb.queue.control import Control
-from appdb.queue.intake import Intake, named
+from appdb.queue.intake import Intake, id_of
 from appdb.queue.journal import Journal
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
@@ -73,16 +73,16 @@ class TaskQueue(BaseRepository):
             InvalidDataError: The payload holds a value that cannot be stored.
             ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
         """
-        return await self._store(named(task), session=session)
+        return await self._store(task, id_of(task), session=session)
 
     @repeats
-    async def _store(self, task: NewTask, *, session: Session | None) -> Task:
-        return await self._intake.add(task, session)
+    async def _store(self, task: NewTask, task_id: str, *, session: Session | None) -> Task:
+        return await self._intake.add(task, task_id, session)
 
     async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
         """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
 
-        Two round trips for a thousand, and two more for each key that was taken. It is not one transaction: after an
+        One round trip for a thousand, and two more for each key that was taken. It is not one transaction: after an
         error some may be stored, and the same call, with ids or keys given, stores the rest.
 
         Raises:
@@ -90,11 +90,11 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A payload holds a value that cannot be stored; nothing was stored.
             ConflictError: A unique key stands for a task with another actor or payload.
         """
-        return await self._store_many([named(task) for task in tasks])
+        return await self._store_many(tasks, [id_of(task) for task in tasks])
 
     @repeats
-    async def _store_many(self, tasks: Sequence[NewTask]) -> list[str]:
-        return await self._intake.add_many(tasks)
+    async def _store_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
+        return await self._intake.add_many(tasks, ids)
 
     @repeats
     async def get(self, task_id: str, *, owner_id: str) -> Task:
