@@ -75,10 +75,10 @@ def refused(tmp_path: Path, *arguments: str, **variables: str) -> str:
 @pytest.mark.usefixtures("announced")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_ends_the_host_soon_although_streams_are_open(
-    tmp_path: Path, mongo_uri: str, database_name: str, submit: Submit, number: signal.Signals
+    tmp_path: Path, mongo_uri: str, database: Database, submit: Submit, number: signal.Signals
 ) -> None:
     log = tmp_path / "log"
-    shared = {"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database_name}
+    shared = {"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database.name}
     with running(log, "--port", "0", **shared) as process:
         async with httpx2.AsyncClient(base_url=address_in(log, process), timeout=20) as client:
             key = (await client.post("/api/guests")).json()["key"]
