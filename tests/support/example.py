@@ -12,6 +12,7 @@ from typing import Any
 from bson import Decimal128
 
 from appdb.models.base import Document
+from appdb.models.limits import TaskLimit
 from appdb.utils import derived_id
 
 
@@ -66,5 +67,5 @@ ROOT, BRANCH, ASKED = made_id("br_", 6), made_id("br_", 7), "media_019ceb8a30c0"
 GENERATION, CONTENT = derived_id("cgm_", TASK), derived_id("gc_", TASK, "picture")
 BYTES, FILE_BYTES = made_id("file_", 8), made_id("file_", 9)
 PICTURE = b"\x89PNG\r\n\x1a\n"
-LIMIT = {"key": "provider:local", "concurrency": 2, "rate": 60, "per_seconds": 60.0}
+LIMIT = TaskLimit(key="provider:local", concurrency=2, rate=60, per_seconds=60.0)
 MADE = {"owner_id": USER, "created_at": at()}

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from appdb import Progress, Schedule, Task, TaskEvent, TaskEventType, TaskState
 from appdb._schema import collections
-from appdb.models.limits import TaskLimit
 from appdb.models.registry import Actor, Worker
 from appdb.models.schedule import CatchUp
 from appdb.models.task import TaskLease
@@ -31,7 +30,7 @@ QUEUE = (
             "max_attempts": 3,
             "timeout_seconds": 600.0,
             "unique_key": "scene-1",
-            "limits": [TaskLimit(**LIMIT)],
+            "limits": [LIMIT],
             "lease": TaskLease(token="5d9c7c1e8a1b4f0fb2c6d3e4f5a60718", worker_id="worker-1", expires_at=at(42)),
             "progress": Progress(fraction=0.5, message="drawing"),
             "result": None,
@@ -106,7 +105,7 @@ QUEUE = (
         beside={
             "_id": "provider:local",
             "key": "provider:local",
-            "override": {name: value for name, value in LIMIT.items() if name != "key"},
+            "override": LIMIT.model_dump(exclude={"key"}),
             "tokens": 59.0,
             "refilled_at": at(),
             "used": 1,
@@ -147,7 +146,7 @@ QUEUE = (
             "payload_schema": {"type": "object", "properties": {"scene": {"type": "integer"}}},
             "max_attempts": 3,
             "timeout_seconds": 600.0,
-            "limits": [TaskLimit(**LIMIT)],
+            "limits": [LIMIT],
             "seen_at": at(),
         },
     ),
