@@ -104,6 +104,13 @@ def packages(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write the examples in docs/collections.md again, from the models."""
+    session.install(*_group("test"), *_wheels(session, "appdb"))
+    session.run("python", "tests/support/examples.py")
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run everything on this machine: `-- --port 8000` until interrupted, or `-- --check` for the story once."""
     session.install(*_group("demo"))

@@ -1,0 +1,30 @@
+"""The documented examples: one for each collection, whole, and as the models have them."""
+
+from __future__ import annotations
+
+import pytest
+
+from example import Example
+from examples import EXAMPLES, MEND, PAGE, declared_collections, with_examples
+
+
+def test_the_documented_examples_are_those_of_the_models() -> None:
+    page = PAGE.read_text("utf-8")
+
+    assert with_examples(page) == page, f"docs/{PAGE.name} is not what the models say: run `{MEND}`"
+
+
+def test_every_collection_has_an_example() -> None:
+    assert {example.collection for example in EXAMPLES} == declared_collections(), (
+        "add it to tests/support/examples_of_*"
+    )
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.collection)
+def test_an_example_names_every_field_of_its_model(example: Example) -> None:
+    assert not example.missing(), f"give {example.collection} a value for it in tests/support/examples_of_*"
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"write .* where the examples belong"):
+        with_examples("# Nothing to fill")
