@@ -18,6 +18,7 @@ from scenarios.kit import Scenario, Scenes, Stage, Text
 BEGUN = datetime(2020, 1, 1, tzinfo=UTC)
 RUN, INTERACTION = "wf_" + "1" * 32, "int_" + "1" * 32
 """A run of every stage's owner: whose generations they are is told by the owner alone."""
+OTHERS = 10
 OF_A_RUN = Origin(run_id=RUN, interaction_id=INTERACTION)
 
 
@@ -39,10 +40,11 @@ async def begun_id(stage: Stage) -> str:
 
 
 async def generation(stage: Stage) -> Generation:
-    """Make a generation for no run, and then one of a run with two items, which is returned."""
-    contents, alone = ContentRepository(stage.database), await hold(stage)
-    await contents.begin(alone.lease, alone.task, operation="draw", provider="local", source_data={})
-    made = await content(stage)
+    """Make a generation of a run with two items, and others of no run, and return the first one."""
+    made, contents = await content(stage), ContentRepository(stage.database)
+    for _ in range(OTHERS):
+        new = NewGeneration(task_id=await queued(stage), provider="local", operation="draw", request={})
+        await contents.record(new, owner_id=stage.owner)
     return await contents.get_generation(made.generation_id, owner_id=stage.owner)
 
 
@@ -172,10 +174,6 @@ def _generation(number: int) -> RawDocument:
 def _bytes(number: int) -> RawDocument:
     """Return what GridFS has of an upload of long ago, which the item of the same number names."""
     return {"_id": f"file_{number:032x}", "length": 4, "chunkSize": 4, "uploadDate": BEGUN}
-
-
-def _chunk(number: int) -> RawDocument:
-    return {"files_id": f"file_{number // 2:032x}", "n": number % 2, "data": b"data"}
 
 
 def _begin(contents: ContentRepository, made: Held, _: str) -> Any:
@@ -311,6 +309,5 @@ SCENES = Scenes(
         "generated_content": _content,
         "content_generation_metadata": _generation,
         "media.files": _bytes,
-        "media.chunks": _chunk,
     },
 )

@@ -41,10 +41,11 @@ async def large_id(stage: Stage) -> str:
 
 
 async def run_of_calls(stage: Stage) -> str:
-    """Write files of many calls, all of one name, after one of that name elsewhere, and return the run's id."""
+    """Write files of many calls, all of one name, and one of that name among others, and return the run's id."""
     files = FileRepository(stage.database)
     await files.put(new_file(category=FileCategory.OUTPUTS), owner_id=stage.owner)
     for number in range(MANY):
+        await files.put(new_file(f"{number}.json", category=FileCategory.OUTPUTS), owner_id=stage.owner)
         await files.put(new_file(group=f"call_{number:02}"), owner_id=stage.owner)
     return RUN
 
@@ -95,12 +96,8 @@ def _file(number: int) -> RawDocument:
     return run | names | times | {"file_id": f"file_{number:032x}" if number % 2 else None}
 
 
-def _bytes(number: int) -> RawDocument:
-    """Return what GridFS has of an upload of long ago, which the file of the same number names."""
-    return {"_id": f"file_{2 * number + 1:032x}", "length": 4, "chunkSize": 4, "uploadDate": LONG_AGO}
-
-
 def _chunk(number: int) -> RawDocument:
+    """Return what GridFS has of an upload of long ago, which a file names."""
     return {"files_id": f"file_{number // 2 * 2 + 1:032x}", "n": number % 2, "data": b"data"}
 
 
@@ -171,5 +168,5 @@ SCENES = Scenes(
             "delete_run.run_id",
         }
     ),
-    crowds={"workflow_files": _file, "files.files": _bytes, "files.chunks": _chunk},
+    crowds={"workflow_files": _file, "files.chunks": _chunk},
 )

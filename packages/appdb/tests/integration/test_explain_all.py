@@ -45,7 +45,7 @@ async def _migrate(mongo_uri: str, name: str) -> None:
     await database.migrate()
     for bucket_name in (MEDIA_BUCKET, FILES_BUCKET):
         # The first upload of all makes the bucket's indexes, so it comes before the crowd.
-        await MediaStore(database, bucket_name).upload(b"first", filebucket_name="first", metadata={})
+        await MediaStore(database, bucket_name).upload(b"first", filename="first", metadata={})
     await database.close()
 
 
