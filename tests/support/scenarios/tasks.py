@@ -28,6 +28,7 @@ from scenarios.kit import Scenario, Scenes, Stage, Text
 LONG_AGO, FAR = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 CENTURY = timedelta(days=36_500)
 COUNTS = "it counts what is live and what ended within its window, by partial indexes that hold no more"
+SOME = 20
 RIVALS = 20
 """The newest leases, among which a claim looks for another worker's."""
 FEW = "hosts pause queues and set limits by hand: there are few"
@@ -39,9 +40,10 @@ def event(text: str = "hello") -> NewEvent:
 
 
 async def live_child(stage: Stage) -> str:
-    """Make a task with a child, and return the parent's id."""
-    held = await hold(stage)
-    await TaskQueue(stage.database).spawn(held.lease, "child", new_task(stage))
+    """Make a task with a child, and tasks that are none, and return the parent's id."""
+    held, queue = await hold(stage), TaskQueue(stage.database)
+    await queue.spawn(held.lease, "child", new_task(stage))
+    await queue.enqueue_many([new_task(stage) for _ in range(SOME)])
     return held.task.id
 
 
@@ -55,6 +57,14 @@ async def remembered(stage: Stage) -> Held:
     held = await hold(stage)
     await TaskQueue(stage.database).remember(held.lease, "step", 1)
     return held
+
+
+async def keyed(stage: Stage) -> Stage:
+    """Make tasks, one of them with a key, and return the stage."""
+    queue = TaskQueue(stage.database)
+    await queue.enqueue(new_task(stage, unique_key="once"))
+    await queue.enqueue_many([new_task(stage) for _ in range(SOME)])
+    return stage
 
 
 async def staged(stage: Stage) -> Stage:
@@ -256,6 +266,12 @@ SCENES = Scenes(
             call=lambda queue, made, _: queue.enqueue(new_task(made, unique_key="once")),
         ),
         Scenario(
+            method="TaskQueue.enqueue",
+            about="with a key that is taken",
+            prepare=keyed,
+            call=lambda queue, made, _: queue.enqueue(new_task(made, unique_key="once")),
+        ),
+        Scenario(
             method="TaskQueue.enqueue_many",
             prepare=staged,
             call=lambda queue, made, _: queue.enqueue_many([new_task(made)]),
@@ -335,6 +351,7 @@ SCENES = Scenes(
             ),
         ),
         _of_task("cancel", queued),
+        _of_task("cancel", live_child, about="with a child"),
         Scenario(
             method="TaskQueue.cancel_many",
             prepare=queued,

@@ -12,6 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from appdb import Database
+from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
+from appdb.repos.media import MediaStore
 from appdb.utils import uuid7_str
 from scenarios.kit import Stage
 from scenarios.table import SCENARIOS, SCENES, made_for
@@ -41,6 +43,9 @@ def crowded_name(mongo_uri: str) -> Iterator[str]:
 async def _migrate(mongo_uri: str, name: str) -> None:
     database = Database(mongo_uri, name)
     await database.migrate()
+    for bucket_name in (MEDIA_BUCKET, FILES_BUCKET):
+        # The first upload of all makes the bucket's indexes, so it comes before the crowd.
+        await MediaStore(database, bucket_name).upload(b"first", filename="first", metadata={})
     await database.close()
 
 

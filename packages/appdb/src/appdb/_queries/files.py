@@ -41,8 +41,14 @@ def of_run(run_id: str, owner_id: str) -> Filter:
 
 
 def named(run_id: str, owner_id: str, name: str, category: FileCategory | None) -> Filter:
-    """The files of a name, on any branch and in any group; served by index files_name."""
-    return of_run(run_id, owner_id) | {"name": name} | ({} if category is None else {"category": category})
+    """The files of a name, on any branch and in any group; served by index files_name.
+
+    Where no category is wanted all are named, so that the newest of each is the only one that is looked at.
+    """
+    return of_run(run_id, owner_id) | {
+        "name": name,
+        "category": {"$in": [category] if category else list(FileCategory)},
+    }
 
 
 def page(run_id: str, owner_id: str, category: FileCategory | None, group: str | None, after: str | None) -> Filter:

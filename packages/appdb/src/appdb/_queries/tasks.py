@@ -66,7 +66,7 @@ def owned(task_id: str, owner_id: str) -> Filter:
 
 def by_unique_key(owner_id: str, unique_key: str) -> Filter:
     """The task that an owner's key stands for; served by index tasks_unique_key."""
-    return {"owner_id": owner_id, "unique_key": unique_key}
+    return {"owner_id": owner_id, "unique_key": _text(unique_key)}
 
 
 def page(owner_id: str, states: Collection[TaskState], before: str | None) -> Filter:
@@ -77,6 +77,21 @@ def page(owner_id: str, states: Collection[TaskState], before: str | None) -> Fi
     if before is not None:
         match["_id"] = {"$lt": before}
     return match
+
+
+def children(task_id: str, owner_id: str) -> Filter:
+    """What an owner's task has spawned; served by index tasks_parent."""
+    return {"parent_id": _text(task_id), "owner_id": owner_id}
+
+
+def live_children(task_id: str, owner_id: str) -> Filter:
+    """Those of ``children`` that can still change."""
+    return children(task_id, owner_id) | {"state": {"$in": sorted(LIVE_STATES)}}
+
+
+def _text(value: str) -> Filter:
+    # The index holds texts alone, and the server uses it only for filters that say that they look for one.
+    return {"$eq": value, "$type": "string"}
 
 
 def released_key(owner_id: str, unique_key: str) -> Filter:

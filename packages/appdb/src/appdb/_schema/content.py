@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from appdb._schema import collections
-from appdb._schema.index import Index
+from appdb._schema.index import TEXT, Index
 
 NEWEST_FIRST = (("created_at", -1), ("_id", -1))
 
 
 def _named(field: str) -> dict[str, Any]:
-    return {"partialFilterExpression": {field: {"$type": "string"}}}
+    return {"partialFilterExpression": {field: TEXT}}
 
 
 INDEXES = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appdb._schema import collections
-from appdb._schema.index import Index
+from appdb._schema.index import TEXT, Index
 
 RUN = (("owner_id", 1), ("run_id", 1))
 
@@ -18,12 +18,16 @@ INDEXES = (
     Index(collection=collections.FILES, name="files_run", keys=(*RUN, ("_id", 1))),
     Index(collection=collections.FILES, name="files_category", keys=(*RUN, ("category", 1), ("_id", 1))),
     Index(collection=collections.FILES, name="files_group", keys=(*RUN, ("category", 1), ("group", 1), ("_id", 1))),
-    Index(collection=collections.FILES, name="files_name", keys=(*RUN, ("name", 1), ("updated_at", -1), ("_id", -1))),
+    Index(
+        collection=collections.FILES,
+        name="files_name",
+        keys=(*RUN, ("name", 1), ("category", 1), ("updated_at", -1), ("_id", -1)),
+    ),
     # Whether anything names bytes.
     Index(
         collection=collections.FILES,
         name="files_bytes",
         keys=(("file_id", 1),),
-        options={"partialFilterExpression": {"file_id": {"$type": "string"}}},
+        options={"partialFilterExpression": {"file_id": TEXT}},
     ),
 )

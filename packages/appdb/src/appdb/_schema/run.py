@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from appdb._schema import collections
-from appdb._schema.index import Index
+from appdb._schema.index import TEXT, Index
 
 SNAPSHOT_RETENTION = timedelta(days=90)
 """A snapshot is made again when it is missed, so that one which was written while its run was deleted goes too."""
 
-TEXT = {"$gt": ""}
-"""Any text. For a filter with ``$type`` in its place, the server would not use the index to look for a text."""
 LISTED = {"partialFilterExpression": {"listed": True}}
 
 INDEXES = (
@@ -46,6 +44,8 @@ INDEXES = (
         keys=(("deleting", 1), ("_id", 1)),
         options={"partialFilterExpression": {"deleting": True}},
     ),
+    # Whether anything runs a template, before it is deleted.
+    Index(collection=collections.WORKFLOW_RUNS, name="runs_template", keys=(("template_id", 1),)),
     Index(collection=collections.EVENTS, name="events_log", keys=(("run_id", 1), ("seq", 1)), options={"unique": True}),
     Index(collection=collections.EVENTS, name="events_branch", keys=(("run_id", 1), ("branch_id", 1), ("seq", 1))),
     Index(

@@ -68,7 +68,7 @@ class Control(BaseRepository):
         return await self._journal.end(queries.live(task_id, owner_id), cancelled, changes)
 
     async def _cancel_children(self, task: Task) -> None:
-        match = {"parent_id": task.id, "owner_id": task.owner_id, "state": {"$in": sorted(LIVE_STATES)}}
+        match = queries.live_children(task.id, task.owner_id)
         for row in [row async for row in self._tasks.find(match, {"_id": 1})]:
             if await self._cancel_one(row["_id"], task.owner_id) is not None:
                 await self._cancel_children(Task.from_document(await self.get(row["_id"], task.owner_id)))

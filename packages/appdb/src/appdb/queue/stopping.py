@@ -8,7 +8,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.task import LIVE_STATES, NewEvent, TaskState
+from appdb.models.task import NewEvent, TaskState
 from appdb.queue.closing import Closing
 from appdb.queue.journal import Journal
 
@@ -36,6 +36,6 @@ class Stopping(BaseRepository):
         if task is None:
             return
         await self._closing.close([task], session)
-        children = {"parent_id": task_id, "owner_id": owner_id, "state": {"$in": sorted(LIVE_STATES)}}
+        children = queries.live_children(task_id, owner_id)
         for child in [row async for row in self._tasks.find(children, {"_id": 1}, session=session)]:
             await self.stop(child["_id"], owner_id, session)

@@ -134,8 +134,7 @@ class TaskQueue(BaseRepository):
     @repeats
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
-        match = {"parent_id": task_id, "owner_id": owner_id}
-        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
+        found = self._tasks.find(queries.children(task_id, owner_id), queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
         return [Task.from_document(row) async for row in found]
 
     @repeats

@@ -174,8 +174,9 @@ class FileRepository(BaseRepository):
         files of the run must be stopped before.
         """
         match = queries.of_run(run_id, owner_id)
-        large = self._files.find(match | {"file_id": {"$type": "string"}}, {"file_id": 1}, session=session)
-        file_ids = [row["file_id"] async for row in large]
+        # All of them, since an index that tells the large ones apart would cost each write more than it saves here.
+        rows = self._files.find(match, {"file_id": 1}, session=session)
+        file_ids = [row["file_id"] async for row in rows if row["file_id"] is not None]
         deleted = await self._files.delete_many(match, session=session)
         if session is None:
             await self._bytes.delete_all(file_ids)

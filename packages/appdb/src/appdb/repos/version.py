@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 MAX_NAME_CHARACTERS = 200
 MAX_RUNS_COUNTED = 1_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class VersionRepository(BaseRepository):
@@ -488,7 +490,9 @@ class VersionRepository(BaseRepository):
 
 def _checked_name(name: str) -> str:
     known = plain_name(name)
-    if not known or not known.isprintable() or len(known) > MAX_NAME_CHARACTERS:
+    # Separators such as U+001F count as space around a name, and are no more part of one than within it.
+    is_readable = known.isprintable() and not CONTROL.search(name)
+    if not known or not is_readable or len(known) > MAX_NAME_CHARACTERS:
         raise InvalidDataError("name", f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as 'Short film'")
     return known
 
