@@ -89,7 +89,7 @@ SCENES = Scenes(
     scenarios=(
         _scene("get"),
         _scene("get", about="from a snapshot", prepare=_long),
-        _scene("at", 12),
+        _scene("at", 5),
         _scene("at", 300, about="from a snapshot", prepare=_long),
         _scene("interactions", prepare=worked),
         _scene("interactions", about="the next", prepare=worked, before=20, limit=5),
