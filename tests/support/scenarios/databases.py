@@ -15,7 +15,7 @@ FAR = datetime(2999, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NOT_YET = timedelta(seconds=-1)
 KEPT = 20
-MODULE = {"template_id": "tpl_1", "step_id": "write", "module": "choose"}
+MODULE: dict[str, Any] = {"template_id": "tpl_1", "step_id": "write", "module": "choose"}
 WORKFLOW: dict[str, Any] = {"template_id": "tpl_1", "half_life": DAY}
 
 
@@ -64,7 +64,7 @@ async def _use_keywords(database: Database, _: object, owner_id: str) -> object:
 
 
 async def _option_text(stage: Stage, text: str) -> Mapping[str, object]:
-    where = {"owner_id": stage.owner, "template_id": text, "step_id": text, "module": text}
+    where: dict[str, Any] = {"owner_id": stage.owner, "template_id": text, "step_id": text, "module": text}
     for _ in range(2):
         await stage.database.use_options([text], use_id=text, **where)
     (read,) = await stage.database.list_option_usage(**where)

@@ -153,13 +153,13 @@ async def test_nothing_of_a_deleted_run_is_left(runs: Runs) -> None:
 
 async def test_other_runs_stay_as_they_are(runs: Runs) -> None:
     run, kept = await rich_run(runs), await rich_run(runs, "other")
-    before = [await runs.log(kept), await made_by(runs, kept)]
+    before, made = await runs.log(kept), await made_by(runs, kept)
     with pytest.raises(NotFoundError):
         await runs.workflows.delete(run.id, owner_id=OTHER)
     await runs.workflows.delete(run.id, owner_id=OWNER)
 
-    assert [await runs.log(kept), await made_by(runs, kept)] == before
-    assert before[1][1:4:2] == [[DATA, DATA], ["hello", LARGE]]
+    assert (await runs.log(kept), await made_by(runs, kept)) == (before, made)
+    assert made[1:4:2] == [[DATA, DATA], ["hello", LARGE]]
     assert len(await runs.branches.page(kept.id, owner_id=OWNER)) == 2
     assert len(await runs.workflows.children(kept.id, owner_id=OWNER)) == 1
     live = await runs.queue.find(TaskFilter(owner_id=OWNER, run_id=kept.id))
