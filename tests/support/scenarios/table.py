@@ -13,9 +13,10 @@ from typing import Any
 import appdb
 import scenarios
 from appdb.base import BaseRepository
+from appdb.mixins.config import ConfigMixin
 from scenarios.kit import Scenario, Scenes, Text
 
-NO_SCENES = frozenset({"held", "kit", "table"})
+NO_SCENES = frozenset({"held", "kit", "staged", "table"})
 
 
 def _load() -> tuple[Scenes, ...]:
@@ -39,12 +40,13 @@ def repositories() -> list[type[Any]]:
 def methods() -> dict[str, Any]:
     """Return every public method that talks to the database, by its name in its class.
 
-    Of ``Database`` that is what takes an owner: the rest is about the database as a whole.
+    Of ``Database`` that is what takes an owner, and the settings: the rest is about the database as a whole.
     """
     found: dict[str, Any] = {}
     for subject in repositories():
         for name, method in inspect.getmembers(subject, _talks):
-            if not name.startswith("_") and (subject is not appdb.Database or "owner_id" in _parameters(method)):
+            of_somebody = "owner_id" in _parameters(method) or name in vars(ConfigMixin)
+            if not name.startswith("_") and (subject is not appdb.Database or of_somebody):
                 found[f"{subject.__name__}.{name}"] = method
     return found
 

@@ -28,6 +28,7 @@ from appdb import (
     Task,
     TaskQueue,
     TaskState,
+    WorkflowRepository,
     uuid7_str,
 )
 from appdb.feed import QUEUES, TASKS_READY, Subscription
@@ -116,7 +117,7 @@ class Runner:
         queue.trust_hints()
         self._keeper = LeaseKeeper(queue, self._feed, options.heartbeat)
         contents = ContentRepository(database)
-        stores = Stores(contents=contents, files=FileRepository(database))
+        stores = Stores(contents=contents, files=FileRepository(database), workflows=WorkflowRepository(database))
         self._upkeep = Upkeep(queue, ScheduleRepository(database), stores, self._feed, options.retention)
         self._desk = Desk(
             queue=queue,

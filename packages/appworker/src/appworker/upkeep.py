@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from appdb import AppDbError, ChangeFeed, ContentRepository, FileRepository, ScheduleRepository, TaskQueue
+from appdb import (
+    AppDbError,
+    ChangeFeed,
+    ContentRepository,
+    FileRepository,
+    ScheduleRepository,
+    TaskQueue,
+    WorkflowRepository,
+)
 from appdb.feed import TASKS_SCHEDULED, Subscription
 
 logger = logging.getLogger(__name__)
@@ -28,10 +36,11 @@ SWEEP_INTERVAL = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """What holds bytes that killed writers may leave behind."""
+    """Where hosts that are killed may leave something behind: bytes that nobody names, runs that are half deleted."""
 
     contents: ContentRepository
     files: FileRepository
+    workflows: WorkflowRepository
 
 
 class Upkeep:
@@ -47,7 +56,7 @@ class Upkeep:
 
         schedules: What enqueues by the clock.
 
-        stores: Where bytes that nobody names are swept, slowly.
+        stores: Where what killed hosts left behind is swept, slowly.
 
         feed: Tells whether hints flow.
 
@@ -137,9 +146,10 @@ class Upkeep:
             pruned = await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE)
 
     async def _sweep(self) -> None:
-        swept = await self._stores.contents.sweep() + await self._stores.files.sweep()
+        stores = (self._stores.workflows, self._stores.contents, self._stores.files)
+        swept = sum([await store.sweep() for store in stores])
         if swept:
-            logger.info("what killed writers had left behind was deleted", extra={"count": swept})
+            logger.info("what killed hosts had left behind was deleted", extra={"count": swept})
 
 
 async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:

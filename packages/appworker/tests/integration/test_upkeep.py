@@ -16,10 +16,12 @@ from appdb import (
     Database,
     FileRepository,
     Lease,
+    NewRun,
     NewTask,
     ScheduleRepository,
     TaskQueue,
     TaskState,
+    WorkflowRepository,
 )
 from appdb.utils import uuid7_at
 from appworker.upkeep import Stores, Upkeep
@@ -41,7 +43,9 @@ async def cut_off(mongo_uri: str, database: Database) -> AsyncIterator[Database]
 def upkeep(database: Database) -> Upkeep:
     queue = TaskQueue(database, lease=LEASE)
     feed = ChangeFeed(database, events=False)
-    stores = Stores(contents=ContentRepository(database), files=FileRepository(database))
+    stores = Stores(
+        contents=ContentRepository(database), files=FileRepository(database), workflows=WorkflowRepository(database)
+    )
     return Upkeep(queue, ScheduleRepository(database), stores, feed, timedelta(days=1))
 
 
@@ -123,3 +127,24 @@ async def test_bytes_that_a_killed_writer_left_are_swept_and_those_of_today_stay
         await asyncio.gather(running, return_exceptions=True)
 
     assert await chunks.count_documents({"files_id": new}) == 3
+
+
+async def test_a_deletion_of_a_run_that_was_cut_off_is_finished_and_other_runs_stay(database: Database) -> None:
+    workflows = WorkflowRepository(database)
+    doomed, kept = [
+        (await workflows.open(NewRun(project=project), owner_id=OWNER))[0].id for project in ("film", "other")
+    ]
+    runs, events = database.collection("workflow_runs"), database.collection("events")
+    # What a host has written that was killed right after it began.
+    await runs.update_one({"_id": doomed}, {"$set": {"deleting": True, "open": False, "listed": False}})
+    running = asyncio.create_task(upkeep(database).run())
+    try:
+        async with asyncio.timeout(20):
+            while await runs.count_documents({"_id": doomed}):
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert await events.distinct("run_id") == [kept]
+    assert (await workflows.get(kept, owner_id=OWNER)).open

@@ -48,7 +48,9 @@ def lineage_index(wanted: EventFilter) -> str:
     """The index that serves ``on_lineage``. It is named to the server, which takes any that begins with the run."""
     if wanted.module is not None:
         return "events_module"
-    return "events_type" if wanted.types else "events_branch"
+    if wanted.types:
+        return "events_type"
+    return "events_branch" if wanted.step is None else "events_step"
 
 
 def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter | None:
@@ -67,7 +69,8 @@ def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wante
     if wanted.without:
         residual["type"] = {"$nin": sorted(wanted.without)}
     if wanted.step is not None:
-        residual["step"] = wanted.step
+        # Beside a module or types it is looked at, not searched by: few steps have modules of one name.
+        (residual if wanted.types or wanted.module is not None else common)["step"] = wanted.step
     clauses = [
         common | {"branch_id": part.branch_id, **kind, "seq": _range(part, wanted)}
         for part in parts

@@ -61,6 +61,12 @@ INDEXES = (
     ),
     Index(
         collection=collections.EVENTS,
+        name="events_step",
+        keys=(("run_id", 1), ("branch_id", 1), ("step", 1), ("seq", 1)),
+        options={"partialFilterExpression": {"step": TEXT}},
+    ),
+    Index(
+        collection=collections.EVENTS,
         name="events_interaction",
         keys=(("run_id", 1), ("interaction_id", 1), ("seq", 1)),
         options={"partialFilterExpression": {"interaction_id": TEXT}},
