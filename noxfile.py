@@ -40,7 +40,8 @@ def types(session: nox.Session) -> None:
     for package in PACKAGES:
         session.run("mypy", f"packages/{package}/src")
     common = [ROOT / "tests" / name for name in ("acceptance", "faults", "packages")]
-    for folder in [*sorted(ROOT.glob("packages/*/tests/*")), *common]:
+    tests = {file.parent for file in ROOT.glob("packages/*/tests/*/*.py")}
+    for folder in [*sorted(tests), *common]:
         session.run("mypy", str(folder.relative_to(ROOT)))
     session.run("mypy", "noxfile.py", "conftest.py", "tests/support", "demo", "bench")
 

@@ -22,7 +22,8 @@ LATELY = UsageFilter(run_id=RUN, since=LONG_AGO, until=datetime(2999, 1, 1, tzin
 
 def new_usage(**changes: Any) -> NewUsage:
     """Return a call for the run of all stages."""
-    fields = {"provider": "local", "model": "small", "operation": "chat", "cost": Decimal("0.01"), "run_id": RUN}
+    fields: dict[str, Any] = {"provider": "local", "model": "small", "operation": "chat", "run_id": RUN}
+    fields["cost"] = Decimal("0.01")
     return NewUsage(**(fields | changes))
 
 

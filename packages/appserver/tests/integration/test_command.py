@@ -100,10 +100,10 @@ async def test_a_stop_ends_the_host_soon_although_streams_are_open(
 
 
 @pytest.mark.usefixtures("announced")
-def test_a_taken_port_is_named(tmp_path: Path, mongo_uri: str, database_name: str) -> None:
+def test_a_taken_port_is_named(tmp_path: Path, mongo_uri: str, database: Database) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refused(tmp_path, "--port", str(port), APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database_name)
+        message = refused(tmp_path, "--port", str(port), APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database.name)
 
     assert f"127.0.0.1:{port}" in message
     assert "APPSERVER_PORT" in message
