@@ -22,6 +22,7 @@ from appdb import (
     TaskQueue,
 )
 from appdb._driver import RawDocument
+from appdb._queries.claims import SAMPLED_LEASES
 from scenarios.held import Held, claimer, failed, hold, new_task, queued
 from scenarios.kit import Scenario, Scenes, Stage, Text
 
@@ -29,7 +30,7 @@ LONG_AGO, FAR = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UT
 CENTURY = timedelta(days=36_500)
 COUNTS = "it counts what is live and what ended within its window, by partial indexes that hold no more"
 SOME = 20
-RIVALS = 20
+RIVALS = SAMPLED_LEASES
 """The newest leases, among which a claim looks for another worker's."""
 FEW = "hosts pause queues and set limits by hand: there are few"
 
@@ -88,7 +89,7 @@ def _whole(text: str, value: object) -> object:
 
 def _given(stage: Stage, text: str) -> NewTask:
     limits = (Limit(key=text, concurrency=1),)
-    return new_task(stage, actor=text, payload=_nested(text), queue=text, unique_key=text, limits=limits)
+    return new_task(stage, actor=text, payload=_nested(text), queue=text, unique_key=text, limits=limits, run_id=text)
 
 
 async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
@@ -100,6 +101,7 @@ async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
         "queue": read.queue,
         "unique_key": stored["unique_key"],
         "limits.key": read.limits[0].key,
+        "run_id": read.run_id,
     }
 
 
@@ -124,6 +126,7 @@ async def _spawn(stage: Stage, text: str) -> Mapping[str, object]:
         "task.payload": _whole(text, read.payload),
         "task.queue": read.queue,
         "task.limits.key": read.limits[0].key,
+        "task.run_id": read.run_id,
     }
 
 
@@ -383,17 +386,24 @@ SCENES = Scenes(
     texts=(
         Text(
             method="TaskQueue.enqueue",
-            fields=("task.actor", "task.payload", "task.queue", "task.unique_key", "task.limits.key"),
+            fields=("task.actor", "task.payload", "task.queue", "task.unique_key", "task.limits.key", "task.run_id"),
             store=_enqueue,
         ),
         Text(
             method="TaskQueue.enqueue_many",
-            fields=("tasks.actor", "tasks.payload", "tasks.queue", "tasks.unique_key", "tasks.limits.key"),
+            fields=(
+                "tasks.actor",
+                "tasks.payload",
+                "tasks.queue",
+                "tasks.unique_key",
+                "tasks.limits.key",
+                "tasks.run_id",
+            ),
             store=_enqueue_many,
         ),
         Text(
             method="TaskQueue.spawn",
-            fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key"),
+            fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key", "task.run_id"),
             store=_spawn,
         ),
         Text(method="TaskQueue.record", fields=("events.data",), store=_record),
@@ -428,6 +438,7 @@ SCENES = Scenes(
             "worker_id",
             "match.queue",
             "match.actor",
+            "match.run_id",
             "match.states",
             "claimer.queues",
             "claimer.handlers",

@@ -20,7 +20,7 @@ CANDIDATE_FIELDS = {"owner_id": 1, "priority": 1, "queued_at": 1, "limits": 1}
 SEPARATOR = "\x1f"
 """Parts a key from the next; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
-SAMPLED_LEASES = 200
+SAMPLED_LEASES = 64
 MOST_RIVALS = 16
 
 
