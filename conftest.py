@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,12 +12,6 @@ import pytest
 if TYPE_CHECKING:
     from appdb import Database
     from shared_database import SharedDatabase
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Overlook what is PyMongo's: closed while a monitor connects, it leaves that socket to the garbage collector."""
-    if os.environ.get("APPDB_DRIVER") == "pymongo":
-        config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,9 @@ def drivers(session: nox.Session) -> None:
     """Test appdb against a real MongoDB on the other driver, PyMongo's own async client."""
     session.install(*_group("integration"), *_wheels(session, "appdb[embedded]"))
     folders = [f"packages/appdb/tests/{folder}" for folder in WITH_DATABASE["appdb"]]
-    session.run(*PYTEST, *folders, *session.posargs, env={"APPDB_DRIVER": "pymongo"})
+    # Closed while a monitor connects, PyMongo's client leaves that one socket to the garbage collector.
+    overlook = ("-W", "ignore:unclosed <socket:ResourceWarning")
+    session.run(*PYTEST, *folders, *overlook, *session.posargs, env={"APPDB_DRIVER": "pymongo"})
 
 
 def _acceptance(session: nox.Session) -> None:
