@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appdb._schema import collections
+from appdb._schema.index import Index
 from appdb._schema.indexes import INDEXES
 from appdb.migrations._released import Contract
 
@@ -15,7 +17,6 @@ CONTRACT = Contract(newest=3, oldest=2)
 
 KEPT = frozenset(
     {
-        "access_keys_user",
         "actors_stale",
         "contents_file",
         "contents_owner",
@@ -43,11 +44,17 @@ KEPT = frozenset(
 """What contract 2 reads by."""
 
 
+OUTGROWN = Index(collection=collections.ACCESS_KEYS, name="access_keys_user", keys=(("user_id", 1),))
+"""What contract 2 declares and reads nothing by."""
+
+
 async def up(_: Database, steps: Steps) -> None:
-    """Create every declared index that is missing; none is dropped, since hosts of contract 2 work on."""
+    """Create every declared index that is missing; what hosts of contract 2 read by stays, since they work on."""
     await steps.add_indexes("indexes", INDEXES)
+    await steps.drop_indexes("outgrown", [(OUTGROWN.collection, OUTGROWN.name)])
 
 
 async def down(_: Database, steps: Steps) -> None:
     """Drop what contract 2 does not read by; no document is touched."""
+    await steps.add_indexes("outgrown", [OUTGROWN])
     await steps.drop_indexes("indexes", [(row.collection, row.name) for row in INDEXES if row.name not in KEPT])
