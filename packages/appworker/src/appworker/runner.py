@@ -202,7 +202,7 @@ class Runner:
             await self._changed.wait()
         elif self._more_is_due:
             # While one claim's answer is on its way, the slots that become free ask for the next.
-            claims.create_task(self._claim_for(free))
+            claims.create_task(self._claim_beside(self._claim_for(free)))
         elif self._was_idle:
             # One task is the likely reason to wake up, and one is taken in a single round trip.
             if await self._claim_for(1):
@@ -228,8 +228,11 @@ class Runner:
         self._was_idle = not tasks
         for task in tasks:
             self._start(task, asked_at)
-        self._changed.set()
         return len(tasks)
+
+    async def _claim_beside(self, claim: Coroutine[Any, Any, int]) -> None:
+        await claim
+        self._changed.set()
 
     async def _until_changed(self, seconds: float) -> None:
         self._changed.clear()

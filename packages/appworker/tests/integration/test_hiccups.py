@@ -107,6 +107,7 @@ async def test_a_worker_among_tasks_that_it_cannot_run_writes_no_task(
     await tasks.queue.enqueue(NewTask(owner_id=OWNER, actor="probe.noop", payload={}, delay=timedelta(hours=1)))
     host = start_worker(slots=2)
     before = await database.collection("tasks").find().sort("_id", 1).to_list(None)
+    await asyncio.sleep(1)  # it looks at first, and again when its feed begins
     await database.raw.command("profile", 2)
     await asyncio.sleep(6)  # longer than any pause of a worker between two looks
     await database.raw.command("profile", 0)
