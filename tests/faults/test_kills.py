@@ -65,6 +65,7 @@ async def test_killed_workers_lose_no_task_and_their_tasks_run_again_in_time(fle
         victim = workers.pop(0)
         killed_at = await fleet.database.server_time()
         signal_to(victim, signal.SIGKILL)
+        await asyncio.sleep(0.3)  # its last command may still be on its way, and end a task
         kills += [(killed_at, task_id) for task_id in await held_by(fleet, victim.process.pid)]
         workers.append(fleet.start())
     await fleet.ledger.settle(120)
