@@ -218,3 +218,18 @@ async def test_enqueues_at_once_each_get_their_own_outcome(subject: Subject) -> 
     assert isinstance(outcomes[-1], ConflictError)
     assert len({task.id for task in tasks}) == len(await subject.queue.page(owner_id=OWNER, limit=100)) == 32
     assert [task.payload for task in tasks[:30]] == [task.payload for task in asked[:30]]
+
+
+async def test_keys_that_final_tasks_gave_free_are_taken_again_at_once(subject: Subject) -> None:
+    keys = [f"k{number}" for number in range(8)]
+    first = []
+    for key in keys:
+        task, lease = await subject.claimed(unique_key=key, unique_for="live")
+        await subject.queue.complete(lease)
+        first.append(task.id)
+    async with asyncio.timeout(20):
+        again = await asyncio.gather(
+            *(subject.queue.enqueue(new_task(unique_key=key, unique_for="live")) for key in keys)
+        )
+
+    assert len({task.id for task in again} | set(first)) == 16

@@ -45,6 +45,9 @@ class Intake(BaseRepository):
             fields |= more
         if session is None and not _waits(task):
             return await self._arrivals.add((task, fields))
+        return await self._upsert(task, fields, session)
+
+    async def _upsert(self, task: NewTask, fields: RawDocument, session: Session | None) -> Task:
         match, update = queries.insert(fields, waits_of(task))
         try:
             stored = await self._tasks.find_one_and_update(
@@ -53,7 +56,7 @@ class Intake(BaseRepository):
         except DuplicateKeyError:
             if task.unique_key is None or session is not None:
                 raise
-            return await self._settle_key(task, task_id, task.unique_key)
+            return await self._settle_key(task, fields["_id"], task.unique_key)
         if stored["owner_id"] != task.owner_id:
             raise ConflictError("task", stored["_id"], FOREIGN_ID)
         return Task.from_document(stored)
@@ -83,12 +86,21 @@ class Intake(BaseRepository):
         released = await self._tasks.update_one(
             queries.released_key(task.owner_id, unique_key), {"$unset": {"unique_key": ""}}
         )
-        if released.modified_count:
-            return await self.add(task, task_id, None)
-        found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
+        found = None
+        if not released.modified_count:
+            found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
         if found is None:
-            return await self.add(task, task_id, None)
+            return await self._add_again(task, fields_of(task, task_id))
         return same_request(Task.from_document(found), task, unique_key)
+
+    async def _add_again(self, task: NewTask, fields: RawDocument) -> Task:
+        # Never by way of the arrivals: this is part of a batch, which would wait for room that it holds itself.
+        if _waits(task):
+            return await self._upsert(task, fields, None)
+        [outcome] = await self._add_together([(task, fields)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def add_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
         """Store *tasks* and return their ids in order; one round trip, and two more for each key that was taken."""
