@@ -9,6 +9,7 @@ import pytest
 
 from appdb import Database
 from appdb._queries import config, history, templates, versions
+from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 
 OTHERS = 3_000
@@ -56,9 +57,10 @@ async def crowded(database: Database) -> Database:
 
 async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -> None:
     now = (await crowded.collection(collections.WORKFLOW_TEMPLATES).find_one({"_id": "00000"}) or {})["created_at"]
-    at = (now + timedelta(seconds=OTHERS // 2), f"{OTHERS // 2:05}")
-    page = {"sort": dict(templates.NEWEST_FIRST), "limit": 20}
-    first = {"sort": dict(templates.NEWEST_FIRST), "limit": 1}
+    at = {"created_at": now + timedelta(seconds=OTHERS // 2), "_id": f"{OTHERS // 2:05}"}
+    later = {"created_at": now + timedelta(seconds=OTHERS // 2, days=1), "_id": ""}
+    page = {"sort": dict(NEWEST_FIRST), "limit": 20}
+    first = {"sort": dict(NEWEST_FIRST), "limit": 1}
     copied = versions.of_templates([TEMPLATE]) | templates.readable(MINE)
     cases: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
         ("workflow_templates", templates.one("00008", MINE), {}, 1),
@@ -73,7 +75,12 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -
         ("workflow_versions", versions.with_content(TEMPLATE, "8", MINE), {"sort": {"parent_id": 1}}, 1),
         ("workflow_versions", versions.children(TEMPLATE, None, MINE), first, 1),
         ("workflow_versions", versions.page(TEMPLATE, None, MINE, None), page, 20),
-        ("workflow_versions", versions.page(TEMPLATE, "00008", MINE, (at[0] + timedelta(days=1), "")), page, 20),
+        (
+            "workflow_versions",
+            versions.page(TEMPLATE, "00008", MINE, later),
+            page,
+            20,
+        ),
         ("workflow_versions", copied, {}, OTHERS // GROUPS),
         ("config", config.page("8", None), {"sort": dict(config.BY_NAME), "limit": 20}, 20),
         ("config", config.page("8", "01500"), {"sort": dict(config.BY_NAME), "limit": 20}, 20),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from appdb._queries.clock import literal
 from appdb._queries.inserts import insert_once
+from appdb._queries.paging import older_than
 from appdb.models.version import GLOBAL_OWNER, TemplateVisibility
 
 Filter = dict[str, Any]
 Update = dict[str, Any]
 Pipeline = list[dict[str, Any]]
-
-NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 
 
 def readable(owner_id: str) -> Filter:
@@ -57,9 +55,10 @@ def create(fields: Mapping[str, Any]) -> Pipeline:
     return insert_once(fields, times=("created_at", "updated_at"))
 
 
-def page(owner_id: str, last: tuple[datetime, str] | None) -> Filter:
+def page(owner_id: str, last: Mapping[str, Any] | None) -> Filter:
     """Visible templates that the owner may read, older than *last*; served by index templates_owner."""
-    return readable(owner_id) | {"visibility": TemplateVisibility.VISIBLE.value} | older_than(last)
+    match = readable(owner_id) | {"visibility": TemplateVisibility.VISIBLE.value}
+    return match if last is None else match | older_than(last)
 
 
 def all_of(owner_id: str) -> Filter:
@@ -70,16 +69,6 @@ def all_of(owner_id: str) -> Filter:
 def some_of(owner_id: str, template_ids: Sequence[str]) -> Filter:
     """Some of the owner's own templates; served by ``_id``."""
     return {"_id": {"$in": list(template_ids)}, "owner_id": owner_id}
-
-
-def older_than(last: tuple[datetime, str] | None) -> Filter:
-    """What comes after the document made at that time with that id, newest first."""
-    if last is None:
-        return {}
-    created_at, document_id = last
-    # The range is said on its own, so that the index is read from there, in order, and no further than the limit.
-    older = {"$or": [{"created_at": {"$lt": created_at}}, {"_id": {"$lt": document_id}}]}
-    return {"created_at": {"$lte": created_at}} | older
 
 
 def touch() -> Update:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from appdb._queries.clock import literal
 from appdb._queries.inserts import insert_once
-from appdb._queries.templates import known_as, older_than, readable, standing_for
+from appdb._queries.paging import older_than
+from appdb._queries.templates import known_as, readable, standing_for
 from appdb.models.version import VersionKind
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 
-NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 OLDEST_FIRST = [("created_at", 1), ("_id", 1)]
 SOURCE_FIRST = [("parent_id", 1)]
 WITHOUT_DEFINITION = {"definition": False}
@@ -52,9 +51,10 @@ def children(template_id: str, parent_id: str | None, owner_id: str) -> Filter:
     return {"template_id": template_id, "parent_id": parent_id} | readable(owner_id)
 
 
-def page(template_id: str, parent_id: str | None, owner_id: str, last: tuple[datetime, str] | None) -> Filter:
+def page(template_id: str, parent_id: str | None, owner_id: str, last: Mapping[str, Any] | None) -> Filter:
     """Those of ``children`` that are older than *last*; served by index versions_tree."""
-    return children(template_id, parent_id, owner_id) | older_than(last)
+    match = children(template_id, parent_id, owner_id)
+    return match if last is None else match | older_than(last)
 
 
 def of_templates(template_ids: Sequence[str]) -> Filter:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue
 
-from appdb._driver import plain
-from appdb.models.base import Document
+from appdb.models.base import Document, StoredJson
 
 
 class OptionUsage(Document):
@@ -34,12 +32,7 @@ class WeightedKeyword(Document):
     weight: float
     """When it was read: the weight at that time. When it is stored: the one at ``last_used_at``."""
     last_used_at: datetime
-    details: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("details", mode="before")
-    @classmethod
-    def _as_it_was_written(cls, stored: object) -> object:
-        return plain(stored)
+    details: StoredJson = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

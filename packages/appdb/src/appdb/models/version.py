@@ -8,10 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import field_validator
-
-from appdb._driver import plain
-from appdb.models.base import Document, Value
+from appdb.models.base import Document, StoredJson, Value
 from appdb.utils import uuid7_str
 
 GLOBAL_OWNER = "global"
@@ -98,12 +95,7 @@ class VersionSummary(Document):
 class WorkflowVersion(VersionSummary):
     """One immutable definition of a workflow, as stored in ``workflow_versions``."""
 
-    definition: dict[str, Any]
-
-    @field_validator("definition", mode="before")
-    @classmethod
-    def _as_it_was_written(cls, stored: object) -> object:
-        return plain(stored)
+    definition: StoredJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

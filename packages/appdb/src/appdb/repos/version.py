@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, translates_errors
 from appdb._queries import templates as template_queries
 from appdb._queries import versions as queries
+from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
@@ -153,9 +154,9 @@ class VersionRepository(BaseRepository):
         last = None
         if before is not None:
             template = await self.get_template(before, owner_id=owner_id, session=session)
-            last = (template.created_at, template.id)
+            last = {"created_at": template.created_at, "_id": template.id}
         found = self._templates.find(template_queries.page(owner_id, last), session=session)
-        rows = found.sort(template_queries.NEWEST_FIRST).limit(limit)
+        rows = found.sort(NEWEST_FIRST).limit(limit)
         return [WorkflowTemplate.from_document(row) async for row in rows]
 
     @translates_errors
@@ -280,7 +281,7 @@ class VersionRepository(BaseRepository):
             NotFoundError: The owner sees no such template, or it has no version yet.
         """
         match = queries.children(template_id, None, owner_id)
-        found = await self._versions.find_one(match, sort=queries.NEWEST_FIRST, session=session)
+        found = await self._versions.find_one(match, sort=NEWEST_FIRST, session=session)
         if found is None:
             raise NotFoundError("version of workflow template", template_id)
         return WorkflowVersion.from_document(found)
@@ -307,10 +308,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no version *before*.
         """
-        last = None
-        if before is not None:
-            version = await self._summary(before, owner_id, session)
-            last = (version.created_at, version.id)
+        last = await self._last(before, owner_id, session)
         return await self._list(queries.page(template_id, None, owner_id, last), limit, session)
 
     @translates_errors
@@ -336,10 +334,7 @@ class VersionRepository(BaseRepository):
             NotFoundError: The owner sees no such version, or no version *before*.
         """
         source = await self._summary(version_id, owner_id, session)
-        last = None
-        if before is not None:
-            version = await self._summary(before, owner_id, session)
-            last = (version.created_at, version.id)
+        last = await self._last(before, owner_id, session)
         return await self._list(queries.page(source.template_id, source.id, owner_id, last), limit, session)
 
     @translates_errors
@@ -480,9 +475,15 @@ class VersionRepository(BaseRepository):
             raise NotFoundError("workflow version", version_id)
         return VersionSummary.from_document(found)
 
+    async def _last(self, before: str | None, owner_id: str, session: Session | None) -> RawDocument | None:
+        if before is None:
+            return None
+        version = await self._summary(before, owner_id, session)
+        return {"created_at": version.created_at, "_id": version.id}
+
     async def _list(self, match: RawDocument, limit: int, session: Session | None) -> list[VersionSummary]:
         found = self._versions.find(match, queries.WITHOUT_DEFINITION, session=session)
-        return [VersionSummary.from_document(row) async for row in found.sort(queries.NEWEST_FIRST).limit(limit)]
+        return [VersionSummary.from_document(row) async for row in found.sort(NEWEST_FIRST).limit(limit)]
 
     async def _together(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
         return await (self._database.transaction(body) if session is None else body(session))
