@@ -55,11 +55,9 @@ LIMITED_POLL = timedelta(seconds=0.25)
 SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
 ANNOUNCE_INTERVAL = timedelta(minutes=10)
 GATHER_SECONDS = 0.005
-"""How long a full claim is followed by no other until enough slots are free."""
+"""How long a full claim is followed by no other while slots become free."""
 BEGINNING_SECONDS = 0.003
 """How long after a quiet time the first task has the processor for itself."""
-MOST_CLAIMS = 2
-"""Claims under way at a time."""
 LAST_WRITES = timedelta(seconds=6)
 """How long handing back may take once the time to drain is over."""
 UNSETTLED_PER_SLOT = 4
@@ -128,7 +126,7 @@ class Runner:
         )
         self._performer = Performer(self._keeper)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._busy_slots = self._promised_slots = self._claims_under_way = 0
+        self._busy_slots = 0
         self._more_is_due = False
         self._was_idle = True
         self._changed = asyncio.Event()
@@ -175,9 +173,8 @@ class Runner:
         self._monitor.health.announced()
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})
         with self._feed.subscribe(TASKS_READY) as ready:
-            async with asyncio.TaskGroup() as claims:
-                while not self._draining:
-                    await self._claim_or_wait(ready, claims)
+            while not self._draining:
+                await self._claim_or_wait(ready)
         await self._finish_running()
         await self._withdraw()
         logger.info("stopped", extra={"worker_id": self.worker_id})
@@ -189,50 +186,33 @@ class Runner:
         unsettled = len(self._attempts) - self._busy_slots
         if unsettled > self._options.slots * UNSETTLED_PER_SLOT:
             return 0
-        return self._options.slots - self._busy_slots - self._promised_slots
+        return self._options.slots - self._busy_slots
 
-    async def _claim_or_wait(self, ready: Subscription, claims: asyncio.TaskGroup) -> None:
+    async def _claim_or_wait(self, ready: Subscription) -> None:
         if self._more_is_due:
             await self._gather_slots()
         self._changed.clear()
         if self._draining:  # it was told while slots were gathered, and what it set is cleared
             return
         free = self._free()
-        if free == 0 or self._claims_under_way == MOST_CLAIMS:
+        if free == 0:
             await self._changed.wait()
-        elif self._more_is_due:
-            # While one claim's answer is on its way, the slots that become free ask for the next.
-            claims.create_task(self._claim_beside(self._claim_for(free)))
-        elif self._was_idle:
-            # One task is the likely reason to wake up, and one is taken in a single round trip.
-            if await self._claim_for(1):
-                await self._until_changed(BEGINNING_SECONDS)
-            else:
-                await self._wait_for_work(ready)
-        elif not await self._claim_for(free):
+            return
+        # After a quiet time one task is the likely reason to wake up, and one is taken in a single round trip.
+        woken = self._was_idle
+        claimed = await self._claim_and_start(1 if woken else free)
+        self._was_idle = claimed == 0
+        self._more_is_due = claimed == free and not woken
+        if claimed == 0:
             await self._wait_for_work(ready)
+        elif woken:
+            await self._until_changed(BEGINNING_SECONDS)
 
-    def _claim_for(self, wanted: int) -> Coroutine[Any, Any, int]:
-        """Promise *wanted* slots now, and return what claims as many tasks, starts them, and tells how many."""
-        self._claims_under_way += 1
-        self._promised_slots += wanted
-        return self._claim_promised(wanted)
-
-    async def _claim_promised(self, wanted: int) -> int:
-        try:
-            tasks, asked_at = await self._claim(wanted)
-        finally:
-            self._claims_under_way -= 1
-            self._promised_slots -= wanted
-        self._more_is_due = len(tasks) == wanted and not self._was_idle
-        self._was_idle = not tasks
+    async def _claim_and_start(self, wanted: int) -> int:
+        tasks, asked_at = await self._claim(wanted)
         for task in tasks:
             self._start(task, asked_at)
         return len(tasks)
-
-    async def _claim_beside(self, claim: Coroutine[Any, Any, int]) -> None:
-        await claim
-        self._changed.set()
 
     async def _until_changed(self, seconds: float) -> None:
         self._changed.clear()
@@ -242,10 +222,9 @@ class Runner:
 
     async def _gather_slots(self) -> None:
         """Wait a moment for more slots to become free: one claim for many costs as much as one for few."""
-        enough = -(-self._options.slots // MOST_CLAIMS)
         clock = asyncio.get_running_loop()
         until = clock.time() + GATHER_SECONDS
-        while self._free() < enough and not self._draining and (left := until - clock.time()) > 0:
+        while self._free() < self._options.slots and not self._draining and (left := until - clock.time()) > 0:
             await self._until_changed(left)
 
     async def _claim(self, free: int) -> tuple[list[Task], float]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
 import zlib
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads, within
@@ -58,8 +56,6 @@ class Claims(BaseRepository):
         self._lease = lease
         self._turns = Turns()
         self._window = 1
-        self._looking = asyncio.Lock()
-        self._gone_for: set[str] = set()
         self._busy = False
         self._look_next = False
 
@@ -95,8 +91,8 @@ class Claims(BaseRepository):
             return await self._claim_in_turns(claimer, limit)
         if limit == 1 and not self.survey.rivals:
             return await self._claim_first(queries.free(lanes), claimer)
-        async with self._reserved(lanes, claimer, limit) as ids:
-            return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids, claimer)
+        ids = await self._candidate_ids(lanes, claimer, limit)
+        return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids, claimer, limit)
 
     async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
         taken: RawDocument | None = await self._tasks.find_one_and_update(
@@ -107,17 +103,6 @@ class Claims(BaseRepository):
             projection=WITHOUT_LOG,
         )
         return [] if taken is None else [Task.from_document(taken)]
-
-    @asynccontextmanager
-    async def _reserved(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> AsyncIterator[list[str]]:
-        """Yield candidates that no other claim of this claimer goes for meanwhile, the best first."""
-        async with self._looking:
-            ids = (await self._candidate_ids(lanes, claimer, limit))[: limit if limit > 1 else MAX_TRIES]
-            self._gone_for.update(ids)
-        try:
-            yield ids
-        finally:
-            self._gone_for.difference_update(ids)
 
     async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
         rivals = self.survey.rivals
@@ -130,8 +115,7 @@ class Claims(BaseRepository):
             wanted = self._candidates_for(limit)
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
         look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
-        found = look.limit(wanted + len(self._gone_for))
-        ids = [row["_id"] async for row in found if row["_id"] not in self._gone_for]
+        ids = [row["_id"] async for row in look.limit(wanted)]
         if shared:
             return own_share_first(ids, claimer.worker_id, rivals)
         if contended:
@@ -143,18 +127,19 @@ class Claims(BaseRepository):
         return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._window)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
-        for task_id in ids:
+        for task_id in ids[:MAX_TRIES]:
             taken = await self._claim_first(queries.still_due([task_id]), claimer)
             self._widen(lost=not taken)
             if taken:
                 return taken
         return []
 
-    async def _take_window(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+    async def _take_window(self, ids: Sequence[str], claimer: Claimer, limit: int) -> list[Task]:
         if not ids:
             return []
-        taken = await self._take(ids, claimer)
-        self._widen(lost=len(taken) < len(ids))
+        wanted = ids[:limit]
+        taken = await self._take(wanted, claimer)
+        self._widen(lost=len(taken) < len(wanted))
         return taken
 
     def _widen(self, *, lost: bool) -> None:
@@ -162,10 +147,6 @@ class Claims(BaseRepository):
         self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window - 1, 1)
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
-        async with self._looking:
-            return await self._take_turns(claimer, limit)
-
-    async def _take_turns(self, claimer: Claimer, limit: int) -> list[Task]:
         heads = [head for head in self.survey.heads if not self._limiter.blocks(head.limits)]
         self.held_back = len(heads) < len(self.survey.heads)
         candidates = self._turns.order(await self._candidates(heads, limit))
