@@ -21,6 +21,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
+from appdb._driver._cancels import cancels_are_heard
 from appdb.errors import (
     AppDbError,
     DatabaseRefusedError,
@@ -59,7 +60,8 @@ def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P
 
     @functools.wraps(method)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with translated(method.__qualname__, in_transaction=kwargs.get("session") is not None):
+        in_transaction = kwargs.get("session") is not None
+        with cancels_are_heard(), translated(method.__qualname__, in_transaction=in_transaction):
             return await method(*args, **kwargs)
 
     return wrapper

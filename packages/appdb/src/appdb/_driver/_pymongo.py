@@ -12,6 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from appdb._driver._cancels import cancels_are_heard
 from appdb._driver._common import MAJORITY, SNAPSHOT, RawDocument
 
 
@@ -29,7 +30,8 @@ class Lazy:
 
     async def next(self) -> Any:
         """Return the next row; it ends iterations by ``StopAsyncIteration``."""
-        return await (await self._open()).next()
+        with cancels_are_heard():
+            return await (await self._open()).next()
 
     def __aiter__(self) -> Self:
         return self
@@ -38,7 +40,8 @@ class Lazy:
         return await self.next()
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        with cancels_are_heard():
+            await self._open()
         return self
 
     async def __aexit__(
@@ -65,7 +68,8 @@ class ChangeStream(Lazy):
 
     async def try_next(self) -> RawDocument | None:
         """Return the next change, or ``None`` when there was none for the time that the server waits."""
-        change: RawDocument | None = await (await self._open()).try_next()
+        with cancels_are_heard():
+            change: RawDocument | None = await (await self._open()).try_next()
         return change
 
 
@@ -135,7 +139,8 @@ class BucketReader:
         if self._skip_to is not None:
             await self._opened.seek(self._skip_to)
             self._skip_to = None
-        return await self._opened.read(size)
+        with cancels_are_heard():
+            return await self._opened.read(size)
 
 
 class Bucket(AsyncGridFSBucket):
