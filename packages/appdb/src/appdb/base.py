@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any, TypeVar
 
-from appdb._driver import Collection
+from appdb._driver import Collection, Session
 from appdb.database import Database
+
+T = TypeVar("T")
 
 
 class BaseRepository:
@@ -21,3 +25,7 @@ class BaseRepository:
 
     def _collection(self, name: str) -> Collection:
         return self._database.collection(name)
+
+    async def _together(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
+        """Run *body* in the caller's transaction, or in one of its own."""
+        return await (self._database.transaction(body) if session is None else body(session))

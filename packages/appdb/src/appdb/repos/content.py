@@ -74,7 +74,7 @@ class ContentRepository(BaseRepository):
         async def body(joined: Session) -> Generation:
             return await self._generations.record(generation, owner_id, joined)
 
-        return await (self._database.transaction(body) if session is None else body(session))
+        return await self._together(body, session)
 
     @repeats
     async def begin(

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
-
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import users as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
-
-T = TypeVar("T")
 
 
 class UserRows(BaseRepository):
@@ -23,10 +18,6 @@ class UserRows(BaseRepository):
         self._users = self._collection(collections.USERS)
         self._keys = self._collection(collections.ACCESS_KEYS)
         self._families = self._collection(collections.REFRESH_TOKENS)
-
-    async def _together(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
-        """Run *body* in the caller's transaction, or else in one of its own."""
-        return await body(session) if session is not None else await self._database.transaction(body)
 
     async def _stamp_user(self, user_id: str, field: str, session: Session) -> RawDocument:
         """Note the server's time in the active user's *field* and return the user.
