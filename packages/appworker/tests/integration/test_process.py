@@ -9,12 +9,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from appdb.models.content import ContentKind
 from appworker.actors.base import Actor
@@ -197,6 +198,19 @@ async def test_a_stop_is_heard_inside_the_process(
     assert time.monotonic() - stopped_at < STOP_GRACE.total_seconds()
     assert "stopped politely" in caplog.messages
     assert gone(pid)
+
+
+class StoppedByACall(RecordingContext):
+    """Is told to stop while it emits."""
+
+    async def emit(self, data: Mapping[str, JsonValue]) -> None:
+        self.stop.throw(StopReason.DRAIN)
+        await super().emit(data)
+
+
+@pytest.mark.parametrize("name", ["works", "plain"])
+async def test_a_call_that_a_stop_refuses_is_no_failure(executors: Executors, load: Load, name: str) -> None:
+    assert await executors.start(job_of(load(name), StoppedByACall(), number=1)) == Stopped()
 
 
 async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Executors, load: Load) -> None:

@@ -139,17 +139,24 @@ class ActorProcess:
                     return Failed(kind=body["kind"], message=body["message"], retry=True)
 
     async def _serve(self, job: Job, frame: wire.Frame) -> None:
-        self._send(await answer_to(frame, job.context))
+        answer = await answer_to(frame, job.context)
+        if job.stop.reason is not None:
+            # The answer may be the error of a stopped attempt: told first, the process knows that it was stopped.
+            self._tell_to_stop(job.stop)
+        self._send(answer)
 
     def _send(self, body: dict[str, Any]) -> None:
         if not self._writer.is_closing():
             self._writer.write(wire.encode(body))
 
+    def _tell_to_stop(self, stop: StopSwitch) -> None:
+        self._send({"type": "stop", "reason": stop.reason})
+
     async def _end_when_stopped(self, stop: StopSwitch) -> None:
         stopped = asyncio.Event()
         stop.on_stop(soon(asyncio.get_running_loop(), stopped.set))
         await stopped.wait()
-        self._send({"type": "stop", "reason": stop.reason})
+        self._tell_to_stop(stop)
         await asyncio.sleep(STOP_GRACE.total_seconds())
         logger.warning("an actor's process does not stop; it gets SIGTERM", extra=self._about())
         self._signal(signal.SIGTERM)
