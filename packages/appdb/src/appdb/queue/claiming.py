@@ -115,7 +115,8 @@ class Claims(BaseRepository):
             wanted = self._candidates_for(limit)
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
         look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
-        ids = [row["_id"] async for row in look.limit(wanted)]
+        # In one answer: by itself the server gives 101 at first.
+        ids = [row["_id"] async for row in look.limit(wanted).batch_size(wanted)]
         if shared:
             return own_share_first(ids, claimer.worker_id, rivals)
         if contended:
@@ -193,7 +194,7 @@ class Claims(BaseRepository):
 
     async def _held(self, ids: Sequence[str], token: str) -> list[Task]:
         mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)), WITHOUT_LOG)
-        taken = {row["_id"]: Task.from_document(row) async for row in mine}
+        taken = {row["_id"]: Task.from_document(row) async for row in mine.batch_size(len(ids) + 1)}
         return [taken[task_id] for task_id in ids if task_id in taken]
 
     async def _take_limited(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
