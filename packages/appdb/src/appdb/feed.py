@@ -84,6 +84,8 @@ class ChangeFeed:
         self._hinted: defaultdict[str, set[Hinted]] = defaultdict(set)
         self.live = False
         """Whether hints flow now. While not, waiters should ask more often."""
+        self._wanted = asyncio.Event()
+        self._wanted.set()
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
@@ -105,10 +107,24 @@ class ChangeFeed:
         if not self._hinted[topic]:
             del self._hinted[topic]
 
+    def pause(self) -> None:
+        """Give no more hints, from the next change on, until :meth:`resume`.
+
+        The server reads every change of the deployment for a change stream, whatever it filters: a follower that asks
+        often anyway saves it that work.
+        """
+        self._wanted.clear()
+
+    def resume(self) -> None:
+        """Give hints again, and wake everybody once."""
+        self._wanted.set()
+
     async def run(self) -> None:
         """Follow the database until cancelled; after an error start again, with a jittered pause."""
         failures = 0
         while True:
+            await self._wanted.wait()
+            pause = 0.0
             try:
                 await self._follow()
             except PyMongoError as exc:
@@ -118,16 +134,16 @@ class ChangeFeed:
                     "the change feed was interrupted and starts again; waiters poll meanwhile",
                     extra={"error": f"{type(exc).__name__}: {exc}", "pause_seconds": round(pause, 2)},
                 )
-                self.live = False
-                await asyncio.sleep(pause)
             finally:
                 self.live = False
+            self._wake_all()  # so that nobody waits as long as one may with hints
+            await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
         async with watch(self._database.raw, self._pipeline, max_await=MAX_AWAIT) as stream:
             self.live = True
             self._wake_all()
-            while True:
+            while self._wanted.is_set():
                 self._wake(await stream.next())
 
     def _wake(self, change: Mapping[str, Any]) -> None:

@@ -59,3 +59,22 @@ async def test_lost_history_opens_a_new_stream_and_wakes_everybody(feed: ChangeF
         assert await ready.wait(SOON)
         await TaskQueue(database).enqueue(TASK)
         assert await ready.wait(SOON)
+
+
+async def test_a_paused_feed_wakes_everybody_then_nobody_until_it_goes_on(feed: ChangeFeed, database: Database) -> None:
+    queue = TaskQueue(database)
+    with feed.subscribe(TASKS_READY) as ready:
+        feed.pause()
+        with feed.subscribe("any") as anybody:
+            await queue.enqueue(TASK)  # the next change ends it
+            assert await anybody.wait(SOON)
+        assert feed.live is False
+        assert await ready.wait(SOON)
+
+        await queue.enqueue(TASK)
+        assert not await ready.wait(NEVER)
+        feed.resume()
+        assert await ready.wait(SOON)
+        await queue.enqueue(TASK)
+        assert await ready.wait(SOON)
+    assert feed.live is True
