@@ -91,10 +91,14 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._seq = task.event_count
-        data: dict[str, JsonValue] = {"attempt": task.attempt, "worker_id": self.lease.worker_id}
-        self._notes = Notes(NewEvent(type=TaskEventType.STARTED, data=data))
+        self._notes = Notes()
         self._asked = False
-        desk.flusher.soon(self, START_DELAY_SECONDS)
+
+    def begin(self) -> None:
+        """Note that the actor starts."""
+        data: dict[str, JsonValue] = {"attempt": self.task.attempt, "worker_id": self.lease.worker_id}
+        self._notes.event(NewEvent(type=TaskEventType.STARTED, data=data))
+        self._desk.flusher.soon(self, START_DELAY_SECONDS)
 
     def note_progress(self, progress: Progress) -> None:
         """Keep *progress* as the latest, from any thread."""

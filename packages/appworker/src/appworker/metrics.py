@@ -65,6 +65,9 @@ class Metrics:
         self._lag = _histogram(
             registry, "event_loop_lag_seconds", "How long the event loop takes to answer.", SHORT_SECONDS
         )
+        self._blocked = _gauge(
+            registry, "actor_loop_blocked_seconds", "How long an actor has blocked the event loop that actors share."
+        )
         self._claim = _histogram(registry, "claim_seconds", "Duration of a claim, also of an empty one.", SHORT_SECONDS)
         self._claimed = Counter("appworker_claimed_total", "Claimed tasks.", registry=registry)
         self._lost = Counter("appworker_lost_leases_total", "Leases that were lost.", registry=registry)
@@ -81,18 +84,28 @@ class Metrics:
             self._retries.labels(name)  # a series that starts at 0 shows the first retry as an increase
 
     def read_at_scrape(
-        self, *, leases: Callable[[], float], feed_live: Callable[[], bool], lag: Callable[[], float]
+        self,
+        *,
+        leases: Callable[[], float],
+        running: Callable[[], float],
+        feed_live: Callable[[], bool],
+        lag: Callable[[], float],
+        blocked: Callable[[], float],
     ) -> None:
         """Take these values, from whatever thread scrapes, when they are asked for.
 
         Args:
             leases: How many leases are kept.
+            running: How many attempts hold a slot.
             feed_live: Whether the change feed gives hints.
             lag: The event loop's latest lag, in seconds.
+            blocked: For how many seconds an actor has blocked the event loop that actors share; 0 when none does.
         """
         self._leases.set_function(leases)
+        self._running.set_function(running)
         self._feed_live.set_function(feed_live)
         self._lag_now.set_function(lag)
+        self._blocked.set_function(blocked)
 
     def loop_answered(self, seconds: float) -> None:
         """The event loop answered after *seconds*."""
@@ -107,13 +120,8 @@ class Metrics:
             queue = task.queue if task.queue in self._queues else OTHER
             self._wait.labels(queue).observe(_waited_seconds(task))
 
-    def started(self) -> None:
-        """An attempt took a slot."""
-        self._running.inc()
-
     def ended(self, task: Task, ending: Ending, seconds: float) -> None:
-        """An attempt of *task* left its slot, *seconds* after its claim."""
-        self._running.dec()
+        """An attempt of *task* ended, *seconds* after its claim."""
         actor = task.actor if task.actor in self._actors else OTHER
         self._run.labels(actor, ending).observe(seconds)
         if ending is Ending.RETRYING:

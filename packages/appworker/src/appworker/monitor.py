@@ -28,15 +28,26 @@ class Monitor:
     metrics: Metrics
     watch: LoopWatch
 
-    def follow(self, *, leases: Callable[[], int], feed_live: Callable[[], bool]) -> None:
+    def follow(
+        self,
+        *,
+        leases: Callable[[], int],
+        running: Callable[[], int],
+        feed_live: Callable[[], bool],
+        blocked: Callable[[], float],
+    ) -> None:
         """Take these from whoever knows, when they are asked for.
 
         Args:
             leases: How many leases are kept.
+            running: How many attempts hold a slot.
             feed_live: Whether the change feed gives hints.
+            blocked: For how many seconds an actor has blocked the event loop that it shares with others.
         """
         self.health.follow_feed(feed_live)
-        self.metrics.read_at_scrape(leases=leases, feed_live=feed_live, lag=self.watch.lag)
+        self.metrics.read_at_scrape(
+            leases=leases, running=running, feed_live=feed_live, lag=self.watch.lag, blocked=blocked
+        )
 
 
 @contextmanager

@@ -24,12 +24,17 @@ Chunk = Mapping[str, JsonValue]
 class Notes:
     """A buffer that any thread may add to, and that the worker's loop empties."""
 
-    def __init__(self, *events: NewEvent) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._events: list[tuple[NewEvent, int]] = [(event, ENVELOPE_BYTES) for event in events]
+        self._events: list[tuple[NewEvent, int]] = []
         self._chunks: list[Chunk] = []
         self._chunk_bytes = 0
         self._progress: Progress | None = None
+
+    def event(self, event: NewEvent) -> None:
+        """Keep *event*, which is small."""
+        with self._lock:
+            self._events.append((event, ENVELOPE_BYTES))
 
     def progress(self, progress: Progress) -> None:
         """Keep *progress* as the latest."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import assert_never
@@ -19,6 +18,7 @@ from appworker.errors import TaskStoppedError
 from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
 from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
+from appworker.slots import Turn
 from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
@@ -35,22 +35,34 @@ class Performer:
         self._keeper = keeper
         self._executors = Executors()
 
+    @property
+    def blocked_seconds(self) -> float:
+        """How long an actor has blocked the event loop that it shares with others; 0 when none does."""
+        return self._executors.blocked_seconds
+
     async def close(self) -> None:
         """Let go of the threads and processes that actors ran in."""
         await self._executors.close()
 
-    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> None:
+    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn) -> None:
         """Run *actor* on the attempt's task, and settle it.
 
         Args:
             attempt: What to perform.
             actor: What runs.
-            ended: Called when nothing of the actor runs any more: its slot is free, also while the outcome is still
-                being written, and not before its thread is done.
+            turn: Its use of a slot, which is over when nothing of the actor runs any more: also while the outcome is
+                still being written, and not before its thread is done. Whose turn does not come is handed back.
         """
         self._keeper.add(attempt)
         try:
-            outcome = await self._outcome(attempt, actor, ended)
+            if not await turn.comes():
+                await attempt.release()
+                return
+            if attempt.stop.reason is None:
+                outcome = await self._outcome(attempt, actor, turn)
+            else:  # while it waited
+                turn.over()
+                outcome = Stopped()
             self._keeper.settling(attempt)
             await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
@@ -58,13 +70,14 @@ class Performer:
         finally:
             self._keeper.remove(attempt)
 
-    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], ended: Callable[[], None]) -> Outcome:
+    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn) -> Outcome:
         home = asyncio.get_running_loop()
         timeout = _timeout(attempt, actor)
+        attempt.begin()
         context = AttemptContext(attempt, timeout, home)
         job = Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop)
         running = self._executors.start(job)
-        running.add_done_callback(lambda _: ended())
+        running.add_done_callback(lambda _: turn.over())
         either: asyncio.Future[None] = home.create_future()
         running.add_done_callback(lambda _: _resolve(either))
         attempt.stop.on_stop(soon(home, partial(_resolve, either)))

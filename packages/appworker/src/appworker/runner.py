@@ -42,6 +42,7 @@ from appworker.monitor import Monitor
 from appworker.outbox import Outbox
 from appworker.performance import Performer
 from appworker.registry import ActorsByHandler, announcement
+from appworker.slots import Slots, Turn
 from appworker.stop import StopReason
 from appworker.upkeep import Stores, Upkeep, every
 
@@ -56,6 +57,8 @@ SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
 ANNOUNCE_INTERVAL = timedelta(minutes=10)
 GATHER_SECONDS = 0.005
 """How long a full claim is followed by no other while slots become free."""
+RUSH_SECONDS = 0.2
+"""How long short tasks have come one after the other before the change feed is paused."""
 BEGINNING_SECONDS = 0.003
 """How long after a quiet time the first task has the processor for itself."""
 LAST_WRITES = timedelta(seconds=6)
@@ -126,14 +129,20 @@ class Runner:
         )
         self._performer = Performer(self._keeper)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
-        self._busy_slots = 0
         self._more_is_due = False
         self._was_idle = True
+        self._rushed_since: float | None = None
         self._changed = asyncio.Event()
+        self._slots = Slots(options.slots, self._changed.set)
         self._draining = self._at_once = False
         self._telling = asyncio.Lock()
         self._withdrawn = False
-        monitor.follow(leases=self._keeper.__len__, feed_live=lambda: self._feed.live)
+        monitor.follow(
+            leases=self._keeper.__len__,
+            running=lambda: self._slots.busy,
+            feed_live=lambda: self._feed.live,
+            blocked=lambda: self._performer.blocked_seconds,
+        )
 
     def drain(self) -> None:
         """Stop claiming; a second call hands everything back at once."""
@@ -141,6 +150,7 @@ class Runner:
             self._at_once = True
             self._stop_all()
         self._draining = True
+        self._slots.close()
         self._monitor.health.draining()
         self._changed.set()
 
@@ -182,27 +192,31 @@ class Runner:
     def _shape(self) -> dict[str, object]:
         return {"queues": list(self._options.queues), "slots": self._options.slots}
 
-    def _free(self) -> int:
-        unsettled = len(self._attempts) - self._busy_slots
+    def _room(self) -> int:
+        """Return how many tasks to claim now."""
+        unsettled = len(self._attempts) - self._slots.busy - self._slots.waiting
         if unsettled > self._options.slots * UNSETTLED_PER_SLOT:
             return 0
-        return self._options.slots - self._busy_slots
+        return self._slots.room
 
     async def _claim_or_wait(self, ready: Subscription) -> None:
         if self._more_is_due:
-            await self._gather_slots()
+            await self._gather_room()
         self._changed.clear()
         if self._draining:  # it was told while slots were gathered, and what it set is cleared
             return
-        free = self._free()
-        if free == 0:
-            await self._changed.wait()
+        room = self._room()
+        if room == 0:
+            if not await self._until_changed(RUSH_SECONDS):
+                self._end_rush()
+                await self._changed.wait()
             return
         # After a quiet time one task is the likely reason to wake up, and one is taken in a single round trip.
         woken = self._was_idle
-        claimed = await self._claim_and_start(1 if woken else free)
+        claimed = await self._claim_and_start(1 if woken else room)
         self._was_idle = claimed == 0
-        self._more_is_due = claimed == free and not woken
+        self._listen_or_not()
+        self._more_is_due = claimed == room and not woken
         if claimed == 0:
             await self._wait_for_work(ready)
         elif woken:
@@ -214,30 +228,47 @@ class Runner:
             self._start(task, asked_at)
         return len(tasks)
 
-    async def _until_changed(self, seconds: float) -> None:
+    def _listen_or_not(self) -> None:
+        """Follow no changes while short tasks come one after the other: a claim finds the next ones anyway."""
+        if self._was_idle or not self._slots.ahead:
+            self._end_rush()
+        elif self._rushed_since is None:
+            self._rushed_since = time.monotonic()
+        elif time.monotonic() - self._rushed_since > RUSH_SECONDS:
+            self._feed.pause()
+
+    def _end_rush(self) -> None:
+        self._rushed_since = None
+        self._feed.resume()
+
+    async def _until_changed(self, seconds: float) -> bool:
         self._changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self._draining else seconds):
-                await self._changed.wait()
+                return await self._changed.wait()
+        return False
 
-    async def _gather_slots(self) -> None:
+    async def _gather_room(self) -> None:
         """Wait a moment for more slots to become free: one claim for many costs as much as one for few."""
         clock = asyncio.get_running_loop()
         until = clock.time() + GATHER_SECONDS
-        while self._free() < self._options.slots and not self._draining and (left := until - clock.time()) > 0:
+        while self._room() < self._slots.much and not self._draining and (left := until - clock.time()) > 0:
             await self._until_changed(left)
 
-    async def _claim(self, free: int) -> tuple[list[Task], float]:
+    async def _claim(self, wanted: int) -> tuple[list[Task], float]:
         claimer = Claimer(worker_id=self.worker_id, queues=self._options.queues, handlers=tuple(self._actors))
         asked_at = time.monotonic()
         try:
-            tasks = await self._queue.claim(claimer, limit=free)
+            tasks = await self._queue.claim(claimer, limit=wanted)
         except AppDbError as exc:
             logger.warning("no tasks could be claimed; trying again", extra={"error": str(exc)})
             await asyncio.sleep(random.uniform(0.5, 1.5))
             return [], asked_at
         self._monitor.health.database_answered()
-        self._monitor.metrics.claimed(tasks, time.monotonic() - asked_at)
+        took = time.monotonic() - asked_at
+        self._monitor.metrics.claimed(tasks, took)
+        if tasks:
+            self._slots.claim_took(took)
         return tasks, asked_at
 
     async def _wait_for_work(self, ready: Subscription) -> None:
@@ -253,22 +284,16 @@ class Runner:
     def _start(self, task: Task, claimed_at: float) -> None:
         attempt = Attempt(task, self._desk, claimed_at=claimed_at)
         actor = self._actors[f"{task.actor}@{task.actor_version}"]
-        self._busy_slots += 1
-        self._monitor.metrics.started()
-        running = asyncio.create_task(self._perform(attempt, actor, claimed_at))
+        running = asyncio.create_task(self._perform(attempt, actor, self._slots.line_up(), claimed_at))
         self._attempts[running] = attempt
         running.add_done_callback(self._settled)
 
-    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], claimed_at: float) -> None:
+    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn, claimed_at: float) -> None:
         try:
-            await self._performer.perform(attempt, actor, self._slot_is_free)
+            await self._performer.perform(attempt, actor, turn)
         finally:
             ending = await self._ending(attempt)
             self._monitor.metrics.ended(attempt.task, ending, time.monotonic() - claimed_at)
-
-    def _slot_is_free(self) -> None:
-        self._busy_slots -= 1
-        self._changed.set()
 
     async def _ending(self, attempt: Attempt) -> Ending:
         """Tell apart, by a look at the task, a cancel from a lease that another worker may have now."""

@@ -108,6 +108,16 @@ async def test_a_worker_whose_control_loop_is_stuck_says_so_itself_and_recovers(
     host.check()
 
 
+async def test_an_actor_that_blocks_the_loop_of_others_is_seen_in_the_metrics(hosts: WorkerHosts, tasks: Tasks) -> None:
+    host = hosts.start("--actors", "probe_actors:block")
+    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    task = await tasks.add("probe.block", seconds=2)
+    seen = lambda: value(address, "appworker_actor_loop_blocked_seconds") > 0.5  # noqa: E731
+    await asyncio.to_thread(eventually, seen, wanted=True)
+    await tasks.final(task)
+    await asyncio.to_thread(eventually, lambda: value(address, "appworker_actor_loop_blocked_seconds"), 0)
+
+
 async def test_metrics_tell_what_ran_and_how_it_ended(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", "3")
     address = host.wait_for(HEALTH)

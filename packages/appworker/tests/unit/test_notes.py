@@ -37,7 +37,8 @@ def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int
 
 
 def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> None:
-    notes = Notes(NewEvent(type=TaskEventType.STARTED))
+    notes = Notes()
+    notes.event(NewEvent(type=TaskEventType.STARTED))
     notes.progress(Progress(fraction=0.1))
     notes.chunk({"n": 1}, 12)
     notes.progress(Progress(fraction=0.2))

@@ -1,0 +1,145 @@
+"""Workers whose tasks are shorter than a claim: they claim a little ahead and follow no changes, and nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appdb import Database, NewTask, Task, TaskEventType, TaskState
+from live_tasks import OWNER, Tasks
+from worker_hosts import HEALTH, READY, WorkerHosts, eventually, value
+
+HERE = Path(__file__).parent
+ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:gate"
+SLOTS = 3
+LONG_LEASES = {"APPWORKER_LEASE": "30", "APPWORKER_HEARTBEAT": "5"}
+SHORT = NewTask(owner_id=OWNER, actor="probe.noop", payload={})
+
+
+@pytest.fixture
+def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHosts]:
+    made = WorkerHosts(mongo_uri, database.name, HERE, logs)
+    yield made
+    made.kill_all()
+
+
+async def in_state(tasks: Tasks, added: list[Task], state: TaskState) -> list[Task]:
+    found = [await tasks.get(task) for task in added]
+    return [task for task in found if task.state is state]
+
+
+@asynccontextmanager
+async def rush(tasks: Tasks) -> AsyncIterator[None]:
+    """Have hundreds of short tasks wait at any time, for the length of the block."""
+
+    async def keep_up() -> None:
+        while True:
+            if sum(queue.queued for queue in await tasks.queue.stats()) < 2_000:
+                await tasks.queue.enqueue_many([SHORT] * 1_000)
+            await asyncio.sleep(0.05)
+
+    keeping = asyncio.create_task(keep_up())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_short_tasks_are_claimed_before_their_slots_are_free_and_run_once(
+    hosts: WorkerHosts, tasks: Tasks, database: Database, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    short = NewTask(owner_id=OWNER, actor="probe.noop", payload={"ledger": str(ledger)})
+    ids = await tasks.queue.enqueue_many([short] * 600)
+    hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
+    done = [await tasks.until(await tasks.queue.get(one, owner_id=OWNER), lambda task: task.state.final) for one in ids]
+    # What one claim took has one token.
+    claims = Counter([row["settled"]["token"] async for row in database.collection("tasks").find({}, {"settled": 1})])
+
+    assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
+    assert sorted(line.split()[0] for line in ledger.read_text().splitlines()) == sorted(ids)
+    assert max(claims.values()) > 2 * SLOTS
+
+
+async def test_what_was_claimed_ahead_and_finds_no_slot_is_handed_back_and_does_not_count(
+    hosts: WorkerHosts, tasks: Tasks, tmp_path: Path
+) -> None:
+    ledger, gate = tmp_path / "ledger", tmp_path / "ledger.open"
+    await tasks.queue.enqueue_many([SHORT] * 600)
+    long = [await tasks.add("probe.gate", ledger=str(ledger)) for _ in range(SLOTS + 4)]
+    hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
+    async with asyncio.timeout(30):
+        while not ledger.exists() or len(ledger.read_text().splitlines()) < SLOTS:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    begun = {line.split()[0] for line in ledger.read_text().splitlines()}
+    held = await in_state(tasks, long, TaskState.PROCESSING)
+    waiting = await in_state(tasks, long, TaskState.QUEUED)
+    logs = {task.id: [event.type for event in await tasks.queue.events(task.id)] for task in waiting}
+    gate.touch()
+    done = [await tasks.final(task) for task in long]
+
+    assert {task.id for task in held} == begun
+    assert (len(held), len(waiting)) == (SLOTS, 4)
+    assert {task.attempt for task in waiting} == {0}
+    assert any(logs.values())
+    assert {kind for log in logs.values() for kind in log} == {TaskEventType.RELEASED}
+    assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
+
+
+async def test_a_cancel_arrives_within_a_second_while_a_worker_follows_no_changes(
+    hosts: WorkerHosts, tasks: Tasks
+) -> None:
+    host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
+    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    await asyncio.to_thread(host.wait_for, READY)
+    long = await tasks.add("probe.work", seconds=25, items=1, ledger=os.devnull)
+    await tasks.until(long, lambda found: found.state is TaskState.PROCESSING)
+    cancelled = {"actor": "probe.work", "outcome": "cancelled"}
+
+    async with rush(tasks):
+        await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
+        await tasks.queue.cancel(long.id, owner_id=OWNER)
+        ended = lambda: value(address, "appworker_run_seconds_count", cancelled)  # noqa: E731
+        await asyncio.to_thread(eventually, ended, 1, 1.3)
+        assert value(address, "appworker_feed_live") == 0
+
+    # With nothing left to do it follows changes again, and a new task starts at once.
+    await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 1, 60)
+    assert (await tasks.get(long)).state is TaskState.CANCELLED
+
+
+async def test_changes_are_followed_again_once_long_tasks_have_all_slots(
+    hosts: WorkerHosts, tasks: Tasks, tmp_path: Path
+) -> None:
+    ledger = str(tmp_path / "ledger")
+    host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
+    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    long = NewTask(owner_id=OWNER, actor="probe.gate", payload={"ledger": ledger}, priority=1)
+    async with rush(tasks):
+        await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
+        await tasks.queue.enqueue_many([long] * SLOTS)
+        await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 1)
+
+    assert value(address, "appworker_running") == SLOTS
+
+
+async def test_a_drain_amid_a_rush_leaves_nothing_held(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
+    host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
+    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    async with rush(tasks):
+        await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
+        host.stop()
+    left = database.collection("tasks")
+
+    assert await left.count_documents({"state": TaskState.PROCESSING}) == 0
+    assert await left.count_documents({"state": TaskState.QUEUED, "attempt": {"$ne": 0}}) == 0
+    assert await left.count_documents({"state": TaskState.COMPLETED, "attempt": {"$ne": 1}}) == 0
+    assert await left.count_documents({"state": TaskState.COMPLETED}) > 0

@@ -1,0 +1,121 @@
+"""An attempt that was claimed ahead, while it waits for its slot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from pydantic import BaseModel
+
+from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
+from appworker import Actor, ActorContext, actor
+from appworker.attempt import Attempt, Desk
+from appworker.flusher import Flusher
+from appworker.keeper import LeaseKeeper
+from appworker.outbox import Outbox
+from appworker.performance import Performer
+from appworker.slots import Slots
+from appworker.stop import StopReason
+from live_tasks import OWNER, Tasks
+
+CLAIMER = Claimer(worker_id="w", queues=("default",), handlers=("waits@1",))
+SOON = timedelta(seconds=5)
+STARTED: list[str] = []
+
+
+class Nothing(BaseModel):
+    """No input."""
+
+
+@actor("waits")
+async def waits(context: ActorContext, _payload: Nothing) -> None:
+    """Tell that it started."""
+    STARTED.append(context.task_id)
+
+
+WAITS = cast("Actor[BaseModel]", waits)
+
+
+class Hall:
+    """Where attempts wait: one slot, which somebody has."""
+
+    def __init__(self, database: Database, tasks: Tasks) -> None:
+        self.queue = tasks.queue
+        self.feed = ChangeFeed(database, events=False)
+        self.keeper = LeaseKeeper(self.queue, self.feed, timedelta(seconds=5))
+        self.outbox = Outbox(self.queue)
+        self.performer = Performer(self.keeper)
+        self.slots = Slots(1, lambda: None)
+        self.occupied = self.slots.line_up()
+        self.desk = Desk(
+            queue=self.queue,
+            contents=ContentRepository(database),
+            registry=RegistryRepository(database),
+            outbox=self.outbox,
+            flusher=Flusher(),
+        )
+
+    def line_up(self, task: Task) -> tuple[Attempt, asyncio.Task[None]]:
+        attempt = Attempt(task, self.desk, claimed_at=time.monotonic())
+        return attempt, asyncio.create_task(self.performer.perform(attempt, WAITS, self.slots.line_up()))
+
+
+@pytest.fixture
+async def hall(database: Database, tasks: Tasks) -> AsyncIterator[Hall]:
+    made = Hall(database, tasks)
+    duties = [asyncio.create_task(duty.run()) for duty in (made.feed, made.keeper, made.outbox)]
+    with made.feed.subscribe("any") as opened:
+        assert await opened.wait(SOON)
+    yield made
+    for duty in duties:
+        duty.cancel()
+    await asyncio.gather(*duties, return_exceptions=True)
+    await made.performer.close()
+
+
+async def claimed(tasks: Tasks) -> Task:
+    await tasks.add("waits")
+    (task,) = await tasks.queue.claim(CLAIMER)
+    return task
+
+
+async def test_who_is_cancelled_meanwhile_does_not_start(hall: Hall, tasks: Tasks) -> None:
+    task = await claimed(tasks)
+    attempt, performing = hall.line_up(task)
+    await asyncio.sleep(0)
+    await tasks.queue.cancel(task.id, owner_id=OWNER)
+    async with asyncio.timeout(SOON.total_seconds()):
+        while attempt.stop.reason is None and not performing.done():
+            await asyncio.sleep(0.001)
+    hall.occupied.over()
+    await performing
+
+    assert attempt.stop.reason is StopReason.LEASE_LOST
+    assert task.id not in STARTED
+    assert (hall.slots.busy, len(hall.keeper)) == (0, 0)
+
+
+async def test_whose_turn_does_not_come_goes_back_as_if_it_had_not_been_claimed(hall: Hall, tasks: Tasks) -> None:
+    task = await claimed(tasks)
+    _, performing = hall.line_up(task)
+    await performing
+    back = await tasks.get(task)
+
+    assert (back.state, back.attempt, back.lease) == (TaskState.QUEUED, 0, None)
+    assert task.id not in STARTED
+    assert (hall.slots.busy, len(hall.keeper)) == (1, 0)
+
+
+async def test_whose_turn_comes_runs(hall: Hall, tasks: Tasks) -> None:
+    task = await claimed(tasks)
+    _, performing = hall.line_up(task)
+    hall.occupied.over()
+    await performing
+
+    assert (await tasks.get(task)).state is TaskState.COMPLETED
+    assert STARTED.count(task.id) == 1
+    assert (hall.slots.busy, len(hall.keeper)) == (0, 0)

@@ -1,0 +1,23 @@
+"""A mean that forgets what is long past."""
+
+from __future__ import annotations
+
+import pytest
+
+from appworker.mean import Mean
+
+
+def test_the_first_values_count_alike() -> None:
+    mean = Mean(10)
+    for value in (1, 2, 6):
+        mean.add(value)
+
+    assert mean.value == pytest.approx(3)
+
+
+def test_older_values_are_forgotten() -> None:
+    mean = Mean(10)
+    for value in [100.0] * 50 + [1.0] * 100:
+        mean.add(value)
+
+    assert mean.value == pytest.approx(1, rel=0.01)
