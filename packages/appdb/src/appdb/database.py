@@ -87,7 +87,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         self._client: Client = connect(
             uri, app_name=app_name, operation_timeout=operation_timeout, selection_timeout=selection_timeout
         )
-        self._operation_timeout = operation_timeout
+        self.operation_timeout = operation_timeout
         self._hosts = hosts_of(uri)
         self._raw: RawDatabase = self._client[name]
         self.name = name
@@ -175,7 +175,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
 
     def within_timeout(self) -> AbstractContextManager[None]:
         """Return a block in which all operations together take no longer than the operation timeout."""
-        return within(self._operation_timeout)
+        return within(self.operation_timeout)
 
     @translates_errors
     async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
@@ -192,7 +192,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         Raises:
             DatabaseUnavailableError: No primary answered in time; whether the writes happened is unknown.
         """
-        return await in_transaction(self._client, body, self._operation_timeout)
+        return await in_transaction(self._client, body, self.operation_timeout)
 
     async def repeated(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what *call* gives, beginning it again while no primary answers, for the patience of this database.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -32,7 +33,7 @@ class Written:
 async def test_a_lone_item_is_written_at_once() -> None:
     written = Written()
     written.gate.set()
-    group = GroupCommit(written.write)
+    group = GroupCommit(written.write, None)
 
     assert [await group.add(1), await group.add(2)] == ["1", "2"]
     assert written.batches == [[1], [2]]
@@ -40,7 +41,7 @@ async def test_a_lone_item_is_written_at_once() -> None:
 
 async def test_what_comes_meanwhile_goes_together_and_comes_back_to_its_caller() -> None:
     written = Written()
-    group = GroupCommit(written.write)
+    group = GroupCommit(written.write, None)
     count = MOST_UNDER_WAY + MOST_ITEMS + 5
     callers = [asyncio.create_task(group.add(item)) for item in range(count)]
     await asyncio.sleep(0)
@@ -53,7 +54,7 @@ async def test_what_comes_meanwhile_goes_together_and_comes_back_to_its_caller()
 
 async def test_one_items_error_is_not_its_neighbours() -> None:
     written = Written()
-    group = GroupCommit(written.write)
+    group = GroupCommit(written.write, None)
     items = [*range(MOST_UNDER_WAY), 7, -1, 8]
     callers = [asyncio.create_task(group.add(item)) for item in items]
     await asyncio.sleep(0)
@@ -67,7 +68,7 @@ async def test_one_items_error_is_not_its_neighbours() -> None:
 async def test_a_batch_that_fails_makes_room_for_the_next() -> None:
     written = Written()
     written.gate.set()
-    group = GroupCommit(written.write)
+    group = GroupCommit(written.write, None)
 
     for _ in range(MOST_UNDER_WAY + 1):
         with pytest.raises(ConnectionError, match="thirteen"):
@@ -77,7 +78,7 @@ async def test_a_batch_that_fails_makes_room_for_the_next() -> None:
 
 async def test_a_caller_that_gives_up_takes_nobody_along() -> None:
     written = Written()
-    group = GroupCommit(written.write)
+    group = GroupCommit(written.write, None)
     callers = [asyncio.create_task(group.add(item)) for item in range(MOST_UNDER_WAY + 3)]
     await asyncio.sleep(0)
     callers[0].cancel()
@@ -89,3 +90,18 @@ async def test_a_caller_that_gives_up_takes_nobody_along() -> None:
 
     assert cancelled == [True, False, False, True, False]
     assert outcomes[-1] == str(MOST_UNDER_WAY + 2)
+
+
+async def test_who_waits_too_long_is_told_and_what_nobody_waits_for_is_not_written() -> None:
+    written = Written()
+    group = GroupCommit(written.write, timedelta(milliseconds=50))
+    first = [asyncio.create_task(group.add(item)) for item in range(MOST_UNDER_WAY)]
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await group.add(7)
+    late = asyncio.create_task(group.add(8))
+    await asyncio.sleep(0)
+    written.gate.set()
+
+    assert await asyncio.gather(*first, late) == [*(str(item) for item in range(MOST_UNDER_WAY)), "8"]
+    assert written.batches == [[item] for item in [*range(MOST_UNDER_WAY), 8]]

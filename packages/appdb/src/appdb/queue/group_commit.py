@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -25,10 +26,16 @@ class GroupCommit(Generic[T, R]):
     Args:
         write: Writes a batch, and returns for each item, in order, what it gave or the error that it met. What it
             raises is every item's error.
+
+        longest_wait: How long an item that others keep waiting may take in all; ``None`` for no limit. One that is
+            written at once takes as long as *write*.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]]) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], longest_wait: timedelta | None
+    ) -> None:
         self._write = write
+        self._longest_wait = None if longest_wait is None else longest_wait.total_seconds()
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._under_way = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -37,12 +44,14 @@ class GroupCommit(Generic[T, R]):
         """Write *item*, perhaps together with others, and return what it gave. Cancelling leaves the outcome unknown.
 
         Raises:
+            TimeoutError: Others kept it waiting for too long; its outcome is unknown.
             Exception: Whatever writing this item, or its batch, raised.
         """
         if self._under_way >= MOST_UNDER_WAY:
             written: asyncio.Future[R] = asyncio.get_running_loop().create_future()
             self._waiting.append((item, written))
-            return await written
+            async with asyncio.timeout(self._longest_wait):
+                return await written
         self._under_way += 1
         try:
             [outcome] = await self._write([item])
@@ -54,6 +63,8 @@ class GroupCommit(Generic[T, R]):
 
     def _ended(self) -> None:
         self._under_way -= 1
+        # Nobody waits any more for what is done already.
+        self._waiting = [one for one in self._waiting if not one[1].done()]
         if not self._waiting:
             return
         batch, self._waiting = self._waiting[:MOST_ITEMS], self._waiting[MOST_ITEMS:]

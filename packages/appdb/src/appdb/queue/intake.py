@@ -13,7 +13,7 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import AppDbError, ConflictError, InvalidDataError
+from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError, InvalidDataError
 from appdb.models.limits import TaskLimit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.group_commit import GroupCommit
@@ -33,7 +33,7 @@ class Intake(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
-        self._arrivals: GroupCommit[NewRow, Task] = GroupCommit(self._add_together)
+        self._arrivals: GroupCommit[NewRow, Task] = GroupCommit(self._add_together, database.operation_timeout)
 
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
@@ -44,8 +44,15 @@ class Intake(BaseRepository):
         if more:
             fields |= more
         if session is None and not _waits(task):
-            return await self._arrivals.add((task, fields))
+            return await self._add_with_others(task, fields)
         return await self._upsert(task, fields, session)
+
+    async def _add_with_others(self, task: NewTask, fields: RawDocument) -> Task:
+        try:
+            return await self._arrivals.add((task, fields))
+        except TimeoutError as exc:
+            waited = "those before it got no answer within the operation timeout; repeat it with the same id or key"
+            raise DatabaseUnavailableError(f"enqueueing task {fields['_id']}", waited) from exc
 
     async def _upsert(self, task: NewTask, fields: RawDocument, session: Session | None) -> Task:
         match, update = queries.insert(fields, waits_of(task))
@@ -65,9 +72,10 @@ class Intake(BaseRepository):
         """Store what several callers want to store now, each as if it were alone."""
         # An insert costs the server a fifth less than an upsert. It cannot ask for the server's time, which without
         # waits decides nothing but the order.
-        times = NO_WAITS.from_time(await self._database.clock.now())
-        rows = [{**fields, **times} for _, fields in new]
-        errors = await self._insert(rows)
+        with self._database.within_timeout():
+            times = NO_WAITS.from_time(await self._database.clock.now())
+            rows = [{**fields, **times} for _, fields in new]
+            errors = await self._insert(rows)
         return [
             Task.from_document(row) if (code := errors.get(at)) is None else await self._outcome(new[at][0], row, code)
             for at, row in enumerate(rows)
@@ -108,13 +116,14 @@ class Intake(BaseRepository):
             check(task)
         if not tasks:
             return []
-        now = await self._database.clock.now()
-        at_once = NO_WAITS.from_time(now)
-        rows = [
-            {**fields_of(task, task_id), **(waits_of(task).from_time(now) if _waits(task) else at_once)}
-            for task, task_id in zip(tasks, ids, strict=True)
-        ]
-        errors = await self._insert(rows)
+        with self._database.within_timeout():
+            now = await self._database.clock.now()
+            at_once = NO_WAITS.from_time(now)
+            rows = [
+                {**fields_of(task, task_id), **(waits_of(task).from_time(now) if _waits(task) else at_once)}
+                for task, task_id in zip(tasks, ids, strict=True)
+            ]
+            errors = await self._insert(rows)
         stored = list(ids)
         for position, code in errors.items():
             outcome = await self._outcome(tasks[position], rows[position], code)
