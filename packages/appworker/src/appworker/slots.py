@@ -27,8 +27,9 @@ class Turn:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._timer: asyncio.TimerHandle | None = None
         self._began = 0.0
+        self.waits_until = time.monotonic() + PATIENCE.total_seconds()
+        """When it is given up, by the monotonic clock."""
 
     async def comes(self) -> bool:
         """Wait for the slot, and return whether there was one in time."""
@@ -38,14 +39,8 @@ class Turn:
         """Give the slot back; only for those whose turn came, and once."""
         self._slots.give_back(time.monotonic() - self._began)
 
-    def wait(self, at_most: timedelta) -> None:
-        """Be in line for *at_most*."""
-        self._timer = self._granted.get_loop().call_later(at_most.total_seconds(), self._slots.give_up, self)
-
     def settle(self, *, granted: bool) -> None:
         """Tell whoever waits for this turn whether it comes."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._began = time.monotonic()
         if not self._granted.done():
             self._granted.set_result(granted)
@@ -69,7 +64,7 @@ class Slots:
         self._count = count
         self._changed = changed
         self._line: deque[Turn] = deque()
-        self._closed = False
+        self._closed = self._watched = False
         self._task_seconds = Mean(REMEMBERED_TASKS)
         self._claim_seconds = Mean(REMEMBERED_CLAIMS)
         self.busy = 0
@@ -107,7 +102,7 @@ class Slots:
             turn.settle(granted=False)
         else:
             self._line.append(turn)
-            turn.wait(PATIENCE)
+            self._watch_line()
         return turn
 
     def claim_took(self, seconds: float) -> None:
@@ -123,14 +118,23 @@ class Slots:
             self.busy -= 1
         self._changed()
 
-    def give_up(self, turn: Turn) -> None:
-        """Let *turn* wait no longer: tasks take longer than they did."""
-        self._task_seconds.value = max(self._task_seconds.value, MISJUDGED_SECONDS)
-        self._line.remove(turn)
-        turn.settle(granted=False)
-
     def close(self) -> None:
         """Let nobody wait, now or later; slots that are free are still given."""
         self._closed = True
         while self._line:
             self._line.popleft().settle(granted=False)
+
+    def _watch_line(self) -> None:
+        # One timer for all: most turns come long before, and the first in line is always the next to give up.
+        if self._line and not self._watched:
+            self._watched = True
+            left = self._line[0].waits_until - time.monotonic()
+            asyncio.get_running_loop().call_later(max(left, 0), self._look_at_line)
+
+    def _look_at_line(self) -> None:
+        """Let nobody wait for too long: if somebody did, tasks take longer than they seemed to."""
+        self._watched = False
+        while self._line and self._line[0].waits_until <= time.monotonic():
+            self._task_seconds.value = max(self._task_seconds.value, MISJUDGED_SECONDS)
+            self._line.popleft().settle(granted=False)
+        self._watch_line()
