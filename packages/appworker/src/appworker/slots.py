@@ -80,7 +80,9 @@ class Slots:
         """How many may be in line: those whose slots are free before a claim could answer."""
         if not self._task_seconds.value:
             return 0
-        return min(int(self._count * self._claim_seconds.value / self._task_seconds.value), MOST_AHEAD)
+        # A claim that was slow for once must not let tasks wait that will be handed back.
+        horizon = min(self._claim_seconds.value, PATIENCE.total_seconds() / 2)
+        return min(int(self._count * horizon / self._task_seconds.value), MOST_AHEAD)
 
     @property
     def room(self) -> int:

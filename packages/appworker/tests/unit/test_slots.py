@@ -74,6 +74,17 @@ async def test_as_many_are_claimed_ahead_as_end_while_a_claim_is_under_way(task_
     assert COUNT <= slots.much <= slots.room
 
 
+async def test_a_slow_claim_lets_nobody_wait_longer_than_is_waited() -> None:
+    slots = learned(0.05, claim_seconds=30)
+    turns = [slots.line_up() for _ in range(slots.room)]
+    assert slots.waiting == COUNT * PATIENCE.total_seconds() / 2 / 0.05
+    await asyncio.sleep(0.05)  # all that run end
+    for turn in turns[:COUNT]:
+        turn.over()
+
+    assert [await comes(turn) for turn in turns] == [True] * len(turns)
+
+
 async def test_who_runs_and_who_waits_leaves_less_room() -> None:
     slots = learned(0.01, claim_seconds=0.01)
     for taken in range(COUNT + 4):
