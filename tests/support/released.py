@@ -6,12 +6,13 @@ import io
 import subprocess
 import tarfile
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bson import json_util
 
-from appdb import Database
+from appdb import Database, TaskState
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "packages/appdb/tests/data"
@@ -45,11 +46,13 @@ async def restore(database: Database, version: str, **extra: Any) -> None:
         version: Which release, such as ``0.2``.
         extra: Fields that every document gets besides.
     """
+    now = await database.server_time()
     for name in collections_of(version):
         rows = [row | extra for row in documents(version, name)]
         if name in SEEN:
-            now = await database.server_time()
             rows = [row | {"seen_at": now} for row in rows]
+        if name == "tasks":
+            rows = [row | _still_scheduled(row, now) for row in rows]
         await database.collection(name).insert_many(rows)
     indexes = json_util.loads((DATA / f"v{version}/indexes.json").read_text())
     for collection, known in indexes.items():
@@ -58,6 +61,12 @@ async def restore(database: Database, version: str, **extra: Any) -> None:
                 given = {key: value for key, value in options.items() if key not in {"key", "v"}}
                 keys = [(field, direction) for field, direction in options["key"]]
                 await database.collection(collection).create_index(keys, name=name, **given)
+
+
+def _still_scheduled(task: Mapping[str, Any], now: datetime) -> dict[str, datetime]:
+    """Return the times of a task that was left scheduled for the next day, as if it had been left just now."""
+    tomorrow = now + timedelta(days=1)
+    return {"run_at": tomorrow, "queued_at": tomorrow} if task["state"] == TaskState.SCHEDULED else {}
 
 
 async def all_indexes(database: Database) -> dict[str, Mapping[str, Any]]:
