@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from appdb import Database, NewTask, Task, TaskEventType, TaskState
+from hosts import Host
 from live_tasks import OWNER, Tasks
-from worker_hosts import HEALTH, READY, WorkerHosts, eventually, value
+from worker_hosts import HEALTH, WorkerHosts, eventually, value
 
 HERE = Path(__file__).parent
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:gate"
@@ -32,6 +33,13 @@ def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHost
 async def in_state(tasks: Tasks, added: list[Task], state: TaskState) -> list[Task]:
     found = [await tasks.get(task) for task in added]
     return [task for task in found if task.state is state]
+
+
+async def following(host: Host) -> str:
+    """Return the address of the metrics of *host* once it follows changes, as it does until a rush."""
+    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 1)
+    return address
 
 
 @asynccontextmanager
@@ -98,8 +106,7 @@ async def test_a_cancel_arrives_within_a_second_while_a_worker_follows_no_change
     hosts: WorkerHosts, tasks: Tasks
 ) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
-    address = await asyncio.to_thread(host.wait_for, HEALTH)
-    await asyncio.to_thread(host.wait_for, READY)
+    address = await following(host)
     long = await tasks.add("probe.work", seconds=25, items=1, ledger=os.devnull)
     await tasks.until(long, lambda found: found.state is TaskState.PROCESSING)
     cancelled = {"actor": "probe.work", "outcome": "cancelled"}
@@ -121,7 +128,7 @@ async def test_changes_are_followed_again_once_long_tasks_have_all_slots(
 ) -> None:
     ledger = str(tmp_path / "ledger")
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
-    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    address = await following(host)
     long = NewTask(owner_id=OWNER, actor="probe.gate", payload={"ledger": ledger}, priority=1)
     async with rush(tasks):
         await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
@@ -133,7 +140,7 @@ async def test_changes_are_followed_again_once_long_tasks_have_all_slots(
 
 async def test_a_drain_amid_a_rush_leaves_nothing_held(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
-    address = await asyncio.to_thread(host.wait_for, HEALTH)
+    address = await following(host)
     async with rush(tasks):
         await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
         host.stop()
