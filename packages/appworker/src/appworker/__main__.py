@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -51,6 +52,9 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     if settings.processes > 1:
         return asyncio.run(Supervisor(settings, arguments).run())
     parent = None if parent_socket is None else Parent(parent_socket)
+    # What was imported stays until the end: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     asyncio.run(_work(settings, actors, _options(settings, actors), parent))
     return 0
 
