@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Lease, LeaseLostError, TaskEventType, TaskState
+from appdb import AttemptWrite, Completed, Lease, LeaseLostError, TaskEventType, TaskState
 from appdb.queue.protocol import TaskQueueProtocol
 from queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
 
@@ -68,6 +68,24 @@ async def test_the_same_worker_cannot_write_with_an_older_lease(
             await write(subject.queue, old)
 
     assert await subject.get(task) == again
+
+
+@pytest.mark.parametrize("zombie_first", [True, False])
+async def test_an_older_lease_in_the_same_commit_writes_nothing(subject: Subject, *, zombie_first: bool) -> None:
+    task, old = await subject.claimed()
+    await subject.lose_lease()
+    await subject.queue.recover()
+    (again,) = await subject.claim()
+    other, held = await subject.claimed()
+    zombie, holder, neighbour = (
+        AttemptWrite(lease=lease, events=[], seq=None, outcome=Completed(result={"by": by}))
+        for lease, by in ((old, "zombie"), (Lease.of(again), "holder"), (held, "neighbour"))
+    )
+    both = [zombie, holder] if zombie_first else [holder, zombie]
+
+    assert await subject.queue.commit([neighbour, *both]) == {old}
+    assert (await subject.get(task)).result == {"by": "holder"}
+    assert (await subject.get(other)).result == {"by": "neighbour"}
 
 
 async def test_a_renewed_lease_is_not_recovered(subject: Subject) -> None:

@@ -31,27 +31,6 @@ WRITTEN_FIELDS = dict.fromkeys(
 """What is looked at to learn what became of a write."""
 
 
-def all_held(writes: Sequence[Mapping[str, Any]]) -> Filter:
-    """Those of the tasks that *writes* are about whose lease still is the write's, and whose log is as long as it says.
-
-    Args:
-        writes: For each task ``task_id``, ``token``, and ``seq`` or ``None``; the server compares each task with its
-            own, so a token of another task in the batch opens nothing.
-    """
-    alike: dict[tuple[str, int | None], list[str]] = {}
-    for write in writes:
-        alike.setdefault((write["token"], write["seq"]), []).append(write["task_id"])
-    fences = [_fence(found, token, seq) for (token, seq), found in alike.items()]
-    # All ids once more, so that the server goes through one index scan, whatever the number of fences.
-    all_ids = {"_id": {"$in": [write["task_id"] for write in writes]}, "state": TaskState.PROCESSING}
-    return all_ids | {"$or": fences}
-
-
-def _fence(task_ids: list[str], token: str, seq: int | None) -> Filter:
-    fence: Filter = {"_id": {"$in": task_ids}, "lease.token": token}
-    return fence if seq is None else fence | {"event_count": seq}
-
-
 def record(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
     """Append each task's events, show its progress, and leave the commit's *mark*.
 

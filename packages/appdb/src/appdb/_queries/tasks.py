@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from appdb._queries import log
@@ -106,13 +107,26 @@ def held(task_id: str, token: str) -> Filter:
     return {"_id": task_id, "lease.token": token, "state": TaskState.PROCESSING}
 
 
-def all_held(tokens: Mapping[str, str]) -> Filter:
-    """Those of many tasks (id to token) that their tokens still hold."""
-    by_token: dict[str, list[str]] = {}
+def all_held(tokens: Mapping[str, str], seqs: Mapping[str, int | None] = MappingProxyType({})) -> Filter:
+    """Those of many tasks that their tokens still hold, and whose logs are as long as their writers say.
+
+    Args:
+        tokens: Each task's id and token; a token opens its own tasks alone.
+        seqs: How long the log of a task must be, for those of which it matters.
+    """
+    alike: dict[tuple[str, int | None], list[str]] = {}
     for task_id, token in tokens.items():
-        by_token.setdefault(token, []).append(task_id)
-    pairs = [{"_id": {"$in": found}, "lease.token": token} for token, found in by_token.items()]
-    return {"state": TaskState.PROCESSING} | (pairs[0] if len(pairs) == 1 else {"$or": pairs})
+        alike.setdefault((token, seqs.get(task_id)), []).append(task_id)
+    fences = [_fence(found, token, seq) for (token, seq), found in alike.items()]
+    if len(fences) == 1:
+        return {"state": TaskState.PROCESSING} | fences[0]
+    # All ids once more, so that the server goes through one index scan, whatever the number of fences.
+    return {"_id": {"$in": list(tokens)}, "state": TaskState.PROCESSING, "$or": fences}
+
+
+def _fence(task_ids: list[str], token: str, seq: int | None) -> Filter:
+    fence: Filter = {"_id": {"$in": task_ids}, "lease.token": token}
+    return fence if seq is None else fence | {"event_count": seq}
 
 
 def extend(lease: timedelta) -> Pipeline:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
 from appdb._queries import commits as queries
-from appdb._queries.tasks import ids, loose
+from appdb._queries.tasks import all_held, ids, loose
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
@@ -108,18 +109,18 @@ class Commits(BaseRepository):
 
 
 def _parts(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
-    """Yield *plans* in parts that a statement can hold."""
-    part: list[Plan] = []
+    """Yield *plans* in parts that a statement can hold, each with one write of a task: of one lease, then the next."""
+    part: dict[str, Plan] = {}
     size = 0
     for plan in plans:
         weight = plan.event_bytes + plan.result_bytes
-        if part and size + weight > MAX_STATEMENT_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(plan)
+        if part and (size + weight > MAX_STATEMENT_BYTES or plan.lease.task_id in part):
+            yield list(part.values())
+            part, size = {}, 0
+        part[plan.lease.task_id] = plan
         size += weight
     if part:
-        yield part
+        yield list(part.values())
 
 
 def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne]:
@@ -128,11 +129,17 @@ def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne
         return [plan.statement(mark, loose() if plan.ends else {}) for plan in plans]
     statements: list[UpdateMany | UpdateOne] = []
     # Planning a statement costs the server more than applying it to one more task.
-    if writes := [plan.written for plan in plans if not plan.ends]:
-        statements.append(UpdateMany(queries.all_held(writes), queries.record(writes, mark)))
-    if writes := [plan.written for plan in plans if plan.completes]:
-        statements.append(UpdateMany(queries.all_held(writes) | loose(), queries.complete(writes, mark)))
+    if those := [plan for plan in plans if not plan.ends]:
+        statements.append(UpdateMany(_fences(those), queries.record([plan.written for plan in those], mark)))
+    if those := [plan for plan in plans if plan.completes]:
+        match = _fences(those) | loose()
+        statements.append(UpdateMany(match, queries.complete([plan.written for plan in those], mark)))
     return [*statements, *(plan.statement(mark, loose()) for plan in plans if plan.ends and not plan.completes)]
+
+
+def _fences(plans: Sequence[Plan]) -> dict[str, Any]:
+    tokens = {plan.lease.task_id: plan.lease.token for plan in plans}
+    return all_held(tokens, {plan.lease.task_id: plan.seq for plan in plans})
 
 
 def _unconfirmed(plan: Plan) -> DatabaseUnavailableError:

@@ -32,7 +32,7 @@ class Plan:
     def __init__(self, write: AttemptWrite) -> None:
         self.event_bytes, self.result_bytes = check_write(write)
         self.lease = write.lease
-        self._seq = write.seq
+        self.seq = write.seq
         self._outcome = bounded(write.outcome, write.lease)
         self.ends = self._outcome is not None
         self.completes = isinstance(self._outcome, Completed)
@@ -48,10 +48,10 @@ class Plan:
     @property
     def turns_page(self) -> bool:
         """Whether its events bring the log past another page, counted over all attempts and holders."""
-        if self._seq is None or not self._events:
+        if self.seq is None or not self._events:
             return False
-        last = self._seq + len(self._events) - 1
-        return max(self._seq - 1, 0) // MAX_TAIL_EVENTS < last // MAX_TAIL_EVENTS
+        last = self.seq + len(self._events) - 1
+        return max(self.seq - 1, 0) // MAX_TAIL_EVENTS < last // MAX_TAIL_EVENTS
 
     @property
     def written(self) -> dict[str, Any]:
@@ -59,8 +59,6 @@ class Plan:
         result = self._outcome.result if isinstance(self._outcome, Completed) else None
         return {
             "task_id": self.lease.task_id,
-            "token": self.lease.token,
-            "seq": self._seq,
             "events": stored_form(self._events),
             "progress": latest_progress(self._events),
             "result": None if result is None else dict(result),
@@ -69,8 +67,8 @@ class Plan:
     def statement(self, mark: str, more: Mapping[str, Any] | None = None) -> UpdateOne:
         """Return the statement for this task only: for what is rare, and differs from task to task."""
         match = queries.held(self.lease.task_id, self.lease.token) | dict(more or {})
-        if self._seq is not None:
-            match["event_count"] = self._seq
+        if self.seq is not None:
+            match["event_count"] = self.seq
         changes = {} if self._outcome is None else _changes(self._outcome, self.lease)
         signed = queries.settled_by(self.lease.token, self._kind) | {"commit": literal(mark)}
         return UpdateOne(
@@ -88,8 +86,8 @@ class Plan:
             return bool(task.get("settled") == {"token": self.lease.token, "kind": self._kind})
         return (
             self._holds_lease(task)
-            and self._seq is not None
-            and task["event_count"] == self._seq + len(self._events)
+            and self.seq is not None
+            and task["event_count"] == self.seq + len(self._events)
             and len(self._events) > 0
         )
 
@@ -97,7 +95,7 @@ class Plan:
         """Whether the fence would let this write pass."""
         if task is None or not self._holds_lease(task):
             return False
-        return self._seq is None or bool(task["event_count"] == self._seq)
+        return self.seq is None or bool(task["event_count"] == self.seq)
 
     def _holds_lease(self, task: RawDocument) -> bool:
         token = (task["lease"] or {}).get("token")
