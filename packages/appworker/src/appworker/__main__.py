@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import uvloop
+
 from appdb import AppDbError, Database, TaskQueue
 from appdb.database import NO_PATIENCE
 from appworker._version import __version__
@@ -55,7 +57,7 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     # What was imported stays until the end: the garbage collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    asyncio.run(_work(settings, actors, _options(settings, actors), parent))
+    uvloop.run(_work(settings, actors, _options(settings, actors), parent))
     return 0
 
 

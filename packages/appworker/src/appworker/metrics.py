@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -74,14 +75,17 @@ class Metrics:
         self._retries = Counter(
             "appworker_retries_total", "Attempts that failed and are followed by another.", ["actor"], registry=registry
         )
-        self._wait = _histogram(
+        wait = _histogram(
             registry, "queue_wait_seconds", "From when a task was due to its claim.", LONG_SECONDS, ["queue"]
         )
-        self._run = _histogram(
+        run = _histogram(
             registry, "run_seconds", "From an attempt's claim to its end.", LONG_SECONDS, ["actor", "outcome"]
         )
         for name in self._actors:
             self._retries.labels(name)  # a series that starts at 0 shows the first retry as an increase
+        # To find a series by its labels costs more than to count in it.
+        self._wait_of = cache(wait.labels)
+        self._run_of = cache(run.labels)
 
     def read_at_scrape(
         self,
@@ -118,12 +122,12 @@ class Metrics:
             self._claimed.inc(len(tasks))
         for task in tasks:
             queue = task.queue if task.queue in self._queues else OTHER
-            self._wait.labels(queue).observe(_waited_seconds(task))
+            self._wait_of(queue).observe(_waited_seconds(task))
 
     def ended(self, task: Task, ending: Ending, seconds: float) -> None:
         """An attempt of *task* ended, *seconds* after its claim."""
         actor = task.actor if task.actor in self._actors else OTHER
-        self._run.labels(actor, ending).observe(seconds)
+        self._run_of(actor, ending).observe(seconds)
         if ending is Ending.RETRYING:
             self._retries.labels(actor).inc()
         elif ending is Ending.LOST:

@@ -11,6 +11,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import uvloop
+
 from appworker.execution.job import Job, perform, soon
 from appworker.execution.outcome import Outcome
 
@@ -42,7 +44,7 @@ class ActorLoop:
 
     def __init__(self, number: int) -> None:
         self._home = asyncio.get_running_loop()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, f"actor-helper-{number}"))
         self._closing = asyncio.Event()
         self._inbox: deque[Run] = deque()
