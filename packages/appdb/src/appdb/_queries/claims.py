@@ -64,10 +64,9 @@ def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> P
     A line is the first task of a group; they come by group from *after* on, one index seek each (a distinct scan).
     """
     newest_leases: Pipeline = [
-        {"$match": {"state": TaskState.PROCESSING}},
+        {"$match": {"state": TaskState.PROCESSING, "lease.worker_id": {"$ne": worker_id}}},
         {"$sort": {"lease.expires_at": -1}},
         {"$limit": SAMPLED_LEASES},
-        {"$match": {"lease.worker_id": {"$ne": worker_id}}},
         {"$group": {"_id": "$lease.worker_id"}},
         {"$limit": MOST_RIVALS},
         {"$project": {"about": "rival"}},
