@@ -19,7 +19,7 @@ def mongo_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URI of a replica set; which one it is, is printed."""
     from mongo_server import mongo_server
 
-    with mongo_server() as server:
+    with mongo_server(on_disk=False) as server:
         reporter = request.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()

@@ -18,6 +18,7 @@ from appdb.embedded import EmbeddedServer
 OFFICIAL_IMAGE = "mongo:7.0"
 REPLICA_SET = "rs0"
 PORT = 27017
+DATA_FOLDER = "/data/db"
 # Fail points, for the tests that need the server itself to misbehave.
 PARAMETERS = {"enableTestCommands": "1"}
 READY_SECONDS = 60
@@ -32,14 +33,18 @@ class MongoServer:
 
 
 @contextmanager
-def mongo_server() -> Iterator[MongoServer]:
-    """Yield a server for the length of the block: APP_MONGO_URI, else a container, else the embedded mongod."""
+def mongo_server(*, on_disk: bool = True) -> Iterator[MongoServer]:
+    """Yield a server for the length of the block: APP_MONGO_URI, else a container, else the embedded mongod.
+
+    Not *on_disk*, a container keeps its data in memory: what a test writes need not outlive the server, and a write
+    takes two thirds of the time.
+    """
     if given := os.environ.get("APP_MONGO_URI"):
         yield MongoServer(uri=given, description="given by APP_MONGO_URI")
         return
     reason = engine_problem()
     if reason is None:
-        with _container() as server:
+        with _container(on_disk=on_disk) as server:
             yield server
         return
     with tempfile.TemporaryDirectory(prefix="appdb-test-") as folder:
@@ -85,7 +90,7 @@ def _ping_engine() -> str | None:
 
 
 @contextmanager
-def _container() -> Iterator[MongoServer]:
+def _container(*, on_disk: bool) -> Iterator[MongoServer]:
     # Its reaper is an image of its own, which cannot be had everywhere; the block below removes the container.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     from testcontainers.core.container import DockerContainer
@@ -95,6 +100,8 @@ def _container() -> Iterator[MongoServer]:
     image, remark = available_image(os.environ.get("APP_TEST_MONGO_IMAGE", OFFICIAL_IMAGE))
     parameters = " ".join(f"--setParameter {name}={value}" for name, value in PARAMETERS.items())
     container = DockerContainer(image).with_exposed_ports(PORT)
+    if not on_disk:
+        container = container.with_tmpfs_mount(DATA_FOLDER)
     with container.with_command(f"--bind_ip_all --replSet {REPLICA_SET} {parameters}") as running:
         host = running.get_container_host_ip().replace("localhost", "127.0.0.1")
         uri = f"mongodb://{host}:{running.get_exposed_port(PORT)}/?directConnection=true"

@@ -41,9 +41,11 @@ async def test_two_workers_run_500_tasks_each_once(start_worker: StartWorker, ta
     assert runs == {task.id: 1 for task in added}
     holders: Counter[str] = Counter()
     for task in added:
-        events = await tasks.queue.events(task.id)
-        assert [event.type for event in events] == [TaskEventType.STARTED, TaskEventType.COMPLETED]
-        holders[events[0].data["worker_id"]] += 1
+        # Where the machine is slow for a moment, one may be claimed ahead and handed back, uncounted, before it runs.
+        log = [event for event in await tasks.queue.events(task.id) if event.type is not TaskEventType.RELEASED]
+        assert [event.type for event in log] == [TaskEventType.STARTED, TaskEventType.COMPLETED]
+        assert log[0].attempt == 1
+        holders[log[0].data["worker_id"]] += 1
     assert len(holders) == 2
 
 
