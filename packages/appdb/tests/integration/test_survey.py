@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from appdb import Claimer, Database, NewTask, TaskQueue
+from appdb._queries.claims import SAMPLED_LEASES
 from appdb.queue.survey import Survey
 
 OTHERS = 3
-MINE = 100  # more than a survey looks at of one kind
+MINE = SAMPLED_LEASES + 36
 
 
 def claimer(name: str) -> Claimer:

@@ -21,6 +21,7 @@ SEPARATOR = "\x1f"
 """Parts a key from the next; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
 SAMPLED_LEASES = 64
+"""How many of others' newest leases tell who the rivals are; one's own, which may be more and newer, do not count."""
 MOST_RIVALS = 16
 
 
@@ -63,7 +64,7 @@ def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> P
 
     A line is the first task of a group; they come by group from *after* on, one index seek each (a distinct scan).
     """
-    newest_leases: Pipeline = [
+    rivals: Pipeline = [
         {"$match": {"state": TaskState.PROCESSING, "lease.worker_id": {"$ne": worker_id}}},
         {"$sort": {"lease.expires_at": -1}},
         {"$limit": SAMPLED_LEASES},
@@ -73,7 +74,7 @@ def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> P
     ]
     paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"about": "paused"}}]
     lines = [_union(collections.TASKS, _heads_of(lane_key, after, limit)) for lane_key in lanes]
-    return [*newest_leases, _union(collections.QUEUES, paused), *lines]
+    return [*rivals, _union(collections.QUEUES, paused), *lines]
 
 
 def _union(collection: str, pipeline: Pipeline) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Survey(BaseRepository):
         self._surveyed_at = float("-inf")
 
     async def refresh(self, claimer: Claimer) -> None:
-        """Look again, in one round trip that does not grow with the number of tasks."""
+        """Look again, in one round trip that grows with what *claimer* holds and not with the number of tasks."""
         asked_at = time.monotonic()
         lanes = open_lanes(claimer, frozenset())
         pipeline = queries.survey(lanes, claimer.worker_id, after=self._after, limit=MAX_GROUPS)
