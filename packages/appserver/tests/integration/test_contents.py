@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
 import pytest
 
-from appdb import Lease, Task
+from appdb import Lease, Task, TaskQueue
 from appdb.models.content import Content, ContentKind
 
 DATA = bytes(range(256)) * 4
@@ -17,6 +18,7 @@ BIG = bytes(range(251)) * 4_000
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
+Frames = Callable[[httpx2.Response], AsyncIterator[dict[str, str]]]
 Store = Callable[..., Awaitable[Content]]
 
 
@@ -29,7 +31,7 @@ async def stored(client: httpx2.AsyncClient, submit: Submit, claim: Claim, store
 
 @pytest.fixture
 def url(stored: Content) -> str:
-    return f"/api/contents/{stored.id}/file"
+    return f"/api/contents/{stored.id}/file/{stored.sha256}"
 
 
 async def test_an_item_is_described_without_the_place_of_its_bytes(
@@ -89,6 +91,53 @@ async def test_a_range_gives_its_bytes(
     assert answer.headers["content-length"] == str(end - start)
     expected = f"bytes {start}-{end - 1}/1024" if status == 206 else None
     assert answer.headers.get("content-range") == expected
+
+
+async def test_head_ignores_a_range_which_is_for_get_alone(client: httpx2.AsyncClient, url: str) -> None:
+    answer = await client.head(url, headers={"Range": "bytes=0-9"})
+    behind = await client.head(url, headers={"Range": "bytes=9999-"})
+
+    assert (answer.status_code, answer.headers["content-length"]) == (200, "1024")
+    assert "content-range" not in answer.headers
+    assert behind.status_code == 200
+
+
+async def test_an_address_names_one_version_and_a_rerun_has_another(
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, queue: TaskQueue
+) -> None:
+    await submit(client)
+    task, lease = await claim()
+    first = await store(task)
+    old = (await client.get(f"/api/contents/{first.id}")).json()["url"]
+    kept = await client.get(old)
+    await queue.release(lease)
+    again, _ = await claim()
+    await store(again, data=BIG, seq=again.event_count)
+
+    answer = await client.get(old, headers={"Range": "bytes=512-", "If-Range": f'"{first.sha256}"'})
+    new = (await client.get(f"/api/contents/{first.id}")).json()["url"]
+    latest = await client.get(f"/api/contents/{first.id}/file")
+
+    assert (kept.status_code, kept.content) == (200, DATA)
+    assert kept.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert new != old
+    assert (await client.get(new)).content == BIG
+    assert (latest.content, latest.headers["cache-control"]) == (BIG, "private, no-cache")
+
+
+async def test_an_event_tells_the_address_of_the_bytes_that_it_is_about(
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, queue: TaskQueue, frames: Frames
+) -> None:
+    task = await submit(client)
+    claimed, lease = await claim()
+    content = await store(claimed)
+    await queue.complete(lease)
+
+    async with client.stream("GET", f"/api/tasks/{task['id']}/stream?after=-1") as answer:
+        told = [json.loads(frame["data"]) async for frame in frames(answer) if frame.get("event") == "content"]
+
+    assert [event["data"]["url"] for event in told] == [f"/api/contents/{content.id}/file/{content.sha256}"]
 
 
 @pytest.mark.parametrize("header", ["bytes=1024-", "bytes=99999-100000", "bytes=-0"])

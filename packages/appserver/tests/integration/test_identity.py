@@ -74,6 +74,7 @@ async def test_another_user_s_documents_look_like_missing_ones(
         ("GET", "/api/contents/{content}"),
         ("GET", "/api/contents/{content}/file"),
         ("HEAD", "/api/contents/{content}/file"),
+        ("GET", "/api/contents/{content}/file/0123"),
         ("GET", "/api/contents?before={content}"),
         ("GET", "/tasks/{task}"),
         ("POST", "/tasks/{task}/cancel"),

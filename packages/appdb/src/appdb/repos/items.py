@@ -23,6 +23,8 @@ from appdb.utils import derived_id
 
 MAX_ITEM_BYTES = 64 * KIB
 """What is said of an item; its bytes may be as many as fit the disk."""
+UNKNOWN_DIGEST = "0" * 64
+"""Stands for the digest of bytes that are still to be read, where only the size of an event matters."""
 
 
 class Items:
@@ -38,11 +40,11 @@ class Items:
     async def store(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence."""
         content_id = content_id_of(task.id, item.key)
-        event = NewEvent(type=TaskEventType.CONTENT, data={"content_id": content_id, **_announcement(item)})
-        check_events([event])
+        check_events([_event(content_id, item, UNKNOWN_DIGEST)])
         described = _described(task, item, lease)
         check_size("content item", described, MAX_ITEM_BYTES)
         upload = await self._upload(task, item)
+        event = _event(content_id, item, upload.sha256)
         row = described | _whereabouts(upload)
 
         async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
@@ -89,6 +91,13 @@ class Items:
 def content_id_of(task_id: str, key: str) -> str:
     """Return the id of a task's item; storing it again has the same."""
     return derived_id("gc_", task_id, key)
+
+
+def _event(content_id: str, item: NewContent, sha256: str) -> NewEvent:
+    # The digest says which bytes: a re-run stores others under the same id.
+    return NewEvent(
+        type=TaskEventType.CONTENT, data={"content_id": content_id, "sha256": sha256, **_announcement(item)}
+    )
 
 
 def _described(task: Task, item: NewContent, lease: Lease) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb import Task, TaskState
+from appdb import Task, TaskEventType, TaskState
 from appdb.models.content import Content, ContentKind
 from appdb.models.registry import Actor
 from appdb.models.task import Progress, TaskError, TaskEvent
@@ -45,8 +45,17 @@ class TaskPage(BaseModel):
     next: str | None
 
 
+def file_url(content_id: str, sha256: str) -> str:
+    """Return where the bytes with this digest are.
+
+    A re-run stores other bytes under the same id. An address for each version keeps a player from going on with the
+    new bytes where the old ones ended.
+    """
+    return f"/api/contents/{content_id}/file/{sha256}"
+
+
 class ContentView(BaseModel):
-    """A content item, as its owner sees it; its bytes are at ``url``."""
+    """A content item, as its owner sees it; its bytes are at ``url``, which names these bytes and no others."""
 
     id: str
     task_id: str
@@ -68,7 +77,7 @@ class ContentView(BaseModel):
     @classmethod
     def of(cls, content: Content) -> ContentView:
         """Return the view of *content*."""
-        return cls.model_validate(content.model_dump() | {"url": f"/api/contents/{content.id}/file"})
+        return cls.model_validate(content.model_dump() | {"url": file_url(content.id, content.sha256)})
 
 
 class ContentPage(BaseModel):
@@ -108,5 +117,14 @@ class EventView(BaseModel):
 
     @classmethod
     def of(cls, event: TaskEvent) -> EventView:
-        """Return the view of *event*."""
-        return cls.model_validate(event, from_attributes=True)
+        """Return the view of *event*; one that tells of content says where the bytes are."""
+        view = cls.model_validate(event, from_attributes=True)
+        if event.type is TaskEventType.CONTENT:
+            view.data = view.data | {"url": _url_of(event)}
+        return view
+
+
+def _url_of(event: TaskEvent) -> str:
+    content_id, sha256 = event.data["content_id"], event.data.get("sha256")
+    # Workers of an older release tell no digest.
+    return f"/api/contents/{content_id}/file" if sha256 is None else file_url(content_id, sha256)

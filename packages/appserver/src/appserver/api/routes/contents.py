@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from appdb.models.content import Content
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.api.state import AppState
 from appserver.api.views import ContentPage, ContentView
 from appserver.errors import ProblemError
 
@@ -32,6 +33,8 @@ SHOWN_INLINE = frozenset(
     }
 )
 """Everything else is offered as a download: a browser must never run what somebody had generated."""
+KEPT = "private, max-age=31536000, immutable"
+"""These bytes never change; somebody else who uses the same browser does not get them from its cache."""
 FILE_POLICY = "default-src 'none'; sandbox"
 
 
@@ -64,15 +67,31 @@ async def get_content(content_id: str, owner: OwnerDep, state: StateDep) -> Cont
 
 
 @router.api_route("/{content_id}/file", methods=["GET", "HEAD"], response_class=Response)
-async def get_file(
+async def get_latest_file(
     content_id: str, request: Request, owner: OwnerDep, state: StateDep, download: bool = False
 ) -> Response:
-    """Return the bytes, or a range of them."""
+    """Return the bytes that the item has now, or a range of them."""
     content = await state.contents.get(content_id, owner_id=owner)
-    headers = _headers(content, download)
+    # A re-run may replace the bytes under the same id, so a copy is asked for again; the digest makes that cheap.
+    return _answer(request, content, state, _headers(content, download) | {"Cache-Control": "private, no-cache"})
+
+
+@router.api_route("/{content_id}/file/{sha256}", methods=["GET", "HEAD"], response_class=Response)
+async def get_file(
+    content_id: str, sha256: str, request: Request, owner: OwnerDep, state: StateDep, download: bool = False
+) -> Response:
+    """Return the bytes with this digest, or a range of them; 404 once others have replaced them."""
+    content = await state.contents.get(content_id, owner_id=owner)
+    if content.sha256 != sha256:
+        detail = f"content {content_id!r} has other bytes now; look it up again to get their address"
+        raise ProblemError(HTTPStatus.NOT_FOUND, detail)
+    return _answer(request, content, state, _headers(content, download) | {"Cache-Control": KEPT})
+
+
+def _answer(request: Request, content: Content, state: AppState, headers: dict[str, str]) -> Response:
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    part = _asked_range(request, content, headers["ETag"])
+    part = _asked_range(request, content, headers["ETag"]) if request.method == "GET" else None
     whole = ByteRange(start=0, end=content.size)
     if part is not None:
         headers["Content-Range"] = part.content_range(content.size)
@@ -90,8 +109,7 @@ def _headers(content: Content, download: bool) -> dict[str, str]:
     return {
         "ETag": f'"{content.sha256}"',
         "Accept-Ranges": "bytes",
-        # A re-run may replace the bytes under the same id, so a copy is asked for again; the digest makes that cheap.
-        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie",
         "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(content.filename)}",
         "Content-Security-Policy": FILE_POLICY,
         "Cross-Origin-Resource-Policy": "same-origin",
