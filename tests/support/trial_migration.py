@@ -45,6 +45,9 @@ TRIAL = Migration(
     plan=up,
 )
 
+BEFORE = len(known_migrations())
+"""The number of the migration before the trial."""
+
 
 def migrator(database: Database, options: RunOptions | None = None) -> Migrator:
     """Return what runs all migrations and the trial."""

@@ -63,7 +63,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
 
         name: The database's name.
 
-        app_name: Shown in the server's logs and ``currentOp``, such as ``appworker/0.3.0``.
+        app_name: Shown in the server's logs and ``currentOp``, such as ``appworker/0.4.0``.
 
         operation_timeout: How long one operation may take, all retries included; ``None`` for no limit (migrations).
 

@@ -10,7 +10,7 @@ from appdb import Database
 from appdb.migrations._module import known_migrations
 from appdb.migrations.options import Pace, RunOptions
 from appdb.migrations.status import Effect, MigrationState, StepProgress
-from trial_migration import COLLECTION, TRIAL, migrator, write_notes
+from trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
 
 
 async def test_a_back_fill_shows_how_far_it_is_and_goes_on_there_when_it_was_stopped(empty: Database) -> None:
@@ -73,7 +73,7 @@ async def test_what_would_be_done_is_told_and_nothing_is_changed(empty: Database
     planned = await migrator(empty).plan_up()
     after = await empty.raw.command("dbHash")
     await migrator(empty).up()
-    planned_down = await migrator(empty).plan_down(3)
+    planned_down = await migrator(empty).plan_down(BEFORE)
 
     assert before["md5"] == after["md5"]
     assert planned == [

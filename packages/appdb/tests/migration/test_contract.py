@@ -9,6 +9,8 @@ from appdb.mixins.migrations import CONTRACT_VERSION
 from command_line import CommandLine
 from released import restore
 
+NEXT = CONTRACT_VERSION + 1
+
 
 async def state(database: Database, **contract: int) -> None:
     await database.collection("config").replace_one({"_id": "contract"}, contract, upsert=True)
@@ -38,18 +40,20 @@ async def test_new_code_on_an_old_database_is_refused_with_the_command_that_brin
     empty: Database, version: str
 ) -> None:
     await restore(empty, version)
-    with pytest.raises(ContractMismatchError, match=r"has contract version [12].*needs 3.*Run `appdb migrate`"):
+    with pytest.raises(
+        ContractMismatchError, match=rf"has contract version [12].*needs {CONTRACT_VERSION}.*Run `appdb migrate`"
+    ):
         await empty.open()
     await empty.migrate()
     await empty.open()
 
 
-@pytest.mark.parametrize("contract", [{"version": 4}, {"version": 4, "newest": 5}])
+@pytest.mark.parametrize("contract", [{"version": NEXT}, {"version": NEXT, "newest": NEXT + 1}])
 async def test_old_code_on_a_database_that_is_too_new_is_refused_and_told_to_be_upgraded(
     empty: Database, contract: dict[str, int]
 ) -> None:
     await state(empty, **contract)
-    with pytest.raises(ContractMismatchError, match=r"only knows 3\. Upgrade this host's package"):
+    with pytest.raises(ContractMismatchError, match=rf"only knows {CONTRACT_VERSION}\. Upgrade this host's package"):
         await empty.open()
 
 
@@ -57,7 +61,7 @@ async def test_old_code_leaves_alone_what_a_newer_release_has_migrated(empty: Da
     await empty.migrate()
     newer = {"_id": "m0099_pre_later", "description": "Later.", "checksum": "x"}
     await empty.collection("migrations").insert_one(newer | {"applied_at": await empty.server_time()})
-    await state(empty, version=4, newest=99)
+    await state(empty, version=NEXT, newest=99)
     migrated, down, validated = [
         await command("migrate", *words) for words in ([], ["down", "--to", "2"], ["validate"])
     ]

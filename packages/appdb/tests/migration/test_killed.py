@@ -17,7 +17,7 @@ from appdb.migrations.status import MigrationState
 from appdb.mixins.migrations import CONTRACT_VERSION
 from command_line import CommandLine
 from released import ROOT, all_indexes, restore
-from trial_migration import COLLECTION, INDEX, migrator, write_notes
+from trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes
 
 PROCESS = Path(__file__).with_name("killed_process.py")
 PATIENT = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))
@@ -99,7 +99,7 @@ async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_
     await write_notes(empty, 35)
     points = await points_of(*trial)
     for point in points:
-        await migrator(empty, PATIENT).down(3)
+        await migrator(empty, PATIENT).down(BEFORE)
         assert await empty.collection(COLLECTION).count_documents({"label": {"$exists": True}}) == 0
         assert await died_after(point, *trial) is None
         await migrator(empty, PATIENT).up()

@@ -16,6 +16,8 @@ from appdb.mixins.migrations import CONTRACT_VERSION
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KNOWN = known_migrations()
 
+FIRST_THREE = KNOWN[:3]
+
 
 def row(checksum: str) -> dict[str, Any]:
     return {"description": "d", "checksum": checksum, "applied_at": NOW}
@@ -55,9 +57,9 @@ def test_what_was_not_run_yet_is_pending_and_no_problem() -> None:
 
 
 def test_one_under_way_is_running_while_its_lock_lives_and_interrupted_after() -> None:
-    alive = overview(KNOWN, stored(2, running=running(2), lock=lock(alive=True)))
-    dead = overview(KNOWN, stored(2, running=running(2), lock=lock(alive=False)))
-    gone = overview(KNOWN, stored(2, running=running(2)))
+    alive = overview(FIRST_THREE, stored(2, running=running(2), lock=lock(alive=True)))
+    dead = overview(FIRST_THREE, stored(2, running=running(2), lock=lock(alive=False)))
+    gone = overview(FIRST_THREE, stored(2, running=running(2)))
 
     assert (alive.migrations[2].state, alive.problems()) == (MigrationState.RUNNING, [])
     assert [found.migrations[2].state for found in (dead, gone)] == [MigrationState.INTERRUPTED] * 2
@@ -66,12 +68,12 @@ def test_one_under_way_is_running_while_its_lock_lives_and_interrupted_after() -
 
 
 def test_one_that_is_being_undone_is_pending_again_also_while_it_counts_as_applied() -> None:
-    assert overview(KNOWN, stored(running=running(2))).pending == [KNOWN[2].id]
+    assert overview(FIRST_THREE, stored(3, running=running(2))).pending == [KNOWN[2].id]
 
 
 def test_a_changed_one_a_gap_and_an_unknown_one_are_told_and_the_first_two_refused() -> None:
     rows = {KNOWN[0].id: row("other"), KNOWN[2].id: row(KNOWN[2].checksum), "m0999_pre_x": row("x")}
-    found = overview(KNOWN, Stored(applied=rows, running=None, lock=None, contract=None))
+    found = overview(FIRST_THREE, Stored(applied=rows, running=None, lock=None, contract=None))
 
     assert [migration.state for migration in found.migrations] == ["changed", "pending", "applied", "unknown"]
     assert len(found.faults()) == 2

@@ -17,7 +17,7 @@ from appdb.migrations.status import Effect, Overview
 if TYPE_CHECKING:
     from appdb.database import Database
 
-CONTRACT_VERSION = 3
+CONTRACT_VERSION = 4
 """What the documents mean. Raised only with a migration that brings the stored ones along."""
 
 

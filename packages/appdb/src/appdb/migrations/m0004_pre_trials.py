@@ -1,0 +1,27 @@
+"""Create the indexes of lists by time, and of what belongs to a deleted run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appdb._schema.indexes import INDEXES
+from appdb.migrations._released import Contract
+
+if TYPE_CHECKING:
+    from appdb.database import Database
+    from appdb.migrations._steps import Steps
+
+CONTRACT = Contract(newest=4, oldest=2)
+
+ADDED: frozenset[str] = frozenset()
+"""The indexes that contract 3 does not know."""
+
+
+async def up(_: Database, steps: Steps) -> None:
+    """Create every declared index that is missing; what hosts of contracts 2 and 3 read by stays."""
+    await steps.add_indexes("indexes", INDEXES)
+
+
+async def down(_: Database, steps: Steps) -> None:
+    """Drop what contract 3 does not know; no document is touched."""
+    await steps.drop_indexes("indexes", [(row.collection, row.name) for row in INDEXES if row.name in ADDED])
