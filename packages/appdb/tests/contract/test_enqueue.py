@@ -143,6 +143,23 @@ async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject:
     assert [(await subject.get(task)).unique_key for task in (first, again)] == [None, "k"]
 
 
+async def test_an_id_of_another_owner_is_refused_with_a_free_key_too_and_holds_up_nobody(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(task_id="tq_theirs", owner_id=OTHER))
+    foreign = new_task(task_id="tq_theirs", unique_key="free")
+    async with asyncio.timeout(10):
+        refused, *others = await asyncio.gather(
+            subject.queue.enqueue(foreign),
+            *(subject.queue.enqueue(numbered(n)) for n in range(20)),
+            return_exceptions=True,
+        )
+    with pytest.raises(ConflictError, match="another owner"):
+        await subject.queue.enqueue_many([foreign])
+
+    assert isinstance(refused, ConflictError)
+    assert [task for task in others if isinstance(task, BaseException)] == []
+    assert len(await subject.queue.page(owner_id=OWNER)) == len(others)
+
+
 async def test_a_batch_keeps_its_order_and_is_whole(subject: Subject) -> None:
     ids = await subject.queue.enqueue_many([numbered(n) for n in range(250)])
     page = await subject.queue.page(owner_id=OWNER, limit=500)

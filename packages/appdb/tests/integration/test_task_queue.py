@@ -147,6 +147,62 @@ async def test_an_enqueue_in_a_transaction_that_fails_leaves_no_task(queue: Task
     assert await queue.page(owner_id=OWNER) == []
 
 
+@pytest.mark.parametrize("unique_for", ["kept", "live", timedelta(hours=1)])
+async def test_a_taken_key_gives_the_first_task_inside_a_transaction(
+    queue: TaskQueue, database: Database, unique_for: Any
+) -> None:
+    task = new_task(unique_key="k", unique_for=unique_for)
+    first = await queue.enqueue(task)
+
+    async def body(session: Any) -> list[str]:
+        await database.collection("orders").insert_one({"_id": "order"}, session=session)
+        return [(await queue.enqueue(task, session=session)).id for _ in range(2)]
+
+    assert await database.transaction(body) == [first.id, first.id]
+    assert await database.collection("orders").count_documents({}) == 1
+
+
+@pytest.mark.parametrize("unique_for", ["live", timedelta(milliseconds=1)])
+async def test_a_key_that_is_free_again_gives_a_new_task_inside_a_transaction(
+    queue: TaskQueue, database: Database, unique_for: Any
+) -> None:
+    first = await queue.enqueue(new_task(unique_key="k", unique_for=unique_for))
+    await queue.cancel(first.id, owner_id=OWNER)
+    task = new_task(unique_key="k", unique_for="live")
+
+    async def body(session: Any) -> list[str]:
+        return [(await queue.enqueue(task, session=session)).id for _ in range(2)]
+
+    second, again = await database.transaction(body)
+
+    assert second == again != first.id
+    assert (await queue.get(first.id, owner_id=OWNER)).unique_key is None
+
+
+async def test_of_transactions_that_race_for_a_key_one_makes_the_task_and_all_get_it(
+    queue: TaskQueue, database: Database
+) -> None:
+    async def body(session: Any) -> str:
+        return (await queue.enqueue(new_task(unique_key="k"), session=session)).id
+
+    racing = [database.transaction(body) for _ in range(8)]
+    outside = [queue.enqueue(new_task(unique_key="k")) for _ in range(4)]
+    within, beside = await asyncio.gather(asyncio.gather(*racing), asyncio.gather(*outside))
+
+    assert {*within, *(task.id for task in beside)} == {task.id for task in await queue.page(owner_id=OWNER)}
+    assert len(set(within)) == 1
+
+
+async def test_a_key_of_another_request_is_told_inside_a_transaction(queue: TaskQueue, database: Database) -> None:
+    await queue.enqueue(new_task(unique_key="k"))
+
+    async def body(session: Any) -> None:
+        await queue.enqueue(new_task(unique_key="k", payload={"text": "other"}), session=session)
+
+    with pytest.raises(ConflictError, match="another payload"):
+        await database.transaction(body)
+
+
 async def test_higher_priority_comes_first_then_the_oldest(queue: TaskQueue) -> None:
     for name, priority in [("a", 0), ("b", 5), ("c", 0), ("d", 5)]:
         await queue.enqueue(new_task(payload={"name": name}, priority=priority))

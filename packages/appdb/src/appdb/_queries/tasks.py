@@ -70,6 +70,12 @@ def by_unique_key(owner_id: str, unique_key: str) -> Filter:
     return {"owner_id": owner_id, "unique_key": _text(unique_key)}
 
 
+def standing(task_id: str, owner_id: str, unique_key: str | None) -> Filter:
+    """The tasks that an id and an owner's key stand for; served by the id and by index tasks_unique_key."""
+    by_id = {"_id": task_id}
+    return by_id if unique_key is None else {"$or": [by_id, by_unique_key(owner_id, unique_key)]}
+
+
 def page(owner_id: str, states: Collection[TaskState], before: str | None) -> Filter:
     """An owner's tasks, older than the cursor *before*; served by index tasks_owner or tasks_owner_state."""
     match: Filter = {"owner_id": owner_id}

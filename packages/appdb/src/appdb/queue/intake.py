@@ -24,6 +24,8 @@ from appdb.utils import milliseconds, uuid7_str
 NewRow: TypeAlias = tuple[NewTask, RawDocument]
 """A new task, and its document but for the times."""
 
+MAX_TRIES = 3
+"""How often a task is stored whose key others take and free at the same time, before its caller is asked to repeat."""
 FOREIGN_ID = "its id belongs to another owner's task; make a new id"
 
 
@@ -38,14 +40,22 @@ class Intake(BaseRepository):
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
     ) -> Task:
-        """Store *task*, or return the one that its id or its unique key stands for already; one round trip."""
+        """Store *task*, or return the one that its id or its unique key stands for already.
+
+        One round trip; with a unique key two in a caller's transaction, and up to three more where a key was taken.
+        """
         check(task)
         fields = fields_of(task, task_id)
         if more:
             fields |= more
-        if session is None and not _waits(task):
+        if session is not None:
+            return await self._add_within(task, fields, session)
+        if not _waits(task):
             return await self._add_with_others(task, fields)
-        return await self._upsert(task, fields, session)
+        try:
+            return await self._upsert(task, fields, None)
+        except DuplicateKeyError:
+            return await self._settle(task, fields)
 
     async def _add_with_others(self, task: NewTask, fields: RawDocument) -> Task:
         try:
@@ -54,19 +64,48 @@ class Intake(BaseRepository):
             waited = "those before it got no answer within the operation timeout; repeat it with the same id or key"
             raise DatabaseUnavailableError(f"enqueueing task {fields['_id']}", waited) from exc
 
+    async def _add_within(self, task: NewTask, fields: RawDocument, session: Session) -> Task:
+        # A duplicate key would end the caller's transaction, so what the key stands for is looked up before.
+        first = None if task.unique_key is None else await self._standing(task, fields["_id"], session)
+        return first or await self._upsert(task, fields, session)
+
     async def _upsert(self, task: NewTask, fields: RawDocument, session: Session | None) -> Task:
         match, update = queries.insert(fields, waits_of(task))
-        try:
-            stored = await self._tasks.find_one_and_update(
-                match, update, upsert=True, return_document=AFTER, session=session
-            )
-        except DuplicateKeyError:
-            if task.unique_key is None or session is not None:
-                raise
-            return await self._settle_key(task, fields["_id"], task.unique_key)
-        if stored["owner_id"] != task.owner_id:
-            raise ConflictError("task", stored["_id"], FOREIGN_ID)
-        return Task.from_document(stored)
+        stored = await self._tasks.find_one_and_update(
+            match, update, upsert=True, return_document=AFTER, session=session
+        )
+        return _own(stored, task)
+
+    async def _standing(self, task: NewTask, task_id: str, session: Session | None) -> Task | None:
+        """Return what *task*'s id or unique key stands for, and free a key that stands for its task no longer.
+
+        One round trip, and one more for a key that may have to be freed.
+        """
+        match = queries.standing(task_id, task.owner_id, task.unique_key)
+        found = {row["_id"]: row async for row in self._tasks.find(match, session=session)}
+        if task_id in found:
+            return _own(found[task_id], task)
+        for row in found.values():
+            if (row.get("unique_while_live") or row.get("unique_until")) and await self._free(row, session):
+                return None
+            return same_request(Task.from_document(row), task)
+        return None
+
+    async def _free(self, row: RawDocument, session: Session | None) -> bool:
+        match = queries.released_key(row["owner_id"], row["unique_key"]) | {"_id": row["_id"]}
+        freed = await self._tasks.update_one(match, {"$unset": {"unique_key": ""}}, session=session)
+        return bool(freed.modified_count)
+
+    async def _settle(self, task: NewTask, fields: RawDocument) -> Task:
+        """Return what a task stands for that could not be stored, or store it when that is gone by now."""
+        for _ in range(MAX_TRIES):
+            try:
+                first = await self._standing(task, fields["_id"], None)
+                return first or await self._upsert(task, fields, None)
+            except DuplicateKeyError:
+                continue  # somebody has taken the key meanwhile, or no majority has confirmed yet who has
+        unconfirmed = "no majority has confirmed yet what its key stands for; repeat it with the same id or key"
+        raise DatabaseUnavailableError(f"enqueueing task {fields['_id']}", unconfirmed)
 
     async def _add_together(self, new: Sequence[NewRow]) -> list[Task | Exception]:
         """Store what several callers want to store now, each as if it were alone."""
@@ -84,34 +123,14 @@ class Intake(BaseRepository):
     async def _outcome(self, task: NewTask, row: RawDocument, code: int) -> Task | Exception:
         try:
             if code == DUPLICATE_KEY:
-                return await self._stored_already(task, row)
+                return await self._settle(task, row)
             await self._tasks.insert_one(row)
         except (AppDbError, PyMongoError) as exc:
             return exc  # the others' tasks are stored, and must not fail with this one
         return Task.from_document(row)
 
-    async def _settle_key(self, task: NewTask, task_id: str, unique_key: str) -> Task:
-        released = await self._tasks.update_one(
-            queries.released_key(task.owner_id, unique_key), {"$unset": {"unique_key": ""}}
-        )
-        found = None
-        if not released.modified_count:
-            found = await self._tasks.find_one(queries.by_unique_key(task.owner_id, unique_key))
-        if found is None:
-            return await self._add_again(task, fields_of(task, task_id))
-        return same_request(Task.from_document(found), task, unique_key)
-
-    async def _add_again(self, task: NewTask, fields: RawDocument) -> Task:
-        # Never by way of the arrivals: this is part of a batch, which would wait for room that it holds itself.
-        if _waits(task):
-            return await self._upsert(task, fields, None)
-        [outcome] = await self._add_together([(task, fields)])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
     async def add_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
-        """Store *tasks* and return their ids in order; one round trip, and two more for each key that was taken."""
+        """Store *tasks* and return their ids in order; one round trip, and up to three more for each that was taken."""
         for task in tasks:
             check(task)
         if not tasks:
@@ -142,14 +161,6 @@ class Intake(BaseRepository):
             return {error["index"]: error["code"] for error in exc.details.get("writeErrors", [])}
         return {}
 
-    async def _stored_already(self, task: NewTask, row: RawDocument) -> Task:
-        found = await self._tasks.find_one({"_id": row["_id"], "owner_id": task.owner_id})
-        if found is not None:
-            return Task.from_document(found)
-        if task.unique_key is None:
-            raise ConflictError("task", row["_id"], FOREIGN_ID)
-        return await self._settle_key(task, row["_id"], task.unique_key)
-
 
 def id_of(task: NewTask) -> str:
     """Return the id of *task*, made once, so that storing it again is known to be the same."""
@@ -171,16 +182,27 @@ def check(task: NewTask) -> None:
         check(following)
 
 
-def same_request(first: Task, task: NewTask, unique_key: str) -> Task:
-    """Return *first*, which the key stands for, if *task* asks for the same.
+def same_request(first: Task, task: NewTask) -> Task:
+    """Return *first*, which the unique key of *task* stands for, if *task* asks for the same.
 
     Raises:
         ConflictError: It has another actor or payload.
     """
     if (first.actor, first.payload) != (task.actor, task.payload):
         problem = f"it stands for task {first.id}, which has another payload; use a new key for a new request"
-        raise ConflictError("unique key", unique_key, problem)
+        raise ConflictError("unique key", str(task.unique_key), problem)
     return first
+
+
+def _own(stored: RawDocument, task: NewTask) -> Task:
+    """Return what is *stored* under the id of *task*, if it has the same owner.
+
+    Raises:
+        ConflictError: It is another owner's.
+    """
+    if stored["owner_id"] != task.owner_id:
+        raise ConflictError("task", stored["_id"], FOREIGN_ID)
+    return Task.from_document(stored)
 
 
 NO_WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)

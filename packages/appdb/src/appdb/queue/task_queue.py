@@ -65,7 +65,8 @@ class TaskQueue(BaseRepository):
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
         """Store a task so that it survives any single failure, and return it.
 
-        One round trip. With *session* it joins the caller's transaction. Calling it again with the same ``task_id``,
+        One round trip. With *session* it joins the caller's transaction; a unique key is looked up there before, in
+        one round trip more, since a duplicate would end the transaction. Calling it again with the same ``task_id``,
         or the same owner and ``unique_key``, returns the first task.
 
         Raises:
@@ -82,8 +83,8 @@ class TaskQueue(BaseRepository):
     async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
         """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
 
-        One round trip for a thousand, and two more for each key that was taken. It is not one transaction: after an
-        error some may be stored, and the same call, with ids or keys given, stores the rest.
+        One round trip for a thousand, and up to three more for each id or key that was taken. It is not one
+        transaction: after an error some may be stored, and the same call, with ids or keys given, stores the rest.
 
         Raises:
             TooLargeError: A payload is over 256 KiB as BSON; nothing was stored.

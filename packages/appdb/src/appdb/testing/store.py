@@ -137,7 +137,7 @@ class Store:
     def _first_with_key(self, new: NewTask) -> Row | None:
         first = self._keyed(new)
         if first is not None and new.unique_key is not None:
-            same_request(first.task, new, new.unique_key)
+            same_request(first.task, new)
         return first
 
     def _keyed(self, new: NewTask) -> Row | None:
