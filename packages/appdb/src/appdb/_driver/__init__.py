@@ -33,7 +33,7 @@ from appdb._driver._common import (
     UpdateOne,
 )
 from appdb._driver._connect import connect, hosts_of, within
-from appdb._driver._errors import encoded_size, translated, translates_errors, translates_stream_errors
+from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
 from appdb._driver._repeating import repeated, repeats
 from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
@@ -70,6 +70,7 @@ __all__ = [
     "is_write_conflict",
     "make_primary",
     "plain",
+    "refused",
     "repeated",
     "repeats",
     "start_session",

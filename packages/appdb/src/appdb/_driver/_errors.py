@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from bson import BSON
 from bson.errors import BSONError, InvalidBSON
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
@@ -49,6 +50,18 @@ def encoded_size(field: str, document: Mapping[str, Any]) -> int:
         return len(BSON.encode(document))
     except _UNENCODABLE as exc:
         raise InvalidDataError(field, f"cannot be stored: {exc}") from exc
+
+
+def refused(exc: BulkWriteError) -> dict[int, int]:
+    """Return the positions of the statements of a bulk write that were refused, each with the server's code.
+
+    Raises:
+        BulkWriteError: No majority has confirmed the other statements, which may yet be rolled back: their outcome is
+            unknown. A repetition waits for a majority again, also where it finds everything written.
+    """
+    if exc.details.get("writeConcernErrors"):
+        raise exc
+    return {int(error["index"]): int(error["code"]) for error in exc.details.get("writeErrors", [])}
 
 
 def translates_errors(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

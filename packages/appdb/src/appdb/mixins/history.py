@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, translates_errors
+from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, translates_errors
 from appdb._queries import history as queries
 from appdb._schema import collections
 from appdb.canonical import check_shape
@@ -236,8 +236,7 @@ async def _write(collection: Collection, updates: Sequence[UpdateOne], session: 
     try:
         await collection.bulk_write(updates, ordered=False, session=session)
     except BulkWriteError as exc:
-        codes = {error["code"] for error in exc.details["writeErrors"]}
-        if session is not None or codes != {DUPLICATE_KEY}:
+        if session is not None or set(refused(exc).values()) != {DUPLICATE_KEY}:
             raise
         # Somebody else has just made one of them; what was counted is not counted again.
         await collection.bulk_write(updates, ordered=False, session=session)

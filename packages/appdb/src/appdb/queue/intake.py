@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from appdb._driver import AFTER, BulkWriteError, DuplicateKeyError, PyMongoError, RawDocument, Session
+from appdb._driver import AFTER, BulkWriteError, DuplicateKeyError, PyMongoError, RawDocument, Session, refused
 from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
@@ -156,9 +156,7 @@ class Intake(BaseRepository):
         try:
             await self._tasks.insert_many(rows, ordered=False)
         except BulkWriteError as exc:
-            if exc.details.get("writeConcernErrors"):
-                raise
-            return {error["index"]: error["code"] for error in exc.details.get("writeErrors", [])}
+            return refused(exc)
         return {}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne
+from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne, refused
 from appdb._queries import log as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
@@ -101,7 +101,8 @@ class Journal(BaseRepository):
         try:
             await self._events.insert_many(rows, ordered=False)
         except BulkWriteError as exc:
-            if any(error["code"] != DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
+            # What an earlier call has copied stays; a copy that no majority has is none, and the original must stay.
+            if any(code != DUPLICATE_KEY for code in refused(exc).values()):
                 raise
         drops = [UpdateOne({"_id": key}, queries.dropped(tail[-1]["seq"] + 1)) for key, tail in tails.items() if tail]
         await self._tasks.bulk_write(drops, ordered=False)

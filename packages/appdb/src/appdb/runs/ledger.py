@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appdb._driver import BulkWriteError, RawDocument, Session
+from appdb._driver import BulkWriteError, RawDocument, Session, refused
 from appdb._queries import events as queries
 from appdb._queries import runs as run_queries
 from appdb._schema import collections
@@ -89,7 +89,7 @@ class Ledger:
         try:
             await self._events.insert_many(rows, session=session)
         except BulkWriteError as exc:
-            if all(error["code"] != DUPLICATE_KEY for error in exc.details.get("writeErrors", [])):
+            if DUPLICATE_KEY not in refused(exc).values():
                 raise
             problem = "its id is taken by another event; make a new id"
             raise ConflictError("event", events[0][0].event_id, problem) from exc
