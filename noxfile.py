@@ -116,7 +116,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Run everything on this machine: `-- --port 8000` until interrupted, or `-- --check` for the story once."""
-    session.install(*_group("demo"))
+    session.install(*_group("demo"), *_wheels(session, "appdb"))
     places = [f"--{name}={folder}" for name, folder in _environments(session).items()]
     session.run("python", "demo/run.py", *places, *session.posargs)
 

@@ -1,4 +1,4 @@
-"""The processes of the demo: database, API host and worker host, each in an environment of its own."""
+"""A host as a process: started, waited for, stopped, and quoted when it fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 90
@@ -21,15 +20,6 @@ class HostError(Exception):
     """A host could not start, or ended by itself; the message holds the end of its log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environments:
-    """The folders that hold the commands of each environment."""
-
-    database: Path
-    server: Path
-    worker: Path
-
-
 class Host:
     """A running process whose output goes to a log."""
 
@@ -37,7 +27,8 @@ class Host:
         logs.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = logs / f"{name}.log"
-        with self.log.open("wb") as output:
+        with self.log.open("ab") as output:
+            self._begins_at = output.tell()
             # A group of its own, so that Ctrl-C reaches us alone and the hosts stop in our order.
             self.process = subprocess.Popen(
                 list(command),
@@ -56,7 +47,7 @@ class Host:
         """
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            if found := re.search(pattern, self.log.read_text(errors="replace")):
+            if found := re.search(pattern, self._said()):
                 return found[1]
             self.check()
             time.sleep(POLL_SECONDS)
@@ -64,9 +55,13 @@ class Host:
 
     def check(self) -> None:
         """Raise ``HostError`` when the process has ended."""
-        code = self.process.poll()
-        if code is not None:
-            raise HostError(f"{self.name} ended with code {code}\n{self._tail()}")
+        if self.process.poll() is not None:
+            raise HostError(f"{self.name} {self.end()}\n{self._tail()}")
+
+    def end(self) -> str:
+        """Return how the process ended, in words."""
+        code = self.process.wait()
+        return f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
     def stop(self) -> None:
         """Stop the process: politely, then hard."""
@@ -79,49 +74,10 @@ class Host:
             self.process.kill()
             self.process.wait()
 
+    def _said(self) -> str:
+        """Return what this process has said; its predecessors wrote into the same file."""
+        return self.log.read_bytes()[self._begins_at :].decode(errors="replace")
+
     def _tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        lines = self._said().splitlines()[-TAIL_LINES:]
         return "\n".join([f"the end of {self.log}:", *(f"  {line}" for line in lines)])
-
-
-class Hosts:
-    """All of the demo's processes, started in order and stopped in reverse."""
-
-    def __init__(self, environments: Environments, folder: Path, port: int) -> None:
-        self._environments = environments
-        self._folder = folder
-        self._port = port
-        self._running: list[Host] = []
-        self.address = ""
-
-    def start(self) -> None:
-        """Start everything and return when the page can be opened.
-
-        Raises:
-            HostError: Something could not start.
-        """
-        places = self._environments
-        data = ["--data", str(self._folder / "db"), "--port", "0"]
-        database = self._run("database", [str(places.database / "appdb"), "dev-db", *data], {})
-        shared = {"APP_MONGO_URI": database.wait_for(r"MongoDB is ready: (\S+)"), "APP_MONGO_DATABASE": "demo"}
-        migrating = Host("migrate", [str(places.server / "appdb"), "migrate"], shared, self._folder / "logs")
-        if migrating.process.wait(READY_SECONDS) != 0:
-            migrating.check()
-        self._run("worker", [str(places.worker / "appworker")], shared).wait_for(r'"event": "(ready)"')
-        server = [str(places.server / "appserver"), "--port", str(self._port)]
-        self.address = self._run("server", server, shared).wait_for(r"appserver is ready at (\S+)")
-
-    def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Host:
-        host = Host(name, command, environment, self._folder / "logs")
-        self._running.append(host)
-        return host
-
-    def check(self) -> None:
-        """Raise ``HostError`` when one of them has ended."""
-        for host in self._running:
-            host.check()
-
-    def stop(self) -> None:
-        """Stop everything, last started first."""
-        while self._running:
-            self._running.pop().stop()

