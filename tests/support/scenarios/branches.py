@@ -8,8 +8,8 @@ from typing import Any
 
 from appdb import BranchRepository, DbEventType, EventRepository, NewRunEvent, WorkflowRepository
 from appdb._driver import RawDocument
-from scenarios.kit import Scenario, Scenes, Stage, Text
-from scenarios.staged import begun, branch_of, forked, hostile_json, told, worked
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import begun, branch_of, forked, worked
 
 E = DbEventType
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

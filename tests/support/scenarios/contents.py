@@ -7,13 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import JsonValue
-
 from appdb import ContentRepository, NewGeneration, Origin, TaskQueue
 from appdb._driver import RawDocument
 from appdb.models.content import Content, ContentKind, Generation, NewContent
 from scenarios.held import Held, hold, queued
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 
 BEGUN = datetime(2020, 1, 1, tzinfo=UTC)
 RUN, INTERACTION = "wf_" + "1" * 32, "int_" + "1" * 32
@@ -93,14 +91,6 @@ async def _read(contents: ContentRepository, made: Content) -> bytes:
     return b"".join([part async for part in parts])
 
 
-def _nested(text: str) -> dict[str, JsonValue]:
-    return {"a": text, "b": {text: [text]}}
-
-
-def _whole(text: str, value: object) -> object:
-    return text if value == _nested(text) else value
-
-
 def _origin(text: str) -> Origin:
     return Origin(run_id=text, interaction_id=text, prompt_id=text)
 
@@ -110,7 +100,7 @@ def _origin_of(read: Generation) -> dict[str, object]:
 
 
 async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
-    contents, given = ContentRepository(stage.database), _nested(text)
+    contents, given = ContentRepository(stage.database), hostile_json(text)
     new = NewGeneration(
         task_id=await queued(stage),
         provider=text,
@@ -122,8 +112,8 @@ async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
     await contents.record(new, owner_id=stage.owner)
     (read,) = await contents.list_for_run(text, owner_id=stage.owner)
     assert await contents.list_for_interaction(text, owner_id=stage.owner) == [read]
-    stored = {"operation": read.operation, "provider": read.provider, "request": _whole(text, read.request)}
-    stored |= {"source_data": _whole(text, read.source_data)} | _origin_of(read)
+    stored = {"operation": read.operation, "provider": read.provider, "request": told(text, read.request)}
+    stored |= {"source_data": told(text, read.source_data)} | _origin_of(read)
     return {f"generation.{name}": value for name, value in stored.items()}
 
 
@@ -131,19 +121,19 @@ async def _begin_text(stage: Stage, text: str) -> Mapping[str, object]:
     held = await hold(stage)
     contents = ContentRepository(stage.database)
     await contents.begin(
-        held.lease, held.task, operation=text, provider=text, source_data=_nested(text), origin=_origin(text)
+        held.lease, held.task, operation=text, provider=text, source_data=hostile_json(text), origin=_origin(text)
     )
     read = await contents.generation(held.task.id, owner_id=stage.owner)
-    stored = {"operation": read.operation, "provider": read.provider, "source_data": _whole(text, read.source_data)}
+    stored = {"operation": read.operation, "provider": read.provider, "source_data": told(text, read.source_data)}
     return stored | _origin_of(read)
 
 
 async def _report_text(stage: Stage, text: str) -> Mapping[str, object]:
     held = await begun(stage)
     contents = ContentRepository(stage.database)
-    await contents.report(held.lease, provider_task_id=text, usage=_nested(text))
+    await contents.report(held.lease, provider_task_id=text, usage=hostile_json(text))
     read = await contents.generation(held.task.id, owner_id=stage.owner)
-    return {"provider_task_id": read.provider_task_id, "usage": _whole(text, read.usage)}
+    return {"provider_task_id": read.provider_task_id, "usage": told(text, read.usage)}
 
 
 async def _store_text(stage: Stage, text: str) -> Mapping[str, object]:

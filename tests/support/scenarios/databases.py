@@ -8,8 +8,8 @@ from typing import Any
 
 from appdb import Database, UsedKeyword
 from appdb._driver import RawDocument
-from scenarios.kit import Scenario, Scenes, Stage, Text
-from scenarios.staged import hostile_json, told, worked
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import worked
 
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

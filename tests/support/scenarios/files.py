@@ -7,12 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import JsonValue
-
 from appdb import FileCategory, FileFormat, FileRepository, FileRole, NewFile
 from appdb._driver import RawDocument
 from appdb.utils import uuid7_str
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 RUN = "wf_" + "1" * 32
@@ -71,7 +69,7 @@ async def _put(files: FileRepository, run_id: str, owner_id: str) -> list[str]:
 
 async def _put_text(stage: Stage, text: str) -> Mapping[str, object]:
     files = FileRepository(stage.database)
-    nested: dict[str, JsonValue] = {"a": text, "b": {text: [text]}}
+    nested = hostile_json(text)
     given = replace(new_file(text, run_id=text, branch_id=text, group=text, content=text), metadata=nested)
     made = await files.put(given, owner_id=stage.owner)
     other = replace(given, name=f"{text}.json", content=nested, format=FileFormat.JSON)
@@ -85,7 +83,7 @@ async def _put_text(stage: Stage, text: str) -> Mapping[str, object]:
         "file.group": read.group,
         "file.name": read.name,
         "file.content": text if contents == {text: text, "JSON": nested} else contents,
-        "file.metadata": text if read.metadata == nested else read.metadata,
+        "file.metadata": told(text, read.metadata),
     }
 
 

@@ -102,6 +102,19 @@ class Scenes:
     crowds: Mapping[str, Callable[[int], RawDocument]] = field(default_factory=dict)
 
 
+def hostile_json(text: str) -> dict[str, Any]:
+    """Return an object with *text* as a value and as a name, in shapes that drivers read as types of their own."""
+    reference = {"$ref": text, "$id": text}
+    whole = {"$ref": text, "$id": {"$oid": reference}, "$db": text, "more": [reference]}
+    return {"a": text, text: text, "b": {text: [text]}, "c": [whole], "d": {"$date": 2**52}, "e": 2**40} | reference
+
+
+def told(text: str, stored: Any) -> object:
+    """Return *text* if what was stored is ``hostile_json``, perhaps beside what was added to it; else what it is."""
+    given = hostile_json(text)
+    return text if isinstance(stored, dict) and {name: stored.get(name) for name in given} == given else stored
+
+
 _ID = re.compile(r"[0-9a-f]{32}")
 
 

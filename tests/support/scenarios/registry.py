@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb import Limit, RegistryRepository
 from appdb.models.registry import AnnouncedActor, AnnouncedWorker
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 
 ALIVE = "workers and actors are deleted some time after they were seen last"
 
@@ -24,7 +24,7 @@ def actor(name: str, text: str = "here") -> AnnouncedActor:
         version=1,
         queue=text,
         description=text,
-        payload_schema={"a": text, "b": {text: [text]}},
+        payload_schema=hostile_json(text),
         max_attempts=1,
         timeout_seconds=1,
         limits=(Limit(key=text, rate=1),),
@@ -42,7 +42,6 @@ async def _announce(stage: Stage, text: str) -> Mapping[str, object]:
     await registry.announce(worker(name, text), [actor(name, text)])
     read = await registry.actor(name)
     (lives,) = [each for each in await registry.workers() if each.id == name]
-    schema = text if read.payload_schema == {"a": text, "b": {text: [text]}} else read.payload_schema
     return {
         "worker.id": lives.id.removeprefix(stage.owner),
         "worker.host": lives.host,
@@ -52,7 +51,7 @@ async def _announce(stage: Stage, text: str) -> Mapping[str, object]:
         "actors.name": read.id.removeprefix(stage.owner),
         "actors.queue": read.queue,
         "actors.description": read.description,
-        "actors.payload_schema": schema,
+        "actors.payload_schema": told(text, read.payload_schema),
         "actors.limits.key": read.limits[0].key,
     }
 

@@ -9,8 +9,8 @@ from typing import Any
 from appdb import DbEventType, EventFilter, EventRepository, NewRunEvent, StateRepository
 from appdb._driver import RawDocument
 from runs import step_started
-from scenarios.kit import Scenario, Scenes, Stage, Text
-from scenarios.staged import begun, branch_of, event_of, fork_of, forked, hostile_json, told, worked
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import begun, branch_of, event_of, fork_of, forked, worked
 
 E = DbEventType
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

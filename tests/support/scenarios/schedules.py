@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from appdb import NewSchedule, ScheduleRepository
 from appdb._driver import RawDocument
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 def new_schedule(owner_id: str, name: str, text: str = "hello") -> NewSchedule:
     """Return a schedule that has *text* wherever it may."""
-    payload: dict[str, Any] = {"a": text, "b": {text: [text]}}
-    return NewSchedule(owner_id=owner_id, name=name, cron="0 0 1 1 *", actor=text, payload=payload, queue=text)
+    cron, payload = "0 0 1 1 *", hostile_json(text)
+    return NewSchedule(owner_id=owner_id, name=name, cron=cron, actor=text, payload=payload, queue=text)
 
 
 async def schedule(stage: Stage) -> str:
@@ -28,12 +27,11 @@ async def _put(stage: Stage, text: str) -> Mapping[str, object]:
     schedules = ScheduleRepository(stage.database)
     await schedules.put(new_schedule(stage.owner, text, text))
     read = await schedules.get(text, owner_id=stage.owner)
-    payload = text if read.payload == {"a": text, "b": {text: [text]}} else read.payload
     return {
         "schedule.name": read.name,
         "schedule.actor": read.actor,
         "schedule.queue": read.queue,
-        "schedule.payload": payload,
+        "schedule.payload": told(text, read.payload),
     }
 
 

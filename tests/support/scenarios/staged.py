@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import JsonValue
-
 from appdb import DbEventType, EventRepository, NewRun, NewRunEvent, StateRepository, WorkflowRepository
 from appdb.utils import uuid7_str
 from runs import asked, completed, event, started, step_started, two_steps
@@ -30,17 +28,6 @@ def fork_of(run_id: str) -> str:
 def event_of(run_id: str) -> str:
     """Return the id of the first event of a run that was made here."""
     return f"evt_{run_id.removeprefix('wf_')}"
-
-
-def hostile_json(text: str) -> dict[str, JsonValue]:
-    """Return an object with *text* as a value, as a name, and deeper."""
-    return {"a": text, text: text, "b": {text: [text]}}
-
-
-def told(text: str, stored: Any) -> object:
-    """Return *text* if what was stored is ``hostile_json``, perhaps beside what was added to it; else what it is."""
-    given = hostile_json(text)
-    return text if {name: stored.get(name) for name in given} == given else stored
 
 
 async def begin(stage: Stage, **changes: Any) -> str:

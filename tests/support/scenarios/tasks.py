@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import JsonValue
-
 from appdb import (
     AttemptWrite,
     Completed,
@@ -24,7 +22,7 @@ from appdb import (
 from appdb._driver import RawDocument
 from appdb._queries.claims import SAMPLED_LEASES
 from scenarios.held import Held, claimer, failed, hold, new_task, queued
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 
 LONG_AGO, FAR = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 CENTURY = timedelta(days=36_500)
@@ -37,7 +35,7 @@ FEW = "hosts pause queues and set limits by hand: there are few"
 
 def event(text: str = "hello") -> NewEvent:
     """Return an event that has *text* wherever it may."""
-    return NewEvent(type=TaskEventType.CHUNK, data={"chunks": [text], text: text})
+    return NewEvent(type=TaskEventType.CHUNK, data={"chunks": [hostile_json(text)]} | hostile_json(text))
 
 
 async def live_child(stage: Stage) -> str:
@@ -79,17 +77,11 @@ async def limited(stage: Stage) -> Stage:
     return stage
 
 
-def _nested(text: str) -> dict[str, JsonValue]:
-    return {"a": text, "b": {text: [text]}}
-
-
-def _whole(text: str, value: object) -> object:
-    return text if value == _nested(text) else value
-
-
 def _given(stage: Stage, text: str) -> NewTask:
     limits = (Limit(key=text, concurrency=1),)
-    return new_task(stage, actor=text, payload=_nested(text), queue=text, unique_key=text, limits=limits, run_id=text)
+    return new_task(
+        stage, actor=text, payload=hostile_json(text), queue=text, unique_key=text, limits=limits, run_id=text
+    )
 
 
 async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
@@ -97,7 +89,7 @@ async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
     stored = await stage.database.collection("tasks").find_one({"_id": task_id}) or {}
     return {
         "actor": read.actor,
-        "payload": _whole(text, read.payload),
+        "payload": told(text, read.payload),
         "queue": read.queue,
         "unique_key": stored["unique_key"],
         "limits.key": read.limits[0].key,
@@ -123,7 +115,7 @@ async def _spawn(stage: Stage, text: str) -> Mapping[str, object]:
     return {
         "key": text if made == again else made,
         "task.actor": read.actor,
-        "task.payload": _whole(text, read.payload),
+        "task.payload": told(text, read.payload),
         "task.queue": read.queue,
         "task.limits.key": read.limits[0].key,
         "task.run_id": read.run_id,
@@ -144,9 +136,9 @@ async def _record(stage: Stage, text: str) -> Mapping[str, object]:
 
 async def _complete(stage: Stage, text: str) -> Mapping[str, object]:
     held, queue = await hold(stage), TaskQueue(stage.database)
-    await queue.complete(held.lease, _nested(text), events=[event(text)])
+    await queue.complete(held.lease, hostile_json(text), events=[event(text)])
     result = (await queue.get(held.task.id, owner_id=stage.owner)).result
-    return {"result": _whole(text, result), "events.data": await _said(stage, held, text)}
+    return {"result": told(text, result), "events.data": await _said(stage, held, text)}
 
 
 async def _fail(stage: Stage, text: str) -> Mapping[str, object]:
@@ -170,7 +162,10 @@ async def _suspend(stage: Stage, text: str) -> Mapping[str, object]:
 
 async def _commit(stage: Stage, text: str) -> Mapping[str, object]:
     done, broken, queue = await hold(stage), await hold(stage), TaskQueue(stage.database)
-    outcomes: tuple[Outcome, ...] = (Completed(result=_nested(text)), Failed(kind=text, message=text, retry_in=None))
+    outcomes: tuple[Outcome, ...] = (
+        Completed(result=hostile_json(text)),
+        Failed(kind=text, message=text, retry_in=None),
+    )
     writes = [
         AttemptWrite(lease=held.lease, events=[event(text)], outcome=outcome)
         for held, outcome in zip((done, broken), outcomes, strict=True)
@@ -178,7 +173,7 @@ async def _commit(stage: Stage, text: str) -> Mapping[str, object]:
     await queue.commit(writes)
     first, second = [await queue.get(held.task.id, owner_id=stage.owner) for held in (done, broken)]
     return {
-        "writes.outcome.result": _whole(text, first.result),
+        "writes.outcome.result": told(text, first.result),
         "writes.outcome.kind": second.errors[0].type,
         "writes.outcome.message": second.errors[0].message,
         "writes.events.data": await _said(stage, done, text),
@@ -187,15 +182,15 @@ async def _commit(stage: Stage, text: str) -> Mapping[str, object]:
 
 async def _remember(stage: Stage, text: str) -> Mapping[str, object]:
     held, queue = await hold(stage), TaskQueue(stage.database)
-    await queue.remember(held.lease, text, _nested(text))
+    await queue.remember(held.lease, text, hostile_json(text))
     found, value = await queue.recall(held.lease, text)
-    return {"key": text if found else None, "value": _whole(text, value)}
+    return {"key": text if found else None, "value": told(text, value)}
 
 
 async def _replay(stage: Stage, text: str) -> Mapping[str, object]:
     task_id, queue = await failed(stage), TaskQueue(stage.database)
-    again = [await queue.replay(task_id, owner_id=stage.owner, payload=_nested(text), key=text) for _ in range(2)]
-    return {"payload": _whole(text, again[0].payload), "key": text if again[0].id == again[1].id else None}
+    again = [await queue.replay(task_id, owner_id=stage.owner, payload=hostile_json(text), key=text) for _ in range(2)]
+    return {"payload": told(text, again[0].payload), "key": text if again[0].id == again[1].id else None}
 
 
 async def _replay_many(stage: Stage, text: str) -> Mapping[str, object]:

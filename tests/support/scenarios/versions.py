@@ -18,7 +18,7 @@ from appdb import (
 )
 from appdb._driver import RawDocument
 from appdb.utils import uuid7_str
-from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SOURCE: dict[str, Any] = {"nodes": [1]}
@@ -131,7 +131,7 @@ async def _template_name(stage: Stage, text: str) -> Mapping[str, object]:
 async def _store_text(stage: Stage, text: str) -> Mapping[str, object]:
     versions = VersionRepository(stage.database)
     template_id = (await versions.get_or_create_template("template", owner_id=stage.owner)).id
-    given: dict[str, Any] = {text: [text], "a": {"b": text, text: {}}}
+    given = hostile_json(text)
     alternative = NewResolvedVersion(definition=given, requires=[Requirement(capability=text)])
     made = await versions.store(template_id, NewVersion(definition=given), owner_id=stage.owner, resolved=[alternative])
     best = await versions.version_for(made.source.id, [text], owner_id=stage.owner)

@@ -8,8 +8,8 @@ from typing import Any
 
 from appdb import EventRepository, NewRun, Run, RunStatus, WorkflowRepository
 from appdb._driver import RawDocument, Session
-from scenarios.kit import Scenario, Scenes, Stage, Text
-from scenarios.staged import PROJECT, begin, begun, branch_of, forked, hostile_json, told, worked
+from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import PROJECT, begin, begun, branch_of, forked, worked
 
 ENDED = "old film"
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

@@ -37,11 +37,12 @@ from appdb._driver._errors import encoded_size, refused, translated, translates_
 from appdb._driver._primary import ServerNotReadyError, make_primary
 from appdb._driver._repeating import repeated, repeats
 from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
-from appdb._driver._values import decimal_of, plain, stored_decimal
+from appdb._driver._values import READING, decimal_of, stored_decimal
 
 __all__ = [
     "AFTER",
     "DRIVER",
+    "READING",
     "Bucket",
     "BucketWriter",
     "BulkWriteError",
@@ -69,7 +70,6 @@ __all__ = [
     "in_transaction",
     "is_write_conflict",
     "make_primary",
-    "plain",
     "refused",
     "repeated",
     "repeats",

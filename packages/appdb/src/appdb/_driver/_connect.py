@@ -10,6 +10,7 @@ from pymongo import timeout
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from appdb._driver._chosen import Client, new_client
+from appdb._driver._values import READING
 from appdb.errors import InvalidDataError
 from appdb.utils import milliseconds
 
@@ -32,6 +33,7 @@ def connect(uri: str, *, app_name: str, operation_timeout: timedelta | None, sel
         "readPreference": "primary",
         "readConcernLevel": "majority",
         "serverSelectionTimeoutMS": milliseconds(selection_timeout),
+        **READING,
     }
     if operation_timeout is not None:
         options["timeoutMS"] = milliseconds(operation_timeout)

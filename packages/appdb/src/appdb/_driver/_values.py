@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
-from bson import DBRef, Decimal128
+from bson import DBRef, Decimal128, Int64
+from bson.codec_options import DatetimeConversion, TypeDecoder, TypeRegistry
 
 
-def plain(value: object) -> object:
-    """Return a stored *value* as it was written: drivers turn an object with ``$ref`` and ``$id`` into a reference."""
-    if isinstance(value, DBRef):
-        value = value.as_doc()
-    if isinstance(value, Mapping):
-        return {key: plain(found) for key, found in value.items()}
-    if isinstance(value, list):
-        return [plain(found) for found in value]
-    return value
+class _Reference(TypeDecoder):
+    """An object with ``$ref`` and ``$id``, which drivers turn into a reference to another document."""
+
+    bson_type = DBRef
+
+    def transform_bson(self, value: DBRef) -> dict[str, Any]:
+        return dict(value.as_doc())
+
+
+class _Integer(TypeDecoder):
+    """A number of 64 bits, which drivers wrap in a type that other libraries do not take for a number."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Int64) -> int:
+        return int(value)
+
+
+READING: Mapping[str, Any] = {
+    "type_registry": TypeRegistry([_Reference(), _Integer()]),
+    "datetime_conversion": DatetimeConversion.DATETIME_CLAMP,
+}
+"""How every client reads documents: what a stranger wrote comes back as it was written, and a time after the year 9999
+as the last one there is. It is said to the driver, which is the one place that no field, collection, stream or answer
+can be forgotten in; and one such value in a batch would hide its neighbours before any model sees them."""
 
 
 def stored_decimal(value: Decimal) -> Decimal128:

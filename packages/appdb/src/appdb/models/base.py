@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Any, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from appdb._driver import plain
-
-StoredJson = Annotated[dict[str, Any], BeforeValidator(plain)]
-"""An object that a user or a provider wrote, with any keys, also those that drivers take for references."""
+StoredJson: TypeAlias = dict[str, Any]
+"""An object that a user, an actor or a provider wrote, with any keys; ``appdb._driver`` reads it as it was written."""
 
 
 class Value(BaseModel):

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from pydantic import JsonValue, field_validator
+from pydantic import JsonValue
 
-from appdb._driver import plain
 from appdb.models.base import Document
 
 T = TypeVar("T")
@@ -23,11 +22,6 @@ class StoredSetting(Document):
     revision: int
     created_at: datetime
     updated_at: datetime
-
-    @field_validator("value", mode="before")
-    @classmethod
-    def _as_it_was_written(cls, stored: object) -> object:
-        return plain(stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from appdb.models.base import Document
+from appdb.models.base import Document, StoredJson
 from appdb.models.limits import Limit, TaskLimit
 
 
@@ -18,7 +18,7 @@ class Actor(Document):
     version: int
     queue: str
     description: str
-    payload_schema: dict[str, Any]
+    payload_schema: StoredJson
     """JSON Schema (draft 2020-12) of the payload: what API hosts check before they enqueue."""
     max_attempts: int
     timeout_seconds: float

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from pydantic import JsonValue
 
-from appdb.models.base import Document
+from appdb.models.base import Document, StoredJson
 
 
 class CatchUp(StrEnum):
@@ -33,7 +32,7 @@ class Schedule(Document):
     """The IANA name of the zone that the expression is read in."""
     actor: str
     actor_version: int
-    payload: dict[str, Any]
+    payload: StoredJson
     queue: str
     priority: int
     max_attempts: int

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from appdb.events import TaskEventType
-from appdb.models.base import Document, Value
+from appdb.models.base import Document, StoredJson, Value
 from appdb.models.limits import Limit, TaskLimit
 
 
@@ -69,7 +69,7 @@ class Task(Document):
     actor: str
     actor_version: int
     queue: str
-    payload: dict[str, Any]
+    payload: StoredJson
     priority: int = 0
     state: TaskState
     attempt: int = 0
@@ -80,7 +80,7 @@ class Task(Document):
     limits: list[TaskLimit] = Field(default_factory=list)
     lease: TaskLease | None = None
     progress: Progress | None = None
-    result: dict[str, Any] | None = None
+    result: StoredJson | None = None
     error: TaskError | None = None
     errors: list[TaskError] = Field(default_factory=list)
     event_count: int = 0
@@ -117,7 +117,7 @@ class TaskEvent(Document):
     type: TaskEventType
     attempt: int
     at: datetime
-    data: dict[str, Any]
+    data: StoredJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
