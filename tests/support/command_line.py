@@ -91,7 +91,7 @@ class StandIn:
         self.queue = TaskQueue(database)
 
     async def announce(self) -> None:
-        worker = AnnouncedWorker(id="worker-1", host="here", pid=1, queues=[QUEUE], actors=[ACTOR], slots=1)
+        worker = AnnouncedWorker(id="worker-1", host="here", pid=1, queues=[QUEUE], actors=[f"{ACTOR}@3"], slots=1)
         actor = AnnouncedActor(
             name=ACTOR,
             version=3,

@@ -159,7 +159,7 @@ QUEUE = (
             "host": "render-7",
             "pid": 4711,
             "queues": ["default"],
-            "actors": ["render"],
+            "actors": ["render@1"],
             "slots": 4,
             "providers": ["local"],
             "started_at": at(),

@@ -76,7 +76,9 @@ async def _people(database: Database) -> None:
 
 
 async def _registry(database: Database) -> None:
-    worker = AnnouncedWorker(id="w1", host="h", pid=1, queues=["default"], actors=["render"], slots=4, providers=["p"])
+    worker = AnnouncedWorker(
+        id="w1", host="h", pid=1, queues=["default"], actors=["render@1"], slots=4, providers=["p"]
+    )
     actor = AnnouncedActor(
         name="render",
         version=1,

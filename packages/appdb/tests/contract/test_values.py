@@ -163,6 +163,8 @@ async def test_an_owners_lists_and_filters_hold_only_its_own(subject: Subject) -
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER))
     assert [task.id for task in await subject.queue.page(owner_id=OTHER)] == [theirs.id]
     assert [task.id for task in await subject.queue.find(TaskFilter(owner_id=OTHER))] == [theirs.id]
+    assert [task.id for task in await subject.queue.find(TaskFilter(owner_id=None, task_id=theirs.id))] == [theirs.id]
+    assert await subject.queue.find(TaskFilter(owner_id=OWNER, task_id=theirs.id)) == []
     assert await subject.queue.cancel_many(TaskFilter(owner_id="usr_c")) == 0
     assert await subject.queue.cancel_many(TaskFilter(owner_id=OTHER)) == 1
     assert await subject.queue.replay_many(TaskFilter(owner_id=OWNER), key="k") == []

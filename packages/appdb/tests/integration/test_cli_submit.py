@@ -36,7 +36,7 @@ async def test_what_the_command_line_says_goes_before_the_announcement(command: 
     assert task.state is TaskState.SCHEDULED
     assert task.run_at - task.created_at == timedelta(minutes=10)
     assert task.expires_at is not None
-    assert "no worker for actor 'paint' on queue 'slow' is alive" in answer.err
+    assert "no worker for actor 'paint@3' on queue 'slow' is alive" in answer.err
 
 
 async def test_an_actor_that_nobody_announced_is_refused_with_those_that_are_known(
@@ -181,7 +181,7 @@ async def test_ctrl_c_stops_waiting_and_the_task_goes_on(command: CommandLine, w
     answer = await said(process)
 
     assert answer.code == 130
-    assert f"task {task.id} goes on; look again with `appdb tasks watch {task.id} --owner {OWNER}`" in answer.err
+    assert f"task {task.id} goes on; look again with `appdb tasks watch {task.id}`" in answer.err
     assert "Traceback" not in answer.err
     assert (await worker.queue.get(task.id, owner_id=OWNER)).state is TaskState.PROCESSING
 

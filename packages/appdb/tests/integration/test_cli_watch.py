@@ -146,7 +146,7 @@ async def test_a_database_that_is_silent_for_too_long_leaves_the_outcome_open(
 
     assert answer.code == 4
     assert f"how task {task.id} ends is not known" in answer.err
-    assert f"look again with `appdb tasks watch {task.id} --owner {OWNER}`" in answer.err
+    assert f"look again with `appdb tasks watch {task.id}`" in answer.err
 
 
 async def test_a_task_that_is_pruned_while_it_is_watched_ends_the_watch(

@@ -149,7 +149,7 @@ async def test_unknown_fields_of_content_survive_a_repeated_run(empty: Database,
 
 @pytest.mark.usefixtures("version")
 async def test_unknown_fields_of_actors_and_workers_survive_their_announcement(empty: Database) -> None:
-    worker = AnnouncedWorker(id="wrk_1", host="other", pid=8, queues=["default"], actors=["echo"], slots=1)
+    worker = AnnouncedWorker(id="wrk_1", host="other", pid=8, queues=["default"], actors=["echo@1"], slots=1)
     actor = AnnouncedActor(
         name="echo",
         version=2,

@@ -208,7 +208,9 @@ def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | No
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}
     if bounds := {operator: value for operator, value in made.items() if value is not None}:
         match["created_at"] = bounds
-    return match | ({} if before is None else {"_id": {"$lt": before}})
+    ids = {"$eq": wanted.task_id, "$lt": before}
+    named = {operator: str(value) for operator, value in ids.items() if value is not None}
+    return match | ({"_id": named} if named else {})
 
 
 def logged(

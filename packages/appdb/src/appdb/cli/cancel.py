@@ -7,9 +7,9 @@ import click
 from appdb.cli.many import all_option, check_meaning, confirm, selected, yes_option
 from appdb.cli.output import Shape, json_line, shape_options, task_fields
 from appdb.cli.running import Target, pass_target
-from appdb.cli.selection import Selection, selection_options
+from appdb.cli.selection import Selection, named_task, selection_options
 from appdb.database import Database
-from appdb.models.task import LIVE_STATES, TaskFilter
+from appdb.models.task import LIVE_STATES, Task, TaskFilter
 from appdb.queue.task_queue import TaskQueue
 
 
@@ -24,7 +24,7 @@ def cancel(target: Target, task_id: str | None, many: bool, selection: Selection
     """Cancel TASK_ID, or --all that fit: at once and for good, with the tasks that they spawned."""
     check_meaning(task_id, selection, many=many, states=LIVE_STATES)
     if task_id is not None:
-        _cancel_one(target, task_id, str(selection.owner), shape)
+        _cancel_one(target, task_id, selection.owner, shape)
         return
     match, found = target.run(lambda database: selected(database, selection, LIVE_STATES))
     confirm("cancel", found, yes=yes)
@@ -35,8 +35,13 @@ def cancel(target: Target, task_id: str | None, many: bool, selection: Selection
         click.echo(f"{cancelled} tasks are cancelled")
 
 
-def _cancel_one(target: Target, task_id: str, owner: str, shape: Shape) -> None:
-    task = target.run(lambda database: TaskQueue(database).cancel(task_id, owner_id=owner))
+def _cancel_one(target: Target, task_id: str, owner: str | None, shape: Shape) -> None:
+    async def work(database: Database) -> Task:
+        queue = TaskQueue(database)
+        found = await named_task(queue, task_id, owner)
+        return await queue.cancel(task_id, owner_id=found.owner_id)
+
+    task = target.run(work)
     if shape.as_json:
         click.echo(json_line(task_fields(task)))
     else:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import click
 
+from appdb.cli.selection import named_task
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.feed import ChangeFeed, Subscription, task_topic
@@ -32,11 +33,11 @@ class Follower:
     Args:
         database: An open database.
         task_id: The task.
-        owner: Whose task it is.
+        owner: Whose task it has to be; ``None`` for anybody's.
         after: The number of the last event that is known already; -1 for none.
     """
 
-    def __init__(self, database: Database, task_id: str, *, owner: str, after: int = -1) -> None:
+    def __init__(self, database: Database, task_id: str, *, owner: str | None, after: int = -1) -> None:
         self._database = database
         self._queue = TaskQueue(database)
         self._task_id = task_id
@@ -68,7 +69,7 @@ class Follower:
         return await self._queue.events(self._task_id, after=self._seq)
 
     async def _get(self) -> Task:
-        return await self._queue.get(self._task_id, owner_id=self._owner)
+        return await named_task(self._queue, self._task_id, self._owner)
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -28,8 +28,8 @@ def check_meaning(task_id: str | None, selection: Selection, *, many: bool, stat
         raise click.UsageError("name one TASK_ID, or give --all and filters")
     if many:
         selection.check(states)
-    elif selection.owner is None or selection.everybody or selection.narrowed:
-        raise click.UsageError("with TASK_ID give --owner ID and no filters")
+    elif selection.everybody or selection.narrowed:
+        raise click.UsageError("with TASK_ID give no filters; --owner ID checks whose it is")
 
 
 async def selected(database: Database, selection: Selection, states: Collection[TaskState]) -> tuple[TaskFilter, int]:

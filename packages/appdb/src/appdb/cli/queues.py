@@ -24,8 +24,11 @@ def queues() -> None:
 @pass_target
 def pause(target: Target, name: str) -> None:
     """Hand out no more tasks of a queue; running ones go on. Workers heed it within a second."""
-    target.run(lambda database: TaskQueue(database).pause(name))
+    known = target.run(lambda database: _paused(database, name))
     click.echo(f"queue {printable(name)!r} is paused; `appdb queues resume` lets it go on")
+    if name not in known:
+        others = ", ".join(map(printable, sorted(known))) or "(there is none)"
+        click.echo(f"note: no task and no worker is on queue {printable(name)!r} now; known are {others}", err=True)
 
 
 @queues.command()
@@ -48,6 +51,13 @@ def list_queues(target: Target, as_json: bool) -> None:
             click.echo(json_line(row))
     else:
         click.echo(table(HEAD, [list((row | {"paused": "yes" if row["paused"] else "no"}).values()) for row in rows]))
+
+
+async def _paused(database: Database, name: str) -> set[str]:
+    """Pause a queue, and return those that had tasks or workers, or were paused, before."""
+    known = {str(row["queue"]) for row in await _rows(database)}
+    await TaskQueue(database).pause(name)
+    return known
 
 
 async def _rows(database: Database) -> list[dict[str, str | int | bool]]:

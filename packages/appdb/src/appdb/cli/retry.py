@@ -13,7 +13,7 @@ from appdb.cli.many import all_option, check_meaning, confirm, selected, yes_opt
 from appdb.cli.output import Shape, json_line, shape_options, task_fields
 from appdb.cli.params import PayloadSource, bundled, payload_options
 from appdb.cli.running import Target, pass_target
-from appdb.cli.selection import Selection, selection_options
+from appdb.cli.selection import Selection, named_task, selection_options
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.models.task import FINAL_STATES, Task, TaskState
@@ -72,7 +72,7 @@ def retry(
     check_meaning(task_id, selection, many=many, states=FINAL_STATES)
     payload, key = source.read(), again.key or uuid7_str("retry_")
     if task_id is not None:
-        _tell(_retry_one(target, task_id, str(selection.owner), payload, key), shape)
+        _tell(_retry_one(target, task_id, selection.owner, payload, key), shape)
         return
     if payload is not None:
         raise click.UsageError("--payload is for one TASK_ID")
@@ -82,13 +82,13 @@ def retry(
     _tell_many(made, key, shape)
 
 
-def _retry_one(target: Target, task_id: str, owner: str, payload: dict[str, JsonValue] | None, key: str) -> Task:
+def _retry_one(target: Target, task_id: str, owner: str | None, payload: dict[str, JsonValue] | None, key: str) -> Task:
     async def work(database: Database) -> Task:
         queue = TaskQueue(database)
-        task = await queue.get(task_id, owner_id=owner)
+        task = await named_task(queue, task_id, owner)
         if payload is None and task.state not in REPLAYED_STATES:
-            return await queue.retry(task_id, owner_id=owner)
-        return await queue.replay(task_id, owner_id=owner, payload=payload, key=key)
+            return await queue.retry(task_id, owner_id=task.owner_id)
+        return await queue.replay(task_id, owner_id=task.owner_id, payload=payload, key=key)
 
     return _settled(target, key, work)
 

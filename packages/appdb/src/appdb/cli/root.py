@@ -11,8 +11,10 @@ from appdb._version import __version__
 from appdb.cli.bench import bench
 from appdb.cli.check import check
 from appdb.cli.database import dev_db
+from appdb.cli.hosts import actors, workers
 from appdb.cli.limits import limits
 from appdb.cli.migrate import migrate
+from appdb.cli.people import keys, users
 from appdb.cli.queues import queues
 from appdb.cli.running import Target
 from appdb.cli.schedules import schedules
@@ -42,5 +44,5 @@ def main(context: click.Context, uri: str, database: str) -> None:
         context.color = False
 
 
-for command in (dev_db, migrate, check, tasks, queues, limits, schedules, bench):
+for command in (dev_db, migrate, check, tasks, queues, workers, actors, limits, schedules, users, keys, bench):
     main.add_command(command)

@@ -10,7 +10,9 @@ import click
 
 from appdb.cli.params import bundled, duration
 from appdb.database import Database
-from appdb.models.task import TaskFilter, TaskState
+from appdb.errors import NotFoundError
+from appdb.models.task import Task, TaskFilter, TaskState
+from appdb.queue.task_queue import TaskQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,3 +80,15 @@ selection_options = bundled(
     click.option("--newer-than", type=duration, help="Only tasks made within this time."),
 )
 owner_option = click.option("--owner", required=True, metavar="ID", help="The user whose it is.")
+optional_owner_option = click.option("--owner", metavar="ID", help="Only if it is this user's.")
+
+
+async def named_task(queue: TaskQueue, task_id: str, owner: str | None) -> Task:
+    """Return a task by its id alone, or only if it is the *owner*'s.
+
+    Raises:
+        NotFoundError: There is no such task, or it is somebody else's.
+    """
+    for task in await queue.find(TaskFilter(owner_id=owner, task_id=task_id), limit=1):
+        return task
+    raise NotFoundError("task", task_id)

@@ -19,6 +19,7 @@ from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.models.registry import Actor
 from appdb.models.task import NewTask, Task, TaskState
+from appdb.queue.lease import handler
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.registry import RegistryRepository
 from appdb.utils import uuid7_str
@@ -89,7 +90,7 @@ def submit(
     """
     payload = source.read() or {}
     task_id = uuid7_str("tq_")
-    doubt = f"whether task {task_id} was stored is not known: ask `appdb tasks show {task_id} --owner {owner}`"
+    doubt = f"whether task {task_id} was stored is not known: ask `appdb tasks show {task_id}`"
 
     async def store(database: Database) -> Task:
         announced = await _announced(database, actor)
@@ -124,8 +125,9 @@ def _names(actors: Sequence[Actor]) -> str:
 
 async def _warn_of_nobody(database: Database, new: NewTask) -> None:
     workers = await RegistryRepository(database).workers()
-    if not any(new.queue in worker.queues and new.actor in worker.actors for worker in workers):
-        nobody = f"no worker for actor {new.actor!r} on queue {new.queue!r} is alive now"
+    wanted = handler(new.actor, new.actor_version)
+    if not any(new.queue in worker.queues and wanted in worker.actors for worker in workers):
+        nobody = f"no worker for actor {wanted!r} on queue {new.queue!r} is alive now"
         click.echo(f"note: {nobody}; the task waits for one", err=True)
 
 

@@ -24,7 +24,7 @@ from appdb.cli.output import (
 from appdb.cli.params import duration
 from appdb.cli.retry import retry
 from appdb.cli.running import Target, pass_target
-from appdb.cli.selection import Selection, owner_option, selection_options
+from appdb.cli.selection import Selection, named_task, optional_owner_option, selection_options
 from appdb.cli.story import error_text, event_line
 from appdb.cli.submit import submit
 from appdb.cli.watch import watch
@@ -75,17 +75,17 @@ def _row(task: Task) -> list[object]:
 
 @tasks.command()
 @click.argument("task_id")
-@owner_option
+@optional_owner_option
 @click.option("--events", "with_events", is_flag=True, help="Print its log too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @pass_target
-def show(target: Target, task_id: str, owner: str, with_events: bool, as_json: bool) -> None:
+def show(target: Target, task_id: str, owner: str | None, with_events: bool, as_json: bool) -> None:
     """Show a task: its payload, its attempts' errors, its result, its children."""
 
     async def work(database: Database) -> tuple[Task, list[Task], list[TaskEvent]]:
         queue = TaskQueue(database)
-        task = await queue.get(task_id, owner_id=owner)
-        children = await queue.children(task_id, owner_id=owner)
+        task = await named_task(queue, task_id, owner)
+        children = await queue.children(task_id, owner_id=task.owner_id)
         return task, children, await _log(queue, task_id) if with_events else []
 
     task, children, events = target.run(work)

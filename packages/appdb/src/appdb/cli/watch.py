@@ -8,7 +8,7 @@ from appdb.cli.following import Follower
 from appdb.cli.output import event_fields, json_line
 from appdb.cli.progress import ProgressBar, has_terminal
 from appdb.cli.running import ExitCode, Target, UnansweredError, UnknownOutcomeError, leave, pass_target
-from appdb.cli.selection import owner_option
+from appdb.cli.selection import optional_owner_option
 from appdb.cli.story import event_line
 from appdb.database import Database
 from appdb.events import TaskEventType
@@ -53,13 +53,13 @@ class Viewer:
         self._bar.close()
 
 
-def see_through(target: Target, task_id: str, owner: str, viewer: Viewer | None, *, after: int = -1) -> Task:
+def see_through(target: Target, task_id: str, owner: str | None, viewer: Viewer | None, *, after: int = -1) -> Task:
     """Follow a task to its end and return it.
 
     Args:
         target: The database.
         task_id: The task.
-        owner: Whose task it is.
+        owner: Whose task it has to be; ``None`` for anybody's.
         viewer: Shows events, if anybody looks.
         after: The number of the last event that is known already.
 
@@ -68,7 +68,7 @@ def see_through(target: Target, task_id: str, owner: str, viewer: Viewer | None,
         ClickException: The owner has no such task.
         Exit: The user stopped looking; the task goes on.
     """
-    again = f"look again with `appdb tasks watch {task_id} --owner {owner}`"
+    again = f"look again with `appdb tasks watch {task_id}`"
 
     async def work(database: Database) -> Task:
         follower = Follower(database, task_id, owner=owner, after=after)
@@ -90,11 +90,11 @@ def _ignore(_event: TaskEvent) -> None:
 
 @click.command()
 @click.argument("task_id")
-@owner_option
+@optional_owner_option
 @click.option("--after", type=click.IntRange(-1), default=-1, help="Start behind the event with this number.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event and line.")
 @pass_target
-def watch(target: Target, task_id: str, owner: str, after: int, as_json: bool) -> None:
+def watch(target: Target, task_id: str, owner: str | None, after: int, as_json: bool) -> None:
     """Show what has happened to a task, and what happens, until it ends.
 
     Exit codes: 0 the task completed, 1 it failed (or there is none), 3 it was cancelled, 4 the database did

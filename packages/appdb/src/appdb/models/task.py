@@ -191,6 +191,7 @@ class TaskFilter:
         run_id: Only what works for this workflow run.
         created_before: Only tasks made before this time.
         created_after: Only tasks made at or after this time.
+        task_id: Only this task, for who knows its id and not its owner.
     """
 
     owner_id: str | None
@@ -200,6 +201,7 @@ class TaskFilter:
     run_id: str | None = None
     created_before: datetime | None = None
     created_after: datetime | None = None
+    task_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

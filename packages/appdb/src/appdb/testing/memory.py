@@ -405,4 +405,5 @@ def _matches(task: Task, match: TaskFilter) -> bool:
         and match.run_id in (None, task.run_id)
         and (match.created_before is None or task.created_at < match.created_before)
         and (match.created_after is None or task.created_at >= match.created_after)
+        and match.task_id in (None, task.id)
     )

@@ -1,0 +1,118 @@
+"""``appdb workers``, ``actors``, ``users`` and ``keys``, and what an operator needs to know of a task: its id."""
+
+from __future__ import annotations
+
+import pytest
+
+from appdb import Database, NewTask, RegistryRepository, UserRepository
+from appdb.models.registry import AnnouncedWorker
+from command_line import ACTOR, OWNER, QUEUE, CommandLine, StandIn
+
+TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={"prompt": "a fox"}, max_attempts=2)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_workers_that_live_are_listed_with_what_they_do(command: CommandLine) -> None:
+    text, (row,) = await command("workers", "list"), (await command("workers", "list", "--json")).rows()
+
+    assert text.out.splitlines()[1].split()[:4] == ["worker-1", "here", "1", "1"]
+    assert (row["id"], row["actors"], row["queues"]) == ("worker-1", [f"{ACTOR}@3"], [QUEUE])
+
+
+async def test_that_no_worker_lives_is_said_with_what_to_do(command: CommandLine) -> None:
+    answer = await command("workers", "list")
+
+    assert (answer.code, answer.out) == (0, "")
+    assert "no worker is alive: start one with `appworker`" in answer.err
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_actor_is_listed_with_its_live_workers_and_shown_with_its_schema(
+    command: CommandLine, database: Database
+) -> None:
+    other = AnnouncedWorker(id="w2", host="h", pid=2, queues=["other"], actors=["paint@2"], slots=1)
+    await RegistryRepository(database).announce(other, [])
+    text, (row,) = await command("actors", "list"), (await command("actors", "list", "--json")).rows()
+    shown = await command("actors", "show", ACTOR)
+    missing = await command("actors", "show", "pant")
+
+    assert text.out.splitlines()[1].split()[:3] == [f"{ACTOR}@3", QUEUE, "1"]
+    assert (row["id"], row["workers"], row["payload_schema"]) == (ACTOR, 1, {})
+    assert f"{ACTOR}@3 on queue {QUEUE}" in shown.out
+    assert (missing.code, "pant" in missing.err) == (1, True)
+
+
+async def test_the_first_user_and_key_are_made_at_the_command_line(command: CommandLine, database: Database) -> None:
+    (user,) = (await command("users", "create", "ada", "--email", "ada@example.org", "--admin", "--json")).rows()
+    made = await command("keys", "create", "--owner", user["id"], "--name", "laptop", "--scope", "tasks:read")
+    caller = await UserRepository(database).authenticate(made.out.strip())
+    (key,) = (await command("keys", "list", "--owner", user["id"], "--json")).rows()
+
+    assert caller is not None
+    assert (caller.user_id, sorted(caller.roles)) == (user["id"], ["admin", "user"])
+    assert caller.scopes == {"tasks:read"}
+    assert "it is not shown again" in made.err
+    assert (key["id"], key["name"]) == (caller.key_id, "laptop")
+    assert made.out.strip() not in (await command("keys", "list", "--owner", user["id"])).out
+
+
+async def test_a_revoked_key_and_those_of_a_user_who_is_off_open_nothing(
+    command: CommandLine, database: Database
+) -> None:
+    users = UserRepository(database)
+    (user,) = (await command("users", "create", "ada", "--json")).rows()
+    first, second = [
+        (await command("keys", "create", "--owner", user["id"], "--name", name, "--json")).rows()[0]
+        for name in ("one", "two")
+    ]
+    await command("keys", "revoke", first["id"], "--owner", user["id"])
+    await command("users", "deactivate", user["id"])
+    while_off = await users.authenticate(second["key"])
+    await command("users", "activate", user["id"])
+
+    assert await users.authenticate(first["key"]) is None
+    assert while_off is None
+    assert await users.authenticate(second["key"]) is not None
+
+
+async def test_users_are_listed_newest_first_and_a_wrong_name_is_told_in_one_line(command: CommandLine) -> None:
+    for name in ("ada", "bob"):
+        await command("users", "create", name)
+    listed = await command("users", "list", "--limit", "1")
+    taken = await command("users", "create", "ADA")
+
+    assert [line.split()[1] for line in listed.out.splitlines()[1:]] == ["bob"]
+    assert "there may be more: repeat with --before usr_" in listed.err
+    assert (taken.code, len(taken.err.splitlines())) == (1, 1)
+
+
+async def test_a_task_is_looked_at_cancelled_and_repeated_by_its_id_alone(
+    command: CommandLine, worker: StandIn
+) -> None:
+    task = await worker.queue.enqueue(TASK)
+    shown = await command("tasks", "show", task.id)
+    cancelled = await command("tasks", "cancel", task.id)
+    watched = await command("tasks", "watch", task.id)
+    repeated = await command("tasks", "retry", task.id, "--quiet")
+
+    assert f"owner         {OWNER}" in shown.out
+    assert (cancelled.code, watched.code) == (0, 3)
+    assert (await worker.queue.get(repeated.out.strip(), owner_id=OWNER)).replay_of == task.id
+
+
+async def test_an_owner_that_is_given_is_checked(command: CommandLine, worker: StandIn) -> None:
+    task = await worker.queue.enqueue(TASK)
+    for words in (["show"], ["cancel"], ["watch"], ["retry"]):
+        answer = await command("tasks", *words, task.id, "--owner", "usr_b")
+        assert (answer.code, task.id in answer.err) == (1, True)
+
+    assert not (await worker.queue.get(task.id, owner_id=OWNER)).state.final
+
+
+@pytest.mark.usefixtures("worker")
+async def test_pausing_a_queue_that_nobody_has_is_told_with_those_there_are(command: CommandLine) -> None:
+    misspelt, right = await command("queues", "pause", "medai"), await command("queues", "pause", QUEUE)
+
+    assert misspelt.code == right.code == 0
+    assert f"no task and no worker is on queue 'medai' now; known are {QUEUE}" in misspelt.err
+    assert right.err == ""
