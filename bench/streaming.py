@@ -73,5 +73,5 @@ async def _follow(database: Database, feed: ChangeFeed, task: NewTask) -> AsyncI
                     yield chunk, arrived
                 if event.type.terminal:
                     return
-            if len(page) < PAGE:
+            if not page:
                 await hints.wait(LONGEST_WAIT)

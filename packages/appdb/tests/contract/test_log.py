@@ -21,6 +21,7 @@ from appdb import (
     TaskState,
     TooLargeError,
 )
+from appdb.queue.sizes import PAGE_BYTES
 from queue_contract import CHUNK, OWNER, STARTED, Subject, new_task, progress
 
 
@@ -67,6 +68,27 @@ async def test_events_are_read_from_any_number_on(subject: Subject) -> None:
     assert [event.seq for event in await subject.queue.events(task.id, after=1, limit=3)] == [2, 3, 4]
     assert await subject.queue.events(task.id, after=9) == []
     assert await subject.queue.events("tq_missing") == []
+
+
+@pytest.mark.parametrize("more", [0, 70])
+async def test_a_page_of_heavy_events_is_bounded_in_bytes_and_the_pages_hold_them_all(
+    subject: Subject, more: int
+) -> None:
+    task, lease = await subject.claimed()
+    heavy = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 60 * 1024]})
+    for number in range(30):
+        await subject.queue.record(lease, [heavy], seq=number)
+    # With more behind them, all of the heavy ones have moved out of the task.
+    await subject.queue.record(lease, [CHUNK] * more, seq=30)
+    after, lengths, seen = -1, [], []
+    while page := await subject.queue.events(task.id, after=after):
+        lengths.append(len(page))
+        seen += [event.seq for event in page]
+        after = seen[-1]
+
+    assert seen == list(range(30 + more))
+    assert max(lengths[:3]) <= PAGE_BYTES // (60 * 1024) + 1
+    assert (await subject.queue.events(task.id, limit=1))[0].data == heavy.data
 
 
 async def test_a_repeated_record_is_applied_once(subject: Subject) -> None:

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     guests: bool = True
     """Whether anybody may become a user who has nothing but a key."""
     streams_per_user: int = Field(20, ge=1, le=10_000)
+    stream_ping_seconds: float = Field(4, ge=0.1, le=60)
+    """How often a stream without events says that it lives; clients built on httpx give up after 5 s of silence."""
     shutdown_seconds: int = Field(8, ge=1, le=300)
     """How long open requests may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

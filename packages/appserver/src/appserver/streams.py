@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 
-from appdb import AppDbError, ChangeFeed, TaskEvent, TaskQueue
+from appdb import AppDbError, ChangeFeed, TaskQueue
 from appdb.feed import task_topic
 from appserver.errors import ProblemError
+from appserver.frames import Frame, event_frame
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,8 @@ POLL = timedelta(seconds=5)
 BLIND_POLL = timedelta(seconds=1)
 BACKLOG = 1_000
 """Events that a viewer may be behind before it is dropped; it comes back and reads the rest from the log."""
+BACKLOG_BYTES = 4 * 1024 * 1024
+"""What these events may weigh; twice the heaviest page that is read at once."""
 PAGE = 500
 
 
@@ -62,84 +65,91 @@ class TaskStreams:
             if not self._open[owner_id]:
                 del self._open[owner_id]
 
-    async def follow(self, task_id: str, after: int) -> AsyncIterator[TaskEvent]:
+    async def follow(self, task_id: str, after: int) -> AsyncIterator[Frame]:
         """Yield the events of a task after number *after*, in order, each once, live, up to the terminal one.
 
         It ends early when the viewer takes events more slowly than they come; nothing is lost, since the log stays.
         """
         # What is logged already is read at the viewer's own pace, so a long log does not count as being slow.
-        async for event in self._catch_up(task_id, after):
-            after = event.seq
-            yield event
-            if event.type.terminal:
+        async for frame in self._catch_up(task_id, after):
+            after = frame.seq
+            yield frame
+            if frame.final:
                 return
         reader = self._readers.get(task_id)
         if reader is None:
             reader = self._readers[task_id] = _Reader(task_id, self._queue, self._feed, after)
         viewer = reader.add()
         try:
-            async for event in self._live(task_id, viewer, after):
-                yield event
+            async for frame in self._live(task_id, viewer, after):
+                yield frame
         finally:
             if reader.remove(viewer):
                 self._readers.pop(task_id, None)
 
-    async def _live(self, task_id: str, viewer: _Viewer, after: int) -> AsyncIterator[TaskEvent]:
+    async def _live(self, task_id: str, viewer: _Viewer, after: int) -> AsyncIterator[Frame]:
         # The reader may have passed this viewer's place before the viewer joined.
         async for missed in self._catch_up(task_id, after):
             after = missed.seq
             yield missed
-            if missed.type.terminal:
+            if missed.final:
                 return
-        while (event := await viewer.next()) is not None:
-            if event.seq <= after:
+        while (frame := await viewer.next()) is not None:
+            if frame.seq <= after:
                 continue
-            async for missed in self._catch_up(task_id, after, before=event.seq):
+            async for missed in self._catch_up(task_id, after, before=frame.seq):
                 yield missed
-            after = event.seq
-            yield event
-            if event.type.terminal:
+            after = frame.seq
+            yield frame
+            if frame.final:
                 return
 
-    async def _catch_up(self, task_id: str, after: int, before: int | None = None) -> AsyncIterator[TaskEvent]:
+    async def _catch_up(self, task_id: str, after: int, before: int | None = None) -> AsyncIterator[Frame]:
         while before is None or before > after + 1:
-            page = await self._queue.events(task_id, after=after, limit=PAGE)
-            for event in page:
+            page = deque(await self._queue.events(task_id, after=after, limit=PAGE))
+            if not page:
+                return
+            # A viewer may take long, and what it has taken is kept no longer.
+            while page:
+                event = page.popleft()
                 if before is not None and event.seq >= before:
                     return
-                yield event
-            if len(page) < PAGE:
-                return
-            after = page[-1].seq
+                after = event.seq
+                yield event_frame(event)
 
 
 class _Viewer:
     """A bounded queue of events; full means dropped."""
 
     def __init__(self) -> None:
-        self._events: asyncio.Queue[TaskEvent | None] = asyncio.Queue()
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._bytes = 0
         self._ended = False
 
-    def offer(self, event: TaskEvent) -> None:
-        """Hand over *event*, or drop the viewer when it is too far behind."""
-        if self._events.qsize() >= BACKLOG:
+    def offer(self, frame: Frame) -> None:
+        """Hand over *frame*, or drop the viewer when it is too far behind."""
+        if self._frames.qsize() >= BACKLOG or self._bytes >= BACKLOG_BYTES:
             self.end()
         if not self._ended:
-            self._events.put_nowait(event)
+            self._bytes += len(frame.text)
+            self._frames.put_nowait(frame)
 
     def end(self) -> None:
         """Let the viewer go once it has read what it has."""
         if not self._ended:
             self._ended = True
-            self._events.put_nowait(None)
+            self._frames.put_nowait(None)
 
-    async def next(self) -> TaskEvent | None:
+    async def next(self) -> Frame | None:
         """Return the next event, or ``None`` once the viewer was let go and has read what it had."""
-        return await self._events.get()
+        frame = await self._frames.get()
+        if frame is not None:
+            self._bytes -= len(frame.text)
+        return frame
 
 
 class _Reader:
-    """Reads one task's log for all of its viewers, while there are any."""
+    """Reads one task's log for all of its viewers, while there are any; each event is encoded once for all of them."""
 
     def __init__(self, task_id: str, queue: TaskQueue, feed: ChangeFeed, after: int) -> None:
         self._task_id = task_id
@@ -187,6 +197,7 @@ class _Reader:
         page = await self._queue.events(self._task_id, after=self._after, limit=PAGE)
         for event in page:
             self._after = event.seq
+            frame = event_frame(event)
             for viewer in self._viewers:
-                viewer.offer(event)
+                viewer.offer(frame)
         return bool(page)

@@ -39,6 +39,10 @@ async def read_all(client: httpx2.AsyncClient, frames: Frames, task_id: str, **o
         return [frame async for frame in frames(answer)]
 
 
+async def read_to_end(reading: AsyncIterator[Frame]) -> list[Frame]:
+    return [frame async for frame in reading]
+
+
 def numbers(read: list[Frame]) -> list[int]:
     return [int(frame["id"]) for frame in read if frame.get("event") != "snapshot" and "id" in frame]
 
@@ -137,7 +141,7 @@ async def test_a_log_longer_than_a_viewer_s_queue_comes_in_one_stream(
 
     async with asyncio.timeout(30), client.stream("GET", f"/api/tasks/{task['id']}/stream?after=-1") as answer:
         reading = frames(answer)
-        seen = [await anext(reading) for _ in range(101)]
+        seen = [await anext(reading) for _ in range(100)]
         await queue.complete(lease, {})
         seen += [frame async for frame in reading]
 
@@ -242,18 +246,64 @@ async def test_a_slow_viewer_is_let_go_and_misses_nothing_when_it_comes_back(
     _, lease = await claim()
 
     async with asyncio.timeout(30), client.stream("GET", f"/api/tasks/{task['id']}/stream") as answer:
-        reading = frames(answer)
-        await anext(reading)
-        await record(queue, lease, 0, 1)
-        seen = numbers([await anext(reading)])
+        reading = asyncio.create_task(read_to_end(frames(answer)))
+        written = 0
         # One write of many events reaches the queue at once, faster than any viewer takes them.
-        await record(queue, lease, 1, 50)
-        seen += numbers([frame async for frame in reading])
+        while not reading.done():
+            await record(queue, lease, written, 50)
+            written += 50
+        seen = numbers(await reading)
     await queue.complete(lease, {})
     again = await read_all(client, frames, task["id"], params={"after": seen[-1]})
 
-    assert seen[-1] < 50
-    assert seen + numbers(again) == list(range(52))
+    assert seen[-1] < written
+    assert seen + numbers(again) == list(range(written + 1))
+
+
+@pytest.mark.usefixtures("announced")
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_a_stream_holds_nothing_that_a_client_could_take_for_an_event_but_events(
+    serve: Serve, make_client: MakeClient, submit: Submit, claim: Claim, queue: TaskQueue, resumed: bool
+) -> None:
+    client = await make_client(base_url=await serve(stream_ping_seconds=0.1))
+    task = await submit(client)
+    _, lease = await claim()
+    await record(queue, lease, 0, 1)
+    read = b""
+
+    async with asyncio.timeout(30):
+        params = {"after": -1} if resumed else {}
+        async with client.stream("GET", f"/api/tasks/{task['id']}/stream", params=params) as answer:
+            async for part in answer.aiter_raw():
+                read += part
+                if read.count(b": ping\n") == 4:
+                    # It was silent for a while, behind an event.
+                    await queue.complete(lease, {})
+
+    blocks = [block.removeprefix(": ping\n") for block in read.decode().split("\n\n")]
+    assert blocks.pop() == ""
+    assert read.count(b": ping\n") >= 4
+    assert all(
+        line.startswith((": ping", "retry:", "id:", "event:", "data:", "")) for line in read.decode().split("\n")
+    )
+    names = [[line.partition(":")[0] for line in block.split("\n") if not line.startswith(":")] for block in blocks]
+    assert names == [["retry", "id", "event", "data"], ["id", "event", "data"]]
+    # Before the first event, so that a proxy that waits for a body has one.
+    assert read.startswith(b": ping\n")
+
+
+async def test_a_stream_is_alive_for_a_client_that_gives_up_after_five_seconds_of_silence(
+    client: httpx2.AsyncClient, submit: Submit
+) -> None:
+    task = await submit(client)
+
+    async with client.stream("GET", f"/api/tasks/{task['id']}/stream", timeout=5) as answer:
+        lines = answer.aiter_lines()
+        seen = [await anext(lines)]
+        while seen.count(": ping") < 2:
+            seen.append(await anext(lines))
+
+    assert seen[0] == seen[-1] == ": ping"
 
 
 @pytest.mark.usefixtures("announced")

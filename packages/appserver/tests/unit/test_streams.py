@@ -176,6 +176,40 @@ async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
     assert [event.seq async for event in following] == [1, 2, 3]
 
 
+async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
+    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BACKLOG_BYTES", 500)
+    log.write(200)
+    following = hub.follow("t", -1)
+    # What is logged already is read at the viewer's own pace, whatever it weighs.
+    seen = [await anext(following) for _ in range(200)]
+    waiting = asyncio.ensure_future(anext(following))
+    await until_watched(log)
+    log.write()
+    seen.append(await waiting)
+    reads = log.reads
+    log.write(100)
+    while log.reads < reads + 2:
+        await asyncio.sleep(0)
+    late = [frame async for frame in following]
+
+    assert [frame.seq for frame in seen + late] == list(range(201 + len(late)))
+    assert sum(len(frame.text) for frame in late[:-1]) < 500 <= sum(len(frame.text) for frame in late)
+
+
+async def test_an_event_is_encoded_once_for_all_of_its_viewers(hub: TaskStreams, log: MemoryLog) -> None:
+    followed = [hub.follow("t", -1) for _ in range(3)]
+    waiting = [asyncio.ensure_future(anext(following)) for following in followed]
+    await until_watched(log)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    log.write()
+    frames = await asyncio.gather(*waiting)
+
+    assert all(frame.text is frames[0].text for frame in frames)
+
+
 def test_the_number_of_streams_of_a_user_is_limited(hub: TaskStreams) -> None:
     with hub.counted("a"), hub.counted("a"), hub.counted("b"):
         hub.check_capacity("b")

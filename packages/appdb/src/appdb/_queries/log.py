@@ -32,6 +32,23 @@ def dropped(upto: int) -> Pipeline:
     return [{"$set": {"tail": left}}]
 
 
+def page(task_id: str, after: int, before: int, limit: int, weight: int) -> Pipeline:
+    """The oldest moved events of a task with numbers above *after* and below *before*; index task_events_log.
+
+    At most *limit*, and none behind the one with which their data reaches *weight*; ``bytes`` is what its own weighs.
+    """
+    earlier = {"$sum": {"$bsonSize": "$data"}, "window": {"documents": ["unbounded", -1]}}
+    return [
+        {"$match": {"task_id": task_id, "seq": {"$gt": after, "$lt": before}}},
+        {"$sort": {"seq": 1}},
+        {"$limit": limit},
+        {"$setWindowFields": {"sortBy": {"seq": 1}, "output": {"earlier": earlier}}},
+        {"$match": {"$or": [{"earlier": None}, {"earlier": {"$lt": weight}}]}},
+        {"$unset": "earlier"},
+        {"$set": {"bytes": {"$bsonSize": "$data"}}},
+    ]
+
+
 def rows(task_id: str, tail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the events of a task's *tail*, in order, each as it is stored in ``task_events``."""
     return [

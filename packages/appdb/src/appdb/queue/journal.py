@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne, refused
+from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne, encoded_size, refused
 from appdb._queries import log as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
@@ -17,7 +17,7 @@ from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
 from appdb.models.task import NewEvent, Progress
 from appdb.queue.closing import Closing
-from appdb.queue.sizes import DUPLICATE_KEY, MAX_EVENT_BYTES, check_size
+from appdb.queue.sizes import DUPLICATE_KEY, MAX_EVENT_BYTES, PAGE_BYTES, check_size
 
 
 class Journal(BaseRepository):
@@ -80,16 +80,20 @@ class Journal(BaseRepository):
         return result
 
     async def read(self, task_id: str, after: int, limit: int) -> list[RawDocument]:
-        """Return at most *limit* events with a number above *after*: one round trip for the newest, two for others."""
+        """Return a page of events with a number above *after*: at most *limit*, up to the one that fills its bytes.
+
+        One round trip for the newest, two for others.
+        """
         # The task first: what moves out of it meanwhile is found where it goes, and nothing is missed between.
         task = await self._tasks.find_one({"_id": task_id}, queries.TAIL) or {}
         newest = queries.rows(task_id, task.get("tail") or [])
         begins = newest[0]["seq"] if newest else task.get("event_count", 0)
         older: list[RawDocument] = []
         if after + 1 < begins:
-            match = {"task_id": task_id, "seq": {"$gt": after, "$lt": begins}}
-            older = [row async for row in self._events.find(match).sort("seq", 1).limit(limit)]
-        return [*older, *(row for row in newest if row["seq"] > after)][:limit]
+            wanted = queries.page(task_id, after, begins, limit, PAGE_BYTES)
+            older = [row async for row in self._events.aggregate(wanted)]
+        found = [*older, *(row for row in newest if row["seq"] > after)][:limit]
+        return found[: length_of_page(row.pop("bytes", None) or weight_of(row["data"]) for row in found)]
 
     async def spill(self, task_ids: Collection[str]) -> None:
         """Move the logs of *task_ids* out of the tasks; three round trips, and safe to repeat."""
@@ -106,6 +110,22 @@ class Journal(BaseRepository):
                 raise
         drops = [UpdateOne({"_id": key}, queries.dropped(tail[-1]["seq"] + 1)) for key, tail in tails.items() if tail]
         await self._tasks.bulk_write(drops, ordered=False)
+
+
+def length_of_page(weights: Iterable[int]) -> int:
+    """Return how many events of these *weights* are read at once: all up to the one that fills a page's bytes."""
+    total = length = 0
+    for weight in weights:
+        length += 1
+        total += weight
+        if total >= PAGE_BYTES:
+            break
+    return length
+
+
+def weight_of(data: Mapping[str, Any]) -> int:
+    """Return what an event's *data* counts for on a page, in bytes."""
+    return encoded_size("event", data)
 
 
 def check_events(events: Sequence[NewEvent]) -> int:

@@ -33,7 +33,7 @@ class TaskQueueProtocol(Protocol):
         """Return the owner's tasks, newest first."""
 
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
-        """Return a task's events with a number above *after*, in order."""
+        """Return a page of a task's events with a number above *after*, in order; an empty one is the end."""
 
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return the tasks that the owner's task spawned, oldest first."""

@@ -140,9 +140,10 @@ class TaskQueue(BaseRepository):
 
     @repeats
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
-        """Return a task's events with a number above *after*, in order, at most *limit*.
+        """Return a task's events with a number above *after*, in order: at most *limit*, and about half a MiB of them.
 
-        One round trip for the newest events, which are a part of the task; two for older ones.
+        However heavy they are, the first of them is there, so only an empty list means that there are no more. One
+        round trip for the newest events, which are a part of the task; two for older ones.
 
         The log has no owner of its own: look the task up by its owner first.
         """

@@ -28,6 +28,7 @@ from appdb.models.task import (
 )
 from appdb.queue.control import REPLAYABLE
 from appdb.queue.intake import check
+from appdb.queue.journal import length_of_page, weight_of
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.plan import check_write, retrying
 from appdb.queue.sizes import MAX_STEP_BYTES, check_size
@@ -94,11 +95,12 @@ class InMemoryTaskQueue:
         return await self.find(TaskFilter(owner_id=owner_id, states=frozenset(states)), before=before, limit=limit)
 
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
-        """Return a task's events with a number above *after*, in order."""
+        """Return a page of a task's events with a number above *after*, in order; an empty one is the end."""
         await _let_others_go_first()
         row = self._store.rows.get(task_id)
         found = row.events[after + 1 :][:limit] if row is not None else []
-        return [event.model_copy(deep=True) for event in found]
+        page = found[: length_of_page(weight_of(event.data) for event in found)]
+        return [event.model_copy(deep=True) for event in page]
 
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return the tasks that the owner's task spawned, oldest first."""

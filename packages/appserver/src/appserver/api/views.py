@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from appdb import Task, TaskEventType, TaskState
 from appdb.models.content import Content, ContentKind
@@ -78,6 +78,18 @@ class ContentView(BaseModel):
     def of(cls, content: Content) -> ContentView:
         """Return the view of *content*."""
         return cls.model_validate(content.model_dump() | {"url": file_url(content.id, content.sha256)})
+
+
+class Snapshot(TaskView):
+    """A task and what it has made so far; the events after ``last_seq`` follow.
+
+    ``left_out`` names the fields that are null because the snapshot would be too large for clients: ask for the task
+    and its contents by themselves.
+    """
+
+    payload: dict[str, Any] | None  # type: ignore[assignment]  # wider than a task's own
+    contents: list[ContentView] | None
+    left_out: list[str] = Field(default_factory=list)
 
 
 class ContentPage(BaseModel):

@@ -5,34 +5,27 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from appdb import AppDbError, Task
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.state import AppState
-from appserver.api.views import ContentView, EventView, TaskView
+from appserver.api.views import ContentView
 from appserver.errors import FieldError, ProblemError
+from appserver.frames import PING, Frame, snapshot_frame
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["streams"])
 
-PING_SECONDS = 15
 SEND_TIMEOUT_SECONDS = 10
 """A viewer that takes nothing for so long is dropped; it comes back with Last-Event-ID."""
 RETRY_MILLISECONDS = (1_000, 3_000)
-
-
-class Snapshot(TaskView):
-    """A task and what it has made so far; the events after ``last_seq`` follow."""
-
-    contents: list[ContentView]
 
 
 @router.get("/tasks/{task_id}/stream", response_class=EventSourceResponse, responses={204: {"description": "Over"}})
@@ -52,21 +45,22 @@ async def stream_task(
     if task.state.final and position == task.last_seq:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     state.streams.check_capacity(owner)
-    return TaskStream(_frames(task, owner, state, position), state.streams.counted(owner))
+    return TaskStream(_frames(task, owner, state, position), state, owner)
 
 
 class TaskStream(EventSourceResponse):
     """The answer; it counts as an open stream from its first to its last moment, however it ends."""
 
-    def __init__(self, frames: AsyncIterator[ServerSentEvent], slot: AbstractContextManager[None]) -> None:
+    def __init__(self, frames: AsyncIterator[bytes], state: AppState, owner: str) -> None:
         super().__init__(
             frames,
-            ping=PING_SECONDS,
+            ping=state.settings.stream_ping_seconds,
             send_timeout=SEND_TIMEOUT_SECONDS,
-            sep="\n",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
-        self._slot = slot
+        # The library would end it with an empty line, which some clients take for an event.
+        self.ping_message_factory = lambda: PING  # type: ignore[assignment]  # bytes are sent as they are
+        self._slot = state.streams.counted(owner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
@@ -74,31 +68,29 @@ class TaskStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _frames(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[ServerSentEvent]:
-    retry = random.randint(*RETRY_MILLISECONDS)
+async def _frames(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[bytes]:
+    retry: int | None = random.randint(*RETRY_MILLISECONDS)
+    # At once, since some proxies hold an answer back until it has a body.
+    yield PING
     try:
-        if position is None:
-            yield await _snapshot(task, owner, state, retry)
-            position = task.last_seq
-            if task.state.final:
-                return
-        else:
-            yield ServerSentEvent(comment="resumed", retry=retry)
-        async for event in state.streams.follow(task.id, position):
-            data = EventView.of(event).model_dump_json()
-            yield ServerSentEvent(data, event=event.type.value, id=str(event.seq))
+        async for frame in _story(task, owner, state, position):
+            yield frame.text if retry is None else frame.asking_to_retry_in(retry)
+            retry = None
     except AppDbError as exc:
         # The answer has begun, so all that is left is to end it; the viewer comes back with its position.
         logger.warning("a stream ends without its database", extra={"task_id": task.id, "error": str(exc)})
 
 
-async def _snapshot(task: Task, owner: str, state: AppState, retry: int) -> ServerSentEvent:
-    contents = await state.contents.list_for_task(task.id, owner_id=owner)
-    views = [ContentView.of(content) for content in contents]
-    snapshot = Snapshot(**TaskView.of(task).model_dump(), contents=views)
-    # An id of its own, so that a viewer that is cut off right now goes on from here; -1 is no number of an event.
-    position = str(task.last_seq) if task.last_seq >= 0 else None
-    return ServerSentEvent(snapshot.model_dump_json(), event="snapshot", id=position, retry=retry)
+async def _story(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[Frame]:
+    if position is None:
+        made = await state.contents.list_for_task(task.id, owner_id=owner)
+        snapshot = snapshot_frame(task, [ContentView.of(content) for content in made])
+        yield snapshot
+        if snapshot.final:
+            return
+        position = snapshot.seq
+    async for frame in state.streams.follow(task.id, position):
+        yield frame
 
 
 def _position(task: Task, last_event_id: str | None, after: str | None) -> int | None:

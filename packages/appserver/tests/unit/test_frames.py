@@ -1,0 +1,101 @@
+"""Events as they are sent: what every client reads alike, and never too large."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from appdb import Task, TaskEvent
+from appdb.models.content import Content
+from appserver.api.views import ContentView
+from appserver.frames import Frame, event_frame, snapshot_frame
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLIENTS_REFUSE = 1024 * 1024
+
+
+def event(data: dict[str, Any], seq: int = 7) -> TaskEvent:
+    row = {"_id": f"t:{seq}", "task_id": "t", "seq": seq, "type": "chunk", "attempt": 1, "at": NOW, "data": data}
+    return TaskEvent.from_document(row)
+
+
+def task(**fields: Any) -> Task:
+    times = {"created_at": NOW, "updated_at": NOW, "run_at": NOW}
+    base = {
+        "_id": "t",
+        "owner_id": "u",
+        "actor": "a",
+        "actor_version": 1,
+        "queue": "q",
+        "payload": {},
+        "max_attempts": 1,
+    }
+    return Task.from_document(base | times | {"state": "processing"} | fields)
+
+
+def content(number: int) -> ContentView:
+    row = {"_id": f"gc_{number}", "owner_id": "u", "task_id": "t", "generation_id": "g", "key": "k", "kind": "text"}
+    row |= {"role": "r", "media_type": "text/plain", "filename": "f", "sha256": "0" * 64, "file_id": "f"}
+    return ContentView.of(Content.from_document(row | {"size": 1, "attempt": 1, "created_at": NOW}))
+
+
+def fields_of(frame: Frame) -> dict[str, str]:
+    """Read a frame as httpx does, which knows more ends of a line than the standard; each field is there once."""
+    lines = frame.text.decode().splitlines()
+    assert lines.pop() == ""
+    fields = dict(line.split(": ", 1) for line in lines)
+    assert len(fields) == len(lines)
+    return fields
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_no_client_takes_a_character_of_a_text_for_the_end_of_a_line(end: str) -> None:
+    data = {"chunks": [f"one{end}two{end}", {f"{end}": end}]}
+
+    fields = fields_of(event_frame(event(data)))
+
+    assert (fields["id"], fields["event"]) == ("7", "chunk")
+    assert json.loads(fields["data"])["data"] == data
+
+
+def test_every_event_has_an_id_also_a_snapshot_before_the_first() -> None:
+    assert fields_of(snapshot_frame(task(), []))["id"] == "-1"
+    assert fields_of(snapshot_frame(task(event_count=3), []))["id"] == "2"
+
+
+def test_the_first_event_says_when_to_come_back() -> None:
+    text = event_frame(event({})).asking_to_retry_in(1_500)
+
+    assert text.startswith(b"retry: 1500\nid: 7\nevent: chunk\ndata: {")
+    assert text.endswith(b"}\n\n")
+
+
+def test_the_heaviest_event_stays_below_what_clients_take() -> None:
+    # A control character is one byte in the database and six in JSON.
+    assert len(event_frame(event({"chunks": ["\x01" * 64 * 1024]})).text) < CLIENTS_REFUSE
+
+
+@pytest.mark.parametrize(
+    ("fields", "items", "left_out"),
+    [
+        ({"payload": {"script": "x" * 1_000}}, 3, []),
+        ({"payload": {"script": "\x01" * 256 * 1024}}, 3, ["payload"]),
+        ({"payload": {"script": "x" * 256 * 1024}, "result": {"text": "ü" * 130 * 1024}}, 3, ["payload"]),
+        ({"payload": {"script": "x" * 256 * 1024}, "result": {"text": "\x01" * 256 * 1024}}, 3, ["payload", "result"]),
+        ({"payload": {"script": "x"}}, 3_000, ["payload", "result", "contents"]),
+    ],
+)
+def test_a_snapshot_that_would_be_too_large_leaves_out_what_can_be_asked_for(
+    fields: dict[str, Any], items: int, left_out: list[str]
+) -> None:
+    frame = snapshot_frame(task(**fields), [content(number) for number in range(items)])
+
+    snapshot = json.loads(fields_of(frame)["data"])
+    assert len(frame.text) < CLIENTS_REFUSE
+    assert snapshot["left_out"] == left_out
+    assert all(snapshot[name] is None for name in left_out)
+    assert snapshot["id"] == "t"
+    assert left_out or (snapshot["payload"] == fields["payload"] and len(snapshot["contents"]) == items)
