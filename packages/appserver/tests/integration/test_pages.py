@@ -146,7 +146,7 @@ async def test_the_page_of_a_failed_task_says_why_and_what_next(
 ) -> None:
     place = await generate(visitor)
     _, lease = await claim()
-    await queue.fail(lease, "DiscardError", "script: <no> visible text", retry_in=None)
+    await queue.fail(lease, "Discarded", "script: <no> visible text", retry_in=None)
 
     text = (await visitor.get(place)).text
 
@@ -159,7 +159,7 @@ async def test_the_page_of_a_task_that_waits_for_a_retry_says_so(
 ) -> None:
     place = await generate(visitor)
     _, lease = await claim()
-    await queue.fail(lease, "ProviderError", "the voice is missing", retry_in=timedelta(minutes=1))
+    await queue.fail(lease, "RetryLater", "the voice is missing", retry_in=timedelta(minutes=1))
 
     text = (await visitor.get(place)).text
 

@@ -71,7 +71,7 @@ async def test_a_stream_begins_with_a_snapshot_and_ends_with_the_terminal_event(
     assert snapshot["contents"][0]["id"] == content.id
     assert lease.token not in first["data"]
     assert (live["id"], live["event"]) == ("3", "progress")
-    assert json.loads(live["data"]).keys() == {"seq", "type", "attempt", "at", "data"}
+    assert json.loads(live["data"]).keys() == {"task_id", "seq", "type", "attempt", "at", "data"}
     assert json.loads(live["data"])["data"]["message"] == "step 3"
     assert [frame["event"] for frame in rest] == ["completed"]
 
@@ -388,3 +388,22 @@ async def test_a_stream_goes_on_at_another_host_where_the_first_left_off(
     read = await read_all(second, frames, task["id"], headers={"Last-Event-ID": snapshot["id"]})
 
     assert numbers(read) == [3, 4, 5]
+
+
+async def test_an_exception_that_was_not_meant_for_users_reaches_none(
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue
+) -> None:
+    task = await submit(client)
+    _, lease = await claim()
+    await queue.fail(lease, "HTTPStatusError", "401 for https://provider.test/?key=hunter2", retry_in=None)
+
+    answers = [
+        await client.get(f"/api/tasks/{task['id']}"),
+        await client.get("/api/tasks"),
+        await client.get(f"/api/tasks/{task['id']}/stream"),
+        await client.get(f"/api/tasks/{task['id']}/stream", params={"after": "-1"}),
+    ]
+
+    for answer in answers:
+        assert "hunter2" not in answer.text
+        assert f"The operator finds it as {task['id']}, attempt 1" in answer.text

@@ -11,6 +11,7 @@ from appdb import Task, TaskEventType, TaskState
 from appdb.models.content import Content, ContentKind
 from appdb.models.registry import Actor
 from appdb.models.task import Progress, TaskError, TaskEvent
+from appserver.failures import shown_data, shown_error
 
 
 class TaskView(BaseModel):
@@ -34,8 +35,11 @@ class TaskView(BaseModel):
 
     @classmethod
     def of(cls, task: Task) -> TaskView:
-        """Return the view of *task*."""
-        return cls.model_validate(task, from_attributes=True)
+        """Return the view of *task*; of its error, what its owner may read."""
+        view = cls.model_validate(task, from_attributes=True)
+        if task.error is not None:
+            view.error = shown_error(task.error, task.id)
+        return view
 
 
 class TaskPage(BaseModel):
@@ -121,6 +125,7 @@ class ActorView(BaseModel):
 class EventView(BaseModel):
     """An event of a task's log, as a stream carries it."""
 
+    task_id: str
     seq: int
     type: str
     attempt: int
@@ -129,8 +134,12 @@ class EventView(BaseModel):
 
     @classmethod
     def of(cls, event: TaskEvent) -> EventView:
-        """Return the view of *event*; one that tells of content says where the bytes are."""
+        """Return the view of *event*; one that tells of content says where the bytes are.
+
+        Of an error, it tells what the task's owner may read.
+        """
         view = cls.model_validate(event, from_attributes=True)
+        view.data = shown_data(view.data, event.task_id)
         if event.type is TaskEventType.CONTENT:
             view.data = view.data | {"url": _url_of(event)}
         return view

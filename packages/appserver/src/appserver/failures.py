@@ -1,0 +1,46 @@
+"""What users read of a failure: what was meant for them. The rest is for operators, in logs and by `appdb tasks`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appdb.models.task import TaskError
+
+MEANT_FOR_USERS = frozenset({"Discarded", "RetryLater", "InvalidPayload"})
+"""What an actor says on purpose: ``DiscardError``, ``RetryLaterError``, and a payload that does not fit."""
+OUR_OWN = {
+    "Expired": "No worker took it in time.",
+    "LeaseExpired": "The worker that was at it has stopped.",
+    "Timeout": "It took longer than one attempt may take.",
+}
+UNEXPECTED = "Unexpected"
+
+
+def shown_error(error: TaskError, task_id: str) -> TaskError:
+    """Return *error* as the owner of the task reads it.
+
+    The text of an exception that nobody meant for users may hold anything: addresses, keys, other people's data.
+    """
+    kind, message = _told(error.type, error.message, task_id, error.attempt)
+    return error.model_copy(update={"type": kind, "message": message})
+
+
+def shown_data(data: Mapping[str, Any], task_id: str) -> dict[str, Any]:
+    """Return the data of an event with its error, if it has one, as the owner of the task reads it."""
+    error = data.get("error")
+    if not isinstance(error, dict):
+        return dict(data)
+    kind, message = _told(str(error.get("type")), str(error.get("message")), task_id, error.get("attempt"))
+    return {**data, "error": {**error, "type": kind, "message": message}}
+
+
+def _told(kind: str, message: str, task_id: str, attempt: object) -> tuple[str, str]:
+    if kind in MEANT_FOR_USERS:
+        return kind, message
+    if kind in OUR_OWN:
+        return kind, OUR_OWN[kind]
+    return (
+        UNEXPECTED,
+        f"Something went wrong that was not foreseen. The operator finds it as {task_id}, attempt {attempt}.",
+    )
