@@ -22,6 +22,8 @@ from appdb._driver import (
     in_transaction,
     repeated,
     translates_errors,
+    unfit,
+    unfitness,
     within,
 )
 from appdb._schema import collections
@@ -88,6 +90,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
             uri, app_name=app_name, operation_timeout=operation_timeout, selection_timeout=selection_timeout
         )
         self.operation_timeout = operation_timeout
+        self._uri = uri
         self._hosts = hosts_of(uri)
         self._raw: RawDatabase = self._client[name]
         self.name = name
@@ -118,6 +121,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         """
         await self.check_server()
         await self.check_contract()
+        logger.info("the database is open", extra={"server": self._hosts, "database": self.name})
         if (weakness := await self._weak_default()) is not None:
             logger.warning("the server's default write concern is weak", extra={"problem": weakness})
 
@@ -210,15 +214,16 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
 
         Raises:
             DatabaseUnavailableError: No primary answered in time.
-            UnfitServerError: The server is standalone or too old.
+            UnfitServerError: The server is standalone, of a set with another name, or too old.
         """
-        hello = await self._hello()
-        if "setName" not in hello:
-            raise UnfitServerError(
-                f"MongoDB at {self._hosts} is a standalone server: transactions and change streams need a replica set. "
-                "Start mongod with --replSet rs0 and run rs.initiate() once (one node is enough), "
-                "or run `appdb dev-db` for a local one."
-            )
+        try:
+            hello = await self._hello()
+        except DatabaseUnavailableError as exc:
+            if (problem := await unfitness(self._uri)) is None:
+                raise
+            raise UnfitServerError(problem) from exc
+        if (problem := unfit(f"MongoDB at {self._hosts}", hello)) is not None:
+            raise UnfitServerError(problem)
         version = await self._server_version()
         if version[:2] < OLDEST_SERVER:
             raise UnfitServerError(
@@ -281,6 +286,8 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
                 f"{exc.problem}); check that it runs and that APP_MONGO_URI is right, or start a local one with "
                 "`appdb dev-db` (pip install 'appdb[embedded]'",
             ) from exc
+        except DatabaseRefusedError as exc:
+            raise DatabaseRefusedError(f"connecting to MongoDB at {self._hosts}", exc.problem) from exc
 
     async def _server_version(self) -> tuple[int, ...]:
         info = await self._command("buildInfo")

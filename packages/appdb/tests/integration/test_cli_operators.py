@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 
 from appdb import Database, NewTask, RegistryRepository, UserRepository
+from appdb.cli import main
 from appdb.models.registry import AnnouncedWorker
 from command_line import ACTOR, OWNER, QUEUE, CommandLine, StandIn
 
@@ -50,7 +55,7 @@ async def test_the_first_user_and_key_are_made_at_the_command_line(command: Comm
 
     assert caller is not None
     assert (caller.user_id, sorted(caller.roles)) == (user["id"], ["admin", "user"])
-    assert caller.scopes == {"tasks:read"}
+    assert caller.scopes == frozenset({"tasks:read"})
     assert "it is not shown again" in made.err
     assert (key["id"], key["name"]) == (caller.key_id, "laptop")
     assert made.out.strip() not in (await command("keys", "list", "--owner", user["id"])).out
@@ -116,3 +121,20 @@ async def test_pausing_a_queue_that_nobody_has_is_told_with_those_there_are(comm
     assert misspelt.code == right.code == 0
     assert f"no task and no worker is on queue 'medai' now; known are {QUEUE}" in misspelt.err
     assert right.err == ""
+
+
+async def test_the_command_reads_the_file_that_hosts_read(
+    mongo_uri: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("APP_MONGO_URI", "APP_MONGO_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"APP_MONGO_URI={mongo_uri}\nAPP_MONGO_DATABASE={database.name}\n")
+    check = CliRunner().invoke
+    found = await asyncio.to_thread(check, main, ["check"])
+    (tmp_path / ".env").write_text(f"APP_MONGO_URI={mongo_uri}\nAPP_MONGO_DB={database.name}\n")
+    misspelt = await asyncio.to_thread(check, main, ["check"])
+
+    assert (found.exit_code, f"database {database.name!r} is reachable" in found.output) == (0, True)
+    assert misspelt.exit_code == 1
+    assert "APP_MONGO_DB: unknown setting; did you mean APP_MONGO_DATABASE?" in misspelt.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from appdb import (
     AppDbError,
     ContractMismatchError,
     Database,
+    DatabaseRefusedError,
     DatabaseUnavailableError,
     EmbeddedServerError,
     InvalidDataError,
@@ -46,6 +48,41 @@ async def test_a_standalone_server_is_refused(standalone_mongo_uri: str) -> None
     with pytest.raises(UnfitServerError, match=r"rs\.initiate"):
         async with Database(standalone_mongo_uri, "app"):
             pass
+
+
+async def test_a_standalone_server_is_told_though_the_uri_asks_for_a_set(standalone_mongo_uri: str) -> None:
+    hosts = standalone_mongo_uri.removeprefix("mongodb://").partition("/")[0]
+    with pytest.raises(UnfitServerError, match=f"{hosts} is a standalone server.*--replSet"):
+        async with Database(f"mongodb://{hosts}/?replicaSet=rs0", "app", selection_timeout=timedelta(seconds=1)):
+            pass
+
+
+async def test_a_wrong_name_of_the_set_is_told_with_the_right_one(mongo_uri: str) -> None:
+    hosts = mongo_uri.removeprefix("mongodb://").partition("/")[0]
+    uri = f"mongodb://{hosts}/?replicaSet=other"
+    with pytest.raises(UnfitServerError, match="belongs to the replica set 'rs0', and the URI asks for 'other'"):
+        async with Database(uri, "app", selection_timeout=timedelta(seconds=1)):
+            pass
+
+
+async def test_wrong_credentials_are_told_without_the_password(mongo_uri: str) -> None:
+    uri = mongo_uri.replace("mongodb://", "mongodb://somebody:hunter2@")
+    with pytest.raises(DatabaseRefusedError, match=r"connecting to MongoDB at .*check user and password") as caught:
+        async with Database(uri, "app"):
+            pass
+
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_opening_says_in_the_log_which_server_and_database_it_is(
+    database: Database, mongo_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="appdb.database"):
+        await database.open()
+    (record,) = caplog.records
+
+    assert record.__dict__["server"] == mongo_uri.removeprefix("mongodb://").partition("/")[0]
+    assert record.__dict__["database"] == database.name
 
 
 async def test_a_database_that_was_never_migrated_is_refused(mongo_uri: str, database_name: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from appdb import InvalidDataError
+from appdb.environment import ENV_FILE, check_names
+
 PREFIX = "APPSERVER_"
-ENV_FILE = ".env"
 
 
 class SettingsError(Exception):
@@ -44,19 +44,14 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings; *overrides* from the command line win.
 
     Raises:
-        SettingsError: A setting is wrong, or an ``APPSERVER_`` variable is unknown.
+        SettingsError: A setting is wrong, or an ``APPSERVER_`` or ``APP_MONGO_`` variable is unknown.
     """
-    _check_names([*os.environ, *dotenv_values(ENV_FILE)])
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")]
     try:
+        check_names([*os.environ, *dotenv_values(ENV_FILE)], known, prefix=PREFIX)
         return Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
+    except InvalidDataError as exc:
+        raise SettingsError(str(exc)) from exc
     except ValidationError as exc:
         problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
         raise SettingsError(f"the settings do not fit: {problems}") from exc
-
-
-def _check_names(names: Iterable[str]) -> None:
-    known = sorted(f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_"))
-    for name in names:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            nearest = get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
-            raise SettingsError(f"unknown setting {name}; did you mean {nearest}? Known are {', '.join(known)}")

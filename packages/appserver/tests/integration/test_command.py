@@ -136,7 +136,7 @@ def test_a_database_that_was_never_migrated_is_refused(tmp_path: Path, mongo_uri
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, APPSERVER_PROT="1")
 
-    assert "APPSERVER_PROT; did you mean APPSERVER_PORT?" in message
+    assert "APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT?" in message
 
 
 async def test_health_tells_what_is_wrong(serve: Callable[..., Awaitable[str]], database: Database) -> None:

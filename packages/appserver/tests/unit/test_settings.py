@@ -52,7 +52,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
     monkeypatch.setenv("APPSERVER_STREAM_PER_USER", "3")
 
     with pytest.raises(
-        SettingsError, match="APPSERVER_STREAM_PER_USER; did you mean APPSERVER_STREAMS_PER_USER"
+        SettingsError, match="APPSERVER_STREAM_PER_USER: unknown setting; did you mean APPSERVER_STREAMS_PER_USER"
     ) as refusal:
         load_settings()
 
@@ -62,7 +62,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
 def test_an_unknown_name_in_an_env_file_is_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("APPSERVER_PROT=3\n")
 
-    with pytest.raises(SettingsError, match="APPSERVER_PROT; did you mean APPSERVER_PORT"):
+    with pytest.raises(SettingsError, match="APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT"):
         load_settings()
 
 
@@ -96,3 +96,15 @@ def test_the_password_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().port = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("APP_MONGO_URL", "APP_MONGO_URI"), ("APP_MONGO_DB", "APP_MONGO_DATABASE")]
+)
+def test_a_misspelt_name_of_the_database_is_no_silent_default(
+    monkeypatch: pytest.MonkeyPatch, name: str, right: str
+) -> None:
+    monkeypatch.setenv(name, "prod")
+
+    with pytest.raises(SettingsError, match=f"{name}: unknown setting; did you mean {right}"):
+        load_settings()

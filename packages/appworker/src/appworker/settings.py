@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from appdb import InvalidDataError
+from appdb.environment import ENV_FILE, check_names
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
-ENV_FILE = ".env"
 MAX_PORT = 65_535
 
 
@@ -69,11 +68,14 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings; *overrides* from the command line win.
 
     Raises:
-        SettingsError: A setting is wrong, or an ``APPWORKER_`` variable is unknown.
+        SettingsError: A setting is wrong, or an ``APPWORKER_`` or ``APP_MONGO_`` variable is unknown.
     """
-    _check_names([*os.environ, *dotenv_values(ENV_FILE)])
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")]
     try:
+        check_names([*os.environ, *dotenv_values(ENV_FILE)], known, prefix=PREFIX)
         settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
+    except InvalidDataError as exc:
+        raise SettingsError(str(exc)) from exc
     except (ValidationError, ValueError) as exc:
         raise SettingsError(f"the settings do not fit: {_problems(exc)}") from exc
     if settings.heartbeat * 3 > settings.lease:
@@ -87,14 +89,6 @@ def load_settings(**overrides: object) -> Settings:
             f"processes: process N serves at port + N, and {MAX_PORT} is the last"
         )
     return settings
-
-
-def _check_names(names: Iterable[str]) -> None:
-    known = sorted(f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_"))
-    for name in names:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            nearest = get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
-            raise SettingsError(f"unknown setting {name}; did you mean {nearest}? Known are {', '.join(known)}")
 
 
 def _problems(exc: ValueError) -> str:

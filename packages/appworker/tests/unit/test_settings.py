@@ -40,6 +40,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ("APPWORKER_PROCESSES", "0", "processes"),
         ("APPWORKER_PROCESSES", "65", "processes"),
         ("APPWORKER_PROCESS", "2", "did you mean APPWORKER_PROCESSES"),
+        ("APP_MONGO_DB", "prod", "did you mean APP_MONGO_DATABASE"),
         ("APPWORKER_HEALTHPORT", "1", "did you mean APPWORKER_HEALTH_PORT"),
     ],
 )

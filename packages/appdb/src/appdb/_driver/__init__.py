@@ -33,6 +33,7 @@ from appdb._driver._common import (
     UpdateOne,
 )
 from appdb._driver._connect import connect, hosts_of, within
+from appdb._driver._diagnosis import unfit, unfitness
 from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
 from appdb._driver._repeating import repeated, repeats
@@ -79,6 +80,8 @@ __all__ = [
     "translated",
     "translates_errors",
     "translates_stream_errors",
+    "unfit",
+    "unfitness",
     "watch",
     "with_local_reads",
     "within",

@@ -117,7 +117,8 @@ def _unencodable(doing: str, exc: Exception) -> AppDbError:
 
 
 def _translated(doing: str, exc: PyMongoError) -> AppDbError:
-    problem = f"{type(exc).__name__}: {str(exc).splitlines()[0][:300]}"
+    said = str(exc).partition(", Topology Description:")[0].splitlines()[0][:300]
+    problem = f"{type(exc).__name__}: {said}"
     # A write concern that was not met is an unknown outcome too: the write is there, and may yet be rolled back.
     # A connection that met a node between two roles says of itself that it knows no sessions.
     unreachable = (
@@ -135,9 +136,14 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
     labelled = any(exc.has_error_label(label) for label in _REPEATABLE)
     if labelled or unconfirmed or isinstance(exc, unreachable) or exc.timeout or codes & _NO_PRIMARY_CODES:
         return DatabaseUnavailableError(doing, problem)
-    return DatabaseRefusedError(doing, problem)
+    advice = "; ".join(text for code, text in _ADVICE.items() if code in codes)
+    return DatabaseRefusedError(doing, f"{problem}; {advice}" if advice else problem)
 
 
+_ADVICE = {
+    13: "give the user the role readWrite on this database",
+    18: "check user and password in the MongoDB URI, and name with authSource= the database that the user was made in",
+}
 _REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 # HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit,
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,

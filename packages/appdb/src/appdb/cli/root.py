@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 import click
+from dotenv import dotenv_values
 
 from appdb._version import __version__
 from appdb.cli.bench import bench
@@ -14,31 +16,57 @@ from appdb.cli.database import dev_db
 from appdb.cli.hosts import actors, workers
 from appdb.cli.limits import limits
 from appdb.cli.migrate import migrate
+from appdb.cli.output import printable
 from appdb.cli.people import keys, users
 from appdb.cli.queues import queues
 from appdb.cli.running import Target
 from appdb.cli.schedules import schedules
 from appdb.cli.tasks import tasks
 from appdb.embedded import DEFAULT_PORT
+from appdb.environment import ENV_FILE, check_names
+from appdb.errors import InvalidDataError
 
 DEFAULT_URI = f"mongodb://127.0.0.1:{DEFAULT_PORT}/?replicaSet=rs0"
+
+
+def _from_file(name: str, otherwise: str) -> Callable[[], str]:
+    """Return what finds the default of a setting: from the file that hosts read too."""
+    return lambda: dotenv_values(ENV_FILE).get(name) or otherwise
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="appdb")
 @click.option(
-    "--uri", envvar="APP_MONGO_URI", default=DEFAULT_URI, show_default=True, help="MongoDB connection string."
+    "--uri",
+    envvar="APP_MONGO_URI",
+    default=_from_file("APP_MONGO_URI", DEFAULT_URI),
+    show_default=DEFAULT_URI,
+    show_envvar=True,
+    help="MongoDB connection string.",
 )
-@click.option("--database", envvar="APP_MONGO_DATABASE", default="app", show_default=True, help="Database name.")
+@click.option(
+    "--database",
+    envvar="APP_MONGO_DATABASE",
+    default=_from_file("APP_MONGO_DATABASE", "app"),
+    show_default="app",
+    show_envvar=True,
+    help="Database name.",
+)
 @click.pass_context
 def main(context: click.Context, uri: str, database: str) -> None:
     """Look after the database that API hosts and worker hosts share.
+
+    Variables in the environment or in a file `.env` name it, as they do for the hosts.
 
     Exit codes of all commands: 0 done; 1 it could not be done, and stderr says why and what to do next; 2 the command
     line is wrong; 130 interrupted. `tasks submit --wait` and `tasks watch` tell the outcome of the task: see theirs.
     """
     # Commands say themselves what a user needs to know; a log between their lines would spoil both.
     logging.getLogger("appdb").addHandler(logging.NullHandler())
+    try:
+        check_names([*os.environ, *dotenv_values(ENV_FILE)])
+    except InvalidDataError as exc:
+        raise click.ClickException(printable(str(exc))) from exc
     context.obj = Target(uri=uri, name=database)
     if os.environ.get("NO_COLOR"):
         context.color = False

@@ -1,0 +1,42 @@
+"""The settings that both hosts and the ``appdb`` command share, and names that are meant to be settings and are none.
+
+For hosts: appdb's own classes take arguments, and read no environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from appdb.errors import InvalidDataError
+
+ENV_FILE = ".env"
+"""Read from the working directory; the environment wins."""
+SHARED_PREFIX = "APP_MONGO_"
+SHARED = ("APP_MONGO_DATABASE", "APP_MONGO_URI")
+
+
+def check_names(names: Iterable[str], known: Iterable[str] = (), *, prefix: str = SHARED_PREFIX) -> None:
+    """Check that every name that looks like a setting is one, so that a misspelt one is no silent default.
+
+    Args:
+        names: Names of variables, as they stand in the environment and in ``.env``.
+        known: The settings of the host, beside those that all share.
+        prefix: What its names begin with.
+
+    Raises:
+        InvalidDataError: A name begins like a setting and is none; the message has the nearest one.
+    """
+    settings = sorted({*SHARED, *known})
+    for name in names:
+        for start in {prefix, SHARED_PREFIX}:
+            if name.upper().startswith(start) and name.upper() not in settings:
+                nearest = start + _nearest(name.upper(), start, settings)
+                problem = f"unknown setting; did you mean {nearest}? Known are {', '.join(settings)}"
+                raise InvalidDataError(name, problem)
+
+
+def _nearest(name: str, start: str, settings: Iterable[str]) -> str:
+    """Return what follows *start* in the setting that *name* is most like."""
+    known = [setting.removeprefix(start) for setting in settings if setting.startswith(start)]
+    return get_close_matches(name.removeprefix(start), known, n=1, cutoff=0)[0]
