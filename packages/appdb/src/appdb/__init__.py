@@ -20,6 +20,7 @@ from appdb.errors import (
     TokenReuseError,
     TooLargeError,
     UnfitServerError,
+    UnreadableError,
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
@@ -204,6 +205,7 @@ __all__ = [
     "TooLargeError",
     "Try",
     "UnfitServerError",
+    "UnreadableError",
     "Usage",
     "UsageFilter",
     "UsageTotals",

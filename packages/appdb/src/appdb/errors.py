@@ -5,6 +5,7 @@ AppDbError
 ├── ConflictError             the document is not in a state that allows the change
 ├── InvalidDataError          a value cannot be stored, or is not what the contract says
 │   └── TooLargeError         a value is over the limit for its place
+├── UnreadableError           a stored document is not what its model says
 ├── LeaseLostError            a worker reported on a task that it no longer holds
 ├── TokenReuseError           a refresh token was used again, so its session has ended
 ├── DatabaseUnavailableError  no primary answered in time; the outcome of a write is unknown
@@ -69,6 +70,23 @@ class TooLargeError(InvalidDataError):
         super().__init__(field, f"{weight} is over the limit of {limit:,} bytes; store large data as content")
         self.args = (field, size, limit)
         self.size, self.limit = size, limit
+
+
+class UnreadableError(AppDbError):
+    """A stored document is not what its model says: other software wrote it, or it was damaged.
+
+    Lists pass over such a document, and upkeep sets such a task aside; ``appdb check --documents`` lists all of them.
+    """
+
+    def __init__(self, kind: str, document_id: str, problem: str) -> None:
+        super().__init__(kind, document_id, problem)
+        self.kind, self.document_id, self.problem = kind, document_id, problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.document_id} cannot be read ({self.problem}); "
+            "mend or delete it in the database: `appdb check --documents` lists all such documents"
+        )
 
 
 class LeaseLostError(AppDbError):

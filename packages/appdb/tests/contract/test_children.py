@@ -126,6 +126,18 @@ async def test_cancelling_a_parent_cancels_its_live_children_and_theirs(subject:
     assert await subject.queue.extend([Lease.of(child)]) == {Lease.of(child)}
 
 
+async def test_cancelling_reaches_what_lives_below_a_child_that_has_ended(subject: Subject) -> None:
+    root, lease = await subject.claimed()
+    child_id = await subject.queue.spawn(lease, "child", new_task(queue="below"))
+    (child,) = await subject.claim(queues=("below",))
+    grandchild_id = await subject.queue.spawn(Lease.of(child), "grandchild", new_task(queue="later"))
+    await subject.queue.complete(Lease.of(child))
+    await subject.queue.cancel(root.id, owner_id=OWNER)
+
+    assert await subject.state(child_id) is TaskState.COMPLETED
+    assert await subject.state(grandchild_id) is TaskState.CANCELLED
+
+
 async def test_children_are_listed_oldest_first_and_only_for_their_owner(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     ids = []

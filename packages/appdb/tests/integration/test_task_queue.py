@@ -203,6 +203,24 @@ async def test_a_key_of_another_request_is_told_inside_a_transaction(queue: Task
         await database.transaction(body)
 
 
+@pytest.mark.parametrize("reached", [1, 2])
+async def test_a_second_cancel_reaches_all_that_a_crash_left_alive(
+    queue: TaskQueue, database: Database, reached: int
+) -> None:
+    root, lease = await claimed(queue)
+    family = [root.id]
+    for generation in range(3):
+        family.append(await queue.spawn(lease, f"child-{generation}", new_task()))
+        (held,) = await queue.claim(claimer())
+        lease = Lease.of(held)
+    # What a host has written that was killed after it had cancelled so many.
+    ended = {"$set": {"state": TaskState.CANCELLED, "lease": None}}
+    await database.collection("tasks").update_many({"_id": {"$in": family[:reached]}}, ended)
+    await queue.cancel(root.id, owner_id=OWNER)
+
+    assert {(await queue.get(one, owner_id=OWNER)).state for one in family} == {TaskState.CANCELLED}
+
+
 async def test_higher_priority_comes_first_then_the_oldest(queue: TaskQueue) -> None:
     for name, priority in [("a", 0), ("b", 5), ("c", 0), ("d", 5)]:
         await queue.enqueue(new_task(payload={"name": name}, priority=priority))

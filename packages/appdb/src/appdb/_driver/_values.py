@@ -31,10 +31,12 @@ class _Integer(TypeDecoder):
 READING: Mapping[str, Any] = {
     "type_registry": TypeRegistry([_Reference(), _Integer()]),
     "datetime_conversion": DatetimeConversion.DATETIME_CLAMP,
+    "unicode_decode_error_handler": "replace",
 }
-"""How every client reads documents: what a stranger wrote comes back as it was written, and a time after the year 9999
-as the last one there is. It is said to the driver, which is the one place that no field, collection, stream or answer
-can be forgotten in; and one such value in a batch would hide its neighbours before any model sees them."""
+"""How every client reads documents: what a stranger wrote comes back as it was written, a time after the year 9999 as
+the last one there is, and text that is no UTF-8 with its broken bytes replaced. It is said to the driver, which is the
+one place that no field, collection, stream or answer can be forgotten in; and one such value in a batch would hide its
+neighbours before any model sees them."""
 
 
 def stored_decimal(value: Decimal) -> Decimal128:
@@ -42,6 +44,8 @@ def stored_decimal(value: Decimal) -> Decimal128:
     return Decimal128(value)
 
 
-def decimal_of(stored: Decimal128 | int) -> Decimal:
-    """Return what ``stored_decimal`` stored; a server's sum of nothing is an integer."""
-    return stored.to_decimal() if isinstance(stored, Decimal128) else Decimal(stored)
+def decimal_of(stored: Any) -> Any:
+    """Return what ``stored_decimal`` stored; a sum of nothing is an integer, and anything else is for the model."""
+    if isinstance(stored, Decimal128):
+        return stored.to_decimal()
+    return Decimal(stored) if isinstance(stored, int) else stored

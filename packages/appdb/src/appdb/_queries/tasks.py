@@ -91,9 +91,9 @@ def children(task_id: str, owner_id: str) -> Filter:
     return {"parent_id": _text(task_id), "owner_id": owner_id}
 
 
-def live_children(task_id: str, owner_id: str) -> Filter:
-    """Those of ``children`` that can still change."""
-    return children(task_id, owner_id) | {"state": {"$in": sorted(LIVE_STATES)}}
+def below(task_ids: Sequence[str], owner_id: str) -> Filter:
+    """What an owner's tasks have spawned; served by index tasks_parent."""
+    return {"parent_id": {"$in": list(task_ids), "$type": "string"}, "owner_id": owner_id}
 
 
 def _text(value: str) -> Filter:

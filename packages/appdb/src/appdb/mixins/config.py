@@ -15,6 +15,7 @@ from appdb.canonical import check_shape
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.config import Setting, StoredSetting
 from appdb.queue.sizes import KIB, check_size
+from appdb.reading import page_of
 from appdb.utils import derived_id
 
 T = TypeVar("T")
@@ -153,9 +154,10 @@ class ConfigMixin(ABC):
             limit: The most settings to return.
             session: A transaction to take part in.
         """
-        found = self.collection(collections.CONFIG).find(queries.page(type_, after), session=session)
+        settings = self.collection(collections.CONFIG).find(queries.page(type_, after), session=session)
+        found = settings.sort(queries.BY_NAME)
         adapter: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
-        return [_typed(row, adapter) async for row in found.sort(queries.BY_NAME).limit(limit)]
+        return await page_of(lambda row: _typed(row, adapter), found, limit)
 
 
 def _id_of(type_: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from appdb.canonical import check_shape
 from appdb.errors import InvalidDataError
 from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.queue.sizes import DUPLICATE_KEY, KIB, check_size
+from appdb.reading import first_readable, page_of
 from appdb.utils import derived_id, uuid7_str
 
 MAX_TEXT_BYTES = 4 * KIB
@@ -88,8 +89,9 @@ class HistoryMixin(ABC):
             session: A transaction to take part in.
         """
         where = {"owner_id": owner_id, "template_id": template_id, "step_id": step_id, "module": module}
-        found = self.collection(collections.OPTION_USAGE).find(queries.scope(where), session=session)
-        return [OptionUsage.from_document(row) async for row in found.sort(queries.NEWEST_FIRST).limit(limit)]
+        picked = self.collection(collections.OPTION_USAGE).find(queries.scope(where), session=session)
+        found = picked.sort(queries.NEWEST_FIRST)
+        return await page_of(OptionUsage.from_document, found, limit)
 
     @translates_errors
     async def prune_option_usage(
@@ -168,9 +170,13 @@ class HistoryMixin(ABC):
         """
         _check_half_life(half_life)
         match = queries.scope({"owner_id": owner_id, "template_id": template_id, "category": category})
-        pipeline = queries.heaviest(match, half_life=half_life, limit=limit, most=MAX_KEYWORDS_WEIGHED)
-        found = self.collection(collections.WEIGHTED_KEYWORDS).aggregate(pipeline, session=session)
-        return [WeightedKeyword.from_document(row) async for row in found]
+        keywords = self.collection(collections.WEIGHTED_KEYWORDS)
+
+        def look(most: int) -> Awaitable[Sequence[RawDocument]]:
+            pipeline = queries.heaviest(match, half_life=half_life, limit=most, most=MAX_KEYWORDS_WEIGHED)
+            return keywords.aggregate(pipeline, session=session).to_list(None)
+
+        return await first_readable(WeightedKeyword.from_document, look, limit)
 
     @translates_errors
     async def prune_keywords(

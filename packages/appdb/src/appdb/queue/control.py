@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task
 from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
 from appdb.queue.intake import Intake
 from appdb.queue.journal import Journal
+from appdb.reading import readable
 from appdb.utils import derived_id, uuid7_str
 
 REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
@@ -43,14 +44,25 @@ class Control(BaseRepository):
         return found
 
     async def cancel(self, task_id: str, owner_id: str) -> Task:
-        """Cancel a task and its live children: an atomic write each, or a transaction where more hangs on it."""
-        changed = await self._cancel_one(task_id, owner_id)
-        task = Task.from_document(changed or await self.get(task_id, owner_id))
-        if task.state is not TaskState.CANCELLED:
-            raise ConflictError("task", task_id, f"it is already {task.state}, so it cannot be cancelled")
-        # Also when it was cancelled before: whoever did that may have died before the children were reached.
-        await self._cancel_children(task)
+        """Cancel a task and all that lives below it: an atomic write each, or a transaction where more hangs on it."""
+        return Task.from_document(await self._cancel_all(task_id, owner_id))
+
+    async def _cancel_all(self, task_id: str, owner_id: str) -> RawDocument:
+        task = await self._cancel_one(task_id, owner_id) or await self.get(task_id, owner_id)
+        if task["state"] != TaskState.CANCELLED:
+            raise ConflictError("task", task_id, f"it is already {task['state']}, so it cannot be cancelled")
+        # Also when it was cancelled before, and below what has ended: whoever cancelled may have died on the way.
+        below = await self._below([task_id], owner_id)
+        while below:
+            for child in below:
+                if child["state"] in LIVE_STATES:
+                    await self._cancel_one(child["_id"], owner_id)
+            below = await self._below([child["_id"] for child in below], owner_id)
         return task
+
+    async def _below(self, task_ids: Sequence[str], owner_id: str) -> list[RawDocument]:
+        found = self._tasks.find(queries.below(task_ids, owner_id), {"state": 1})
+        return [row async for row in found]
 
     async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
         try:
@@ -67,18 +79,12 @@ class Control(BaseRepository):
         changes = queries.settle(TaskState.CANCELLED, None, None)
         return await self._journal.end(queries.live(task_id, owner_id), cancelled, changes)
 
-    async def _cancel_children(self, task: Task) -> None:
-        match = queries.live_children(task.id, task.owner_id)
-        for row in [row async for row in self._tasks.find(match, {"_id": 1})]:
-            if await self._cancel_one(row["_id"], task.owner_id) is not None:
-                await self._cancel_children(Task.from_document(await self.get(row["_id"], task.owner_id)))
-
     async def cancel_many(self, wanted: TaskFilter, limit: int) -> int:
         """Cancel live tasks, oldest first, and return how many; what ended meanwhile is passed over."""
         count = 0
         for row in await self._matching(wanted, LIVE_STATES, limit):
             try:
-                await self.cancel(row["_id"], row["owner_id"])
+                await self._cancel_all(row["_id"], row["owner_id"])
             except (ConflictError, NotFoundError):
                 continue  # it became final, or was pruned, between the look and the cancel
             count += 1
@@ -112,7 +118,7 @@ class Control(BaseRepository):
         """Repeat final tasks, oldest first, and return the ids of the new ones."""
         states = (wanted.states or REPLAYABLE) & FINAL_STATES
         rows = await self._matching(wanted, states, limit, {})
-        return [(await self._repeat(Task.from_document(row), None, key)).id for row in rows]
+        return [(await self._repeat(task, None, key)).id for task in readable(Task.from_document, rows)]
 
     async def _matching(
         self,

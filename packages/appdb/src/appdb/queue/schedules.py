@@ -20,6 +20,7 @@ from appdb.models.task import NewTask, Task
 from appdb.queue.cron import Cron, Step, step_at
 from appdb.queue.sizes import KIB, MAX_PAYLOAD_BYTES, check_size
 from appdb.queue.task_queue import TaskQueue
+from appdb.reading import page_of
 from appdb.utils import derived_id
 
 logger = logging.getLogger(__name__)
@@ -83,8 +84,8 @@ class ScheduleRepository(BaseRepository):
             after: The name of the last schedule of the page before.
             limit: The most schedules to return.
         """
-        found = self._schedules.find(queries.page(owner_id, after)).sort(queries.BY_NAME).limit(limit)
-        return [Schedule.from_document(row) async for row in found]
+        found = self._schedules.find(queries.page(owner_id, after)).sort(queries.BY_NAME)
+        return await page_of(Schedule.from_document, found, limit)
 
     @repeats
     async def pause(self, name: str, *, owner_id: str) -> Schedule:

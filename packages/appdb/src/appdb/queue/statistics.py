@@ -10,7 +10,7 @@ from typing import Any
 from appdb._queries import statistics as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.models.task import QueueStats, TaskState
+from appdb.models.task import FINAL_STATES, QueueStats, TaskState
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Statistics(BaseRepository):
         tasks = self._collection(collections.TASKS)
         counts: defaultdict[str, _Counts] = defaultdict(_Counts)
         async for row in tasks.aggregate(queries.by_queue(window)):
-            _add(counts[row["queue"]], row)
+            _add(counts[str(row["queue"])], row)
         return [_stats(queue, counts[queue]) for queue in sorted(counts)]
 
 
@@ -37,8 +37,10 @@ def _add(counts: _Counts, row: dict[str, Any]) -> None:
     match row["about"]:
         case "paused":
             counts.paused = True
-        case "finished":
+        case "finished" if row["state"] in FINAL_STATES:
             counts.finished[TaskState(row["state"])] = row["count"]
+        case "finished":
+            pass  # of other software: `appdb check --documents` tells of it
         case live:
             counts.live[live] = counts.live.get(live, 0) + row["count"]
             age = row.get("age_ms")

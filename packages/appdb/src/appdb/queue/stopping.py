@@ -28,14 +28,18 @@ class Stopping(BaseRepository):
         self._closing = Closing(database)
 
     async def stop(self, task_id: str, owner_id: str, session: Session) -> None:
-        """Cancel the owner's task and its live children; a final one stays as it is."""
+        """Cancel the owner's task and all that lives below it; what is final stays as it is."""
+        ids = [task_id]
+        while ids:
+            for each in ids:
+                await self._stop_one(each, owner_id, session)
+            found = self._tasks.find(queries.below(ids, owner_id), {"_id": 1}, session=session)
+            ids = [row["_id"] async for row in found]
+
+    async def _stop_one(self, task_id: str, owner_id: str, session: Session) -> None:
         cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
         changes = queries.settle(TaskState.CANCELLED, None, None)
         match = queries.live(task_id, owner_id)
         task = await self._journal.append(match, cancelled, session=session, changes=changes)
-        if task is None:
-            return
-        await self._closing.close([task], session)
-        children = queries.live_children(task_id, owner_id)
-        for child in [row async for row in self._tasks.find(children, {"_id": 1}, session=session)]:
-            await self.stop(child["_id"], owner_id, session)
+        if task is not None:
+            await self._closing.close([task], session)

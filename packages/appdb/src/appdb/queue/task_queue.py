@@ -27,6 +27,7 @@ from appdb.queue.statistics import Statistics
 from appdb.queue.steps import Steps
 from appdb.queue.sweeping import Sweeping, WorkDue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.reading import first_readable, page_of, readable
 
 STATS_WINDOW = timedelta(hours=1)
 
@@ -118,25 +119,22 @@ class TaskQueue(BaseRepository):
             before: The id of the last task of the page before.
             limit: The most tasks to return.
         """
-        found = (
-            self._tasks.find(queries.page(owner_id, states, before), queries.WITHOUT_LOG)
-            .sort(queries.NEWEST_FIRST)
-            .limit(limit)
-        )
-        return [Task.from_document(row) async for row in found]
+        return await self._newest(queries.page(owner_id, states, before), limit)
 
     @repeats
     async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
-        wanted = queries.matching(match, match.states or frozenset(TaskState), before)
-        found = self._tasks.find(wanted, queries.WITHOUT_LOG).sort(queries.NEWEST_FIRST).limit(limit)
-        return [Task.from_document(row) async for row in found]
+        return await self._newest(queries.matching(match, match.states or frozenset(TaskState), before), limit)
+
+    async def _newest(self, match: queries.Filter, limit: int) -> list[Task]:
+        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.NEWEST_FIRST)
+        return await page_of(Task.from_document, found, limit)
 
     @repeats
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
         found = self._tasks.find(queries.children(task_id, owner_id), queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
-        return [Task.from_document(row) async for row in found]
+        return readable(Task.from_document, await found.to_list(None))
 
     @repeats
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
@@ -147,7 +145,9 @@ class TaskQueue(BaseRepository):
 
         The log has no owner of its own: look the task up by its owner first.
         """
-        return [TaskEvent.from_document(row) for row in await self._journal.read(task_id, after, limit)]
+        return await first_readable(
+            TaskEvent.from_document, lambda most: self._journal.read(task_id, after, most), limit
+        )
 
     @repeats
     async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
@@ -331,7 +331,9 @@ class TaskQueue(BaseRepository):
 
     @repeats
     async def cancel(self, task_id: str, *, owner_id: str) -> Task:
-        """Cancel the owner's task and its live children, at once and for good, and return it; again changes nothing.
+        """Cancel the owner's task and all that lives below it, at once and for good, and return it.
+
+        Again it changes nothing, but for what a host that was killed on the way had not reached.
 
         A running attempt loses its lease in the same transaction, so nothing that it still writes is accepted; its
         worker hears of it from the change feed, or at the next renewal.

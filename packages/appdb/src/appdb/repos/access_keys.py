@@ -14,6 +14,7 @@ from appdb._schema.user import KEY_RETENTION
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.user import Caller, KeyInfo, NewKey, Role
+from appdb.reading import readable
 from appdb.repos.identity import checked_duration, checked_key_name, checked_scopes, digest_of, new_secret
 from appdb.repos.last_use import LastUse
 from appdb.repos.user_rows import UserRows
@@ -112,7 +113,7 @@ class AccessKeys(UserRows):
         """
         found = self._keys.find(queries.held(owner_id), queries.WITHOUT_DIGEST, session=session)
         rows = await found.sort(queries.NEWEST_FIRST).to_list(None)
-        return [KeyInfo.from_document(row) for row in rows]
+        return readable(KeyInfo.from_document, rows)
 
     @translates_errors
     async def rename_key(self, key_id: str, name: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:

@@ -25,6 +25,7 @@ from appdb.models.content import (
 )
 from appdb.models.task import Task
 from appdb.queue.lease import Lease
+from appdb.reading import page_of, readable
 from appdb.repos.generations import Generations, generation_id
 from appdb.repos.items import Items
 from appdb.repos.media import MediaStore
@@ -165,7 +166,7 @@ class ContentRepository(BaseRepository):
     async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
         """Return all that the owner's task has made so far, by index."""
         found = self._contents.find({"owner_id": owner_id, "task_id": task_id}).sort(queries.BY_INDEX)
-        return [Content.from_document(row) async for row in found]
+        return readable(Content.from_document, await found.to_list(None))
 
     @repeats
     async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
@@ -183,8 +184,8 @@ class ContentRepository(BaseRepository):
         if before is not None:
             last = await self.get(before, owner_id=owner_id)
             match |= older_than({"_id": last.id, "created_at": last.created_at})
-        found = self._contents.find(match).sort(NEWEST_FIRST).limit(limit)
-        return [Content.from_document(row) async for row in found]
+        found = self._contents.find(match).sort(NEWEST_FIRST)
+        return await page_of(Content.from_document, found, limit)
 
     @repeats
     async def generation(self, task_id: str, *, owner_id: str) -> Generation:

@@ -12,6 +12,7 @@ from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType
 from appdb.models.event import EventFilter, NewRunEvent, RunEvent
+from appdb.reading import page_of
 from appdb.runs.ledger import Ledger, checked
 from appdb.runs.reader import Reader
 
@@ -79,8 +80,8 @@ class EventRepository(BaseRepository):
         This is what happened, not what counts: see ``read`` for that.
         """
         match = queries.log(run_id, owner_id, after)
-        found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST).limit(limit)
-        return [RunEvent.from_document(row) async for row in found]
+        found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST)
+        return await page_of(RunEvent.from_document, found, limit)
 
     @translates_errors
     async def read(

@@ -16,6 +16,7 @@ from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.file import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
 from appdb.queue.sizes import KIB, check_size
+from appdb.reading import page_of, readable
 from appdb.repos.media import MediaStore
 from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
 from appdb.utils import uuid7_str
@@ -148,8 +149,8 @@ class FileRepository(BaseRepository):
         if group is not None and category is None:
             raise ValueError("a group belongs to a category; give that too")
         match = queries.page(run_id, owner_id, category, group, after)
-        found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST).limit(limit)
-        return [WorkflowFile.from_document(row) async for row in found]
+        found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST)
+        return await page_of(WorkflowFile.from_document, found, limit)
 
     @translates_errors
     async def calls(self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[ModelCall]:
@@ -163,8 +164,8 @@ class FileRepository(BaseRepository):
                 each, the first 200 files.
         """
         found = self._files.aggregate(queries.calls(run_id, owner_id, before, limit))
-        rows = [(row["_id"], [WorkflowFile.from_document(file) for file in row["files"]]) async for row in found]
-        return [ModelCall.of(group, files) for group, files in rows]
+        rows = [(row["_id"], readable(WorkflowFile.from_document, row["files"])) async for row in found]
+        return [ModelCall.of(group, files) for group, files in rows if files]
 
     @translates_errors
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:

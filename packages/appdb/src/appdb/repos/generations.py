@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,11 +16,12 @@ from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.content import Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.content import Content, Generation, GenerationWithItems, NewGeneration, Origin
 from appdb.models.task import Task
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.sizes import KIB, check_size
+from appdb.reading import first_readable, readable
 from appdb.repos.fence import MAKES_CONTENT, fence
 from appdb.utils import derived_id
 
@@ -122,8 +123,15 @@ class Generations:
             if last is None:
                 raise NotFoundError("generation", before)
             match = match | older_than(last)
-        found = self._generations.aggregate(queries.with_items(match, limit))
-        return [GenerationWithItems.from_document(row) async for row in found]
+
+        def look(most: int) -> Awaitable[Sequence[RawDocument]]:
+            return self._generations.aggregate(queries.with_items(match, most)).to_list(None)
+
+        return await first_readable(_with_items, look, limit)
+
+
+def _with_items(row: RawDocument) -> GenerationWithItems:
+    return GenerationWithItems.from_document(row | {"items": readable(Content.from_document, row["items"])})
 
 
 def generation_id(task_id: str) -> str:

@@ -11,6 +11,7 @@ from appdb._queries import users as user_queries
 from appdb._queries.refresh_tokens import Shown
 from appdb.errors import NotFoundError, TokenReuseError
 from appdb.models.user import Device, Lifetime, NewToken, RefreshFamily, RevokedBecause, User, UserSession
+from appdb.reading import page_of
 from appdb.repos.identity import checked_duration, device_fields, digest_of, new_secret
 from appdb.repos.user_rows import UserRows
 from appdb.utils import uuid7_str
@@ -125,9 +126,9 @@ class RefreshTokens(UserRows):
             limit: The most sessions to return.
             session: The transaction to join.
         """
-        found = self._families.find(queries.page(owner_id, before), queries.WITHOUT_DIGESTS, session=session)
-        rows = await found.sort(queries.NEWEST_FIRST).limit(limit).to_list(None)
-        return [UserSession.from_document(row) for row in rows]
+        families = self._families.find(queries.page(owner_id, before), queries.WITHOUT_DIGESTS, session=session)
+        found = families.sort(queries.NEWEST_FIRST)
+        return await page_of(UserSession.from_document, found, limit)
 
     @translates_errors
     async def revoke_session(self, session_id: str, *, owner_id: str, session: Session | None = None) -> UserSession:

@@ -11,6 +11,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError
 from appdb.models.registry import Actor, AnnouncedActor, AnnouncedWorker, Worker
+from appdb.reading import readable
 
 WORKER_ALIVE = timedelta(seconds=30)
 """A worker that was silent for this long does not count as alive."""
@@ -56,11 +57,12 @@ class RegistryRepository(BaseRepository):
     @repeats
     async def actors(self) -> list[Actor]:
         """Return every known actor, by name."""
-        return [Actor.from_document(row) async for row in self._collection(collections.ACTORS).find().sort("_id", 1)]
+        found = self._collection(collections.ACTORS).find().sort("_id", 1)
+        return readable(Actor.from_document, await found.to_list(None))
 
     @repeats
     async def workers(self) -> list[Worker]:
         """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
         alive = {"$expr": {"$gte": ["$seen_at", from_now(-WORKER_ALIVE)]}}
         found = self._collection(collections.WORKERS).find(alive).sort("_id", 1)
-        return [Worker.from_document(row) async for row in found]
+        return readable(Worker.from_document, await found.to_list(None))

@@ -14,8 +14,19 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
-from appdb.models.token import EVERYTHING, NewUsage, Usage, UsageFilter, UsageTotals
+from appdb.models.token import (
+    EVERYTHING,
+    ModelTotal,
+    NewUsage,
+    ProviderTotal,
+    StepTotal,
+    Usage,
+    UsageFilter,
+    UsageTotal,
+    UsageTotals,
+)
 from appdb.queue.sizes import KIB, check_size
+from appdb.reading import page_of, readable
 
 MAX_NAMES_BYTES = 8 * KIB
 """Of all names together."""
@@ -75,8 +86,8 @@ class TokenRepository(BaseRepository):
             NotFoundError: The owner has no call *before*.
         """
         last = None if before is None else await self._find(before, owner_id)
-        found = self._usage.find(queries.page(owner_id, wanted, last)).sort(NEWEST_FIRST).limit(limit)
-        return [_usage_of(row) async for row in found]
+        found = self._usage.find(queries.page(owner_id, wanted, last)).sort(NEWEST_FIRST)
+        return await page_of(_usage_of, found, limit)
 
     async def _find(self, usage_id: str, owner_id: str) -> RawDocument:
         found = await self._usage.find_one({"_id": usage_id, "owner_id": owner_id}, {"created_at": 1})
@@ -95,9 +106,13 @@ class TokenRepository(BaseRepository):
             wanted: Only these of them.
         """
         (row,) = [row async for row in self._usage.aggregate(queries.totals(queries.calls(owner_id, wanted)))]
-        lists = {name: [_total(found) for found in row[name]] for name in ("by_provider", "by_model", "by_step")}
-        user = [_total(found) for found in row["user"]]
-        return UsageTotals.model_validate(lists | ({"user": user[0]} if user else {}))
+        user = [UsageTotal.from_document(_total(found)) for found in row["user"]]
+        return UsageTotals(
+            user=user[0] if user else UsageTotal(),
+            by_provider=readable(ProviderTotal.from_document, map(_total, row["by_provider"])),
+            by_model=readable(ModelTotal.from_document, map(_total, row["by_model"])),
+            by_step=readable(StepTotal.from_document, map(_total, row["by_step"])),
+        )
 
     @translates_errors
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
@@ -127,9 +142,9 @@ def _amount(name: str, value: object) -> Decimal:
 
 
 def _usage_of(row: Mapping[str, Any]) -> Usage:
-    return Usage.from_document({**row, **{name: decimal_of(row[name]) for name in MONEY}})
+    return Usage.from_document({**row, **{name: decimal_of(row.get(name)) for name in MONEY}})
 
 
-def _total(row: Mapping[str, Any]) -> dict[str, Any]:
+def _total(row: RawDocument) -> RawDocument:
     sums = {name: decimal_of(row[name]) for name in MONEY}
     return {**row, **sums, **(row["_id"] or {})}

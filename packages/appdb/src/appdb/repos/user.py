@@ -11,6 +11,7 @@ from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.user import Login, NewKey, NewUser, Role, User
+from appdb.reading import page_of
 from appdb.repos.access_keys import AccessKeys
 from appdb.repos.identity import checked_hash, email_key, identity_fields, role_names, username_key
 from appdb.repos.refresh_tokens import RefreshTokens
@@ -131,9 +132,9 @@ class UserRepository(AccessKeys, RefreshTokens):
             limit: The most users to return.
             session: The transaction to join.
         """
-        found = self._users.find(queries.page(before), queries.WITHOUT_PASSWORD, session=session)
-        rows = await found.sort(queries.NEWEST_FIRST).limit(limit).to_list(None)
-        return [User.from_document(row) for row in rows]
+        users = self._users.find(queries.page(before), queries.WITHOUT_PASSWORD, session=session)
+        found = users.sort(queries.NEWEST_FIRST)
+        return await page_of(User.from_document, found, limit)
 
     @translates_errors
     async def set_roles(self, user_id: str, roles: Iterable[Role], *, session: Session | None = None) -> User:

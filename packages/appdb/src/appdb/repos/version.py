@@ -21,6 +21,7 @@ from appdb.models.version import (
     WorkflowTemplate,
     WorkflowVersion,
 )
+from appdb.reading import page_of, readable
 from appdb.repos.version_choice import best_version
 from appdb.repos.version_duplicates import VersionDuplicates
 from appdb.repos.version_templates import VersionTemplates
@@ -323,7 +324,7 @@ class VersionRepository(VersionTemplates):
     async def _all(self, template_id: str, owner_id: str) -> list[VersionSummary]:
         match = queries.of_templates([template_id]) | template_queries.readable(owner_id)
         rows = self._versions.find(match, queries.WITHOUT_DEFINITION)
-        found = [VersionSummary.from_document(row) async for row in rows]
+        found = readable(VersionSummary.from_document, await rows.to_list(None))
         return sorted(found, key=lambda version: (version.created_at, version.id))
 
     async def _summary(self, version_id: str, owner_id: str, session: Session | None) -> VersionSummary:
@@ -340,8 +341,8 @@ class VersionRepository(VersionTemplates):
         return {"created_at": version.created_at, "_id": version.id}
 
     async def _list(self, match: RawDocument, limit: int, session: Session | None) -> list[VersionSummary]:
-        found = self._versions.find(match, queries.WITHOUT_DEFINITION, session=session)
-        return [VersionSummary.from_document(row) async for row in found.sort(NEWEST_FIRST).limit(limit)]
+        found = self._versions.find(match, queries.WITHOUT_DEFINITION, session=session).sort(NEWEST_FIRST)
+        return await page_of(VersionSummary.from_document, found, limit)
 
 
 def _contents(versions: Sequence[VersionSummary]) -> dict[str, tuple[str | None, str]]:

@@ -13,6 +13,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.version import WorkflowTemplate
+from appdb.reading import page_of
 from appdb.repos.version_duplicates import plain_name
 from appdb.utils import uuid7_str
 
@@ -129,9 +130,8 @@ class VersionTemplates(BaseRepository):
         if before is not None:
             template = await self.get_template(before, owner_id=owner_id, session=session)
             last = {"created_at": template.created_at, "_id": template.id}
-        found = self._templates.find(queries.page(owner_id, last), session=session)
-        rows = found.sort(NEWEST_FIRST).limit(limit)
-        return [WorkflowTemplate.from_document(row) async for row in rows]
+        found = self._templates.find(queries.page(owner_id, last), session=session).sort(NEWEST_FIRST)
+        return await page_of(WorkflowTemplate.from_document, found, limit)
 
     @translates_errors
     async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:

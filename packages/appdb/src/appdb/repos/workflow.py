@@ -18,6 +18,7 @@ from appdb.folding.marks import ENDINGS
 from appdb.models.branch import Branch
 from appdb.models.event import NewRunEvent
 from appdb.models.run import NewRun, Run, RunStatus, RunVersion
+from appdb.reading import page_of
 from appdb.runs.fence import Fence
 from appdb.runs.forking import AtBeginning, Fork, Forks
 from appdb.runs.ledger import Ledger, checked
@@ -100,8 +101,8 @@ class WorkflowRepository(BaseRepository):
             session: The caller's transaction.
         """
         match = queries.page(owner_id, statuses, project, before)
-        found = self._runs.find(match, session=session).sort(queries.NEWEST_FIRST).limit(limit)
-        return [Run.from_document(row) async for row in found]
+        found = self._runs.find(match, session=session).sort(queries.NEWEST_FIRST)
+        return await page_of(Run.from_document, found, limit)
 
     @translates_errors
     async def children(
@@ -109,8 +110,8 @@ class WorkflowRepository(BaseRepository):
     ) -> list[Run]:
         """Return the runs that do sub-actions of the owner's run, oldest first, at most *limit*."""
         match = queries.children(run_id) | {"owner_id": owner_id}
-        found = self._runs.find(match, session=session).sort([("_id", 1)]).limit(limit)
-        return [Run.from_document(row) async for row in found]
+        found = self._runs.find(match, session=session).sort([("_id", 1)])
+        return await page_of(Run.from_document, found, limit)
 
     @translates_errors
     async def hold(self, run_id: str, *, owner_id: str, session: Session) -> Run:

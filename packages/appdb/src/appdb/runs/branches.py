@@ -7,6 +7,7 @@ from appdb._queries import branches as queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.branch import Branch
+from appdb.reading import page_of
 from appdb.runs.deleting import delete_all
 from appdb.runs.fence import Fence
 from appdb.runs.store import Store
@@ -35,8 +36,8 @@ class Branches:
     ) -> list[Branch]:
         """Return the branches of a run, newest first."""
         match = queries.page(run_id, owner_id, before)
-        found = self._branches.find(match, session=session).sort([("_id", -1)]).limit(limit)
-        return [Branch.from_document(row) async for row in found]
+        found = self._branches.find(match, session=session).sort([("_id", -1)])
+        return await page_of(Branch.from_document, found, limit)
 
     async def delete(self, branch_id: str, owner_id: str) -> None:
         """Delete a branch, then its events: in between they are in no line of history any more."""

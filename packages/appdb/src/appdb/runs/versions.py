@@ -11,6 +11,7 @@ from appdb._queries import runs as run_queries
 from appdb._schema import collections
 from appdb.models.run import Run, RunVersion
 from appdb.queue.sizes import check_size
+from appdb.reading import page_of
 from appdb.runs.fence import Fence
 from appdb.runs.sizes import MAX_EVENT_BYTES
 from appdb.runs.store import Store, joined
@@ -45,8 +46,8 @@ class VersionHistory:
     ) -> list[RunVersion]:
         """Return the entries of a run's history, newest first."""
         match = queries.page(run_id, owner_id, before)
-        found = self._versions.find(match, session=session).sort([("_id", -1)]).limit(limit)
-        return [RunVersion.from_document(row) async for row in found]
+        found = self._versions.find(match, session=session).sort([("_id", -1)])
+        return await page_of(RunVersion.from_document, found, limit)
 
 
 def version_row(run: Run, entry: Mapping[str, Any], seq: int) -> RawDocument:

@@ -241,14 +241,15 @@ class Store:
         row.change(state=TaskState.QUEUED, waiting=False, run_at=now, updated_at=now)
 
     def cancel(self, row: Row) -> None:
-        """Cancel a live task and all live tasks below it."""
+        """Cancel a task and all live tasks below it; one that has completed or failed stays with all below it."""
+        if row.task.state.final and row.task.state is not TaskState.CANCELLED:
+            return
         below = deque([row])
         while below:
             each = below.popleft()
-            if each.task.state.final:
-                continue
             below.extend(self.children(each.task.id))
-            self.finish(each, [NewEvent(type=TaskEventType.CANCELLED)], TaskState.CANCELLED)
+            if not each.task.state.final:
+                self.finish(each, [NewEvent(type=TaskEventType.CANCELLED)], TaskState.CANCELLED)
 
     def children(self, task_id: str) -> list[Row]:
         """Return the tasks that a task spawned, oldest first."""

@@ -1,0 +1,94 @@
+"""A stored document that cannot be read costs itself alone: its neighbours are listed and worked with as before."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import pytest
+
+from appdb import AppDbError, Database, NewTask, TaskQueue, UnreadableError
+from appdb.utils import uuid7_str
+from damage import MARK, damage
+from scenarios.kit import Scenario, Stage
+from scenarios.table import SCENARIOS, made_for, methods
+
+WRITES = {"EventRepository.append", "TaskQueue.claim", "VersionRepository.sync_copy"}
+"""What returns a list and changes what it returns."""
+WHOLE = {
+    "BranchRepository.delete": "the twin of a branch that goes on from another one does so too",
+    "FileRepository.newest": "the newest one is the one that cannot be read",
+    "VersionRepository.deduplicate": "of copies that cannot be compared none is deleted",
+    "VersionRepository.latest_source": "the newest one is the one that cannot be read",
+}
+"""What is about one subject that cannot do without the damaged document, and why: it raises, and names it."""
+
+
+def _is_list(scenario: Scenario) -> bool:
+    returned = typing.get_type_hints(methods()[scenario.method])["return"]
+    elements = typing.get_args(returned)
+    return typing.get_origin(returned) is list and hasattr(elements[0], "from_document")
+
+
+def _named(*, lists: bool) -> list[str]:
+    left_out = WRITES | WHOLE.keys()
+    return sorted(
+        name for name, scenario in SCENARIOS.items() if scenario.method not in left_out and _is_list(scenario) is lists
+    )
+
+
+async def _prepared(name: str, database: Database) -> tuple[Any, Any, str]:
+    scenario, stage = SCENARIOS[name], Stage(database=database, owner=uuid7_str("usr_"))
+    return made_for(scenario, database), await scenario.prepare(stage), stage.owner
+
+
+@pytest.mark.parametrize("name", _named(lists=True))
+async def test_a_list_passes_over_what_cannot_be_read(name: str, database: Database) -> None:
+    given = await _prepared(name, database)
+    before = _names(await SCENARIOS[name].call(*given))
+    await damage(database)
+    after = _names(await SCENARIOS[name].call(*given))
+
+    assert after == before
+
+
+async def test_a_page_is_full_although_some_cannot_be_read_and_the_log_names_those(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = TaskQueue(database)
+    good = [(await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={"n": n}))).id for n in range(6)]
+    await damage(database)
+    first = await queue.page(owner_id="usr_a", limit=4)
+    rest = await queue.page(owner_id="usr_a", before=first[-1].id, limit=4)
+
+    assert [task.id for task in [*first, *rest]] == good[::-1]
+    assert {str(getattr(record, "document_id", "")) for record in caplog.records} >= {f"{one}{MARK}" for one in good}
+
+
+async def test_one_document_that_cannot_be_read_is_named_by_whoever_asks_for_it(database: Database) -> None:
+    queue = TaskQueue(database)
+    task = await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={}))
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"priority": 0.5}})
+    with pytest.raises(UnreadableError, match=rf"Task {task.id} cannot be read \(priority.*appdb check") as told:
+        await queue.get(task.id, owner_id="usr_a")
+
+    assert (told.value.kind, told.value.document_id) == ("Task", task.id)
+
+
+@pytest.mark.parametrize("name", _named(lists=False))
+async def test_a_call_about_one_document_does_not_meet_its_damaged_neighbours(name: str, database: Database) -> None:
+    given = await _prepared(name, database)
+    await damage(database)
+    await SCENARIOS[name].call(*given)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, scenario in SCENARIOS.items() if scenario.method in WHOLE))
+async def test_what_cannot_do_without_the_damaged_document_says_so(name: str, database: Database) -> None:
+    given = await _prepared(name, database)
+    await damage(database)
+    with pytest.raises(AppDbError, match=r"cannot be read|go on from it"):
+        await SCENARIOS[name].call(*given)
+
+
+def _names(answer: Any) -> list[str]:
+    return sorted(str(getattr(one, "id", one)) for one in answer)
