@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ DIST = ROOT / ".nox" / "dist"
 GROUPS = nox.project.load_toml("pyproject.toml")
 PYTEST = ("python", "-I", "-m", "pytest")
 # -I: the checkout is never importable, so what is tested is what was built.
+AT_ONCE = ("-n", "3", "--dist", "worksteal")
+"""Most tests wait for a database: three at a time keep two cores busy. Each process starts a MongoDB of its own."""
 WITH_DATABASE = {"appdb": ("contract", "integration", "migration", "property")}
 """Folders of tests that need a MongoDB, where there are more than the one."""
 
@@ -66,7 +69,7 @@ def integration(session: nox.Session, package: str) -> None:
         return
     session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", _with_extras(package)))
     folders = [f"packages/{package}/tests/{folder}" for folder in WITH_DATABASE.get(package, ("integration",))]
-    session.run(*PYTEST, *folders, *session.posargs)
+    session.run(*PYTEST, *folders, *_at_once(session), *session.posargs)
 
 
 @nox.session
@@ -76,7 +79,13 @@ def drivers(session: nox.Session) -> None:
     folders = [f"packages/appdb/tests/{folder}" for folder in WITH_DATABASE["appdb"]]
     # Closed while a monitor connects, PyMongo's client leaves that one socket to the garbage collector.
     overlook = ("-W", "ignore:unclosed <socket:ResourceWarning")
-    session.run(*PYTEST, *folders, *overlook, *session.posargs, env={"APPDB_DRIVER": "pymongo"})
+    options = (*overlook, *_at_once(session), *session.posargs)
+    session.run(*PYTEST, *folders, *options, env={"APPDB_DRIVER": "pymongo"})
+
+
+def _at_once(session: nox.Session) -> tuple[str, ...]:
+    """Return what shares tests among processes; not where some are chosen, or where all would share one server."""
+    return () if session.posargs or "APP_MONGO_URI" in os.environ else AT_ONCE
 
 
 def _acceptance(session: nox.Session) -> None:
@@ -145,8 +154,9 @@ def _find_chromium(session: nox.Session) -> str | None:
 
 
 def _build(session: nox.Session) -> None:
-    """Build all wheels and sdists, once for all sessions of a run."""
-    if _build.__dict__.setdefault("done", False):
+    """Build all wheels and sdists, unless they are built of the same sources already."""
+    stamp, state = DIST.with_suffix(".sha256"), _digest(_sources())
+    if stamp.exists() and stamp.read_text() == state:
         return
     shutil.rmtree(DIST, ignore_errors=True)
     session.install("build>=1.3,<2", "hatchling>=1.27,<2")
@@ -154,7 +164,20 @@ def _build(session: nox.Session) -> None:
         session.run(
             "python", "-m", "build", "--no-isolation", "--outdir", str(DIST), f"packages/{package}", silent=True
         )
-    _build.__dict__["done"] = True
+    stamp.write_text(state)
+
+
+def _sources() -> list[Path]:
+    """Return the files that wheels and sdists are made of."""
+    files = [file for file in (ROOT / "packages").rglob("*") if file.is_file()]
+    return sorted(file for file in files if "__pycache__" not in file.parts and ".ruff_cache" not in file.parts)
+
+
+def _digest(files: list[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(hashlib.sha256(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _wheels(session: nox.Session, *wanted: str) -> list[str]:
@@ -179,7 +202,7 @@ def _environment(session: nox.Session, name: str, requirements: list[str]) -> Pa
     commands = place / ("Scripts" if sys.platform == "win32" else "bin")
     wheels = _wheels(session, *requirements)
     stamp = place / "wheels.sha256"
-    state = hashlib.sha256(b"".join(sorted(file.read_bytes() for file in DIST.glob("*.whl")))).hexdigest()
+    state = _digest(sorted(DIST.glob("*.whl")))
     if stamp.exists() and stamp.read_text() == state:
         return commands
     session.run_install(sys.executable, "-m", "virtualenv", "--clear", "-q", str(place), external=True)
