@@ -32,6 +32,11 @@ def test_the_actor_of_the_readme_runs_and_its_payload_is_checked(
     with client.stream("GET", f"{posted.headers['Location']}/stream", params={"after": "-1"}) as stream:
         assert "event: completed" in "".join(stream.iter_text())
 
+    (card,) = client.get("/api/contents", params={"task_id": posted.json()["id"]}).json()["items"]
+    picture = client.get(card["url"]).raise_for_status()
+
     assert client.get(posted.headers["Location"]).json()["result"] == {"text": "Hello, Ada!"}
+    assert (picture.headers["Content-Type"], picture.content[:8]) == ("image/png", b"\x89PNG\r\n\x1a\n")
+    assert card["caption"] == "A card with the name Ada"
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "payload.name"
