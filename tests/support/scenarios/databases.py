@@ -172,6 +172,12 @@ SCENES = Scenes(
         Scenario(
             method="Database.set_config",
             prepare=_setting,
+            call=lambda database, made, _: database.set_config(made, "limits", {"a": 2}),
+        ),
+        Scenario(
+            method="Database.set_config",
+            about="of a revision",
+            prepare=_setting,
             call=lambda database, made, _: database.set_config(made, "limits", {"a": 2}, revision=1),
         ),
         _of_setting("delete_config", revision=1),

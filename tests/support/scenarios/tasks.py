@@ -319,6 +319,12 @@ SCENES = Scenes(
             call=lambda queue, made, _: queue.commit([AttemptWrite(lease=made.lease, outcome=Completed())]),
         ),
         Scenario(
+            method="TaskQueue.commit",
+            about="events that the log counts",
+            prepare=hold,
+            call=lambda queue, made, _: queue.commit([AttemptWrite(lease=made.lease, events=[event()])]),
+        ),
+        Scenario(
             method="TaskQueue.record",
             prepare=hold,
             call=lambda queue, made, _: queue.record(made.lease, [event()], seq=0),
@@ -356,7 +362,13 @@ SCENES = Scenes(
             call=lambda queue, _, owner_id: queue.cancel_many(TaskFilter(owner_id=owner_id)),
         ),
         _of_task("retry", failed),
-        _of_task("replay", failed),
+        _of_task("replay", failed, about="without a key"),
+        Scenario(
+            method="TaskQueue.replay",
+            about="with a key",
+            prepare=failed,
+            call=lambda queue, made, owner_id: queue.replay(made, owner_id=owner_id, key="once"),
+        ),
         Scenario(
             method="TaskQueue.replay_many",
             prepare=failed,

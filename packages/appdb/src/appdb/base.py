@@ -13,7 +13,12 @@ T = TypeVar("T")
 
 
 class BaseRepository:
-    """A room for the queries of one subject over a shared ``Database``."""
+    """
+    A room for the queries of one subject over a shared ``Database``.
+
+    While no primary answers, a method begins again for the database's patience, unless the guarantees list it as not
+    repeated: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

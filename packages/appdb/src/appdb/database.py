@@ -69,11 +69,13 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
 
         operation_timeout: How long one operation may take, all retries included; ``None`` for no limit (migrations).
 
-        selection_timeout: How long to look for a primary.
+        selection_timeout: How long to look for a primary where there is no operation timeout, which else holds for
+            that too.
 
-        patience: How long a call that is safe to repeat is begun again, with jittered pauses, after it found no
-            primary; such methods say so. ``NO_PATIENCE`` leaves that to the caller, who then never waits longer than
-            the operation timeout: so do hosts that have loops of their own, or somebody who waits.
+        patience: How long a call of a repository, of the queue, or of settings, history and recovery is begun again,
+            with jittered pauses, after it found no primary; the guarantees list the few that are not. ``NO_PATIENCE``
+            leaves that to the caller, who then never waits longer than the operation timeout: so do hosts that have
+            loops of their own, or somebody who waits.
     """
 
     def __init__(

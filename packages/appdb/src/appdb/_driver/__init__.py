@@ -36,7 +36,7 @@ from appdb._driver._connect import connect, hosts_of, within
 from appdb._driver._diagnosis import unfit, unfitness
 from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
-from appdb._driver._repeating import repeated, repeats
+from appdb._driver._repeating import repeated, repeats, repeats_deletion
 from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
 from appdb._driver._values import READING, decimal_of, stored_decimal
 
@@ -74,6 +74,7 @@ __all__ = [
     "refused",
     "repeated",
     "repeats",
+    "repeats_deletion",
     "start_session",
     "start_transaction",
     "stored_decimal",

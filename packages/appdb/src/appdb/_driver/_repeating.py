@@ -8,16 +8,20 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from appdb._driver._errors import translates_errors
-from appdb.errors import DatabaseUnavailableError
+from appdb.errors import DatabaseUnavailableError, NotFoundError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+
+_IS_REPEATED: ContextVar[bool] = ContextVar("_IS_REPEATED", default=False)
+"""Whether somebody further up repeats already: two who do would take twice the patience."""
 
 
 class Patient(Protocol):
@@ -49,9 +53,46 @@ def repeats(
     return wrapper
 
 
+def repeats_deletion(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, None]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, None]]:
+    """Do as ``repeats`` does, for a deletion that says whether there was something to delete.
+
+    What a later try does not find any more may have been deleted by an earlier one without an answer: it is gone.
+    """
+    once = translates_errors(method)
+
+    @functools.wraps(method)
+    async def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        earlier = itertools.count()
+
+        async def delete() -> None:
+            is_first = next(earlier) == 0
+            try:
+                await once(self, *args, **kwargs)
+            except NotFoundError:
+                if is_first:
+                    raise
+
+        if kwargs.get("session") is not None:
+            return await once(self, *args, **kwargs)
+        return await repeated(delete, self.patience)
+
+    return wrapper
+
+
 async def repeated(call: Callable[[], Coroutine[Any, Any, T]], patience: timedelta) -> T:
     """Return what *call* gives, beginning it again after each ``DatabaseUnavailableError`` until *patience* is over."""
-    deadline = time.monotonic() + patience.total_seconds()
+    if _IS_REPEATED.get():
+        return await call()
+    token = _IS_REPEATED.set(True)
+    try:
+        return await _until_answered(call, time.monotonic() + patience.total_seconds())
+    finally:
+        _IS_REPEATED.reset(token)
+
+
+async def _until_answered(call: Callable[[], Coroutine[Any, Any, T]], deadline: float) -> T:
     for tries in itertools.count():
         try:
             return await call()

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from appdb._driver import AFTER, Collection, DuplicateKeyError, RawDocument, Session, translates_errors
+from appdb._driver import (
+    AFTER,
+    Collection,
+    DuplicateKeyError,
+    RawDocument,
+    Session,
+    repeated,
+    repeats,
+    translates_errors,
+)
 from appdb._queries import config as queries
 from appdb._schema import collections
 from appdb.canonical import check_shape
@@ -26,21 +37,26 @@ MAX_NAME_CHARACTERS = 100
 
 
 class ConfigMixin(ABC):
-    """The part of ``Database`` that holds settings. They belong to the application, not to a user."""
+    """The part of ``Database`` that holds settings. They belong to the application, not to a user.
+
+    While no primary answers, methods begin again for the database's patience, but for ``set_config`` of a revision.
+    """
+
+    patience: timedelta
 
     @abstractmethod
     def collection(self, name: str) -> Collection:
         """Return the collection *name*."""
 
     @overload
-    async def get_config(self, type_: str, name: str, *, as_type: type[T], session: Session | None = None) -> T: ...
+    async def get_config(self, /, type_: str, name: str, *, as_type: type[T], session: Session | None = None) -> T: ...
 
     @overload
     async def get_config(
-        self, type_: str, name: str, *, as_type: type[T], default: D, session: Session | None = None
+        self, /, type_: str, name: str, *, as_type: type[T], default: D, session: Session | None = None
     ) -> T | D: ...
 
-    @translates_errors
+    @repeats
     async def get_config(
         self, type_: str, name: str, *, as_type: Any, default: Any = ..., session: Session | None = None
     ) -> Any:
@@ -64,7 +80,7 @@ class ConfigMixin(ABC):
                 raise
             return default
 
-    @translates_errors
+    @repeats
     async def read_config(
         self, type_: str, name: str, *, as_type: type[T], session: Session | None = None
     ) -> Setting[T]:
@@ -80,7 +96,6 @@ class ConfigMixin(ABC):
             raise NotFoundError("setting", f"{type_}/{name}")
         return _typed(found, TypeAdapter(as_type))
 
-    @translates_errors
     async def set_config(
         self, type_: str, name: str, value: T, *, revision: int | None = None, session: Session | None = None
     ) -> Setting[T]:
@@ -103,21 +118,30 @@ class ConfigMixin(ABC):
             ConflictError: Somebody else has written it since; after an unknown outcome, perhaps this call itself.
         """
         dumped = _dumped(type_, name, value)
-        setting_id = _id_of(type_, name)
         written = queries.writing(value, dumped)
+        write = partial(self._put_config, type_, name, queries.put(type_, name, written), revision, session=session)
+        # Of a revision, a second write would lose against the first.
+        row = await (repeated(write, self.patience) if revision is None and session is None else write())
+        return _typed(row, TypeAdapter(type(value)))
+
+    @translates_errors
+    async def _put_config(
+        self, type_: str, name: str, update: Any, revision: int | None, *, session: Session | None
+    ) -> RawDocument:
+        setting_id = _id_of(type_, name)
         match = queries.one(setting_id) if revision is None else queries.one_at(setting_id, revision)
         options: dict[str, Any] = {"upsert": not revision, "return_document": AFTER, "session": session}
         try:
             row: RawDocument | None = await self.collection(collections.CONFIG).find_one_and_update(
-                match, queries.put(type_, name, written), **options
+                match, update, **options
             )
         except DuplicateKeyError as exc:
             raise _changed(type_, name, revision) from exc
         if row is None:
             raise _changed(type_, name, revision)
-        return _typed(row, TypeAdapter(type(value)))
+        return row
 
-    @translates_errors
+    @repeats
     async def delete_config(
         self, type_: str, name: str, *, revision: int | None = None, session: Session | None = None
     ) -> bool:
@@ -142,7 +166,7 @@ class ConfigMixin(ABC):
             raise _changed(type_, name, revision)
         return False
 
-    @translates_errors
+    @repeats
     async def list_config(
         self, type_: str, *, after: str | None = None, limit: int = 100, session: Session | None = None
     ) -> list[Setting[JsonValue]]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, translates_errors
+from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
 from appdb._queries import history as queries
 from appdb._schema import collections
 from appdb.canonical import check_shape
@@ -30,11 +30,12 @@ SHORTEST_HALF_LIFE = timedelta(seconds=1)
 class HistoryMixin(ABC):
     """The part of ``Database`` that remembers what a user had before. Whatever users write is a value, never a name."""
 
+    patience: timedelta
+
     @abstractmethod
     def collection(self, name: str) -> Collection:
         """Return the collection *name*."""
 
-    @translates_errors
     async def use_options(
         self,
         options: Sequence[str],
@@ -65,9 +66,9 @@ class HistoryMixin(ABC):
         use = use_id or uuid7_str("use_")
         rows = [_identified("opt_", {**where, "option": option}) for option in dict.fromkeys(options)]
         updates = [_update(row, lambda fields: queries.use_option(fields, use)) for row in rows]
-        await _write(self.collection(collections.OPTION_USAGE), updates, session)
+        await self._count(self.collection(collections.OPTION_USAGE), updates, session=session)
 
-    @translates_errors
+    @repeats
     async def list_option_usage(
         self,
         *,
@@ -93,7 +94,7 @@ class HistoryMixin(ABC):
         found = picked.sort(queries.NEWEST_FIRST)
         return await page_of(OptionUsage.from_document, found, limit)
 
-    @translates_errors
+    @repeats
     async def prune_option_usage(
         self, *, owner_id: str, template_id: str, unused_for: timedelta, session: Session | None = None
     ) -> int:
@@ -105,7 +106,6 @@ class HistoryMixin(ABC):
         options = self.collection(collections.OPTION_USAGE)
         return (await options.delete_many(queries.unused_for(match, unused_for), session=session)).deleted_count
 
-    @translates_errors
     async def use_keywords(
         self,
         keywords: Sequence[UsedKeyword],
@@ -140,9 +140,9 @@ class HistoryMixin(ABC):
         if len({row["_id"] for row in rows.values()}) < len(rows):
             raise InvalidDataError("keywords", "one is there twice in its category; add its weights up")
         updates = [_update(row, _adding(keywords[one], use_id=use, half_life=half_life)) for one, row in rows.items()]
-        await _write(self.collection(collections.WEIGHTED_KEYWORDS), updates, session)
+        await self._count(self.collection(collections.WEIGHTED_KEYWORDS), updates, session=session)
 
-    @translates_errors
+    @repeats
     async def list_keywords(
         self,
         *,
@@ -178,7 +178,7 @@ class HistoryMixin(ABC):
 
         return await first_readable(WeightedKeyword.from_document, look, limit)
 
-    @translates_errors
+    @repeats
     async def prune_keywords(
         self,
         *,
@@ -206,6 +206,20 @@ class HistoryMixin(ABC):
         deleted = await self.collection(collections.WEIGHTED_KEYWORDS).delete_many(gone, session=session)
         return deleted.deleted_count
 
+    @repeats
+    async def _count(self, collection: Collection, updates: Sequence[UpdateOne], *, session: Session | None) -> None:
+        if len(updates) > MAX_USES:
+            raise InvalidDataError("uses", f"{len(updates)} are more than {MAX_USES:,} at once; write them in parts")
+        if not updates:
+            return
+        try:
+            await collection.bulk_write(updates, ordered=False, session=session)
+        except BulkWriteError as exc:
+            if session is not None or set(refused(exc).values()) != {DUPLICATE_KEY}:
+                raise
+            # Somebody else has just made one of them; what was counted is not counted again.
+            await collection.bulk_write(updates, ordered=False, session=session)
+
 
 def _identified(prefix: str, fields: Mapping[str, str]) -> RawDocument:
     for name, text in fields.items():
@@ -232,20 +246,6 @@ def _adding(keyword: UsedKeyword, *, use_id: str, half_life: timedelta) -> Calla
 def _update(row: RawDocument, pipeline: Callable[[RawDocument], Any]) -> UpdateOne:
     fields = {name: value for name, value in row.items() if name != "_id"}
     return UpdateOne({"_id": row["_id"]}, pipeline(fields), upsert=True)
-
-
-async def _write(collection: Collection, updates: Sequence[UpdateOne], session: Session | None) -> None:
-    if len(updates) > MAX_USES:
-        raise InvalidDataError("uses", f"{len(updates)} are more than {MAX_USES:,} at once; write them in parts")
-    if not updates:
-        return
-    try:
-        await collection.bulk_write(updates, ordered=False, session=session)
-    except BulkWriteError as exc:
-        if session is not None or set(refused(exc).values()) != {DUPLICATE_KEY}:
-            raise
-        # Somebody else has just made one of them; what was counted is not counted again.
-        await collection.bulk_write(updates, ordered=False, session=session)
 
 
 def _check_half_life(half_life: timedelta) -> None:

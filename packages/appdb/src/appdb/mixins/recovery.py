@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from appdb._driver import Collection as RawCollection
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats
 from appdb.models.recovery import Recovery
 from appdb.runs.recovering import Recovering
 
@@ -17,6 +18,8 @@ T = TypeVar("T")
 class RecoveryMixin(ABC):
     """The part of ``Database`` that sets runs right."""
 
+    patience: timedelta
+
     @abstractmethod
     def collection(self, name: str) -> RawCollection:
         """Return the collection *name*."""
@@ -25,7 +28,7 @@ class RecoveryMixin(ABC):
     async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         """Run *body* in one transaction."""
 
-    @translates_errors
+    @repeats
     async def recover_run(
         self,
         run_id: str,

@@ -9,7 +9,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from appdb._driver import AFTER, PyMongoError, RawDocument, Session, is_write_conflict, repeats, translates_errors
+from appdb._driver import (
+    AFTER,
+    PyMongoError,
+    RawDocument,
+    Session,
+    is_write_conflict,
+    repeats,
+    repeats_deletion,
+    translates_errors,
+)
 from appdb._queries import schedules as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -35,7 +44,7 @@ class ScheduleRepository(BaseRepository):
 
     A schedule is found by its owner and its name; another owner's looks like a missing one. Every time is the
     database's. How cron expressions behave where clocks change is told at ``appdb.queue.cron.Cron``. While no primary
-    answers, methods begin again for the database's patience; ``delete`` and ``tick`` leave that to their caller.
+    answers, methods begin again for the database's patience; ``tick`` leaves that to its caller.
 
     Args:
         database: An open database.
@@ -126,12 +135,12 @@ class ScheduleRepository(BaseRepository):
 
         return _found(await self._database.transaction(body), name)
 
-    @translates_errors
+    @repeats_deletion
     async def delete(self, name: str, *, owner_id: str) -> None:
         """Forget the owner's schedule; tasks that it has enqueued stay. One round trip, by ``_id``.
 
         Raises:
-            NotFoundError: The owner has no such schedule; after an unknown outcome, that it is gone.
+            NotFoundError: The owner has no such schedule; after an unknown outcome, it is gone.
         """
         deleted = await self._schedules.delete_one(queries.owned(_id_of(owner_id, name), owner_id))
         if deleted.deleted_count == 0:

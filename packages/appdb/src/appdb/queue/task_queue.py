@@ -36,11 +36,11 @@ class TaskQueue(BaseRepository):
     """
     Durable tasks, each run by one worker at a time under a lease.
 
-    Every time is the database's. Every write is safe to repeat: after ``DatabaseUnavailableError`` the outcome is
-    unknown, and the same call settles it. Most methods do that themselves, for as long as the database's patience
-    goes. Some leave it to their caller: ``claim`` and the upkeep (``promote``, ``recover``, ``adopt``, ``expire``,
-    ``prune``), which are called again anyway; ``cancel_many``, whose answer counts; ``retry``, ``replay`` without a
-    key, and events that the log counts, which a repetition would double.
+    Every time is the database's. After ``DatabaseUnavailableError`` the outcome of a write is unknown, and the same
+    call settles it. Methods do that themselves, for as long as the database's patience goes, but for these: ``claim``
+    and the upkeep (``promote``, ``recover``, ``adopt``, ``expire``, ``prune``), which are called again anyway;
+    ``cancel_many``, whose answer counts; ``retry``, ``replay`` without a key, and events that the log counts, which a
+    repetition would double.
 
     Args:
         database: An open database.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import access_keys as queries
 from appdb._schema.user import KEY_RETENTION
 from appdb.database import Database
@@ -81,7 +81,7 @@ class AccessKeys(UserRows):
 
         return await self._together(body, session)
 
-    @translates_errors
+    @repeats
     async def authenticate(self, key: str) -> Caller | None:
         """Return who an active user's active key belongs to, or ``None``; one round trip, by ``_id``.
 
@@ -99,13 +99,13 @@ class AccessKeys(UserRows):
             self._last_use.note(key_id)
         return _caller(rows[0])
 
-    @translates_errors
+    @repeats
     async def user_of_key(self, key: str) -> str | None:
         """Return the id of the user whose active key this is, or ``None``; otherwise as ``authenticate``."""
         caller = await self.authenticate(key)
         return None if caller is None else caller.user_id
 
-    @translates_errors
+    @repeats
     async def keys(self, *, owner_id: str, session: Session | None = None) -> list[KeyInfo]:
         """Return the user's keys that were not revoked, newest first, expired ones too; at most 50.
 
@@ -115,7 +115,7 @@ class AccessKeys(UserRows):
         rows = await found.sort(queries.NEWEST_FIRST).to_list(None)
         return readable(KeyInfo.from_document, rows)
 
-    @translates_errors
+    @repeats
     async def rename_key(self, key_id: str, name: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
         """Give the user's key another name and return it; safe to repeat. One round trip, by ``_id``.
 
@@ -126,7 +126,7 @@ class AccessKeys(UserRows):
         match = queries.owned_and_active(key_id, owner_id)
         return await self._change_key(match, queries.rename(checked_key_name(name)), key_id, session)
 
-    @translates_errors
+    @repeats
     async def revoke_key(self, key_id: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
         """End the user's key for good and return it; safe to repeat. One round trip, by ``_id``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats, repeats_deletion
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.models.branch import Branch, LineagePart
@@ -22,7 +22,6 @@ class BranchRepository(BaseRepository):
         self._forks = Forks(database)
         self._reader = Reader(database)
 
-    @translates_errors
     async def fork(
         self,
         run_id: str,
@@ -60,9 +59,13 @@ class BranchRepository(BaseRepository):
             point=AtEvent(seq=seq),
             event=event,
         )
+        return await self._fork(fork, session=session)
+
+    @repeats
+    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 
-    @translates_errors
+    @repeats
     async def get(self, branch_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the owner's branch.
 
@@ -71,7 +74,7 @@ class BranchRepository(BaseRepository):
         """
         return await self._branches.get(branch_id, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def current(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the branch that a run's events go to.
 
@@ -81,7 +84,7 @@ class BranchRepository(BaseRepository):
         run = await self._reader.run(run_id, owner_id, session)
         return await self._branches.get(run.branch_id, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def root(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the branch that the current line of history begins with.
 
@@ -91,7 +94,7 @@ class BranchRepository(BaseRepository):
         current = await self.current(run_id, owner_id=owner_id, session=session)
         return await self._branches.get(current.lineage[0].branch_id, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[LineagePart]:
         """Return the current line of history from its root, each part cut off at the last event that counts.
 
@@ -101,7 +104,7 @@ class BranchRepository(BaseRepository):
         run = await self._reader.run(run_id, owner_id, session)
         return await self._reader.lineage(run, run.branch_id, session)
 
-    @translates_errors
+    @repeats
     async def page(
         self,
         run_id: str,
@@ -114,7 +117,7 @@ class BranchRepository(BaseRepository):
         """Return a run's branches, newest first; *before* is the id of the last one of the page before."""
         return await self._branches.page(run_id, owner_id, before, limit, session)
 
-    @translates_errors
+    @repeats_deletion
     async def delete(self, branch_id: str, *, owner_id: str) -> None:
         """Delete a branch with its events; a call that was cut off is repeated.
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, repeats, translates_errors, translates_stream_errors
+from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors, translates_stream_errors
 from appdb._queries import content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
@@ -40,7 +40,8 @@ class ContentRepository(BaseRepository):
     A generation belongs to one task, and its status is moved by the end of the task alone, in the same transaction:
     ``pending`` becomes ``completed``, ``failed`` with the task's error message, or ``cancelled``, and stays that.
 
-    While no primary answers, methods begin again for the database's patience; ``read`` leaves that to its caller.
+    While no primary answers, methods begin again for the database's patience; ``read`` and ``sweep`` leave that to
+    their caller.
     """
 
     def __init__(self, database: Database) -> None:
@@ -53,7 +54,7 @@ class ContentRepository(BaseRepository):
         self._lost_bytes = BytesSweep(database, collections.MEDIA_BUCKET, collections.CONTENTS)
         self._lost_items = ItemsSweep(database)
 
-    @translates_errors
+    @repeats
     async def record(self, generation: NewGeneration, *, owner_id: str, session: Session | None = None) -> Generation:
         """Record what a task is going to make, so that its owner sees it before a worker begins.
 
@@ -109,7 +110,7 @@ class ContentRepository(BaseRepository):
         fields = {"operation": operation, "provider": provider}
         return await self._generations.begin(lease, task, fields, source_data, origin)
 
-    @translates_errors
+    @repeats
     async def report(
         self, lease: Lease, *, provider_task_id: str | None = None, usage: Mapping[str, JsonValue] | None = None
     ) -> Generation:
@@ -197,7 +198,7 @@ class ContentRepository(BaseRepository):
         match = queries.owned(generation_id(task_id), owner_id)
         return await self._generations.get(match, "generation of task", task_id)
 
-    @translates_errors
+    @repeats
     async def get_generation(self, generation_id: str, *, owner_id: str) -> Generation:
         """Return the owner's generation.
 
@@ -207,7 +208,7 @@ class ContentRepository(BaseRepository):
         match = queries.owned(generation_id, owner_id)
         return await self._generations.get(match, "generation", generation_id)
 
-    @translates_errors
+    @repeats
     async def list_for_interaction(
         self, interaction_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
@@ -225,14 +226,14 @@ class ContentRepository(BaseRepository):
         match = queries.generations(owner_id, interaction_id=interaction_id)
         return await self._generations.page(match, before, limit)
 
-    @translates_errors
+    @repeats
     async def list_for_run(
         self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
         """Return the generations of a run, as ``list_for_interaction`` does."""
         return await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
 
-    @translates_errors
+    @repeats
     async def list_for_owner(
         self, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
@@ -251,7 +252,7 @@ class ContentRepository(BaseRepository):
         async for part in self._media.read(content.file_id, start, stop):
             yield part
 
-    @translates_errors
+    @repeats_deletion
     async def delete(self, content_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete an item with its bytes, and its preview when no other item has the same.
 
@@ -263,7 +264,7 @@ class ContentRepository(BaseRepository):
         """
         await self._removal.item(content_id, owner_id, session)
 
-    @translates_errors
+    @repeats_deletion
     async def delete_generation(self, generation_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete a generation with its items and their bytes, for good.
 
@@ -275,7 +276,7 @@ class ContentRepository(BaseRepository):
         """
         await self._removal.generation(generation_id, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
         """Delete all generations of a run, as ``delete_generation`` does, and return how many they were.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -26,7 +26,7 @@ class EventRepository(BaseRepository):
         self._ledger = Ledger(database)
         self._reader = Reader(database)
 
-    @translates_errors
+    @repeats
     async def append(
         self,
         run_id: str,
@@ -59,7 +59,7 @@ class EventRepository(BaseRepository):
         """
         return await self._ledger.append(checked(run_id, owner_id, branch_id, expected_seq, events), session)
 
-    @translates_errors
+    @repeats
     async def get(self, event_id: str, *, owner_id: str, session: Session | None = None) -> RunEvent:
         """Return the owner's event.
 
@@ -71,7 +71,7 @@ class EventRepository(BaseRepository):
             raise NotFoundError("event", event_id)
         return RunEvent.from_document(found)
 
-    @translates_errors
+    @repeats
     async def log(
         self, run_id: str, *, owner_id: str, after: int = -1, limit: int = 500, session: Session | None = None
     ) -> list[RunEvent]:
@@ -83,7 +83,7 @@ class EventRepository(BaseRepository):
         found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST)
         return await page_of(RunEvent.from_document, found, limit)
 
-    @translates_errors
+    @repeats
     async def read(
         self,
         run_id: str,
@@ -111,7 +111,7 @@ class EventRepository(BaseRepository):
         lineage = await self._reader.lineage(run, branch_id or run.branch_id, session)
         return await self._reader.events(run, lineage, wanted, limit=limit, session=session)
 
-    @translates_errors
+    @repeats
     async def latest(
         self,
         run_id: str,

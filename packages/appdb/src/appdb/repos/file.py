@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import files as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -44,7 +44,7 @@ class FileRepository(BaseRepository):
         self._bytes = MediaStore(database, collections.FILES_BUCKET)
         self._lost_bytes = BytesSweep(database, collections.FILES_BUCKET, collections.FILES)
 
-    @translates_errors
+    @repeats
     async def put(self, file: NewFile, *, owner_id: str, session: Session | None = None) -> WorkflowFile:
         """Write a file, replacing the one with the same run, branch, category, group and name, whose id it keeps.
 
@@ -83,7 +83,7 @@ class FileRepository(BaseRepository):
         upload = await self._bytes.upload(data, filename=file.name, metadata=metadata)
         return {"text": None, "file_id": upload.file_id}
 
-    @translates_errors
+    @repeats
     async def get(self, file_id: str, *, owner_id: str) -> FileWithContent:
         """Return a file with its content.
 
@@ -92,7 +92,7 @@ class FileRepository(BaseRepository):
         """
         return await self._read(queries.owned(file_id, owner_id), file_id)
 
-    @translates_errors
+    @repeats
     async def newest(
         self, run_id: str, name: str, *, owner_id: str, category: FileCategory | None = None
     ) -> FileWithContent:
@@ -122,7 +122,7 @@ class FileRepository(BaseRepository):
         parts = [part async for part in self._bytes.read(found["file_id"], 0, found["size"])]
         return b"".join(parts).decode()
 
-    @translates_errors
+    @repeats
     async def page(
         self,
         run_id: str,
@@ -152,7 +152,7 @@ class FileRepository(BaseRepository):
         found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST)
         return await page_of(WorkflowFile.from_document, found, limit)
 
-    @translates_errors
+    @repeats
     async def calls(self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[ModelCall]:
         """Return what was said to models and what they answered, a call for each group, in one aggregation.
 
@@ -167,7 +167,7 @@ class FileRepository(BaseRepository):
         rows = [(row["_id"], readable(WorkflowFile.from_document, row["files"])) async for row in found]
         return [ModelCall.of(group, files) for group, files in rows if files]
 
-    @translates_errors
+    @repeats
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
         """Delete all files of a run with their bytes, and return how many they were.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -31,7 +31,7 @@ class StateRepository(BaseRepository):
         self._forks = Forks(database)
         self._events = self._collection(collections.EVENTS)
 
-    @translates_errors
+    @repeats
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunState:
         """Return the state of a run: position, outputs, what is pending.
 
@@ -41,7 +41,7 @@ class StateRepository(BaseRepository):
         """
         return (await self._reader.current(run_id, owner_id, session))[1]
 
-    @translates_errors
+    @repeats
     async def at(
         self,
         run_id: str,
@@ -64,7 +64,7 @@ class StateRepository(BaseRepository):
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._reader.state(run, lineage, session)
 
-    @translates_errors
+    @repeats
     async def interactions(
         self,
         run_id: str,
@@ -98,7 +98,7 @@ class StateRepository(BaseRepository):
         counting = [event for event in answers if _counts(lineage, event)]
         return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
 
-    @translates_errors
+    @repeats
     async def module_output(
         self, run_id: str, module: str, *, owner_id: str, step: str | None = None, session: Session | None = None
     ) -> RunEvent | None:
@@ -113,7 +113,7 @@ class StateRepository(BaseRepository):
         found = await self._reader.events(run, lineage, wanted, limit=1, session=session, newest=True)
         return found[0] if found else None
 
-    @translates_errors
+    @repeats
     async def retry_context(
         self,
         run_id: str,
@@ -143,7 +143,6 @@ class StateRepository(BaseRepository):
         found = await self._reader.events(run, lineage, wanted, limit=limit, session=session, newest=True)
         return history.tries(reversed(found))
 
-    @translates_errors
     async def jump(
         self,
         run_id: str,
@@ -173,10 +172,9 @@ class StateRepository(BaseRepository):
         data = {"target_step": step} | ({} if module is None else {"target_module": module})
         event = NewRunEvent(type=E.JUMP_REQUESTED, step=step, module=module, data=data)
         point = BeforeFirst(step=step, module=module)
-        fork = _fork(run_id, owner_id, branch_id, new_branch_id, point, event)
-        return await self._forks.fork(fork, session)
+        fork = _fork_of(run_id, owner_id, branch_id, new_branch_id, point, event)
+        return await self._fork(fork, session=session)
 
-    @translates_errors
     async def branch_from_interaction(
         self,
         run_id: str,
@@ -203,7 +201,11 @@ class StateRepository(BaseRepository):
         """
         event = NewRunEvent(type=E.WORKFLOW_RESUMED, data={"from_interaction_id": interaction_id})
         point = AtInteraction(interaction_id=interaction_id)
-        fork = _fork(run_id, owner_id, branch_id, new_branch_id, point, event)
+        fork = _fork_of(run_id, owner_id, branch_id, new_branch_id, point, event)
+        return await self._fork(fork, session=session)
+
+    @repeats
+    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 
 
@@ -211,7 +213,7 @@ def _counts(lineage: list[LineagePart], event: RunEvent) -> bool:
     return any(part.branch_id == event.branch_id and part.has(event.seq) for part in lineage)
 
 
-def _fork(run_id: str, owner_id: str, current: str, branch_id: str | None, point: Point, event: NewRunEvent) -> Fork:
+def _fork_of(run_id: str, owner_id: str, current: str, branch_id: str | None, point: Point, event: NewRunEvent) -> Fork:
     return Fork(
         run_id=run_id,
         owner_id=owner_id,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, decimal_of, stored_decimal, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, decimal_of, repeats, stored_decimal
 from appdb._queries import usage as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
@@ -49,7 +49,7 @@ class TokenRepository(BaseRepository):
         super().__init__(database)
         self._usage = self._collection(collections.USAGE)
 
-    @translates_errors
+    @repeats
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
         """Record a call; repeating it with the same id changes nothing and returns what was recorded first.
 
@@ -70,7 +70,7 @@ class TokenRepository(BaseRepository):
             raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
         return _usage_of(recorded)
 
-    @translates_errors
+    @repeats
     async def page(
         self, *, owner_id: str, wanted: UsageFilter = EVERYTHING, before: str | None = None, limit: int = 50
     ) -> list[Usage]:
@@ -95,7 +95,7 @@ class TokenRepository(BaseRepository):
             raise NotFoundError("usage", usage_id)
         return found
 
-    @translates_errors
+    @repeats
     async def totals(self, *, owner_id: str, wanted: UsageFilter = EVERYTHING) -> UsageTotals:
         """Return what an owner's calls used and cost: all together, by provider, by model and by step.
 
@@ -114,7 +114,7 @@ class TokenRepository(BaseRepository):
             by_step=readable(StepTotal.from_document, map(_total, row["by_step"])),
         )
 
-    @translates_errors
+    @repeats
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
         """Delete what was recorded for a run, and return how many calls that were; it is missing from totals then."""
         match = queries.calls(owner_id, UsageFilter(run_id=run_id))

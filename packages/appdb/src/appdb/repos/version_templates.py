@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, translates_errors
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion
 from appdb._queries import templates as queries
 from appdb._queries import versions as version_queries
 from appdb._queries.paging import NEWEST_FIRST
@@ -31,7 +31,7 @@ class VersionTemplates(BaseRepository):
         self._versions = self._collection(collections.WORKFLOW_VERSIONS)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
 
-    @translates_errors
+    @repeats
     async def get_or_create_template(
         self, name: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -49,7 +49,7 @@ class VersionTemplates(BaseRepository):
         fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
         return await self._get_or_create(queries.named(owner_id, known), fields, session)
 
-    @translates_errors
+    @repeats
     async def get_or_create_copy(
         self, template_id: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -84,7 +84,7 @@ class VersionTemplates(BaseRepository):
             # Somebody else has just made it, so now it is found.
             return WorkflowTemplate.from_document(await upsert())
 
-    @translates_errors
+    @repeats
     async def get_template(
         self, template_id: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -98,7 +98,7 @@ class VersionTemplates(BaseRepository):
             raise NotFoundError("workflow template", template_id)
         return WorkflowTemplate.from_document(found)
 
-    @translates_errors
+    @repeats
     async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
         """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
 
@@ -111,7 +111,7 @@ class VersionTemplates(BaseRepository):
             raise NotFoundError("workflow template", name)
         return WorkflowTemplate.from_document(found)
 
-    @translates_errors
+    @repeats
     async def list_templates(
         self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
     ) -> list[WorkflowTemplate]:
@@ -133,7 +133,7 @@ class VersionTemplates(BaseRepository):
         found = self._templates.find(queries.page(owner_id, last), session=session).sort(NEWEST_FIRST)
         return await page_of(WorkflowTemplate.from_document, found, limit)
 
-    @translates_errors
+    @repeats_deletion
     async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete the owner's template with all its versions, in one transaction; copies of it stay.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import Session, translates_errors
+from appdb._driver import Session, repeats, repeats_deletion, translates_errors
 from appdb._queries import runs as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -46,7 +46,7 @@ class WorkflowRepository(BaseRepository):
         self._history = VersionHistory(database)
         self._removal = Removal(database)
 
-    @translates_errors
+    @repeats
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
         """Return the project's open run, or make it with its first branch and event, in one transaction.
 
@@ -64,7 +64,7 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._opening.open(new, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Run:
         """Return the owner's run.
 
@@ -73,13 +73,13 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._fence.find(run_id, owner_id, session)
 
-    @translates_errors
+    @repeats
     async def find_open(self, project: str, *, owner_id: str, session: Session | None = None) -> Run | None:
         """Return the run that the owner's next visit to *project* goes on with, or ``None``."""
         found = await self._runs.find_one(queries.open_of(owner_id, project), session=session)
         return None if found is None else Run.from_document(found)
 
-    @translates_errors
+    @repeats
     async def page(
         self,
         *,
@@ -104,7 +104,7 @@ class WorkflowRepository(BaseRepository):
         found = self._runs.find(match, session=session).sort(queries.NEWEST_FIRST)
         return await page_of(Run.from_document, found, limit)
 
-    @translates_errors
+    @repeats
     async def children(
         self, run_id: str, *, owner_id: str, limit: int = 50, session: Session | None = None
     ) -> list[Run]:
@@ -124,7 +124,7 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._fence.take(run_id, owner_id, None, session)
 
-    @translates_errors
+    @repeats
     async def set_status(
         self,
         run_id: str,
@@ -160,7 +160,7 @@ class WorkflowRepository(BaseRepository):
         await self._ledger.append(checked(run_id, owner_id, branch_id, None, [told]), session)
         return await self.get(run_id, owner_id=owner_id, session=session)
 
-    @translates_errors
+    @repeats
     async def set_version(
         self,
         run_id: str,
@@ -187,7 +187,7 @@ class WorkflowRepository(BaseRepository):
         entry = {"version_id": version_id, "capabilities": list(capabilities), "requires": [*map(dict, requires)]}
         return await self._history.change(run_id, owner_id, entry, session)
 
-    @translates_errors
+    @repeats
     async def versions(
         self,
         run_id: str,
@@ -200,7 +200,6 @@ class WorkflowRepository(BaseRepository):
         """Return the versions that a run has followed, newest first; *before* is the id of the last entry seen."""
         return await self._history.page(run_id, owner_id, before, limit, session)
 
-    @translates_errors
     async def reset(
         self,
         run_id: str,
@@ -234,9 +233,13 @@ class WorkflowRepository(BaseRepository):
             point=AtBeginning(),
             event=event,
         )
+        return await self._fork(fork, session=session)
+
+    @repeats
+    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 
-    @translates_errors
+    @repeats_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:
         """Delete a run with all that hangs on it; its live tasks are cancelled.
 
