@@ -2,106 +2,121 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema_rs import Draft202012Validator, ValidationError
+from jsonschema_rs import ValidationErrorKind as Kind
 from pydantic import JsonValue
-from referencing import Registry
+from pydantic_core import SchemaValidator, core_schema
 
+from appdb import InvalidDataError
+from appdb.payload_schema import judged, pattern_validator
 from appserver.errors import FieldError
+from appserver.storable import MAX_ERRORS, ROOT, has_more_values, named, storage_errors
+
+logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 200
-MAX_ERRORS = 20
-MAX_DEPTH = 64
-"""Levels of a payload; MongoDB refuses documents far deeper than any sensible payload."""
-MAX_INTEGER = 2**63
+MAX_SEARCHED = 2_000
+"""In a payload of more values those that do not fit are not searched for: the engine would list them all, slowly."""
 
 
-def payload_errors(schema: dict[str, Any], payload: dict[str, JsonValue]) -> list[FieldError]:
-    """Return what does not fit, at most 20 errors; the schema is asked only about what can be stored at all."""
-    unstorable = list(islice(_unstorable(payload, ("payload",)), MAX_ERRORS))
-    if unstorable:
+def payload_errors(schema: Mapping[str, Any], payload: dict[str, JsonValue]) -> list[FieldError]:
+    """Return what does not fit, at most 20 errors; the schema is asked only about what can be stored at all.
+
+    A schema that cannot be read refuses nothing: its worker has the last word.
+    """
+    if unstorable := storage_errors(payload):
         return unstorable
-    # An empty registry: a reference in a schema must never be fetched from anywhere.
-    validator = Draft202012Validator(schema, registry=Registry())
-    found = islice(validator.iter_errors(payload), MAX_ERRORS)
-    return [FieldError(field=_path(error), message=_message(error)) for error in found]
+    validator = _read(json.dumps(schema))
+    if validator is None or validator.is_valid(payload):
+        return []
+    if has_more_values(payload, MAX_SEARCHED):
+        problem = f"it does not fit the actor's schema; with at most {MAX_SEARCHED:,} values you are told where"
+        return [named(ROOT, problem)]
+    return [_told(_nearest(error)) for error in islice(validator.iter_errors(payload), MAX_ERRORS)]
 
 
-def _unstorable(value: JsonValue, path: tuple[str, ...]) -> Iterator[FieldError]:
-    if len(path) > MAX_DEPTH:
-        yield _error(path[:3], f"it is nested more than {MAX_DEPTH} levels deep")
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            if "\0" in name or not _is_text(name):
-                yield _error(path, "the name of a field holds a NUL or half of a surrogate pair")
-            else:
-                yield from _unstorable(inner, (*path, name))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _unstorable(inner, (*path, str(index)))
-    elif problem := _problem_of(value):
-        yield _error(path, problem)
-
-
-def _problem_of(value: JsonValue) -> str | None:
-    match value:
-        case str() if not _is_text(value):
-            return "it holds half of a surrogate pair, which is no character"
-        case float() if not math.isfinite(value):
-            return "it must be a finite number"
-        case int() if not -MAX_INTEGER <= value < MAX_INTEGER:
-            return "it must fit into 64 bits"
-        case _:
-            return None
-
-
-def _error(path: Iterable[str], message: str) -> FieldError:
-    return FieldError(field=".".join(path), message=message)
-
-
-def _is_text(value: str) -> bool:
+@lru_cache(maxsize=256)
+def _read(schema: str) -> Draft202012Validator | None:
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        # A reference must never be fetched from anywhere; a format is a note, as the standard has it.
+        return Draft202012Validator(
+            judged(json.loads(schema)).schema, keywords=AS_PYDANTIC, offline=True, validate_formats=False
+        )
+    except (InvalidDataError, ValueError) as exc:
+        logger.warning("a payload schema cannot be read; its worker alone checks payloads", extra={"error": str(exc)})
+        return None
 
 
-def _path(error: ValidationError) -> str:
-    parts = ["payload", *map(str, error.absolute_path)]
-    if error.validator == "required":
-        # One error for each missing field, and only its text tells which.
-        needed: Any = error.validator_value
-        parts += [name for name in needed if error.message.startswith(repr(name))][:1]
-    return ".".join(parts)
+class _Pattern:
+    """``pattern`` as a model reads it: a regular expression of Rust, which takes time in proportion to the text."""
+
+    def __init__(self, _parent: dict[str, Any], pattern: str, _path: list[str | int]) -> None:
+        self._validator = pattern_validator(pattern)
+
+    def validate(self, instance: object) -> None:
+        if isinstance(instance, str):
+            self._validator.validate_python(instance)
 
 
-def _message(error: ValidationError) -> str:
-    limit: Any = error.validator_value
-    given: Any = error.instance
-    match error.validator:
-        case "maxLength":
-            return f"it has {len(given):,} characters; at most {limit:,} are allowed"
-        case "minLength":
-            return f"it has {len(given):,} characters; at least {limit:,} are needed"
-        case "pattern":
-            return "it is empty, or not of the form that is asked for"
-        case "required":
-            return "it is missing"
-        case "const" | "enum":
-            return f"it must be {limit!r}" if error.validator == "const" else f"it must be one of {limit!r}"
-        case _:
-            return _other_message(error)
+class _MultipleOf:
+    """``multipleOf`` as a model reads it: with a tolerance, so that 19.99 is a multiple of 0.01."""
+
+    def __init__(self, _parent: dict[str, Any], step: float, _path: list[str | int]) -> None:
+        self._floats = SchemaValidator(core_schema.float_schema(multiple_of=step))
+        self._integers = (
+            SchemaValidator(core_schema.int_schema(multiple_of=step)) if isinstance(step, int) else self._floats
+        )
+
+    def validate(self, instance: object) -> None:
+        match instance:
+            case bool():
+                return
+            case int():
+                self._integers.validate_python(instance)
+            case float():
+                self._floats.validate_python(instance)
 
 
-def _other_message(error: ValidationError) -> str:
-    # Of alternatives such as "a short text, or null", the one whose type fits says what is wrong.
-    near = [inner for inner in error.context or () if inner.validator != "type"]
-    if near:
-        return _message(near[0])
-    return error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
+AS_PYDANTIC: dict[str, Any] = {"pattern": _Pattern, "multipleOf": _MultipleOf}
+
+
+def _nearest(error: ValidationError) -> ValidationError:
+    """Of alternatives such as "a short text, or null", the error of the one whose type fits says what is wrong."""
+    while isinstance(error.kind, Kind.AnyOf):
+        inner = (each for branch in error.kind.context for each in branch if not _is_other_type(each, error))
+        nearer = next(inner, None)
+        if nearer is None:
+            break
+        error = nearer
+    return error
+
+
+def _is_other_type(inner: ValidationError, outer: ValidationError) -> bool:
+    return isinstance(inner.kind, Kind.Type) and inner.instance_path == outer.instance_path
+
+
+MESSAGES: dict[str, Callable[[Any, Any], str]] = {
+    "maxLength": lambda limit, given: f"it has {len(given):,} characters; at most {limit:,} are allowed",
+    "minLength": lambda limit, given: f"it has {len(given):,} characters; at least {limit:,} are needed",
+    "pattern": lambda _, __: "it is empty, or not of the form that is asked for",
+    "multipleOf": lambda _, __: "it is not a multiple of the step that is asked for",
+    "required": lambda _, __: "it is missing",
+    "const": lambda wanted, _: f"it must be {wanted!r}",
+    "enum": lambda options, _: f"it must be one of {options!r}",
+}
+"""What is said of a keyword's value and what was given; the engine's own words say the rest."""
+
+
+def _told(error: ValidationError) -> FieldError:
+    missing = [error.kind.property] if isinstance(error.kind, Kind.Required) else []
+    path = [*ROOT, *map(str, error.instance_path), *missing]
+    if (words := MESSAGES.get(error.kind.name)) is not None:
+        return named(path, words(error.kind.value, error.instance))
+    return named(path, error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…")

@@ -101,6 +101,27 @@ async def test_a_bad_request_is_a_problem_that_names_the_field(
     assert (await client.get("/api/tasks")).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("schema", "payload", "status"),
+    [
+        ({"properties": {"name": {"type": "string", "pattern": r"^\p{L}+$"}}}, {"name": "Zoë"}, 201),
+        ({"properties": {"name": {"type": "string", "pattern": r"^\p{L}+$"}}}, {"name": "Zoë1"}, 422),
+        ({"properties": {"name": {"type": "string", "pattern": "(?!x)"}}}, {"name": "x"}, 201),
+        ({"type": "strin"}, {"name": "x"}, 201),
+        ({"$ref": "https://elsewhere.example/schema"}, {"name": "x"}, 201),
+    ],
+)
+async def test_no_schema_makes_a_request_fail_by_our_own_fault(
+    client: httpx2.AsyncClient, database: Database, schema: dict[str, Any], payload: dict[str, Any], status: int
+) -> None:
+    # As a worker of an older release stored it, which checked nothing.
+    await database.collection("actors").update_one({"_id": "free"}, {"$set": {"payload_schema": schema}})
+
+    answer = await client.post("/api/tasks", json={"actor": "free", "payload": payload})
+
+    assert answer.status_code == status, answer.text
+
+
 async def test_an_unknown_actor_is_told_which_are_known(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/tasks", json={"actor": "nobody", "payload": {}})
 

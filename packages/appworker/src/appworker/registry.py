@@ -63,8 +63,12 @@ def load_actor(name: str) -> Actor[BaseModel]:
 
 
 def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
-    """Return what is told to API hosts about *actor*."""
-    return AnnouncedActor(
+    """Return what is told to API hosts about *actor*, and log what of its payload they will not check.
+
+    Raises:
+        InvalidDataError: No host could read the payload's schema; the message names the actor and the keyword.
+    """
+    announced = AnnouncedActor(
         name=actor.name,
         version=actor.version,
         queue=actor.queue,
@@ -74,6 +78,12 @@ def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
         timeout_seconds=actor.timeout.total_seconds(),
         limits=actor.limits,
     )
+    if announced.left_to_worker:
+        unchecked = {"actor": actor.name, "unchecked": list(announced.left_to_worker)}
+        logger.warning(
+            "API hosts do not check all of an actor's payload; tasks that do not fit it fail", extra=unchecked
+        )
+    return announced
 
 
 def _installed() -> list[Actor[BaseModel]]:

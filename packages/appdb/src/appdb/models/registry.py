@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
+from appdb.errors import InvalidDataError
 from appdb.models.base import Document, StoredJson
 from appdb.models.limits import Limit, TaskLimit
+from appdb.payload_schema import judged
 
 
 class Actor(Document):
@@ -19,7 +21,7 @@ class Actor(Document):
     queue: str
     description: str
     payload_schema: StoredJson
-    """JSON Schema (draft 2020-12) of the payload: what API hosts check before they enqueue."""
+    """JSON Schema (draft 2020-12) of the payload; ``appdb.payload_schema`` says what of it API hosts check."""
     max_attempts: int
     timeout_seconds: float
     limits: list[TaskLimit] = Field(default_factory=list)
@@ -43,7 +45,11 @@ class Worker(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedActor:
-    """What a worker says of an actor; the fields are those of ``Actor``."""
+    """What a worker says of an actor; the fields are those of ``Actor``.
+
+    Raises:
+        InvalidDataError: No host could read the payload's schema; the message names the actor and the keyword.
+    """
 
     name: str
     version: int
@@ -53,6 +59,17 @@ class AnnouncedActor:
     max_attempts: int
     timeout_seconds: float
     limits: tuple[Limit, ...] = ()
+
+    def __post_init__(self) -> None:
+        _ = self.left_to_worker
+
+    @property
+    def left_to_worker(self) -> tuple[str, ...]:
+        """The places of the payload's schema that API hosts do not judge; see ``appdb.payload_schema``."""
+        try:
+            return judged(self.payload_schema).left_to_worker
+        except InvalidDataError as exc:
+            raise InvalidDataError(f"actor {self.name!r}: {exc.field}", exc.problem) from exc
 
     def fields(self) -> dict[str, Any]:
         """Return what is stored beside the id."""
