@@ -18,7 +18,9 @@ from appdb.database import NO_PATIENCE
 from appworker._version import __version__
 from appworker.arenas import share_one_arena
 from appworker.errors import AppWorkerError
+from appworker.forks import heeded, part_from_forks
 from appworker.health_check import check_health
+from appworker.leaving import leave_for_sure
 from appworker.logs import configure_logs
 from appworker.monitor import monitored
 from appworker.parent import Parent
@@ -57,7 +59,12 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     # What was imported stays until the end: the garbage collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    uvloop.run(_work(settings, actors, _options(settings, actors), parent))
+    try:
+        uvloop.run(_work(settings, actors, _options(settings, actors), parent))
+    except BaseException:
+        leave_for_sure(1)
+        raise
+    leave_for_sure(0)
     return 0
 
 
@@ -74,8 +81,9 @@ async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOpti
         async with database:
             queue = TaskQueue(database, lease=settings.lease)
             runner = Runner(database, queue, actors, options, monitor)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, runner.drain)
+            part_from_forks()
+            for number in heeded():
+                loop.add_signal_handler(number, runner.hang_up if number is signal.SIGHUP else runner.drain)
             if parent is not None:
                 monitor.health.when_announced(parent.tell_ready)
                 parent.when_gone(loop, lambda: _drain_alone(runner))

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from appdb import (
-    AppDbError,
     AttemptWrite,
     Completed,
     ContentRepository,
@@ -85,7 +84,7 @@ class Attempt:
         self.stop = StopSwitch()
         self.renewed_at = claimed_at
         self.ending = Ending.UNSETTLED
-        self.refusal: AppDbError | None = None
+        self.refusal: Exception | None = None
         """Why the database does not take what the actor notes."""
         self._desk = desk
         self._loop = asyncio.get_running_loop()
@@ -123,7 +122,7 @@ class Attempt:
             await self.flush()
         except TaskStoppedError:
             return  # the switch is thrown: whoever performs the attempt knows
-        except AppDbError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever keeps its notes from being written must end the attempt
             self.refusal = exc
             self._notes.clear()
             self.stop.throw(StopReason.REFUSED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
@@ -11,16 +10,16 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from appdb import Progress, Task
+from appdb import Task
 from appdb.models.content import NewContent
-from appdb.queue.plan import storable_text
 from appdb.queue.sizes import MAX_CHUNK_BYTES, check_size
 from appdb.utils import utc_now
 from appworker.attempt import Attempt
 from appworker.errors import SuspendedError, TaskStoppedError
+from appworker.execution.notices import progress_of
+from appworker.execution.steps import take_step
 
 T = TypeVar("T")
-MAX_MESSAGE_CHARACTERS = 500
 MAX_PENDING = 2_000
 """Chunks that an actor may be ahead of the database before ``emit`` waits."""
 
@@ -61,8 +60,7 @@ class AttemptContext:
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
         self.check_cancelled()
-        text = storable_text(message)[:MAX_MESSAGE_CHARACTERS]
-        self._attempt.note_progress(Progress(fraction=round(min(max(fraction, 0.0), 1.0), 4), message=text))
+        self._attempt.note_progress(progress_of(fraction, message))
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -92,18 +90,12 @@ class AttemptContext:
         return await self._at_home(self._attempt.recall(key))
 
     async def remember(self, key: str, value: JsonValue) -> None:
-        """Remember what a step returned."""
-        self.check_cancelled()
+        """Remember what a step returned, also when the attempt must end: the fence tells whether it still may."""
         await self._at_home(self._attempt.remember(key, value))
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
         """Run *work* once, and remember what it returned."""
-        known, value = await self.recall(key)
-        if not known:
-            made = work()
-            value = await made if inspect.isawaitable(made) else made
-            await self.remember(key, value)
-        return value
+        return await take_step(self, key, work)
 
     async def spawn(
         self,

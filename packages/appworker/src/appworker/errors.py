@@ -5,6 +5,8 @@ AppWorkerError
 ├── ProviderUnavailableError  an extra or a library that the provider needs is not installed here
 ├── DiscardError              retrying cannot help: the task fails at once
 ├── RetryLaterError           the attempt fails; the next one begins after a pause that the actor knows
+├── InvalidPayloadError       the task's payload is not what the actor takes
+├── InvalidResultError        what the actor returned is no JSON object
 ├── TaskStoppedError          the attempt must end: cancelled, lease lost, out of time, or the host drains
 ├── SuspendedError            the attempt ends here until its children are final; raised by ``join`` alone
 └── ActorLoadError            an actor that was asked for cannot be loaded
@@ -13,6 +15,9 @@ AppWorkerError
 from __future__ import annotations
 
 from datetime import timedelta
+
+LONGEST = timedelta(days=365)
+"""No attempt and no pause lasts longer: more is a mistake, and overflows clocks and dates sooner or later."""
 
 
 class AppWorkerError(Exception):
@@ -52,17 +57,25 @@ class RetryLaterError(AppWorkerError):
         after: The pause, in place of the one that the actor's ``RetryPolicy`` gives.
 
     Raises:
-        ValueError: The pause is negative.
+        ValueError: The pause is negative, or longer than a year.
     """
 
     def __init__(self, reason: str, after: timedelta) -> None:
-        if after < timedelta(0):
-            raise ValueError(f"after is {after}; a pause cannot be negative")
+        if not timedelta(0) <= after <= LONGEST:
+            raise ValueError(f"after is {after}; a pause cannot be negative, nor longer than {LONGEST.days} days")
         super().__init__(reason, after)
         self.reason, self.after = reason, after
 
     def __str__(self) -> str:
         return f"{self.reason} (again in {self.after.total_seconds():g} s)"
+
+
+class InvalidPayloadError(AppWorkerError):
+    """The task's payload is not what the actor takes; the message names each field that is wrong."""
+
+
+class InvalidResultError(AppWorkerError):
+    """What an actor returned cannot be a task's result; the message says what can."""
 
 
 class TaskStoppedError(AppWorkerError):

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
+from typing import TextIO
 
 import structlog
+
+from appworker.unfailing import Unfailing
+
+STANDARD_ERROR = 2
+MAX_CHARACTERS = 20_000
+"""What of a text, such as a traceback, stands in one line."""
 
 
 def configure_logs(level: str) -> None:
@@ -16,6 +23,7 @@ def configure_logs(level: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _clipped,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
@@ -24,8 +32,27 @@ def configure_logs(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines(_own_standard_error())
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+
+
+def _clipped(
+    _logger: structlog.typing.WrappedLogger, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Cut what is too long for a line, such as an error that holds all of an answer."""
+    for name, value in line.items():
+        if isinstance(value, str) and len(value) > MAX_CHARACTERS:
+            line[name] = f"{value[:MAX_CHARACTERS]} [cut: it has {len(value):,} characters]"
+    return line
+
+
+class _Lines(Unfailing, logging.StreamHandler[TextIO]):
+    """Writes lines."""
+
+
+def _own_standard_error() -> TextIO:
+    # A copy, since an actor may close the one that everybody has.
+    return os.fdopen(os.dup(STANDARD_ERROR), "w", buffering=1, encoding="utf-8", errors="backslashreplace")

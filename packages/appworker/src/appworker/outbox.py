@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from appdb import AppDbError, AttemptWrite, DatabaseUnavailableError, LeaseLostError
+from appdb import AttemptWrite, DatabaseUnavailableError, LeaseLostError
 from appdb.queue.plan import check_write
 from appdb.queue.protocol import TaskQueueProtocol
 
@@ -68,14 +68,14 @@ class Outbox:
     async def _commit(self, batch: Sequence[Waiting]) -> None:
         try:
             lost = await self._queue.commit([write for write, _ in batch])
-        except AppDbError as exc:
+        except Exception as exc:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             await self._after_error(batch, exc)
             return
         for write, committed in batch:
             lease = write.lease
             _resolve(committed, LeaseLostError(lease.task_id, lease.attempt) if lease in lost else None)
 
-    async def _after_error(self, batch: Sequence[Waiting], error: AppDbError) -> None:
+    async def _after_error(self, batch: Sequence[Waiting], error: Exception) -> None:
         if len(batch) == 1 or isinstance(error, DatabaseUnavailableError):
             for _, committed in batch:
                 _resolve(committed, error)
@@ -86,7 +86,7 @@ class Outbox:
             await self._commit([one])
 
 
-def _resolve(committed: asyncio.Future[None], error: AppDbError | None) -> None:
+def _resolve(committed: asyncio.Future[None], error: Exception | None) -> None:
     if committed.done():
         return  # whoever waited was cancelled
     if error is None:

@@ -21,6 +21,7 @@ class Parent:
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.settimeout(0)
+        self._socket.set_inheritable(False)
 
     def tell_ready(self) -> None:
         """Say that this process works, so that its later end does not count as a failure to start."""

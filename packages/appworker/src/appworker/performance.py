@@ -14,7 +14,7 @@ from appdb import InvalidDataError
 from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.context import AttemptContext
-from appworker.errors import TaskStoppedError
+from appworker.errors import LONGEST, TaskStoppedError
 from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
 from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper
@@ -58,11 +58,7 @@ class Performer:
             if not await turn.comes():
                 await attempt.release()
                 return
-            if attempt.stop.reason is None:
-                outcome = await self._outcome(attempt, actor, turn)
-            else:  # while it waited
-                turn.over()
-                outcome = Stopped()
+            outcome = await self._outcome(attempt, actor, turn)
             self._keeper.settling(attempt)
             await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
@@ -71,28 +67,30 @@ class Performer:
             self._keeper.remove(attempt)
 
     async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn) -> Outcome:
-        home = asyncio.get_running_loop()
+        if attempt.stop.reason is not None:  # while it waited
+            turn.over()
+            return Stopped()
         timeout = _timeout(attempt, actor)
-        attempt.begin()
-        context = AttemptContext(attempt, timeout, home)
-        job = Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop)
-        running = self._executors.start(job)
-        running.add_done_callback(lambda _: turn.over())
-        either: asyncio.Future[None] = home.create_future()
-        running.add_done_callback(lambda _: _resolve(either))
-        attempt.stop.on_stop(soon(home, partial(_resolve, either)))
-        timer = home.call_later(timeout.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
         try:
-            await either
-        finally:
-            timer.cancel()
+            running = self._start(attempt, actor, timeout)
+        except Exception as exc:
+            turn.over()
+            logger.exception("an attempt could not be started", extra=_about(attempt))
+            return Failed(kind="NotStarted", message=f"the host cannot start the attempt: {exc}", retry=True)
+        running.add_done_callback(lambda _: turn.over())
+        await _ended_or_stopped(running, attempt, timeout)
         if not running.done():
             # Whoever has not ended by then is settled without.
             await asyncio.wait({running}, timeout=self._executors.grace(actor).total_seconds())
         if not running.done():
-            logger.error("an actor does not end; its slot stays taken", extra={"task_id": attempt.task.id})
+            logger.error("an actor does not end; its slot stays taken", extra=_about(attempt))
             return Stopped()
-        return running.result()
+        return _outcome_of(running, attempt)
+
+    def _start(self, attempt: Attempt, actor: Actor[BaseModel], timeout: timedelta) -> asyncio.Future[Outcome]:
+        attempt.begin()
+        context = AttemptContext(attempt, timeout, asyncio.get_running_loop())
+        return self._executors.start(Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop))
 
     async def _settle(self, attempt: Attempt, actor: Actor[BaseModel], outcome: Outcome) -> None:
         match outcome:
@@ -106,6 +104,31 @@ class Performer:
                 await _settle_stopped(attempt, actor)
             case _:
                 assert_never(outcome)
+
+
+async def _ended_or_stopped(running: asyncio.Future[Outcome], attempt: Attempt, limit: timedelta) -> None:
+    home = asyncio.get_running_loop()
+    either: asyncio.Future[None] = home.create_future()
+    running.add_done_callback(lambda _: _resolve(either))
+    attempt.stop.on_stop(soon(home, partial(_resolve, either)))
+    timer = home.call_later(limit.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
+    try:
+        await either
+    finally:
+        timer.cancel()
+
+
+def _outcome_of(running: asyncio.Future[Outcome], attempt: Attempt) -> Outcome:
+    error = running.exception()
+    if error is None:
+        return running.result()
+    # Whatever it is, it must end this attempt, and not the lease of three.
+    logger.error("an attempt ended in an error of its executor", extra=_about(attempt), exc_info=error)
+    return Failed(kind=type(error).__name__, message=f"the worker could not run the attempt: {error}", retry=True)
+
+
+def _about(attempt: Attempt) -> dict[str, object]:
+    return {"task_id": attempt.task.id, "actor": attempt.task.actor, "attempt": attempt.task.attempt}
 
 
 async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
@@ -136,11 +159,12 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
     seconds = attempt.task.timeout_seconds
-    return actor.timeout if seconds is None else timedelta(seconds=seconds)
+    return actor.timeout if seconds is None else timedelta(seconds=min(seconds, LONGEST.total_seconds()))
 
 
 def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: Failed) -> timedelta | None:
     """Return the pause before the next attempt, or ``None`` when there must be none."""
     if not failed.retry or attempt.task.attempt >= attempt.task.max_attempts:
         return None
-    return actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in
+    pause = actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in
+    return min(pause, LONGEST)

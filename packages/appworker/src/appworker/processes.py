@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from appworker.forks import heeded
 from appworker.parent import READY
 from appworker.settings import Settings
 
@@ -88,8 +89,8 @@ class Supervisor:
             The exit code: 0 when all have drained; 1 when one kept ending at start, or ended badly while draining.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        for number in heeded():
+            loop.add_signal_handler(number, self.hang_up if number is signal.SIGHUP else self.stop)
         logger.info("worker processes are started", extra={"processes": self._settings.processes})
         async with asyncio.TaskGroup() as group:
             kept = [group.create_task(self._keep(index)) for index in range(self._settings.processes)]
@@ -101,6 +102,11 @@ class Supervisor:
         self._stopping.set()
         for child in self._children:
             _terminate(child)
+
+    def hang_up(self) -> None:
+        """Tell every process to drain, once: a terminal that closes says so more than once."""
+        if not self._stopping.is_set():
+            self.stop()
 
     async def _keep(self, index: int) -> bool:
         """Keep one process running, and return whether it came to a good end."""

@@ -154,6 +154,11 @@ class Runner:
         self._monitor.health.draining()
         self._changed.set()
 
+    def hang_up(self) -> None:
+        """Stop claiming, once: a terminal that closes says so more than once."""
+        if not self._draining:
+            self.drain()
+
     async def run(self) -> None:
         """Work until drained."""
         # Before anything else: API hosts accept tasks for what was announced, and "ready" must mean that they do.

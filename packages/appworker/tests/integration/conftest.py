@@ -29,9 +29,9 @@ def start_worker(mongo_uri: str, database: Database, logs: Path) -> Iterator[Sta
     """Start worker processes that offer the probe actors; whatever is left of them is killed after the test."""
     running: list[Host] = []
 
-    def start(slots: int = 4, **environment: str) -> Host:
+    def start(slots: int = 4, others: str = "", **environment: str) -> Host:
         here = str(Path(__file__).parent)
-        actors = ",".join(f"probe_actors:{name}" for name in PROBES.split(","))
+        actors = ",".join([*(f"probe_actors:{name}" for name in PROBES.split(",")), *others.split()])
         settings = {
             "APP_MONGO_URI": mongo_uri,
             "APP_MONGO_DATABASE": database.name,

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from appdb import Limit
 from appworker.actors.contexts import ActorContext, SyncContext
 from appworker.actors.retry import RetryPolicy
+from appworker.errors import LONGEST, InvalidPayloadError, InvalidResultError
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 DEFAULT_TIMEOUT = timedelta(hours=1)
 DEFAULT_RETRY = RetryPolicy()
+
+RESULTS = "return a pydantic model with named fields, or None"
 
 Isolation = Literal["task", "thread", "process"]
 """Where an actor runs: on the worker's shared actor loop, in a thread of its own, or in a process of its own."""
@@ -60,8 +64,8 @@ class Actor(Generic[PayloadT]):
         self._check_isolation()
         if not self.name or self.version < 1:
             raise ValueError(f"actor {self.name!r}: it needs a name, and a version of at least 1")
-        if self.timeout <= timedelta(0):
-            raise ValueError(f"actor {self.name!r}: timeout must be positive")
+        if not timedelta(0) < self.timeout <= LONGEST:
+            raise ValueError(f"actor {self.name!r}: timeout must be positive, and at most {LONGEST.days} days")
         if self.isolation != "process" and (self.memory_limit is not None or self.cpu_limit is not None):
             raise ValueError(f"actor {self.name!r}: memory_limit and cpu_limit need isolation='process'")
         if self.memory_limit is not None and self.memory_limit < 1:
@@ -83,22 +87,53 @@ class Actor(Generic[PayloadT]):
         """Return the JSON Schema (draft 2020-12) that API hosts check payloads with."""
         return self.payload_type.model_json_schema()
 
+    def accept(self, payload: Mapping[str, Any]) -> PayloadT:
+        """Return a task's payload as what the function takes.
+
+        Raises:
+            InvalidPayloadError: It does not fit.
+        """
+        try:
+            return self.payload_type.model_validate(payload)
+        except ValidationError as exc:
+            raise InvalidPayloadError(_readable(exc)) from exc
+
     async def run(self, context: ActorContext, payload: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Run one attempt of an async function.
+        """Run an async function once, in the running event loop, as a test of it does.
 
         Returns:
             The result as JSON values, or ``None``.
 
         Raises:
-            pydantic.ValidationError: The payload is not what the actor takes.
+            InvalidPayloadError: The payload is not what the actor takes.
+            InvalidResultError: What it returned is no result.
         """
         function = cast("AsyncFunction[PayloadT]", self.function)
-        return _json(await function(context, self.payload_type.model_validate(payload)))
+        return self.result_of(await function(context, self.accept(payload)))
 
     def call(self, context: SyncContext, payload: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Run one attempt of a plain function, in the calling thread; the rest is as in ``run``."""
+        """Run a plain function once, in the calling thread; the rest is as in ``run``."""
         function = cast("PlainFunction[PayloadT]", self.function)
-        return _json(function(context, self.payload_type.model_validate(payload)))
+        return self.result_of(function(context, self.accept(payload)))
+
+    def result_of(self, returned: object) -> dict[str, Any] | None:
+        """Return what the function *returned* as a task's result: JSON values.
+
+        Raises:
+            InvalidResultError: It is no model, or a model that is no JSON object.
+        """
+        if returned is None:
+            return None
+        if not isinstance(returned, BaseModel):
+            raise InvalidResultError(f"the actor returned a {type(returned).__name__}; {RESULTS}")
+        try:
+            result = from_json(returned.model_dump_json())
+        except Exception as exc:
+            raise InvalidResultError(f"what the actor returned is no JSON ({exc}); {RESULTS}") from exc
+        if not isinstance(result, dict):
+            kind = type(result).__name__
+            raise InvalidResultError(f"what the actor returned is a {kind} as JSON, and no object; {RESULTS}")
+        return result
 
 
 def actor(  # noqa: PLR0913 - the one place where all that can be said of an actor is said
@@ -171,5 +206,6 @@ def _payload_type(name: str, function: ActorFunction[PayloadT], *, plain: bool) 
     )
 
 
-def _json(result: BaseModel | None) -> dict[str, Any] | None:
-    return None if result is None else result.model_dump(mode="json")
+def _readable(error: ValidationError) -> str:
+    problems = (f"{'.'.join(map(str, found['loc'])) or 'payload'}: {found['msg']}" for found in error.errors())
+    return "; ".join(problems)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import uvloop
 
 from appworker.execution.job import Job, perform, soon
-from appworker.execution.outcome import Outcome
+from appworker.execution.outcome import Outcome, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,16 @@ class ActorLoop:
         self._asked_at: float | None = None
         self._posted = self._delivered = 0
         self._thread = threading.Thread(target=self._work, name=f"actors-{number}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an attempt that was posted has not begun."""
+        return bool(self._inbox)
 
     @property
     def busy(self) -> bool:
@@ -126,7 +135,11 @@ class ActorLoop:
             run.job.stop.on_stop(soon(self._loop, task.cancel))
 
     async def _perform(self, run: Run) -> None:
-        self._outbox.append((run, await perform(run.job)))
+        try:
+            outcome = await perform(run.job)
+        except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
+            outcome = outcome_of(exc, run.job.stop.reason)
+        self._outbox.append((run, outcome))
         if not self._called_back:
             self._called_back = True
             soon(self._home, self._deliver_all)()

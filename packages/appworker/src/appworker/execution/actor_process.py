@@ -101,7 +101,8 @@ class ActorProcess:
             return await self._converse(job)
         except (EOFError, ConnectionError):
             return await self._death(job.stop)
-        except wire.BrokenFrameError as exc:
+        except Exception as exc:  # what a process says is not to be trusted
+            logger.exception("an actor's process said what cannot be read; it is killed", extra=self._about())
             self._signal(signal.SIGKILL)
             message = f"the actor's process was killed, since a message of it cannot be read: {exc}"
             return Failed(kind="ProcessDied", message=message, retry=True)
@@ -143,11 +144,14 @@ class ActorProcess:
         if job.stop.reason is not None:
             # The answer may be the error of a stopped attempt: told first, the process knows that it was stopped.
             self._tell_to_stop(job.stop)
-        self._send(answer)
+        self._write(answer)
 
     def _send(self, body: dict[str, Any]) -> None:
+        self._write(wire.encode(body))
+
+    def _write(self, frame: bytes) -> None:
         if not self._writer.is_closing():
-            self._writer.write(wire.encode(body))
+            self._writer.write(frame)
 
     def _tell_to_stop(self, stop: StopSwitch) -> None:
         self._send({"type": "stop", "reason": stop.reason})

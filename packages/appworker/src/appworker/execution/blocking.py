@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from appdb.models.content import NewContent
+from appdb.queue.steps import check_key
+from appworker.execution.steps import as_json, remember
 from appworker.execution.surface import Surface
 
 T = TypeVar("T")
@@ -64,10 +66,11 @@ class BlockingContext:
 
     def step(self, key: str, work: Callable[[], JsonValue]) -> JsonValue:
         """Run *work* once over all attempts, in the calling thread."""
+        check_key(key)
         known, value = self._wait(self._surface.recall(key))
         if not known:
-            value = work()
-            self._wait(self._surface.remember(key, value))
+            value = as_json(key, work())
+            self._wait(remember(self._surface, key, value))
         return value
 
     def spawn(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from appworker.execution.messages import content_from_json, error_to_json
 from appworker.execution.surface import Surface
-from appworker.execution.wire import Frame
+from appworker.execution.wire import Frame, encode
 
 METHODS = frozenset({"describe", "emit", "join", "recall", "remember", "spawn"})
 """Those whose arguments and values are JSON as they are; ``store`` is the other one."""
 
 
-async def answer_to(call: Frame, context: Surface) -> dict[str, Any]:
-    """Make *call* on *context*, and return the answer to send: a value, or the error that the actor is to see."""
+async def answer_to(call: Frame, context: Surface) -> bytes:
+    """Make *call* on *context*, and return the frame to send: a value, or the error that the actor is to see."""
     answer = {"type": "answer", "number": call.body["number"]}
     try:
-        return answer | {"value": await _value(call, context)}
+        return encode(answer | {"value": await _value(call, context)})
     except Exception as exc:  # noqa: BLE001 - it is raised where the call was made
-        return answer | {"error": error_to_json(exc)}
+        return encode(answer | {"error": error_to_json(exc)})
 
 
 async def _value(call: Frame, context: Surface) -> object:

@@ -21,13 +21,15 @@ from appworker.execution.link import OUT_OF_MEMORY, Link, Order
 from appworker.execution.messages import outcome_to_json
 from appworker.execution.outcome import Failed, Outcome
 from appworker.execution.proxy import ProxyContext
+from appworker.forks import STOPPING, part_from_forks
 from appworker.registry import load_actor
+from appworker.unfailing import Unfailing
 
 _OWN_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 MAX_LOG_CHARACTERS = 20_000
 
 
-class LinkHandler(logging.Handler):
+class LinkHandler(Unfailing):
     """Sends log records to the worker, which writes all logs.
 
     Args:
@@ -40,11 +42,18 @@ class LinkHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send *record*; extras and the traceback become its fields."""
-        extra = {name: _plain(value) for name, value in vars(record).items() if name not in _OWN_FIELDS}
-        if record.exc_info:
-            extra["exception"] = logging.Formatter().formatException(record.exc_info)[-MAX_LOG_CHARACTERS:]
-        told = {"level": record.levelno, "logger": record.name, "message": record.getMessage()[:MAX_LOG_CHARACTERS]}
-        self._link.post({"type": "log", "extra": extra, **told})
+        try:
+            self._link.post(_told(record))
+        except Exception:  # noqa: BLE001 - a library's bad call must not fail the actor that uses it
+            self.handleError(record)
+
+
+def _told(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {name: _plain(value) for name, value in vars(record).items() if name not in _OWN_FIELDS}
+    if record.exc_info:
+        extra["exception"] = logging.Formatter().formatException(record.exc_info)[-MAX_LOG_CHARACTERS:]
+    told = {"level": record.levelno, "logger": record.name, "message": record.getMessage()[:MAX_LOG_CHARACTERS]}
+    return {"type": "log", "extra": extra, **told}
 
 
 def _plain(value: object) -> object:
@@ -57,8 +66,13 @@ def _plain(value: object) -> object:
 def main() -> int:
     """Load the actor that the worker names, and run attempts of it until the worker wants no more."""
     die_with_parent()
-    link = Link(socket.socket(fileno=int(sys.argv[1])))
-    signal.signal(signal.SIGTERM, partial(_heed_sigterm, link))
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    # What an actor starts must not hold the pipe: its end is how the worker hears of this process's death.
+    pipe.set_inheritable(False)
+    part_from_forks([pipe.fileno()])
+    link = Link(pipe)
+    for number in STOPPING:
+        signal.signal(number, partial(_heed, link))
     load = link.orders.get()
     if load is None:
         return 0
@@ -76,10 +90,10 @@ def main() -> int:
     return 0
 
 
-def _heed_sigterm(link: Link, number: int, _frame: object) -> None:
+def _heed(link: Link, number: int, _frame: object) -> None:
     """End, if the worker has stopped the attempt before.
 
-    Service managers send SIGTERM to all processes of a service, and the worker drains: it says what ends when.
+    Service managers send their signal to all processes of a service, and the worker drains: it says what ends when.
     """
     if link.stopping:
         signal.signal(number, signal.SIG_DFL)

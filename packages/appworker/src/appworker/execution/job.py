@@ -7,14 +7,14 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
-from appworker.actors.base import Actor
-from appworker.errors import SuspendedError, TaskStoppedError
+from appworker.actors.base import Actor, AsyncFunction, PlainFunction
+from appworker.errors import InvalidPayloadError, InvalidResultError, SuspendedError, TaskStoppedError
 from appworker.execution.blocking import BlockingContext
-from appworker.execution.outcome import Done, Outcome, outcome_of
+from appworker.execution.outcome import Done, Failed, Outcome, outcome_of
 from appworker.execution.surface import Surface
 from appworker.stop import StopSwitch
 
@@ -41,7 +41,8 @@ class Job:
 async def perform(job: Job) -> Outcome:
     """Run an async actor in the running event loop; whatever it raises is an outcome."""
     try:
-        return Done(result=await job.actor.run(job.context, job.payload))
+        function, payload = cast("AsyncFunction[BaseModel]", job.actor.function), _accepted(job)
+        return payload if isinstance(payload, Failed) else _done(job, await function(job.context, payload))
     except BaseException as exc:  # noqa: BLE001 - even SystemExit must not end the loop of other attempts
         return _ended_by(job, exc)
 
@@ -55,11 +56,30 @@ def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> Outcome:
     """
     try:
         if job.actor.plain:
-            return Done(result=job.actor.call(BlockingContext(job.context, home), job.payload))
+            function, payload = cast("PlainFunction[BaseModel]", job.actor.function), _accepted(job)
+            context = BlockingContext(job.context, home)
+            return payload if isinstance(payload, Failed) else _done(job, function(context, payload))
         with asyncio.Runner() as runner:
             return runner.run(_perform_until_stopped(job))
     except BaseException as exc:  # noqa: BLE001 - see above
         return _ended_by(job, exc)
+
+
+def _accepted(job: Job) -> BaseModel | Failed:
+    # Here and not by what is raised: a model that fits badly in the actor's own code says nothing of the payload.
+    try:
+        return job.actor.accept(job.payload)
+    except InvalidPayloadError as exc:
+        return Failed(kind="InvalidPayload", message=str(exc), retry=False)
+
+
+def _done(job: Job, returned: object) -> Outcome:
+    try:
+        return Done(result=job.actor.result_of(returned))
+    except InvalidResultError as exc:
+        # The work is done, and may have been paid for: it would return the same again.
+        logger.exception("an actor's result is none", extra={"task_id": job.context.task_id, "actor": job.actor.name})
+        return Failed(kind="InvalidResult", message=str(exc), retry=False)
 
 
 async def _perform_until_stopped(job: Job) -> Outcome:

@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -23,6 +24,8 @@ OUT_OF_MEMORY = 71
 """The exit code of a process that could not get more memory."""
 WORKER_GONE = 72
 """The exit code of a process whose worker died during an attempt."""
+LINK_BROKEN = 73
+"""The exit code of a process that could not read what the worker said."""
 MAX_UNSENT_BYTES = 1024 * 1024
 """How much may wait to be sent before whoever says more has to wait."""
 REPORT_SECONDS = 0.05
@@ -123,6 +126,10 @@ class Link:
             self.loop.run_until_complete(self._listen())
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
+        except BaseException:  # noqa: BLE001 - see below
+            # Nobody hears this process any more, so it must not go on, nor wait for answers for ever.
+            traceback.print_exc()
+            os._exit(LINK_BROKEN)
 
     async def _listen(self) -> None:
         reader, self._writer = await asyncio.open_unix_connection(sock=self._pipe)

@@ -11,10 +11,9 @@ from typing import Any
 from appdb import ConflictError, InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.content import ContentKind, NewContent
 from appworker.errors import AppWorkerError, SuspendedError, TaskStoppedError
-from appworker.execution.outcome import Done, Failed, Outcome, Stopped, Suspended
+from appworker.execution.outcome import MAX_MESSAGE_CHARACTERS, Done, Failed, Outcome, Stopped, Suspended, told
 from appworker.execution.wire import KIB, MAX_BLOB_BYTES, to_json
 
-MAX_MESSAGE_CHARACTERS = 4_000
 MAX_RESULT_BYTES = 512 * KIB
 """As JSON; what the database takes is less."""
 
@@ -82,7 +81,9 @@ def outcome_from_json(found: Mapping[str, Any]) -> Outcome:
 def error_to_json(error: Exception) -> dict[str, Any]:
     """Return *error* for the actor whose call it answers."""
     kind = type(error).__name__
-    return {"kind": kind, "arguments": list(error.args) if kind in _SHARED_ERRORS else [f"{kind}: {error}"]}
+    if kind in _SHARED_ERRORS and all(isinstance(argument, str | int | float) for argument in error.args):
+        return {"kind": kind, "arguments": list(error.args)}
+    return {"kind": "", "arguments": [f"{kind}: {told(error)}"]}
 
 
 def error_from_json(found: Mapping[str, Any]) -> Exception:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from appworker.errors import DiscardError, RetryLaterError, SuspendedError, TaskStoppedError
 from appworker.stop import StopReason
+
+MAX_MESSAGE_CHARACTERS = 4_000
+"""What is told of an error, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,26 +62,19 @@ def outcome_of(error: BaseException, stop: StopReason | None) -> Outcome:
         case SuspendedError():
             return Suspended()
         case DiscardError():
-            return Failed(kind="Discarded", message=_told(error.reason), retry=False)
-        case ValidationError():
-            return Failed(kind="InvalidPayload", message=_readable(error), retry=False)
+            return Failed(kind="Discarded", message=told(error.reason), retry=False)
         case _ if stop is not None:
             return Stopped()
         case RetryLaterError():
-            return Failed(kind="RetryLater", message=_told(error.reason), retry=True, retry_in=error.after)
+            return Failed(kind="RetryLater", message=told(error.reason), retry=True, retry_in=error.after)
     stopped_itself = isinstance(error, TaskStoppedError | asyncio.CancelledError)
-    message = "the actor stopped itself" if stopped_itself else _told(error)
+    message = "the actor stopped itself" if stopped_itself else told(error)
     return Failed(kind=type(error).__name__, message=message, retry=True)
 
 
-def _told(reason: object) -> str:
+def told(reason: object) -> str:
     """Return *reason* as text: an attempt must end whatever its actor gives for a reason."""
     try:
-        return str(reason)
-    except Exception:  # noqa: BLE001 - the actor's own code runs here, and may raise anything
+        return str(reason)[:MAX_MESSAGE_CHARACTERS]
+    except BaseException:  # noqa: BLE001 - the actor's own code runs here, and may raise anything, SystemExit too
         return f"{type(reason).__name__}, which cannot be told: its __str__ fails"
-
-
-def _readable(error: ValidationError) -> str:
-    problems = (f"{'.'.join(map(str, found['loc'])) or 'payload'}: {found['msg']}" for found in error.errors())
-    return "; ".join(problems)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -14,7 +13,9 @@ from pydantic import JsonValue
 from appdb.models.content import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.execution.link import Link, Order
-from appworker.execution.messages import MAX_MESSAGE_CHARACTERS, content_to_json
+from appworker.execution.messages import content_to_json
+from appworker.execution.notices import progress_of
+from appworker.execution.steps import take_step
 
 
 class ProxyContext:
@@ -53,7 +54,8 @@ class ProxyContext:
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
         self.check_cancelled()
-        self._link.report(fraction, message[:MAX_MESSAGE_CHARACTERS])
+        progress = progress_of(fraction, message)
+        self._link.report(progress.fraction, progress.message)
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -79,17 +81,12 @@ class ProxyContext:
         return bool(known), value
 
     async def remember(self, key: str, value: JsonValue) -> None:
-        """Remember what a step returned."""
-        await self._call("remember", key=key, value=value)
+        """Remember what a step returned, also when the attempt must end: the fence tells whether it still may."""
+        await self._carry("remember", key=key, value=value)
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
         """Run *work* here, once over all attempts, and return what it returned, now or earlier."""
-        known, value = await self.recall(key)
-        if not known:
-            made = work()
-            value = await made if inspect.isawaitable(made) else made
-            await self.remember(key, value)
-        return value
+        return await take_step(self, key, work)
 
     async def spawn(
         self,
@@ -110,5 +107,8 @@ class ProxyContext:
 
     async def _call(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
         self.check_cancelled()
+        return await self._carry(method, blob, **arguments)
+
+    async def _carry(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
         calling = self._link.call(method, arguments, blob)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(calling, self._link.loop))

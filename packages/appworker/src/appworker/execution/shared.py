@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 
 from appworker.execution.actor_loop import ActorLoop, Run
 from appworker.execution.job import Job
 from appworker.execution.outcome import Outcome
+
+logger = logging.getLogger(__name__)
 
 BLOCKED_SECONDS = 0.5
 """How long an event loop may owe an answer before new attempts go elsewhere."""
@@ -51,7 +54,14 @@ class SharedExecutor:
         for loop in self._loops:
             if loop.blocked_seconds < BLOCKED_SECONDS:
                 return loop
-        self._loops.append(ActorLoop(len(self._loops)))
+        try:
+            self._loops.append(ActorLoop(len(self._loops)))
+        except RuntimeError:
+            # The system has no room for another thread. What waits for a loop that is blocked has its turn later.
+            if not self._loops:
+                raise
+            logger.warning("there is no thread for another event loop; attempts wait for one that is blocked")
+            return min(self._loops, key=lambda loop: loop.blocked_seconds)
         return self._loops[-1]
 
     def _look_later(self) -> None:
@@ -61,9 +71,10 @@ class SharedExecutor:
         """Move what waits for a blocked loop, and ask all for a sign of life, as long as anything runs."""
         self._next_look = None
         for loop in tuple(self._loops):
-            if loop.blocked_seconds >= BLOCKED_SECONDS:
+            if loop.blocked_seconds >= BLOCKED_SECONDS and loop.waiting:
+                other = self._answering()
                 for run in loop.take_back():
-                    self._answering().post(run)
+                    other.post(run)
             loop.ask()
         if any(loop.busy for loop in self._loops):
             self._look_later()

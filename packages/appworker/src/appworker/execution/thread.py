@@ -8,7 +8,7 @@ import logging
 import threading
 
 from appworker.execution.job import Job, perform_here
-from appworker.execution.outcome import Outcome
+from appworker.execution.outcome import Outcome, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,10 @@ class ThreadExecutor:
                 outcome.set_result(value)
 
         def thread() -> None:
-            value = context.run(perform_here, job, home)
+            try:
+                value = context.run(perform_here, job, home)
+            except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
+                value = outcome_of(exc, job.stop.reason)
             try:
                 home.call_soon_threadsafe(settle, value)
             except RuntimeError:

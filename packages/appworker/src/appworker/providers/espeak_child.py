@@ -45,8 +45,8 @@ class Voice(ctypes.Structure):
 def main(library_path: str, data: str) -> None:
     """Answer the request on standard input."""
     # These are meant for the worker, which kills this process if it must.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     request = json.load(sys.stdin.buffer)
     library = ctypes.CDLL(library_path)
     sample_rate = library.espeak_Initialize(OUTPUT_SYNCHRONOUS, BUFFER_MILLISECONDS, data.encode(), 0)

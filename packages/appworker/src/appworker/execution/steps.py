@@ -1,0 +1,59 @@
+"""Steps: work that is done once over all attempts of a task, wherever its actor runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+
+from pydantic import JsonValue
+
+from appdb import InvalidDataError
+from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.queue.steps import check_key
+from appworker.errors import DiscardError
+from appworker.execution.surface import Surface
+
+
+async def take_step(surface: Surface, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+    """Run *work* unless an attempt has finished the step *key*, and return what it gave, now or then.
+
+    Raises:
+        InvalidDataError: The key cannot name a step; nothing was run.
+        DiscardError: What *work* returned cannot be remembered: it would be done, and paid for, again and again.
+        TaskStoppedError: The attempt must end.
+    """
+    check_key(key)
+    known, value = await surface.recall(key)
+    if not known:
+        made = work()
+        value = as_json(key, await made if inspect.isawaitable(made) else made)
+        await remember(surface, key, value)
+    return value
+
+
+async def remember(surface: Surface, key: str, value: JsonValue) -> None:
+    """Keep what the step *key* gave; the attempt ends for good where the database does not take it."""
+    try:
+        await surface.remember(key, value)
+    except InvalidDataError as exc:
+        raise _discarded(key, exc) from exc
+    surface.check_cancelled()
+
+
+def as_json(key: str, value: object) -> JsonValue:
+    """Return *value* as later attempts get it: JSON, and small enough.
+
+    Raises:
+        DiscardError: It is no JSON, or too large.
+    """
+    try:
+        plain: JsonValue = json.loads(json.dumps(value))
+        check_size(f"value of step {key!r}", {"value": plain}, MAX_STEP_BYTES)
+    except (InvalidDataError, TypeError, ValueError, RecursionError) as exc:
+        raise _discarded(key, exc) from exc
+    return plain
+
+
+def _discarded(key: str, error: Exception) -> DiscardError:
+    return DiscardError(f"step {key!r} was done, and what it returned cannot be remembered: {error}")

@@ -1,0 +1,178 @@
+"""However an actor ends, and whatever it leaves: the right outcome, a free slot, and no harm to its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from appdb import Task, TaskState
+from live_tasks import StartWorker, Tasks
+
+ACTORS = "ending_actors:task ending_actors:thread ending_actors:process"
+ISOLATIONS = ("task", "thread", "process")
+TRIED_AGAIN = 3
+LEAVING = 20
+"""Seconds that a slow machine gets to end a process that ends within 5."""
+
+COMPLETED: dict[str, object] = {
+    "nothing": None,
+    "a model": {"value": 1},
+    "not a number": {"value": None},
+    "a bad log call": {"value": True},
+    "closed outputs": {"value": True},
+    "a thread left behind": {"value": True},
+    "a forked child that is ended": {"value": -signal.SIGTERM},
+    "a forked child left behind": {"value": True},
+    "a step of a tuple": {"value": [1, {"a": 2}]},
+}
+"""What an actor may do, and the result of the first attempt."""
+
+FAILED: dict[str, tuple[int, str, str]] = {
+    "a list": (1, "InvalidResult", "is a list as JSON, and no object; return a pydantic model"),
+    "a mapping": (1, "InvalidResult", "returned a dict; return a pydantic model"),
+    "an object": (1, "InvalidResult", "is no JSON"),
+    "text that is no text": (1, "InvalidResult", "is no JSON"),
+    "a number of a hundred digits": (1, "InvalidDataError", "cannot be stored"),
+    "too much": (1, "TooLargeError", "over the limit"),
+    "a step of too much": (1, "Discarded", "step 'pay' was done, and what it returned cannot be remembered"),
+    "a step of a set": (1, "Discarded", "step 'pay' was done, and what it returned cannot be remembered"),
+    "a step without a name": (TRIED_AGAIN, "InvalidDataError", "needs a key"),
+    "its own ValidationError": (TRIED_AGAIN, "ValidationError", "1 validation error for Answer"),
+    "SystemExit": (TRIED_AGAIN, "SystemExit", "3"),
+    "KeyboardInterrupt": (TRIED_AGAIN, "KeyboardInterrupt", ""),
+    "GeneratorExit": (TRIED_AGAIN, "GeneratorExit", ""),
+    "CancelledError": (TRIED_AGAIN, "CancelledError", "the actor stopped itself"),
+    "MemoryError": (TRIED_AGAIN, "MemoryError", ""),
+    "StopIteration": (TRIED_AGAIN, "StopIteration", "1"),
+    "RecursionError": (TRIED_AGAIN, "RecursionError", "maximum recursion depth exceeded"),
+    "a huge error": (TRIED_AGAIN, "RuntimeError", "x" * 4_000),
+    "an error that cannot be told": (TRIED_AGAIN, "MuteError", "which cannot be told"),
+    "an error that cannot be copied": (TRIED_AGAIN, "LockedError", "locked"),
+    "a report that is no number": (TRIED_AGAIN, "TypeError", "write a fraction from 0 to 1, and a text"),
+    "a report of not a number": (TRIED_AGAIN, "ValueError", "was something divided by nothing?"),
+}
+"""What ends a task as failed: after how many attempts, as what, and with which words."""
+
+ELSEWHERE: dict[tuple[str, str], tuple[int, str, str]] = {
+    ("task", "StopIteration"): (TRIED_AGAIN, "RuntimeError", "coroutine raised StopIteration"),
+    ("process", "MemoryError"): (TRIED_AGAIN, "ProcessDied", "ran out of memory"),
+}
+"""What ends otherwise in one isolation."""
+
+
+def told(task: Task) -> tuple[int, str, str]:
+    assert task.error is not None, task
+    return task.attempt, task.error.type, task.error.message
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+async def test_however_an_actor_ends_its_task_has_the_right_outcome_and_its_neighbour_none_of_it(
+    start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
+) -> None:
+    host = start_worker(slots=3, others=ACTORS)
+    gate, ledger = tmp_path / "gate", tmp_path / "paid"
+    neighbour = await tasks.add("probe.gate", ledger=str(gate))
+    added = {what: await tasks.add(f"ending.{isolation}", what=what, ledger=str(ledger)) for what in COMPLETED | FAILED}
+    final = {what: await tasks.final(task, 40) for what, task in added.items()}
+    (tmp_path / "gate.open").touch()
+
+    for what, result in COMPLETED.items():
+        assert (final[what].state, final[what].attempt, final[what].result) == (TaskState.COMPLETED, 1, result), what
+    for what, expected in FAILED.items():
+        attempts, kind, words = ELSEWHERE.get((isolation, what), expected)
+        assert told(final[what])[:2] == (attempts, kind), what
+        assert words in told(final[what])[2], what
+        assert len(told(final[what])[2]) <= 4_000
+    assert sorted(ledger.read_text().splitlines()) == ["a step of a set", "a step of a tuple", "a step of too much"]
+    assert (await tasks.final(neighbour)).attempt == 1
+    host.check()
+    assert "could not be settled" not in host.log.read_text()
+
+
+async def test_a_worker_goes_on_where_it_can_start_no_thread_and_loses_no_slot(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    start_worker(slots=1, others=ACTORS)
+    taken = await tasks.add("ending.task", what="no more threads")
+    assert (await tasks.final(taken)).state is TaskState.COMPLETED
+    refused = await tasks.final(await tasks.add("ending.thread", what="a model"))
+    following = await tasks.final(await tasks.add("ending.thread", what="a model"))
+
+    assert told(refused) == (3, "NotStarted", "the host cannot start the attempt: can't start new thread")
+    assert (following.state, following.attempt) == (TaskState.COMPLETED, 1)
+
+
+async def test_a_process_hears_no_signal_that_is_meant_for_its_worker(start_worker: StartWorker, tasks: Tasks) -> None:
+    start_worker(slots=1, others=ACTORS)
+    done = await tasks.final(await tasks.add("ending.process", what="signals for everybody"))
+
+    assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+
+
+async def test_the_death_of_a_process_is_noticed_although_a_child_of_it_lives(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    start_worker(slots=1, others=ACTORS)
+    began = time.monotonic()
+    failed = await tasks.final(await tasks.add("ending.process", what="death beside a forked child"))
+
+    assert told(failed) == (3, "ProcessDied", "the actor's process ended by itself, with exit code 5")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("isolation", ["task", "thread"])
+async def test_a_drained_worker_ends_whatever_threads_its_actors_left(
+    start_worker: StartWorker, tasks: Tasks, isolation: str
+) -> None:
+    host = start_worker(slots=1, others=ACTORS)
+    await tasks.final(await tasks.add(f"ending.{isolation}", what="a thread left behind"))
+    host.process.terminate()
+
+    assert await asyncio.to_thread(host.process.wait, LEAVING) == 0
+    assert "left behind" in host.log.read_text()
+
+
+async def test_a_hangup_drains_and_a_second_one_hurries_nothing(start_worker: StartWorker, tasks: Tasks) -> None:
+    host = start_worker(slots=1)
+    task = await tasks.add("probe.work", seconds=2, items=4)
+    await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
+    for _ in range(2):
+        host.process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(0.2)
+
+    assert await asyncio.to_thread(host.process.wait, 20) == 0
+    assert ((await tasks.get(task)).state, (await tasks.get(task)).attempt) == (TaskState.COMPLETED, 1)
+
+
+async def test_a_hangup_of_several_processes_drains_them_all(start_worker: StartWorker, tasks: Tasks) -> None:
+    host = start_worker(slots=1, APPWORKER_PROCESSES="2")
+    task = await tasks.add("probe.work", seconds=2, items=4)
+    await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
+    host.process.send_signal(signal.SIGHUP)
+
+    assert await asyncio.to_thread(host.process.wait, 20) == 0
+    assert ((await tasks.get(task)).state, (await tasks.get(task)).attempt) == (TaskState.COMPLETED, 1)
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+async def test_a_step_that_ends_after_a_stop_is_remembered_while_the_lease_holds(
+    start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
+) -> None:
+    ledger = tmp_path / "paid"
+    host = start_worker(slots=1, others=ACTORS, APPWORKER_DRAIN="0.1")
+    task = await tasks.add(f"ending.{isolation}", what="a step of a second", seconds=2, ledger=str(ledger))
+    async with asyncio.timeout(30):
+        while not ledger.exists():
+            await asyncio.sleep(0.02)
+    host.process.terminate()
+    assert await asyncio.to_thread(host.process.wait, LEAVING) == 0
+    assert (await tasks.get(task)).state is TaskState.QUEUED
+    start_worker(slots=1, others=ACTORS)
+    done = await tasks.final(task)
+
+    assert (done.state, done.result) == (TaskState.COMPLETED, {"value": "paid"})
+    assert ledger.read_text() == "a step of a second\n"
