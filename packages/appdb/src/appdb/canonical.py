@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import rfc8785
@@ -45,20 +47,42 @@ def canonical_json(content: Mapping[str, Any], *, field: str) -> bytes:
 
 
 def check_shape(content: object, *, field: str) -> None:
-    """Check that *content* comes back from the database as it was.
+    """Check that *content* is JSON, and comes back from the database as it was.
+
+    Level by level, since a function call for each value would cost more than encoding them.
 
     Raises:
-        InvalidDataError: It nests too deep, or holds what readers take for a reference to another document.
+        InvalidDataError: It nests too deep, or holds what is no JSON, such as NaN or a time, or what readers take for a
+            reference to another document.
     """
-    left: list[tuple[object, int]] = [(content, 1)]
-    while left:
-        value, depth = left.pop()
-        if depth > MAX_DEPTH and isinstance(value, Mapping | list | tuple):
+    level: list[Any] = [content]
+    for depth in itertools.count(1):
+        inner: list[Any] = []
+        for value in level:
+            if type(value) not in _PLAIN:
+                inner += _parts(value, field)
+        if not inner:
+            return
+        if depth == MAX_DEPTH and any(isinstance(value, Mapping | list | tuple) for value in inner):
             raise InvalidDataError(field, f"it nests deeper than {MAX_DEPTH} levels; make it flatter")
-        if isinstance(value, Mapping):
-            if isinstance(value.get("$ref"), str) and "$id" in value and value.get("$db", "") is None:
-                # Drivers read this form as a DBRef, which does not tell a null from nothing.
-                raise InvalidDataError(field, "beside $ref and $id, $db cannot be null; leave it out")
-            left += [(part, depth + 1) for part in value.values()]
-        elif isinstance(value, list | tuple):
-            left += [(part, depth + 1) for part in value]
+        level = inner
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def _parts(value: object, field: str) -> Iterable[object]:
+    """Return what *value* holds; nothing for what is no container."""
+    if isinstance(value, dict | Mapping):
+        if "$ref" in value and isinstance(value["$ref"], str) and "$id" in value and value.get("$db", "") is None:
+            # Drivers read this form as a DBRef, which does not tell a null from nothing.
+            raise InvalidDataError(field, "beside $ref and $id, $db cannot be null; leave it out")
+        return value.values()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidDataError(field, f"it holds {value}, which JSON has no number for; write null or a text")
+    if not isinstance(value, float | str | int):
+        kind = type(value).__name__
+        raise InvalidDataError(field, f"it holds a value of type {kind}; write JSON values only, such as text")
+    return ()

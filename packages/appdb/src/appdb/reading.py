@@ -8,6 +8,7 @@ from typing import Protocol, Self, TypeVar
 
 from appdb._driver import RawDocument
 from appdb.errors import UnreadableError
+from appdb.models.bounds import at_most
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,11 @@ async def first_readable(
         read: Gives the typed form of a document, or raises ``UnreadableError``.
         look: Returns so many documents from the beginning of the list.
         limit: How many are wanted.
+
+    Raises:
+        InvalidDataError: *limit* is not positive.
     """
-    most = limit
+    most = at_most(limit)
     while True:
         rows = await look(most)
         found, passed = _sorted_out(read, rows)

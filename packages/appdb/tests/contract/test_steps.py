@@ -51,7 +51,7 @@ async def test_remembering_again_with_the_same_value_is_harmless(subject: Subjec
     assert await subject.queue.recall(lease, "step") == (True, [1])
 
 
-@pytest.mark.parametrize("key", ["a.b", "$where", "😀", "a\x00b", "x" * 200])
+@pytest.mark.parametrize("key", ["a.b", "$where", "😀", "\u202eabc", "x" * 200])
 async def test_a_key_of_any_text_is_only_a_name(subject: Subject, key: str) -> None:
     _, lease = await subject.claimed()
     await subject.queue.remember(lease, key, 1)
@@ -59,12 +59,12 @@ async def test_a_key_of_any_text_is_only_a_name(subject: Subject, key: str) -> N
     assert await subject.queue.recall(lease, key) == (True, 1)
 
 
-@pytest.mark.parametrize("key", ["", "x" * 201])
-async def test_a_key_without_or_with_too_many_characters_is_refused(subject: Subject, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\x00b"])
+async def test_a_key_without_or_with_too_many_or_control_characters_is_refused(subject: Subject, key: str) -> None:
     task, lease = await subject.claimed()
-    with pytest.raises(InvalidDataError, match="200"):
+    with pytest.raises(InvalidDataError, match=r"^key: "):
         await subject.queue.remember(lease, key, 1)
-    with pytest.raises(InvalidDataError, match="200"):
+    with pytest.raises(InvalidDataError, match=r"^key: "):
         await subject.queue.spawn(lease, key, new_task())
 
     assert await subject.get(task) == task

@@ -297,7 +297,10 @@ async def test_what_a_user_writes_stays_text(repository: ScheduleRepository, dat
         ("owner_id", {"owner_id": "\ud800"}),
         ("max_attempts", {"max_attempts": 0}),
         ("timeout", {"timeout": timedelta(0)}),
-        ("schedule", {"actor": "\ud800"}),
+        ("actor", {"actor": "\ud800"}),
+        ("timeout", {"timeout": timedelta.max}),
+        ("queue", {"queue": "a\x1fb"}),
+        ("priority", {"priority": 0.5}),
         ("payload", {"payload": {"text": "\ud800"}}),
     ],
 )

@@ -45,7 +45,7 @@ def test_one_is_one_point_zero_and_neither_a_text_nor_true() -> None:
     "value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {"\ud800": 1}, {1: 2}, b"bytes", object(), {1, 2}]
 )
 def test_what_is_no_canonical_json_is_refused(value: object) -> None:
-    with pytest.raises(InvalidDataError, match="definition: it is not canonical JSON"):
+    with pytest.raises(InvalidDataError, match=r"definition: it (is not canonical JSON|holds )"):
         content_hash({"a": value})
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Self
 
 from appdb.models.base import Value
+from appdb.models.bounds import STRICT, Duration, Name, Positive, bounded_duration
 
 MAX_KEY_CHARACTERS = 200
 
@@ -26,10 +27,11 @@ class Limit:
         ValueError: The key is empty or too long, nothing is limited, or a number is not positive.
     """
 
-    key: str
-    concurrency: int | None = None
-    rate: int | None = None
-    per: timedelta = timedelta(seconds=1)
+    __pydantic_config__ = STRICT
+    key: Name
+    concurrency: Positive | None = None
+    rate: Positive | None = None
+    per: Duration = timedelta(seconds=1)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.key) <= MAX_KEY_CHARACTERS:
@@ -57,5 +59,5 @@ class TaskLimit(Value):
 
     def limit(self) -> Limit:
         """Return what this is the stored form of."""
-        per = timedelta(seconds=self.per_seconds)
+        per = bounded_duration(self.per_seconds)
         return Limit(key=self.key, concurrency=self.concurrency, rate=self.rate, per=per)

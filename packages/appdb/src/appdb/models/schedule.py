@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson
+from appdb.models.bounds import STRICT, Count, Duration, Name, Positive, Priority
 
 
 class CatchUp(StrEnum):
@@ -65,15 +67,16 @@ class NewSchedule:
         catch_up: What becomes of missed ticks.
     """
 
-    owner_id: str
-    name: str
-    cron: str
-    actor: str
-    payload: dict[str, JsonValue]
-    time_zone: str = "UTC"
-    actor_version: int = 1
-    queue: str = "default"
-    priority: int = 0
-    max_attempts: int = 3
-    timeout: timedelta | None = None
+    __pydantic_config__ = STRICT
+    owner_id: Name
+    name: Name
+    cron: Name
+    actor: Name
+    payload: Annotated[dict[str, JsonValue], SkipValidation]
+    time_zone: Name = "UTC"
+    actor_version: Count = 1
+    queue: Name = "default"
+    priority: Priority = 0
+    max_attempts: Positive = 3
+    timeout: Duration | None = None
     catch_up: CatchUp = CatchUp.LATEST

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.events import TaskEventType
 from appdb.models.base import Document, StoredJson, Value
+from appdb.models.bounds import STRICT, Count, Duration, Name, Pause, Positive, Priority
 from appdb.models.limits import Limit, TaskLimit
 
 
@@ -147,22 +148,23 @@ class NewTask:
         ValueError: A continuation belongs to another owner.
     """
 
-    owner_id: str
-    actor: str
-    payload: dict[str, JsonValue]
-    actor_version: int = 1
-    queue: str = "default"
-    priority: int = 0
-    delay: timedelta = timedelta(0)
-    max_attempts: int = 3
-    timeout: timedelta | None = None
-    unique_key: str | None = None
-    unique_for: timedelta | Literal["kept", "live"] = "kept"
-    expires_in: timedelta | None = None
+    __pydantic_config__ = STRICT
+    owner_id: Name
+    actor: Name
+    payload: Annotated[dict[str, JsonValue], SkipValidation]
+    actor_version: Count = 1
+    queue: Name = "default"
+    priority: Priority = 0
+    delay: Pause = timedelta(0)
+    max_attempts: Positive = 3
+    timeout: Duration | None = None
+    unique_key: Name | None = None
+    unique_for: Duration | Literal["kept", "live"] = "kept"
+    expires_in: Duration | None = None
     limits: tuple[Limit, ...] = ()
     then: tuple[NewTask, ...] = ()
-    task_id: str | None = None
-    run_id: str | None = None
+    task_id: Name | None = None
+    run_id: Name | None = None
 
     def __post_init__(self) -> None:
         if any(following.owner_id != self.owner_id for following in self.then):
@@ -175,8 +177,9 @@ class NewTask:
 class NewEvent:
     """An event to append; its number and time are given by the log."""
 
+    __pydantic_config__ = STRICT
     type: TaskEventType
-    data: dict[str, JsonValue] = field(default_factory=dict)
+    data: Annotated[dict[str, JsonValue], SkipValidation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

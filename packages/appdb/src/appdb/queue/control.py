@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
@@ -16,6 +15,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
+from appdb.models.bounds import at_most, bounded_duration
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
 from appdb.queue.intake import Intake
@@ -129,7 +129,7 @@ class Control(BaseRepository):
     ) -> list[RawDocument]:
         possible = states & wanted.states if wanted.states else states
         projection = {"_id": 1, "owner_id": 1} if fields is None else queries.WITHOUT_LOG
-        found = self._tasks.find(queries.matching(wanted, possible), projection).sort("_id", 1).limit(limit)
+        found = self._tasks.find(queries.matching(wanted, possible), projection).sort("_id", 1).limit(at_most(limit))
         return [row async for row in found]
 
     async def _repeat(self, task: Task, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:
@@ -142,7 +142,7 @@ class Control(BaseRepository):
             queue=task.queue,
             priority=task.priority,
             max_attempts=task.max_attempts,
-            timeout=None if task.timeout_seconds is None else timedelta(seconds=task.timeout_seconds),
+            timeout=None if task.timeout_seconds is None else bounded_duration(task.timeout_seconds),
             limits=tuple(limit.limit() for limit in task.limits),
             run_id=task.run_id,
         )

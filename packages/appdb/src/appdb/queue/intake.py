@@ -13,7 +13,8 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError, InvalidDataError
+from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError
+from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.group_commit import GroupCommit
@@ -169,15 +170,17 @@ def check(task: NewTask) -> None:
     """Check that *task* can be stored, before anything is.
 
     Raises:
-        TooLargeError: The payload is over 256 KiB as BSON.
-        InvalidDataError: The payload or a name cannot be stored.
+        TooLargeError: A payload is over 256 KiB as BSON.
+        InvalidDataError: A payload, a name, a number or a duration cannot be stored; also of a continuation.
     """
+    accept(NewTask, task)
+    _check_payloads(task)
+
+
+def _check_payloads(task: NewTask) -> None:
     check_size("payload", task.payload, MAX_PAYLOAD_BYTES)
-    for name in ("owner_id", "actor", "queue"):
-        if claims.SEPARATOR in getattr(task, name):
-            raise InvalidDataError(name, "it must not hold the control character U+001F")
     for following in task.then:
-        check(following)
+        _check_payloads(following)
 
 
 def same_request(first: Task, task: NewTask) -> Task:
@@ -293,7 +296,7 @@ def _stored_form(task: NewTask) -> RawDocument:
 def stored_insert(stored: Mapping[str, Any]) -> tuple[queries.Filter, queries.Pipeline]:
     """Return the upsert of a task that waited in another one, with its durations from now on."""
     waits = queries.Waits(
-        delay=timedelta(milliseconds=stored["delay_ms"]),
+        delay=bounded_duration(stored["delay_ms"] / 1000),
         expires_in=_optional_duration(stored["expires_in_ms"]),
         unique_for=_optional_duration(stored["unique_for_ms"]),
     )
@@ -305,4 +308,4 @@ def _optional_ms(duration: timedelta | None) -> int | None:
 
 
 def _optional_duration(ms: int | None) -> timedelta | None:
-    return None if ms is None else timedelta(milliseconds=ms)
+    return None if ms is None else bounded_duration(ms / 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from appdb.models.bounds import STRICT, Name
 from appdb.models.task import Task
 
 DEFAULT_LEASE = timedelta(seconds=30)
@@ -48,8 +49,9 @@ class Claimer:
         handlers: What the worker declares, as ``name@version`` of its actors; it gets no other task.
     """
 
-    worker_id: str
-    queues: tuple[str, ...]
+    __pydantic_config__ = STRICT
+    worker_id: Name
+    queues: tuple[Name, ...]
     handlers: tuple[str, ...]
 
 

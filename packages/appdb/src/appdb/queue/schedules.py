@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError
+from appdb.models.bounds import accept, at_most, bounded_duration
 from appdb.models.schedule import NewSchedule, Schedule
 from appdb.models.task import NewTask, Task
 from appdb.queue.cron import Cron, Step, step_at
@@ -68,6 +69,7 @@ class ScheduleRepository(BaseRepository):
             InvalidDataError: A field cannot be used; the error names it. Nothing was written.
             TooLargeError: The payload is over 256 KiB as BSON.
         """
+        accept(NewSchedule, schedule)
         cron = Cron.of(schedule.cron, schedule.time_zone)
         fields = _fields(schedule)
         match, update = queries.put(fields, cron.next_after(await self._database.server_time()))
@@ -173,7 +175,7 @@ class ScheduleRepository(BaseRepository):
         """
         tasks: list[Task] = []
         while True:
-            rows = [row async for row in self._schedules.aggregate(queries.due(limit))]
+            rows = [row async for row in self._schedules.aggregate(queries.due(at_most(limit)))]
             random.shuffle(rows)  # hosts that tick together begin with different schedules
             passed = [await self._pass(Schedule.from_document(row), row["now"]) for row in rows]
             tasks += [one.task for one in passed if one is not None and one.task is not None]
@@ -241,10 +243,6 @@ def _id_of(owner_id: str, name: str) -> str:
 
 def _fields(schedule: NewSchedule) -> RawDocument:
     check_size("payload", schedule.payload, MAX_PAYLOAD_BYTES)
-    if schedule.max_attempts < 1:
-        raise InvalidDataError("max_attempts", f"{schedule.max_attempts} is too few; write 1 or more, such as 3")
-    if schedule.timeout is not None and schedule.timeout <= timedelta(0):
-        raise InvalidDataError("timeout", "it is over before it begins; write a positive time, such as one hour")
     fields = {
         "_id": _id_of(schedule.owner_id, schedule.name),
         "owner_id": schedule.owner_id,
@@ -273,7 +271,7 @@ def _task_of(schedule: Schedule, tick: datetime) -> NewTask:
         queue=schedule.queue,
         priority=schedule.priority,
         max_attempts=schedule.max_attempts,
-        timeout=None if schedule.timeout_seconds is None else timedelta(seconds=schedule.timeout_seconds),
+        timeout=None if schedule.timeout_seconds is None else bounded_duration(schedule.timeout_seconds),
         task_id=task_id_of(schedule.id, tick),
     )
 

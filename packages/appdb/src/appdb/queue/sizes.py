@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb._driver import encoded_size
-from appdb.errors import TooLargeError
+from appdb.canonical import check_shape
+from appdb.errors import InvalidDataError, TooLargeError
 
 KIB = 1024
 MAX_PAYLOAD_BYTES = 256 * KIB
@@ -28,12 +29,17 @@ DUPLICATE_KEY = 11000
 
 
 def check_size(field: str, document: Mapping[str, Any], limit: int) -> int:
-    """Check that *document* can be stored and weighs at most *limit* bytes as BSON, and return what it weighs.
+    """Check that *document* is JSON and weighs at most *limit* bytes as BSON, and return what it weighs.
+
+    Whatever a stranger's JSON is stored in is checked here, so what comes back is what was given.
 
     Raises:
         TooLargeError: It weighs more.
-        InvalidDataError: It holds a value that cannot be stored.
+        InvalidDataError: It is no JSON object, nests too deep, or holds a value that cannot be stored.
     """
+    if not isinstance(document, Mapping):
+        raise InvalidDataError(field, f"it is a {type(document).__name__}; give an object with names")
+    check_shape(document, field=field)
     size = encoded_size(field, document)
     if size > limit:
         raise TooLargeError(field, size, limit)

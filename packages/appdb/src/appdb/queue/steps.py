@@ -11,14 +11,13 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import InvalidDataError, LeaseLostError
+from appdb.errors import LeaseLostError
+from appdb.models.bounds import Name, accept
 from appdb.models.task import NewTask
 from appdb.queue.intake import check, fields_of, id_of, waits_of
 from appdb.queue.lease import Lease
 from appdb.queue.sizes import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
-
-MAX_KEY_CHARACTERS = 200
 
 
 class Steps(BaseRepository):
@@ -49,9 +48,9 @@ class Steps(BaseRepository):
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
         check_key(key)
+        check(task)
         # The parent and the key make it one child; another key could stand for a task that is no child.
         child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key), unique_key=None)
-        check(child)
         fields = fields_of(child, id_of(child)) | {"parent_id": lease.task_id, "attached": True}
 
         async def body(session: Session) -> None:
@@ -79,10 +78,9 @@ def check_key(key: str) -> None:
     """Check that *key* can name a step or a child.
 
     Raises:
-        InvalidDataError: It is empty, or has more than 200 characters.
+        InvalidDataError: It is empty, has more than 200 characters, or control characters.
     """
-    if not 0 < len(key) <= MAX_KEY_CHARACTERS:
-        raise InvalidDataError("key", f"a step or child needs a key of 1 to {MAX_KEY_CHARACTERS} characters")
+    accept(Name, key, "key")
 
 
 def _step_id(task_id: str, key: str) -> str:

@@ -18,6 +18,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import AppDbError
 from appdb.events import TaskEventType
+from appdb.models.bounds import at_most
 from appdb.models.task import NewEvent, Task, TaskState
 from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.journal import Journal
@@ -77,7 +78,7 @@ class Sweeping(BaseRepository):
 
     async def recover(self, limit: int) -> list[Task]:
         """Take tasks from holders that stopped renewing; three round trips, and one or a transaction for each."""
-        rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(limit)]
+        rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(at_most(limit))]
         if rows:
             await end_abandoned_transactions(self._database, self._lease / 2)
         recovered = []
@@ -114,7 +115,7 @@ class Sweeping(BaseRepository):
 
     async def expire(self, limit: int) -> list[Task]:
         """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""
-        ids = [row["_id"] async for row in self._tasks.find(queries.unclaimed(), {"_id": 1}).limit(limit)]
+        ids = [row["_id"] async for row in self._tasks.find(queries.unclaimed(), {"_id": 1}).limit(at_most(limit))]
         error: dict[str, JsonValue] = {
             "type": "Expired",
             "message": "no worker claimed the task in time; start more workers, or give it longer and replay it",
@@ -137,7 +138,7 @@ class Sweeping(BaseRepository):
         Generations, content and its bytes stay: they are the user's work, and only a user deletes them. A generation
         outlives its task and knows all that is shown of it.
         """
-        found = self._tasks.find(queries.finished_before(older_than), {"_id": 1}).limit(limit)
+        found = self._tasks.find(queries.finished_before(older_than), {"_id": 1}).limit(at_most(limit))
         ids = [row["_id"] async for row in found]
         if ids:
             for name in (collections.TASK_EVENTS, collections.TASK_STEPS):

@@ -14,6 +14,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import LeaseLostError
+from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
 from appdb.queue.claiming import Claims
@@ -51,6 +52,7 @@ class TaskQueue(BaseRepository):
 
     def __init__(self, database: Database, *, lease: timedelta = DEFAULT_LEASE) -> None:
         super().__init__(database)
+        accept(Duration, lease, "lease")
         self.lease = lease
         self._tasks = self._collection(collections.TASKS)
         self._limiter = Limiter(database)
@@ -169,9 +171,11 @@ class TaskQueue(BaseRepository):
 
         Raises:
             DatabaseUnavailableError: The claim may have been written; if so, the lease frees the tasks.
+            InvalidDataError: A name of the claimer cannot be stored, or *limit* is not positive.
         """
+        accept(Claimer, claimer, "claimer")
         with self._database.within_timeout():
-            return await self._claims.claim(claimer, limit)
+            return await self._claims.claim(claimer, at_most(limit))
 
     @property
     def held_back(self) -> bool:
@@ -404,12 +408,14 @@ class TaskQueue(BaseRepository):
     @repeats
     async def pause(self, queue: str) -> None:
         """Hand out nothing from *queue*: this object at once, others within a second. What runs goes on."""
+        accept(Name, queue, "queue")
         await self._control.pause(queue, paused=True)
         self.look_again()
 
     @repeats
     async def resume(self, queue: str) -> None:
         """Hand out tasks of *queue* again."""
+        accept(Name, queue, "queue")
         await self._control.pause(queue, paused=False)
         self.look_again()
 
@@ -421,6 +427,7 @@ class TaskQueue(BaseRepository):
     @repeats
     async def set_limit(self, limit: Limit) -> None:
         """Let *limit* count for its key from now on, whatever tasks carry."""
+        accept(Limit, limit, "limit")
         await self._limiter.set(limit)
 
     @repeats

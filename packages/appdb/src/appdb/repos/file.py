@@ -14,6 +14,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
+from appdb.models.bounds import at_most
 from appdb.models.file import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
 from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of, readable
@@ -163,7 +164,7 @@ class FileRepository(BaseRepository):
             limit: The most calls to return, those with the highest group first: newest, where groups are uuid7; of
                 each, the first 200 files.
         """
-        found = self._files.aggregate(queries.calls(run_id, owner_id, before, limit))
+        found = self._files.aggregate(queries.calls(run_id, owner_id, before, at_most(limit)))
         rows = [(row["_id"], readable(WorkflowFile.from_document, row["files"])) async for row in found]
         return [ModelCall.of(group, files) for group, files in rows if files]
 

@@ -10,6 +10,7 @@ from appdb._driver import RawDocument
 from appdb._queries import content as queries
 from appdb._schema import collections
 from appdb.database import Database
+from appdb.models.bounds import at_most
 from appdb.repos.media import FILE_PREFIX, MediaStore
 from appdb.utils import uuid7_floor
 
@@ -73,8 +74,8 @@ class BytesSweep:
         begun = self._chunks.find({"files_id": {"$gt": after, "$lt": end}, "n": 0}, {"files_id": 1, "_id": 0})
         ended = self._files.find({"_id": {"$gt": after, "$lt": end}}, {"_id": 1})
         ids = chain(
-            [row["files_id"] async for row in begun.sort("files_id", 1).limit(limit)],
-            [row["_id"] async for row in ended.sort("_id", 1).limit(limit)],
+            [row["files_id"] async for row in begun.sort("files_id", 1).limit(at_most(limit))],
+            [row["_id"] async for row in ended.sort("_id", 1).limit(at_most(limit))],
         )
         return sorted(set(ids))[:limit]
 
@@ -91,7 +92,7 @@ class ItemsSweep:
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
         match = {"_id": {"$gt": await self._place.get()}}
-        rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(limit)]
+        rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
         there = await self._existing({row["generation_id"] for row in rows})
         lost = [row for row in rows if row.get("in_generation") and row["generation_id"] not in there]
         deleted = [row for row in lost if await self._delete(row, grace)]

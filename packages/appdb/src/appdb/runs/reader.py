@@ -10,6 +10,7 @@ from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError
 from appdb.folding.fold import fold
+from appdb.models.bounds import at_most
 from appdb.models.branch import Branch, LineagePart, cut, following
 from appdb.models.event import EventFilter, RunEvent
 from appdb.models.run import Run
@@ -74,7 +75,11 @@ class Reader:
         order = queries.NEWEST_FIRST if newest else queries.OLDEST_FIRST
         if match is None:
             return []
-        found = self._events.find(match, session=session, hint=queries.lineage_index(wanted)).sort(order).limit(limit)
+        found = (
+            self._events.find(match, session=session, hint=queries.lineage_index(wanted))
+            .sort(order)
+            .limit(at_most(limit))
+        )
         return [RunEvent.from_document(row) async for row in found]
 
     async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:

@@ -11,6 +11,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
+from appdb.models.bounds import at_most
 from appdb.models.task import TaskFilter
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.content import ContentRepository
@@ -76,7 +77,7 @@ class Removal(BaseRepository):
 
     async def sweep(self, limit: int) -> int:
         """Finish deletions that were cut off, and return how many."""
-        found = self._runs.find(queries.deleting(), {"owner_id": 1}).sort([("_id", 1)]).limit(limit)
+        found = self._runs.find(queries.deleting(), {"owner_id": 1}).sort([("_id", 1)]).limit(at_most(limit))
         rows = [row async for row in found]
         for row in rows:
             await self._finish(row["_id"], row["owner_id"])

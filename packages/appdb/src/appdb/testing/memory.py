@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb.errors import ConflictError, LeaseLostError
+from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.task import (
     FINAL_STATES,
@@ -60,6 +61,7 @@ class InMemoryTaskQueue:
     """
 
     def __init__(self, *, lease: timedelta = DEFAULT_LEASE, clock: ManualClock | None = None) -> None:
+        accept(Duration, lease, "lease")
         self.lease = lease
         self.clock = clock or ManualClock()
         self._store = Store(self.clock)
@@ -98,7 +100,7 @@ class InMemoryTaskQueue:
         """Return a page of a task's events with a number above *after*, in order; an empty one is the end."""
         await _let_others_go_first()
         row = self._store.rows.get(task_id)
-        found = row.events[after + 1 :][:limit] if row is not None else []
+        found = row.events[after + 1 :][: at_most(limit)] if row is not None else []
         page = found[: length_of_page(weight_of(event.data) for event in found)]
         return [event.model_copy(deep=True) for event in page]
 
@@ -113,7 +115,7 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         found = self._matching(match, match.states or frozenset(TaskState))
         older = [row for row in found if before is None or row.task.id < before]
-        return [row.shown() for row in older[::-1][:limit]]
+        return [row.shown() for row in older[::-1][: at_most(limit)]]
 
     def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[Row]:
         found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
@@ -127,6 +129,7 @@ class InMemoryTaskQueue:
     async def claim(self, claimer: Claimer, *, limit: int = 1) -> list[Task]:
         """Take up to *limit* due tasks for this claimer alone."""
         await _let_others_go_first()
+        accept(Claimer, claimer, "claimer")
         now = self.clock.now()
         due = [
             row
@@ -138,7 +141,7 @@ class InMemoryTaskQueue:
         ]
         token = secrets.token_hex(16)
         taken = []
-        for row in self._dispatcher.chosen(due, limit):
+        for row in self._dispatcher.chosen(due, at_most(limit)):
             self._store.take(row, claimer.worker_id, token, self.lease)
             taken.append(row.shown())
         return taken
@@ -246,7 +249,7 @@ class InMemoryTaskQueue:
     async def cancel_many(self, match: TaskFilter, *, limit: int = 1000) -> int:
         """Cancel the live tasks that *match* means, and return how many."""
         await _let_others_go_first()
-        found = self._matching(match, LIVE_STATES & (match.states or LIVE_STATES))[:limit]
+        found = self._matching(match, LIVE_STATES & (match.states or LIVE_STATES))[: at_most(limit)]
         for row in found:
             self._store.cancel(row)
         return len(found)
@@ -292,16 +295,18 @@ class InMemoryTaskQueue:
         """Enqueue new tasks that repeat the final ones that *match* means, and return their ids."""
         await _let_others_go_first()
         states = FINAL_STATES & (match.states or REPLAYABLE)
-        return [self._replay(row, None, key).task.id for row in self._matching(match, states)[:limit]]
+        return [self._replay(row, None, key).task.id for row in self._matching(match, states)[: at_most(limit)]]
 
     async def pause(self, queue: str) -> None:
         """Let a queue hand out nothing."""
         await _let_others_go_first()
+        accept(Name, queue, "queue")
         self._paused.add(queue)
 
     async def resume(self, queue: str) -> None:
         """Let a paused queue hand out tasks again."""
         await _let_others_go_first()
+        accept(Name, queue, "queue")
         self._paused.discard(queue)
 
     async def paused(self) -> set[str]:
@@ -312,6 +317,7 @@ class InMemoryTaskQueue:
     async def set_limit(self, limit: Limit) -> None:
         """Put *limit* in the place of what tasks carry under its key."""
         await _let_others_go_first()
+        accept(Limit, limit, "limit")
         self._dispatcher.overrides[limit.key] = limit
 
     async def clear_limit(self, key: str) -> None:
@@ -350,7 +356,7 @@ class InMemoryTaskQueue:
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing."""
         await _let_others_go_first()
-        found = self._store.lost()[:limit]
+        found = self._store.lost()[: at_most(limit)]
         for row in found:
             self._recover(row)
         return _shown(found)
@@ -373,7 +379,7 @@ class InMemoryTaskQueue:
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that nobody claimed in time."""
         await _let_others_go_first()
-        found = self._store.unclaimed()[:limit]
+        found = self._store.unclaimed()[: at_most(limit)]
         for row in found:
             error = TaskError(type="Expired", message=UNCLAIMED, attempt=0)
             self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
@@ -384,7 +390,9 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         until = self.clock.now() - older_than
         final = self._store.in_state(*FINAL_STATES)
-        old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until][:limit]
+        old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until][
+            : at_most(limit)
+        ]
         for row in old:
             self._store.remove(row)
         return len(old)

@@ -1,0 +1,116 @@
+"""What may be stored: the types of names, numbers and durations with their bounds, and the one check against them.
+
+Nothing is stored that cannot be read back. Each field of a ``New...`` value has one of these types, and whoever stores
+such a value calls ``accept`` before anything is written. JSON is checked where it is weighed, by ``check_size``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import lru_cache
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import ConfigDict, Field, JsonValue, SkipValidation, StringConstraints, TypeAdapter, ValidationError
+
+from appdb.errors import InvalidDataError
+
+MAX_NAME_CHARACTERS = 200
+"""Ids, names and keys are parts of indexes, of other ids, of log lines and of URLs: none of these holds megabytes."""
+MAX_TEXT_CHARACTERS = 4_000
+"""What people read in a line or two."""
+LARGEST = 2**31 - 1
+"""Of counts and priorities: what every language, driver and JSON parser reads as the same integer."""
+SHORTEST = timedelta(milliseconds=1)
+"""MongoDB's resolution of time."""
+LONGEST = timedelta(days=36_525)
+"""A hundred years: longer than anything waits, and far from the year 9999, behind which no date can be read."""
+
+STRICT = ConfigDict(strict=True, revalidate_instances="always")
+"""How ``New...`` values are checked: each field is what its type says, and nothing is converted."""
+
+# Control characters part the names in lanes, in derived ids and in lines of logs.
+_NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Label: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_NAME_CHARACTERS, pattern=_NO_CONTROLS)]
+"""A name that may be empty."""
+Name: TypeAlias = Annotated[Label, StringConstraints(min_length=1)]
+"""An id, a name or a key: text without control characters."""
+Text: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_TEXT_CHARACTERS)]
+"""Words for people."""
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Positive: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Priority: TypeAlias = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_inf_nan=False)]
+"""A measure, such as seconds of playing time."""
+Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST)]
+Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=SHORTEST, le=LONGEST)]
+Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=LONGEST.total_seconds(), allow_inf_nan=False)]
+NewJson: TypeAlias = Annotated[Mapping[str, JsonValue], SkipValidation]
+"""JSON that the caller gives; ``check_size`` looks into it, once."""
+
+_SUBJECT = re.compile(r"^(Input|String|Data|Value|Tuple|List|Set|Iterable|Decimal input)\b")
+
+
+def accept(kind: Any, value: object, field: str = "") -> None:
+    """Check that *value* can be stored, and that the model which reads it will take it.
+
+    Args:
+        kind: Its type: a ``New...`` class, or a type of this module.
+        value: What the caller gave.
+        field: What an error calls it; a part of it is told behind this.
+
+    Raises:
+        InvalidDataError: It is not of that type, or not within its bounds; the error names the first such part.
+    """
+    try:
+        _adapter(kind).validate_python(value)
+    except ValidationError as exc:
+        raise _refusal(kind, value, field, exc) from None
+
+
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _refusal(kind: Any, value: object, field: str, exc: ValidationError) -> InvalidDataError:
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    path = tuple(_path(value, errors[0]["loc"]))
+    # Where a value may be one of several types, there is a complaint of each.
+    problems = dict.fromkeys(_told(one["type"], one["msg"]) for one in errors if one["loc"][: len(path)] == path)
+    name = ".".join([field, *map(str, path)] if field else map(str, path))
+    return InvalidDataError(name or getattr(kind, "__name__", "value"), ", or ".join(problems))
+
+
+def _path(value: Any, place: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Yield the parts of *place* that lead into *value*; the others name types that were tried."""
+    for part in place:
+        if isinstance(part, int):
+            value = value[part] if isinstance(value, list | tuple) else None
+        elif hasattr(value, part):
+            value = getattr(value, part)
+        else:
+            return
+        yield part
+
+
+def _told(kind: str, message: str) -> str:
+    if kind == "string_pattern_mismatch":
+        return "it must not hold control characters"
+    return _SUBJECT.sub("it", message)
+
+
+def bounded_duration(seconds: float) -> timedelta:
+    """Return *seconds* that a document holds as a duration, at most the longest that is accepted now."""
+    return timedelta(seconds=min(seconds, LONGEST.total_seconds()))
+
+
+def at_most(limit: int) -> int:
+    """Return *limit*, the most documents that are asked for; to the server 0 would mean all, and -5 the same as 5.
+
+    Raises:
+        InvalidDataError: It is not a positive number.
+    """
+    accept(Positive, limit, "limit")
+    return limit
