@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Protocol
 
-from appdb._driver import PyMongoError, watch
+from appdb._driver import PyMongoError, has_ended, watch
 from appdb._queries import feed as queries
 from appdb.database import Database
 from appdb.models.task import TaskState
@@ -127,7 +127,7 @@ class ChangeFeed:
             pause = 0.0
             try:
                 await self._follow()
-            except PyMongoError as exc:
+            except (PyMongoError, _StreamEndedError) as exc:
                 failures = 0 if self.live else failures + 1
                 pause = random.uniform(0, min(LONGEST_PAUSE.total_seconds(), 0.1 * 2**failures))
                 logger.warning(
@@ -140,11 +140,20 @@ class ChangeFeed:
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
-        async with watch(self._database.raw, self._pipeline, max_await=MAX_AWAIT) as stream:
+        limit = self._database.operation_timeout
+        # A look that takes as long as an operation may is interrupted by the driver.
+        longest_look = MAX_AWAIT if limit is None else min(MAX_AWAIT, limit / 2)
+        async with watch(self._database.raw, self._pipeline, max_await=longest_look) as stream:
             self.live = True
             self._wake_all()
             while self._wanted.is_set():
-                self._wake(await stream.next())
+                # Not next(): where nothing happens that is one operation without an end, and nothing but an end
+                # without an error when the database is dropped.
+                change = await stream.try_next()
+                if change is not None:
+                    self._wake(change)
+                elif has_ended(stream):
+                    raise _StreamEndedError("the database was dropped or replaced")
 
     def _wake(self, change: Mapping[str, Any]) -> None:
         for topic in topics_of(change):
@@ -155,6 +164,10 @@ class ChangeFeed:
         for topic in tuple(self._hinted):
             for hinted in tuple(self._hinted[topic]):
                 hinted.hint()
+
+
+class _StreamEndedError(Exception):
+    """The server has ended the stream, and it gives nothing more."""
 
 
 def topics_of(change: Mapping[str, Any]) -> list[str]:
@@ -168,11 +181,11 @@ def topics_of(change: Mapping[str, Any]) -> list[str]:
     topics = []
     if (task_id := change.get("task_id")) is not None:
         topics.append(task_topic(task_id))
-    if state in _TOPIC_OF_STATE:
-        topics.append(_TOPIC_OF_STATE[state])
+    if (topic := _TOPIC_OF_STATE.get(str(state))) is not None:
+        topics.append(topic)
     if change.get("queue") is not None:
         topics += [QUEUES, TASKS_READY]
     return topics
 
 
-_TOPIC_OF_STATE = {TaskState.QUEUED: TASKS_READY, TaskState.SCHEDULED: TASKS_SCHEDULED}
+_TOPIC_OF_STATE: dict[str, str] = {TaskState.QUEUED: TASKS_READY, TaskState.SCHEDULED: TASKS_SCHEDULED}

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import ChangeFeed, Claimer, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
-from appdb.feed import TASKS_READY, task_topic
+from appdb.feed import TASKS_READY, task_topic, topics_of
 
 SOON = timedelta(seconds=5)
 NEVER = timedelta(milliseconds=300)
@@ -78,3 +78,46 @@ async def test_a_paused_feed_wakes_everybody_then_nobody_until_it_goes_on(feed: 
         await queue.enqueue(TASK)
         assert await ready.wait(SOON)
     assert feed.live is True
+
+
+async def test_a_dropped_database_opens_a_new_stream_wakes_everybody_and_is_told(
+    feed: ChangeFeed, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with feed.subscribe(TASKS_READY) as ready:
+        await database.raw.client.drop_database(database.name)
+        assert await ready.wait(SOON)
+        await database.migrate()
+        await until_live(feed)
+        await ready.wait(NEVER)  # the new stream's own hint
+        await TaskQueue(database).enqueue(TASK)
+        assert await ready.wait(SOON)
+
+    (told,) = [record for record in caplog.records if record.name == "appdb.feed"]
+    assert "the database was dropped or replaced" in vars(told)["error"]
+
+
+async def until_live(feed: ChangeFeed) -> None:
+    async with asyncio.timeout(SOON.total_seconds()):
+        while not feed.live:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_idle_feed_is_not_interrupted_by_the_operation_timeout(
+    mongo_uri: str, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = timedelta(seconds=1)
+    async with Database(mongo_uri, database.name, operation_timeout=limit) as limited:
+        feed = ChangeFeed(limited, events=True)
+        running = asyncio.create_task(feed.run())
+        with feed.subscribe("any") as opened:
+            assert await opened.wait(SOON)
+            assert not await opened.wait(3 * limit)
+        assert feed.live is True
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert not [record for record in caplog.records if record.name == "appdb.feed"]
+
+
+def test_a_change_that_no_release_writes_wakes_whoever_it_names() -> None:
+    assert topics_of({"task_id": "tq_1", "state": {"odd": 1}, "queue": None}) == [task_topic("tq_1")]

@@ -19,7 +19,7 @@ from appdb._driver._chosen import (
     start_session,
     start_transaction,
 )
-from appdb._driver._collections import watch, with_local_reads
+from appdb._driver._collections import has_ended, watch, with_local_reads
 from appdb._driver._common import (
     AFTER,
     BulkWriteError,
@@ -67,6 +67,7 @@ __all__ = [
     "decimal_of",
     "encoded_size",
     "end_idle_transactions",
+    "has_ended",
     "hosts_of",
     "in_transaction",
     "is_write_conflict",

@@ -16,6 +16,11 @@ def watch(database: RawDatabase, pipeline: Sequence[Mapping[str, Any]], *, max_a
     return database.watch(pipeline, max_await_time_ms=milliseconds(max_await))
 
 
+def has_ended(stream: ChangeStream) -> bool:
+    """Return whether *stream* gives nothing more, since its database was dropped or replaced."""
+    return not stream.alive  # type: ignore[truthy-function]  # the driver's stub forgets that it is a property
+
+
 def with_local_reads(collection: Collection) -> Collection:
     """Return *collection* as the primary has it now, also what no majority has confirmed yet."""
     return collection.with_options(read_concern=LOCAL)

@@ -66,6 +66,11 @@ class Rows(Lazy):
 class ChangeStream(Lazy):
     """A change stream, starting when the block that it manages begins."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether changes may still come; a stream whose database was dropped gives no more."""
+        return self._opened is None or self._opened.alive
+
     async def try_next(self) -> RawDocument | None:
         """Return the next change, or ``None`` when there was none for the time that the server waits."""
         with cancels_are_heard():
