@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from hosts import Host
 from stack import Stack, commands
+
+Submit = Callable[..., str]
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -70,3 +72,45 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+def is_complaint(message: ConsoleMessage) -> bool:
+    # A refused form and a host that is away are what some tests are about.
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A new visitor's page; whatever it complains about fails the test."""
+    context = browser.new_context(base_url=stack.address)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def own_worker(stack: Stack) -> Host:
+    """A worker host with the actors of ``page_actors``."""
+    names = ",".join(f"page_actors:{name}" for name in ("various", "endless"))
+    command = [str(commands("worker") / "python"), "-m", "appworker", "--actors", names, "--slots", "10"]
+    worker = Host("own-worker", command, stack.environment | {"PYTHONPATH": str(Path(__file__).parent)}, stack.logs)
+    stack.workers.append(worker)
+    worker.wait_for(r'"event": "(ready)"')
+    return worker
+
+
+@pytest.fixture
+def submit(page: Page, client: httpx2.Client, stack: Stack) -> Submit:
+    """Start a task of any actor in the page's name, and return the address of its page."""
+    key = client.headers["Authorization"].removeprefix("Bearer ")
+    page.context.add_cookies([{"name": "app_key", "value": key, "url": stack.address}])
+
+    def start(actor: str, **payload: object) -> str:
+        posted = client.post("/api/tasks", json={"actor": actor, "payload": payload}).raise_for_status()
+        return str(posted.headers["Location"]).removeprefix("/api")
+
+    return start

@@ -12,7 +12,7 @@ Clients differ from the standard and from each other, so a stream keeps to what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appdb import Task, TaskEvent
 from appserver.api.views import ContentView, EventView, Snapshot, TaskView
@@ -38,6 +38,11 @@ class Frame:
     seq: int
     final: bool
     text: bytes
+
+    def known_as(self, position: str) -> Frame:
+        """Return the same event under another id: of a stream of several tasks, the place in all of them."""
+        rest = self.text.partition(b"\n")[2]
+        return replace(self, text=b"id: %b\n%b" % (position.encode(), rest))
 
     def asking_to_retry_in(self, milliseconds: int) -> bytes:
         """Return the lines of a stream's first event, which tells browsers how soon to come back."""

@@ -119,7 +119,7 @@ async def test_the_page_shows_what_is_there_so_far(
     assert 'data-seq="1"' in text
     assert '<progress id="progress" max="100" value="42"' in text
     assert "Scene 1 of 2: speaking" in text
-    assert f'src="/api/contents/{picture.id}/file"' in text
+    assert f'src="/api/contents/{picture.id}/file/{picture.sha256}"' in text
     assert "The &lt;b&gt;lamp&lt;/b&gt;." in text
     assert "<title>42 % · Keeper &amp; sons</title>" in text
 
@@ -137,7 +137,8 @@ async def test_the_page_of_a_finished_task_plays_the_video(
 
     text = (await visitor.get(place)).text
 
-    assert f'poster="/api/contents/{picture.id}/file" src="/api/contents/{video.id}/file"' in text
+    poster, source = (f"/api/contents/{made.id}/file/{made.sha256}" for made in (picture, video))
+    assert f'poster="{poster}" src="{source}"' in text
     assert 'class="state completed"' in text
 
 
@@ -165,6 +166,21 @@ async def test_the_page_of_a_task_that_waits_for_a_retry_says_so(
 
     assert "Waiting to try again" in text
     assert "the voice is missing" in text
+
+
+async def test_an_attempt_that_runs_again_shows_no_error_of_the_one_before(
+    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
+) -> None:
+    place = await generate(visitor)
+    _, lease = await claim()
+    await queue.fail(lease, "RetryLater", "the voice is missing", retry_in=timedelta(0))
+    await queue.promote()
+    await claim()
+
+    text = (await visitor.get(place)).text
+
+    assert ">Running, attempt 2</p>" in text
+    assert "the voice is missing" not in text
 
 
 async def test_cancelling_works_without_script_even_too_late(

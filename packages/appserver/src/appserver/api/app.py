@@ -14,7 +14,7 @@ from appdb.database import NO_PATIENCE
 from appserver._version import __version__
 from appserver.api.middleware import install_middleware
 from appserver.api.openapi import PROBLEMS, Application
-from appserver.api.routes import contents, guests, health, streams, tasks
+from appserver.api.routes import contents, guests, health, live, streams, tasks
 from appserver.api.state import build_state
 from appserver.errors import install_handlers
 from appserver.settings import Settings
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     install_middleware(app)
-    for routes in (tasks, streams, contents, guests, health, pages):
+    for routes in (tasks, streams, live, contents, guests, health, pages):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app

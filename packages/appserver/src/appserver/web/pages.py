@@ -11,18 +11,19 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 
-from appdb import ConflictError, InvalidDataError, NotFoundError
+from appdb import ConflictError, InvalidDataError
+from appdb.models.registry import Actor
+from appserver._version import __version__
 from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep, check_same_site
 from appserver.api.state import AppState
 from appserver.errors import FieldError, ProblemError, as_problem
 from appserver.submission import Submission, submit
+from appserver.web.attendance import attendance
 from appserver.web.rendering import PageRoute, templates
-from appserver.web.story import story_of
+from appserver.web.story import FILM_ACTOR, FILM_OPERATION, row_of, story_of
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-ACTOR = "media"
-MAX_SCRIPT_CHARACTERS = 20_000
 RECENT = 12
 COOKIE_SECONDS = 365 * 24 * 3600
 EMPTY_FORM = {"script": "", "title": "", "voice": "en"}
@@ -58,24 +59,26 @@ async def _home(
     problem: ProblemError | None = None,
 ) -> Response:
     recent = [] if visitor is None else await state.queue.page(owner_id=visitor, limit=RECENT)
+    present = await attendance(state.registry)
+    film = present.actors.get(FILM_ACTOR)
     context: dict[str, Any] = {
         "values": values or EMPTY_FORM,
         "errors": _by_field(problem),
-        "recent": recent,
+        "rows": [row_of(task, present) for task in recent],
         "voices": VOICES,
-        "max_script": MAX_SCRIPT_CHARACTERS,
-        "offered": await _is_offered(state),
+        "max_script": _longest_script(film),
+        "offered": film is not None,
+        "absence": film and present.absence(film.id, film.version, film.queue),
     }
     status = HTTPStatus.OK if problem is None else problem.status
     return templates.TemplateResponse(request, "home.html", context, status_code=status)
 
 
-async def _is_offered(state: AppState) -> bool:
-    try:
-        await state.registry.actor(ACTOR)
-    except NotFoundError:
-        return False
-    return True
+def _longest_script(film: Actor | None) -> int | None:
+    """Return how many characters the actor takes, as it announced them."""
+    script = film.payload_schema.get("properties", {}).get("script", {}) if film else {}
+    longest = script.get("maxLength")
+    return longest if isinstance(longest, int) else None
 
 
 @router.post("/generate")
@@ -99,14 +102,16 @@ async def generate(
         visitor, key = guest.user_id, guest.secret
     # A form sends line ends as CRLF.
     payload: dict[str, JsonValue] = {
-        "operation": "script2video",
+        "operation": FILM_OPERATION,
         "script": script.replace("\r\n", "\n"),
         "voice": voice,
     }
     if title.strip():
         payload["title"] = title.strip()
     try:
-        task = await submit(Submission(owner_id=visitor, actor=ACTOR, payload=payload), state.registry, state.queue)
+        task = await submit(
+            Submission(owner_id=visitor, actor=FILM_ACTOR, payload=payload), state.registry, state.queue
+        )
     except InvalidDataError as exc:
         return await _home(request, state, visitor, values, as_problem(exc))
     except ProblemError as exc:
@@ -128,7 +133,11 @@ async def show_task(request: Request, task_id: str, owner: OwnerDep, state: Stat
     """Show a generation as it is now; the page's script goes on from there."""
     task = await state.queue.get(task_id, owner_id=owner)
     contents = await state.contents.list_for_task(task_id, owner_id=owner)
-    return templates.TemplateResponse(request, "task.html", {"story": story_of(task, contents)})
+    absence = None
+    if not task.state.final:
+        absence = (await attendance(state.registry)).absence(task.actor, task.actor_version, task.queue)
+    context = {"story": story_of(task, contents, absence), "version": __version__}
+    return templates.TemplateResponse(request, "task.html", context)
 
 
 @router.post("/tasks/{task_id}/cancel")

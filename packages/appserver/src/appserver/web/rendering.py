@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from appdb import AppDbError
 from appserver.errors import ProblemError, as_problem
-from appserver.web.story import WORDS, percent_of, title_of
+from appserver.web.showing import clock_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals |= {"words": WORDS, "title_of": title_of, "percent_of": percent_of}
+_environment.globals |= {"clock_of": clock_of}
 templates = Jinja2Templates(env=_environment)
 
 EXPLAINED = {

@@ -1,20 +1,35 @@
-// Keeps a generation's page live: the page shows a snapshot, and this follows the log from there.
+// Keeps a task's page live: the page shows a snapshot, and this follows the log from there.
+import { cancelTask } from "/static/cancel.js";
+import { keepFilesWhole, showTexts } from "/static/files.js";
+import { filmIsReady, showInFilm } from "/static/film.js";
+import { addOutput, clearOutput } from "/static/output.js";
+import { fetchPage, showAbsence, showItems, showResult } from "/static/parts.js";
+import { pauseBefore, sleep } from "/static/pause.js";
+import { followTask } from "/static/stream.js";
+
 const root = document.getElementById("task");
 const el = (id) => document.getElementById(id);
-const url = `/api/tasks/${root.dataset.id}`;
-const FINAL = { completed: "Done", failed: "Failed", cancelled: "Cancelled" };
-const ENDINGS = { completed: "The video is ready.", cancelled: "Nothing more is made; what is there stays." };
-const TYPES = ["started", "progress", "content", "retrying", "released", "completed", "failed", "cancelled"];
-const LONGEST_PAUSE = 15000;
+const { id, name, version } = root.dataset;
+const words = JSON.parse(root.dataset.words);
+const isFilm = "film" in root.dataset;
+const FINAL = new Set(["completed", "failed", "cancelled"]);
 const ANNOUNCE_EVERY = 5000;
+const LOOK_EVERY = 10000;
+const MOST_TRIES = 20;
 
-let seq = Number(root.dataset.seq);
-let source = null;
-let failures = 0;
+const shown = Number(root.dataset.seq);
+
+// What an actor has sent is in the log alone, so the page of a task that is no film reads all of it.
+let seq = isFilm ? shown : -1;
+let stream = null;
 let announcedAt = 0;
-let retry = null;
+let heardAt = Date.now();
+let refreshing = false;
+let wanted = false;
 
-function setState(state, word) {
+const live = () => !FINAL.has(root.dataset.state);
+
+function setState(state, word = words[state]) {
   root.dataset.state = state;
   el("state").textContent = word;
   el("state").className = `state ${state}`;
@@ -31,7 +46,7 @@ function setProgress(fraction, message) {
   if (Date.now() - announcedAt > ANNOUNCE_EVERY) announce(`${percent} %. ${message}`);
   el("progress").value = percent;
   el("message").textContent = message;
-  document.title = `${percent} % · ${root.dataset.name}`;
+  document.title = `${percent} % · ${name}`;
 }
 
 function setError(text) {
@@ -39,162 +54,135 @@ function setError(text) {
   el("error").hidden = !text;
 }
 
-function scene(index) {
-  const scenes = el("scenes");
-  let item = scenes.querySelector(`[data-index="${index}"]`);
-  if (item) return item;
-  item = el("scene").content.firstElementChild.cloneNode(true);
-  item.dataset.index = index;
-  item.querySelector("img").alt = `Drawn card of scene ${index + 1}`;
-  item.querySelector("audio").setAttribute("aria-label", `Narration of scene ${index + 1}`);
-  const later = [...scenes.children].find((other) => Number(other.dataset.index) > index);
-  scenes.insertBefore(item, later ?? null);
-  return item;
-}
-
-function showContent(content) {
-  const id = content.content_id ?? content.id;
-  const file = `/api/contents/${id}/file`;
-  if (content.role === "video") {
-    el("video").src = file;
-    el("download").href = `${file}?download=true`;
-    el("result").hidden = false;
-    return;
-  }
-  if (content.index === null) return;
-  const item = scene(content.index);
-  if (content.caption) item.querySelector(".caption").textContent = content.caption;
-  if (content.role === "picture") {
-    item.querySelector("img").src = file;
-    if (content.index === 0) el("video").poster = file;
-  }
-  if (content.role === "narration") {
-    const audio = item.querySelector("audio");
-    audio.src = file;
-    audio.hidden = false;
-  }
-}
+// A new attempt says everything anew.
+const OUTPUT = {
+  started: () => { if (!isFilm) clearOutput(); },
+  chunk: (event) => { if (!isFilm) addOutput(event.data.chunks); },
+};
 
 const HANDLERS = {
   started: (event) => {
-    setState("processing", event.attempt > 1 ? `Running, attempt ${event.attempt}` : "Running");
+    setState("processing", event.attempt > 1 ? `${words.processing}, attempt ${event.attempt}` : words.processing);
     setError("");
     setProgress(0, "");
+    OUTPUT.started();
   },
   progress: (event) => setProgress(event.data.fraction, event.data.message),
-  content: (event) => showContent(event.data),
+  chunk: OUTPUT.chunk,
+  content: (event) => (isFilm ? showInFilm(event.data) : refresh()),
   retrying: (event) => {
-    setState("scheduled", "Trying again");
+    setState("scheduled", words.again);
     setError(event.data.error.message);
   },
-  released: () => setState("queued", "In the queue"),
+  released: () => setState("queued"),
+  suspended: () => setState("scheduled"),
   completed: () => {
-    setError("");
-    setProgress(1, ENDINGS.completed);
+    setProgress(1, isFilm && filmIsReady() ? words.ready : "");
     finish("completed");
   },
   failed: (event) => {
-    setError(event.data.error.message);
-    el("again").hidden = false;
-    finish("failed");
+    finish("failed", event.data.error.message);
+    if (isFilm) el("again").hidden = false;
   },
   cancelled: () => {
-    el("message").textContent = ENDINGS.cancelled;
+    el("message").textContent = words.nothing_more;
     finish("cancelled");
   },
 };
 
-function finish(state) {
-  setState(state, FINAL[state]);
-  announce(FINAL[state]);
-  document.title = `${FINAL[state]} · ${root.dataset.name}`;
-  el("cancel").hidden = true;
-  close();
-}
-
-function close() {
-  clearTimeout(retry);
-  source?.close();
-  source = null;
+function finish(state, error = "") {
+  const ends = live();
+  setState(state);
+  setError(error);
+  if (state === "failed") el("message").textContent = "";
+  document.title = `${words[state]} · ${name}`;
+  el("absence").hidden = true;
   el("connection").textContent = "";
+  if (ends) {
+    announce(words[state]);
+    // Who pressed Cancel by keyboard goes on from here, and not from the top of the page.
+    if (el("cancel").contains(document.activeElement)) el("state").focus();
+  }
+  el("cancel").hidden = true;
+  stream?.leave();
+  if (!isFilm) refresh();
 }
 
-function receive(message) {
-  const event = JSON.parse(message.data);
+function tell(note) {
+  if (note.event) receive(note.event);
+  else if (note.gone) {
+    el("connection").textContent = "";
+    setError("This generation is no longer here, or this browser is signed out. Go to the start page.");
+  } else if (live()) el("connection").textContent = note.lost ? "Reconnecting…" : "";
+}
+
+function receive(event) {
   if (event.seq <= seq) return;
   seq = event.seq;
+  heardAt = Date.now();
+  if (seq <= shown) {
+    // The page shows already what came of it, all but the output.
+    if (event.type === "started" || event.type === "chunk") OUTPUT[event.type](event);
+    return;
+  }
+  el("absence").hidden = true;
   HANDLERS[event.type](event);
 }
 
-function open() {
-  close();
-  source = new EventSource(`${url}/stream?after=${seq}`);
-  source.addEventListener("open", () => {
-    failures = 0;
-    el("connection").textContent = "";
-  });
-  for (const type of TYPES) source.addEventListener(type, receive);
-  source.addEventListener("error", () => {
-    if (root.dataset.state in FINAL) return;
-    el("connection").textContent = "Reconnecting…";
-    // A browser gives up for good after an error answer, such as a proxy's 503 during a restart: begin anew.
-    if (source?.readyState === EventSource.CLOSED) reopenLater();
-  });
+// Takes what the host shows of result and files by now; many events in a row cost one look.
+async function refresh() {
+  wanted = true;
+  if (refreshing) return;
+  refreshing = true;
+  for (let tries = 0; wanted && tries < MOST_TRIES; ) {
+    await sleep(tries === 0 ? 200 : pauseBefore(tries));
+    wanted = false;
+    try {
+      const fresh = await fetchPage();
+      showItems(fresh);
+      showResult(fresh);
+      tries = 0;
+    } catch {
+      // the host is away, which the stream shows: once more, later
+      wanted = true;
+      tries += 1;
+    }
+  }
+  refreshing = false;
 }
 
-function reopenLater() {
-  source = null;
-  failures += 1;
-  const pause = Math.min(LONGEST_PAUSE, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
-  clearTimeout(retry);
-  retry = setTimeout(reopen, pause);
-}
-
-// An error answer tells an EventSource nothing, so the task itself is asked what is the matter.
-async function reopen() {
-  let answer;
+// Where no event comes, the page tells whether anybody works on the task, and whether the stream missed something.
+async function look() {
+  if (!live() || document.hidden || Date.now() - heardAt < LOOK_EVERY) return;
   try {
-    answer = await fetch(url);
+    const fresh = await fetchPage();
+    if (!live()) return;
+    showAbsence(fresh);
+    if (Number(fresh.getElementById("task").dataset.seq) > seq) stream.wake();
   } catch {
-    reopenLater();
-    return;
+    // the host is away, which the stream shows
   }
-  if (answer.status === 401 || answer.status === 404) {
-    el("connection").textContent = "";
-    setError("This generation is no longer here, or this browser is signed out. Go to the start page.");
-    return;
-  }
-  if (!answer.ok) {
-    reopenLater();
-    return;
-  }
-  const task = await answer.json();
-  if (task.state in FINAL && task.last_seq <= seq) location.reload();
-  else open();
 }
-
-const live = () => !(root.dataset.state in FINAL);
 
 el("cancel").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = el("cancel").querySelector("button");
-  button.disabled = true;
+  // Not disabled: that would take the focus away.
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
   button.textContent = "Cancelling…";
   try {
-    const answer = await fetch(`${url}/cancel`, { method: "POST" });
-    if (!answer.ok && answer.status !== 409) throw new Error(`the host answered ${answer.status}`);
+    const cancelled = await cancelTask(`/api/tasks/${id}`, live, (text) => { el("connection").textContent = text; });
+    if (cancelled && live()) HANDLERS.cancelled();
   } catch (error) {
-    setError(`Not cancelled: ${error.message}. Try again.`);
-    button.disabled = false;
-    button.textContent = "Cancel";
+    if (live()) setError(`Not cancelled: ${error.message}.`);
   }
+  button.removeAttribute("aria-disabled");
+  button.textContent = "Cancel";
 });
 
-// A phone that slept may hold a stream that is dead without knowing.
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && live()) open();
-});
-window.addEventListener("online", () => { if (live()) open(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && live()) stream.wake(); });
+window.addEventListener("online", () => { if (live()) stream.wake(); });
 
 // The script that led here is safe in its task; a draft begun since is kept.
 const sent = sessionStorage.getItem("sent");
@@ -203,4 +191,9 @@ if (sent !== null) {
   sessionStorage.removeItem("sent");
 }
 
-if (live()) open();
+keepFilesWhole();
+showTexts();
+if (live() || !isFilm) {
+  stream = followTask({ task: id, version, position: () => seq, tell });
+  setInterval(look, LOOK_EVERY);
+}
