@@ -282,7 +282,7 @@ SCENES = Scenes(
             method="TaskQueue.page",
             about="the next",
             prepare=queued,
-            call=lambda queue, made, owner_id: queue.page(owner_id=owner_id, before=made + "f"),
+            call=lambda queue, made, owner_id: queue.page(owner_id=owner_id, before=made),
         ),
         Scenario(
             method="TaskQueue.find",

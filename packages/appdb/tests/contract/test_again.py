@@ -194,3 +194,32 @@ async def test_find_pages_from_the_newest_on(subject: Subject) -> None:
         seen += [task.id for task in page]
 
     assert seen == made[::-1]
+
+
+async def test_newest_first_goes_by_the_time_of_making_whatever_the_ids(subject: Subject) -> None:
+    made = [(await subject.queue.enqueue(numbered(n))).id for n in range(5)]
+    await subject.pass_time(1)
+    await subject.queue.cancel_many(TaskFilter(owner_id=OWNER))
+    # Ids of repeats are digests, which would stand before or behind all others for ever.
+    made += reversed(await subject.queue.replay_many(TaskFilter(owner_id=OWNER), key="again"))
+    await subject.pass_time(1)
+    newest = (await subject.queue.enqueue(numbered(9))).id
+    pages: list[str] = []
+    while page := await subject.queue.page(owner_id=OWNER, limit=3, before=pages[-1] if pages else None):
+        pages += [task.id for task in page]
+
+    listed = await subject.queue.page(owner_id=OWNER)
+    assert listed[0].id == newest
+    assert [task.id for task in listed] == pages
+    assert {*pages[1:6]} == {*made[5:]}
+    assert pages[6:] == made[4::-1]
+    assert [task.created_at for task in listed] == sorted((task.created_at for task in listed), reverse=True)
+
+
+async def test_a_page_behind_a_task_that_its_owner_has_not_is_refused(subject: Subject) -> None:
+    theirs = await subject.queue.enqueue(numbered(1, owner_id=OTHER))
+
+    for before in ("nope", theirs.id):
+        with pytest.raises(NotFoundError, match=before):
+            await subject.queue.page(owner_id=OWNER, before=before)
+    assert await subject.queue.find(TaskFilter(owner_id=None), before=theirs.id) == []

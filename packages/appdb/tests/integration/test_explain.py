@@ -11,7 +11,8 @@ from appdb import Database
 from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
-from appdb.models.task import TaskState
+from appdb._queries.paging import NEWEST_FIRST
+from appdb.models.task import TaskFilter, TaskState
 
 OTHERS = 5_000
 LANE = claims.lane("default", "echo@1")
@@ -25,6 +26,7 @@ async def crowded(database: Database) -> Database:
     def row(number: int, state: str, **more: Any) -> dict[str, Any]:
         base = {"_id": f"tq_{state}_{number:05}", "owner_id": "usr_a" if number < 10 else f"usr_{number % 50}"}
         common = {"queue": "default", "lane": LANE, "priority": number % 3, "queued_at": now, "run_at": now}
+        common |= {"created_at": now - timedelta(seconds=number)}
         common |= {"group": claims.group(LANE, base["owner_id"], []), "limited": False}
         return base | common | {"state": state, "lease": {"expires_at": now}} | more
 
@@ -60,10 +62,15 @@ CASES = {
     "finished": (queries.finished_before(timedelta(days=1)), {}, 0),
     "expired": (queries.expired(), {}, 0),
     "due": (queries.due(), {}, 0),
-    "page": (queries.page("usr_a", [], None), {"sort": dict(queries.NEWEST_FIRST), "limit": 20}, 20),
+    "page": (queries.page("usr_a", []), {"sort": dict(NEWEST_FIRST), "limit": 20}, 20),
+    "everybody's": (
+        queries.matching(TaskFilter(owner_id=None), TaskState),
+        {"sort": dict(NEWEST_FIRST), "limit": 20},
+        20,
+    ),
     "page_by_state": (
-        queries.page("usr_a", [TaskState.COMPLETED], None),
-        {"sort": dict(queries.NEWEST_FIRST), "limit": 5},
+        queries.page("usr_a", [TaskState.COMPLETED]),
+        {"sort": dict(NEWEST_FIRST), "limit": 5},
         5,
     ),
 }

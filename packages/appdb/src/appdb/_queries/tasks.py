@@ -17,7 +17,6 @@ Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
-NEWEST_FIRST: Sort = [("_id", -1)]
 # Ids that are derived from a key tell no time.
 OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
 MAX_KEPT_ERRORS = 10
@@ -76,13 +75,11 @@ def standing(task_id: str, owner_id: str, unique_key: str | None) -> Filter:
     return by_id if unique_key is None else {"$or": [by_id, by_unique_key(owner_id, unique_key)]}
 
 
-def page(owner_id: str, states: Collection[TaskState], before: str | None) -> Filter:
-    """An owner's tasks, older than the cursor *before*; served by index tasks_owner or tasks_owner_state."""
+def page(owner_id: str, states: Collection[TaskState]) -> Filter:
+    """An owner's tasks; served by index tasks_owner_newest or tasks_owner_state_newest."""
     match: Filter = {"owner_id": owner_id}
     if states:
         match["state"] = {"$in": sorted(states)}
-    if before is not None:
-        match["_id"] = {"$lt": before}
     return match
 
 
@@ -199,8 +196,8 @@ def live(task_id: str, owner_id: str) -> Filter:
     return owned(task_id, owner_id) | {"state": {"$in": sorted(LIVE_STATES)}}
 
 
-def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | None = None) -> Filter:
-    """The tasks that *wanted* describes, in one of *states*, with an id below *before*."""
+def matching(wanted: TaskFilter, states: Collection[TaskState]) -> Filter:
+    """The tasks that *wanted* describes, in one of *states*."""
     match: Filter = {"state": {"$in": sorted(states)}}
     for name in ("owner_id", "queue", "actor", "run_id"):
         if (value := getattr(wanted, name)) is not None:
@@ -208,9 +205,7 @@ def matching(wanted: TaskFilter, states: Collection[TaskState], before: str | No
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}
     if bounds := {operator: value for operator, value in made.items() if value is not None}:
         match["created_at"] = bounds
-    ids = {"$eq": wanted.task_id, "$lt": before}
-    named = {operator: str(value) for operator, value in ids.items() if value is not None}
-    return match | ({"_id": named} if named else {})
+    return match | ({} if wanted.task_id is None else {"_id": str(wanted.task_id)})
 
 
 def logged(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from appdb._schema import collections
 from appdb._schema.index import Index
 
+NEWEST_FIRST = (("created_at", -1), ("_id", -1))
+
 INDEXES = (
     # Equality, sort: one seek per lane (a queue and a handler), already in claim order. Small: only queued tasks.
     Index(
@@ -71,6 +73,14 @@ INDEXES = (
         # Not $type: the server would not use the index to look for a text.
         options={"partialFilterExpression": {"run_id": {"$gt": ""}}},
     ),
+    Index(collection=collections.TASKS, name="tasks_newest", keys=NEWEST_FIRST),
+    Index(collection=collections.TASKS, name="tasks_owner_newest", keys=(("owner_id", 1), *NEWEST_FIRST)),
+    Index(
+        collection=collections.TASKS,
+        name="tasks_owner_state_newest",
+        keys=(("owner_id", 1), ("state", 1), *NEWEST_FIRST),
+    ),
+    # What hosts of contract 3 list by: ids, which tell no time where they are derived from a key.
     Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
     Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),
     Index(collection=collections.TASK_STEPS, name="task_steps_task", keys=(("task_id", 1),)),

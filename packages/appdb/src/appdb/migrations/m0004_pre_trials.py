@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 CONTRACT = Contract(newest=4, oldest=2)
 
-ADDED: frozenset[str] = frozenset()
+ADDED = frozenset(
+    {
+        "tasks_newest",
+        "tasks_owner_newest",
+        "tasks_owner_state_newest",
+    }
+)
 """The indexes that contract 3 does not know."""
 
 

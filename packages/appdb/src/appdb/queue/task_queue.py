@@ -10,10 +10,11 @@ from pydantic import JsonValue
 
 from appdb._driver import Session, repeats, translates_errors
 from appdb._queries import tasks as queries
+from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import LeaseLostError
+from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
@@ -118,18 +119,27 @@ class TaskQueue(BaseRepository):
         Args:
             owner_id: Whose tasks.
             states: Only these states; empty for all.
-            before: The id of the last task of the page before.
+            before: The id of the last task of the page before; looked up by one more query.
             limit: The most tasks to return.
+
+        Raises:
+            NotFoundError: The owner has no task *before*.
         """
-        return await self._newest(queries.page(owner_id, states, before), limit)
+        return await self._newest(queries.page(owner_id, states), before, limit)
 
     @repeats
     async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
-        return await self._newest(queries.matching(match, match.states or frozenset(TaskState), before), limit)
+        return await self._newest(queries.matching(match, match.states or frozenset(TaskState)), before, limit)
 
-    async def _newest(self, match: queries.Filter, limit: int) -> list[Task]:
-        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(queries.NEWEST_FIRST)
+    async def _newest(self, match: queries.Filter, before: str | None, limit: int) -> list[Task]:
+        if before is not None:
+            owned = {name: match[name] for name in ("owner_id",) if name in match}
+            last = await self._tasks.find_one(owned | {"_id": before}, {"created_at": 1})
+            if last is None:
+                raise NotFoundError("task", before)
+            match = {"$and": [match, older_than(last)]}
+        found = self._tasks.find(match, queries.WITHOUT_LOG).sort(NEWEST_FIRST)
         return await page_of(Task.from_document, found, limit)
 
     @repeats

@@ -7,7 +7,7 @@ import copy
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
@@ -114,8 +114,9 @@ class InMemoryTaskQueue:
         """Return the tasks that *match* means, newest first."""
         await _let_others_go_first()
         found = self._matching(match, match.states or frozenset(TaskState))
-        older = [row for row in found if before is None or row.task.id < before]
-        return [row.shown() for row in older[::-1][: at_most(limit)]]
+        last = None if before is None else _place(self._store.found(before, match.owner_id))
+        older = [row for row in found if last is None or _place(row) < last]
+        return [row.shown() for row in sorted(older, key=_place, reverse=True)[: at_most(limit)]]
 
     def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[Row]:
         found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
@@ -401,6 +402,10 @@ class InMemoryTaskQueue:
 async def _let_others_go_first() -> None:
     # A loop that polls this queue must not keep the event loop for itself.
     await asyncio.sleep(0)
+
+
+def _place(row: Row) -> tuple[datetime, str]:
+    return row.task.created_at, row.task.id
 
 
 def _shown(rows: Iterable[Row]) -> list[Task]:

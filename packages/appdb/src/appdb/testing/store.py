@@ -73,8 +73,16 @@ class Store:
         Raises:
             NotFoundError: The owner has no such task.
         """
+        return self.found(task_id, owner_id)
+
+    def found(self, task_id: str, owner_id: str | None) -> Row:
+        """Return the task, of this owner unless that is ``None``.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
         row = self.rows.get(task_id)
-        if row is None or row.task.owner_id != owner_id:
+        if row is None or owner_id not in (None, row.task.owner_id):
             raise NotFoundError("task", task_id)
         return row
 
