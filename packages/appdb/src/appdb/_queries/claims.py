@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from appdb._queries.clock import FOREVER, NOW, from_now, literal
+from appdb._queries.clock import FOREVER, NOW, from_now, literal, number
 from appdb._schema import collections
 from appdb.models.task import TaskState
 
@@ -116,7 +116,7 @@ def take(worker_id: str, token: str, lease: timedelta) -> Pipeline:
         {
             "$set": {
                 "state": TaskState.PROCESSING,
-                "attempt": {"$add": ["$attempt", 1]},
+                "attempt": {"$add": [number("$attempt"), 1]},
                 "lease": held,
                 "progress": None,
                 "expires_at": None,
@@ -158,7 +158,8 @@ def adopt() -> tuple[Filter, Pipeline]:
     """Give tasks that an older release enqueued what this one claims by; served by index tasks_lane while queued."""
     parts = [SEPARATOR, "$handler"]
     lane_of = {"$concat": ["$queue", *parts]}
-    return {"lane": None}, [
+    named = {name: {"$type": "string"} for name in ("queue", "handler", "owner_id")}
+    return {"lane": None} | named, [
         {
             "$set": {
                 "lane": lane_of,

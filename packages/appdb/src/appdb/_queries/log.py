@@ -6,10 +6,10 @@ from the task. What is in the task is committed, so anybody may copy it, and a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW
+from appdb._queries.clock import NOW, array, number
 
 Pipeline = list[dict[str, Any]]
 
@@ -18,18 +18,18 @@ TAIL = {"tail": 1, "event_count": 1}
 
 def appended(events: object) -> dict[str, Any]:
     """The changes that number *events* (an expression for an array) and append them to the task's log."""
-    batch = {"first": "$event_count", "at": NOW, "attempt": "$attempt", "events": events}
-    tail = {"$ifNull": ["$tail", []]}
+    count, tail = number("$event_count"), array("$tail")
+    batch = {"first": count, "at": NOW, "attempt": "$attempt", "events": events}
     return {
-        "event_count": {"$add": ["$event_count", {"$size": events}]},
+        "event_count": {"$add": [count, {"$size": events}]},
         "tail": {"$cond": [{"$eq": [{"$size": events}, 0]}, tail, {"$concatArrays": [tail, [batch]]}]},
     }
 
 
 def dropped(upto: int) -> Pipeline:
     """Drop batches whose events all have numbers below *upto*, once they are copied."""
-    left = {"$filter": {"input": {"$ifNull": ["$tail", []]}, "as": "batch", "cond": {"$gte": ["$$batch.first", upto]}}}
-    return [{"$set": {"tail": left}}]
+    copied = {"$and": [{"$isNumber": "$$batch.first"}, {"$lt": ["$$batch.first", upto]}]}
+    return [{"$set": {"tail": {"$filter": {"input": array("$tail"), "as": "batch", "cond": {"$not": [copied]}}}}}]
 
 
 def page(task_id: str, after: int, before: int, limit: int, weight: int) -> Pipeline:
@@ -37,7 +37,8 @@ def page(task_id: str, after: int, before: int, limit: int, weight: int) -> Pipe
 
     At most *limit*, and none behind the one with which their data reaches *weight*; ``bytes`` is what its own weighs.
     """
-    earlier = {"$sum": {"$bsonSize": "$data"}, "window": {"documents": ["unbounded", -1]}}
+    weight_of = {"$bsonSize": {"$cond": [{"$eq": [{"$type": "$data"}, "object"]}, "$data", {}]}}
+    earlier = {"$sum": weight_of, "window": {"documents": ["unbounded", -1]}}
     return [
         {"$match": {"task_id": task_id, "seq": {"$gt": after, "$lt": before}}},
         {"$sort": {"seq": 1}},
@@ -45,12 +46,22 @@ def page(task_id: str, after: int, before: int, limit: int, weight: int) -> Pipe
         {"$setWindowFields": {"sortBy": {"seq": 1}, "output": {"earlier": earlier}}},
         {"$match": {"$or": [{"earlier": None}, {"earlier": {"$lt": weight}}]}},
         {"$unset": "earlier"},
-        {"$set": {"bytes": {"$bsonSize": "$data"}}},
+        {"$set": {"bytes": weight_of}},
     ]
 
 
-def rows(task_id: str, tail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the events of a task's *tail*, in order, each as it is stored in ``task_events``."""
+def rows(task_id: str, tail: object) -> list[dict[str, Any]]:
+    """Return the events of a task's *tail*, in order, each as it is stored in ``task_events``.
+
+    What of it is no batch of events, since other software wrote it, is left where it is.
+    """
+    batches = tail if isinstance(tail, list) else []
+    return [row for batch in batches for row in _rows_of(task_id, batch)]
+
+
+def _rows_of(task_id: str, batch: Any) -> list[dict[str, Any]]:
+    if not _is_batch(batch):
+        return []
     return [
         {
             "_id": f"{task_id}:{batch['first'] + offset}",
@@ -61,6 +72,13 @@ def rows(task_id: str, tail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "at": batch["at"],
             "data": event["data"],
         }
-        for batch in tail
         for offset, event in enumerate(batch["events"])
     ]
+
+
+def _is_batch(batch: Any) -> bool:
+    if not isinstance(batch, Mapping) or not batch.keys() >= {"first", "at", "attempt", "events"}:
+        return False
+    events = batch["events"]
+    whole = isinstance(batch["first"], int) and isinstance(events, list)
+    return whole and all(isinstance(event, Mapping) and event.keys() >= {"type", "data"} for event in events)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from appdb._queries import log
-from appdb._queries.clock import FOREVER, NOW, from_now, literal
+from appdb._queries.clock import FOREVER, NOW, array, from_now, literal, number
 from appdb._schema import collections
 from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
 
@@ -248,18 +248,18 @@ def reschedule(delay: timedelta, error: Mapping[str, Any]) -> dict[str, Any]:
 
 def hand_back() -> dict[str, Any]:
     """The changes that give a task back as if it had not been claimed: the attempt does not count."""
-    return {"state": TaskState.QUEUED, "lease": None, "attempt": {"$subtract": ["$attempt", 1]}}
+    return {"state": TaskState.QUEUED, "lease": None, "attempt": {"$subtract": [number("$attempt"), 1]}}
 
 
 def suspend() -> dict[str, Any]:
     """The changes that let a task wait for its children, or run again at once when the last has ended meanwhile."""
-    waits = {"$gt": [{"$ifNull": ["$children_open", 0]}, 0]}
+    waits = {"$gt": [number("$children_open"), 0]}
     return {
         "state": {"$cond": [waits, TaskState.SCHEDULED, TaskState.QUEUED]},
         "waiting": waits,
         "run_at": {"$cond": [waits, FOREVER, NOW]},
         "lease": None,
-        "attempt": {"$subtract": ["$attempt", 1]},
+        "attempt": {"$subtract": [number("$attempt"), 1]},
     }
 
 
@@ -270,12 +270,12 @@ def touched() -> Pipeline:
 
 def adopted() -> Pipeline:
     """Count one more open child."""
-    return [{"$set": {"children_open": {"$add": [{"$ifNull": ["$children_open", 0]}, 1]}, "updated_at": NOW}}]
+    return [{"$set": {"children_open": {"$add": [number("$children_open"), 1]}, "updated_at": NOW}}]
 
 
 def bereaved(ended: int) -> Pipeline:
     """Count *ended* children as final, and wake the parent when it waited for the last of them."""
-    left = {"$max": [0, {"$subtract": [{"$ifNull": ["$children_open", 0]}, ended]}]}
+    left = {"$max": [0, {"$subtract": [number("$children_open"), ended]}]}
     wakes = {"$and": [{"$eq": ["$state", TaskState.SCHEDULED]}, "$waiting", {"$lte": [left, 0]}]}
     woken = {"state": TaskState.QUEUED, "waiting": False, "run_at": NOW, "updated_at": NOW}
     changes = {name: {"$cond": [wakes, value, f"${name}"]} for name, value in woken.items()}
@@ -301,5 +301,5 @@ def _remember(error: Mapping[str, Any] | None) -> dict[str, Any]:
     if error is None:
         return {"error": None}
     stamped = {"$mergeObjects": [literal(dict(error)), {"at": NOW}]}
-    recent = {"$slice": [{"$concatArrays": ["$errors", [stamped]]}, -MAX_KEPT_ERRORS]}
+    recent = {"$slice": [{"$concatArrays": [array("$errors"), [stamped]]}, -MAX_KEPT_ERRORS]}
     return {"error": stamped, "errors": recent}

@@ -6,21 +6,23 @@ import random
 import secrets
 import zlib
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads, within
 from appdb._queries import claims as queries
-from appdb._queries.tasks import WITHOUT_LOG, all_held
+from appdb._queries.clock import FOREVER
+from appdb._queries.tasks import WITHOUT_LOG, all_held, held
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import DatabaseUnavailableError
-from appdb.models.task import Task
+from appdb.errors import DatabaseUnavailableError, UnreadableError
+from appdb.models.task import Task, TaskState
 from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
+from appdb.queue.aside import SettingAside
 from appdb.queue.fairness import Candidate, Head, Turns
-from appdb.queue.lease import Claimer
+from appdb.queue.lease import Claimer, handler
 from appdb.queue.limiter import Limiter
-from appdb.queue.survey import Survey, open_lanes, task_limits
+from appdb.queue.survey import Survey, open_lanes, priority_of, task_limits
 
 CONTENDED_WINDOW = 16
 CONTENDED_MOST = 256
@@ -44,7 +46,7 @@ class Claims(BaseRepository):
     round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
     """
 
-    def __init__(self, database: Database, limiter: Limiter, lease: timedelta) -> None:
+    def __init__(self, database: Database, limiter: Limiter, aside: SettingAside, lease: timedelta) -> None:
         super().__init__(database)
         self.survey = Survey(database)
         self.held_back = False
@@ -53,6 +55,8 @@ class Claims(BaseRepository):
         """Whether somebody calls ``survey.forget`` when a queue is paused, so that an idle claimer need not look."""
         self._tasks = self._collection(collections.TASKS)
         self._limiter = limiter
+        self._aside = aside
+        self._set_aside = False
         self._lease = lease
         self._turns = Turns()
         self._window = 1
@@ -60,7 +64,14 @@ class Claims(BaseRepository):
         self._look_next = False
 
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        """Take up to *limit* due tasks."""
+        """Take up to *limit* due tasks; what cannot be read is set aside, and what is behind it taken."""
+        while True:
+            self._set_aside = False
+            taken = await self._claim_what_is_due(claimer, limit)
+            if taken or not self._set_aside:
+                return taken
+
+    async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
         looked = self._look_next or self._must_look()
         if looked:
             await self._look(claimer)
@@ -95,14 +106,15 @@ class Claims(BaseRepository):
         return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids, claimer, limit)
 
     async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
+        token = secrets.token_hex(16)
         taken: RawDocument | None = await self._tasks.find_one_and_update(
             match,
-            queries.take(claimer.worker_id, secrets.token_hex(16), self._lease),
+            queries.take(claimer.worker_id, token, self._lease),
             sort=queries.CLAIM_ORDER,
             return_document=AFTER,
             projection=WITHOUT_LOG,
         )
-        return [] if taken is None else [Task.from_document(taken)]
+        return [] if taken is None else await self._readable([taken], claimer, token)
 
     async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
         rivals = self.survey.rivals
@@ -116,7 +128,8 @@ class Claims(BaseRepository):
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
         look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
         # In one answer: by itself the server gives 101 at first.
-        ids = [row["_id"] async for row in look.limit(wanted).batch_size(wanted)]
+        rows = [row async for row in look.limit(wanted).batch_size(wanted)]
+        ids: list[str] = [row["_id"] for row in await self._named(rows)]
         if shared:
             return own_share_first(ids, claimer.worker_id, rivals)
         if contended:
@@ -165,8 +178,16 @@ class Claims(BaseRepository):
         lines = self._turns.lines(heads, MAX_LINES)
         if not lines:
             return []
-        rows = self._tasks.aggregate(queries.first_of_each(lines, limit))
-        return [_candidate(row) async for row in rows]
+        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, limit))]
+        return [_candidate(row) for row in await self._named(rows)]
+
+    async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
+        """Return those of *rows* whose id is text, and set the others aside."""
+        for row in rows:
+            if not isinstance(row["_id"], str):
+                found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
+                self._set_aside |= await self._aside.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
+        return [row for row in rows if isinstance(row["_id"], str)]
 
     async def _take_each_way(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
         free = [one.task_id for one in candidates if not one.limits]
@@ -187,15 +208,26 @@ class Claims(BaseRepository):
         except PyMongoError as exc:
             failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
         # A claim whose majority was not waited for is still ours: the fence of every later write decides.
-        taken = await self._held(ids, token)
+        taken = await self._held(ids, claimer, token)
         if failure is not None and not taken:
             raise failure
         return taken
 
-    async def _held(self, ids: Sequence[str], token: str) -> list[Task]:
+    async def _held(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
         mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)), WITHOUT_LOG)
-        taken = {row["_id"]: Task.from_document(row) async for row in mine.batch_size(len(ids) + 1)}
+        rows = [row async for row in mine.batch_size(len(ids) + 1)]
+        taken = {task.id: task for task in await self._readable(rows, claimer, token)}
         return [taken[task_id] for task_id in ids if task_id in taken]
+
+    async def _readable(self, rows: Sequence[RawDocument], claimer: Claimer, token: str) -> list[Task]:
+        """Return what was taken, and set aside what of it cannot be run by anybody."""
+        taken = []
+        for row in rows:
+            try:
+                taken.append(_task_for(claimer, row))
+            except UnreadableError as exc:
+                self._set_aside |= await self._aside.fail(held(row["_id"], token), exc)
+        return taken
 
     async def _take_limited(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
         token = secrets.token_hex(16)
@@ -214,7 +246,7 @@ class Claims(BaseRepository):
             # A host that died in such a transaction locks the limit for all: the next claim finds it free again.
             await end_abandoned_transactions(self._database, ABANDONED)
             raise
-        return await self._held(granted, token) if granted else []
+        return await self._held(granted, claimer, token) if granted else []
 
 
 def own_share_first(ids: Sequence[str], worker_id: str, rivals: Collection[str]) -> list[str]:
@@ -228,11 +260,20 @@ def own_share_first(ids: Sequence[str], worker_id: str, rivals: Collection[str])
     return sorted(ids, key=lambda task_id: zlib.crc32(task_id.encode()) % len(sharers) != mine)
 
 
+def _task_for(claimer: Claimer, row: RawDocument) -> Task:
+    task = Task.from_document(row)
+    if (wanted := handler(task.actor, task.actor_version)) not in claimer.handlers:
+        raise UnreadableError("Task", task.id, f"it is for {wanted}, and stands in the lane {row.get('lane')!r}")
+    return task
+
+
 def _candidate(row: RawDocument) -> Candidate:
+    # What is no task at all is taken like any other, and set aside by whoever holds it then.
+    queued_at = row.get("queued_at")
     return Candidate(
         task_id=row["_id"],
-        owner_id=row["owner_id"],
-        priority=row["priority"],
-        queued_at=row["queued_at"],
-        limits=task_limits(row["limits"]),
+        owner_id=str(row.get("owner_id")),
+        priority=priority_of(row.get("priority")),
+        queued_at=queued_at if isinstance(queued_at, datetime) else FOREVER,
+        limits=task_limits(row.get("limits")),
     )

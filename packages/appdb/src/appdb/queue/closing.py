@@ -44,7 +44,7 @@ class Closing(BaseRepository):
             await self._generations.update_many(match, {"$set": closed}, session=session)
 
     async def _tell_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:
-        ended = Counter(task["parent_id"] for task in tasks if task.get("parent_id"))
+        ended = Counter(task["parent_id"] for task in tasks if isinstance(task.get("parent_id"), str))
         for parent_id, count in sorted(ended.items()):
             await self._tasks.update_one({"_id": parent_id}, queries.bereaved(count), session=session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,8 +87,9 @@ class Journal(BaseRepository):
         """
         # The task first: what moves out of it meanwhile is found where it goes, and nothing is missed between.
         task = await self._tasks.find_one({"_id": task_id}, queries.TAIL) or {}
-        newest = queries.rows(task_id, task.get("tail") or [])
-        begins = newest[0]["seq"] if newest else task.get("event_count", 0)
+        newest = queries.rows(task_id, task.get("tail"))
+        count = task.get("event_count", 0)
+        begins = newest[0]["seq"] if newest else count if isinstance(count, int) else sys.maxsize
         older: list[RawDocument] = []
         if after + 1 < begins:
             wanted = queries.page(task_id, after, begins, limit, PAGE_BYTES)
@@ -98,7 +100,7 @@ class Journal(BaseRepository):
     async def spill(self, task_ids: Collection[str]) -> None:
         """Move the logs of *task_ids* out of the tasks; three round trips, and safe to repeat."""
         found = self._tasks.find(task_queries.ids(task_ids), queries.TAIL)
-        tails = {row["_id"]: queries.rows(row["_id"], row.get("tail") or []) async for row in found}
+        tails = {row["_id"]: queries.rows(row["_id"], row.get("tail")) async for row in found}
         rows = [row for tail in tails.values() for row in tail]
         if not rows:
             return
@@ -123,9 +125,9 @@ def length_of_page(weights: Iterable[int]) -> int:
     return length
 
 
-def weight_of(data: Mapping[str, Any]) -> int:
-    """Return what an event's *data* counts for on a page, in bytes."""
-    return encoded_size("event", data)
+def weight_of(data: object) -> int:
+    """Return what an event's *data* counts for on a page, in bytes; nothing where other software wrote no object."""
+    return encoded_size("event", data) if isinstance(data, Mapping) else 0
 
 
 def check_events(events: Sequence[NewEvent]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from appdb._queries import claims as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -27,6 +29,7 @@ class Survey(BaseRepository):
         self._tasks = self._collection(collections.TASKS)
         self._surveyed_at = float("-inf")
         self._after = ""
+        self._damaged = False
         self.paused: frozenset[str] = frozenset()
         self.heads: list[Head] = []
         self.rivals: frozenset[str] = frozenset()
@@ -35,7 +38,7 @@ class Survey(BaseRepository):
     @property
     def crowded(self) -> bool:
         """Whether turns or limits decide who is next, and not the order of the index alone."""
-        return any(head.limits for head in self.heads) or len({head.owner_id for head in self.heads}) > 1
+        return self._damaged or any(head.limits for head in self.heads) or len({one.owner_id for one in self.heads}) > 1
 
     @property
     def stale(self) -> bool:
@@ -62,6 +65,8 @@ class Survey(BaseRepository):
         groups = [row for row in rows if row["about"] == "group"]
         self._after = str(groups[-1]["_id"]) if len(groups) == MAX_GROUPS else ""
         open_now = tuple(f"{lane}{queries.SEPARATOR}" for lane in open_lanes(claimer, self.paused))
+        # Only a look at each line finds a task whose limits cannot be read, so that it is taken and set aside.
+        self._damaged = any(row["limits"] and not task_limits(row["limits"]) for row in groups)
         self.heads = [_head(row) for row in groups if str(row["_id"]).startswith(open_now)]
         self._surveyed_at = asked_at
 
@@ -77,11 +82,21 @@ def _head(row: dict[str, object]) -> Head:
     return Head(
         group=str(row["_id"]),
         owner_id=str(row["owner_id"]),
-        priority=int(str(row["priority"])),
+        priority=priority_of(row["priority"]),
         limits=task_limits(row["limits"]),
     )
 
 
+def priority_of(stored: object) -> int:
+    """Return a task's priority; one that is no whole number is found by whoever reads the task as a whole."""
+    return stored if isinstance(stored, int) else 0
+
+
 def task_limits(stored: object) -> tuple[TaskLimit, ...]:
-    """Return the limits that a task carries."""
-    return tuple(TaskLimit.model_validate(limit) for limit in stored) if isinstance(stored, list) else ()
+    """Return the limits that a task carries; those of a task that cannot be read are none."""
+    if not isinstance(stored, list):
+        return ()
+    try:
+        return tuple(TaskLimit.model_validate(limit) for limit in stored)
+    except ValidationError:
+        return ()

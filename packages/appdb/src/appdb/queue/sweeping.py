@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from appdb._driver import PyMongoError
+from appdb._driver import RawDocument
 from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import AppDbError
+from appdb.errors import UnreadableError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most
 from appdb.models.task import NewEvent, Task, TaskState
 from appdb.queue.abandoned import end_abandoned_transactions
+from appdb.queue.abreast import abreast
+from appdb.queue.aside import SettingAside
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.plan import retrying
+from appdb.reading import readable
 
 logger = logging.getLogger(__name__)
+
+Move: TypeAlias = Callable[[RawDocument], Awaitable[Task | None]]
+"""Moves the task of a document on, and returns it as it is then."""
 
 IDLE_LIMIT = timedelta(days=1)
 """After which what is remembered of a limit that nobody used is forgotten."""
@@ -53,10 +59,11 @@ class WorkDue:
 class Sweeping(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, database: Database, journal: Journal, lease: timedelta) -> None:
+    def __init__(self, database: Database, journal: Journal, aside: SettingAside, lease: timedelta) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._journal = journal
+        self._aside = aside
         self._lease = lease
 
     async def work_due(self, horizon: timedelta) -> WorkDue:
@@ -77,31 +84,51 @@ class Sweeping(BaseRepository):
         return int(promoted.modified_count)
 
     async def recover(self, limit: int) -> list[Task]:
-        """Take tasks from holders that stopped renewing; three round trips, and one or a transaction for each."""
-        rows = [row async for row in self._tasks.find(queries.expired(), queries.WITHOUT_LOG).limit(at_most(limit))]
-        if rows:
-            await end_abandoned_transactions(self._database, self._lease / 2)
-        recovered = []
-        failure: PyMongoError | AppDbError | None = None
-        for task in map(Task.from_document, rows):
-            try:
-                recovered.append(await self._recover(task))
-            except (PyMongoError, AppDbError) as exc:
-                # One task that cannot be written to must not hold up those behind it; the next sweep tries it again.
-                failure = exc
-                logger.warning("a task could not be recovered yet", extra={"task_id": task.id, "error": str(exc)})
-        if failure is not None and not recovered:
-            raise failure
-        return [task for task in recovered if task is not None]
+        """Take tasks from holders that stopped renewing; four round trips, and one or a transaction for each."""
+        at_most(limit)
+        if await self._tasks.find_one(queries.expired(), {"_id": 1}) is None:
+            return []
+        await end_abandoned_transactions(self._database, self._lease / 2)
+        return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
 
-    async def _recover(self, task: Task) -> Task | None:
-        lease = Lease.of(task)
+    async def _move_all(self, move: Move, match: queries.Filter, fields: dict[str, int], limit: int) -> list[Task]:
+        """Move what *match* finds until *limit* are moved or none is left, and return those that were.
+
+        What cannot be moved holds up nobody behind it; the next sweep tries it again.
+
+        Raises:
+            AppDbError: Of all that was found at once nothing could be moved.
+        """
+        moved: list[Task] = []
+        passed: list[Any] = []
+        while room := limit - len(moved):
+            found = self._tasks.find(match, fields).limit(room + len(passed))
+            rows = [row async for row in found if row["_id"] not in passed]
+            outcomes = await abreast(move, rows)
+            failures = [(row, one) for row, one in zip(rows, outcomes, strict=True) if isinstance(one, Exception)]
+            moved += [one for one in outcomes if isinstance(one, Task)]
+            passed += [row["_id"] for row, one in zip(rows, outcomes, strict=True) if not isinstance(one, Task)]
+            _tell(failures)
+            if rows and len(failures) == len(rows):
+                raise failures[0][1]
+            if len(rows) < room:
+                break
+        return moved
+
+    async def _recover(self, row: RawDocument) -> Task | None:
+        match = queries.expired() | {"_id": row["_id"]}
+        try:
+            task, lease = _held_task(row)
+        except UnreadableError as exc:
+            if not await self._aside.fail(match, exc):
+                raise
+            return None
         error: dict[str, JsonValue] = {
             "type": "LeaseExpired",
             "message": f"worker {lease.worker_id} stopped renewing the lease: it died, hung or lost the database",
             "attempt": task.attempt,
         }
-        match = queries.expired() | {"_id": task.id, "lease.token": lease.token}
+        match["lease.token"] = lease.token
         if task.attempt >= task.max_attempts:
             return await self._end(match, error)
         changes = queries.reschedule(timedelta(0), error)
@@ -115,14 +142,15 @@ class Sweeping(BaseRepository):
 
     async def expire(self, limit: int) -> list[Task]:
         """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""
-        ids = [row["_id"] async for row in self._tasks.find(queries.unclaimed(), {"_id": 1}).limit(at_most(limit))]
+        return await self._move_all(self._expire, queries.unclaimed(), {"_id": 1}, at_most(limit))
+
+    async def _expire(self, row: RawDocument) -> Task | None:
         error: dict[str, JsonValue] = {
             "type": "Expired",
             "message": "no worker claimed the task in time; start more workers, or give it longer and replay it",
             "attempt": 0,
         }
-        expired = [await self._end(queries.unclaimed() | {"_id": task_id}, error) for task_id in ids]
-        return [task for task in expired if task is not None]
+        return await self._end(queries.unclaimed() | {"_id": row["_id"]}, error)
 
     async def _end(self, match: dict[str, Any], error: dict[str, JsonValue]) -> Task | None:
         event = NewEvent(type=TaskEventType.FAILED, data={"attempt": error["attempt"], "error": error})
@@ -130,7 +158,7 @@ class Sweeping(BaseRepository):
 
     async def _move(self, match: dict[str, Any], events: Sequence[NewEvent], changes: dict[str, Any]) -> Task | None:
         taken = await self._journal.end(match, events, changes)
-        return None if taken is None else Task.from_document(taken)
+        return None if taken is None else next(iter(readable(Task.from_document, [taken])), None)
 
     async def prune(self, older_than: timedelta, limit: int) -> int:
         """Delete final tasks with their events and steps: events first, so that a kill leaves no orphans.
@@ -146,3 +174,16 @@ class Sweeping(BaseRepository):
             await self._tasks.delete_many(queries.ids(ids) | queries.finished_before(older_than))
         await self._collection(collections.LIMITS).delete_many(claims.unused_limits(IDLE_LIMIT))
         return len(ids)
+
+
+def _held_task(row: RawDocument) -> tuple[Task, Lease]:
+    task = Task.from_document(row)
+    if task.lease is None:
+        raise UnreadableError("Task", task.id, "it is processing, and nobody holds it")
+    return task, Lease.of(task)
+
+
+def _tell(failures: Iterable[tuple[RawDocument, Exception]]) -> None:
+    for row, failure in failures:
+        told = {"task_id": str(row["_id"]), "error": str(failure)}
+        logger.warning("a task could not be moved on yet", extra=told)

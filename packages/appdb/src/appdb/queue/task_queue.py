@@ -18,6 +18,7 @@ from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.queue.aside import SettingAside
 from appdb.queue.claiming import Claims
 from appdb.queue.commits import Commits
 from appdb.queue.control import Control
@@ -29,7 +30,7 @@ from appdb.queue.statistics import Statistics
 from appdb.queue.steps import Steps
 from appdb.queue.sweeping import Sweeping, WorkDue
 from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
-from appdb.reading import first_readable, page_of, readable
+from appdb.reading import page_of, readable
 
 STATS_WINDOW = timedelta(hours=1)
 
@@ -58,12 +59,13 @@ class TaskQueue(BaseRepository):
         self._tasks = self._collection(collections.TASKS)
         self._limiter = Limiter(database)
         self._intake = Intake(database)
-        self._claims = Claims(database, self._limiter, lease)
         self._journal = Journal(database)
+        aside = SettingAside(self._journal)
+        self._claims = Claims(database, self._limiter, aside, lease)
         self._commits = Commits(database, self._journal)
         self._steps = Steps(database)
         self._control = Control(database, self._intake, self._journal)
-        self._sweeping = Sweeping(database, self._journal, lease)
+        self._sweeping = Sweeping(database, self._journal, aside, lease)
         self._statistics = Statistics(database)
 
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
@@ -157,9 +159,11 @@ class TaskQueue(BaseRepository):
 
         The log has no owner of its own: look the task up by its owner first.
         """
-        return await first_readable(
-            TaskEvent.from_document, lambda most: self._journal.read(task_id, after, most), limit
-        )
+        while rows := await self._journal.read(task_id, after, limit):
+            if found := readable(TaskEvent.from_document, rows):
+                return found
+            after = rows[-1]["seq"]
+        return []
 
     @repeats
     async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:

@@ -1,0 +1,30 @@
+"""Work on many documents, some at a time, where one that fails holds up none of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from appdb._driver import PyMongoError
+from appdb.errors import AppDbError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_ABREAST = 8
+"""Round trips under way at a time: enough to hide a far database, and few beside the hundred that a client may have."""
+
+
+async def abreast(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R | Exception]:
+    """Return for each of *items*, in order, what *work* gave or the error of the database that it met."""
+    room = asyncio.Semaphore(MOST_ABREAST)
+
+    async def alone(item: T) -> R | Exception:
+        async with room:
+            try:
+                return await work(item)
+            except (PyMongoError, AppDbError) as exc:
+                return exc
+
+    return list(await asyncio.gather(*(alone(item) for item in items)))

@@ -1,0 +1,191 @@
+"""A task that cannot be read costs itself alone: claim, recovery, expiry and commits go on with its neighbours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from appdb import (
+    AttemptWrite,
+    Claimer,
+    Completed,
+    Database,
+    Lease,
+    Limit,
+    NewEvent,
+    NewTask,
+    Task,
+    TaskEventType,
+    TaskQueue,
+)
+from appdb.queue.sizes import MAX_TAIL_EVENTS
+from time_machine import let_time_pass
+
+LEASE = timedelta(seconds=30)
+CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
+DAMAGES: dict[str, dict[str, Any]] = {
+    "half a priority": {"priority": 0.5},
+    "a priority in words": {"priority": "high"},
+    "a payload of text": {"payload": "hello"},
+    "an owner that is a number": {"owner_id": 7},
+    "a time in words": {"created_at": "yesterday"},
+    "no place in line": {"queued_at": None},
+    "an attempt in words": {"attempt": "first"},
+    "no most attempts": {"max_attempts": None},
+    "limits of another shape": {"limits": [{"key": 5}], "limited": True},
+    "limits that are none": {"limits": "none", "limited": True},
+    "errors that are none": {"errors": "none"},
+    "a log that is none": {"tail": "none"},
+    "a log of something else": {"tail": [1, {"first": "zero"}]},
+    "a length of the log in words": {"event_count": "many"},
+    "children in words": {"children_open": "two"},
+    "a parent that is no id": {"parent_id": {"of": "whom"}, "attached": True},
+    "another actor than its lane's": {"actor": "other"},
+    "a lease that is none": {"lease": "mine"},
+}
+SHAPES = {
+    "one owner": {},
+    "owners in turns": {"owner_id": "usr_b"},
+    "limits": {"limits": (Limit(key="provider", concurrency=100),)},
+}
+
+
+@pytest.fixture
+def queue(database: Database) -> TaskQueue:
+    return TaskQueue(database, lease=LEASE)
+
+
+def new_task(**changes: Any) -> NewTask:
+    return NewTask(**({"owner_id": "usr_a", "actor": "echo", "payload": {}} | changes))
+
+
+async def damaged(queue: TaskQueue, database: Database, damage: str, **changes: Any) -> str:
+    task = await queue.enqueue(new_task(**changes))
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": DAMAGES[damage]})
+    return task.id
+
+
+async def stored(database: Database, task_id: Any) -> dict[str, Any]:
+    found = await database.collection("tasks").find_one({"_id": task_id})
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_claim_goes_on_behind_what_cannot_be_read(
+    queue: TaskQueue, database: Database, damage: str, shape: str, limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await damaged(queue, database, damage)
+    good = [(await queue.enqueue(new_task(**SHAPES[shape]))).id for _ in range(3)]
+    behind = await damaged(queue, database, damage, priority=3)
+    taken: list[Task] = []
+    while found := await queue.claim(CLAIMER, limit=limit):
+        taken += found
+
+    claimed = [task.id for task in taken]
+    assert [task_id for task_id in claimed if task_id in good] == good
+    for task_id in (before, behind):
+        task = await stored(database, task_id)
+        assert (task["state"], task_id in claimed) in (("failed", False), ("processing", True))
+        if task["state"] == "failed":
+            assert task["error"]["type"] == "Unreadable"
+            assert any(getattr(record, "document_id", "") == task_id for record in caplog.records)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_recovery_goes_on_behind_what_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+    bad = [(await queue.enqueue(new_task())).id for _ in range(2)]
+    good = [(await queue.enqueue(new_task())).id for _ in range(3)]
+    held = await queue.claim(CLAIMER, limit=10)
+    await database.collection("tasks").update_many({"_id": {"$in": bad}}, {"$set": DAMAGES[damage]})
+    await let_time_pass(database, LEASE * 2)
+    recovered = [task.id for task in await queue.recover(limit=3)]
+    recovered += [task.id for task in await queue.recover(limit=3)]
+
+    assert len(held) == 5
+    assert set(good) <= set(recovered)
+    assert [(await stored(database, task_id))["state"] == "processing" for task_id in bad] == [False, False]
+    assert await queue.recover() == []
+
+
+async def test_recovery_reaches_what_is_behind_a_full_sweep_of_what_cannot_be_read(
+    queue: TaskQueue, database: Database
+) -> None:
+    ids = await queue.enqueue_many([new_task() for _ in range(30)])
+    await queue.claim(CLAIMER, limit=30)
+    await database.collection("tasks").update_many({"_id": {"$in": ids[:20]}}, {"$set": {"payload": "hello"}})
+    await let_time_pass(database, LEASE * 2)
+    recovered = await queue.recover(limit=10)
+
+    assert {task.id for task in recovered} == set(ids[20:])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_expiry_goes_on_behind_what_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+    soon = timedelta(seconds=10)
+    bad = await damaged(queue, database, damage, expires_in=soon)
+    good = await queue.enqueue(new_task(expires_in=soon))
+    await let_time_pass(database, soon * 2)
+    expired = [task.id for task in await queue.expire()]
+
+    assert good.id in expired
+    assert (await stored(database, bad))["state"] == "failed"
+    assert await queue.expire() == []
+
+
+async def test_what_has_no_text_for_an_id_is_set_aside_and_its_neighbours_are_claimed(
+    queue: TaskQueue, database: Database
+) -> None:
+    ids = await queue.enqueue_many([new_task() for _ in range(3)])
+    row = await stored(database, ids[0])
+    for odd in (7, {"a": 1}):
+        await database.collection("tasks").insert_one(row | {"_id": odd, "priority": 1})
+    await queue.enqueue(new_task(owner_id="usr_b"))
+    taken = [task.id for _ in range(3) for task in await queue.claim(CLAIMER, limit=4)]
+
+    assert set(ids) < set(taken)
+    assert [(await stored(database, odd))["state"] for odd in (7, {"a": 1})] == ["failed", "failed"]
+
+
+async def test_many_attempts_are_written_beside_one_whose_log_is_none(queue: TaskQueue, database: Database) -> None:
+    ids = await queue.enqueue_many([new_task() for _ in range(4)])
+    leases = {task.id: Lease.of(task) for task in await queue.claim(CLAIMER, limit=4)}
+    await database.collection("tasks").update_one({"_id": ids[0]}, {"$set": {"tail": [1, {"first": "zero"}]}})
+    await database.collection("tasks").update_one({"_id": ids[1]}, {"$set": {"tail": "none"}})
+    events = [NewEvent(type=TaskEventType.STARTED)] * (MAX_TAIL_EVENTS + 1)
+    lost = await queue.commit([AttemptWrite(lease=leases[one], events=events, seq=0) for one in ids])
+    lost |= await queue.commit([AttemptWrite(lease=leases[one], outcome=Completed(result=None)) for one in ids])
+
+    assert lost == set()
+    for one in ids:
+        assert [event.seq for event in await queue.events(one)] == list(range(MAX_TAIL_EVENTS + 2))
+
+
+async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue, database: Database) -> None:
+    parent = await queue.enqueue(new_task())
+    (held,) = await queue.claim(CLAIMER)
+    child_id = await queue.spawn(Lease.of(held), "child", new_task())
+    await database.collection("tasks").update_one({"_id": parent.id}, {"$set": {"children_open": "two"}})
+    (child,) = await queue.claim(CLAIMER)
+    await queue.complete(Lease.of(child))
+
+    assert (child.id, (await stored(database, child_id))["state"]) == (child_id, "completed")
+
+
+async def test_an_operator_mends_a_task_that_was_set_aside_and_replays_it(queue: TaskQueue, database: Database) -> None:
+    task_id = await damaged(queue, database, "a payload of text")
+    assert await queue.claim(CLAIMER) == []
+    await database.collection("tasks").update_one({"_id": task_id}, {"$set": {"payload": {"text": "hello"}}})
+    failed = await queue.get(task_id, owner_id="usr_a")
+    log = [event.type for event in await queue.events(task_id)]
+    again = await queue.replay(task_id, owner_id="usr_a")
+    (claimed,) = await queue.claim(CLAIMER)
+
+    assert failed.error is not None
+    assert "payload" in failed.error.message
+    assert log == [TaskEventType.FAILED]
+    assert (claimed.id, claimed.payload) == (again.id, {"text": "hello"})
