@@ -71,7 +71,8 @@ WORKFLOWS = (
     ),
     Example(
         collection=collections.WORKFLOW_RUNS,
-        what="A run: whose, which version and branch, and caches of where its events have led.",
+        what="A run: whose, which version and branch, and caches of where its events have led. Of a deleted one its id "
+        "and owner, `deleting` and `deleted_at` stay for a day.",
         model=Run,
         values=MADE
         | {

@@ -11,6 +11,7 @@ from appdb import Claimer, Database, Lease, NewEvent, NewTask, Task, TaskEventTy
 from appdb.queue.limiter import BLOCKED_SECONDS
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
+from runs import open_run
 from time_machine import let_time_pass
 
 OWNER = "usr_a"
@@ -62,6 +63,10 @@ class Subject(ABC):
     @abstractmethod
     def elsewhere(self) -> TaskQueueProtocol:
         """Return the same tasks' queue as another process has it."""
+
+    @abstractmethod
+    async def open_run(self, run_id: str, owner_id: str) -> None:
+        """Open a run that tasks may work for."""
 
     async def lose_lease(self) -> None:
         await self.pass_time(LEASE.total_seconds() + 1)
@@ -119,6 +124,9 @@ class MemorySubject(Subject):
     async def let_limits_be_asked_again(self) -> None:
         await self.pass_time(BLOCKED_SECONDS)
 
+    async def open_run(self, run_id: str, owner_id: str) -> None:
+        """Do nothing: the queue in memory knows no runs, and takes tasks of any."""
+
     async def now(self) -> datetime:
         return self._queue.clock.now()
 
@@ -136,6 +144,9 @@ class MongoSubject(Subject):
 
     async def let_others_hear(self) -> None:
         await asyncio.sleep(LET_OTHERS_HEAR)
+
+    async def open_run(self, run_id: str, owner_id: str) -> None:
+        await open_run(self._database, run_id, owner_id=owner_id)
 
     async def let_limits_be_asked_again(self) -> None:
         await asyncio.sleep(BLOCKED_SECONDS + 0.05)

@@ -58,6 +58,17 @@ class Runs:
         """Read all events of a run."""
         return await self.events.log(run.id, owner_id=OWNER, limit=100_000)
 
+    async def counting(self, run: Run) -> list[RunEvent]:
+        """Read the events of a run that count."""
+        return await self.events.read(run.id, owner_id=OWNER, limit=100_000)
+
+
+async def open_run(database: Database, run_id: str, *, owner_id: str = OWNER) -> str:
+    """Open a run of that id for what is made for it, and return the id."""
+    new = NewRun(project=f"of {run_id}", run_id=run_id)
+    await WorkflowRepository(database).open(new, owner_id=owner_id)
+    return run_id
+
 
 def event(kind: DbEventType, step: str | None = None, module: str | None = None, **data: Any) -> NewRunEvent:
     return NewRunEvent(type=kind, step=step, module=module, data=data)

@@ -41,6 +41,7 @@ from appdb import (
     UsedKeyword,
     UserRepository,
     VersionRepository,
+    VersionSummary,
     WorkflowRepository,
 )
 from appdb.models.registry import AnnouncedActor, AnnouncedWorker
@@ -95,20 +96,20 @@ async def _registry(database: Database) -> None:
     )
 
 
-async def _version(database: Database) -> str:
+async def _version(database: Database) -> VersionSummary:
     versions = VersionRepository(database)
     template = await versions.get_or_create_template("film", owner_id=USER)
     tree = await versions.store(template.id, NewVersion(definition={"steps": ["plan"]}), owner_id=USER)
-    return tree.source.id
+    return tree.source
 
 
-async def _run(database: Database, version_id: str) -> Run:
+async def _run(database: Database, version: VersionSummary) -> Run:
     runs = WorkflowRepository(database)
-    new = NewRun(project="film", template_id="tpl_a", version_id=version_id, run_id="wf_a")
+    new = NewRun(project="film", template_id=version.template_id, version_id=version.id, run_id="wf_a")
     run, _ = await runs.open(new, owner_id=USER)
     await runs.set_version(
         run.id,
-        version_id,
+        version.id,
         owner_id=USER,
         capabilities=["video"],
         requires=[{"capability": "video", "priority": 1}],

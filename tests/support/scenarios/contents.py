@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +11,16 @@ from appdb._driver import RawDocument
 from appdb.models.content import Content, ContentKind, Generation, NewContent
 from scenarios.held import Held, hold, queued
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import opened, run_of
 
 BEGUN = datetime(2020, 1, 1, tzinfo=UTC)
-RUN, INTERACTION = "wf_" + "1" * 32, "int_" + "1" * 32
-"""A run of every stage's owner: whose generations they are is told by the owner alone."""
+INTERACTION = "int_" + "1" * 32
+"""An interaction of every stage's owner: whose generations they are is told by the owner alone."""
 OTHERS = 10
-OF_A_RUN = Origin(run_id=RUN, interaction_id=INTERACTION)
+
+
+def of_a_run(run_id: str) -> Origin:
+    return Origin(run_id=run_id, interaction_id=INTERACTION)
 
 
 def item(text: str = "picture", **changes: Any) -> NewContent:
@@ -29,7 +32,7 @@ def item(text: str = "picture", **changes: Any) -> NewContent:
 async def begun(stage: Stage) -> Held:
     held = await hold(stage)
     contents, given = ContentRepository(stage.database), {"operation": "draw", "provider": "local"}
-    await contents.begin(held.lease, held.task, **given, source_data={}, origin=OF_A_RUN)
+    await contents.begin(held.lease, held.task, **given, source_data={}, origin=of_a_run(await opened(stage)))
     return held
 
 
@@ -52,7 +55,7 @@ async def generation_id(stage: Stage) -> str:
 
 async def run_id(stage: Stage) -> str:
     await generation(stage)
-    return RUN
+    return run_of(stage.owner)
 
 
 async def interaction_id(stage: Stage) -> str:
@@ -92,11 +95,11 @@ async def _read(contents: ContentRepository, made: Content) -> bytes:
 
 
 def _origin(text: str) -> Origin:
-    return Origin(run_id=text, interaction_id=text, prompt_id=text)
+    return Origin(interaction_id=text, prompt_id=text)
 
 
 def _origin_of(read: Generation) -> dict[str, object]:
-    return {f"origin.{name}": getattr(read, name) for name in asdict(OF_A_RUN)}
+    return {f"origin.{name}": getattr(read, name) for name in ("interaction_id", "prompt_id")}
 
 
 async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
@@ -110,8 +113,7 @@ async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
         origin=_origin(text),
     )
     await contents.record(new, owner_id=stage.owner)
-    (read,) = await contents.list_for_run(text, owner_id=stage.owner)
-    assert await contents.list_for_interaction(text, owner_id=stage.owner) == [read]
+    (read,) = await contents.list_for_interaction(text, owner_id=stage.owner)
     stored = {"operation": read.operation, "provider": read.provider, "request": told(text, read.request)}
     stored |= {"source_data": told(text, read.source_data)} | _origin_of(read)
     return {f"generation.{name}": value for name, value in stored.items()}
@@ -157,7 +159,8 @@ def _content(number: int) -> RawDocument:
 
 def _generation(number: int) -> RawDocument:
     base = {"_id": f"cgm_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "task_id": f"tq_{number:032x}"}
-    origin = {"run_id": RUN, "interaction_id": INTERACTION} if number % 2 else {"run_id": None, "interaction_id": None}
+    named = {"run_id": f"wf_{number:032x}", "interaction_id": INTERACTION}
+    origin = named if number % 2 else dict.fromkeys(named)
     return base | origin | {"created_at": BEGUN}
 
 
@@ -175,7 +178,7 @@ def _store(contents: ContentRepository, made: Held, _: str) -> Any:
 
 
 def _record(contents: ContentRepository, made: str, owner_id: str) -> Any:
-    new = NewGeneration(task_id=made, provider="local", operation="draw", request={}, origin=OF_A_RUN)
+    new = NewGeneration(task_id=made, provider="local", operation="draw", request={})
     return contents.record(new, owner_id=owner_id)
 
 
@@ -226,7 +229,14 @@ SCENES = Scenes(
         _about("list_for_interaction", interaction_id),
         _next("list_for_interaction", INTERACTION),
         _about("list_for_run", run_id),
-        _next("list_for_run", RUN),
+        Scenario(
+            method="ContentRepository.list_for_run",
+            about="the next",
+            prepare=generation_id,
+            call=lambda contents, made, owner_id: contents.list_for_run(
+                run_of(owner_id), owner_id=owner_id, before=made
+            ),
+        ),
         Scenario(
             method="ContentRepository.list_for_owner",
             prepare=generation_id,
@@ -249,7 +259,6 @@ SCENES = Scenes(
                 "generation.operation",
                 "generation.request",
                 "generation.source_data",
-                "generation.origin.run_id",
                 "generation.origin.interaction_id",
                 "generation.origin.prompt_id",
             ),
@@ -261,7 +270,6 @@ SCENES = Scenes(
                 "operation",
                 "provider",
                 "source_data",
-                "origin.run_id",
                 "origin.interaction_id",
                 "origin.prompt_id",
             ),
@@ -291,6 +299,7 @@ SCENES = Scenes(
             "token",
             "worker_id",
             "delete_run.run_id",
+            "origin.run_id",
             "list_for_run.run_id",
             "list_for_interaction.interaction_id",
         }

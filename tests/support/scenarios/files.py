@@ -9,76 +9,68 @@ from typing import Any
 
 from appdb import FileCategory, FileFormat, FileRepository, FileRole, NewFile
 from appdb._driver import RawDocument
-from appdb.utils import uuid7_str
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
+from scenarios.staged import opened, run_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-RUN = "wf_" + "1" * 32
-"""A run of every stage's owner: whose files they are is told by the owner alone."""
 LARGE = "large " * 20_000
 """More than is stored inline."""
 MANY = 20
 
 
-def new_file(name: str = "request.json", **changes: Any) -> NewFile:
-    """Return a file of a call to a model, in the run of all stages."""
-    fields = {"run_id": RUN, "branch_id": "br_1", "category": FileCategory.API_CALLS, "group": "call_1"}
+def new_file(run_id: str, name: str = "request.json", **changes: Any) -> NewFile:
+    """Return a file of a call to a model."""
+    fields = {"run_id": run_id, "branch_id": "br_1", "category": FileCategory.API_CALLS, "group": "call_1"}
     return NewFile(**(fields | {"name": name, "content": "hello", "role": FileRole.REQUEST} | changes))
 
 
 async def file_id(stage: Stage) -> str:
     """Write two files and return the first one's id."""
-    files = FileRepository(stage.database)
-    first = await files.put(new_file(), owner_id=stage.owner)
-    await files.put(new_file("response.json", role=FileRole.RESPONSE), owner_id=stage.owner)
+    files, run_id = FileRepository(stage.database), await opened(stage)
+    first = await files.put(new_file(run_id), owner_id=stage.owner)
+    await files.put(new_file(run_id, "response.json", role=FileRole.RESPONSE), owner_id=stage.owner)
     return first.id
 
 
 async def large_id(stage: Stage) -> str:
-    return (await FileRepository(stage.database).put(new_file(content=LARGE), owner_id=stage.owner)).id
+    new = new_file(await opened(stage), content=LARGE)
+    return (await FileRepository(stage.database).put(new, owner_id=stage.owner)).id
 
 
 async def run_of_calls(stage: Stage) -> str:
     """Write files of many calls, all of one name, and one of that name among others, and return the run's id."""
-    files = FileRepository(stage.database)
-    await files.put(new_file(category=FileCategory.OUTPUTS), owner_id=stage.owner)
+    files, run_id = FileRepository(stage.database), await opened(stage)
+    await files.put(new_file(run_id, category=FileCategory.OUTPUTS), owner_id=stage.owner)
     for number in range(MANY):
-        await files.put(new_file(f"{number}.json", category=FileCategory.OUTPUTS), owner_id=stage.owner)
-        await files.put(new_file(group=f"call_{number:02}"), owner_id=stage.owner)
-    return RUN
+        await files.put(new_file(run_id, f"{number}.json", category=FileCategory.OUTPUTS), owner_id=stage.owner)
+        await files.put(new_file(run_id, group=f"call_{number:02}"), owner_id=stage.owner)
+    return run_id
 
 
 async def run_of_both(stage: Stage) -> str:
     """Write many small files and a large one, and return the run's id."""
-    await FileRepository(stage.database).put(new_file(content=LARGE, group="large"), owner_id=stage.owner)
+    large = new_file(await opened(stage), content=LARGE, group="large")
+    await FileRepository(stage.database).put(large, owner_id=stage.owner)
     return await run_of_calls(stage)
 
 
-async def own_run(stage: Stage) -> str:
-    """Write a file of a run that no other stage has, and return the run's id."""
-    run_id = uuid7_str("wf_")
-    await FileRepository(stage.database).put(new_file("first", run_id=run_id), owner_id=stage.owner)
-    return run_id
-
-
 async def _put(files: FileRepository, run_id: str, owner_id: str) -> list[str]:
-    """Write another file of the run, and return the names of what its owner finds in it then."""
-    await files.put(new_file("second", run_id=run_id), owner_id=owner_id)
+    """Write a file of the run, and return the names of what its owner finds in it then."""
+    await files.put(new_file(run_id), owner_id=owner_id)
     return [file.name for file in await files.page(run_id, owner_id=owner_id)]
 
 
 async def _put_text(stage: Stage, text: str) -> Mapping[str, object]:
-    files = FileRepository(stage.database)
+    files, run_id = FileRepository(stage.database), await opened(stage)
     nested = hostile_json(text)
-    given = replace(new_file(text, run_id=text, branch_id=text, group=text, content=text), metadata=nested)
+    given = replace(new_file(run_id, text, branch_id=text, group=text, content=text), metadata=nested)
     made = await files.put(given, owner_id=stage.owner)
     other = replace(given, name=f"{text}.json", content=nested, format=FileFormat.JSON)
     json = await files.put(other, owner_id=stage.owner)
     read = await files.get(made.id, owner_id=stage.owner)
     contents = {text: read.content, "JSON": (await files.get(json.id, owner_id=stage.owner)).content}
-    assert await files.newest(text, text, owner_id=stage.owner) == read
+    assert await files.newest(run_id, text, owner_id=stage.owner) == read
     return {
-        "file.run_id": read.run_id,
         "file.branch_id": read.branch_id,
         "file.group": read.group,
         "file.name": read.name,
@@ -89,7 +81,7 @@ async def _put_text(stage: Stage, text: str) -> Mapping[str, object]:
 
 def _file(number: int) -> RawDocument:
     names = {"branch_id": "br_1", "category": "api_calls", "group": f"call_{number}", "name": "request.json"}
-    run = {"_id": f"wff_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "run_id": RUN}
+    run = {"_id": f"wff_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "run_id": f"wf_{number % 2_000:032x}"}
     times = {"created_at": LONG_AGO, "updated_at": LONG_AGO}
     return run | names | times | {"file_id": f"file_{number:032x}" if number % 2 else None}
 
@@ -118,7 +110,7 @@ def _newest(about: str, **options: Any) -> Scenario:
 SCENES = Scenes(
     subject=FileRepository,
     scenarios=(
-        Scenario(method="FileRepository.put", prepare=own_run, call=_put, creates=True),
+        Scenario(method="FileRepository.put", prepare=opened, call=_put),
         _about("get", file_id),
         _about("get", large_id, "a large one"),
         _newest(""),
@@ -130,7 +122,7 @@ SCENES = Scenes(
             method="FileRepository.page",
             about="the next",
             prepare=file_id,
-            call=lambda files, made, owner_id: files.page(RUN, owner_id=owner_id, after=made),
+            call=lambda files, made, owner_id: files.page(run_of(owner_id), owner_id=owner_id, after=made),
         ),
         _about("calls", run_of_calls, limit=MANY),
         _about("calls", run_of_calls, "the next", before="call_19", limit=MANY),
@@ -142,7 +134,6 @@ SCENES = Scenes(
         Text(
             method="FileRepository.put",
             fields=(
-                "file.run_id",
                 "file.branch_id",
                 "file.group",
                 "file.name",
@@ -158,6 +149,7 @@ SCENES = Scenes(
             "file_id",
             "after",
             "before",
+            "file.run_id",
             "newest.run_id",
             "newest.name",
             "page.run_id",

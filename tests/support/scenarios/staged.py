@@ -38,6 +38,19 @@ async def begin(stage: Stage, **changes: Any) -> str:
     return run_id
 
 
+def run_of(owner_id: str) -> str:
+    """Return the id of the run that ``opened`` makes of its stage's owner."""
+    return f"wf_{owner_id}"
+
+
+async def opened(stage: Stage) -> str:
+    """Open the run that what is made on the stage belongs to, once, and return its id."""
+    run_id = run_of(stage.owner)
+    new = NewRun(project=run_id, run_id=run_id, branch_id=f"br_{run_id}", event_id=f"evt_{run_id}")
+    await WorkflowRepository(stage.database).open(new, owner_id=stage.owner)
+    return run_id
+
+
 async def begun(stage: Stage) -> str:
     """Open a run, and return its id."""
     return await begin(stage)

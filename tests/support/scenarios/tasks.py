@@ -79,9 +79,7 @@ async def limited(stage: Stage) -> Stage:
 
 def _given(stage: Stage, text: str) -> NewTask:
     limits = (Limit(key=text, concurrency=1),)
-    return new_task(
-        stage, actor=text, payload=hostile_json(text), queue=text, unique_key=text, limits=limits, run_id=text
-    )
+    return new_task(stage, actor=text, payload=hostile_json(text), queue=text, unique_key=text, limits=limits)
 
 
 async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
@@ -93,7 +91,6 @@ async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
         "queue": read.queue,
         "unique_key": stored["unique_key"],
         "limits.key": read.limits[0].key,
-        "run_id": read.run_id,
     }
 
 
@@ -118,7 +115,6 @@ async def _spawn(stage: Stage, text: str) -> Mapping[str, object]:
         "task.payload": told(text, read.payload),
         "task.queue": read.queue,
         "task.limits.key": read.limits[0].key,
-        "task.run_id": read.run_id,
     }
 
 
@@ -393,7 +389,7 @@ SCENES = Scenes(
     texts=(
         Text(
             method="TaskQueue.enqueue",
-            fields=("task.actor", "task.payload", "task.queue", "task.unique_key", "task.limits.key", "task.run_id"),
+            fields=("task.actor", "task.payload", "task.queue", "task.unique_key", "task.limits.key"),
             store=_enqueue,
         ),
         Text(
@@ -404,13 +400,12 @@ SCENES = Scenes(
                 "tasks.queue",
                 "tasks.unique_key",
                 "tasks.limits.key",
-                "tasks.run_id",
             ),
             store=_enqueue_many,
         ),
         Text(
             method="TaskQueue.spawn",
-            fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key", "task.run_id"),
+            fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key"),
             store=_spawn,
         ),
         Text(method="TaskQueue.record", fields=("events.data",), store=_record),
@@ -446,6 +441,8 @@ SCENES = Scenes(
             "match.queue",
             "match.actor",
             "match.run_id",
+            "task.run_id",
+            "tasks.run_id",
             "match.states",
             "claimer.queues",
             "claimer.handlers",

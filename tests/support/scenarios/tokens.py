@@ -9,20 +9,18 @@ from typing import Any
 
 from appdb import NewUsage, TokenRepository, UsageFilter
 from appdb._driver import RawDocument, stored_decimal
-from appdb.utils import uuid7_str
 from scenarios.kit import Scenario, Scenes, Stage, Text
+from scenarios.staged import opened, run_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-RUN = "wf_" + "1" * 32
-"""A run of every stage's owner: whose calls they are is told by the owner alone."""
 OTHERS = 10
 CENT, NONE = stored_decimal(Decimal("0.01")), stored_decimal(Decimal(0))
-LATELY = UsageFilter(run_id=RUN, since=LONG_AGO, until=datetime(2999, 1, 1, tzinfo=UTC))
+ALWAYS: Mapping[str, Any] = {"since": LONG_AGO, "until": datetime(2999, 1, 1, tzinfo=UTC)}
 
 
 def new_usage(**changes: Any) -> NewUsage:
-    """Return a call for the run of all stages."""
-    fields: dict[str, Any] = {"provider": "local", "model": "small", "operation": "chat", "run_id": RUN}
+    """Return a call to a model."""
+    fields: dict[str, Any] = {"provider": "local", "model": "small", "operation": "chat"}
     fields["cost"] = Decimal("0.01")
     return NewUsage(**(fields | changes))
 
@@ -30,28 +28,22 @@ def new_usage(**changes: Any) -> NewUsage:
 async def usage_id(stage: Stage) -> str:
     """Record a call for the run and then many for no run, and return the first one's id."""
     tokens = TokenRepository(stage.database)
-    first = await tokens.record(new_usage(), owner_id=stage.owner)
+    first = await tokens.record(new_usage(run_id=await opened(stage)), owner_id=stage.owner)
     for _ in range(OTHERS):
-        await tokens.record(new_usage(run_id=None), owner_id=stage.owner)
+        await tokens.record(new_usage(), owner_id=stage.owner)
     return first.id
 
 
 async def newest_id(stage: Stage) -> str:
     """Record many calls and return the last one's id."""
     await usage_id(stage)
-    return (await TokenRepository(stage.database).record(new_usage(), owner_id=stage.owner)).id
+    last = new_usage(run_id=run_of(stage.owner))
+    return (await TokenRepository(stage.database).record(last, owner_id=stage.owner)).id
 
 
 async def run_id(stage: Stage) -> str:
     await usage_id(stage)
-    return RUN
-
-
-async def own_run(stage: Stage) -> str:
-    """Record a call for a run that no other stage has, and return the run's id."""
-    run_id = uuid7_str("wf_")
-    await TokenRepository(stage.database).record(new_usage(run_id=run_id), owner_id=stage.owner)
-    return run_id
+    return run_of(stage.owner)
 
 
 async def _record(tokens: TokenRepository, run_id: str, owner_id: str) -> int:
@@ -62,12 +54,11 @@ async def _record(tokens: TokenRepository, run_id: str, owner_id: str) -> int:
 
 async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
     tokens = TokenRepository(stage.database)
-    names = ("provider", "model", "operation", "display_name", "run_id", "step_id", "module_name", "id")
+    names = ("provider", "model", "operation", "display_name", "step_id", "module_name", "id")
     await tokens.record(new_usage(**dict.fromkeys(names, text)), owner_id=stage.owner)
-    (read,) = await tokens.page(owner_id=stage.owner, wanted=UsageFilter(run_id=text))
-    totals = await tokens.totals(owner_id=stage.owner, wanted=UsageFilter(run_id=text))
+    (read,) = await tokens.page(owner_id=stage.owner)
+    totals = await tokens.totals(owner_id=stage.owner)
     assert (totals.by_model[0].provider, totals.by_model[0].model, totals.by_step[0].step_id) == (text,) * 3
-    assert await tokens.delete_run(text, owner_id=stage.owner) == 1
     return {f"usage.{name}": getattr(read, name) for name in names}
 
 
@@ -75,55 +66,51 @@ def _usage(number: int) -> RawDocument:
     names = {"provider": "local", "model": "small", "operation": "chat", "display_name": ""}
     sums = {"input_tokens": 1, "output_tokens": 1, "units": NONE, "cost": CENT}
     base = {"_id": f"tok_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "created_at": LONG_AGO}
-    return base | names | sums | {"run_id": RUN if number % 2 else None}
+    return base | names | sums | {"run_id": f"wf_{number:032x}" if number % 2 else None}
 
 
-def _page(about: str, prepare: Any, **options: Any) -> Scenario:
-    def call(tokens: Any, _: Any, owner_id: str) -> Any:
-        return tokens.page(owner_id=owner_id, **options)
+def _of_run(name: str, about: str, **bounds: Any) -> Scenario:
+    """Return the scenario of a method that looks at what one run has cost."""
 
-    return Scenario(method="TokenRepository.page", about=about, prepare=prepare, call=call)
-
-
-def _next(about: str, **options: Any) -> Scenario:
     def call(tokens: Any, made: Any, owner_id: str) -> Any:
-        return tokens.page(owner_id=owner_id, before=made, **options)
+        return getattr(tokens, name)(owner_id=owner_id, wanted=UsageFilter(run_id=made, **bounds))
 
-    return Scenario(method="TokenRepository.page", about=about, prepare=newest_id, call=call)
+    return Scenario(method=f"TokenRepository.{name}", about=about, prepare=run_id, call=call)
 
 
 SCENES = Scenes(
     subject=TokenRepository,
     scenarios=(
-        Scenario(method="TokenRepository.record", prepare=own_run, call=_record, creates=True),
-        _page("", usage_id),
-        _page("of a run", usage_id, wanted=UsageFilter(run_id=RUN)),
-        _page("of a run and a time", usage_id, wanted=LATELY),
-        _next("the next"),
-        _next("the next of a run", wanted=UsageFilter(run_id=RUN)),
+        Scenario(method="TokenRepository.record", prepare=opened, call=_record),
+        Scenario(
+            method="TokenRepository.page",
+            prepare=usage_id,
+            call=lambda tokens, _, owner_id: tokens.page(owner_id=owner_id),
+        ),
+        Scenario(
+            method="TokenRepository.page",
+            about="the next",
+            prepare=newest_id,
+            call=lambda tokens, made, owner_id: tokens.page(owner_id=owner_id, before=made),
+        ),
+        Scenario(
+            method="TokenRepository.page",
+            about="the next of a run",
+            prepare=newest_id,
+            call=lambda tokens, made, owner_id: tokens.page(
+                owner_id=owner_id, wanted=UsageFilter(run_id=run_of(owner_id)), before=made
+            ),
+        ),
+        _of_run("page", "of a run"),
+        _of_run("page", "of a run and a time", **ALWAYS),
         Scenario(
             method="TokenRepository.totals",
             prepare=usage_id,
             call=lambda tokens, _, owner_id: tokens.totals(owner_id=owner_id),
             extra_keys=OTHERS,
         ),
-        Scenario(
-            method="TokenRepository.totals",
-            about="of a run",
-            prepare=run_id,
-            call=lambda tokens, made, owner_id: tokens.totals(owner_id=owner_id, wanted=UsageFilter(run_id=made)),
-        ),
-        Scenario(
-            method="TokenRepository.totals",
-            about="of a run and a time",
-            prepare=usage_id,
-            call=lambda tokens, _, owner_id: tokens.totals(owner_id=owner_id, wanted=LATELY),
-        ),
-        Scenario(
-            method="TokenRepository.delete_run",
-            prepare=run_id,
-            call=lambda tokens, made, owner_id: tokens.delete_run(made, owner_id=owner_id),
-        ),
+        _of_run("totals", "of a run"),
+        _of_run("totals", "of a run and a time", **ALWAYS),
     ),
     texts=(
         Text(
@@ -133,7 +120,6 @@ SCENES = Scenes(
                 "usage.model",
                 "usage.operation",
                 "usage.display_name",
-                "usage.run_id",
                 "usage.step_id",
                 "usage.module_name",
                 "usage.id",
@@ -141,6 +127,6 @@ SCENES = Scenes(
             store=_record_text,
         ),
     ),
-    plain=frozenset({"owner_id", "before", "wanted.run_id", "delete_run.run_id"}),
+    plain=frozenset({"owner_id", "before", "wanted.run_id", "usage.run_id"}),
     crowds={"tokens": _usage},
 )

@@ -75,7 +75,7 @@ def _reset(workflows: WorkflowRepository, made: str, owner_id: str) -> Any:
 
 async def _open_text(stage: Stage, text: str) -> Mapping[str, object]:
     workflows = WorkflowRepository(stage.database)
-    new = NewRun(project=text, template_id=text, version_id=text, data=hostile_json(text))
+    new = NewRun(project=text, version_id=text, data=hostile_json(text))
     made, _ = await workflows.open(new, owner_id=stage.owner)
     read = await workflows.find_open(text, owner_id=stage.owner)
     assert read == made
@@ -85,7 +85,6 @@ async def _open_text(stage: Stage, text: str) -> Mapping[str, object]:
     assert version.version_id == first.version_id == text
     return {
         "new.project": made.project,
-        "new.template_id": made.template_id,
         "new.version_id": made.version_id,
         "new.data": told(text, first.data),
     }
@@ -199,7 +198,7 @@ SCENES = Scenes(
     texts=(
         Text(
             method="WorkflowRepository.open",
-            fields=("new.project", "new.template_id", "new.version_id", "new.data"),
+            fields=("new.project", "new.version_id", "new.data"),
             store=_open_text,
         ),
         Text(method="WorkflowRepository.set_status", fields=("data",), store=_status_text),
@@ -221,6 +220,7 @@ SCENES = Scenes(
             "new.branch_id",
             "new.event_id",
             "new.parent_id",
+            "new.template_id",
             "find_open.project",
             "page.project",
         }

@@ -91,6 +91,8 @@ async def test_cancelling_many_leaves_what_is_over_and_other_states_alone(subjec
 
 
 async def test_what_works_for_a_run_is_found_and_cancelled_with_it(subject: Subject) -> None:
+    for run_id in ("wf_1", "wf_2"):
+        await subject.open_run(run_id, OWNER)
     tasks = [await subject.queue.enqueue(new_task(run_id=run_id)) for run_id in ("wf_1", "wf_1", "wf_2", None)]
     of_run = TaskFilter(owner_id=OWNER, run_id="wf_1")
 

@@ -223,3 +223,24 @@ async def test_a_continuation_that_is_too_large_is_refused_with_the_task(subject
         await subject.queue.enqueue(new_task(then=(new_task(payload={"text": "x" * 256 * 1024}),)))
 
     assert await subject.queue.page(owner_id=OWNER) == []
+
+
+async def test_what_a_task_of_a_run_starts_works_for_the_run_too(subject: Subject) -> None:
+    await subject.open_run("wf_1", OWNER)
+    await subject.open_run("wf_2", OWNER)
+    then = (
+        new_task(task_id="tq_second", then=(new_task(task_id="tq_third"),)),
+        new_task(task_id="tq_2", run_id="wf_2"),
+    )
+    _, lease = await subject.claimed(run_id="wf_1", then=then)
+    child = await subject.queue.spawn(lease, "child", new_task(queue="children"))
+    other = await subject.queue.spawn(lease, "other", new_task(queue="others", run_id="wf_2"))
+    (held,) = await subject.claim(queues=("children",))
+    grandchild = await subject.queue.spawn(Lease.of(held), "grandchild", new_task(queue="children"))
+    await subject.queue.complete(lease)
+    for task in await subject.claim(2):
+        await subject.queue.complete(Lease.of(task))
+
+    ids = [child, grandchild, other, "tq_second", "tq_third", "tq_2"]
+    runs = [(await subject.get(task_id)).run_id for task_id in ids]
+    assert runs == ["wf_1", "wf_1", "wf_2", "wf_1", "wf_1", "wf_2"]

@@ -30,6 +30,7 @@ from appdb import (
 )
 from appdb.repos.media import CHUNK_BYTES, MediaStore
 from appdb.utils import uuid7_at
+from runs import open_run
 
 OWNER, OTHER, RUN = "usr_a", "usr_b", "wf_1"
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
@@ -44,7 +45,8 @@ def queue(database: Database) -> TaskQueue:
 
 
 @pytest.fixture
-def contents(database: Database) -> ContentRepository:
+async def contents(database: Database) -> ContentRepository:
+    await open_run(database, RUN)
     return ContentRepository(database)
 
 
@@ -172,7 +174,7 @@ async def _store_until_refused(contents: ContentRepository, task: Task) -> None:
 async def test_deleting_for_a_run_leaves_the_others(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
-    for run_id in [*[RUN] * 23, "wf_2"]:
+    for run_id in [*[RUN] * 23, await open_run(database, "wf_2")]:
         task = await begun(queue, contents, run_id)
         await contents.store(Lease.of(task), task, item(), seq=0)
         if run_id != RUN:

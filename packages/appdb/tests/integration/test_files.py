@@ -24,6 +24,7 @@ from appdb._driver import bucket
 from appdb._queries import files as queries
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
+from runs import open_run
 
 OWNER, OTHER, RUN = "usr_a", "usr_b", "wf_1"
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$where"]
@@ -32,7 +33,8 @@ AGE = timedelta(hours=1)
 
 
 @pytest.fixture
-def files(database: Database) -> FileRepository:
+async def files(database: Database) -> FileRepository:
+    await open_run(database, RUN)
     return FileRepository(database)
 
 
@@ -90,17 +92,17 @@ async def test_writing_again_replaces_and_keeps_the_id(files: FileRepository, da
     assert await bytes_kept(database) == int(content == LARGE)
 
 
-async def test_every_part_of_the_key_parts_files(files: FileRepository) -> None:
+async def test_every_part_of_the_key_parts_files(files: FileRepository, database: Database) -> None:
     parts: list[dict[str, Any]] = [
         {},
-        {"run_id": "wf_2"},
+        {"run_id": await open_run(database, "wf_2")},
         {"branch_id": "br_2"},
         {"category": FileCategory.ROOT},
         {"group": "g"},
         {"name": "other"},
     ]
     written = [await files.put(new(**part), owner_id=OWNER) for part in parts]
-    foreign = await files.put(new(), owner_id=OTHER)
+    foreign = await files.put(new(run_id=await open_run(database, "wf_3", owner_id=OTHER)), owner_id=OTHER)
 
     assert len({file.id for file in [*written, foreign]}) == 7
 
@@ -207,6 +209,7 @@ async def test_where_a_role_is_there_twice_a_call_shows_the_newest(files: FileRe
 async def test_deleting_for_a_run_deletes_its_bytes_and_leaves_the_others(
     files: FileRepository, database: Database
 ) -> None:
+    await open_run(database, "wf_2")
     for run_id, name in [(RUN, "a"), (RUN, "b"), ("wf_2", "a")]:
         await files.put(new(name, LARGE, run_id=run_id), owner_id=OWNER)
         await files.put(new(f"{name}.small", run_id=run_id), owner_id=OWNER)
@@ -225,18 +228,23 @@ async def test_another_owner_finds_nothing(files: FileRepository) -> None:
     with pytest.raises(NotFoundError):
         await files.newest(RUN, file.name, owner_id=OTHER)
 
-    assert await files.page(RUN, owner_id=OTHER) == []
-    assert await files.calls(RUN, owner_id=OTHER) == []
+    with pytest.raises(NotFoundError):
+        await files.page(RUN, owner_id=OTHER)
+    with pytest.raises(NotFoundError):
+        await files.calls(RUN, owner_id=OTHER)
+    with pytest.raises(NotFoundError):
+        await files.put(new(), owner_id=OTHER)
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(files: FileRepository, value: str) -> None:
+async def test_what_a_user_writes_stays_text(files: FileRepository, database: Database, value: str) -> None:
     key = value.replace("\x00", "")  # which no field's name can hold
     metadata = {key: value, "nested": [{"$ref": value, "$id": value}, {"$gt": {key: "$x"}}]}
+    run_id = await open_run(database, f"wf_{value}", owner_id=value)
     file = new(
         value,
         value,
-        run_id=value,
+        run_id=run_id,
         branch_id=value,
         category=FileCategory.API_CALLS,
         group=value,
@@ -244,12 +252,12 @@ async def test_what_a_user_writes_stays_text(files: FileRepository, value: str) 
         metadata=metadata,
     )
     written = await files.put(file, owner_id=value)
-    found = await files.newest(value, value, owner_id=value)
-    (call,) = await files.calls(value, owner_id=value)
+    found = await files.newest(run_id, value, owner_id=value)
+    (call,) = await files.calls(run_id, owner_id=value)
 
-    assert (found.run_id, found.branch_id, found.group, found.name, found.text) == (value,) * 5
+    assert (found.branch_id, found.group, found.name, found.text) == (value,) * 4
     assert found.metadata == written.metadata == metadata
-    assert [listed.id for listed in await files.page(value, owner_id=value)] == [found.id]
+    assert [listed.id for listed in await files.page(run_id, owner_id=value)] == [found.id]
     assert (call.group, call.inputs) == (value, [written])
 
 

@@ -30,6 +30,7 @@ from appdb import (
 )
 from appdb._queries import content as queries
 from appdb._queries.paging import older_than
+from runs import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"
 ORIGIN = Origin(run_id="wf_1", interaction_id="media_1", prompt_id="p1")
@@ -43,7 +44,8 @@ def queue(database: Database) -> TaskQueue:
 
 
 @pytest.fixture
-def contents(database: Database) -> ContentRepository:
+async def contents(database: Database) -> ContentRepository:
+    await open_run(database, "wf_1")
     return ContentRepository(database)
 
 
@@ -92,13 +94,13 @@ async def test_what_is_recorded_with_its_task_is_seen_before_a_worker_begins(
 
 
 async def test_recording_again_or_late_changes_nothing_that_is_known(
-    contents: ContentRepository, queue: TaskQueue
+    contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await claimed(queue)
     begun = await begin(contents, task, source_data={"by": "worker"})
     await contents.report(Lease.of(task), provider_task_id="job-1")
     late = await contents.record(new(task, provider="other", request={"b": 2}), owner_id=OWNER)
-    again = await contents.record(new(task, origin=Origin(run_id="wf_2")), owner_id=OWNER)
+    again = await contents.record(new(task, origin=Origin(run_id=await open_run(database, "wf_2"))), owner_id=OWNER)
 
     assert (late.run_id, late.provider, late.request, late.source_data) == (
         "wf_1",
@@ -264,17 +266,21 @@ async def test_lists_hold_every_generation_once_newest_first_with_its_items(
     of_interaction = await all_of(contents.list_for_interaction, "media_1")
     assert list(of_interaction) == [numbered[n] for n in reversed(range(9)) if n % 2]
     for owner, run in ((OTHER, "wf_1"), (OWNER, "wf_2")):
-        assert await contents.list_for_run(run, owner_id=owner) == []
+        with pytest.raises(NotFoundError, match=run):
+            await contents.list_for_run(run, owner_id=owner)
     with pytest.raises(NotFoundError):
         await contents.list_for_owner(owner_id=OTHER, before=order[0])
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(contents: ContentRepository, queue: TaskQueue, value: str) -> None:
+async def test_what_a_user_writes_stays_text(
+    contents: ContentRepository, queue: TaskQueue, database: Database, value: str
+) -> None:
     data: dict[str, Any] = {value: value, "nested": {"a.b": [{"$set": value}], "$ref": value, "$id": value}}
-    origin = Origin(run_id=value, interaction_id=value, prompt_id=value)
     task = await enqueued(queue, owner_id=value or OWNER)
     owner = task.owner_id
+    run_id = await open_run(database, f"wf_{value}", owner_id=owner)
+    origin = Origin(run_id=run_id, interaction_id=value, prompt_id=value)
     fields: dict[str, Any] = {"provider": value, "operation": value, "request": data, "source_data": data}
     recorded = await contents.record(new(task, origin=origin, **fields), owner_id=owner)
     (task,) = await queue.claim(CLAIMER)
@@ -283,12 +289,12 @@ async def test_what_a_user_writes_stays_text(contents: ContentRepository, queue:
     await contents.report(lease, provider_task_id=value, usage=data)
     text = dict.fromkeys(("role", "media_type", "filename", "caption"), value)
     content = await contents.store(lease, task, item(value, value.encode(), **text), seq=0)
-    (found,) = await contents.list_for_run(value, owner_id=owner)
+    (found,) = await contents.list_for_run(run_id, owner_id=owner)
     (same,) = await contents.list_for_interaction(value, owner_id=owner)
 
     assert found == same
     assert (found.request, found.source_data, found.usage) == (data, data, data)
-    assert {found.provider, found.operation, found.run_id, found.interaction_id, found.prompt_id} == {value}
+    assert {found.provider, found.operation, found.interaction_id, found.prompt_id} == {value}
     assert found.provider_task_id == value
     assert found.id == recorded.id
     assert found.items == [content]

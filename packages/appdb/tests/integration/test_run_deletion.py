@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,61 +11,33 @@ import pytest
 
 from appdb import (
     Claimer,
-    Content,
-    ContentKind,
-    ContentRepository,
     Database,
-    FileCategory,
-    FileRepository,
     Lease,
-    NewContent,
-    NewFile,
     NewRun,
     NewTask,
-    NewUsage,
     NotFoundError,
-    Origin,
     Run,
     TaskFilter,
     TaskState,
     TokenRepository,
     UsageFilter,
 )
-from appdb.repos.file import MAX_INLINE_BYTES
-from appdb.repos.media import CHUNK_BYTES, MediaStore
-from appdb.runs import deleting, removal
-from runs import OTHER, OWNER, Runs, step_started, two_steps
-
-DATA = b"x" * (2 * CHUNK_BYTES + 1)
-LARGE = "y" * (MAX_INLINE_BYTES + 1)
-ANY_AGE = timedelta(seconds=-1)
-BYTES = ("media.files", "media.chunks", "files.files", "files.chunks")
-OF_RUNS = {
-    "branches",
-    "content_generation_metadata",
-    "events",
-    "generated_content",
-    "snapshots",
-    "tokens",
-    "workflow_files",
-    "workflow_run_versions",
-    "workflow_runs",
-    *BYTES,
-}
-
-
-class KilledError(Exception):
-    """The host is no more."""
-
-
-class Death:
-    """A part of runs at which the host is killed."""
-
-    def __init__(self, _: Database) -> None:
-        pass
-
-    async def delete_run(self, run_id: str, *, owner_id: str) -> int:
-        raise KilledError(run_id, owner_id)
+from appdb.repos.media import MediaStore
+from appdb.runs import branches, deleting, removal
+from rich_runs import (
+    ANY_AGE,
+    DATA,
+    LARGE,
+    MARKS,
+    OF_RUNS,
+    Death,
+    KilledError,
+    keepers,
+    made_by,
+    rich_run,
+    rows_left,
+)
+from runs import OTHER, OWNER, Runs, two_steps
 
 
 @pytest.fixture
@@ -74,76 +45,16 @@ def runs(database: Database) -> Runs:
     return Runs(database)
 
 
-async def rich_run(runs: Runs, project: str = "film") -> Run:
-    """Make a run with all that can hang on one, child runs that have made something too, and live tasks."""
-    run = await runs.begin(project, version_id="ver_1")
-    await runs.workflows.set_version(run.id, "ver_2", owner_id=OWNER)
-    await runs.append(run, *two_steps())
-    await runs.append(run, *[step_started(f"s{number}") for number in range(200)])
-    await runs.state(run)
-    await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
-    child = await runs.begin("sub", parent_id=run.id)
-    grandchild = await runs.begin("sub", parent_id=child.id)
-    for owner in (run, child, grandchild):
-        await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="engine", payload={}, run_id=owner.id))
-    for maker in (run, grandchild):
-        await make_things(runs, maker)
-    return run
-
-
-async def make_things(runs: Runs, run: Run) -> None:
-    """Let a task that goes on make items, and write small and large files and usage."""
-    contents, files, tokens = _keepers(runs)
-    await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, queue=run.id, run_id=run.id))
-    (task,) = await runs.queue.claim(Claimer(worker_id="w1", queues=(run.id,), handlers=("echo@1",)))
-    lease, origin = Lease.of(task), Origin(run_id=run.id)
-    await contents.begin(lease, task, operation="draw", provider="local", source_data={}, origin=origin)
-    for seq, key in enumerate(("preview", "picture")):
-        item = NewContent(
-            key=key, kind=ContentKind.IMAGE, role=key, media_type="image/png", filename=f"{key}.png", data=DATA
-        )
-        await contents.store(lease, task, item, seq=seq)
-    for name, text in (("small.txt", "hello"), ("large.txt", LARGE)):
-        new = NewFile(run_id=run.id, branch_id=run.branch_id, category=FileCategory.OUTPUTS, name=name, content=text)
-        await files.put(new, owner_id=OWNER)
-    usage = NewUsage(provider="p", model="m", operation="draw", cost=Decimal("0.1"), run_id=run.id)
-    await tokens.record(usage, owner_id=OWNER)
-
-
-def _keepers(runs: Runs) -> tuple[ContentRepository, FileRepository, TokenRepository]:
-    return ContentRepository(runs.database), FileRepository(runs.database), TokenRepository(runs.database)
-
-
-async def made_by(runs: Runs, run: Run) -> list[object]:
-    """Return all that ``make_things`` has made of a run, bytes included."""
-    contents, files, tokens = _keepers(runs)
-    (generation,) = await contents.list_for_run(run.id, owner_id=OWNER)
-    listed = await files.page(run.id, owner_id=OWNER)
-    texts = [(await files.get(file.id, owner_id=OWNER)).text for file in listed]
-    used = await tokens.totals(owner_id=OWNER, wanted=UsageFilter(run_id=run.id))
-    return [generation, await _bytes_of(contents, generation.items), listed, texts, used]
-
-
-async def _bytes_of(contents: ContentRepository, items: Iterable[Content]) -> list[bytes]:
-    return [b"".join([part async for part in contents.read(item)]) for item in items]
-
-
-async def rows_left(runs: Runs) -> dict[str, int]:
-    """Return how many documents each collection has that a run can leave behind."""
-    names = [
-        name
-        for name in await runs.database.raw.list_collection_names()
-        if name not in ("config", "migrations", "tasks", "task_events")
-    ]
-    counts = {name: await runs.database.collection(name).count_documents({}) for name in names}
-    return {name: count for name, count in counts.items() if count}
-
-
 async def test_nothing_of_a_deleted_run_is_left(runs: Runs) -> None:
     run = await rich_run(runs)
     assert (await rows_left(runs)).keys() == OF_RUNS
     await runs.workflows.delete(run.id, owner_id=OWNER)
 
+    assert await rows_left(runs) == MARKS
+    marks = [row async for row in runs.database.collection("workflow_runs").find()]
+    assert {tuple(sorted(row)) for row in marks} == {("_id", "deleted_at", "deleting", "owner_id")}
+    assert await runs.workflows.sweep() == 0
+    assert await runs.workflows.sweep(older_than=ANY_AGE) == 3
     assert await rows_left(runs) == {}
     tasks = await runs.queue.find(TaskFilter(owner_id=OWNER))
     assert [task.state for task in tasks] == [TaskState.CANCELLED] * 5
@@ -182,7 +93,7 @@ async def test_a_deletion_that_is_cut_off_is_finished_by_anybody(
     assert (await runs.workflows.open(NewRun(project="film"), owner_id=OWNER))[1], "its project is free at once"
     assert await runs.workflows.sweep() > 0
     assert await runs.workflows.sweep() == 0
-    assert (await rows_left(runs)) == {"branches": 1, "events": 1, "workflow_runs": 1}
+    assert (await rows_left(runs)) == {"branches": 1, "events": 1, "workflow_runs": 4}
 
 
 @pytest.mark.parametrize(("survived", "orphans"), [(0, 2), (1, 1), (2, 1)])
@@ -208,12 +119,12 @@ async def test_bytes_of_a_run_whose_host_was_killed_at_them_are_swept(
 
     assert await runs.workflows.sweep() > 0
     # Bytes that no document names any more wait for the sweeps of their own, which come a day later.
-    contents, files, _ = _keepers(runs)
+    contents, files, _ = keepers(runs)
     swept = await contents.sweep(older_than=ANY_AGE) + await files.sweep(older_than=ANY_AGE)
     assert swept == orphans
     assert await made_by(runs, kept) == before
     await runs.workflows.delete(kept.id, owner_id=OWNER)
-    assert await rows_left(runs) == {}
+    assert await rows_left(runs) == {"workflow_runs": 6}
 
 
 async def test_a_deletion_goes_on_in_batches_and_twice_at_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +135,85 @@ async def test_a_deletion_goes_on_in_batches_and_twice_at_once(runs: Runs, monke
     )
 
     assert {type(result) for result in results} <= {type(None), NotFoundError}
-    assert await rows_left(runs) == {}
+    assert await rows_left(runs) == MARKS
+
+
+async def test_what_a_run_cost_outlives_it(runs: Runs) -> None:
+    run = await rich_run(runs)
+    tokens = TokenRepository(runs.database)
+    before = await tokens.totals(owner_id=OWNER)
+    of_run = await tokens.totals(owner_id=OWNER, wanted=UsageFilter(run_id=run.id))
+    await runs.workflows.delete(run.id, owner_id=OWNER)
+    await runs.workflows.sweep(older_than=ANY_AGE)
+
+    assert before.user.cost == Decimal("0.2")
+    assert await tokens.totals(owner_id=OWNER) == before
+    assert await tokens.totals(owner_id=OWNER, wanted=UsageFilter(run_id=run.id)) == of_run
+
+
+async def test_a_deletion_cancels_what_followed_and_what_was_spawned(runs: Runs) -> None:
+    run = await runs.begin()
+    new = NewTask(owner_id=OWNER, actor="echo", payload={}, queue="first", run_id=run.id)
+    await runs.queue.enqueue(replace(new, then=(replace(new, run_id=None, queue="later", task_id="tq_then"),)))
+    (task,) = await runs.queue.claim(Claimer(worker_id="w1", queues=("first",), handlers=("echo@1",)))
+    child = await runs.queue.spawn(Lease.of(task), "child", replace(new, run_id=None, queue="children"))
+    await runs.queue.complete(Lease.of(task))
+    await runs.workflows.delete(run.id, owner_id=OWNER)
+
+    states = {task_id: (await runs.queue.get(task_id, owner_id=OWNER)).state for task_id in (task.id, child, "tq_then")}
+    assert states == {task.id: TaskState.COMPLETED, child: TaskState.CANCELLED, "tq_then": TaskState.CANCELLED}
+
+
+async def test_what_slipped_in_behind_a_deletion_is_swept(runs: Runs) -> None:
+    run, kept = await runs.begin(), await rich_run(runs, "other")
+    await runs.workflows.delete(run.id, owner_id=OWNER)
+    made, before = await made_by(runs, kept), await rows_left(runs)
+    # A host of an older release does not look.
+    about = {"run_id": run.id, "owner_id": OWNER}
+    now = await runs.database.server_time()
+    slipped: dict[str, dict[str, Any]] = {
+        "workflow_files": {"_id": "wff_late", "name": "a", "category": "root", "file_id": None} | about,
+        "content_generation_metadata": {"_id": "cgm_late", "task_id": "tq_late", "created_at": now} | about,
+        "events": {"_id": "evt_late", "seq": 7, "branch_id": "br_late"} | about,
+    }
+    for name, row in slipped.items():
+        await runs.database.collection(name).insert_one(row)
+    task = await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}))
+    await runs.database.collection("tasks").update_one({"_id": task.id}, {"$set": {"run_id": run.id}})
+
+    assert await runs.workflows.sweep() == 0, "nobody looks before a day has gone by"
+    assert await runs.workflows.sweep(older_than=ANY_AGE) == 1
+    assert (await runs.queue.get(task.id, owner_id=OWNER)).state is TaskState.CANCELLED
+    assert await rows_left(runs) == before | {"workflow_runs": before["workflow_runs"] - 1}
+    assert await made_by(runs, kept) == made
+
+
+@pytest.mark.parametrize("survived", range(2))
+async def test_a_deletion_of_a_branch_that_was_cut_off_is_swept(
+    runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await runs.begin()
+    await runs.append(run, *two_steps())
+    left = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+    kept = await runs.workflows.reset(run.id, owner_id=OWNER, branch_id=left.id)
+    parts = iter(range(survived))
+    delete_all = deleting.delete_all
+
+    async def die(*args: Any) -> int:
+        if next(parts, None) is None:
+            raise KilledError
+        return await delete_all(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(branches, "delete_all", die)
+        with pytest.raises(KilledError):
+            await runs.branches.delete(left.id, owner_id=OWNER)
+
+    assert await runs.workflows.sweep() == 1
+    assert await runs.workflows.sweep() == 0
+    assert await runs.database.collection("events").count_documents({"branch_id": left.id}) == 0
+    assert await runs.database.collection("branches").count_documents({}) == 2
+    assert {branch.id for branch in await runs.branches.page(run.id, owner_id=OWNER)} == {run.branch_id, kept.id}
 
 
 async def test_a_deleted_run_takes_no_child_and_cannot_be_held(runs: Runs) -> None:

@@ -151,11 +151,11 @@ async def test_another_owner_sees_and_appends_nothing(runs: Runs) -> None:
     run = await runs.begin()
     stored = await runs.append(run, step_started("a"))
 
-    assert await runs.events.log(run.id, owner_id=OTHER) == []
     with pytest.raises(NotFoundError):
         await runs.events.get(stored[0].id, owner_id=OTHER)
     for call in (
         runs.events.append(run.id, [step_completed("a")], owner_id=OTHER, branch_id=run.branch_id),
+        runs.events.log(run.id, owner_id=OTHER),
         runs.events.read(run.id, owner_id=OTHER),
         runs.states.get(run.id, owner_id=OTHER),
         runs.database.recover_run(run.id, owner_id=OTHER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ E = DbEventType
 OTHERS = 20_000
 OWNER = "usr_a"
 RUN = "wf_long"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 LINEAGE = [
     LineagePart(branch_id="br_0", first_seq=0, cutoff_seq=3_000),
     LineagePart(branch_id="br_1", first_seq=5_000, cutoff_seq=6_000),
@@ -51,6 +53,7 @@ async def crowded(database: Database) -> Database:
                 "parent_id": f"wf_{number // 10:06}" if number % 5 else None,
             }
             | ({"deleting": True} if number % 4_000 == 1 else {})
+            | ({"deleting": True, "deleted_at": now} if number % 20 == 2 else {})
             for number in range(OTHERS)
         ]
     )
@@ -58,6 +61,7 @@ async def crowded(database: Database) -> Database:
     await database.collection("branches").insert_many(
         [
             {"_id": f"br_x{number:06}", "run_id": RUN if number % 100 == 0 else f"wf_{number}", "owner_id": OWNER}
+            | ({"deleting": True} if number % 5_000 == 0 else {})
             | {"lineage": lineage if number == 100 else [{"branch_id": f"br_x{number:06}"}]}
             for number in range(OTHERS)
         ]
@@ -121,7 +125,9 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "page_by_project": ("workflow_runs", runs.page(OWNER, [], "film 100", None), {"sort": NEWEST, "limit": 50}),
     "children": ("workflow_runs", runs.children("wf_000100"), {"sort": {"_id": 1}, "limit": 50}),
-    "deleting": ("workflow_runs", runs.deleting(), {"sort": {"_id": 1}, "limit": 100}),
+    "deleting": ("workflow_runs", runs.deleting(LONG_AGO), {"sort": {"deleted_at": 1, "_id": 1}, "limit": 100}),
+    "there": ("workflow_runs", runs.there(["wf_000100", "wf_000103"]), {}),
+    "deleting_branches": ("branches", branches.deleting(), {"limit": 100}),
     "branches": ("branches", branches.page(RUN, OWNER, None), {"sort": NEWEST, "limit": 50}),
     "built_on": ("branches", branches.built_on(RUN, "br_1"), {}),
     "snapshot": ("snapshots", branches.snapshots(RUN, OWNER, LINEAGE, 1), {"sort": DOWN, "limit": 1}),

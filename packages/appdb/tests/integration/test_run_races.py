@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,22 +16,31 @@ from appdb import (
     AppDbError,
     Branch,
     ConflictError,
+    ContentRepository,
     Database,
     DbEventType,
+    FileCategory,
+    FileRepository,
+    LeaseLostError,
+    NewFile,
     NewRun,
     NewTask,
     NotFoundError,
+    Origin,
     Recovery,
     Run,
+    RunState,
     TaskFilter,
 )
+from appdb.models.task import LIVE_STATES
+from rich_runs import held_task
 from runs import OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started
 
 E = DbEventType
 ROUNDS = 50
 WRITERS = 16
 APPENDS = 20
-NO_RUN_LEFT = ("workflow_runs", "events", "branches", "snapshots", "workflow_run_versions")
+NO_RUN_LEFT = ("events", "branches", "snapshots", "workflow_run_versions")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -47,6 +59,12 @@ async def race(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
         if isinstance(result, BaseException) and not isinstance(result, AppDbError):
             raise result
     return results
+
+
+async def later(seconds: float, call: Coroutine[Any, Any, Any]) -> Any:
+    """Make *call* after a while, so that it meets others at another point."""
+    await asyncio.sleep(seconds)
+    return await call
 
 
 async def check(runs: Runs, run: Run) -> None:
@@ -191,7 +209,60 @@ async def test_nothing_is_written_to_a_run_after_its_deletion(hosts: list[Runs])
         assert results[0] is None
         assert {type(result) for result in results if isinstance(result, Exception)} <= {NotFoundError, ConflictError}
         for name in NO_RUN_LEFT:
-            match = {"_id": run.id} if name == "workflow_runs" else {"run_id": run.id}
-            assert await hosts[0].database.collection(name).count_documents(match) == 0
+            assert await hosts[0].database.collection(name).count_documents({"run_id": run.id}) == 0
         live = await hosts[0].queue.find(TaskFilter(owner_id=OWNER, run_id=run.id))
         assert all(task.state.final for task in live)
+
+
+async def test_whatever_races_with_a_deletion_is_deleted_with_the_run_or_refused(hosts: list[Runs]) -> None:
+    first, second = hosts
+    contents, files = ContentRepository(second.database), FileRepository(second.database)
+    refused: Counter[str] = Counter()
+    for number in range(ROUNDS):
+        run = await first.begin(f"film {number}")
+        task, lease = await held_task(second, f"q{number}")
+        new = NewTask(owner_id=OWNER, actor="engine", payload={}, run_id=run.id)
+        file = NewFile(run_id=run.id, branch_id="", category=FileCategory.ROOT, name="a", content="x" * 70_000)
+        given: dict[str, Any] = {"operation": "o", "provider": "p", "source_data": {}, "origin": Origin(run_id=run.id)}
+        writes: dict[str, Coroutine[Any, Any, Any]] = {
+            "put": files.put(file, owner_id=OWNER),
+            "put small": files.put(replace(file, name="b", content="x"), owner_id=OWNER),
+            "enqueue": second.queue.enqueue(new),
+            "enqueue many": second.queue.enqueue_many([new, new]),
+            "enqueue later": second.queue.enqueue(replace(new, delay=timedelta(hours=1))),
+            "begin": contents.begin(lease, task, **given),
+            "spawn": second.queue.spawn(lease, "child", new),
+        }
+        # The deletion begins at another point of the writes in each round.
+        deletion = later(number % 25 / 200, first.workflows.delete(run.id, owner_id=OWNER))
+        deleted, *results = await race(deletion, *writes.values())
+
+        assert deleted is None
+        failed = {name: result for name, result in zip(writes, results, strict=True) if isinstance(result, Exception)}
+        assert {type(error) for error in failed.values()} <= {NotFoundError, LeaseLostError}
+        refused.update(failed.keys())
+        for name in ("workflow_files", "content_generation_metadata"):
+            assert await first.database.collection(name).count_documents({"run_id": run.id}) == 0, name
+        live = TaskFilter(owner_id=OWNER, run_id=run.id, states=LIVE_STATES)
+        assert await first.queue.find(live) == []
+    assert await first.database.collection("files.files").count_documents({}) == 0
+    assert all(0 < refused[name] < ROUNDS for name in writes), refused
+
+
+async def test_a_read_that_races_with_a_deletion_is_whole_or_refused(hosts: list[Runs]) -> None:
+    outcomes: Counter[bool] = Counter()
+    for number in range(ROUNDS):
+        run = await hosts[0].begin(f"film {number}")
+        await hosts[0].append(run, *[step_started(f"s{turn}") for turn in range(20)])
+        reads: list[Callable[[Run], Coroutine[Any, Any, Any]]] = [hosts[1].log, hosts[1].state, hosts[1].counting]
+        calls = [later(turn / 2_000, read(run)) for turn in range(8) for read in reads]
+        deleted, *results = await race(hosts[0].workflows.delete(run.id, owner_id=OWNER), *calls)
+
+        assert deleted is None
+        for result in results:
+            outcomes[isinstance(result, NotFoundError)] += 1
+            if isinstance(result, RunState):
+                assert result.seq == 20
+            elif not isinstance(result, NotFoundError):
+                assert [entry.seq for entry in result] == list(range(21))
+    assert len(outcomes) == 2, "nothing was raced"

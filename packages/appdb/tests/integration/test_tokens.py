@@ -20,15 +20,18 @@ from appdb import (
     TooLargeError,
     UsageFilter,
     UsageTotals,
+    WorkflowRepository,
 )
 from appdb._queries import usage as queries
+from runs import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$where"]
 
 
 @pytest.fixture
-def tokens(database: Database) -> TokenRepository:
+async def tokens(database: Database) -> TokenRepository:
+    await open_run(database, "wf_1")
     return TokenRepository(database)
 
 
@@ -127,37 +130,44 @@ async def test_pages_hold_every_call_once_newest_first(tokens: TokenRepository, 
     assert seen == [row.id for row in sorted(made, key=lambda row: (row.created_at, row.id), reverse=True)]
 
 
-async def test_another_owner_sees_and_deletes_nothing(tokens: TokenRepository) -> None:
+async def test_another_owner_sees_nothing(tokens: TokenRepository) -> None:
     row = await tokens.record(usage(run_id="wf_1"), owner_id=OWNER)
     with pytest.raises(NotFoundError):
         await tokens.page(owner_id=OTHER, before=row.id)
 
     assert await tokens.page(owner_id=OTHER) == []
     assert await tokens.totals(owner_id=OTHER, wanted=UsageFilter(run_id="wf_1")) == UsageTotals()
-    assert await tokens.delete_run("wf_1", owner_id=OTHER) == 0
     assert (await tokens.totals(owner_id=OWNER)).user.calls == 1
 
 
-async def test_deleting_for_a_run_leaves_the_others(tokens: TokenRepository) -> None:
-    for run_id in ("wf_1", "wf_1", "wf_2", None):
-        await tokens.record(usage(run_id=run_id), owner_id=OWNER)
+async def test_a_call_for_a_run_that_is_not_there_is_refused_and_counts_without_one(
+    tokens: TokenRepository, database: Database
+) -> None:
+    one = usage(run_id="wf_1", cost=Decimal("0.3"))
+    recorded = await tokens.record(one, owner_id=OWNER)
+    with pytest.raises(NotFoundError, match="wf_1"):
+        await tokens.record(usage(run_id="wf_1"), owner_id=OTHER)
+    await WorkflowRepository(database).delete("wf_1", owner_id=OWNER)
+    with pytest.raises(NotFoundError, match="wf_1"):
+        await tokens.record(usage(run_id="wf_1"), owner_id=OWNER)
 
-    assert await tokens.delete_run("wf_1", owner_id=OWNER) == 2
-    assert await tokens.delete_run("wf_1", owner_id=OWNER) == 0
-    assert [row.run_id for row in await tokens.page(owner_id=OWNER)] == [None, "wf_2"]
+    assert await tokens.record(one, owner_id=OWNER) == recorded, "a repetition is no new call"
+    assert await tokens.page(owner_id=OTHER) == []
+    await tokens.record(usage(), owner_id=OWNER)
+    assert (await tokens.totals(owner_id=OWNER)).user.cost == Decimal("0.4")
+    assert (await tokens.totals(owner_id=OWNER, wanted=UsageFilter(run_id="wf_1"))).user.cost == Decimal("0.3")
 
 
 @pytest.mark.parametrize("value", HOSTILE)
 async def test_what_a_user_writes_stays_text(tokens: TokenRepository, value: str) -> None:
-    names = ["provider", "model", "operation", "display_name", "run_id", "step_id", "module_name"]
+    names = ["provider", "model", "operation", "display_name", "step_id", "module_name"]
     row = await tokens.record(usage(**dict.fromkeys(names, value)), owner_id=value)
-    (found,) = await tokens.page(owner_id=value, wanted=UsageFilter(run_id=value))
-    totals = await tokens.totals(owner_id=value, wanted=UsageFilter(run_id=value))
+    (found,) = await tokens.page(owner_id=value)
+    totals = await tokens.totals(owner_id=value)
 
     assert found == row
     assert {getattr(found, name) for name in names} == {value}
     assert (totals.by_provider[0].provider, totals.by_model[0].model, totals.by_step[0].step_id) == (value,) * 3
-    assert await tokens.delete_run(value, owner_id=value) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from appdb import (
     Database,
     InvalidDataError,
     NewResolvedVersion,
+    NewRun,
     NewVersion,
     NotFoundError,
     Requirement,
@@ -21,6 +22,7 @@ from appdb import (
     TooLargeError,
     VersionKind,
     VersionRepository,
+    WorkflowRepository,
     content_hash,
 )
 from appdb._driver import Session
@@ -321,6 +323,30 @@ async def test_storing_joins_the_callers_transaction(versions: VersionRepository
     assert len(await versions.list_sources(template_id, owner_id=OWNER)) == 1
 
 
+async def test_a_private_template_is_run_by_its_owner_alone(
+    versions: VersionRepository, database: Database, template_id: str
+) -> None:
+    workflows = WorkflowRepository(database)
+    everybodys = await versions.get_or_create_template("short", owner_id=GLOBAL_OWNER)
+    for unseen in (template_id, "tpl_missing"):
+        with pytest.raises(NotFoundError, match=f"workflow template '{unseen}'"):
+            await workflows.open(NewRun(project="film", template_id=unseen), owner_id=OTHER)
+    mine, _ = await workflows.open(NewRun(project="film", template_id=template_id), owner_id=OWNER)
+    theirs, _ = await workflows.open(NewRun(project="film", template_id=everybodys.id), owner_id=OTHER)
+    # A host of an older release lets a stranger open one.
+    foreign = {"_id": "wf_foreign", "owner_id": OTHER, "template_id": template_id}
+    await database.collection("workflow_runs").insert_one(foreign)
+
+    with pytest.raises(ConflictError, match="1 runs use it"):
+        await versions.delete_template(template_id, owner_id=OWNER)
+    await workflows.delete(mine.id, owner_id=OWNER)
+    await versions.delete_template(template_id, owner_id=OWNER)
+    with pytest.raises(ConflictError, match="1 runs use it"):
+        await versions.delete_template(everybodys.id, owner_id=GLOBAL_OWNER)
+    await workflows.delete(theirs.id, owner_id=OTHER)
+    await versions.delete_template(everybodys.id, owner_id=GLOBAL_OWNER)
+
+
 async def test_a_template_goes_with_its_versions_unless_runs_use_it(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
@@ -328,7 +354,8 @@ async def test_a_template_goes_with_its_versions_unless_runs_use_it(
     tree = await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER, resolved=[PLAIN])
     await versions.store(kept.id, NewVersion(definition={"v": 1}), owner_id=OWNER)
     runs = database.collection("workflow_runs")
-    await runs.insert_one({"_id": "wf_1", "template_id": template_id, "version_id": tree.source.id})
+    run = {"_id": "wf_1", "owner_id": OWNER, "template_id": template_id, "version_id": tree.source.id}
+    await runs.insert_one(run)
 
     with pytest.raises(ConflictError, match="1 runs use it; delete them first"):
         await versions.delete_template(template_id, owner_id=OWNER)

@@ -28,6 +28,11 @@ def page(run_id: str, owner_id: str, before: str | None) -> Filter:
     return match | ({} if before is None else {"_id": {"$lt": before}})
 
 
+def deleting() -> Filter:
+    """Branches whose deletion was cut off; served by index branches_deleting."""
+    return {"deleting": True}
+
+
 def built_on(run_id: str, branch_id: str) -> Filter:
     """Branches whose line of history goes over another one; served by index branches_lineage."""
     return {"run_id": run_id, "lineage.branch_id": branch_id, "_id": {"$ne": branch_id}}

@@ -24,6 +24,8 @@ WRITTEN_FIELDS = dict.fromkeys(
         "has_content",
         "error",
         "parent_id",
+        "owner_id",
+        "run_id",
         "then",
     ],
     1,

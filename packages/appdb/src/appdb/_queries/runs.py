@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from appdb._queries.clock import NOW, literal
@@ -14,6 +15,7 @@ Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
 NEWEST_FIRST: Sort = [("_id", -1)]
+LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
 
 _STATUS = {
     "$switch": {
@@ -43,6 +45,11 @@ def _derived() -> Pipeline:
 def owned(run_id: str, owner_id: str) -> Filter:
     """One run of one owner, unless it is being deleted."""
     return {"_id": run_id, "owner_id": owner_id, "deleting": {"$ne": True}}
+
+
+def there(run_ids: Collection[str]) -> Filter:
+    """Runs of anybody, unless they are being deleted."""
+    return {"_id": {"$in": list(run_ids)}, "deleting": {"$ne": True}}
 
 
 def on_branch(run_id: str, owner_id: str, branch_id: str | None) -> Filter:
@@ -79,23 +86,28 @@ def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, be
     return match
 
 
-def children(run_id: str) -> Filter:
+def children(run_id: str, **about: Any) -> Filter:
     """The runs that do sub-actions of a run; served by index runs_parent."""
-    return {"parent_id": run_id}
+    return {"parent_id": run_id, **about}
 
 
-def deleting() -> Filter:
-    """Runs whose deletion was begun; served by index runs_deleting."""
-    return {"deleting": True}
+def deletable(run_id: str, owner_id: str) -> Filter:
+    """One run of one owner, unless nothing but the mark of its deletion is left."""
+    return {"_id": run_id, "owner_id": owner_id, "deleted_at": None}
 
 
-def insert(new: NewRun, owner_id: str) -> tuple[Filter, Pipeline]:
+def deleting(deleted_before: datetime) -> Filter:
+    """Runs whose deletion was cut off, and marks that have stayed long enough; served by index runs_deleted."""
+    return {"deleting": True, "deleted_at": {"$not": {"$gt": deleted_before}}}
+
+
+def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter, Pipeline]:
     """Upsert a new run with its first event counted; on a run that is already there it changes nothing."""
     fields = {
         "_id": new.run_id,
         "owner_id": owner_id,
         "project": new.project,
-        "template_id": new.template_id,
+        "template_id": template_id,
         "version_id": new.version_id,
         "branch_id": new.branch_id,
         "parent_id": new.parent_id,
@@ -143,3 +155,8 @@ def versioned(version_id: str) -> Pipeline:
 def doomed() -> Pipeline:
     """Begin a run's deletion: nobody sees it any more, and nothing is written to it."""
     return [{"$set": {"deleting": True, "open": False, "listed": False, "updated_at": NOW}}]
+
+
+def marked() -> Pipeline:
+    """Leave nothing of a run but the mark that it was deleted, and when."""
+    return [{"$replaceWith": {"_id": "$_id", "owner_id": "$owner_id", "deleting": True, "deleted_at": NOW}}]

@@ -9,7 +9,7 @@ from appdb._queries.clock import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
 from appdb._queries.templates import known_as, readable, standing_for
-from appdb.models.version import VersionKind
+from appdb.models.version import GLOBAL_OWNER, VersionKind
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
@@ -84,6 +84,10 @@ def move(template_ids: Sequence[str], template_id: str) -> tuple[Filter, dict[st
     return of_templates(template_ids), {"$set": {"template_id": template_id}}
 
 
-def runs_of(template_id: str) -> Filter:
-    """The runs of a template, in ``workflow_runs``; served by index runs_template."""
-    return {"template_id": template_id}
+def runs_of(template_id: str, owner_id: str) -> Filter:
+    """The runs of an owner's template that keep it, in ``workflow_runs``; served by index runs_template.
+
+    Everybody may run a global one. A private one is its owner's alone, whatever an older release has let others open.
+    """
+    whose = {} if owner_id == GLOBAL_OWNER else {"owner_id": owner_id}
+    return {"template_id": template_id, "deleting": {"$ne": True}, **whose}

@@ -44,6 +44,12 @@ INDEXES = (
         keys=(("deleting", 1), ("_id", 1)),
         options={"partialFilterExpression": {"deleting": True}},
     ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_deleted",
+        keys=(("deleted_at", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"deleting": True}},
+    ),
     # Whether anything runs a template, before it is deleted.
     Index(collection=collections.WORKFLOW_RUNS, name="runs_template", keys=(("template_id", 1),)),
     Index(collection=collections.EVENTS, name="events_log", keys=(("run_id", 1), ("seq", 1)), options={"unique": True}),
@@ -72,6 +78,12 @@ INDEXES = (
         options={"partialFilterExpression": {"interaction_id": TEXT}},
     ),
     Index(collection=collections.BRANCHES, name="branches_run", keys=(("run_id", 1), ("_id", -1))),
+    Index(
+        collection=collections.BRANCHES,
+        name="branches_deleting",
+        keys=(("deleting", 1), ("_id", 1)),
+        options={"partialFilterExpression": {"deleting": True}},
+    ),
     Index(collection=collections.BRANCHES, name="branches_lineage", keys=(("run_id", 1), ("lineage.branch_id", 1))),
     Index(
         collection=collections.SNAPSHOTS,

@@ -15,6 +15,8 @@ CONTRACT = Contract(newest=4, oldest=2)
 
 ADDED = frozenset(
     {
+        "branches_deleting",
+        "runs_deleted",
         "tasks_newest",
         "tasks_owner_newest",
         "tasks_owner_state_newest",

@@ -103,7 +103,7 @@ class Origin:
     """For whom in a workflow a generation is made; a plain task has none of it.
 
     Args:
-        run_id: The run that asks.
+        run_id: The run that asks; ``None`` for the one that the task works for.
         interaction_id: The interaction that shows it.
         prompt_id: Which of the interaction's prompts it answers.
     """

@@ -142,7 +142,8 @@ class NewTask:
         limits: Concurrency and rate limits that the task obeys.
         then: Tasks to enqueue in the transaction that completes this one; each must have the same owner.
         task_id: Made by the caller when it must know the id before; else made here.
-        run_id: The workflow run that it works for; it is cancelled when that is deleted.
+        run_id: The workflow run that it works for; it is cancelled when that is deleted. What it spawns, and what
+            follows it, works for the same run unless it names another; what follows is left out where that is gone.
 
     Raises:
         ValueError: A continuation belongs to another owner.

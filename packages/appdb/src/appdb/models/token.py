@@ -17,7 +17,7 @@ class Usage(Document):
 
     owner_id: str
     run_id: str | None = None
-    """The run that it was for; a plain task has none."""
+    """The run that it was for, which may have been deleted since; a plain task has none."""
     step_id: str | None = None
     module_name: str | None = None
     provider: str

@@ -10,9 +10,11 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
+from appdb.errors import NotFoundError
 from appdb.models.content import GenerationStatus
 from appdb.models.task import TaskState
 from appdb.queue.intake import stored_insert
+from appdb.runs.fence import Fence
 
 
 class Closing(BaseRepository):
@@ -22,6 +24,7 @@ class Closing(BaseRepository):
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._generations = self._collection(collections.GENERATIONS)
+        self._runs = Fence(database)
 
     async def close(self, tasks: Sequence[RawDocument], session: Session) -> None:
         """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""
@@ -53,9 +56,21 @@ class Closing(BaseRepository):
             fields = following["fields"]
             taken = "unique_key" in fields and await self._stands(fields["owner_id"], fields["unique_key"], session)
             # A key that stands for a task already is an answer too; an error here would undo the completion.
-            if not taken:
+            if not taken and await self._inherits_run(fields, task, session):
                 match, update = stored_insert(following)
                 await self._tasks.update_one(match, update, upsert=True, session=session)
+
+    async def _inherits_run(self, fields: RawDocument, task: RawDocument, session: Session) -> bool:
+        """Let what follows work for the run of *task* unless it names its own, and return whether that is there."""
+        run_id = task.get("run_id")
+        if fields.get("run_id", run_id) == run_id:
+            fields |= {} if run_id is None else {"run_id": run_id}
+            return True  # whoever deletes the run cancels its tasks, until none has followed another
+        try:
+            await self._runs.hold(fields["run_id"], task["owner_id"], session)
+        except NotFoundError:
+            return False
+        return True
 
     async def _stands(self, owner_id: str, unique_key: str, session: Session) -> bool:
         released = {"$unset": {"unique_key": ""}}

@@ -18,7 +18,7 @@ from appdb.events import TaskEventType
 from appdb.models.bounds import at_most, bounded_duration
 from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
-from appdb.queue.intake import Intake
+from appdb.queue.admission import Admission
 from appdb.queue.journal import Journal
 from appdb.reading import readable
 from appdb.utils import derived_id, uuid7_str
@@ -29,12 +29,12 @@ REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 class Control(BaseRepository):
     """What owners and operators do to tasks that they do not hold."""
 
-    def __init__(self, database: Database, intake: Intake, journal: Journal) -> None:
+    def __init__(self, database: Database, admission: Admission, journal: Journal) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._queues = self._collection(collections.QUEUES)
         self._journal = journal
-        self._intake = intake
+        self._admission = admission
 
     async def get(self, task_id: str, owner_id: str) -> RawDocument:
         """Return the owner's task; one round trip."""
@@ -118,7 +118,14 @@ class Control(BaseRepository):
         """Repeat final tasks, oldest first, and return the ids of the new ones."""
         states = (wanted.states or REPLAYABLE) & FINAL_STATES
         rows = await self._matching(wanted, states, limit, {})
-        return [(await self._repeat(task, None, key)).id for task in readable(Task.from_document, rows)]
+        tasks = readable(Task.from_document, rows)
+        return [again.id for task in tasks if (again := await self._repeat_if_possible(task, key)) is not None]
+
+    async def _repeat_if_possible(self, task: Task, key: str) -> Task | None:
+        try:
+            return await self._repeat(task, None, key)
+        except NotFoundError:
+            return None  # its run was deleted
 
     async def _matching(
         self,
@@ -146,7 +153,7 @@ class Control(BaseRepository):
             limits=tuple(limit.limit() for limit in task.limits),
             run_id=task.run_id,
         )
-        return await self._intake.add(repeated, new_id, None, {"replay_of": task.id})
+        return await self._admission.add(repeated, new_id, None, {"replay_of": task.id})
 
     async def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or start handing out tasks of *queue*; one round trip."""

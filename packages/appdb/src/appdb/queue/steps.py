@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from appdb._driver import Session
+from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -17,6 +17,7 @@ from appdb.models.task import NewTask
 from appdb.queue.intake import check, fields_of, id_of, waits_of
 from appdb.queue.lease import Lease
 from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.runs.fence import Fence
 from appdb.utils import derived_id
 
 
@@ -27,6 +28,7 @@ class Steps(BaseRepository):
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._steps = self._collection(collections.TASK_STEPS)
+        self._runs = Fence(database)
 
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
@@ -55,23 +57,32 @@ class Steps(BaseRepository):
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
-            owner_id = await self._fence(lease, queries.touched() if known else queries.adopted(), session)
-            if owner_id != task.owner_id:
-                raise ValueError(f"child {key!r}: it must have the owner of its parent, {owner_id!r}")
+            parent = await self._fence(lease, queries.touched() if known else queries.adopted(), session)
+            if parent["owner_id"] != task.owner_id:
+                raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent['owner_id']!r}")
             if not known:
-                match, update = queries.insert(fields, waits_of(child))
+                run = await self._run_of(child, parent, session)
+                match, update = queries.insert(fields | run, waits_of(child))
                 await self._tasks.update_one(match, update, upsert=True, session=session)
 
         await self._database.transaction(body)
         return str(fields["_id"])
 
-    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> str:
-        """Write to the held task, and return its owner."""
+    async def _run_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
+        """Return the run that *child* works for: its parent's unless it names its own, which must be there."""
+        run_id = child.run_id or parent.get("run_id")
+        if run_id is not None and run_id != parent.get("run_id"):
+            await self._runs.hold(run_id, child.owner_id, session)
+        return {} if run_id is None else {"run_id": run_id}
+
+    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> RawDocument:
+        """Write to the held task, and return its owner and its run."""
         held = queries.held(lease.task_id, lease.token)
-        task = await self._tasks.find_one_and_update(held, update, {"owner_id": 1}, session=session)
+        found = {"owner_id": 1, "run_id": 1}
+        task: RawDocument | None = await self._tasks.find_one_and_update(held, update, found, session=session)
         if task is None:
             raise LeaseLostError(lease.task_id, lease.attempt)
-        return str(task["owner_id"])
+        return task
 
 
 def check_key(key: str) -> None:

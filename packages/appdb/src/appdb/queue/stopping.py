@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appdb._driver import Session
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.task import NewEvent, TaskState
+from appdb.models.task import LIVE_STATES, NewEvent, TaskFilter, TaskState
 from appdb.queue.closing import Closing
 from appdb.queue.journal import Journal
 
@@ -43,3 +45,9 @@ class Stopping(BaseRepository):
         task = await self._journal.append(match, cancelled, session=session, changes=changes)
         if task is not None:
             await self._closing.close([task], session)
+
+    async def stop_run(self, run_id: str, owner_id: str) -> None:
+        """Cancel all live tasks of the owner's run, each in a transaction of its own."""
+        match = queries.matching(TaskFilter(owner_id=owner_id, run_id=run_id), LIVE_STATES)
+        for task_id in [row["_id"] async for row in self._tasks.find(match, {"_id": 1})]:
+            await self._database.transaction(partial(self.stop, task_id, owner_id))

@@ -18,11 +18,12 @@ from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.queue.admission import Admission
 from appdb.queue.aside import SettingAside
 from appdb.queue.claiming import Claims
 from appdb.queue.commits import Commits
 from appdb.queue.control import Control
-from appdb.queue.intake import Intake, id_of
+from appdb.queue.intake import id_of
 from appdb.queue.journal import Journal
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
@@ -58,13 +59,13 @@ class TaskQueue(BaseRepository):
         self.lease = lease
         self._tasks = self._collection(collections.TASKS)
         self._limiter = Limiter(database)
-        self._intake = Intake(database)
+        self._admission = Admission(database)
         self._journal = Journal(database)
         aside = SettingAside(self._journal)
         self._claims = Claims(database, self._limiter, aside, lease)
         self._commits = Commits(database, self._journal)
         self._steps = Steps(database)
-        self._control = Control(database, self._intake, self._journal)
+        self._control = Control(database, self._admission, self._journal)
         self._sweeping = Sweeping(database, self._journal, aside, lease)
         self._statistics = Statistics(database)
 
@@ -73,9 +74,11 @@ class TaskQueue(BaseRepository):
 
         One round trip. With *session* it joins the caller's transaction; a unique key is looked up there before, in
         one round trip more, since a duplicate would end the transaction. Calling it again with the same ``task_id``,
-        or the same owner and ``unique_key``, returns the first task.
+        or the same owner and ``unique_key``, returns the first task. A task of a run costs another round trip in a
+        transaction, two elsewhere.
 
         Raises:
+            NotFoundError: The owner has no run of that id, or it is being deleted.
             TooLargeError: The payload is over 256 KiB as BSON.
             InvalidDataError: The payload holds a value that cannot be stored.
             ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
@@ -84,15 +87,17 @@ class TaskQueue(BaseRepository):
 
     @repeats
     async def _store(self, task: NewTask, task_id: str, *, session: Session | None) -> Task:
-        return await self._intake.add(task, task_id, session)
+        return await self._admission.add(task, task_id, session)
 
     async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
         """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
 
         One round trip for a thousand, and up to three more for each id or key that was taken. It is not one
         transaction: after an error some may be stored, and the same call, with ids or keys given, stores the rest.
+        Where some are tasks of runs, it takes two round trips more.
 
         Raises:
+            NotFoundError: An owner has no run of that id, or it is being deleted.
             TooLargeError: A payload is over 256 KiB as BSON; nothing was stored.
             InvalidDataError: A payload holds a value that cannot be stored; nothing was stored.
             ConflictError: A unique key stands for a task with another actor or payload.
@@ -101,7 +106,7 @@ class TaskQueue(BaseRepository):
 
     @repeats
     async def _store_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
-        return await self._intake.add_many(tasks, ids)
+        return await self._admission.add_many(tasks, ids)
 
     @repeats
     async def get(self, task_id: str, *, owner_id: str) -> Task:
@@ -340,7 +345,10 @@ class TaskQueue(BaseRepository):
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child of the held one, once for each *key* over all attempts, and return its id.
 
+        It works for its parent's run, unless it names another.
+
         Raises:
+            NotFoundError: The owner has no run of that other id, or it is being deleted.
             LeaseLostError: Another worker may hold the parent; nothing was written.
             TooLargeError: The payload is over 256 KiB.
             ValueError: The child has another owner than its parent.
@@ -394,7 +402,7 @@ class TaskQueue(BaseRepository):
             key: Makes a repeated call return the same new task.
 
         Raises:
-            NotFoundError: The owner has no such task.
+            NotFoundError: The owner has no such task, or the task's run was deleted.
             ConflictError: The task is not final yet.
             TooLargeError: The payload is over 256 KiB.
         """
@@ -412,7 +420,8 @@ class TaskQueue(BaseRepository):
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1_000) -> list[str]:
         """Repeat up to *limit* final tasks that *match* describes, failed and cancelled ones where it names no states.
 
-        The same *key* gives the same new tasks, so a call that was cut off can be repeated.
+        The same *key* gives the same new tasks, so a call that was cut off can be repeated. Tasks of deleted runs are
+        passed over.
 
         Returns:
             The ids of the new tasks.

@@ -114,12 +114,18 @@ class BranchRepository(BaseRepository):
         limit: int = 50,
         session: Session | None = None,
     ) -> list[Branch]:
-        """Return a run's branches, newest first; *before* is the id of the last one of the page before."""
+        """Return a run's branches, newest first; *before* is the id of the last one of the page before.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
         return await self._branches.page(run_id, owner_id, before, limit, session)
 
     @repeats_deletion
     async def delete(self, branch_id: str, *, owner_id: str) -> None:
-        """Delete a branch with its events; a call that was cut off is repeated.
+        """Delete a branch with its events.
+
+        A call that was cut off is repeated, or finished by ``WorkflowRepository.sweep``.
 
         Raises:
             NotFoundError: The owner has no such branch.

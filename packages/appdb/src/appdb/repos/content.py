@@ -31,6 +31,7 @@ from appdb.repos.items import Items
 from appdb.repos.media import MediaStore
 from appdb.repos.removal import Removal
 from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
+from appdb.runs.fence import Fence
 
 
 class ContentRepository(BaseRepository):
@@ -48,6 +49,7 @@ class ContentRepository(BaseRepository):
         super().__init__(database)
         self._contents = self._collection(collections.CONTENTS)
         self._media = MediaStore(database)
+        self._runs = Fence(database)
         self._generations = Generations(database)
         self._items = Items(database, self._media, self._generations)
         self._removal = Removal(database, self._media)
@@ -67,7 +69,7 @@ class ContentRepository(BaseRepository):
             session: The transaction that enqueues the task, so that both appear together.
 
         Raises:
-            NotFoundError: The owner has no such task.
+            NotFoundError: The owner has no such task, or no such run, or that is being deleted.
             ConflictError: The task has ended.
             TooLargeError: The request or the source data is over 256 KiB.
             InvalidDataError: A value cannot be stored.
@@ -104,6 +106,7 @@ class ContentRepository(BaseRepository):
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing was written.
+            NotFoundError: The owner has no such run, or it is being deleted; nothing was written.
             TooLargeError: The source data is too large; nothing was written.
             InvalidDataError: A value cannot be stored; nothing was written.
         """
@@ -145,7 +148,8 @@ class ContentRepository(BaseRepository):
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing is visible, and the bytes are deleted.
-            NotFoundError: The task has stored no item with the preview's key; nothing was stored.
+            NotFoundError: The task has stored no item with the preview's key, or the task's run is being deleted;
+                nothing was stored.
             TooLargeError: What is said of the item is over 64 KiB; nothing was stored.
             InvalidDataError: A value cannot be stored; nothing was stored.
         """
@@ -230,8 +234,14 @@ class ContentRepository(BaseRepository):
     async def list_for_run(
         self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
-        """Return the generations of a run, as ``list_for_interaction`` does."""
-        return await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
+        """Return the generations of a run, as ``list_for_interaction`` does.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
+        """
+        found = await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
+        await self._runs.check(run_id, owner_id)
+        return found
 
     @repeats
     async def list_for_owner(

@@ -13,6 +13,7 @@ from appdb.errors import NotFoundError
 from appdb.events import DbEventType
 from appdb.models.event import EventFilter, NewRunEvent, RunEvent
 from appdb.reading import page_of
+from appdb.runs.fence import Fence
 from appdb.runs.ledger import Ledger, checked
 from appdb.runs.reader import Reader
 
@@ -23,6 +24,7 @@ class EventRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._events = self._collection(collections.EVENTS)
+        self._fence = Fence(database)
         self._ledger = Ledger(database)
         self._reader = Reader(database)
 
@@ -64,11 +66,12 @@ class EventRepository(BaseRepository):
         """Return the owner's event.
 
         Raises:
-            NotFoundError: The owner has no such event.
+            NotFoundError: The owner has no such event, or its run is being deleted.
         """
         found = await self._events.find_one({"_id": event_id, "owner_id": owner_id}, session=session)
         if found is None:
             raise NotFoundError("event", event_id)
+        await self._fence.check(found["run_id"], owner_id, session)
         return RunEvent.from_document(found)
 
     @repeats
@@ -78,10 +81,15 @@ class EventRepository(BaseRepository):
         """Return a run's events of all branches with a number above *after*, in order, at most *limit*.
 
         This is what happened, not what counts: see ``read`` for that.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
         """
         match = queries.log(run_id, owner_id, after)
         found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST)
-        return await page_of(RunEvent.from_document, found, limit)
+        log = await page_of(RunEvent.from_document, found, limit)
+        await self._fence.check(run_id, owner_id, session)
+        return log
 
     @repeats
     async def read(
@@ -107,9 +115,10 @@ class EventRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = await self._reader.lineage(run, branch_id or run.branch_id, session)
-        return await self._reader.events(run, lineage, wanted, limit=limit, session=session)
+        _, events = await self._reader.counting(
+            run_id, owner_id, wanted, branch_id=branch_id, limit=limit, session=session
+        )
+        return events
 
     @repeats
     async def latest(
@@ -127,8 +136,6 @@ class EventRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = await self._reader.lineage(run, run.branch_id, session)
         wanted = EventFilter(types=[event_type], step=step, module=module)
-        found = await self._reader.events(run, lineage, wanted, limit=1, session=session, newest=True)
+        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=1, newest=True, session=session)
         return found[0] if found else None

@@ -20,6 +20,7 @@ from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of, readable
 from appdb.repos.media import MediaStore
 from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
+from appdb.runs.fence import Fence
 from appdb.utils import uuid7_str
 
 MAX_INLINE_BYTES = 64 * KIB
@@ -42,6 +43,7 @@ class FileRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._files = self._collection(collections.FILES)
+        self._runs = Fence(database)
         self._bytes = MediaStore(database, collections.FILES_BUCKET)
         self._lost_bytes = BytesSweep(database, collections.FILES_BUCKET, collections.FILES)
 
@@ -52,17 +54,22 @@ class FileRepository(BaseRepository):
         One atomic write: readers get the old or the new content, and of many writers the last one wins. Repeating is
         safe. The old bytes are deleted afterwards; in a caller's transaction they are left to ``sweep``.
 
+        One round trip more in a caller's transaction, which then comes before the run's deletion or is refused;
+        elsewhere two, of which the second one deletes again what came too late.
+
         Args:
             file: What to write.
             owner_id: Whose run.
             session: The caller's transaction.
 
         Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
             TooLargeError: The content is over 32 MiB, the metadata over 16 KiB, or the names over 4 KiB.
             InvalidDataError: A value cannot be stored.
         """
         data = _encoded(file)
         fields = _described(file, owner_id, data)
+        await self._admit(file.run_id, owner_id, session)
         place = await self._placed(file, data, owner_id)
         match, update = queries.put(uuid7_str("wff_"), fields | place)
         written: RawDocument = await self._files.find_one_and_update(
@@ -73,9 +80,26 @@ class FileRepository(BaseRepository):
             return_document=AFTER,
             session=session,
         )
-        if session is None and (replaced := written["replaced_file_id"]) is not None:
-            await self._bytes.delete(replaced)
+        if session is None:
+            await self._settle(written)
         return WorkflowFile.from_document(written)
+
+    async def _admit(self, run_id: str, owner_id: str, session: Session | None) -> None:
+        if session is None:
+            await self._runs.check(run_id, owner_id)
+        else:
+            await self._runs.hold(run_id, owner_id, session)
+
+    async def _settle(self, written: RawDocument) -> None:
+        if (replaced := written["replaced_file_id"]) is not None:
+            await self._bytes.delete(replaced)
+        try:
+            await self._runs.check(written["run_id"], written["owner_id"])
+        except NotFoundError:
+            await self.delete_run(written["run_id"], owner_id=written["owner_id"])
+            if written["file_id"] is not None:  # whose name the run's deletion may have taken alone
+                await self._bytes.delete(written["file_id"])
+            raise
 
     async def _placed(self, file: NewFile, data: bytes, owner_id: str) -> dict[str, str | None]:
         if len(data) <= MAX_INLINE_BYTES:
@@ -89,7 +113,7 @@ class FileRepository(BaseRepository):
         """Return a file with its content.
 
         Raises:
-            NotFoundError: The owner has no such file.
+            NotFoundError: The owner has no such file, or its run is being deleted.
         """
         return await self._read(queries.owned(file_id, owner_id), file_id)
 
@@ -112,6 +136,7 @@ class FileRepository(BaseRepository):
                 raise NotFoundError("workflow file", asked)
             try:
                 text = found["text"] if found["file_id"] is None else await self._text(found)
+                await self._runs.check(found["run_id"], found["owner_id"])
                 return FileWithContent.from_document(found | {"text": text})
             except NotFoundError:
                 # It was replaced after the look, so its new content is somewhere else.
@@ -145,13 +170,16 @@ class FileRepository(BaseRepository):
             limit: The most files to return.
 
         Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
             ValueError: A group was given without its category.
         """
         if group is not None and category is None:
             raise ValueError("a group belongs to a category; give that too")
         match = queries.page(run_id, owner_id, category, group, after)
         found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST)
-        return await page_of(WorkflowFile.from_document, found, limit)
+        files = await page_of(WorkflowFile.from_document, found, limit)
+        await self._runs.check(run_id, owner_id)
+        return files
 
     @repeats
     async def calls(self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[ModelCall]:
@@ -163,9 +191,13 @@ class FileRepository(BaseRepository):
             before: The group of the last call of the page before.
             limit: The most calls to return, those with the highest group first: newest, where groups are uuid7; of
                 each, the first 200 files.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
         """
         found = self._files.aggregate(queries.calls(run_id, owner_id, before, at_most(limit)))
         rows = [(row["_id"], readable(WorkflowFile.from_document, row["files"])) async for row in found]
+        await self._runs.check(run_id, owner_id)
         return [ModelCall.of(group, files) for group, files in rows if files]
 
     @repeats

@@ -16,13 +16,14 @@ from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.content import Content, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.content import NO_ORIGIN, Content, Generation, GenerationWithItems, NewGeneration, Origin
 from appdb.models.task import Task
 from appdb.queue.journal import Journal
 from appdb.queue.lease import Lease
 from appdb.queue.sizes import KIB, check_size
 from appdb.reading import first_readable, readable
 from appdb.repos.fence import MAKES_CONTENT, fence
+from appdb.runs.fence import Fence
 from appdb.utils import derived_id
 
 MAX_REQUEST_BYTES = 256 * KIB
@@ -39,6 +40,7 @@ class Generations:
         self._database = database
         self._tasks = database.collection(collections.TASKS)
         self._generations = database.collection(collections.GENERATIONS)
+        self._runs = Fence(database)
         self._journal = Journal(database)
 
     async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
@@ -48,18 +50,26 @@ class Generations:
         check_size("request", new.request, MAX_REQUEST_BYTES)
         check_size("source data", new.source_data, MAX_SOURCE_BYTES)
         fields = named | {"owner_id": owner_id, "request": dict(new.request), "source_data": dict(new.source_data)}
-        marked = await self._tasks.update_one(
-            task_queries.live(new.task_id, owner_id), [{"$set": MAKES_CONTENT}], session=session
+        marked: RawDocument | None = await self._tasks.find_one_and_update(
+            task_queries.live(new.task_id, owner_id), [{"$set": MAKES_CONTENT}], {"run_id": 1}, session=session
         )
-        if not marked.matched_count:
-            await self._refuse(new.task_id, owner_id, session)
+        if marked is None:
+            raise await self._refusal(new.task_id, owner_id, session)
+        fields |= await self._run_of(new.origin, marked, owner_id, session)
         return Generation.from_document(await self._write(new.task_id, queries.recorded(fields), session))
 
-    async def _refuse(self, task_id: str, owner_id: str, session: Session) -> None:
+    async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
+        """Return the run that a generation is made for, by default its task's, with its fence taken."""
+        run_id = origin.run_id or task.get("run_id")
+        if run_id is not None:
+            await self._runs.hold(run_id, owner_id, session)
+        return {"run_id": run_id}
+
+    async def _refusal(self, task_id: str, owner_id: str, session: Session) -> NotFoundError | ConflictError:
         found = await self._tasks.find_one(task_queries.owned(task_id, owner_id), {"state": 1}, session=session)
         if found is None:
-            raise NotFoundError("task", task_id)
-        raise ConflictError("task", task_id, f"it is already {found['state']}; record what it makes before it ends")
+            return NotFoundError("task", task_id)
+        return ConflictError("task", task_id, f"it is already {found['state']}; record what it makes before it ends")
 
     async def begin(
         self, lease: Lease, task: Task, fields: Mapping[str, str], source: Mapping[str, JsonValue], origin: Origin
@@ -68,10 +78,11 @@ class Generations:
         named = {"owner_id": task.owner_id, "task_id": task.id, **fields}
         check_size("generation's names", named | asdict(origin), MAX_NAMES_BYTES)
         check_size("source data", source, MAX_SOURCE_BYTES)
-        update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin))
 
         async def body(session: Session) -> RawDocument:
-            await fence(self._journal, lease, session)
+            fenced = await fence(self._journal, lease, session)
+            run = await self._run_of(origin, fenced, task.owner_id, session)
+            update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
 
         return Generation.from_document(await self._database.transaction(body))
@@ -89,6 +100,7 @@ class Generations:
         fields = named | {"request": task.payload, "source_data": {}}
         match = {"_id": generation_id(task.id)}
         if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
+            fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
             await self._generations.update_one(match, queries.recorded(fields), upsert=True, session=session)
 
     async def report(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:

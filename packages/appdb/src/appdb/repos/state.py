@@ -13,6 +13,7 @@ from appdb.folding import history
 from appdb.models.branch import Branch, LineagePart, cut
 from appdb.models.event import EventFilter, NewRunEvent, RunEvent
 from appdb.models.state import Interaction, RunState, Try
+from appdb.runs.fence import Fence
 from appdb.runs.forking import AtInteraction, BeforeFirst, Fork, Forks, Point
 from appdb.runs.reader import Reader
 from appdb.utils import uuid7_str
@@ -27,6 +28,7 @@ class StateRepository(BaseRepository):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        self._fence = Fence(database)
         self._reader = Reader(database)
         self._forks = Forks(database)
         self._events = self._collection(collections.EVENTS)
@@ -61,6 +63,7 @@ class StateRepository(BaseRepository):
         match = queries.numbered(run_id, owner_id, seq)
         found = await self._events.find_one(match, {"branch_id": 1}, session=session)
         if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
+            await self._fence.check(run_id, owner_id, session)
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._reader.state(run, lineage, session)
 
@@ -86,15 +89,16 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = await self._reader.lineage(run, run.branch_id, session)
         wanted = EventFilter(types=[E.INTERACTION_REQUESTED], before=before)
-        asked = await self._reader.events(run, lineage, wanted, limit=limit, session=session, newest=True)
+        lineage, asked = await self._reader.counting(
+            run_id, owner_id, wanted, limit=limit, newest=True, session=session
+        )
         ids = {event.interaction_id for event in asked if event.interaction_id is not None}
         if not ids:
             return []
         match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
         answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
+        await self._fence.check(run_id, owner_id, session)
         counting = [event for event in answers if _counts(lineage, event)]
         return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
 
@@ -107,10 +111,8 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = await self._reader.lineage(run, run.branch_id, session)
         wanted = EventFilter(types=[E.MODULE_COMPLETED], module=module, step=step)
-        found = await self._reader.events(run, lineage, wanted, limit=1, session=session, newest=True)
+        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=1, newest=True, session=session)
         return found[0] if found else None
 
     @repeats
@@ -137,10 +139,8 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = await self._reader.lineage(run, run.branch_id, session)
         wanted = EventFilter(types=[E.MODULE_COMPLETED, E.RETRY_REQUESTED], module=module, step=step)
-        found = await self._reader.events(run, lineage, wanted, limit=limit, session=session, newest=True)
+        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=limit, newest=True, session=session)
         return history.tries(reversed(found))
 
     async def jump(

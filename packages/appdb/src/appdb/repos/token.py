@@ -27,6 +27,7 @@ from appdb.models.token import (
 )
 from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of, readable
+from appdb.runs.fence import Fence
 
 MAX_NAMES_BYTES = 8 * KIB
 """Of all names together."""
@@ -38,7 +39,7 @@ MONEY = ("units", "cost")
 
 class TokenRepository(BaseRepository):
     """
-    The ledger of what users' calls to models cost.
+    The ledger of what users' calls to models cost. What is in it outlives the runs that it was for.
 
     Amounts are stored as 128-bit decimals: one token may cost less than a millionth of a dollar, so an integer of
     micro-dollars would round each call, and binary fractions would round each sum. Of 34 digits an amount takes at most
@@ -48,6 +49,7 @@ class TokenRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._usage = self._collection(collections.USAGE)
+        self._runs = Fence(database)
 
     @repeats
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
@@ -59,16 +61,30 @@ class TokenRepository(BaseRepository):
             session: The caller's transaction.
 
         Raises:
+            NotFoundError: The owner has no such run, or it is being deleted; record the call without a run, so that
+                it still counts.
             InvalidDataError: A number is negative, too large or too fine, or a text cannot be stored.
             ConflictError: The id is somebody else's.
         """
         fields = _checked(usage) | {"_id": usage.id, "owner_id": owner_id}
+        await self._admit(usage, owner_id, session)
         recorded: RawDocument = await self._usage.find_one_and_update(
             {"_id": usage.id}, queries.record(fields), upsert=True, return_document=AFTER, session=session
         )
         if recorded["owner_id"] != owner_id:
             raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
         return _usage_of(recorded)
+
+    async def _admit(self, usage: NewUsage, owner_id: str, session: Session | None) -> None:
+        # One look is enough: what a run cost outlives it, so it may as well have been recorded just before.
+        if usage.run_id is None:
+            return
+        try:
+            await self._runs.check(usage.run_id, owner_id, session)
+        except NotFoundError:
+            known = {"_id": usage.id, "owner_id": owner_id}
+            if await self._usage.find_one(known, {"_id": 1}, session=session) is None:
+                raise
 
     @repeats
     async def page(
@@ -113,13 +129,6 @@ class TokenRepository(BaseRepository):
             by_model=readable(ModelTotal.from_document, map(_total, row["by_model"])),
             by_step=readable(StepTotal.from_document, map(_total, row["by_step"])),
         )
-
-    @repeats
-    async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
-        """Delete what was recorded for a run, and return how many calls that were; it is missing from totals then."""
-        match = queries.calls(owner_id, UsageFilter(run_id=run_id))
-        deleted = await self._usage.delete_many(match, session=session)
-        return int(deleted.deleted_count)
 
 
 def _checked(usage: NewUsage) -> dict[str, Any]:

@@ -147,13 +147,13 @@ class VersionTemplates(BaseRepository):
             template = await self._templates.find_one_and_delete(match, session=session)
             if template is None:
                 raise NotFoundError("workflow template", template_id)
-            await self._check_unused(template["_id"], session)
+            await self._check_unused(template["_id"], owner_id, session)
             await self._versions.delete_many(version_queries.of_templates([template["_id"]]), session=session)
 
         await self._together(body, session)
 
-    async def _check_unused(self, template_id: str, session: Session) -> None:
-        match = version_queries.runs_of(template_id)
+    async def _check_unused(self, template_id: str, owner_id: str, session: Session) -> None:
+        match = version_queries.runs_of(template_id, owner_id)
         runs = await self._runs.count_documents(match, limit=MAX_RUNS_COUNTED, session=session)
         if runs:
             count = f"at least {runs}" if runs == MAX_RUNS_COUNTED else str(runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
@@ -19,11 +20,12 @@ from appdb.models.branch import Branch
 from appdb.models.event import NewRunEvent
 from appdb.models.run import NewRun, Run, RunStatus, RunVersion
 from appdb.reading import page_of
+from appdb.runs.branches import Branches
 from appdb.runs.fence import Fence
 from appdb.runs.forking import AtBeginning, Fork, Forks
 from appdb.runs.ledger import Ledger, checked
 from appdb.runs.opening import Opening
-from appdb.runs.removal import Removal
+from appdb.runs.removal import LINGER, Removal
 from appdb.runs.versions import VersionHistory
 from appdb.utils import uuid7_str
 
@@ -45,6 +47,7 @@ class WorkflowRepository(BaseRepository):
         self._forks = Forks(database)
         self._history = VersionHistory(database)
         self._removal = Removal(database)
+        self._branches = Branches(database)
 
     @repeats
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
@@ -58,7 +61,7 @@ class WorkflowRepository(BaseRepository):
 
         Raises:
             ConflictError: The id is another run's.
-            NotFoundError: The owner has no run that could be its parent.
+            NotFoundError: The owner has no run that could be its parent, or sees no such template.
             InvalidDataError: The project's name is empty or too long.
             TooLargeError: The data is over 256 KiB as BSON.
         """
@@ -108,10 +111,16 @@ class WorkflowRepository(BaseRepository):
     async def children(
         self, run_id: str, *, owner_id: str, limit: int = 50, session: Session | None = None
     ) -> list[Run]:
-        """Return the runs that do sub-actions of the owner's run, oldest first, at most *limit*."""
-        match = queries.children(run_id) | {"owner_id": owner_id}
+        """Return the runs that do sub-actions of the owner's run, oldest first, at most *limit*.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        match = queries.children(run_id, owner_id=owner_id, deleting={"$ne": True})
         found = self._runs.find(match, session=session).sort([("_id", 1)])
-        return await page_of(Run.from_document, found, limit)
+        children = await page_of(Run.from_document, found, limit)
+        await self._fence.check(run_id, owner_id, session)
+        return children
 
     @translates_errors
     async def hold(self, run_id: str, *, owner_id: str, session: Session) -> Run:
@@ -197,7 +206,11 @@ class WorkflowRepository(BaseRepository):
         limit: int = 50,
         session: Session | None = None,
     ) -> list[RunVersion]:
-        """Return the versions that a run has followed, newest first; *before* is the id of the last entry seen."""
+        """Return the versions that a run has followed, newest first; *before* is the id of the last entry seen.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
         return await self._history.page(run_id, owner_id, before, limit, session)
 
     async def reset(
@@ -241,7 +254,7 @@ class WorkflowRepository(BaseRepository):
 
     @repeats_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:
-        """Delete a run with all that hangs on it; its live tasks are cancelled.
+        """Delete a run with all that hangs on it; its live tasks are cancelled, and what its calls cost is kept.
 
         It disappears at once and takes no more writes. A call that was cut off is repeated, or finished by ``sweep``.
 
@@ -251,6 +264,14 @@ class WorkflowRepository(BaseRepository):
         await self._removal.delete(run_id, owner_id)
 
     @translates_errors
-    async def sweep(self, *, limit: int = 100) -> int:
-        """Finish up to *limit* deletions that were cut off, and return how many; safe to run anywhere, any time."""
-        return await self._removal.sweep(limit)
+    async def sweep(self, *, older_than: timedelta = LINGER, limit: int = 100) -> int:
+        """Finish deletions of runs and branches that were cut off, and return how many; safe to run anywhere, any time.
+
+        Of a deleted run a mark stays. Once that is *older_than*, what has slipped in behind the deletion is deleted,
+        and the mark with it.
+
+        Args:
+            older_than: How long nobody can still be about to write for a run that he has seen before its deletion.
+            limit: The most runs and the most branches to look at.
+        """
+        return await self._branches.sweep(limit) + await self._removal.sweep(older_than, limit)

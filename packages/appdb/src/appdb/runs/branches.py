@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from appdb._driver import Session
+from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError
+from appdb.models.bounds import at_most
 from appdb.models.branch import Branch
 from appdb.reading import page_of
 from appdb.runs.deleting import delete_all
@@ -29,6 +30,7 @@ class Branches:
         found = await self._branches.find_one(queries.owned(branch_id, owner_id), session=session)
         if found is None:
             raise NotFoundError(BRANCH, branch_id)
+        await self._fence.check(found["run_id"], owner_id, session)
         return Branch.from_document(found)
 
     async def page(
@@ -37,7 +39,9 @@ class Branches:
         """Return the branches of a run, newest first."""
         match = queries.page(run_id, owner_id, before)
         found = self._branches.find(match, session=session).sort([("_id", -1)])
-        return await page_of(Branch.from_document, found, limit)
+        branches = await page_of(Branch.from_document, found, limit)
+        await self._fence.check(run_id, owner_id, session)
+        return branches
 
     async def delete(self, branch_id: str, owner_id: str) -> None:
         """Delete a branch, then its events: in between they are in no line of history any more."""
@@ -55,6 +59,16 @@ class Branches:
             await self._branches.update_one({"_id": branch_id}, {"$set": {"deleting": True}}, session=session)
 
         await self._store.transaction(body)
+        await self._finish(found)
+
+    async def sweep(self, limit: int) -> int:
+        """Finish deletions that were cut off, and return how many."""
+        rows = [row async for row in self._branches.find(queries.deleting()).limit(at_most(limit))]
+        for row in rows:
+            await self._finish(row)
+        return len(rows)
+
+    async def _finish(self, branch: RawDocument) -> None:
         for part in self._parts:
-            await delete_all(part, queries.of_branch(run_id, branch_id))
-        await self._branches.delete_one({"_id": branch_id, "owner_id": owner_id})
+            await delete_all(part, queries.of_branch(branch["run_id"], branch["_id"]))
+        await self._branches.delete_one({"_id": branch["_id"], "deleting": True})

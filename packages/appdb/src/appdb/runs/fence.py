@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import runs as queries
 from appdb._schema import collections
@@ -22,8 +24,36 @@ class Fence:
         """Return the owner's run."""
         found = await self._runs.find_one(queries.owned(run_id, owner_id), session=session)
         if found is None:
-            raise NotFoundError(RUN, run_id)
+            raise no_run(run_id)
         return Run.from_document(found)
+
+    async def check(self, run_id: str, owner_id: str, session: Session | None = None) -> None:
+        """Check that the owner has the run.
+
+        After a read, it says that nothing of what was read was deleted before; after a write, that the run's deletion
+        will find what was written.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        if await self._runs.find_one(queries.owned(run_id, owner_id), {"_id": 1}, session=session) is None:
+            raise no_run(run_id)
+
+    async def missing(self, runs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of *runs*, each an id and its owner, that ``check`` would refuse; one round trip, or none."""
+        if not runs:
+            return []
+        found = self._runs.find(queries.there({run_id for run_id, _ in runs}), {"owner_id": 1})
+        there = {(row["_id"], row["owner_id"]) async for row in found}
+        return sorted(set(runs) - there)
+
+    async def hold(self, run_id: str, owner_id: str, session: Session) -> None:
+        """Let the caller's transaction come before the run's deletion, which then finds what it writes.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        await self.take(run_id, owner_id, None, session)
 
     async def take(self, run_id: str, owner_id: str, branch_id: str | None, session: Session) -> Run:
         """Write to the run, so that no other writer comes in between, and return it, updated at the server's now.
@@ -53,6 +83,11 @@ class Fence:
             problem = "another run of its project is open; end or delete that one first"
             raise ConflictError(RUN, str(match["_id"]), problem) from exc
         return None if changed is None else Run.from_document(changed)
+
+
+def no_run(run_id: str) -> NotFoundError:
+    """Return what to say of a run that is not there, or not any more."""
+    return NotFoundError(RUN, run_id)
 
 
 def moved_on(branch_id: str) -> str:

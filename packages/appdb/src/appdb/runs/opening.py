@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from appdb._driver import AFTER, DuplicateKeyError, Session
 from appdb._queries import runs as queries
+from appdb._queries import templates as template_queries
 from appdb._schema import collections
-from appdb.errors import ConflictError
+from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.branch import LineagePart
 from appdb.models.event import NewRunEvent
@@ -35,6 +36,7 @@ class Opening:
         self._ledger = Ledger(store)
         self._runs = store.collection(collections.WORKFLOW_RUNS)
         self._versions = store.collection(collections.RUN_VERSIONS)
+        self._templates = store.collection(collections.WORKFLOW_TEMPLATES)
         self._branches = store.collection(collections.BRANCHES)
 
     async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
@@ -67,11 +69,23 @@ class Opening:
         found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
         return None if found is None else Run.from_document(found)
 
+    async def _template(self, template_id: str, owner_id: str, session: Session) -> str:
+        """Return the id of a template that the owner may read; that of a duplicate gives that of the one that stayed.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        found = await self._templates.find_one(template_queries.one(template_id, owner_id), {"_id": 1}, session=session)
+        if found is None:
+            raise NotFoundError("workflow template", template_id)
+        return str(found["_id"])
+
     async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
             await self._fence.take(new.parent_id, owner_id, None, session)
-        match, update = queries.insert(new, owner_id)
+        template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
+        match, update = queries.insert(new, owner_id, template_id)
         try:
             row = await self._runs.find_one_and_update(
                 match, update, upsert=True, return_document=AFTER, session=session

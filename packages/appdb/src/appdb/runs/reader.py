@@ -54,6 +54,7 @@ class Reader:
         match = branch_queries.of_run(run.id, run.owner_id, branch_id)
         found = await self._branches.find_one(match, session=session)
         if found is None:
+            await self._fence.check(run.id, run.owner_id, session)
             raise NotFoundError("branch", branch_id)
         lineage = Branch.from_document(found).lineage
         if branch_id != run.branch_id:
@@ -82,15 +83,39 @@ class Reader:
         )
         return [RunEvent.from_document(row) async for row in found]
 
+    async def counting(
+        self,
+        run_id: str,
+        owner_id: str,
+        wanted: EventFilter,
+        *,
+        limit: int,
+        branch_id: str | None = None,
+        newest: bool = False,
+        session: Session | None,
+    ) -> tuple[list[LineagePart], list[RunEvent]]:
+        """Return the line of history of a branch of the owner's run, the current one by default, and events on it.
+
+        Raises:
+            NotFoundError: The owner has no such run or branch.
+        """
+        run = await self.run(run_id, owner_id, session)
+        lineage = await self.lineage(run, branch_id or run.branch_id, session)
+        events = await self.events(run, lineage, wanted, limit=limit, newest=newest, session=session)
+        await self._fence.check(run_id, owner_id, session)
+        return lineage, events
+
     async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
         """Return the state at the end of *lineage*, which must be cut off.
 
         Raises:
+            NotFoundError: The run is being deleted.
             ConflictError: An event is missing, which nothing here can mend.
         """
         try:
             return await self._fold(run, lineage, session)
         except _GapError as gap:
+            await self._fence.check(run.id, run.owner_id, session)  # a deletion takes events away, too
             if session is not None:
                 raise _lost(run, gap) from gap
 
@@ -101,6 +126,7 @@ class Reader:
         try:
             return await self._store.transaction(body)
         except _GapError as gap:
+            await self._fence.check(run.id, run.owner_id)
             raise _lost(run, gap) from gap
 
     async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:

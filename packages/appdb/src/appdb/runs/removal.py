@@ -1,8 +1,9 @@
-"""Deleting a run with everything that hangs on it: a sequence that can be cut off anywhere and taken up again."""
+"""Deleting a run with all that hangs on it: a sequence that can be cut off anywhere, and is gone through twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 from appdb._driver import AFTER
@@ -12,15 +13,16 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.bounds import at_most
-from appdb.models.task import TaskFilter
+from appdb.models.task import LIVE_STATES, TaskFilter
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.content import ContentRepository
 from appdb.repos.file import FileRepository
-from appdb.repos.token import TokenRepository
 from appdb.runs.deleting import delete_all
 from appdb.runs.fence import RUN
 
 CANCEL_BATCH = 1_000
+LINGER = timedelta(days=1)
+"""How long the mark of a deleted run stays: longer than anybody is about to write what he has begun before."""
 
 
 class RunPart(Protocol):
@@ -52,9 +54,8 @@ PARTS: tuple[Callable[[Database], RunPart], ...] = (
     _rows(collections.BRANCHES),
     ContentRepository,
     FileRepository,
-    TokenRepository,
 )
-"""All that hangs on a run, but for its tasks and its child runs."""
+"""All that hangs on a run, but for its tasks and its child runs. What its calls cost outlives it."""
 
 
 class Removal(BaseRepository):
@@ -69,28 +70,34 @@ class Removal(BaseRepository):
     async def delete(self, run_id: str, owner_id: str) -> None:
         """Mark the run first, so that nothing is written to it any more; then delete from the outside in."""
         marked = await self._runs.find_one_and_update(
-            {"_id": run_id, "owner_id": owner_id}, queries.doomed(), return_document=AFTER
+            queries.deletable(run_id, owner_id), queries.doomed(), return_document=AFTER
         )
         if marked is None:
             raise NotFoundError(RUN, run_id)
         await self._finish(run_id, owner_id)
 
-    async def sweep(self, limit: int) -> int:
-        """Finish deletions that were cut off, and return how many."""
-        found = self._runs.find(queries.deleting(), {"owner_id": 1}).sort([("_id", 1)]).limit(at_most(limit))
-        rows = [row async for row in found]
+    async def sweep(self, older_than: timedelta, limit: int) -> int:
+        """Finish what was cut off, go once more through what was deleted before *older_than*, and return how many."""
+        before = await self._database.server_time() - older_than
+        found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
+        rows = [row async for row in found.limit(at_most(limit))]
         for row in rows:
             await self._finish(row["_id"], row["owner_id"])
+            await self._runs.delete_one({"_id": row["_id"]} | queries.deleting(before))
         return len(rows)
 
     async def _finish(self, run_id: str, owner_id: str) -> None:
         # Tasks first: a cancelled one writes nothing more, so that what is deleted stays deleted.
-        wanted = TaskFilter(owner_id=owner_id, run_id=run_id)
-        while await self._queue.cancel_many(wanted, limit=CANCEL_BATCH):
-            continue
+        await self._stop_tasks(TaskFilter(owner_id=owner_id, run_id=run_id, states=LIVE_STATES))
         for child in [row async for row in self._runs.find(queries.children(run_id), {"owner_id": 1})]:
             await self._runs.update_one({"_id": child["_id"]}, queries.doomed())
             await self._finish(child["_id"], child["owner_id"])
         for part in self._parts:
             await part.delete_run(run_id, owner_id=owner_id)
-        await self._runs.delete_one({"_id": run_id, "deleting": True})
+        # The mark stays: what a host of an older release, or one that died at it, writes from now on is found by it.
+        await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.marked())
+
+    async def _stop_tasks(self, live: TaskFilter) -> None:
+        # Not until nothing was cancelled: what completes under our eyes may have enqueued what follows it.
+        while await self._queue.find(live, limit=1):
+            await self._queue.cancel_many(live, limit=CANCEL_BATCH)

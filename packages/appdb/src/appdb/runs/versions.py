@@ -47,7 +47,9 @@ class VersionHistory:
         """Return the entries of a run's history, newest first."""
         match = queries.page(run_id, owner_id, before)
         found = self._versions.find(match, session=session).sort([("_id", -1)])
-        return await page_of(RunVersion.from_document, found, limit)
+        versions = await page_of(RunVersion.from_document, found, limit)
+        await self._fence.check(run_id, owner_id, session)
+        return versions
 
 
 def version_row(run: Run, entry: Mapping[str, Any], seq: int) -> RawDocument:

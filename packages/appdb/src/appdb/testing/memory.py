@@ -234,7 +234,8 @@ class InMemoryTaskQueue:
         if task.owner_id != parent.task.owner_id:
             raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
         if child_id not in self._store.rows:
-            self._store.add(replace(task, task_id=child_id, unique_key=None), parent_id=lease.task_id)
+            run_id = task.run_id or parent.task.run_id
+            self._store.add(replace(task, task_id=child_id, unique_key=None, run_id=run_id), parent_id=lease.task_id)
             parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
         return child_id
 

@@ -236,7 +236,7 @@ class Store:
         # A key that stands for a task already is an answer too; an error here would undo the completion.
         if self._keyed(following) is None:
             task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
-            self.add(replace(following, task_id=task_id))
+            self.add(replace(following, task_id=task_id, run_id=following.run_id or row.task.run_id))
 
     def _child_ended(self, parent: Row) -> None:
         parent.change(children_open=parent.task.children_open - 1)
