@@ -76,6 +76,24 @@ async def test_stored_bytes_come_back_whole_and_by_range(contents: ContentReposi
         assert await read(contents, content, start, end) == DATA[start:end]
 
 
+async def test_a_reader_that_pauses_has_asked_for_two_chunks_and_holds_no_cursor(
+    contents: ContentRepository, task: Task, database: Database
+) -> None:
+    content = await contents.store(Lease.of(task), task, item(data=DATA * 8), seq=0)
+    await database.raw.command({"profile": 2})
+    reading = contents.read(content)
+    first = await anext(reading)
+    asked = {"ns": f"{database.name}.media.chunks"}
+    paused = [row async for row in database.raw["system.profile"].find(asked)]
+    rest = [part async for part in reading]
+    await database.raw.command({"profile": 0})
+
+    assert sum(row["nreturned"] for row in paused) == 2
+    assert not any("cursorid" in row for row in paused)
+    assert {row["planSummary"] for row in paused} == {"IXSCAN { files_id: 1, n: 1 }"}
+    assert b"".join([first, *rest]) == DATA * 8
+
+
 async def test_a_file_is_streamed_like_bytes(contents: ContentRepository, task: Task, tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
     file.write_bytes(DATA)

@@ -64,7 +64,7 @@ CASES = {
     "due": (queries.due(), {}, 0),
     "page": (queries.page("usr_a", []), {"sort": dict(NEWEST_FIRST), "limit": 20}, 20),
     "everybody's": (
-        queries.matching(TaskFilter(owner_id=None), TaskState),
+        queries.matching(TaskFilter(owner_id=None), list(TaskState)),
         {"sort": dict(NEWEST_FIRST), "limit": 20},
         20,
     ),

@@ -30,3 +30,9 @@ def configure_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_tells_no_reader_let_go)
+
+
+def _tells_no_reader_let_go(record: logging.LogRecord) -> bool:
+    # Our own line says it, and that it is no error.
+    return record.msg != "ASGI callable returned without completing response."

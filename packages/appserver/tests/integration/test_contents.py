@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from appdb import Lease, Task, TaskQueue
 from appdb.models.content import Content, ContentKind
+from appserver.api import sending
 
 DATA = bytes(range(256)) * 4
 BIG = bytes(range(251)) * 4_000
@@ -156,6 +158,36 @@ async def test_a_range_may_span_chunks(client: httpx2.AsyncClient, submit: Submi
     answer = await client.get(f"/api/contents/{content.id}/file", headers={"Range": "bytes=261000-523000"})
 
     assert answer.content == BIG[261_000:523_001]
+
+
+async def test_a_reader_that_takes_nothing_is_let_go_and_goes_on_with_a_range(
+    client: httpx2.AsyncClient,
+    submit: Submit,
+    claim: Claim,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sending, "TAKEN_WITHIN_SECONDS", 0.3)
+    caplog.set_level("INFO")
+    await submit(client)
+    task, _ = await claim()
+    content = await store(task, data=BIG * 16)
+    url = f"/api/contents/{content.id}/file/{content.sha256}"
+    request = f"GET {url} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.headers['authorization']}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, limit=1024)
+    writer.write(request.encode())
+    async with asyncio.timeout(20):
+        while "a reader took nothing for long and was let go" not in caplog.text:
+            await asyncio.sleep(0.05)
+        answer = await reader.read(-1)
+    writer.close()
+    taken = answer.partition(b"\r\n\r\n")[2]
+    rest = await client.get(url, headers={"Range": f"bytes={len(taken)}-"})
+
+    assert len(taken) < content.size
+    assert taken + rest.content == BIG * 16
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_known_etag_gives_304(client: httpx2.AsyncClient, stored: Content, url: str) -> None:

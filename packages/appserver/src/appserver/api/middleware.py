@@ -8,10 +8,12 @@ import uuid
 
 import structlog
 from fastapi import FastAPI, Request
+from sse_starlette.sse import SendTimeoutError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appserver.api.sending import SlowReaderError
 from appserver.errors import answer_surprise
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,9 @@ class EnvelopeMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
+            except (SlowReaderError, SendTimeoutError):
+                # The server closes what was not completed; it is no fault of ours, and the reader can go on from there.
+                logger.info("a reader took nothing for long and was let go", extra={"path": scope["path"]})
             except Exception as exc:
                 if status:
                     raise

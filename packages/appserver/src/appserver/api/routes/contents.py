@@ -7,12 +7,13 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models.content import Content
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.api.sending import BytesResponse
 from appserver.api.state import AppState
 from appserver.api.views import ContentPage, ContentView
 from appserver.errors import ProblemError
@@ -101,7 +102,7 @@ def _answer(request: Request, content: Content, state: AppState, headers: dict[s
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content.media_type)
     body = state.contents.read(content, start=wanted.start, end=wanted.end)
-    return StreamingResponse(body, status, headers, media_type=content.media_type)
+    return BytesResponse(body, status, headers, media_type=content.media_type)
 
 
 def _headers(content: Content, download: bool) -> dict[str, str]:

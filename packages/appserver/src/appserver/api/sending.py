@@ -1,0 +1,39 @@
+"""Bytes on their way to a reader, who must take some of them now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Message, Send
+
+TAKEN_WITHIN_SECONDS = 30
+"""A reader that takes nothing for so long is let go; a player that was paused comes back with a range."""
+
+
+class SlowReaderError(Exception):
+    """A reader took nothing for so long that it was let go."""
+
+
+class BytesResponse(StreamingResponse):
+    """Sends what it is given piece by piece, each once the one before was taken."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the bytes.
+
+        Raises:
+            SlowReaderError: The reader was let go.
+        """
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(TAKEN_WITHIN_SECONDS):
+                    await send(message)
+            except TimeoutError:
+                raise SlowReaderError from None
+
+        async with aclosing(cast("AsyncGenerator[bytes, None]", self.body_iterator)):
+            await super().stream_response(send_in_time)
