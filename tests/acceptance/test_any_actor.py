@@ -146,6 +146,6 @@ def test_a_film_of_long_captions_has_no_fault_of_accessibility_and_scrolls_by_ke
     expect(caption).to_be_visible(timeout=MINUTE)
     caption.focus()
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('.caption').scrollTop > 0")
+    page.wait_for_function("() => document.querySelector('.caption').scrollTop > 0")
 
     assert violations(page) == []

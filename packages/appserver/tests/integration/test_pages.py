@@ -69,7 +69,7 @@ async def test_a_form_without_script_makes_a_task_and_goes_to_its_page(visitor: 
     home = await visitor.get("/")
 
     assert page.status_code == 200
-    assert "<h1>Keeper &amp; sons</h1>" in page.text
+    assert '<h1 dir="auto">Keeper &amp; sons</h1>' in page.text
     assert "In the queue" in page.text
     assert 'data-seq="-1"' in page.text
     assert f'href="{place}"' in home.text

@@ -48,9 +48,9 @@ async def test_a_result_is_shown_as_texts_and_json(visitor: httpx2.AsyncClient, 
 
     text = await page_of(visitor, task)
 
-    assert '<p class="words">Hello, &lt;b&gt;Ada&lt;/b&gt;!</p>' in text
+    assert '<p class="words" dir="auto">Hello, &lt;b&gt;Ada&lt;/b&gt;!</p>' in text
     assert "&#34;ü&#34;: null" in text
-    assert "<h1>free</h1>" in text
+    assert '<h1 dir="auto">free</h1>' in text
     assert not re.search(r"[Vv]ideo is ready|Scenes|<video", text)
 
 
@@ -103,7 +103,7 @@ async def test_a_page_says_since_when_nobody_works_on_its_task(
         assert "Nobody works on this now: no worker that can do it" in text
         assert f'<time datetime="{seen_at.isoformat()}">' in text
     assert "What you start now waits: no worker that can do it" in home
-    assert "Running 0 %, but nobody works on it" in home
+    assert "Running, 0 %, but nobody works on it" in home
 
 
 async def test_the_longest_script_is_what_the_actor_announced(visitor: httpx2.AsyncClient, database: Database) -> None:

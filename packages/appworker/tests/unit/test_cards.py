@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from appworker.providers.cards import Card, DrawnCards
+from appworker.providers.cards import Card, DrawnCards, caption_of, lacking_scripts, title_of
 from appworker.providers.lettering import ELLIPSIS, fit, has_glyph
 
 TEXT = "The lighthouse keeper woke before the gulls did."
@@ -95,10 +95,32 @@ def test_composed_and_decomposed_text_look_the_same_but_for_their_seed() -> None
     assert opened(draw(card("x", title="Caf\u00e9"))) == opened(draw(card("x", title=decomposed)))
 
 
-def test_a_caption_that_the_font_has_no_letters_for_is_left_out_rather_than_drawn_as_boxes() -> None:
+@pytest.mark.parametrize(
+    ("text", "scripts"),
+    [
+        ("灯塔看守人醒来", "Chinese characters"),
+        ("استيقظ حارس المنارة", "Arabic"),
+        ("日本語のテキスト, 20 °C", "Katakana and Chinese characters"),
+        ("ｶﾀｶﾅ", "Katakana"),
+        ("สวัสดี", "Thai"),
+        ("\U000e0fff" + "עברית", "Hebrew"),
+        (TEXT, ""),
+        ("Жили-были", ""),
+        ("Tokyo is 東京 and nothing else is", ""),
+        ("", ""),
+        ("😀🎉", ""),
+    ],
+)
+def test_a_text_that_the_font_has_no_letters_for_is_named_by_its_script(text: str, scripts: str) -> None:
+    assert lacking_scripts(text) == scripts
+    assert (f"is in {scripts}, for which these cards have no letters" in caption_of(text)) == bool(scripts)
+    assert (title_of(text) == f"(A title in {scripts})") == bool(scripts)
+
+
+def test_a_card_says_which_letters_it_lacks_rather_than_nothing() -> None:
     assert has_panel(draw(card("word")))
     assert has_panel(draw(card("Tokyo is 東京 and nothing else is")))
-    assert not has_panel(draw(card("日本語のテキスト, 20 °C")))
+    assert has_panel(draw(card("日本語のテキスト, 20 °C")))
     assert not has_panel(draw(card("😀🎉")))
 
 

@@ -104,7 +104,7 @@ def row_of(task: Task, present: Attendance) -> Row:
     """Return *task* as a list shows it."""
     word = word_of(task)
     if task.state is TaskState.PROCESSING:
-        word = f"{word} {percent_of(task)} %"
+        word = f"{word}, {percent_of(task)} %"
     if not task.state.final and present.absence(task.actor, task.actor_version, task.queue) is not None:
         word = f"{word}, but nobody works on it"
     return Row(id=task.id, state=task.state, title=title_of(task), word=word)

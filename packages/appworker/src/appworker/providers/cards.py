@@ -8,6 +8,7 @@ import io
 import math
 import random
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -24,6 +25,8 @@ SMALLEST_LETTERS = 9
 """Pixels, on small cards; on others three hundredths of the height, below which nobody would read them."""
 MISSING_LETTERS = 0.25
 """A text of which the font lacks more than this share of letters is not written: boxes help nobody."""
+NAMED_SCRIPTS = 2
+WIDTHS = ("HALFWIDTH", "FULLWIDTH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,8 @@ class Card:
     """What to draw.
 
     Args:
-        text: The caption; it is shrunk to fit, and cut with an ellipsis when even that does not do.
+        text: The caption; it is shrunk to fit, and cut with an ellipsis when even that does not do. Where the font has
+            no letters for it, the card says so and names the script.
         title: A line above it, or ``None``.
         number: Shown as ``number / total``, from 1.
         total: How many cards there are.
@@ -144,10 +148,10 @@ def _write_caption(image: Image.Image, card: Card) -> None:
     draw = ImageDraw.Draw(image, "RGBA")
     width, height = image.size
     margin = height * 0.05
-    if text := _writable(card.text):
+    if text := caption_of(card.text):
         _write_panel(draw, text, width, height, margin)
     _write_corner(draw, f"{card.number} / {card.total}", width - margin, margin, height, right=True)
-    if card.title and (title := _writable(card.title)):
+    if title := title_of(card.title or ""):
         _write_corner(draw, title, margin, margin, height, right=False)
 
 
@@ -180,13 +184,41 @@ def _smallest(height: int) -> int:
     return max(SMALLEST_LETTERS, int(height * 0.03))
 
 
-def _writable(text: str) -> str:
-    """Return *text* as the font can draw it: without signs that it lacks; empty if it lacks the letters."""
-    characters = [character for character in plain(text) if unicodedata.category(character) != "Cf"]
-    letters = [character for character in characters if character.isalpha()]
-    missing = sum(not has_glyph(letter) for letter in letters)
-    if missing > MISSING_LETTERS * len(letters):
+def caption_of(text: str) -> str:
+    """Return what a card says for *text*: the text, or which letters are lacking; empty where there are none."""
+    if scripts := lacking_scripts(text):
+        return f"This text is in {scripts}, for which these cards have no letters."
+    return _writable(text)
+
+
+def title_of(text: str) -> str:
+    """Return what a card says for a title, as ``caption_of`` does for a text."""
+    if scripts := lacking_scripts(text):
+        return f"(A title in {scripts})"
+    return _writable(text)
+
+
+def lacking_scripts(text: str) -> str:
+    """Return the scripts of *text* that the font cannot write, the most frequent first, as words; usually empty."""
+    letters = [character for character in plain(text) if character.isalpha()]
+    missing = [letter for letter in letters if not has_glyph(letter)]
+    if len(missing) <= MISSING_LETTERS * len(letters):
         return ""
+    frequent = Counter(map(_script_of, missing)).most_common(NAMED_SCRIPTS)
+    return " and ".join(script for script, _ in frequent)
+
+
+def _script_of(letter: str) -> str:
+    # The name of a letter begins with that of its script.
+    words = [word for word in unicodedata.name(letter, "").split() if word not in WIDTHS]
+    if not words:
+        return "another script"
+    return "Chinese characters" if words[0] == "CJK" else words[0].title()
+
+
+def _writable(text: str) -> str:
+    """Return *text* without the signs that the font lacks; a rare letter that it lacks is a box."""
+    characters = [character for character in plain(text) if unicodedata.category(character) != "Cf"]
     return "".join(character for character in characters if character.isalpha() or has_glyph(character)).strip()
 
 

@@ -4,9 +4,11 @@ const LEFT_OUT = "(The beginning is left out here.)\n";
 
 const el = (id) => document.getElementById(id);
 
-function textOf(chunk) {
+function add(text, chunk) {
   const values = Object.values(chunk);
-  return values.length === 1 && typeof values[0] === "string" ? values[0] : `${JSON.stringify(chunk)}\n`;
+  if (values.length === 1 && typeof values[0] === "string") return text + values[0];
+  const apart = text === "" || text.endsWith("\n") ? "" : "\n";
+  return `${text}${apart}${JSON.stringify(chunk)}\n`;
 }
 
 export function clearOutput() {
@@ -17,8 +19,7 @@ export function clearOutput() {
 export function addOutput(chunks) {
   const pre = el("chunks");
   const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
-  const added = chunks.map(textOf).join("");
-  const whole = pre.textContent + added;
+  const whole = chunks.reduce(add, pre.textContent);
   // One more text node for each event would be slow to lay out, and an endless one too.
   pre.textContent = whole.length > MOST ? LEFT_OUT + whole.slice(-MOST) : whole;
   el("output").hidden = false;
