@@ -93,7 +93,7 @@ def lineage(limit: int, sort: dict[str, int], **wanted: Any) -> tuple[str, dict[
     asked = EventFilter(**wanted)
     match = events.on_lineage(RUN, OWNER, LINEAGE, asked)
     assert match is not None
-    return "events", match, {"sort": sort, "limit": limit, "hint": events.lineage_index(asked)}
+    return "events", match, {"sort": sort, "limit": limit}
 
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {

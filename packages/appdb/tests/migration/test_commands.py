@@ -142,6 +142,39 @@ async def test_check_tells_missing_and_different_indexes_and_the_command_mends_t
     assert await findings(command) == (0, [])
 
 
+async def test_an_index_under_another_name_is_told_and_the_command_mends_it(
+    empty: Database, command: CommandLine
+) -> None:
+    await empty.migrate()
+    before = await all_indexes(empty)
+    events, workers = empty.collection("events"), empty.collection("workers")
+    keys = [("run_id", 1), ("branch_id", 1), ("seq", 1)]
+    await events.drop_index("events_branch")
+    await events.create_index(keys, name="mine")
+    # One that is different by its own name, and there under another one.
+    await events.drop_index("events_log")
+    await events.create_index([("run_id", 1), ("seq", 1)], name="events_log")
+    await events.create_index([("run_id", 1), ("seq", 1)], name="by_number", unique=True)
+    await workers.drop_index("workers_stale")
+    await workers.create_index([("seen_at", 1)], name="stale", expireAfterSeconds=9)
+    told = json.loads((await command("check", "--json")).out)["findings"]
+    blocked = await command("migrate", "down", "--to", "3")
+    migrated = await command("migrate")
+    mended = await command("migrate", "indexes")
+
+    assert [(row["severity"], row["name"], row["problem"].split(":")[0], row["mend"]) for row in told] == [
+        ("error", "events.events_branch", "misnamed", "appdb migrate indexes"),
+        ("error", "events.events_log", "different", "appdb migrate indexes"),
+        ("error", "workers.workers_stale", "misnamed", "appdb migrate indexes"),
+    ]
+    assert blocked.code == 0
+    assert (migrated.code, "appdb migrate indexes" in migrated.err) == (1, True)
+    assert mended.code == 0
+    assert (await command("migrate")).code == 0
+    assert await all_indexes(empty) == before
+    assert (await command("check")).code == 0
+
+
 async def test_an_extra_index_is_only_a_warning(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     await empty.collection("tasks").create_index([("actor", 1)], name="mine")

@@ -95,6 +95,28 @@ def test_what_nobody_declared_is_extra_also_in_a_collection_without_declared_one
     assert told == [("tasks", "mine", "extra"), ("users", "by_name", "extra")]
 
 
+def test_an_index_under_another_name_is_misnamed_and_not_extra() -> None:
+    there = {"tasks": {"mine": {"key": list(KEYS), "hidden": True}, "other": {"key": [("_id", -1)]}}}
+    told = [(row.name, row.problem, row.in_the_way) for row in differences(declared(), there)]
+
+    assert told == [("other", "extra", None), ("tasks_owner", "misnamed", "mine")]
+
+
+def test_an_index_that_the_server_holds_apart_is_missing_beside_an_extra_one() -> None:
+    there = {"tasks": {"mine": {"key": list(KEYS), "unique": True}}}
+    told = [(row.name, row.problem, row.in_the_way) for row in differences(declared(), there)]
+
+    assert told == [("mine", "extra", None), ("tasks_owner", "missing", None)]
+
+
+def test_another_name_is_in_the_way_of_one_that_is_different_too() -> None:
+    there = found(unique=True)
+    there["tasks"]["mine"] = {"key": list(KEYS), "expireAfterSeconds": 9}
+    (difference,) = differences(declared(), there)
+
+    assert (difference.problem, difference.in_the_way) == ("different", "mine")
+
+
 def test_the_indexes_of_gridfs_and_of_ids_are_never_extra() -> None:
     there = found() | {
         "media.files": {"_id_": {"key": [("_id", 1)]}, "filename_1_uploadDate_1": {"key": [("filename", 1)]}},

@@ -44,20 +44,13 @@ def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str]
     }
 
 
-def lineage_index(wanted: EventFilter) -> str:
-    """The index that serves ``on_lineage``. It is named to the server, which takes any that begins with the run."""
-    if wanted.module is not None:
-        return "events_module"
-    if wanted.types:
-        return "events_type"
-    return "events_branch" if wanted.step is None else "events_step"
-
-
 def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter | None:
     """Events of a line of history; ``None`` when there can be none.
 
     A clause for each branch, and for each type that is asked for, so that every clause is one range of an index in
-    the order of the numbers, and the server merges them without sorting.
+    the order of the numbers, and the server merges them without sorting. Each clause says all and nothing stands beside
+    them, which lets the server choose for each by itself: one of the indexes events_branch, events_type, events_module,
+    events_step and events_log, and another one where that is missing.
     """
     parts = [part for part in lineage if _overlaps(part, wanted)]
     by_type = bool(wanted.types) and wanted.module is None
@@ -78,7 +71,7 @@ def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wante
     ]
     if not clauses:
         return None
-    return residual | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
+    return clauses[0] | residual if len(clauses) == 1 else {"$or": [clause | residual for clause in clauses]}
 
 
 def _overlaps(part: LineagePart, wanted: EventFilter) -> bool:

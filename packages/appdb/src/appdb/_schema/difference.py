@@ -23,6 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "wildcardProjection": None,
 }
 """What decides which documents an index holds and who uses it, and what the server takes where nothing is said."""
+IDENTITY = tuple(name for name in DEFAULTS if name not in ("hidden", "expireAfterSeconds"))
+"""What, beside the keys, lets the server hold two indexes apart."""
 OF_ITSELF = "_id_"
 OF_GRIDFS = {".files": "filename_1_uploadDate_1", ".chunks": "files_id_1_n_1"}
 
@@ -32,6 +34,8 @@ class IndexProblem(StrEnum):
 
     MISSING = "missing"
     DIFFERENT = "different"
+    MISNAMED = "misnamed"
+    """It is there under another name, and so cannot be made under its own."""
     EXTRA = "extra"
     """Nothing that appdb runs needs it; it costs memory and every write."""
 
@@ -45,12 +49,14 @@ class IndexDifference:
         name: The index's name.
         problem: What is wrong with it.
         detail: What is declared and what is there, for people; empty for a missing one.
+        in_the_way: The name of another index that the server takes for this one, and so does not let it be made.
     """
 
     collection: str
     name: str
     problem: IndexProblem
     detail: str = ""
+    in_the_way: str | None = None
 
 
 def known_collections(declared: Iterable[Index]) -> list[str]:
@@ -79,18 +85,39 @@ def differences(declared: Sequence[Index], found: Mapping[str, Found]) -> list[I
 
 
 def _of_collection(collection: str, wanted: Mapping[str, Index], found: Found) -> list[IndexDifference]:
+    strange = {name: found[name] for name in sorted(found.keys() - wanted.keys() - _own_of_server(collection))}
     differing = []
-    for name in sorted((wanted.keys() | found.keys()) - _own_of_server(collection)):
-        if name not in found:
-            problem, detail = IndexProblem.MISSING, ""
-        elif name not in wanted:
-            problem, detail = IndexProblem.EXTRA, _shown(_keys(found[name]["key"]))
-        elif not (detail := _unlike(wanted[name], found[name])):
-            continue
-        else:
-            problem = IndexProblem.DIFFERENT
-        differing.append(IndexDifference(collection=collection, name=name, problem=problem, detail=detail))
-    return differing
+    for name, index in sorted(wanted.items()):
+        taken = next((other for other, there in strange.items() if _taken_for(index, there)), None)
+        problem, detail = _problem(index, found.get(name), taken)
+        if problem is not None:
+            strange.pop(taken or "", None)
+            differing.append(
+                IndexDifference(collection=collection, name=name, problem=problem, detail=detail, in_the_way=taken)
+            )
+    differing += [
+        IndexDifference(collection=collection, name=name, problem=IndexProblem.EXTRA, detail=_shown(_keys(row["key"])))
+        for name, row in strange.items()
+    ]
+    return sorted(differing, key=lambda difference: difference.name)
+
+
+def _problem(wanted: Index, found: Mapping[str, Any] | None, taken: str | None) -> tuple[IndexProblem | None, str]:
+    if found is not None:
+        detail = _unlike(wanted, found)
+        return (IndexProblem.DIFFERENT, detail) if detail else (None, "")
+    if taken is not None:
+        return IndexProblem.MISNAMED, f"it is there as {taken}"
+    return IndexProblem.MISSING, ""
+
+
+def _taken_for(wanted: Index, found: Mapping[str, Any]) -> bool:
+    """Return whether the server says that *wanted* is there already when *found* is, whatever its name."""
+    if _keys(wanted.keys) != _keys(found["key"]):
+        return False
+    return all(
+        _same_option(wanted.options.get(name, DEFAULTS[name]), found.get(name, DEFAULTS[name])) for name in IDENTITY
+    )
 
 
 def _own_of_server(collection: str) -> set[str]:

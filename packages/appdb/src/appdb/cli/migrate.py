@@ -150,7 +150,7 @@ def down(target: Target, last: str, how: How) -> None:
 @how_options
 @pass_target
 def indexes(target: Target, how: How) -> None:
-    """Create missing indexes, and build those again that differ; extra ones stay."""
+    """Create missing indexes, and build those again that differ, also by name alone; extra ones stay."""
 
     async def work(database: Database) -> None:
         if how.dry_run:

@@ -30,7 +30,7 @@ async def create_indexes(database: Database, collection: str, indexes: Sequence[
     """
     found = await database.collection(collection).index_information()
     for unlike in differences(indexes, {collection: found}):
-        if unlike.problem is IndexProblem.DIFFERENT:
+        if unlike.problem in (IndexProblem.DIFFERENT, IndexProblem.MISNAMED):
             raise MigrationError(
                 f"index {unlike.name} of {collection} is there in another form ({unlike.detail}); "
                 "rebuild it by `appdb migrate indexes`, then run `appdb migrate` again"
@@ -47,11 +47,13 @@ async def create_indexes(database: Database, collection: str, indexes: Sequence[
 
 
 async def mend_indexes(database: Database) -> list[IndexDifference]:
-    """Create what is missing, build again what is different, and return both; extra ones stay."""
+    """Create what is missing, build again what is different or misnamed, and return all; extra ones stay."""
     wrong = [index for index in await index_differences(database) if index.problem is not IndexProblem.EXTRA]
     for index in wrong:
-        if index.problem is IndexProblem.DIFFERENT:
-            await database.collection(index.collection).drop_index(index.name)
+        own = index.name if index.problem is IndexProblem.DIFFERENT else None
+        for name in (own, index.in_the_way):
+            if name is not None:
+                await database.collection(index.collection).drop_index(name)
     names = {(index.collection, index.name) for index in wrong}
     mended = [index for index in INDEXES if (index.collection, index.name) in names]
     for collection, indexes in by_collection(mended):

@@ -101,12 +101,14 @@ class MigrationsMixin(ABC):
 
     @translates_errors
     async def index_differences(self) -> list[IndexDifference]:
-        """Return which indexes of appdb's collections are missing, in another form than declared, or extra."""
+        """Return which indexes of appdb's collections are missing, in another form or name than declared, or extra."""
         return await index_differences(self._itself())
 
     @translates_errors
     async def mend_indexes(self, options: RunOptions | None = None) -> list[IndexDifference]:
         """Create missing indexes, build those again that differ, and return what was mended; extra ones stay.
+
+        One with declared keys under another name is built again under its own.
 
         While an index is built again, what it serves is slow, and what it keeps unique is not kept.
 

@@ -76,11 +76,7 @@ class Reader:
         order = queries.NEWEST_FIRST if newest else queries.OLDEST_FIRST
         if match is None:
             return []
-        found = (
-            self._events.find(match, session=session, hint=queries.lineage_index(wanted))
-            .sort(order)
-            .limit(at_most(limit))
-        )
+        found = self._events.find(match, session=session).sort(order).limit(at_most(limit))
         return [RunEvent.from_document(row) async for row in found]
 
     async def counting(
