@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from appdb.queue.sizes import MAX_EVENT_BYTES, check_size
 from appworker.actors.script import MAX_SCENES, VISIBLE, scenes_of
 from appworker.errors import DiscardError
 
@@ -52,6 +53,17 @@ def test_a_very_long_paragraph_is_one_scene() -> None:
     text = "word " * 2_000
 
     assert scenes_of(text) == [text.strip()]
+
+
+def test_a_paragraph_that_is_too_long_for_one_scene_is_refused_with_its_count() -> None:
+    fits = "😀" * 15_000
+
+    assert scenes_of(fits) == [fits]
+    with pytest.raises(
+        DiscardError, match=r"paragraph 2 has 15,001 characters \(60,004 bytes\).*part it by a blank line"
+    ):
+        scenes_of(f"One.\n\n{fits}😀")
+    check_size("event", {"caption": fits, "sha256": "0" * 64, "content_id": "c" * 100}, MAX_EVENT_BYTES)
 
 
 @pytest.mark.parametrize("text", ["\u200b", " \n", "\x00", "\xad", "\u202e", "\ufeff", "x", "😀", "日", "!"])

@@ -22,7 +22,8 @@ from appworker.providers.slideshow import Slideshow
 
 T = TypeVar("T")
 
-MAX_SCRIPT_CHARACTERS = 20_000
+MAX_SCRIPT_CHARACTERS = 60_000
+"""About an hour of film; of whatever letters, they fit into a payload. Hosts and their page read it from the schema."""
 SCENES_SHARE = 0.5
 """How much of the progress bar drawing and speaking take; encoding takes the rest."""
 

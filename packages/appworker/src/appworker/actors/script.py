@@ -8,6 +8,8 @@ from appworker.errors import DiscardError
 from appworker.providers.text import plain
 
 MAX_SCENES = 100
+MAX_SCENE_BYTES = 60_000
+"""A paragraph is the caption of its scene, and is told with it in an event of the task's log, which has 64 KiB."""
 VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 """One character that is no space, control or mere formatting; the same in JSON Schema, Python and Rust."""
 
@@ -20,7 +22,7 @@ def scenes_of(script: str) -> list[str]:
     """Return the paragraphs of *script*, parted by blank lines; each on one line, without control characters.
 
     Raises:
-        DiscardError: There is no visible text, or there are more than 100 paragraphs.
+        DiscardError: There is no visible text, there are more than 100 paragraphs, or one is over 60,000 bytes.
     """
     paragraphs = _BLANK_LINE.split(_LINE_ENDS.sub("\n", script))
     scenes = [" ".join(plain(paragraph).split()) for paragraph in paragraphs if _VISIBLE.search(paragraph)]
@@ -31,4 +33,10 @@ def scenes_of(script: str) -> list[str]:
             f"script: it has {len(scenes)} paragraphs, and at most {MAX_SCENES} become one video; "
             "join some, or make several videos"
         )
+    for number, scene in enumerate(scenes, 1):
+        if (size := len(scene.encode())) > MAX_SCENE_BYTES:
+            raise DiscardError(
+                f"script: paragraph {number} has {len(scene):,} characters ({size:,} bytes), and at most "
+                f"{MAX_SCENE_BYTES:,} bytes become one scene; part it by a blank line"
+            )
     return scenes
