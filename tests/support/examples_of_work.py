@@ -58,7 +58,7 @@ QUEUE = (
                 }
             ],
             "lane": "default\x1frender@1",
-            "group": f"default\x1frender@1\x1f{USER}\x1fprovider:local",
+            "group": f"default\x1frender@1\x1f{USER}\x1fprovider:local 2 60 60.0",
             "limited": True,
             "queued_at": at(),
             "unique_until": at(days=1),
@@ -101,13 +101,16 @@ QUEUE = (
     ),
     Example(
         collection=collections.LIMITS,
-        what="A limit: what operators set, and the tokens of a rate.",
+        what="A limit: what operators set, and the tokens of each rate (`tokens` itself is for release 0.3).",
         beside={
             "_id": "provider:local",
             "key": "provider:local",
             "override": LIMIT.model_dump(exclude={"key"}),
+            "buckets": [{"rate": LIMIT.rate, "per_seconds": LIMIT.per_seconds, "tokens": 59.0}],
+            "buckets_at": at(),
             "tokens": 59.0,
             "refilled_at": at(),
+            "full_at": at(seconds=1),
             "used": 1,
         },
     ),

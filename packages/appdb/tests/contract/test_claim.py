@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from appdb import Lease, TaskState
+from appdb import Lease, Limit, TaskState
 from queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
@@ -164,3 +164,57 @@ async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) ->
     taken = await subject.claim(6)
 
     assert [task.payload["n"] for task in taken] == [0, 10, 1, 11, 2, 3]
+
+
+async def test_a_claim_finds_a_newcomer_although_those_who_waited_before_are_gone(subject: Subject) -> None:
+    for _ in range(3):
+        await subject.let_others_hear()  # so that the next claim looks up who waits
+        for owner in (OWNER, OTHER):
+            await subject.queue.enqueue(new_task(owner_id=owner))
+        served = await subject.claim(2)
+        assert {task.owner_id for task in served} == {OWNER, OTHER}
+        for task in served:
+            await subject.queue.complete(Lease.of(task))
+        newcomer = await subject.queue.enqueue(new_task(owner_id="usr_c"))
+
+        (found,) = await subject.claim()
+        assert found.id == newcomer.id
+        await subject.queue.complete(Lease.of(found))
+
+
+async def test_a_claim_finds_what_is_due_whatever_was_cancelled_paused_or_moved_since_it_looked(
+    subject: Subject,
+) -> None:
+    await subject.let_others_hear()
+    first = [await subject.queue.enqueue(new_task(owner_id=owner)) for owner in (OWNER, OTHER)]
+    assert len(await subject.claim()) == 1
+    for task in first:
+        await subject.queue.cancel(task.id, owner_id=task.owner_id)
+    moved = await subject.queue.enqueue(new_task(owner_id="usr_c", queue="b"))
+
+    assert [task.id for task in await subject.claim(queues=("a", "b"))] == [moved.id]
+    await subject.queue.enqueue(new_task(owner_id="usr_d", actor="paint"))
+    assert await subject.claim(10, queues=("a", "b", "default")) == []
+
+
+async def test_a_claimer_with_other_handlers_gets_nothing_that_it_does_not_declare(subject: Subject) -> None:
+    for owner in (OWNER, OTHER, "usr_c"):
+        await subject.queue.enqueue(new_task(owner_id=owner))
+    assert len(await subject.claim()) == 1
+
+    assert await subject.queue.claim(claimer("w1", "paint@1"), limit=5) == []
+    assert len(await subject.claim(5)) == 2
+
+
+async def test_a_newcomer_is_served_beside_eighty_owners_whose_limits_are_full(subject: Subject) -> None:
+    for number in range(80):
+        limits = (Limit(key=f"user:{number}", concurrency=1),)
+        await subject.queue.enqueue_many([new_task(owner_id=f"owner_{number:02}", limits=limits)] * 2)
+    running = [task for _ in range(20) for task in await subject.claim(20)]
+    assert len(running) == 80
+    await subject.let_limits_be_asked_again()
+    newcomer = await subject.queue.enqueue(new_task(owner_id="zz_newcomer", priority=-1))
+    await subject.let_others_hear()
+
+    assert [task.id for task in await subject.claim(20)] == [newcomer.id]
+    assert subject.queue.held_back

@@ -9,6 +9,7 @@ from appdb import Lease, Limit, Task
 from queue_contract import OWNER, Subject, claimer, new_task, numbered
 
 TWO = Limit(key="provider:x", concurrency=2)
+DAY = timedelta(days=1)
 SLOW = Limit(key="provider:x", rate=2, per=timedelta(seconds=200))
 
 
@@ -155,3 +156,75 @@ async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) 
 
     assert told_while_full
     assert not subject.queue.held_back
+
+
+async def test_two_limits_of_one_key_in_one_task_both_hold(subject: Subject) -> None:
+    narrow, wide = Limit(key="k", concurrency=1), Limit(key="k", concurrency=5)
+    await add(subject, 6, narrow, wide)
+
+    assert len(await all_given(subject)) == 1
+
+
+async def test_two_rates_of_one_key_in_one_task_both_hold(subject: Subject) -> None:
+    await add(subject, 9, Limit(key="k", rate=2, per=timedelta(seconds=10)), Limit(key="k", rate=3, per=DAY))
+    first = await all_given(subject)
+    await subject.pass_time(60)
+    second = await all_given(subject)
+    await subject.pass_time(60)
+
+    assert (len(first), len(second), len(await all_given(subject))) == (2, 1, 0)
+
+
+async def test_each_task_of_one_claim_obeys_its_own_limit(subject: Subject) -> None:
+    one, three = Limit(key="k", concurrency=1), Limit(key="k", concurrency=3)
+    for number, limit in enumerate([three, one, three, one, three, three]):
+        await subject.queue.enqueue(numbered(number, limits=(limit,)))
+    given = await all_given(subject)
+
+    assert [task.payload["n"] for task in given] == [0, 2, 4]
+
+
+async def test_nothing_starts_beside_a_task_whose_own_limit_allows_no_more(subject: Subject) -> None:
+    await subject.queue.enqueue(numbered(0, limits=(Limit(key="k", concurrency=1),)))
+    await subject.queue.enqueue(numbered(1, limits=(Limit(key="k", concurrency=5),)))
+    await subject.queue.enqueue(numbered(2, limits=(Limit(key="k", rate=5),)))
+    (first,) = await all_given(subject)
+    await subject.queue.complete(Lease.of(first))
+
+    assert [first.payload["n"], *sorted(task.payload["n"] for task in await all_given(subject))] == [0, 1, 2]
+
+
+async def test_a_slow_rate_holds_although_tasks_with_a_quick_one_share_its_key(subject: Subject) -> None:
+    quick, slow = Limit(key="k", rate=100), Limit(key="k", rate=1, per=DAY)
+    given = []
+    for _ in range(3):
+        await subject.queue.enqueue(numbered(0, limits=(quick,)))
+        await subject.queue.enqueue(numbered(1, limits=(slow,)))
+        given += [task.payload["n"] for task in await all_given(subject)]
+        await subject.pass_time(60)
+
+    assert given.count(0) == 3
+    assert given.count(1) <= 1
+
+
+async def test_a_rate_over_days_is_remembered_whatever_is_pruned(subject: Subject) -> None:
+    await add(subject, 3, Limit(key="k", rate=1, per=7 * DAY))
+    (first,) = await all_given(subject)
+    await subject.queue.complete(Lease.of(first))
+    for _ in range(3):
+        await subject.pass_time(2 * DAY.total_seconds())
+        await subject.queue.prune(older_than=timedelta(days=1))
+        assert await all_given(subject, rounds=2) == []
+    await subject.pass_time(2 * DAY.total_seconds())
+    await subject.queue.prune(older_than=timedelta(days=1))
+
+    assert len(await all_given(subject)) == 1
+
+
+async def test_a_full_limit_of_one_number_does_not_hold_back_a_wider_one_of_its_key(subject: Subject) -> None:
+    await add(subject, 1, Limit(key="k", concurrency=5))
+    await all_given(subject)
+    await add(subject, 2, Limit(key="k", concurrency=1))
+    await subject.queue.enqueue(numbered(7, limits=(Limit(key="k", concurrency=5),)))
+
+    assert [task.payload["n"] for task in await all_given(subject)] == [7]

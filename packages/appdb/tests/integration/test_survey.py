@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from appdb import Claimer, Database, NewTask, TaskQueue
 from appdb._queries.claims import SAMPLED_LEASES
-from appdb.queue.survey import Survey
+from appdb.queue.survey import MAX_GROUPS, MOST_KNOWN, Survey
 
 OTHERS = 3
 MINE = SAMPLED_LEASES + 36
+BOTH = Claimer(worker_id="me", queues=("b", "a"), handlers=("echo@1", "paint@1"))
 
 
 def claimer(name: str) -> Claimer:
     return Claimer(worker_id=name, queues=("default",), handlers=("echo@1",))
+
+
+def waiting(owner: str, **changes: Any) -> NewTask:
+    return NewTask(**({"owner_id": owner, "actor": "echo", "payload": {}} | changes))
 
 
 async def test_a_rival_is_seen_behind_many_newer_leases_of_ones_own(database: Database) -> None:
@@ -24,3 +32,68 @@ async def test_a_rival_is_seen_behind_many_newer_leases_of_ones_own(database: Da
     await survey.refresh(claimer("me"))
 
     assert survey.rivals == {"rival"}
+
+
+async def test_surveys_see_every_group_of_every_lane_and_then_begin_again(database: Database) -> None:
+    lanes = [{"queue": queue, "actor": actor} for queue in ("a", "b") for actor in ("echo", "paint")]
+    new = [waiting(f"usr_{number:03}", **lane) for number in range(130) for lane in lanes]
+    await TaskQueue(database).enqueue_many(new)
+    survey = Survey(database)
+    seen, surveys = set(), 0
+    while not (surveys and survey.all_seen):
+        await survey.refresh(BOTH)
+        surveys += 1
+        seen |= {head.group for head in survey.heads}
+
+    assert len(seen) == len(new)
+    assert surveys == survey.round == len(new) // MAX_GROUPS + 1
+
+
+async def test_what_is_gone_when_its_page_is_seen_again_is_forgotten(database: Database) -> None:
+    queue, survey = TaskQueue(database), Survey(database)
+    await queue.enqueue_many([waiting(f"usr_{number:03}", queue="a") for number in range(MAX_GROUPS + 50)])
+    for _ in range(2):
+        await survey.refresh(BOTH)
+    assert len(survey.heads) == MAX_GROUPS + 50
+    taken = await queue.claim(BOTH, limit=10)
+    for _ in range(2):
+        await survey.refresh(BOTH)
+
+    assert len(survey.heads) == MAX_GROUPS + 50 - len({task.owner_id for task in taken})
+
+
+async def test_a_claimer_remembers_a_bounded_number_of_groups(database: Database) -> None:
+    queue, survey = TaskQueue(database), Survey(database)
+    for thousand in range(3):
+        await queue.enqueue_many([waiting(f"usr_{thousand}_{number:03}", queue="a") for number in range(1_000)])
+    for _ in range(3_000 // MAX_GROUPS + 1):
+        await survey.refresh(BOTH)
+
+    assert len(survey.heads) == MOST_KNOWN
+    assert survey.all_seen
+
+
+async def test_the_highest_priority_is_seen_at_once_behind_any_number_of_groups(database: Database) -> None:
+    queue = TaskQueue(database)
+    await queue.enqueue_many([waiting(f"usr_{number:04}", queue="a") for number in range(900)])
+    assert len(await queue.claim(BOTH, limit=2)) == 2
+    first = await queue.enqueue(waiting("zz_last", queue="b", priority=100))
+    queue.look_again()
+
+    assert [task.id for task in await queue.claim(BOTH)] == [first.id]
+
+
+async def test_every_owner_is_served_in_the_round_that_sees_them(database: Database) -> None:
+    queue = TaskQueue(database)
+    lines = [(f"usr_{number:03}", "ab"[number % 2]) for number in range(450)]
+    for some in (lines[:225], lines[225:]):
+        await queue.enqueue_many([waiting(owner, queue=name) for owner, name in some for _ in range(20)])
+    served: Counter[str] = Counter()
+    # As many surveys as see them all, and a turn for everybody after each.
+    for _ in range(len(lines) // MAX_GROUPS + 1):
+        queue.look_again()
+        for _ in range(len(lines) // 8 + 1):
+            served.update(task.owner_id for task in await queue.claim(BOTH, limit=8))
+
+    assert len(served) == len(lines)
+    assert max(served.values()) <= 6

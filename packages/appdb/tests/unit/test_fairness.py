@@ -19,7 +19,7 @@ def candidate(number: int, owner: str, priority: int = 0) -> Candidate:
 
 
 def head(owner: str, priority: int = 0) -> Head:
-    return Head(group=f"lane|{owner}", owner_id=owner, priority=priority, limits=())
+    return Head(group=f"lane|{owner}", owner_id=owner, priority=priority, queued_at=START, limits=())
 
 
 candidates = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=30).map(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from appdb._queries.clock import FOREVER, NOW, from_now, literal, number
 from appdb._schema import collections
+from appdb.models.limits import Rate, TaskLimit
 from appdb.models.task import TaskState
 
 Filter = dict[str, Any]
@@ -16,13 +17,16 @@ Sort = list[tuple[str, int]]
 
 # Served by index tasks_lane, and within one group by tasks_group.
 CLAIM_ORDER: Sort = [("priority", -1), ("queued_at", 1), ("_id", 1)]
-CANDIDATE_FIELDS = {"owner_id": 1, "priority": 1, "queued_at": 1, "limits": 1}
+HEAD_FIELDS = ("owner_id", "priority", "queued_at", "limits")
+CANDIDATE_FIELDS = dict.fromkeys(HEAD_FIELDS, 1)
 SEPARATOR = "\x1f"
 """Parts a key from the next; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
 SAMPLED_LEASES = 64
 """How many of others' newest leases tell who the rivals are; one's own, which may be more and newer, do not count."""
 MOST_RIVALS = 16
+FIRST_TASKS = 8
+"""How many tasks a survey looks at in plain order, to see who has the highest priority."""
 
 
 def lane(queue: str, handler: str) -> str:
@@ -30,9 +34,10 @@ def lane(queue: str, handler: str) -> str:
     return f"{queue}{SEPARATOR}{handler}"
 
 
-def group(lane_key: str, owner_id: str, limit_keys: Iterable[str]) -> str:
+def group(lane_key: str, owner_id: str, limits: Iterable[TaskLimit]) -> str:
     """Return the key of tasks that stand in one line: of one lane and one owner, under the same limits."""
-    return SEPARATOR.join([lane_key, owner_id, *sorted(limit_keys)])
+    named = sorted(f"{limit.key} {limit.concurrency} {limit.rate} {limit.per_seconds}" for limit in limits)
+    return SEPARATOR.join([lane_key, owner_id, *named])
 
 
 def due(lanes: Sequence[str]) -> Filter:
@@ -59,10 +64,12 @@ def _unexpired() -> Filter:
     return {"$expr": {"$gt": [{"$ifNull": ["$expires_at", FOREVER]}, NOW]}}
 
 
-def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> Pipeline:
-    """What a claimer wants to know beside the order: one row for each line that waits, paused queue and rival.
+def survey(lanes: Sequence[str], open_lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> Pipeline:
+    """What a claimer wants to know beside the order: paused queues, rivals, who is first, and one row for each line.
 
-    A line is the first task of a group; they come by group from *after* on, one index seek each (a distinct scan).
+    A line is the first task of a group. The first *limit* lines after the group *after* come by group, one index seek
+    each (a distinct scan), whichever of *lanes* they are in. Who is first in *open_lanes* is shown as well: however
+    many lines wait, those with the highest priority are seen by every survey.
     """
     rivals: Pipeline = [
         {"$match": {"state": TaskState.PROCESSING, "lease.worker_id": {"$ne": worker_id}}},
@@ -73,25 +80,45 @@ def survey(lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> P
         {"$project": {"about": "rival"}},
     ]
     paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"about": "paused"}}]
-    lines = [_union(collections.TASKS, _heads_of(lane_key, after, limit)) for lane_key in lanes]
-    return [*rivals, _union(collections.QUEUES, paused), *lines]
+    stages = [*rivals, _union(collections.QUEUES, paused)]
+    if open_lanes:
+        stages.append(_union(collections.TASKS, _first_in(open_lanes)))
+    if lines := [_heads_of(lane_key, after, limit) for lane_key in sorted(lanes) if after < _end_of(lane_key)]:
+        first, *others = lines
+        more = [_union(collections.TASKS, heads) for heads in others]
+        stages.append(_union(collections.TASKS, [*first, *more, {"$limit": limit}]))
+    return stages
 
 
 def _union(collection: str, pipeline: Pipeline) -> dict[str, Any]:
     return {"$unionWith": {"coll": collection, "pipeline": pipeline}}
 
 
+def _first_in(lanes: Sequence[str]) -> Pipeline:
+    shown = dict.fromkeys(HEAD_FIELDS, 1)
+    return [
+        {"$match": {"state": TaskState.QUEUED, "lane": {"$in": list(lanes)}}},
+        {"$sort": dict(CLAIM_ORDER)},
+        {"$limit": FIRST_TASKS},
+        {"$project": shown | {"_id": "$group", "about": "first"}},
+    ]
+
+
 def _heads_of(lane_key: str, after: str, limit: int) -> Pipeline:
     low = max(f"{lane_key}{SEPARATOR}", after)
-    head = {name: {"$first": f"${name}"} for name in ("owner_id", "priority", "limits")}
+    head = {name: {"$first": f"${name}"} for name in HEAD_FIELDS}
     # One range of one field: with several, the server reads every key.
     return [
-        {"$match": {"state": TaskState.QUEUED, "group": {"$gt": low, "$lt": f"{lane_key}{AFTER_SEPARATOR}"}}},
+        {"$match": {"state": TaskState.QUEUED, "group": {"$gt": low, "$lt": _end_of(lane_key)}}},
         {"$sort": {"state": 1, "group": 1, "priority": -1, "queued_at": 1, "_id": 1}},
         {"$group": {"_id": "$group", **head}},
         {"$limit": limit},
-        {"$addFields": {"about": "group"}},
+        {"$addFields": {"about": "line"}},
     ]
+
+
+def _end_of(lane_key: str) -> str:
+    return f"{lane_key}{AFTER_SEPARATOR}"
 
 
 def first_of_each(lines: Sequence[Sequence[str]], limit: int) -> Pipeline:
@@ -127,31 +154,68 @@ def take(worker_id: str, token: str, lease: timedelta) -> Pipeline:
     ]
 
 
-def running_with(key: str) -> Filter:
-    """Tasks that run now and name the limit *key*; served by index tasks_held_limit."""
-    return {"state": TaskState.PROCESSING, "limited": True, "limits.key": key}
+def remembered(keys: Sequence[str]) -> Pipeline:
+    """What is remembered of the limits *keys*, and the server's time."""
+    return [{"$match": {"_id": {"$in": list(keys)}}}, {"$addFields": {"about": "limit", "now": NOW}}]
 
 
-def bucket(key: str, rate: int, per: timedelta) -> Pipeline:
-    """Refill the bucket of the limit *key* by the time that has passed, and mark it, so that its users queue up."""
-    per_ms = per / timedelta(milliseconds=1)
-    passed = {"$subtract": [NOW, {"$ifNull": ["$refilled_at", NOW]}]}
-    grown = {"$add": [{"$ifNull": ["$tokens", float(rate)]}, {"$multiply": [passed, rate / per_ms]}]}
+def running_under(keys: Sequence[str]) -> Pipeline:
+    """How many tasks run under each of the limits *keys*, and the smallest concurrency that one of them carries;
+    served by index tasks_held_limit."""
+    named = {"limits.key": {"$in": list(keys)}}
+    # A task may carry two limits of one key, and counts once.
+    each = {"_id": {"key": "$limits.key", "task_id": "$_id"}, "narrowest": {"$min": "$limits.concurrency"}}
     return [
-        {
-            "$set": {
-                "key": literal(key),
-                "tokens": {"$max": [0, {"$min": [float(rate), grown]}]},
-                "refilled_at": NOW,
-                "used": {"$add": [{"$ifNull": ["$used", 0]}, 1]},
-            }
-        }
+        {"$match": {"state": TaskState.PROCESSING, "limited": True, **named}},
+        {"$project": {"limits": 1}},
+        {"$unwind": "$limits"},
+        {"$match": named},
+        {"$group": each},
+        {"$group": {"_id": "$_id.key", "running": {"$sum": 1}, "narrowest": {"$min": "$narrowest"}}},
+        {"$addFields": {"about": "running"}},
     ]
 
 
+def under_limits(keys: Sequence[str]) -> Pipeline:
+    """Both of that in one answer, which no transaction may ask for."""
+    return [*remembered(keys), _union(collections.TASKS, running_under(keys))]
+
+
+def spent(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: timedelta) -> Pipeline:
+    """Remember what is left in the buckets of the limit *key*, and mark it: of those who claim under it, one does.
+
+    Args:
+        key: The limit.
+        levels: What is left in each bucket.
+        at: The time that the levels are of, by the server's clock; ``None`` for now.
+        full_in: When all of it may be forgotten, since a bucket that is full is like one that was never used.
+    """
+    buckets = [{"rate": rate, "per_seconds": seconds, "tokens": tokens} for (rate, seconds), tokens in levels.items()]
+    since = NOW if at is None else literal(at)
+    changes = {
+        "key": literal(key),
+        "buckets": literal(buckets),
+        "buckets_at": since,
+        "refilled_at": since,
+        "full_at": from_now(full_in),
+        "used": {"$add": [{"$ifNull": ["$used", 0]}, 1]},
+    }
+    # Hosts of release 0.3 and before know of one bucket only.
+    fewest = {"tokens": literal(min(levels.values()))} if levels else {}
+    return [{"$set": changes | fewest}]
+
+
 def unused_limits(age: timedelta) -> Filter:
-    """What is remembered of limits that nobody used for *age* and nobody set; served by index limits_idle."""
-    return {"override": {"$exists": False}, "$expr": {"$lte": ["$refilled_at", from_now(-age)]}}
+    """What is remembered of limits that nobody set, that nobody used for *age*, and whose buckets have been full for
+    as long; served by index limits_full.
+
+    Hosts of release 0.3 and before do not say when theirs are full.
+    """
+    long_ago = from_now(-age)
+    return {
+        "override": {"$exists": False},
+        "$expr": {"$and": [{"$lte": ["$full_at", long_ago]}, {"$lte": ["$refilled_at", long_ago]}]},
+    }
 
 
 def adopt() -> tuple[Filter, Pipeline]:

@@ -16,6 +16,7 @@ CONTRACT = Contract(newest=4, oldest=2)
 ADDED = frozenset(
     {
         "branches_deleting",
+        "limits_full",
         "runs_deleted",
         "tasks_newest",
         "tasks_owner_newest",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeAlias
 
 from appdb.models.base import Value
 from appdb.models.bounds import STRICT, Duration, Name, Positive, bounded_duration
 
 MAX_KEY_CHARACTERS = 200
 
+Rate: TypeAlias = tuple[int, float]
+"""How many tasks in how many seconds: a bucket of tokens that starts full and fills again evenly."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """A limit shared by every task that names its key, over all workers, also after crashes.
+
+    Where tasks name one key with different numbers, or one task names it twice, each number holds: a task starts when
+    all that it names allow it, counting everything under the key, and when no task that runs allows fewer.
 
     Args:
         key: What is limited, such as ``provider:openai`` or ``user:usr_1``; at most 200 characters.

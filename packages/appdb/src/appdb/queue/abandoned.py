@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 
 from appdb._driver import PyMongoError, end_idle_transactions
@@ -32,3 +33,25 @@ async def end_abandoned_transactions(database: Database, idle: timedelta) -> int
     if ended:
         logger.warning("abandoned transactions were ended", extra={"count": ended})
     return ended
+
+
+class Patience:
+    """
+    What a transaction does about others that keep it from its documents, each time before it is tried again.
+
+    Only time after a first refusal counts: where the database is far, one try takes long, and nobody is in its way.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._refused_at: float | None = None
+        self._tries = 0
+
+    async def try_again(self) -> None:
+        """Begin a try; after two seconds of refusals, end the transactions of dead hosts first, once."""
+        self._tries += 1
+        if self._tries == 2:
+            self._refused_at = time.monotonic()
+        elif self._refused_at is not None and time.monotonic() - self._refused_at > PATIENCE.total_seconds():
+            self._refused_at = None
+            await end_abandoned_transactions(self._database, ABANDONED)

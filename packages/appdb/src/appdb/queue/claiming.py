@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import zlib
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
 
-from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads, within
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
 from appdb._queries import claims as queries
-from appdb._queries.clock import FOREVER
 from appdb._queries.tasks import WITHOUT_LOG, all_held, held
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import DatabaseUnavailableError, UnreadableError
+from appdb.errors import AppDbError, UnreadableError
 from appdb.models.task import Task, TaskState
-from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
+from appdb.queue.abandoned import Patience
 from appdb.queue.aside import SettingAside
 from appdb.queue.fairness import Candidate, Head, Turns
 from appdb.queue.lease import Claimer, handler
-from appdb.queue.limiter import Limiter
-from appdb.queue.survey import Survey, open_lanes, priority_of, task_limits
+from appdb.queue.limiter import Grants, Limiter
+from appdb.queue.survey import Survey, open_lanes, priority_of, queued_at, task_limits
+
+logger = logging.getLogger(__name__)
 
 CONTENDED_WINDOW = 16
 CONTENDED_MOST = 256
@@ -32,7 +34,11 @@ LEAST_WINDOW = 32
 MOST_FOR_ONE = 8
 """How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
 MAX_LINES = 8
-"""Owners whose tasks one claim looks at; the next claim goes on with those who were served least."""
+"""Owners whose tasks a claim looks at first; the next claim goes on with those who were served least."""
+MOST_LINES = 128
+"""And most of those that it looks at together while it finds nothing that it may take."""
+MAX_LOOKS = 4
+"""Surveys that a claim makes before it says that it found nothing: of up to 800 groups."""
 MAX_TRIES = 3
 MOST_SHARERS = 7
 """Rivals with whom a claimer divides the candidates; among more, chance decides who goes for which."""
@@ -64,7 +70,11 @@ class Claims(BaseRepository):
         self._look_next = False
 
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        """Take up to *limit* due tasks; what cannot be read is set aside, and what is behind it taken."""
+        """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
+
+        What cannot be read is set aside, and what is behind it taken.
+        """
+        self.survey.serve(claimer)
         while True:
             self._set_aside = False
             taken = await self._claim_what_is_due(claimer, limit)
@@ -72,16 +82,19 @@ class Claims(BaseRepository):
                 return taken
 
     async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
-        looked = self._look_next or self._must_look()
-        if looked:
+        looks = 0
+        if self._look_next or self._must_look():
             await self._look(claimer)
+            looks += 1
         taken = await self._claim(claimer, limit)
-        if not taken and not looked:
+        # Whatever was known of who waits may be over; what a look has seen since then is claimed from in any case.
+        while not taken and looks < max(1, min(self.survey.round, MAX_LOOKS)):
             await self._look(claimer)
-            looked = True
-            taken = await self._claim_in_turns(claimer, limit) if self.survey.crowded else []
+            looks += 1
+            if self.survey.heads:
+                taken = await self._claim(claimer, limit)
         # Some were left over for which limits must be looked at, perhaps; what was taken need not wait for that.
-        self._look_next = not looked and len(taken) < limit
+        self._look_next = not looks and len(taken) < limit
         self._busy = len(taken) == limit
         return taken
 
@@ -91,15 +104,15 @@ class Claims(BaseRepository):
 
     async def _look(self, claimer: Claimer) -> None:
         await self.survey.refresh(claimer)
-        self._turns.waiting(head.owner_id for head in self.survey.heads)
+        self._turns.waiting((head.owner_id for head in self.survey.heads), all_seen=self.survey.all_seen)
 
     async def _claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        self.held_back = False
         lanes = open_lanes(claimer, self.survey.paused)
+        if lanes and self.survey.crowded:
+            return await self._claim_in_turns(claimer, limit)
+        self.held_back = False
         if not lanes:
             return []
-        if self.survey.crowded:
-            return await self._claim_in_turns(claimer, limit)
         if limit == 1 and not self.survey.rivals:
             return await self._claim_first(queries.free(lanes), claimer)
         ids = await self._candidate_ids(lanes, claimer, limit)
@@ -161,24 +174,59 @@ class Claims(BaseRepository):
         self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window - 1, 1)
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
-        heads = [head for head in self.survey.heads if not self._limiter.blocks(head.limits)]
-        self.held_back = len(heads) < len(self.survey.heads)
-        candidates = self._turns.order(await self._candidates(heads, limit))
+        if self.held_back:
+            await self._look_at_limits(self.survey.heads)
         taken: list[Task] = []
-        while candidates and len(taken) < limit:
-            room = limit - len(taken)
-            now, candidates = candidates[:room], candidates[room:]
-            taken += await self._take_each_way(now, claimer)
-            candidates = [one for one in candidates if not self._limiter.blocks(one.limits)]
+        tried: set[str] = set()
+        most = MAX_LINES
+        while not taken and (heads := self._with_room(tried)):
+            lines = self._turns.lines(heads, most)
+            taken = await self._claim_from(lines, claimer, limit)
+            if not taken:
+                most = min(most * 4, MOST_LINES)
+                await self._go_behind([group for line in lines for group in line], tried)
         for task in taken:
             self._turns.served(task.owner_id)
+        self.held_back = any(self._limiter.blocks(head.limits) for head in self.survey.heads)
         return taken
 
-    async def _candidates(self, heads: Sequence[Head], limit: int) -> list[Candidate]:
-        lines = self._turns.lines(heads, MAX_LINES)
-        if not lines:
-            return []
-        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, limit))]
+    def _with_room(self, tried: Collection[str]) -> list[Head]:
+        return [head for head in self.survey.heads if head.group not in tried and not self._limiter.blocks(head.limits)]
+
+    async def _look_at_limits(self, heads: Iterable[Head]) -> None:
+        await self._limiter.look({limit for head in heads for limit in head.limits})
+
+    async def _go_behind(self, groups: Sequence[str], tried: set[str]) -> None:
+        """Leave *groups*, of which nothing could be taken, for those behind them whose limits have room."""
+        tried.update(groups)
+        self.survey.drop(
+            {head.group for head in self.survey.heads if head.group in tried and not self._limiter.blocks(head.limits)}
+        )
+        await self._look_at_limits(self._with_room(tried))
+
+    async def _claim_from(self, lines: Sequence[Sequence[str]], claimer: Claimer, limit: int) -> list[Task]:
+        candidates = self._turns.order(await self._candidates(lines, limit))
+        taken: list[Task] = []
+        try:
+            while candidates and (room := limit - len(taken)) > 0:
+                grants = Grants(granted=candidates[:room], denied=[])
+                if any(one.limits for one in grants.granted):
+                    grants, limited = await self._take_limited(candidates, room, claimer)
+                    taken += limited
+                if free := [one.task_id for one in grants.granted if not one.limits]:
+                    taken += await self._take(free, claimer)
+                settled = {one.task_id for one in (*grants.granted, *grants.denied)}
+                candidates = [one for one in candidates if one.task_id not in settled]
+        except (PyMongoError, AppDbError) as exc:
+            if not taken:
+                raise
+            # Without this they would be held by nobody until their lease ends.
+            logger.warning("a claim ends with what it has", extra={"tasks": len(taken), "error": str(exc)})
+        return taken
+
+    async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
+        of_each = max(1, limit * MAX_LINES // max(len(lines), MAX_LINES))
+        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, of_each))]
         return [_candidate(row) for row in await self._named(rows)]
 
     async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
@@ -188,16 +236,6 @@ class Claims(BaseRepository):
                 found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
                 self._set_aside |= await self._aside.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
         return [row for row in rows if isinstance(row["_id"], str)]
-
-    async def _take_each_way(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
-        free = [one.task_id for one in candidates if not one.limits]
-        limited = [one for one in candidates if one.limits]
-        taken = await self._take(free, claimer) if free else []
-        if limited:
-            granted = await self._take_limited(limited, claimer)
-            self.held_back = self.held_back or len(granted) < len(limited)
-            taken += granted
-        return taken
 
     async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         token = secrets.token_hex(16)
@@ -229,24 +267,22 @@ class Claims(BaseRepository):
                 self._set_aside |= await self._aside.fail(held(row["_id"], token), exc)
         return taken
 
-    async def _take_limited(self, candidates: Sequence[Candidate], claimer: Claimer) -> list[Task]:
+    async def _take_limited(
+        self, candidates: Sequence[Candidate], most: int, claimer: Claimer
+    ) -> tuple[Grants, list[Task]]:
         token = secrets.token_hex(16)
         update = queries.take(claimer.worker_id, token, self._lease)
+        patience = Patience(self._database)
 
-        async def body(session: Session) -> list[str]:
-            granted = [one.task_id for one in await self._limiter.granted(candidates, session)]
-            if granted:
-                await self._tasks.update_many(queries.still_due(granted), update, session=session)
-            return granted
+        async def body(session: Session) -> Grants:
+            await patience.try_again()
+            grants = await self._limiter.granted(candidates, most, session)
+            if grants.limited:
+                await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)
+            return grants
 
-        try:
-            with within(PATIENCE):
-                granted: list[str] = await self._database.transaction(body)
-        except DatabaseUnavailableError:
-            # A host that died in such a transaction locks the limit for all: the next claim finds it free again.
-            await end_abandoned_transactions(self._database, ABANDONED)
-            raise
-        return await self._held(granted, claimer, token) if granted else []
+        grants: Grants = await self._database.transaction(body)
+        return grants, await self._held(grants.limited, claimer, token) if grants.limited else []
 
 
 def own_share_first(ids: Sequence[str], worker_id: str, rivals: Collection[str]) -> list[str]:
@@ -269,11 +305,10 @@ def _task_for(claimer: Claimer, row: RawDocument) -> Task:
 
 def _candidate(row: RawDocument) -> Candidate:
     # What is no task at all is taken like any other, and set aside by whoever holds it then.
-    queued_at = row.get("queued_at")
     return Candidate(
         task_id=row["_id"],
         owner_id=str(row.get("owner_id")),
         priority=priority_of(row.get("priority")),
-        queued_at=queued_at if isinstance(queued_at, datetime) else FOREVER,
+        queued_at=queued_at(row),
         limits=task_limits(row.get("limits")),
     )

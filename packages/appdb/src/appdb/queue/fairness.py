@@ -28,7 +28,14 @@ class Head:
     group: str
     owner_id: str
     priority: int
+    queued_at: datetime
     limits: tuple[TaskLimit, ...]
+
+
+MOST_GROUPS_OF_ONE = 100
+"""How many groups of one owner a claim looks at: with many more, the server would sort all that wait in them."""
+MOST_REMEMBERED = 20_000
+"""How many owners' turns are remembered beyond those who are known to wait now."""
 
 
 class Turns:
@@ -36,12 +43,25 @@ class Turns:
 
     def __init__(self) -> None:
         self._served: Counter[str] = Counter()
+        self._seen: set[str] = set()
 
-    def waiting(self, owners: Iterable[str]) -> None:
-        """Forget who no longer waits, and let a newcomer start level with those who were served least."""
+    def waiting(self, owners: Iterable[str], *, all_seen: bool = True) -> None:
+        """Let newcomers start level with those who were served least, and forget who no longer waits.
+
+        Args:
+            owners: Who is known to wait now.
+            all_seen: Whether everybody who waits was named in this call or one since the last time that this was so;
+                until then, somebody who is not named here may only be out of sight.
+        """
         known = set(owners)
         least = min((self._served[owner] for owner in known if owner in self._served), default=0)
-        self._served = Counter({owner: self._served.get(owner, least) - least for owner in known})
+        for owner in known:
+            self._served.setdefault(owner, least)
+        self._seen |= known
+        if all_seen or len(self._served) > MOST_REMEMBERED + len(known):
+            kept = self._seen if all_seen else known
+            self._served = Counter({owner: self._served[owner] for owner in kept if owner in self._served})
+            self._seen = set()
 
     def served(self, owner_id: str) -> None:
         """Count one task of *owner_id* as taken."""
@@ -50,14 +70,12 @@ class Turns:
 
     def lines(self, heads: Sequence[Head], limit: int) -> list[list[str]]:
         """Return the groups of the next *limit* owners, a line each: those with the highest priority, then the least
-        served, first."""
+        served, then who has waited longest, first."""
         by_owner: dict[str, list[Head]] = {}
-        for head in heads:
+        for head in sorted(heads, key=lambda head: (-head.priority, head.queued_at)):
             by_owner.setdefault(head.owner_id, []).append(head)
-        ranked = sorted(
-            by_owner, key=lambda owner: (-max(head.priority for head in by_owner[owner]), self._served[owner])
-        )
-        return [[head.group for head in by_owner[owner]] for owner in ranked[:limit]]
+        ranked = sorted(by_owner, key=lambda owner: (-by_owner[owner][0].priority, self._served[owner]))
+        return [[head.group for head in by_owner[owner][:MOST_GROUPS_OF_ONE]] for owner in ranked[:limit]]
 
     def order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return *candidates* in the order to take them: priority first, then turn by turn, then the oldest."""

@@ -259,9 +259,12 @@ def fields_of(task: NewTask, task_id: str) -> RawDocument:
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
     }
     if task.limits:
-        keys = [limit.key for limit in task.limits]
-        limits = [TaskLimit.of(limit).model_dump() for limit in task.limits]
-        fields |= {"limited": True, "limits": limits, "group": claims.group(lane, task.owner_id, keys)}
+        limits = [TaskLimit.of(limit) for limit in task.limits]
+        fields |= {
+            "limited": True,
+            "limits": [limit.model_dump() for limit in limits],
+            "group": claims.group(lane, task.owner_id, limits),
+        }
     rare = task.unique_key is not None or task.run_id is not None or task.then
     return fields | _rare_fields(task) if rare else fields
 

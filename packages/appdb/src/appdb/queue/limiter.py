@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session
+from appdb._driver import RawDocument, Session, UpdateOne, with_local_reads
 from appdb._queries import claims as queries
 from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.models.limits import Limit, TaskLimit
+from appdb.models.bounds import LONGEST
+from appdb.models.limits import Limit, Rate, TaskLimit
+from appdb.queue.allowance import Allowance, grant, rate_of, refilled
 from appdb.queue.fairness import Candidate
 
 BLOCKED_SECONDS = 0.25
-"""How long a claimer leaves a key alone after it found the limit reached."""
+"""How long a claimer leaves a limit alone after it found it reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What may start of the candidates that were looked at."""
+
+    granted: Sequence[Candidate]
+    denied: Sequence[Candidate]
+
+    @property
+    def limited(self) -> list[str]:
+        """The ids of those that were granted by a limit."""
+        return [one.task_id for one in self.granted if one.limits]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """How one key stands: what it allows, and the server's time of that, if anything is remembered of it."""
+
+    allowance: Allowance
+    at: datetime | None
 
 
 class Limiter(BaseRepository):
@@ -26,74 +49,83 @@ class Limiter(BaseRepository):
     Grants what limits allow.
 
     What runs under a key is counted from the tasks themselves, so a crash leaves nothing to clean up: a dead worker's
-    task counts until it is recovered. All who claim under a key write its document in the claim's transaction, so
-    they take turns.
+    task counts until it is recovered. All who start something under a key write its document in the transaction that
+    has counted, and of two that counted the same, one is refused and counts again.
     """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._limits = self._collection(collections.LIMITS)
-        self._blocked: dict[str, float] = {}
+        self._blocked: dict[TaskLimit, float] = {}
 
     def blocks(self, limits: Sequence[TaskLimit]) -> bool:
         """Whether one of *limits* was found reached a moment ago."""
+        if not self._blocked:
+            return False
         now = time.monotonic()
-        return any(self._blocked.get(limit.key, 0.0) > now for limit in limits)
+        return any(self._blocked.get(limit, 0.0) > now for limit in limits)
 
-    async def granted(self, candidates: Sequence[Candidate], session: Session) -> list[Candidate]:
-        """Return those of *candidates*, in order, that every limit allows to start now.
+    async def look(self, limits: Collection[TaskLimit]) -> None:
+        """Find out which of *limits* are reached, and block them for a moment; one round trip, and no write."""
+        if limits:
+            self._remember(limits, await self._standings(limits, None))
 
-        At most four round trips for each key, in the caller's transaction.
+    async def granted(self, candidates: Sequence[Candidate], most: int, session: Session) -> Grants:
+        """Return up to *most* of *candidates*, in order, that every limit allows to start now.
+
+        Three round trips in the caller's transaction, however many keys there are; two when none is granted.
         """
-        wanted = {limit.key: limit for candidate in candidates for limit in candidate.limits}
-        rows = {key: await self._refill(limit, session) for key, limit in sorted(wanted.items())}
-        room = {key: await self._room(key, row, wanted[key], session) for key, row in rows.items()}
-        taken: Counter[str] = Counter()
-        granted = []
+        wanted = {limit for candidate in candidates for limit in candidate.limits}
+        standings = await self._standings(wanted, session)
+        allowances = {key: standing.allowance for key, standing in standings.items()}
+        granted: list[Candidate] = []
+        denied: list[Candidate] = []
         for candidate in candidates:
-            keys = [limit.key for limit in candidate.limits]
-            if all(taken[key] < room[key] for key in keys):
-                taken.update(keys)
-                granted.append(candidate)
-        await self._spend(rows, wanted, taken, session)
-        self._remember(room, taken)
-        return granted
+            if len(granted) == most:
+                break
+            (granted if grant(candidate.limits, allowances) else denied).append(candidate)
+        await self._spend(standings, session)
+        self._remember(wanted, standings)
+        return Grants(granted=granted, denied=denied)
 
-    async def _refill(self, limit: TaskLimit, session: Session) -> RawDocument:
-        override = await self._limits.find_one({"_id": limit.key, "override": {"$type": "object"}}, session=session)
-        rate, per = _rate(override, limit)
-        row: RawDocument = await self._limits.find_one_and_update(
-            {"_id": limit.key},
-            queries.bucket(limit.key, rate or 0, timedelta(seconds=per)),
-            upsert=True,
-            return_document=AFTER,
-            session=session,
-        )
-        return row
+    async def _standings(self, wanted: Iterable[TaskLimit], session: Session | None) -> dict[str, _Standing]:
+        by_key: dict[str, list[TaskLimit]] = {}
+        for limit in wanted:
+            by_key.setdefault(limit.key, []).append(limit)
+        rows: dict[str, dict[str, RawDocument]] = {"limit": {}, "running": {}}
+        for row in await self._rows(sorted(by_key), session):
+            rows[row["about"]][row["_id"]] = row
+        return {
+            key: _standing(key, rows["limit"].get(key), rows["running"].get(key, {}), named)
+            for key, named in sorted(by_key.items())
+        }
 
-    async def _room(self, key: str, row: RawDocument, limit: TaskLimit, session: Session) -> float:
-        room = float("inf")
-        concurrency = _setting(row, "concurrency", limit.concurrency)
-        if concurrency is not None:
-            room = concurrency - await self._tasks.count_documents(queries.running_with(key), session=session)
-        if _rate(row, limit)[0] is not None:
-            room = min(room, float(int(row["tokens"])))
-        return room
+    async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
+        if session is None:  # a hint, for which no majority is waited
+            return [row async for row in with_local_reads(self._limits).aggregate(queries.under_limits(keys))]
+        limits = self._limits.aggregate(queries.remembered(keys), session=session)
+        running = self._tasks.aggregate(queries.running_under(keys), session=session)
+        return [*[row async for row in limits], *[row async for row in running]]
 
-    async def _spend(
-        self, rows: dict[str, RawDocument], wanted: dict[str, TaskLimit], taken: Counter[str], session: Session
-    ) -> None:
-        for key, row in rows.items():
-            if taken[key] and _rate(row, wanted[key])[0] is not None:
-                await self._limits.update_one({"_id": key}, {"$inc": {"tokens": -taken[key]}}, session=session)
+    async def _spend(self, standings: Mapping[str, _Standing], session: Session) -> None:
+        writes = []
+        for key, standing in standings.items():
+            left = standing.allowance
+            if left.granted:
+                full_in = timedelta(seconds=min(left.full_in_seconds, LONGEST.total_seconds()))
+                writes.append(
+                    UpdateOne({"_id": key}, queries.spent(key, left.levels, standing.at, full_in), upsert=True)
+                )
+        if writes:
+            await self._limits.bulk_write(writes, session=session)
 
-    def _remember(self, room: dict[str, float], taken: Counter[str]) -> None:
+    def _remember(self, limits: Iterable[TaskLimit], standings: Mapping[str, _Standing]) -> None:
         now = time.monotonic()
-        for key, allowed in room.items():
-            if taken[key] >= allowed:
-                self._blocked[key] = now + BLOCKED_SECONDS
-        self._blocked = {key: until for key, until in self._blocked.items() if until > now}
+        for limit in limits:
+            if not standings[limit.key].allowance.admits(limit):
+                self._blocked[limit] = now + BLOCKED_SECONDS
+        self._blocked = {limit: until for limit, until in self._blocked.items() if until > now}
 
     async def set(self, limit: Limit) -> None:
         """Let *limit* count from now on, whatever tasks carry for its key; one round trip."""
@@ -108,21 +140,38 @@ class Limiter(BaseRepository):
     async def overrides(self) -> list[Limit]:
         """Return what was set, by key; one round trip."""
         found = self._limits.find({"override": {"$type": "object"}}).sort("_id", 1)
-        return [_limit(row["_id"], row["override"]) async for row in found]
+        return [_limit(row["_id"], row["override"]).limit() async for row in found]
 
 
-def _limit(key: str, override: dict[str, Any]) -> Limit:
-    per = timedelta(seconds=override["per_seconds"])
-    return Limit(key=key, concurrency=override["concurrency"], rate=override["rate"], per=per)
+def _standing(key: str, row: RawDocument | None, running: RawDocument, named: Sequence[TaskLimit]) -> _Standing:
+    override = None if row is None or row.get("override") is None else _limit(key, row["override"])
+    counts = named if override is None else [override]
+    rates = [rate for limit in counts if (rate := rate_of(limit)) is not None]
+    allowance = Allowance(
+        running=running.get("running", 0),
+        narrowest=running.get("narrowest"),
+        levels={} if row is None else _levels(row, rates),
+        override=override,
+    )
+    return _Standing(allowance=allowance, at=None if row is None else row["now"])
 
 
-def _setting(row: RawDocument | None, name: str, carried: int | None) -> int | None:
-    override = (row or {}).get("override")
-    value: int | None = carried if override is None else override[name]
-    return value
+def _limit(key: str, override: dict[str, Any]) -> TaskLimit:
+    return TaskLimit.model_validate({**override, "key": key})
 
 
-def _rate(row: RawDocument | None, limit: TaskLimit) -> tuple[int | None, float]:
-    override = (row or {}).get("override")
-    per = limit.per_seconds if override is None else override["per_seconds"]
-    return _setting(row, "rate", limit.rate), per
+def _levels(row: RawDocument, rates: Iterable[Rate]) -> dict[Rate, float]:
+    """Return what is left in the buckets that *row* remembers, and in those of *rates*, at its ``now``."""
+    stored = {(bucket["rate"], bucket["per_seconds"]): bucket["tokens"] for bucket in row.get("buckets", [])}
+    levels = refilled(stored, _seconds(row, "buckets_at"))
+    if "tokens" not in row or row.get("buckets_at") == row.get("refilled_at"):
+        return levels
+    # Meanwhile a host of release 0.3 or before has claimed, which keeps one bucket for all rates of a key.
+    known = {rate: float(rate[0]) for rate in rates} | levels
+    theirs = refilled({rate: float(row["tokens"]) for rate in known}, _seconds(row, "refilled_at"))
+    return {rate: min(level, theirs[rate]) for rate, level in known.items()}
+
+
+def _seconds(row: RawDocument, since: str) -> float:
+    at: datetime | None = row.get(since)
+    return 0.0 if at is None else (row["now"] - at).total_seconds()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from appdb._driver import RawDocument
 from appdb._queries import claims as queries
+from appdb._queries.clock import FOREVER
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
@@ -19,6 +22,8 @@ SURVEY_AGE = timedelta(seconds=0.9)
 """How old a survey may be before a claim looks again; with the claim itself a pause is heeded within a second."""
 MAX_GROUPS = 200
 """Groups that one survey looks at, each one seek of the index; with more, the next survey goes on behind them."""
+MOST_KNOWN = 2_000
+"""Groups that a claimer remembers; of more, those that it saw longest ago are forgotten until they are seen again."""
 
 
 class Survey(BaseRepository):
@@ -28,10 +33,16 @@ class Survey(BaseRepository):
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._surveyed_at = float("-inf")
+        self._claimer: Claimer | None = None
+        self._known: dict[str, Head] = {}
         self._after = ""
         self._damaged = False
+        self._pages = 0
+        self.round = 1
+        """How many surveys it takes to see all groups; what the last round took."""
         self.paused: frozenset[str] = frozenset()
         self.heads: list[Head] = []
+        """The groups that may be claimed from, as far as they were seen."""
         self.rivals: frozenset[str] = frozenset()
         """Other workers that hold tasks now, so that claimers should not all go for the same ones."""
 
@@ -50,25 +61,67 @@ class Survey(BaseRepository):
         """Whether anything was looked up that still counts."""
         return self._surveyed_at > float("-inf")
 
+    @property
+    def all_seen(self) -> bool:
+        """Whether the last survey has ended a round, so that every group was seen."""
+        return self._after == ""
+
     def forget(self) -> None:
         """Look again at the next claim."""
         self._surveyed_at = float("-inf")
 
+    def serve(self, claimer: Claimer) -> None:
+        """Know nothing yet if *claimer* may take other tasks than the one who asked before."""
+        if self._claimer is not None and (claimer.queues, claimer.handlers) != (
+            self._claimer.queues,
+            self._claimer.handlers,
+        ):
+            self._known, self.heads, self._after, self._pages = {}, [], "", 0
+            self.forget()
+        self._claimer = claimer
+
+    def drop(self, groups: Collection[str]) -> None:
+        """Leave *groups* alone until they are seen again, since nothing was to be had from them."""
+        gone = set(groups)
+        for group in gone:
+            self._known.pop(group, None)
+        self.heads = [head for head in self.heads if head.group not in gone]
+
     async def refresh(self, claimer: Claimer) -> None:
         """Look again, in one round trip that grows with what *claimer* holds and not with the number of tasks."""
+        self.serve(claimer)
         asked_at = time.monotonic()
-        lanes = open_lanes(claimer, frozenset())
-        pipeline = queries.survey(lanes, claimer.worker_id, after=self._after, limit=MAX_GROUPS)
+        lanes, open_before = open_lanes(claimer, frozenset()), open_lanes(claimer, self.paused)
+        pipeline = queries.survey(lanes, open_before, claimer.worker_id, after=self._after, limit=MAX_GROUPS)
         rows = [row async for row in self._tasks.aggregate(pipeline)]
         self.paused = frozenset(str(row["_id"]) for row in rows if row["about"] == "paused")
         self.rivals = frozenset(str(row["_id"]) for row in rows if row["about"] == "rival")
-        groups = [row for row in rows if row["about"] == "group"]
-        self._after = str(groups[-1]["_id"]) if len(groups) == MAX_GROUPS else ""
+        self._turn_page([_head(row) for row in rows if row["about"] == "line"])
+        self._add(_head(row) for row in reversed(rows) if row["about"] == "first")
         open_now = tuple(f"{lane}{queries.SEPARATOR}" for lane in open_lanes(claimer, self.paused))
         # Only a look at each line finds a task whose limits cannot be read, so that it is taken and set aside.
-        self._damaged = any(row["limits"] and not task_limits(row["limits"]) for row in groups)
-        self.heads = [_head(row) for row in groups if str(row["_id"]).startswith(open_now)]
+        self._damaged = any(row.get("limits") and not task_limits(row["limits"]) for row in rows)
+        self.heads = [head for head in self._known.values() if head.group.startswith(open_now)]
         self._surveyed_at = asked_at
+
+    def _turn_page(self, page: list[Head]) -> None:
+        """Know *page* in the place of what was seen there before, and go on behind it, or else from the beginning."""
+        began, more = self._after, len(page) == MAX_GROUPS
+        self._after = page[-1].group if more else ""
+        self._known = {
+            group: head for group, head in self._known.items() if group <= began or (more and group > self._after)
+        }
+        self._add(page)
+        self._pages += 1
+        self.round = max(self.round, self._pages + 1) if more else self._pages
+        self._pages = self._pages if more else 0
+
+    def _add(self, heads: Iterable[Head]) -> None:
+        for head in heads:
+            self._known.pop(head.group, None)
+            self._known[head.group] = head
+        for group in list(self._known)[: max(len(self._known) - MOST_KNOWN, 0)]:
+            del self._known[group]
 
 
 def open_lanes(claimer: Claimer, paused: frozenset[str]) -> list[str]:
@@ -78,13 +131,20 @@ def open_lanes(claimer: Claimer, paused: frozenset[str]) -> list[str]:
     ]
 
 
-def _head(row: dict[str, object]) -> Head:
+def _head(row: RawDocument) -> Head:
     return Head(
         group=str(row["_id"]),
-        owner_id=str(row["owner_id"]),
-        priority=priority_of(row["priority"]),
-        limits=task_limits(row["limits"]),
+        owner_id=str(row.get("owner_id")),
+        priority=priority_of(row.get("priority")),
+        queued_at=queued_at(row),
+        limits=task_limits(row.get("limits")),
     )
+
+
+def queued_at(row: RawDocument) -> datetime:
+    """Return since when a task is due; where that cannot be read, it is the last one."""
+    at = row.get("queued_at")
+    return at if isinstance(at, datetime) else FOREVER
 
 
 def priority_of(stored: object) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
-from appdb.models.limits import Limit, TaskLimit
+from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.models.task import TaskState
+from appdb.queue.allowance import Allowance, grant, least, refilled
 from appdb.queue.fairness import Candidate, Turns
 from appdb.testing.store import Row, Store
 
@@ -22,7 +23,7 @@ class Dispatcher:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turns = Turns()
-        self._buckets: dict[str, _Bucket] = {}
+        self._levels: dict[str, tuple[datetime, Mapping[Rate, float]]] = {}
         self.overrides: dict[str, Limit] = {}
         self.held_back = False
 
@@ -43,50 +44,31 @@ class Dispatcher:
                 self.held_back = True
 
     def _admit(self, row: Row) -> bool:
-        limits = [self._limit(stored) for stored in row.task.limits]
-        buckets = [self._bucket(limit) for limit in limits if limit.rate is not None]
-        if any(self._full(limit) for limit in limits) or any(bucket.level < 1 for bucket in buckets):
+        allowances = {limit.key: self._allowance(limit.key) for limit in row.task.limits}
+        if not grant(row.task.limits, allowances):
             return False
-        for bucket in buckets:
-            bucket.level -= 1
+        now = self._store.clock.now()
+        self._levels |= {key: (now, allowance.levels) for key, allowance in allowances.items()}
         return True
 
-    def _limit(self, stored: TaskLimit) -> Limit:
-        own = Limit(
-            key=stored.key,
-            concurrency=stored.concurrency,
-            rate=stored.rate,
-            per=timedelta(seconds=stored.per_seconds),
-        )
-        return self.overrides.get(stored.key, own)
-
-    def _full(self, limit: Limit) -> bool:
-        if limit.concurrency is None:
-            return False
-        return _running(self._store.in_state(TaskState.PROCESSING), limit.key) >= limit.concurrency
-
-    def _bucket(self, limit: Limit) -> _Bucket:
+    def _allowance(self, key: str) -> Allowance:
         now = self._store.clock.now()
-        capacity = float(limit.rate or 0)
-        bucket = self._buckets.setdefault(limit.key, _Bucket(capacity, now))
-        bucket.refill(capacity, capacity / limit.per.total_seconds(), now)
-        return bucket
+        at, levels = self._levels.get(key, (now, {}))
+        override = self.overrides.get(key)
+        running = [row for row in self._store.in_state(TaskState.PROCESSING) if _of(row, key)]
+        narrowest = None
+        for limit in (limit for row in running for limit in _of(row, key)):
+            narrowest = least(narrowest, limit.concurrency)
+        return Allowance(
+            running=len(running),
+            narrowest=narrowest,
+            levels=refilled(levels, (now - at).total_seconds()),
+            override=None if override is None else TaskLimit.of(override),
+        )
 
 
-class _Bucket:
-    """What is left of a rate: it starts full and fills again with time."""
-
-    def __init__(self, level: float, at: datetime) -> None:
-        self.level = level
-        self._at = at
-
-    def refill(self, capacity: float, per_second: float, now: datetime) -> None:
-        self.level = min(capacity, self.level + per_second * (now - self._at).total_seconds())
-        self._at = now
-
-
-def _running(rows: Iterable[Row], key: str) -> int:
-    return sum(any(limit.key == key for limit in row.task.limits) for row in rows)
+def _of(row: Row, key: str) -> list[TaskLimit]:
+    return [limit for limit in row.task.limits if limit.key == key]
 
 
 def _candidate(row: Row) -> Candidate:
