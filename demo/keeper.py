@@ -113,8 +113,10 @@ class Keeper:
     def _migrate(self) -> None:
         command = [str(self._environments.server / "appdb"), "migrate"]
         migrating = Host("migrate", command, self._services["server"].environment, self._folder / "logs")
+        self._warden.watch(migrating.process.pid)
         if migrating.process.wait(READY_SECONDS) != 0:
             migrating.check()
+        self._warden.forget(migrating.process.pid)
 
     def _run(self, name: str) -> None:
         service = self._services[name]

@@ -93,14 +93,25 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
 
 
 @pytest.fixture
-def own_worker(stack: Stack) -> Host:
-    """A worker host with the actors of ``page_actors``."""
+def start_own_worker(stack: Stack) -> Callable[[], Host]:
+    """Start worker hosts with the actors of ``page_actors``."""
     names = ",".join(f"page_actors:{name}" for name in ("various", "endless"))
     command = [str(commands("worker") / "python"), "-m", "appworker", "--actors", names, "--slots", "10"]
-    worker = Host("own-worker", command, stack.environment | {"PYTHONPATH": str(Path(__file__).parent)}, stack.logs)
-    stack.workers.append(worker)
-    worker.wait_for(r'"event": "(ready)"')
-    return worker
+    environment = stack.environment | {"PYTHONPATH": str(Path(__file__).parent)}
+
+    def start() -> Host:
+        worker = Host("own-worker", command, environment, stack.logs)
+        stack.workers.append(worker)
+        worker.wait_for(r'"event": "(ready)"')
+        return worker
+
+    return start
+
+
+@pytest.fixture
+def own_worker(start_own_worker: Callable[[], Host]) -> Host:
+    """A worker host with the actors of ``page_actors``."""
+    return start_own_worker()
 
 
 @pytest.fixture

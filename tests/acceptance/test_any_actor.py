@@ -85,18 +85,25 @@ def test_a_cancel_that_hangs_or_fails_is_repeated_and_leaves_no_stale_error(page
 
 
 def test_when_the_last_worker_is_killed_the_page_says_since_when_and_takes_it_back(
-    page: Page, submit: Submit, own_worker: Host
+    page: Page, submit: Submit, start_own_worker: Callable[[], Host]
 ) -> None:
-    page.goto(submit("endless"))
+    worker = start_own_worker()
+    place = submit("endless")
+    page.goto(place)
     expect(page.locator("#state")).to_have_text("Running", timeout=SHORT)
     expect(page.locator("#absence")).to_be_hidden()
-    own_worker.process.kill()
+    worker.process.kill()
 
     expect(page.locator("#absence")).to_contain_text(
         "no worker that can do it has given a sign of life since", timeout=MINUTE
     )
     page.goto("/")
     expect(page.get_by_role("link", name="endless")).to_contain_text("but nobody works on it")
+    page.goto(place)
+    expect(page.locator("#absence")).to_be_visible()
+    start_own_worker()
+    expect(page.locator("#absence")).to_be_hidden(timeout=MINUTE)
+    expect(page.locator("#state")).to_have_text("Running, attempt 2", timeout=MINUTE)
 
 
 def test_files_that_did_not_load_are_asked_for_again(page: Page) -> None:

@@ -51,7 +51,7 @@ def test_two_tabs_of_one_task_tell_the_same_story(page: Page, submit: Submit) ->
 
 @pytest.mark.usefixtures("own_worker")
 def test_a_browser_that_shares_nothing_streams_only_to_the_tab_in_sight(page: Page, submit: Submit) -> None:
-    page.add_init_script("delete window.SharedWorker")
+    page.add_init_script("window.SharedWorker = class { constructor() { throw new DOMException('no'); } }")
     streams: list[str] = []
     page.on("request", lambda request: streams.append(request.url) if "/api/stream" in request.url else None)
     page.goto(submit("endless"))

@@ -83,19 +83,23 @@ export class Follower {
 
   // An error answer tells an EventSource nothing, so the tasks themselves are asked what is the matter.
   async #reopen() {
-    for (const task of [...this.#tasks.keys()]) {
-      let answer;
-      try {
-        answer = await ask(`/api/tasks/${task}`);
-      } catch {
-        break;
-      }
-      if (answer.status === 401 || answer.status === 404) {
-        this.#tasks.delete(task);
-        this.#tell(task, { gone: true });
-      }
+    try {
+      for (const [task, seq] of [...this.#tasks]) await this.#ask(task, seq);
+    } catch {
+      // the host is away: the next error brings us back here, later
     }
     this.#open();
+  }
+
+  async #ask(task, seq) {
+    const answer = await ask(`/api/tasks/${task}`);
+    if (answer.status === 401 || answer.status === 404) {
+      this.#tasks.delete(task);
+      this.#tell(task, { gone: true });
+    } else if (answer.ok) {
+      const { state, last_seq: last } = await answer.json();
+      if (FINAL.has(state) && last <= seq) this.#tasks.delete(task);
+    }
   }
 
   #tellAll(note) {

@@ -1,5 +1,6 @@
-// Counts the script's characters, and keeps a draft until it was sent, so that a lost tab loses no text.
-const DRAFT = "draft";
+// The form: counts the script's characters, and keeps its draft.
+import { keepDraft, keptDraft, noteSent } from "/static/draft.js";
+
 const form = document.querySelector("form[data-draft]");
 const script = form.elements.script;
 const count = form.querySelector("[data-count]");
@@ -17,22 +18,14 @@ function show() {
   script.setCustomValidity(excess > 0 ? `The script has ${number(length)} characters; ${number(most)} can be made into one video.` : "");
 }
 
-if (!script.value) script.value = localStorage.getItem(DRAFT) ?? "";
+if (!script.value) script.value = keptDraft();
 show();
 script.addEventListener("input", () => {
-  try {
-    localStorage.setItem(DRAFT, script.value);
-  } catch {
-    localStorage.removeItem(DRAFT); // the browser's store is full: half a draft would be worse than none
-  }
+  keepDraft(script.value);
   show();
 });
 form.addEventListener("submit", () => {
-  try {
-    sessionStorage.setItem("sent", script.value);
-  } catch {
-    sessionStorage.removeItem("sent");
-  }
+  noteSent(script.value);
   form.querySelector("button").disabled = true;
 });
 window.addEventListener("pageshow", () => { form.querySelector("button").disabled = false; });

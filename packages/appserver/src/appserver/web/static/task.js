@@ -1,5 +1,6 @@
 // Keeps a task's page live: the page shows a snapshot, and this follows the log from there.
 import { cancelTask } from "/static/cancel.js";
+import { forgetSent } from "/static/draft.js";
 import { keepFilesWhole, showTexts } from "/static/files.js";
 import { filmIsReady, showInFilm } from "/static/film.js";
 import { addOutput, clearOutput } from "/static/output.js";
@@ -104,7 +105,7 @@ function finish(state, error = "") {
     if (el("cancel").contains(document.activeElement)) el("state").focus();
   }
   el("cancel").hidden = true;
-  stream?.leave();
+  stream?.end();
   if (!isFilm) refresh();
 }
 
@@ -184,13 +185,7 @@ el("cancel").addEventListener("submit", async (event) => {
 document.addEventListener("visibilitychange", () => { if (!document.hidden && live()) stream.wake(); });
 window.addEventListener("online", () => { if (live()) stream.wake(); });
 
-// The script that led here is safe in its task; a draft begun since is kept.
-const sent = sessionStorage.getItem("sent");
-if (sent !== null) {
-  if (localStorage.getItem("draft") === sent) localStorage.removeItem("draft");
-  sessionStorage.removeItem("sent");
-}
-
+forgetSent();
 keepFilesWhole();
 showTexts();
 if (live() || !isFilm) {
