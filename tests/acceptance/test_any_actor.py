@@ -26,7 +26,7 @@ def expect_everything(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Done", timeout=SHORT)
     expect(page.locator("#result dd").nth(0)).to_have_text("Hello, <b>Ada</b>!")
     expect(page.locator("#result dd").nth(1)).to_contain_text('"two": null')
-    expect(page.locator("#chunks")).to_have_text('Once upon a time{"tokens":3,"model":"<i>none</i>"}')
+    expect(page.locator("#chunks")).to_have_text('Once upon a time {"tokens":3,"model":"<i>none</i>"}')
     expect(page.locator("#items img")).to_have_js_property("naturalWidth", 1)
     expect(page.locator("#items pre").nth(0)).to_have_text("Grüße & <b>more</b>")
     expect(page.locator("#items pre").nth(1)).to_have_text("<script>document.title = 'run'</script>")
