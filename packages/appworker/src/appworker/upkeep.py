@@ -6,9 +6,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import Protocol
 
 from appdb import (
     AppDbError,
@@ -20,6 +22,7 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.feed import TASKS_SCHEDULED, Subscription
+from appdb.queue.sweeping import WorkDue
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,10 @@ SLOW_ANSWER = 0.25
 """The share of a lease after which an answer was so late that leases may have run out meanwhile."""
 PRUNE_INTERVAL = timedelta(minutes=5)
 PRUNED_AT_ONCE = 1_000
+MOVED_AT_ONCE = 100
+"""Tasks that one sweep recovers or expires; as long as it finds so many, it goes on."""
 SWEEP_INTERVAL = timedelta(minutes=10)
+RECOVERY_JITTER = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +51,12 @@ class Stores:
 
 class Upkeep:
     """
-    Promotes, recovers, expires, ticks, prunes and sweeps.
+    Promotes, recovers, expires, ticks, prunes and sweeps, each beside the others: what one has to do holds up none.
 
-    One query tells what there is to do and when the next scheduled task is due, so an idle host asks seldom and yet
-    starts delayed tasks on time. A host that was cut off or frozen waits a lease before it takes anything from a
-    holder, since the holders may have been cut off with it and must have the time to renew.
+    One query tells what there is to do and when more will be, so an idle host asks seldom and yet starts delayed tasks
+    on time, and takes the tasks of a dead one when their leases end. A host that was cut off or frozen waits a lease
+    before it takes anything from a holder, since the holders may have been cut off with it and must have the time to
+    renew.
 
     Args:
         queue: What is looked after.
@@ -72,10 +79,12 @@ class Upkeep:
         retention: timedelta,
     ) -> None:
         self._queue = queue
-        self._schedules = schedules
         self._stores = stores
         self._feed = feed
         self._retention = retention
+        self._promoting, self._adopting = Duty(queue.promote), Duty(queue.adopt)
+        self._ticking = Duty(schedules.tick)
+        self._expiring, self._recovering = Duty(self._expire), Duty(self._recover)
         self._reached_at = time.monotonic()
         self._recovers_at = float("-inf")
         self._was_cut_off = False
@@ -85,42 +94,59 @@ class Upkeep:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
-            group.create_task(every(SWEEP_INTERVAL, self._sweep))
+            for store in (self._stores.workflows, self._stores.contents, self._stores.files):
+                group.create_task(every(SWEEP_INTERVAL, partial(_sweep, store)))
 
     async def _look_after(self) -> None:
-        with self._feed.subscribe(TASKS_SCHEDULED) as scheduled:
-            while True:
-                try:
-                    wait = await self._do_what_is_due()
-                except AppDbError as exc:
-                    self._was_cut_off = True
-                    logger.warning("upkeep could not reach the database; trying again", extra={"error": str(exc)})
-                    wait = BLIND_INTERVAL
-                await self._pause(scheduled, wait)
+        async with asyncio.TaskGroup() as group:
+            with self._feed.subscribe(TASKS_SCHEDULED) as scheduled:
+                while True:
+                    await self._pause(scheduled, await self._try_look(group))
 
     async def _pause(self, scheduled: Subscription, wait: timedelta) -> None:
         await scheduled.wait(wait)
         # Jitter, so that hosts do not march in step; and many hints in a moment are one reason to look.
         await asyncio.sleep(LEAST_PAUSE.total_seconds() * random.uniform(0.5, 1))
 
-    async def _do_what_is_due(self) -> timedelta:
+    async def _try_look(self, group: asyncio.TaskGroup) -> timedelta:
+        try:
+            return await self._look(group)
+        except AppDbError as exc:
+            self._was_cut_off = True
+            logger.warning("upkeep could not reach the database; trying again", extra={"error": str(exc)})
+        except Exception:
+            logger.exception("upkeep failed by our own fault; trying again")
+        return BLIND_INTERVAL
+
+    async def _look(self, group: asyncio.TaskGroup) -> timedelta:
+        """Begin what is due, and return how soon to look again."""
         interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)
         asked_at = time.monotonic()
         due = await self._queue.work_due(horizon=interval)
         self._notice_gaps(asked_at)
-        if due.promote_in == timedelta(0):
-            await self._queue.promote()
-        if due.tick_in == timedelta(0):
-            await self._schedules.tick()
+        self._begin(due, group)
+        return min([interval, *(wait for wait in self._waits(due) if wait > timedelta(0))])
+
+    def _waits(self, due: WorkDue) -> Iterator[timedelta]:
+        yield from (wait for wait in (due.promote_in, due.tick_in, due.next_tick_in) if wait is not None)
+        if due.recover:
+            yield timedelta(seconds=max(self._recovers_at - time.monotonic(), 0))
+        elif due.recover_in is not None:
+            # All hosts see the same lease end.
+            yield due.recover_in + RECOVERY_JITTER * random.random()
+
+    def _begin(self, due: WorkDue, group: asyncio.TaskGroup) -> None:
+        at_once = timedelta(0)
+        if due.promote_in == at_once:
+            self._promoting.begin(group)
+        if due.tick_in == at_once:
+            self._ticking.begin(group)
         if due.adopt:
-            await self._queue.adopt()
+            self._adopting.begin(group)
         if due.expire:
-            await self._queue.expire()
-        # Last, since it may have to wait for what a dead host left locked.
+            self._expiring.begin(group)
         if due.recover and time.monotonic() >= self._recovers_at:
-            await self._recover()
-        nearest = [wait for wait in (due.promote_in, due.tick_in) if wait]
-        return min([interval, *nearest])
+            self._recovering.begin(group)
 
     def _notice_gaps(self, asked_at: float) -> None:
         """Count the lease that holders get from when this host reaches the database again."""
@@ -134,29 +160,76 @@ class Upkeep:
         self._reached_at = now
 
     async def _recover(self) -> None:
-        for task in await self._queue.recover():
-            logger.warning(
-                "a lease had ended; the task was taken from its holder",
-                extra={"task_id": task.id, "attempt": task.attempt, "state": task.state},
-            )
+        recovered = MOVED_AT_ONCE
+        while recovered == MOVED_AT_ONCE:
+            tasks = await self._queue.recover(limit=MOVED_AT_ONCE)
+            recovered = len(tasks)
+            for task in tasks:
+                logger.warning(
+                    "a lease had ended; the task was taken from its holder",
+                    extra={"task_id": task.id, "attempt": task.attempt, "state": task.state},
+                )
+
+    async def _expire(self) -> None:
+        while len(await self._queue.expire(limit=MOVED_AT_ONCE)) == MOVED_AT_ONCE:
+            continue
 
     async def _prune(self) -> None:
-        pruned = PRUNED_AT_ONCE
-        while pruned == PRUNED_AT_ONCE:
-            pruned = await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE)
+        while await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
+            continue
 
-    async def _sweep(self) -> None:
-        stores = (self._stores.workflows, self._stores.contents, self._stores.files)
-        swept = sum([await store.sweep() for store in stores])
-        if swept:
-            logger.info("what killed hosts had left behind was deleted", extra={"count": swept})
+
+class Duty:
+    """
+    One thing that upkeep does, beside the others and at most once at a time.
+
+    Args:
+        work: What to do; it is done again when it is due again, whatever became of it.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
+        self._work = work
+        self._under_way = False
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """Do it in *group*, unless it is being done."""
+        if not self._under_way:
+            self._under_way = True
+            group.create_task(self._do())
+
+    async def _do(self) -> None:
+        try:
+            await survive(self._work)
+        finally:
+            self._under_way = False
+
+
+class Swept(Protocol):
+    """A store that may hold what killed hosts have left."""
+
+    async def sweep(self) -> int:
+        """Delete what nobody names in a part of the store, and return how much that was."""
+        ...
+
+
+async def _sweep(store: Swept) -> None:
+    if swept := await store.sweep():
+        told = {"store": type(store).__name__, "count": swept}
+        logger.info("what killed hosts had left behind was deleted", extra=told)
 
 
 async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
-    """Repeat *duty*, with jitter so that hosts do not march in step; a database that is away does not end it."""
+    """Repeat *duty*, with jitter so that hosts do not march in step; nothing that it raises ends it."""
     while True:
-        try:
-            await duty()
-        except AppDbError as exc:
-            logger.warning("a duty could not reach the database; it is repeated", extra={"error": str(exc)})
+        await survive(duty)
         await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))
+
+
+async def survive(duty: Callable[[], Awaitable[object]]) -> None:
+    """Do *duty*, which is repeated anyway: what it raises is told, and ends neither its loop nor the others'."""
+    try:
+        await duty()
+    except AppDbError as exc:
+        logger.warning("a duty met the database's error; it is repeated", extra={"error": str(exc)})
+    except Exception:
+        logger.exception("a duty failed by our own fault; it is repeated")

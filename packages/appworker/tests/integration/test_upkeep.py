@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,7 +18,9 @@ from appdb import (
     FileRepository,
     Lease,
     NewRun,
+    NewSchedule,
     NewTask,
+    Schedule,
     ScheduleRepository,
     TaskQueue,
     TaskState,
@@ -25,12 +28,17 @@ from appdb import (
 )
 from appdb.utils import uuid7_at
 from appworker.upkeep import Stores, Upkeep
+from damage import damage
 from fail_points import fail_point
+from written_documents import write_all
 
 LEASE = timedelta(seconds=2)
 CUT_OFF = "upkeep-test"
 EXCEEDED_TIME_LIMIT = 262
 OWNER = "usr_a"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+SCHEDULES = 3_000
+HELD = 600
 
 
 @pytest.fixture
@@ -109,6 +117,120 @@ async def test_a_delayed_task_is_due_on_time_and_not_at_the_next_look(database: 
     assert timedelta(0) <= found.updated_at - found.run_at < timedelta(seconds=1)
 
 
+@asynccontextmanager
+async def kept_up(host: Database) -> AsyncIterator[asyncio.Task[None]]:
+    """Let *host* look after the database for the length of the block."""
+    running = asyncio.create_task(upkeep(host).run())
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def seconds_until(done: Callable[[], Awaitable[bool]]) -> float:
+    """Return how long it took until *done* said so."""
+    began = time.monotonic()
+    async with asyncio.timeout(60):
+        while not await done():
+            await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def due_schedule(database: Database, name: str) -> Schedule:
+    """Return a schedule with one tick that is due."""
+    schedules = ScheduleRepository(database)
+    schedule = await schedules.put(NewSchedule(owner_id=OWNER, name=name, cron="0 0 1 1 *", actor="echo", payload={}))
+    await database.collection("schedules").update_one({"_id": schedule.id}, {"$set": {"next_at": LONG_AGO}})
+    return schedule
+
+
+async def test_a_duty_that_waits_holds_up_no_other(database: Database, cut_off: Database) -> None:
+    queue = TaskQueue(database, lease=LEASE)
+    schedule = await due_schedule(database, "slow")
+    lease = await claimed(queue)
+    delayed = await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, delay=timedelta(seconds=1)))
+    stuck = {"blockConnection": True, "blockTimeMS": 7_000, "namespace": f"{database.name}.schedules"}
+
+    async def moved() -> bool:
+        states = [await state(queue, task_id) for task_id in (lease.task_id, delayed.id)]
+        return states == [TaskState.QUEUED, TaskState.QUEUED]
+
+    async def ticked() -> bool:
+        return (await ScheduleRepository(database).get(schedule.name, owner_id=OWNER)).last_tick is not None
+
+    async with kept_up(cut_off):
+        async with fail_point(database, CUT_OFF, ["findAndModify"], **stuck) as point:
+            await point.met()
+            took = await seconds_until(moved)
+            still_waits = not await ticked()
+        await seconds_until(ticked)
+
+    assert still_waits
+    assert took < LEASE.total_seconds() + 2
+
+
+async def test_thousands_of_schedules_of_one_minute_delay_no_retry_and_no_recovery(database: Database) -> None:
+    queue = TaskQueue(database, lease=LEASE)
+    template = (await due_schedule(database, "first")).to_document()
+    rows = [template | {"_id": f"sch_{n}", "name": f"{n:05}", "next_at": LONG_AGO} for n in range(SCHEDULES)]
+    await database.collection("schedules").insert_many(rows)
+    lease = await claimed(queue)
+    delayed = await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, delay=timedelta(seconds=1)))
+
+    async def moved() -> bool:
+        states = [await state(queue, task_id) for task_id in (lease.task_id, delayed.id)]
+        return states == [TaskState.QUEUED, TaskState.QUEUED]
+
+    async with kept_up(database):
+        took = await seconds_until(moved)
+        ticked = await database.collection("tasks").count_documents({}) - 2
+
+    assert ticked < SCHEDULES
+    assert took < LEASE.total_seconds() + 5
+
+
+async def test_all_tasks_of_a_dead_host_are_recovered_within_a_lease_and_five_seconds(database: Database) -> None:
+    queue = TaskQueue(database, lease=LEASE)
+    await queue.enqueue_many([NewTask(owner_id=OWNER, actor="echo", payload={}) for _ in range(HELD)])
+    held = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)), limit=HELD)
+    claimed_at = time.monotonic()
+
+    async def recovered() -> bool:
+        return not await database.collection("tasks").count_documents({"state": TaskState.PROCESSING})
+
+    async with kept_up(database):
+        await seconds_until(recovered)
+
+    assert len(held) == HELD
+    assert time.monotonic() - claimed_at < LEASE.total_seconds() + 5
+
+
+async def test_upkeep_goes_on_beside_documents_that_cannot_be_read(database: Database) -> None:
+    queue = TaskQueue(database, lease=LEASE)
+    await due_schedule(database, "unreadable")
+    await database.collection("schedules").update_one({}, {"$set": {"payload": "hello"}})
+    good = await due_schedule(database, "good")
+    leases = [await claimed(queue) for _ in range(2)]
+    await database.collection("tasks").update_one({"_id": leases[0].task_id}, {"$set": {"priority": 0.5}})
+    expiring = [
+        await queue.enqueue(NewTask(owner_id=OWNER, actor="other", payload={}, expires_in=timedelta(seconds=1)))
+        for _ in range(2)
+    ]
+    await database.collection("tasks").update_one({"_id": expiring[0].id}, {"$set": {"errors": "none"}})
+    await write_all(database)
+    await damage(database)
+
+    async def done() -> bool:
+        ticked = (await ScheduleRepository(database).get(good.name, owner_id=OWNER)).last_tick
+        states = [await state(queue, task_id) for task_id in (leases[1].task_id, expiring[1].id)]
+        return ticked is not None and states == [TaskState.QUEUED, TaskState.FAILED]
+
+    async with kept_up(database) as running:
+        await seconds_until(done)
+        assert not running.done()
+
+
 @pytest.mark.parametrize("bucket", ["media", "files"])
 async def test_bytes_that_a_killed_writer_left_are_swept_and_those_of_today_stay(
     database: Database, bucket: str
@@ -140,7 +262,7 @@ async def test_a_deletion_of_a_run_that_was_cut_off_is_finished_and_other_runs_s
     running = asyncio.create_task(upkeep(database).run())
     try:
         async with asyncio.timeout(20):
-            while await runs.count_documents({"_id": doomed}):
+            while await events.count_documents({"run_id": doomed}):
                 await asyncio.sleep(0.05)
     finally:
         running.cancel()

@@ -169,15 +169,20 @@ def finished_before(age: timedelta) -> Filter:
 def work_due(horizon: timedelta) -> Pipeline:
     """What upkeep there is: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
 
-    One seek of one index each.
+    One seek of one index each. The next tick to come is asked for by itself, since a schedule that no host can read
+    stays due.
     """
     end = from_now(horizon)
     promote = _first({"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", end]}}, "promote", "run_at")
     tick = _first({"enabled": True, "$expr": {"$lte": ["$next_at", end]}}, "tick", "next_at")
-    recover = _first(expired(), "recover", "lease.expires_at")
+    ahead = {"$and": [{"$gt": ["$next_at", NOW]}, {"$lte": ["$next_at", end]}]}
+    next_tick = _first({"enabled": True, "$expr": ahead}, "next_tick", "next_at")
+    ending = {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", end]}}
+    recover = _first(ending, "recover", "lease.expires_at")
     expire = _first(unclaimed(), "expire", "expires_at")
     adopt = _first({"state": TaskState.QUEUED, "lane": None}, "adopt", "queued_at")
-    unions = [(collections.SCHEDULES, tick), *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]
+    schedules = [(collections.SCHEDULES, pipeline) for pipeline in (tick, next_tick)]
+    unions = [*schedules, *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]
     return [*promote, *({"$unionWith": {"coll": coll, "pipeline": stages}} for coll, stages in unions)]
 
 

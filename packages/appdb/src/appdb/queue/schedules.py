@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,11 +24,13 @@ from appdb._queries import schedules as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import InvalidDataError, NotFoundError
+from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
 from appdb.models.bounds import accept, at_most, bounded_duration
 from appdb.models.schedule import NewSchedule, Schedule
 from appdb.models.task import NewTask, Task
+from appdb.queue.abreast import abreast
 from appdb.queue.cron import Cron, Step, step_at
+from appdb.queue.intake import check
 from appdb.queue.sizes import KIB, MAX_PAYLOAD_BYTES, check_size
 from appdb.queue.task_queue import TaskQueue
 from appdb.reading import page_of
@@ -36,6 +39,8 @@ from appdb.utils import derived_id
 logger = logging.getLogger(__name__)
 
 MAX_NAME_CHARACTERS = 100
+OF_ONE = (UnreadableError, InvalidDataError)
+"""What is wrong with one schedule, and not with the way to the database."""
 MAX_SCHEDULE_BYTES = MAX_PAYLOAD_BYTES + 16 * KIB
 
 
@@ -55,6 +60,7 @@ class ScheduleRepository(BaseRepository):
         super().__init__(database)
         self._schedules = self._collection(collections.SCHEDULES)
         self._queue = TaskQueue(database)
+        self._told: set[str] = set()
 
     @repeats
     async def put(self, schedule: NewSchedule) -> Schedule:
@@ -161,8 +167,10 @@ class ScheduleRepository(BaseRepository):
         enqueues one task for the newest missed tick, ``all`` one for each of the newest 100, oldest first, and
         ``skip`` none for a tick that is over a minute late.
 
-        It goes round by round, one tick of each due schedule in a round, until nothing more can be passed: one round
-        trip by index ``schedules_due`` a round, and three more for each tick. While nothing is due, that is one.
+        It goes round by round, one tick of each due schedule in a round and some at a time, until nothing more can be
+        passed: one round trip by index ``schedules_due`` a round, and three more for each tick. While nothing is due,
+        that is one. A schedule that cannot be read here, or whose task cannot be made, holds up no other: it is told in
+        the log, and stays due until it is put again.
 
         Args:
             limit: The most schedules of one round, those first that are due for longest.
@@ -174,21 +182,35 @@ class ScheduleRepository(BaseRepository):
             DatabaseUnavailableError: No primary answered in time; the next call does what is left.
         """
         tasks: list[Task] = []
+        left_out: list[Any] = []
         while True:
-            rows = [row async for row in self._schedules.aggregate(queries.due(at_most(limit)))]
+            found = self._schedules.aggregate(queries.due(at_most(limit) + len(left_out)))
+            rows = [row async for row in found if row["_id"] not in left_out]
             random.shuffle(rows)  # hosts that tick together begin with different schedules
-            passed = [await self._pass(Schedule.from_document(row), row["now"]) for row in rows]
-            tasks += [one.task for one in passed if one is not None and one.task is not None]
-            if not any(passed):
+            outcomes = await abreast(self._pass, rows)
+            failed = [(row["_id"], one) for row, one in zip(rows, outcomes, strict=True) if isinstance(one, Exception)]
+            self._tell(failed)
+            left_out += [schedule_id for schedule_id, _ in failed]
+            passed = [one for one in outcomes if isinstance(one, _Passed)]
+            tasks += [one.task for one in passed if one.task is not None]
+            if not passed and failed and not any(isinstance(one, OF_ONE) for _, one in failed):
+                raise failed[0][1]
+            if not passed and not failed:
                 return tasks
 
-    async def _pass(self, schedule: Schedule, now: datetime) -> _Passed | None:
-        try:
-            step = step_at(_cron_of(schedule), schedule.catch_up, schedule.next_at, now)
-        except InvalidDataError:
-            # Stored by a newer release, or with a zone that this host lacks: no reason to hold up the others.
-            logger.exception("a schedule cannot be read here", extra={"schedule_id": schedule.id})
-            return None
+    def _tell(self, failed: Sequence[tuple[object, Exception]]) -> None:
+        for schedule_id, failure in failed:
+            told = {"schedule_id": str(schedule_id), "error": str(failure)}
+            if not isinstance(failure, OF_ONE):
+                logger.warning("a schedule could not be passed yet", extra=told)
+            elif told["schedule_id"] not in self._told:  # it stays due, and once is enough
+                self._told.add(told["schedule_id"])
+                logger.error("a schedule does not fire, since it cannot be used here; put it again", extra=told)
+
+    async def _pass(self, row: RawDocument) -> _Passed | None:
+        schedule = Schedule.from_document(row)
+        step = step_at(_cron_of(schedule), schedule.catch_up, schedule.next_at, row["now"])
+        check(_task_of(schedule, schedule.next_at))
         try:
             return await self._database.transaction(partial(self._take, schedule, step))
         except _BusyError:

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 Move: TypeAlias = Callable[[RawDocument], Awaitable[Task | None]]
 """Moves the task of a document on, and returns it as it is then."""
 
+AT_ONCE = timedelta(0)
 IDLE_LIMIT = timedelta(days=1)
 """After which what is remembered of a limit that nobody used is forgotten."""
 
@@ -42,18 +43,25 @@ class WorkDue:
     """What maintenance there is.
 
     Args:
-        recover: Whether leases have run out.
         expire: Whether tasks were not claimed in time.
+        recover_in: How long until the next lease runs out, when that is soon and it is not renewed before.
         promote_in: How long until the next scheduled task is due, when that is soon.
-        tick_in: How long until the next tick of a schedule, when that is soon.
+        tick_in: How long until the first tick of a schedule that was not passed yet, when that is soon.
+        next_tick_in: How long until the first tick that is still to come, when that is soon.
         adopt: Whether a host of an older release has enqueued something.
     """
 
-    recover: bool
     expire: bool
+    recover_in: timedelta | None
     promote_in: timedelta | None
     tick_in: timedelta | None
+    next_tick_in: timedelta | None = None
     adopt: bool = False
+
+    @property
+    def recover(self) -> bool:
+        """Whether leases have run out."""
+        return self.recover_in == AT_ONCE
 
 
 class Sweeping(BaseRepository):
@@ -71,10 +79,11 @@ class Sweeping(BaseRepository):
         rows = {row["about"]: row async for row in self._tasks.aggregate(queries.work_due(horizon))}
         waits = {about: timedelta(milliseconds=float(row["in_ms"])) for about, row in rows.items()}
         return WorkDue(
-            recover="recover" in rows,
             expire="expire" in rows,
+            recover_in=waits.get("recover"),
             promote_in=waits.get("promote"),
             tick_in=waits.get("tick"),
+            next_tick_in=waits.get("next_tick"),
             adopt="adopt" in rows,
         )
 

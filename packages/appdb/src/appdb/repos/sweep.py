@@ -63,7 +63,8 @@ class BytesSweep:
         """Look at *limit* files and return how many were deleted; four round trips, and two for each deleted one."""
         end = uuid7_floor(FILE_PREFIX, await self._database.server_time() - grace)
         seen = await self._next(max(await self._place.get(), FILE_PREFIX), end, limit)
-        named = {row["file_id"] async for row in self._names.find({"file_id": {"$in": seen}}, {"file_id": 1, "_id": 0})}
+        names = await self._names.distinct("file_id", {"file_id": {"$in": seen}})
+        named = {name for name in names if isinstance(name, str)}
         orphans = [file_id for file_id in seen if file_id not in named]
         await self._media.delete_all(orphans)
         await self._place.move(seen, limit)
@@ -93,8 +94,9 @@ class ItemsSweep:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
         match = {"_id": {"$gt": await self._place.get()}}
         rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
-        there = await self._existing({row["generation_id"] for row in rows})
-        lost = [row for row in rows if row.get("in_generation") and row["generation_id"] not in there]
+        named = [row for row in rows if row.get("in_generation") and _names_both(row)]
+        there = await self._existing({row["generation_id"] for row in named})
+        lost = [row for row in named if row["generation_id"] not in there]
         deleted = [row for row in lost if await self._delete(row, grace)]
         await self._place.move([row["_id"] for row in rows], limit)
         return len(deleted)
@@ -108,6 +110,10 @@ class ItemsSweep:
         if deleted.deleted_count:
             await self._media.delete(row["file_id"])
         return bool(deleted.deleted_count)
+
+
+def _names_both(row: RawDocument) -> bool:
+    return all(isinstance(row.get(name), str) for name in ("generation_id", "file_id"))
 
 
 _LOOKED_AT = {"generation_id": 1, "in_generation": 1, "file_id": 1}

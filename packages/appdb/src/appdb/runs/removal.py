@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
-from appdb._driver import AFTER
+from appdb._driver import AFTER, RawDocument
 from appdb._queries import runs as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -14,11 +15,14 @@ from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.task import LIVE_STATES, TaskFilter
+from appdb.queue.abreast import abreast
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.content import ContentRepository
 from appdb.repos.file import FileRepository
 from appdb.runs.deleting import delete_all
 from appdb.runs.fence import RUN
+
+logger = logging.getLogger(__name__)
 
 CANCEL_BATCH = 1_000
 LINGER = timedelta(days=1)
@@ -81,10 +85,17 @@ class Removal(BaseRepository):
         before = await self._database.server_time() - older_than
         found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
         rows = [row async for row in found.limit(at_most(limit))]
-        for row in rows:
+
+        async def finish(row: RawDocument) -> None:
             await self._finish(row["_id"], row["owner_id"])
             await self._runs.delete_one({"_id": row["_id"]} | queries.deleting(before))
-        return len(rows)
+
+        failures = [one for one in await abreast(finish, rows) if one is not None]
+        for failure in failures:
+            logger.warning("the deletion of a run could not be finished yet", extra={"error": str(failure)})
+        if failures and len(failures) == len(rows):
+            raise failures[0]
+        return len(rows) - len(failures)
 
     async def _finish(self, run_id: str, owner_id: str) -> None:
         # Tasks first: a cancelled one writes nothing more, so that what is deleted stays deleted.

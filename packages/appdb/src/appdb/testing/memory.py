@@ -336,12 +336,12 @@ class InMemoryTaskQueue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
         await _let_others_go_first()
         now = self.clock.now()
-        waits = [row.task.run_at - now for row in self._store.in_state(TaskState.SCHEDULED)]
-        soon = [max(wait, timedelta(0)) for wait in waits if wait <= horizon]
+        runs = [row.task.run_at for row in self._store.in_state(TaskState.SCHEDULED)]
+        held = [row.task.lease for row in self._store.in_state(TaskState.PROCESSING)]
         return WorkDue(
-            recover=bool(self._store.lost()),
             expire=bool(self._store.unclaimed()),
-            promote_in=min(soon, default=None),
+            recover_in=_soonest((lease.expires_at - now for lease in held if lease is not None), horizon),
+            promote_in=_soonest((run_at - now for run_at in runs), horizon),
             tick_in=None,
         )
 
@@ -407,6 +407,10 @@ async def _let_others_go_first() -> None:
 
 def _place(row: Row) -> tuple[datetime, str]:
     return row.task.created_at, row.task.id
+
+
+def _soonest(waits: Iterable[timedelta], horizon: timedelta) -> timedelta | None:
+    return min((max(wait, timedelta(0)) for wait in waits if wait <= horizon), default=None)
 
 
 def _shown(rows: Iterable[Row]) -> list[Task]:
