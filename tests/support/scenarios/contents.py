@@ -300,6 +300,7 @@ SCENES = Scenes(
             "worker_id",
             "delete_run.run_id",
             "origin.run_id",
+            "generation.origin.run_id",
             "list_for_run.run_id",
             "list_for_interaction.interaction_id",
         }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, assert_type
 
 import pytest
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, RootModel, field_serializer
 
 from appdb import ConflictError, Database, InvalidDataError, NotFoundError, Setting, TooLargeError
 from appdb._driver import Session
@@ -26,6 +27,32 @@ class Limits(BaseModel):
     rate: Rate = Rate(calls=1)
     by_user: dict[str, int] = {}
     since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Perhaps(BaseModel):
+    size: float | None
+
+
+class Unreadable(BaseModel):
+    """It does not take what it gives."""
+
+    size: int
+
+    @field_serializer("size")
+    def _as_text(self, size: int) -> str:
+        return "x" * size
+
+
+UNREADABLE = [
+    math.nan,
+    math.inf,
+    [1, math.nan],
+    Perhaps(size=math.nan),
+    Unreadable(size=1),
+    {"a": b"\xff"},
+    object(),
+    2**64,
+]
 
 
 async def test_a_setting_is_read_as_it_was_written(database: Database) -> None:
@@ -79,8 +106,17 @@ async def test_what_a_newer_release_stores_beside_survives(database: Database) -
 async def test_what_does_not_fit_the_type_is_named(database: Database) -> None:
     await database.set_config("engine", "limits", {"size": -1})
 
-    with pytest.raises(InvalidDataError, match=r"setting engine/limits: what is stored is not what this code reads"):
+    with pytest.raises(InvalidDataError, match=r"setting engine/limits: its value is not what this code reads"):
         await database.get_config("engine", "limits", as_type=Limits)
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=repr)
+async def test_a_value_that_cannot_be_read_back_is_not_written(database: Database, value: object) -> None:
+    first = await database.set_config("engine", "limits", 5.0)
+    with pytest.raises(InvalidDataError):
+        await database.set_config("engine", "limits", value)
+
+    assert await database.read_config("engine", "limits", as_type=float) == first
 
 
 @pytest.mark.parametrize("bad", ["", "a\x00b", "a\nb", "\ud800", "x" * 101])

@@ -13,6 +13,7 @@ from appdb import (
     ContentRepository,
     Database,
     DatabaseRefusedError,
+    InvalidDataError,
     Lease,
     LeaseLostError,
     NewTask,
@@ -145,7 +146,7 @@ async def test_a_lost_lease_cannot_store_and_leaves_no_bytes(
 async def test_a_missing_file_stores_nothing(
     contents: ContentRepository, task: Task, database: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InvalidDataError, match="data: the file cannot be read"):
         await contents.store(Lease.of(task), task, item(data=tmp_path / "missing"), seq=0)
 
     assert await stored_files(database) == 0

@@ -238,26 +238,28 @@ async def test_another_owner_finds_nothing(files: FileRepository) -> None:
 
 @pytest.mark.parametrize("value", HOSTILE)
 async def test_what_a_user_writes_stays_text(files: FileRepository, database: Database, value: str) -> None:
+    name = value if value and value.isprintable() else OWNER
     key = value.replace("\x00", "")  # which no field's name can hold
     metadata = {key: value, "nested": [{"$ref": value, "$id": value}, {"$gt": {key: "$x"}}]}
-    run_id = await open_run(database, f"wf_{value}", owner_id=value)
+    run_id = await open_run(database, f"wf_{name}", owner_id=name)
     file = new(
         value,
         value,
         run_id=run_id,
-        branch_id=value,
+        branch_id=name,
         category=FileCategory.API_CALLS,
         group=value,
         role=FileRole.INPUT,
         metadata=metadata,
     )
-    written = await files.put(file, owner_id=value)
-    found = await files.newest(run_id, value, owner_id=value)
-    (call,) = await files.calls(run_id, owner_id=value)
+    written = await files.put(file, owner_id=name)
+    found = await files.newest(run_id, value, owner_id=name)
+    (call,) = await files.calls(run_id, owner_id=name)
 
-    assert (found.branch_id, found.group, found.name, found.text) == (value,) * 4
+    assert (found.group, found.name, found.text) == (value,) * 3
+    assert found.branch_id == name
     assert found.metadata == written.metadata == metadata
-    assert [listed.id for listed in await files.page(run_id, owner_id=value)] == [found.id]
+    assert [listed.id for listed in await files.page(run_id, owner_id=name)] == [found.id]
     assert (call.group, call.inputs) == (value, [written])
 
 
@@ -271,7 +273,12 @@ async def test_what_a_user_writes_stays_text(files: FileRepository, database: Da
         ({"metadata": {"a": "x" * 20_000}}, TooLargeError),
         ({"metadata": {"a\x00": 1}}, InvalidDataError),
         ({"metadata": {"a": 2**70}}, InvalidDataError),
-        ({"name": "x" * 5_000}, TooLargeError),
+        ({"name": "x" * 5_000}, InvalidDataError),
+        ({"name": "x" * 3_000, "group": "x" * 3_000}, TooLargeError),
+        ({"category": "outputs"}, InvalidDataError),
+        ({"run_id": "x" * 5_000_000}, InvalidDataError),
+        ({"branch_id": "a\x00"}, InvalidDataError),
+        ({"metadata": [1]}, InvalidDataError),
         ({"group": "\ud800"}, InvalidDataError),
     ],
 )

@@ -288,17 +288,18 @@ async def test_what_a_user_writes_stays_text(
     lease = Lease.of(task)
     await contents.report(lease, provider_task_id=value, usage=data)
     text = dict.fromkeys(("role", "media_type", "filename", "caption"), value)
-    content = await contents.store(lease, task, item(value, value.encode(), **text), seq=0)
+    content = await contents.store(lease, task, item(value or "key", value.encode(), **text), seq=0)
     (found,) = await contents.list_for_run(run_id, owner_id=owner)
     (same,) = await contents.list_for_interaction(value, owner_id=owner)
 
     assert found == same
     assert (found.request, found.source_data, found.usage) == (data, data, data)
     assert {found.provider, found.operation, found.interaction_id, found.prompt_id} == {value}
+    assert content.key == (value or "key")
     assert found.provider_task_id == value
     assert found.id == recorded.id
     assert found.items == [content]
-    assert {content.key, content.role, content.media_type, content.filename, content.caption} == {value}
+    assert {content.role, content.media_type, content.filename, content.caption} == {value}
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,9 @@ async def test_what_a_user_writes_stays_text(
     [
         ({"request": {"a": "x" * 300_000}}, TooLargeError),
         ({"source_data": {"a": "x" * 300_000}}, TooLargeError),
-        ({"provider": "x" * 5_000}, TooLargeError),
+        ({"provider": "x" * 5_000}, InvalidDataError),
+        ({"operation": None}, InvalidDataError),
+        ({"request": [1]}, InvalidDataError),
         ({"request": {"a": "\ud800"}}, InvalidDataError),
         ({"origin": Origin(run_id="\ud800")}, InvalidDataError),
     ],
@@ -320,7 +323,7 @@ async def test_what_cannot_be_kept_is_refused_whole(
     with pytest.raises(NotFoundError):
         await contents.generation(task.id, owner_id=OWNER)
     with pytest.raises(TooLargeError):
-        await contents.store(Lease.of(task), task, item("k" * 70_000), seq=0)
+        await contents.store(Lease.of(task), task, item("k", caption="c" * 70_000), seq=0)
     await begin(contents, task)
     with pytest.raises(TooLargeError):
         await contents.report(Lease.of(task), usage={"a": "x" * 20_000})

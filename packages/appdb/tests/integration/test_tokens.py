@@ -161,12 +161,13 @@ async def test_a_call_for_a_run_that_is_not_there_is_refused_and_counts_without_
 @pytest.mark.parametrize("value", HOSTILE)
 async def test_what_a_user_writes_stays_text(tokens: TokenRepository, value: str) -> None:
     names = ["provider", "model", "operation", "display_name", "step_id", "module_name"]
-    row = await tokens.record(usage(**dict.fromkeys(names, value)), owner_id=value)
-    (found,) = await tokens.page(owner_id=value)
-    totals = await tokens.totals(owner_id=value)
+    owner = value if value and value.isprintable() else OWNER
+    row = await tokens.record(usage(**dict.fromkeys(names, value)), owner_id=owner)
+    (found,) = await tokens.page(owner_id=owner)
+    totals = await tokens.totals(owner_id=owner)
 
     assert found == row
-    assert {getattr(found, name) for name in names} == {value}
+    assert {getattr(found, field) for field in names} == {value}
     assert (totals.by_provider[0].provider, totals.by_model[0].model, totals.by_step[0].step_id) == (value,) * 3
 
 
@@ -182,19 +183,28 @@ async def test_what_a_user_writes_stays_text(tokens: TokenRepository, value: str
         {"units": Decimal("-0.5")},
         {"input_tokens": -1},
         {"output_tokens": 10**13},
+        {"input_tokens": 1.5},
+        {"output_tokens": True},
+        {"provider": None},
+        {"model": 5},
+        {"run_id": "a\x00b"},
+        {"id": ""},
         {"display_name": "\ud800"},
+        {"display_name": "x" * 10_000},
     ],
 )
 async def test_what_would_spoil_a_sum_is_refused(tokens: TokenRepository, wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidDataError, match=next(iter(wrong)) if "display_name" not in wrong else "names"):
+    with pytest.raises(InvalidDataError, match=next(iter(wrong))):
         await tokens.record(usage(**wrong), owner_id=OWNER)
 
     assert (await tokens.totals(owner_id=OWNER)).user.calls == 0
+    assert await tokens.page(owner_id=OWNER) == []
 
 
 async def test_names_have_a_limit(tokens: TokenRepository) -> None:
+    long = "x" * 3_000
     with pytest.raises(TooLargeError):
-        await tokens.record(usage(display_name="x" * 10_000), owner_id=OWNER)
+        await tokens.record(usage(display_name=long, model=long, provider=long), owner_id=OWNER)
 
 
 async def test_a_record_joins_its_callers_transaction(tokens: TokenRepository, database: Database) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -22,7 +24,6 @@ from appdb._driver import (
 )
 from appdb._queries import config as queries
 from appdb._schema import collections
-from appdb.canonical import check_shape
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.config import Setting, StoredSetting
 from appdb.queue.sizes import KIB, check_size
@@ -118,11 +119,12 @@ class ConfigMixin(ABC):
             ConflictError: Somebody else has written it since; after an unknown outcome, perhaps this call itself.
         """
         dumped = _dumped(type_, name, value)
+        read_back = _value_of(type_, name, dumped, TypeAdapter(type(value)))
         written = queries.writing(value, dumped)
         write = partial(self._put_config, type_, name, queries.put(type_, name, written), revision, session=session)
         # Of a revision, a second write would lose against the first.
         row = await (repeated(write, self.patience) if revision is None and session is None else write())
-        return _typed(row, TypeAdapter(type(value)))
+        return _setting(StoredSetting.from_document(row), read_back)
 
     @translates_errors
     async def _put_config(
@@ -197,22 +199,42 @@ def _dumped(type_: str, name: str, value: object) -> JsonValue:
     field = f"setting {type_}/{name}"
     try:
         dumped: JsonValue = TypeAdapter(Any).dump_python(value, mode="json", by_alias=True)
+        finite = all(map(math.isfinite, _floats(TypeAdapter(Any).dump_python(value))))
     except ValueError as exc:
         raise InvalidDataError(field, f"the value does not become JSON: {exc}") from exc
-    check_shape(dumped, field=field)
+    if not finite:
+        raise InvalidDataError(field, "the value holds NaN or an infinity, of which JSON makes null; write another one")
     check_size(field, {"value": dumped}, MAX_VALUE_BYTES)
     return dumped
 
 
+def _floats(value: object) -> Iterator[float]:
+    """Yield every float in *value*, at any depth."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _floats(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _floats(part)
+
+
 def _typed(row: RawDocument, adapter: TypeAdapter[T]) -> Setting[T]:
     stored = StoredSetting.from_document(row)
+    return _setting(stored, _value_of(stored.type, stored.name, stored.value, adapter))
+
+
+def _value_of(type_: str, name: str, value: JsonValue, adapter: TypeAdapter[T]) -> T:
     try:
-        value = adapter.validate_json(json.dumps(stored.value))
+        return adapter.validate_json(json.dumps(value))
     except ValidationError as exc:
         raise InvalidDataError(
-            f"setting {stored.type}/{stored.name}",
-            f"what is stored is not what this code reads: {exc}; write it again or upgrade this host",
+            f"setting {type_}/{name}",
+            f"its value is not what this code reads: {exc}; write another one, or upgrade this host",
         ) from exc
+
+
+def _setting(stored: StoredSetting, value: T) -> Setting[T]:
     return Setting(
         type=stored.type,
         name=stored.name,

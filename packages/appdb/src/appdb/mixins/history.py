@@ -11,8 +11,8 @@ from typing import Any
 from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
 from appdb._queries import history as queries
 from appdb._schema import collections
-from appdb.canonical import check_shape
 from appdb.errors import InvalidDataError
+from appdb.models.bounds import Name, accept
 from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.queue.sizes import DUPLICATE_KEY, KIB, check_size
 from appdb.reading import first_readable, page_of
@@ -63,7 +63,8 @@ class HistoryMixin(ABC):
             TooLargeError: A text is over 4 KiB; nothing was written.
         """
         where = {"owner_id": owner_id, "template_id": template_id, "step_id": step_id, "module": module}
-        use = use_id or uuid7_str("use_")
+        use = uuid7_str("use_") if use_id is None else use_id
+        accept(Name, use, "use_id")
         rows = [_identified("opt_", {**where, "option": option}) for option in dict.fromkeys(options)]
         updates = [_update(row, lambda fields: queries.use_option(fields, use)) for row in rows]
         await self._count(self.collection(collections.OPTION_USAGE), updates, session=session)
@@ -134,7 +135,8 @@ class HistoryMixin(ABC):
             TooLargeError: A text, or details, are over 4 KiB; nothing was written.
         """
         _check_half_life(half_life)
-        use = use_id or uuid7_str("use_")
+        use = uuid7_str("use_") if use_id is None else use_id
+        accept(Name, use, "use_id")
         where = {"owner_id": owner_id, "template_id": template_id}
         rows = {one: _keyword_row(where, keyword) for one, keyword in enumerate(keywords)}
         if len({row["_id"] for row in rows.values()}) < len(rows):
@@ -229,9 +231,9 @@ def _identified(prefix: str, fields: Mapping[str, str]) -> RawDocument:
 
 
 def _keyword_row(where: Mapping[str, str], keyword: UsedKeyword) -> RawDocument:
+    accept(UsedKeyword, keyword)
     if not 0 < keyword.weight <= MAX_WEIGHT:
         raise InvalidDataError("weight", f"{keyword.weight} is not over 0 and at most {MAX_WEIGHT:,.0f}")
-    check_shape(keyword.details, field="details")
     check_size("details", keyword.details, MAX_TEXT_BYTES)
     return _identified("kw_", {**where, "category": keyword.category, "keyword": keyword.keyword})
 

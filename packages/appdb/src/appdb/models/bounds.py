@@ -37,10 +37,14 @@ Label: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_
 Name: TypeAlias = Annotated[Label, StringConstraints(min_length=1)]
 """An id, a name or a key: text without control characters."""
 Text: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_TEXT_CHARACTERS)]
-"""Words for people."""
+"""Words for people, with any characters; it may be empty."""
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 Positive: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
 Priority: TypeAlias = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Whole: TypeAlias = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+"""A number that means nothing to us, such as a seed: what BSON holds."""
+Place: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+"""A place among bytes or events, counted from 0."""
 Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_inf_nan=False)]
 """A measure, such as seconds of playing time."""
 Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST)]

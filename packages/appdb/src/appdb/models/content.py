@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from appdb.models.base import Document, StoredJson
+from appdb.models.bounds import STRICT, Amount, Count, Label, Name, NewJson, Text, Whole
 
 
 class ContentKind(StrEnum):
@@ -108,9 +108,10 @@ class Origin:
         prompt_id: Which of the interaction's prompts it answers.
     """
 
-    run_id: str | None = None
-    interaction_id: str | None = None
-    prompt_id: str | None = None
+    __pydantic_config__ = STRICT
+    run_id: Name | None = None
+    interaction_id: Text | None = None
+    prompt_id: Text | None = None
 
 
 NO_ORIGIN = Origin()
@@ -129,11 +130,12 @@ class NewGeneration:
         origin: For whom it is made.
     """
 
-    task_id: str
-    provider: str
-    operation: str
-    request: Mapping[str, JsonValue]
-    source_data: Mapping[str, JsonValue] = field(default_factory=dict)
+    __pydantic_config__ = STRICT
+    task_id: Name
+    provider: Label
+    operation: Label
+    request: NewJson
+    source_data: NewJson = field(default_factory=dict)
     origin: Origin = NO_ORIGIN
 
 
@@ -158,16 +160,17 @@ class NewContent:
         preview_key: The key of the item that is this one's preview; it must have been stored before.
     """
 
-    key: str
+    __pydantic_config__ = STRICT
+    key: Name
     kind: ContentKind
-    role: str
-    media_type: str
-    filename: str
+    role: Label
+    media_type: Label
+    filename: Text
     data: bytes | Path
-    index: int | None = None
-    seed: int | None = None
-    width: int | None = None
-    height: int | None = None
-    duration_seconds: float | None = None
+    index: Count | None = None
+    seed: Whole | None = None
+    width: Count | None = None
+    height: Count | None = None
+    duration_seconds: Amount | None = None
     caption: str | None = None
-    preview_key: str | None = None
+    preview_key: Name | None = None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pydantic import JsonValue
-
 from appdb.events import DbEventType
 from appdb.models.base import Document, StoredJson
+from appdb.models.bounds import STRICT, Name, NewJson, Text
 from appdb.utils import uuid7_str
 
 
@@ -44,11 +43,12 @@ class NewRunEvent:
         event_id: Its id.
     """
 
+    __pydantic_config__ = STRICT
     type: DbEventType
-    step: str | None = None
-    module: str | None = None
-    data: Mapping[str, JsonValue] = field(default_factory=dict)
-    event_id: str = field(default_factory=lambda: uuid7_str("evt_"))
+    step: Text | None = None
+    module: Text | None = None
+    data: NewJson = field(default_factory=dict)
+    event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson, Value
+from appdb.models.bounds import STRICT, Label, Name, NewJson, Text
 
 
 class FileCategory(StrEnum):
@@ -131,12 +132,13 @@ class NewFile:
         metadata: What to say of it; at most 16 KiB as BSON.
     """
 
-    run_id: str
-    branch_id: str
+    __pydantic_config__ = STRICT
+    run_id: Name
+    branch_id: Label
     category: FileCategory
-    name: str
-    content: JsonValue
+    name: Text
+    content: Annotated[JsonValue, SkipValidation]
     format: FileFormat = FileFormat.TEXT
-    group: str = ""
+    group: Text = ""
     role: FileRole | None = None
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    metadata: NewJson = field(default_factory=dict)

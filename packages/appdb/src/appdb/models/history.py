@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson
+from appdb.models.bounds import STRICT, Amount
 
 
 class OptionUsage(Document):
@@ -46,7 +48,8 @@ class UsedKeyword:
         details: What else to keep with it; the last use's details stay. JSON only, at most 4 KiB as BSON.
     """
 
+    __pydantic_config__ = STRICT
     keyword: str
     category: str = ""
-    weight: float = 1.0
-    details: dict[str, JsonValue] = field(default_factory=dict)
+    weight: Amount = 1.0
+    details: Annotated[dict[str, JsonValue], SkipValidation] = field(default_factory=dict)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from appdb.errors import InvalidDataError
 from appdb.models.base import Document, StoredJson
+from appdb.models.bounds import STRICT, Count, Name, Positive, Seconds, Text
 from appdb.models.limits import Limit, TaskLimit
 from appdb.payload_schema import judged
 
@@ -51,13 +52,14 @@ class AnnouncedActor:
         InvalidDataError: No host could read the payload's schema; the message names the actor and the keyword.
     """
 
-    name: str
-    version: int
-    queue: str
+    __pydantic_config__ = STRICT
+    name: Name
+    version: Count
+    queue: Name
     description: str
-    payload_schema: dict[str, Any]
-    max_attempts: int
-    timeout_seconds: float
+    payload_schema: Annotated[dict[str, Any], SkipValidation]
+    max_attempts: Positive
+    timeout_seconds: Seconds
     limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,13 +83,14 @@ class AnnouncedActor:
 class AnnouncedWorker:
     """What a worker says of itself; the fields are those of ``Worker``."""
 
-    id: str
-    host: str
-    pid: int
-    queues: list[str]
-    actors: list[str]
-    slots: int
-    providers: list[str] = field(default_factory=list)
+    __pydantic_config__ = STRICT
+    id: Name
+    host: Text
+    pid: Count
+    queues: list[Name]
+    actors: list[Name]
+    slots: Count
+    providers: list[Name] = field(default_factory=list)
 
     def fields(self) -> dict[str, Any]:
         """Return what is stored beside the id."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from appdb.models.base import Document, StoredJson, Value
+from appdb.models.bounds import STRICT, Name, NewJson, Text
 from appdb.utils import uuid7_str
 
 
@@ -100,14 +100,15 @@ class NewRun:
         event_id: The id of its first event.
     """
 
-    project: str
-    template_id: str | None = None
-    version_id: str | None = None
-    parent_id: str | None = None
-    data: Mapping[str, JsonValue] = field(default_factory=dict)
-    run_id: str = field(default_factory=lambda: uuid7_str("wf_"))
-    branch_id: str = field(default_factory=lambda: uuid7_str("br_"))
-    event_id: str = field(default_factory=lambda: uuid7_str("evt_"))
+    __pydantic_config__ = STRICT
+    project: Text
+    template_id: Name | None = None
+    version_id: Name | None = None
+    parent_id: Name | None = None
+    data: NewJson = field(default_factory=dict)
+    run_id: Name = field(default_factory=lambda: uuid7_str("wf_"))
+    branch_id: Name = field(default_factory=lambda: uuid7_str("br_"))
+    event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))
 
 
 class RunVersion(Document):

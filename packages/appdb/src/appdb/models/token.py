@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
 from appdb.models.base import Document, Value
+from appdb.models.bounds import STRICT, Name, Text
 from appdb.utils import uuid7_str
 
 
@@ -75,6 +77,10 @@ class UsageTotals(Value):
     by_step: list[StepTotal] = Field(default_factory=list)
 
 
+MAX_TOKENS = 10**12
+Tokens: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUsage:
     """What a call used.
@@ -94,18 +100,19 @@ class NewUsage:
         id: Made here, or by a caller who may have to repeat the call: the same id is recorded once.
     """
 
-    provider: str
-    model: str
-    operation: str
+    __pydantic_config__ = STRICT
+    provider: Text
+    model: Text
+    operation: Text
     cost: Decimal
-    display_name: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
+    display_name: Text = ""
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
     units: Decimal = Decimal(0)
-    run_id: str | None = None
-    step_id: str | None = None
-    module_name: str | None = None
-    id: str = field(default_factory=lambda: uuid7_str("tok_"))
+    run_id: Name | None = None
+    step_id: Text | None = None
+    module_name: Text | None = None
+    id: Name = field(default_factory=lambda: uuid7_str("tok_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

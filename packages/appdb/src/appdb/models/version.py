@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from appdb.models.base import Document, StoredJson, Value
+from appdb.models.bounds import STRICT, Name, NewJson
 from appdb.utils import uuid7_str
 
 GLOBAL_OWNER = "global"
@@ -108,9 +108,10 @@ class NewVersion:
         version_id: The id that it gets if its content is new to the template.
     """
 
-    definition: Mapping[str, Any]
+    __pydantic_config__ = STRICT
+    definition: NewJson
     source_type: SourceType = SourceType.JSON
-    version_id: str = field(default_factory=lambda: uuid7_str("ver_"))
+    version_id: Name = field(default_factory=lambda: uuid7_str("ver_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +124,10 @@ class NewResolvedVersion:
         version_id: The id that it gets if its content is new to the source.
     """
 
-    definition: Mapping[str, Any]
+    __pydantic_config__ = STRICT
+    definition: NewJson
     requires: Sequence[Requirement] = ()
-    version_id: str = field(default_factory=lambda: uuid7_str("ver_"))
+    version_id: Name = field(default_factory=lambda: uuid7_str("ver_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

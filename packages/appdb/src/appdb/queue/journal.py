@@ -16,6 +16,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
+from appdb.models.bounds import accept
 from appdb.models.task import NewEvent, Progress
 from appdb.queue.closing import Closing
 from appdb.queue.sizes import DUPLICATE_KEY, MAX_EVENT_BYTES, PAGE_BYTES, check_size
@@ -139,6 +140,7 @@ def check_events(events: Sequence[NewEvent]) -> int:
     """
     size = 0
     for event in events:
+        accept(NewEvent, event)
         size += check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
         if event.type is TaskEventType.PROGRESS:
             _check_progress(event.data)

@@ -14,6 +14,7 @@ from appdb._queries import tasks as queries
 from appdb._queries.clock import literal
 from appdb.errors import TooLargeError
 from appdb.events import TaskEventType
+from appdb.models.bounds import accept
 from appdb.models.task import NewEvent, TaskState
 from appdb.queue.journal import check_events, latest_progress, stored_form
 from appdb.queue.lease import Lease
@@ -112,6 +113,8 @@ def check_write(write: AttemptWrite) -> tuple[int, int]:
     size = check_events(write.events)
     if size > MAX_WRITE_BYTES:
         raise TooLargeError("events of one write", size, MAX_WRITE_BYTES)
+    if isinstance(write.outcome, Failed):
+        accept(Failed, write.outcome)
     if isinstance(write.outcome, Completed):
         return size, check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
     return size, 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
+from appdb.models.bounds import STRICT, Pause
 from appdb.models.task import NewEvent
 from appdb.queue.lease import Lease
 
@@ -29,12 +29,13 @@ class Failed:
     Args:
         kind: The error's type, such as ``ProviderError``.
         message: What went wrong, for the owner; at most 4,000 characters are kept.
-        retry_in: The pause before the next attempt; ``None`` when the task fails for good.
+        retry_in: The pause before the next attempt, at most a hundred years; ``None`` when the task fails for good.
     """
 
+    __pydantic_config__ = STRICT
     kind: str
     message: str
-    retry_in: timedelta | None
+    retry_in: Pause | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

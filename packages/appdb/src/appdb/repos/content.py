@@ -14,6 +14,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
+from appdb.models.bounds import Place, accept
 from appdb.models.content import (
     NO_ORIGIN,
     Content,
@@ -255,10 +256,13 @@ class ContentRepository(BaseRepository):
         """Yield the bytes of *content* from *start* up to and without *end*, a chunk at a time.
 
         Raises:
+            InvalidDataError: *start* or *end* is negative.
             NotFoundError: The item was replaced or deleted after it was looked up; look it up again.
             DatabaseUnavailableError: No primary answered in time; what was yielded is right, and the rest can be read.
         """
         stop = content.size if end is None else min(end, content.size)
+        accept(Place, start, "start")
+        accept(Place, stop, "end")
         async for part in self._media.read(content.file_id, start, stop):
             yield part
 

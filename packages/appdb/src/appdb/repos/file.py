@@ -14,7 +14,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
-from appdb.models.bounds import at_most
+from appdb.models.bounds import Name, accept, at_most
 from appdb.models.file import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
 from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of, readable
@@ -67,6 +67,8 @@ class FileRepository(BaseRepository):
             TooLargeError: The content is over 32 MiB, the metadata over 16 KiB, or the names over 4 KiB.
             InvalidDataError: A value cannot be stored.
         """
+        accept(NewFile, file)
+        accept(Name, owner_id, "owner_id")
         data = _encoded(file)
         fields = _described(file, owner_id, data)
         await self._admit(file.run_id, owner_id, session)

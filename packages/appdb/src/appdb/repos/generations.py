@@ -16,6 +16,7 @@ from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
+from appdb.models.bounds import Label, Name, Text, accept
 from appdb.models.content import NO_ORIGIN, Content, Generation, GenerationWithItems, NewGeneration, Origin
 from appdb.models.task import Task
 from appdb.queue.journal import Journal
@@ -45,6 +46,8 @@ class Generations:
 
     async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
         """Write a generation that its task has not begun yet."""
+        accept(NewGeneration, new)
+        accept(Name, owner_id, "owner_id")
         named = {"task_id": new.task_id, "provider": new.provider, "operation": new.operation, **asdict(new.origin)}
         check_size("generation's names", named, MAX_NAMES_BYTES)
         check_size("request", new.request, MAX_REQUEST_BYTES)
@@ -75,6 +78,9 @@ class Generations:
         self, lease: Lease, task: Task, fields: Mapping[str, str], source: Mapping[str, JsonValue], origin: Origin
     ) -> Generation:
         """Write what the attempt makes, behind its fence; *fields* are provider and operation."""
+        for name, text in fields.items():
+            accept(Label, text, name)
+        accept(Origin, origin, "origin")
         named = {"owner_id": task.owner_id, "task_id": task.id, **fields}
         check_size("generation's names", named | asdict(origin), MAX_NAMES_BYTES)
         check_size("source data", source, MAX_SOURCE_BYTES)
@@ -105,8 +111,9 @@ class Generations:
 
     async def report(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
         """Set *changes* behind the fence."""
-        check_size("provider's task id", {"id": changes.get("provider_task_id")}, MAX_NAMES_BYTES)
-        check_size("usage", {"usage": changes.get("usage")}, MAX_USAGE_BYTES)
+        if "provider_task_id" in changes:
+            accept(Text, changes["provider_task_id"], "provider_task_id")
+        check_size("usage", changes.get("usage") or {}, MAX_USAGE_BYTES)
         update = [{"$set": {name: literal(value) for name, value in changes.items()}}]
 
         async def body(session: Session) -> RawDocument:

@@ -11,6 +11,7 @@ from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
+from appdb.models.bounds import Count, accept
 from appdb.models.content import Content, NewContent
 from appdb.models.task import NewEvent, Task
 from appdb.queue.journal import Journal, check_events
@@ -39,6 +40,8 @@ class Items:
 
     async def store(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence."""
+        accept(NewContent, item)
+        accept(Count, seq, "seq")
         content_id = content_id_of(task.id, item.key)
         check_events([_event(content_id, item, UNKNOWN_DIGEST)])
         described = _described(task, item, lease)

@@ -14,7 +14,7 @@ from appdb._driver import Bucket, BucketWriter, NoFile, RawDocument, bucket, tra
 from appdb._queries import media as queries
 from appdb._schema import collections
 from appdb.database import Database
-from appdb.errors import NotFoundError
+from appdb.errors import InvalidDataError, NotFoundError
 from appdb.repos.media_type import MediaTypeProbe
 from appdb.utils import uuid7_at
 
@@ -135,6 +135,9 @@ async def _parts(data: bytes | Path) -> AsyncIterator[bytes]:
         for start in range(0, len(data), CHUNK_BYTES):
             yield data[start : start + CHUNK_BYTES]
         return
-    with await asyncio.to_thread(data.open, "rb") as file:
-        while part := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield part
+    try:
+        with await asyncio.to_thread(data.open, "rb") as file:
+            while part := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield part
+    except OSError as exc:
+        raise InvalidDataError("data", f"the file cannot be read: {exc}") from exc

@@ -10,9 +10,13 @@ from appdb._queries.clock import NOW, from_now, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError
+from appdb.models.bounds import accept
 from appdb.models.registry import Actor, AnnouncedActor, AnnouncedWorker, Worker
+from appdb.queue.sizes import KIB, check_size
 from appdb.reading import readable
 
+MAX_ANNOUNCED_BYTES = 1024 * KIB
+"""Of one actor with its schema, and of one worker."""
 WORKER_ALIVE = timedelta(seconds=30)
 """A worker that was silent for this long does not count as alive."""
 
@@ -25,7 +29,16 @@ class RegistryRepository(BaseRepository):
         """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each.
 
         The actors come first, so whoever sees the worker finds all that it offers.
+
+        Raises:
+            InvalidDataError: A name, a number or a schema cannot be stored; nothing was written.
+            TooLargeError: What is said of one of them is over 1 MiB as BSON; nothing was written.
         """
+        for actor in actors:
+            accept(AnnouncedActor, actor)
+            check_size(f"actor {actor.name}", actor.fields(), MAX_ANNOUNCED_BYTES)
+        accept(AnnouncedWorker, worker)
+        check_size("worker", worker.fields(), MAX_ANNOUNCED_BYTES)
         for actor in actors:
             described = {name: literal(value) for name, value in actor.fields().items()}
             await self._collection(collections.ACTORS).update_one(

@@ -14,6 +14,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.bounds import Name, accept
 from appdb.models.token import (
     EVERYTHING,
     ModelTotal,
@@ -31,7 +32,6 @@ from appdb.runs.fence import Fence
 
 MAX_NAMES_BYTES = 8 * KIB
 """Of all names together."""
-MAX_TOKENS = 10**12
 MAX_AMOUNT = Decimal(10) ** 9
 DECIMAL_PLACES = 12
 MONEY = ("units", "cost")
@@ -63,9 +63,12 @@ class TokenRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted; record the call without a run, so that
                 it still counts.
-            InvalidDataError: A number is negative, too large or too fine, or a text cannot be stored.
+            InvalidDataError: A number is negative, too large, too fine or none, or a text cannot be stored; nothing was
+                written.
             ConflictError: The id is somebody else's.
         """
+        accept(NewUsage, usage)
+        accept(Name, owner_id, "owner_id")
         fields = _checked(usage) | {"_id": usage.id, "owner_id": owner_id}
         await self._admit(usage, owner_id, session)
         recorded: RawDocument = await self._usage.find_one_and_update(
@@ -135,14 +138,11 @@ def _checked(usage: NewUsage) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(usage).items() if name != "id"}
     names = {name: value for name, value in fields.items() if name not in queries.SUMMED} | {"id": usage.id}
     check_size("names of a usage", names, MAX_NAMES_BYTES)
-    for name in ("input_tokens", "output_tokens"):
-        if not 0 <= fields[name] <= MAX_TOKENS:
-            raise InvalidDataError(name, f"give a number from 0 to {MAX_TOKENS:,}")
     return fields | {name: stored_decimal(_amount(name, fields[name])) for name in MONEY}
 
 
-def _amount(name: str, value: object) -> Decimal:
-    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value <= MAX_AMOUNT:
+def _amount(name: str, value: Decimal) -> Decimal:
+    if not 0 <= value <= MAX_AMOUNT:
         raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_AMOUNT:,}")
     rounded = round(value, DECIMAL_PLACES)
     if rounded != value:

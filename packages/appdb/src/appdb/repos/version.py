@@ -72,6 +72,7 @@ class VersionRepository(VersionTemplates):
             InvalidDataError: A definition or a requirement cannot be stored, two versions contradict each other, or
                 the source has over 256 resolved versions with what was stored before.
             TooLargeError: A definition is over 4 MiB as BSON, or all of the source's together are over 32 MiB.
+            ConflictError: An id is another version's; nothing was written.
         """
         # In a thread, since hashing megabytes takes long enough for others to wait.
         tree = await asyncio.to_thread(

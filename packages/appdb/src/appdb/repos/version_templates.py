@@ -12,6 +12,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.bounds import Name, accept
 from appdb.models.version import WorkflowTemplate
 from appdb.reading import page_of
 from appdb.repos.version_duplicates import plain_name
@@ -45,6 +46,7 @@ class VersionTemplates(BaseRepository):
         Raises:
             InvalidDataError: The name cannot be used; nothing was written.
         """
+        accept(Name, owner_id, "owner_id")
         known = _checked_name(name)
         fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
         return await self._get_or_create(queries.named(owner_id, known), fields, session)
@@ -63,6 +65,7 @@ class VersionTemplates(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such template.
         """
+        accept(Name, owner_id, "owner_id")
         original = await self.get_template(template_id, owner_id=owner_id, session=session)
         fields = {"_id": uuid7_str("tpl_"), "name": original.name}
         return await self._get_or_create(queries.copy_of(owner_id, original.id), fields, session)

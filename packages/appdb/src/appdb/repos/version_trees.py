@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import templates as template_queries
 from appdb._queries import versions as queries
 from appdb._schema import collections
 from appdb.canonical import content_hash
 from appdb.database import Database
-from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
+from appdb.models.bounds import accept
 from appdb.models.version import (
     NewResolvedVersion,
     NewVersion,
@@ -57,6 +58,7 @@ def prepare(source: NewVersion, resolved: Sequence[NewResolvedVersion], kind: Ve
         InvalidDataError: A definition or a requirement cannot be stored, or two versions contradict each other.
         TooLargeError: A definition is over 4 MiB, or all together over 32 MiB.
     """
+    accept(NewVersion, source)
     fields: RawDocument = {
         "_id": source.version_id,
         "source_type": source.source_type.value,
@@ -82,6 +84,7 @@ def _check_whole(sizes: Sequence[int]) -> None:
 
 def _resolved(number: int, one: NewResolvedVersion, source_type: SourceType) -> PreparedVersion:
     field = f"resolved[{number}]"
+    accept(NewResolvedVersion, one, field)
     fields = {
         "_id": one.version_id,
         "source_type": source_type.value,
@@ -138,6 +141,7 @@ class VersionTrees:
             NotFoundError: The owner has no such template.
             InvalidDataError: With what was stored before, the source has too many resolved versions.
             TooLargeError: With what was stored before, the tree is too large.
+            ConflictError: An id is another version's; the transaction is lost.
         """
         # First of all, so that whoever changes or deletes the same template goes before or after, and not between.
         match = template_queries.owned(template_id, owner_id)
@@ -156,12 +160,18 @@ class VersionTrees:
         self, template: RawDocument, version: PreparedVersion, parent_id: str | None, session: Session
     ) -> VersionSummary:
         fields = {**version.fields, "owner_id": template["owner_id"]}
-        row = await self._versions.find_one_and_update(
-            queries.same_content(template["_id"], version.content_hash, parent_id),
-            queries.create_source(fields) if parent_id is None else queries.create_resolved(fields),
-            upsert=True,
-            projection=queries.WITHOUT_DEFINITION,
-            return_document=AFTER,
-            session=session,
-        )
+        try:
+            row = await self._versions.find_one_and_update(
+                queries.same_content(template["_id"], version.content_hash, parent_id),
+                queries.create_source(fields) if parent_id is None else queries.create_resolved(fields),
+                upsert=True,
+                projection=queries.WITHOUT_DEFINITION,
+                return_document=AFTER,
+                session=session,
+            )
+        except DuplicateKeyError as exc:
+            if "_id" not in (exc.details or {}).get("keyPattern", {}):
+                raise
+            problem = "its id is taken by another version; make a new id"
+            raise ConflictError("workflow version", fields["_id"], problem) from exc
         return VersionSummary.from_document(row)

@@ -14,14 +14,14 @@ from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.folding.fold import EMPTY
 from appdb.folding.marks import TELLING, marks
+from appdb.models.bounds import Name, accept
 from appdb.models.branch import Branch, LineagePart, cut
 from appdb.models.event import EventFilter, NewRunEvent, RunEvent
 from appdb.models.run import Position, Run
-from appdb.queue.sizes import check_size
 from appdb.runs.fence import RUN, Fence
-from appdb.runs.ledger import Ledger, where_of
+from appdb.runs.ledger import Ledger, weight_of, where_of
 from appdb.runs.reader import Reader
-from appdb.runs.sizes import MAX_EVENT_BYTES, MAX_LINEAGE
+from appdb.runs.sizes import MAX_LINEAGE
 from appdb.runs.store import Store, joined
 
 
@@ -89,8 +89,9 @@ class Forks:
 
     async def fork(self, fork: Fork, session: Session | None) -> Branch:
         """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
+        accept(Name, fork.branch_id, "new_branch_id")
+        weight_of(fork.event)
         where_of(fork.event)
-        check_size(f"{fork.event.type} event", dict(fork.event.data), MAX_EVENT_BYTES)
 
         if session is None:
             # Folded and kept outside, so that a long history does not have to fit into one transaction.

@@ -12,6 +12,7 @@ from appdb._queries import runs as run_queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
 from appdb.folding.marks import Demands, Where, demands, marks
+from appdb.models.bounds import accept
 from appdb.models.event import NewRunEvent, RunEvent
 from appdb.models.run import Run
 from appdb.queue.sizes import DUPLICATE_KEY, check_size
@@ -130,10 +131,10 @@ def checked(
     """
     if not 1 <= len(events) <= MAX_APPEND_EVENTS:
         raise InvalidDataError("events", f"give 1 to {MAX_APPEND_EVENTS:,} in one call")
-    wheres = [where_of(event) for event in events]
-    size = sum(check_size(f"{event.type} event", dict(event.data), MAX_EVENT_BYTES) for event in events)
+    size = sum(weight_of(event) for event in events)
     if size > MAX_APPEND_BYTES:
         raise TooLargeError("events", size, MAX_APPEND_BYTES)
+    wheres = [where_of(event) for event in events]
     return Append(
         run_id=run_id,
         owner_id=owner_id,
@@ -143,6 +144,17 @@ def checked(
         wheres=wheres,
         demands=demands(wheres),
     )
+
+
+def weight_of(event: NewRunEvent) -> int:
+    """Check that *event* can be stored, and return what its data weighs, in bytes.
+
+    Raises:
+        InvalidDataError: A part of it cannot be stored.
+        TooLargeError: Its data is over the limit.
+    """
+    accept(NewRunEvent, event)
+    return check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
 
 
 def where_of(event: NewRunEvent) -> Where:

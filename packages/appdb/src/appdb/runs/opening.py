@@ -8,6 +8,7 @@ from appdb._queries import templates as template_queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
+from appdb.models.bounds import Name, accept
 from appdb.models.branch import LineagePart
 from appdb.models.event import NewRunEvent
 from appdb.models.run import NewRun, Run
@@ -41,8 +42,10 @@ class Opening:
 
     async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
+        accept(NewRun, new)
+        accept(Name, owner_id, "owner_id")
         check_name("project", new.project)
-        check_size("data", dict(new.data), MAX_EVENT_BYTES)
+        check_size("data", new.data, MAX_EVENT_BYTES)
 
         async def body(session: Session) -> tuple[Run, bool]:
             found = await self._found(new, owner_id, session)

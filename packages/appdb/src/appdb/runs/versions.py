@@ -9,6 +9,7 @@ from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._queries import runs as run_queries
 from appdb._schema import collections
+from appdb.models.bounds import Name, Text, accept
 from appdb.models.run import Run, RunVersion
 from appdb.queue.sizes import check_size
 from appdb.reading import page_of
@@ -29,6 +30,8 @@ class VersionHistory:
     async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
         """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
         check_size("version history entry", entry, MAX_EVENT_BYTES)
+        accept(Name, entry["version_id"], "version_id")
+        accept(list[Text], entry["capabilities"], "capabilities")
         version_id = str(entry["version_id"])
         match = run_queries.owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
 
