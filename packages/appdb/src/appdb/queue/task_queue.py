@@ -164,7 +164,7 @@ class TaskQueue(BaseRepository):
 
         The log has no owner of its own: look the task up by its owner first.
         """
-        while rows := await self._journal.read(task_id, after, limit):
+        while rows := await self._journal.read(task_id, after, at_most(limit)):
             if found := readable(TaskEvent.from_document, rows):
                 return found
             after = rows[-1]["seq"]
