@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import NotFoundError, TaskEventType, TaskState
+from appdb import Lease, NotFoundError, TaskEventType, TaskState
 from queue_contract import OTHER, OWNER, STARTED, Subject, new_task
 
 SOON = timedelta(seconds=20)
@@ -92,6 +92,34 @@ async def test_pruning_takes_at_most_so_many_and_is_repeated_until_nothing_is_le
     counts = [await subject.queue.prune(older_than=timedelta(0), limit=2) for _ in range(3)]
 
     assert counts == [2, 1, 0]
+
+
+async def test_pruning_leaves_the_children_of_a_parent_that_still_lives(subject: Subject) -> None:
+    parent, lease = await subject.claimed()
+    early = await subject.queue.spawn(lease, "early", new_task(queue="below", priority=1))
+    late = await subject.queue.spawn(lease, "late", new_task(queue="below"))
+    (first,) = await subject.claim(queues=("below",))
+    await subject.queue.complete(Lease.of(first), {"paid": 1})
+    await subject.queue.suspend(lease)
+    other = await subject.failed(queue="other")
+    await subject.pass_time(5)
+    while_waiting = await subject.queue.prune(older_than=timedelta(0), limit=1)
+    (second,) = await subject.claim(queues=("below",))
+    await subject.queue.complete(Lease.of(second))
+    (again,) = await subject.claim()
+    spawned = await subject.queue.spawn(Lease.of(again), "early", new_task(queue="below"))
+    await subject.pass_time(5)
+    while_running = await subject.queue.prune(older_than=timedelta(0))
+    children = await subject.queue.children(parent.id, owner_id=OWNER)
+    await subject.queue.complete(Lease.of(again))
+    await subject.pass_time(5)
+
+    assert (while_waiting, while_running) == (1, 0)
+    assert spawned == early
+    assert {child.id: child.result for child in children} == {early: {"paid": 1}, late: None}
+    assert await subject.queue.prune(older_than=timedelta(0)) == 3
+    with pytest.raises(NotFoundError):
+        await subject.get(other)
 
 
 async def test_the_unique_key_of_a_pruned_task_is_free(subject: Subject) -> None:

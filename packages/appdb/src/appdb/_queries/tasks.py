@@ -19,6 +19,7 @@ Sort = list[tuple[str, int]]
 
 # Ids that are derived from a key tell no time.
 OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
+FINISHED_FIRST: Sort = [("finished_at", 1)]
 MAX_KEPT_ERRORS = 10
 WITHOUT_LOG = {"tail": 0}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from appdb._driver import PyMongoError
@@ -28,3 +28,15 @@ async def abreast(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list
                 return exc
 
     return list(await asyncio.gather(*(alone(item) for item in items)))
+
+
+async def in_batches(items: AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
+    """Yield *items* in order, so many at a time."""
+    batch: list[T] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

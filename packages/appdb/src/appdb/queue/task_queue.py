@@ -499,6 +499,7 @@ class TaskQueue(BaseRepository):
     async def prune(self, *, older_than: timedelta, limit: int = 1_000) -> int:
         """Delete up to *limit* tasks that became final more than *older_than* ago, with their events and steps.
 
-        What they made stays: content belongs to its owner.
+        What they made stays: content belongs to its owner. So do the children of a task that still lives: an attempt of
+        it that spawns them again finds them.
         """
         return await self._sweeping.prune(older_than, limit)

@@ -392,12 +392,11 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         until = self.clock.now() - older_than
         final = self._store.in_state(*FINAL_STATES)
-        old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until][
-            : at_most(limit)
-        ]
-        for row in old:
+        old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until]
+        unneeded = [row for row in old if not self._store.is_needed(row)][: at_most(limit)]
+        for row in unneeded:
             self._store.remove(row)
-        return len(old)
+        return len(unneeded)
 
 
 async def _let_others_go_first() -> None:

@@ -153,6 +153,11 @@ class Store:
         stands = new.unique_key is not None and first is not None and first.unique_at(self.clock.now())
         return first if stands else None
 
+    def is_needed(self, row: Row) -> bool:
+        """Whether the task that spawned this one may ask for it again."""
+        parent = self.rows.get(row.task.parent_id or "")
+        return parent is not None and not parent.task.state.final
+
     def remove(self, row: Row) -> None:
         """Forget a task with its log, its steps and its unique key."""
         del self.rows[row.task.id]
