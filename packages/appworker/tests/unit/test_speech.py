@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import io
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from appworker.errors import DiscardError, ProviderError, ProviderUnavailableError
 from appworker.providers import espeak
 from appworker.providers.base import Speech
-from appworker.providers.espeak import SHORTEST_SECONDS, EspeakSpeech
+from appworker.providers.espeak import CHILD, SHORTEST_SECONDS, EspeakSpeech
 
 ENDLESS = """
 import os, pathlib, signal
@@ -93,6 +94,77 @@ def test_a_nul_does_not_cut_the_text_off() -> None:
 @pytest.mark.parametrize("text", ["😀🎉👩\u200d🚀", "Жили-были", "日本語", "a" * 3_000, "<speak><x", "[[h@'loU]]"])
 def test_any_text_can_be_spoken(text: str) -> None:
     assert speak(text).duration_seconds >= SHORTEST_SECONDS
+
+
+JAPANESE = "きょうはとてもいいてんきでそとをあるくのがたのしくて"
+KOREAN = "다음의 내용은 오늘 아침에 일어난 일을 아주 길게 적은 글이며"
+CHINESE = "今天天气非常好所以我们出去散步"
+NUMBERS = " ".join(map(str, range(1_000, 1_010)))
+
+
+@pytest.mark.parametrize(
+    ("voice", "part", "times", "between"),
+    [
+        ("en", NUMBERS, 20, " "),
+        ("en", "&%@" * 4, 20, " "),
+        ("en", "x" * 25, 40, ""),
+        ("ja", JAPANESE, 20, ""),
+        ("ko", KOREAN, 20, " "),
+        ("cmn", CHINESE, 30, ""),
+        ("de", "1234567890" * 3, 10, ""),
+    ],
+    ids=["numbers", "signs", "one long word", "Japanese", "Korean", "Chinese", "one long number"],
+)
+@pytest.mark.parametrize("words_per_minute", [165, 450])
+def test_a_long_text_with_few_stops_takes_as_long_as_its_parts(
+    voice: str, part: str, times: int, between: str, words_per_minute: int
+) -> None:
+    alone = speak(part, voice=voice, words_per_minute=words_per_minute).duration_seconds
+    together = speak(between.join([part] * times), voice=voice, words_per_minute=words_per_minute).duration_seconds
+
+    assert together > 0.9 * times * alone
+
+
+def test_a_text_with_stops_sounds_as_it_does_in_one_piece() -> None:
+    text = f"{SENTENCE} Dr. Jones, who saw it, said: three point one four (3.14) is not enough! " * 3
+    program = "import sys; sys.path.insert(0, sys.argv.pop()); import espeak_child; espeak_child.CLAUSE_SECONDS = 1e9"
+
+    assert speak(text).pcm == in_one_piece(text, program)
+
+
+def in_one_piece(text: str, program: str) -> bytes:
+    library, data = espeak._paths()
+    request = {
+        "command": "speak",
+        "text": text.strip(),
+        "voice_file": espeak._voice_file("en"),
+        "words_per_minute": 165,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}; espeak_child.main(*sys.argv[1:])", library, data.name, str(CHILD.parent)],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        cwd=data.parent,
+        check=True,
+    )
+    return done.stdout.partition(b"\n")[2]
+
+
+@pytest.mark.parametrize("voice", ["fo", "kaa", "xex"])
+def test_a_voice_without_its_data_is_no_voice(voice: str) -> None:
+    with pytest.raises(DiscardError, match=f"espeak-ng has no voice '{voice}' here"):
+        EspeakSpeech().check_voice(voice)
+
+
+def test_silence_for_a_text_with_letters_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    EspeakSpeech().check()
+    mute = tmp_path / "mute.py"
+    mute.write_text("import sys\nsys.stdout.buffer.write(b'{\"sample_rate\": 22050}\\n' + bytes(50_000))\n")
+    monkeypatch.setattr(espeak, "CHILD", mute)
+
+    with pytest.raises(DiscardError, match="voice: 'en' has no sound for the text; choose the voice of"):
+        speak(SENTENCE)
+    assert speak("...").duration_seconds > 1
 
 
 def test_a_paragraph_of_ten_thousand_characters_is_spoken_to_its_end() -> None:

@@ -43,7 +43,7 @@ class EspeakSpeech:
         """Check that *voice* can be spoken.
 
         Raises:
-            DiscardError: The library has no such voice.
+            DiscardError: The library has no such voice, or it cannot speak here.
         """
         _voice_file(voice)
 
@@ -57,16 +57,20 @@ class EspeakSpeech:
             check_stop: Called while speaking; what it raises ends the work.
 
         Raises:
-            DiscardError: The library has no such voice.
+            DiscardError: The library has no such voice here, or no sound for the text.
             ProviderError: The library failed or crashed.
         """
+        spoken = plain(text).strip()
         request = {
             "command": "speak",
-            "text": plain(text).strip(),
+            "text": spoken,
             "voice_file": _voice_file(voice),
             "words_per_minute": words_per_minute,
         }
         header, pcm = _ask(request, check_stop)
+        if not any(pcm) and any(map(str.isalnum, spoken)):
+            message = f"voice: {voice!r} has no sound for the text; choose the voice of the text's language"
+            raise DiscardError(message)
         sample_rate: int = header["sample_rate"]
         shortest = SAMPLE_BYTES * int(sample_rate * SHORTEST_SECONDS)
         return Speech(pcm=pcm.ljust(shortest, b"\0"), sample_rate=sample_rate)
@@ -77,7 +81,7 @@ def _voice_file(voice: str) -> str:
     try:
         return _voice_files()[voice.lower()]
     except KeyError:
-        message = f"voice: espeak-ng has no voice {voice!r}; use a language such as en, en-gb, de or fr"
+        message = f"voice: espeak-ng has no voice {voice!r} here; use a language such as en, en-gb, de or fr"
         raise DiscardError(message) from None
 
 
