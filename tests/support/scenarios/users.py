@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from appdb import Device, NewUser, Role, UserRepository
@@ -124,6 +124,12 @@ SCENES = Scenes(
     scenarios=(
         Scenario(method="UserRepository.create", call=lambda users, _, __: users.create(NewUser(username=_name()))),
         Scenario(method="UserRepository.create_guest", call=lambda users, _, __: users.create_guest()),
+        Scenario(
+            method="UserRepository.count_guests",
+            prepare=guest,
+            call=lambda users, _, __: users.count_guests(within=timedelta(days=1), at_most=10),
+            scans="it counts the guests of a day, by the index of ids",
+        ),
         Scenario(
             method="UserRepository.upgrade_guest", prepare=guest, call=lambda users, made, _: users.upgrade_guest(made)
         ),

@@ -57,6 +57,7 @@ def _serve(settings: Settings) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
+        forwarded_allow_ips=settings.trusted_proxies,
     )
     listening = _listen(settings.host, settings.port)
     # After its drain the server raises the signal again, which would end us with a traceback or another exit code.

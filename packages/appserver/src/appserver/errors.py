@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -75,11 +76,10 @@ HIDDEN = "The database cannot answer now. Nothing is lost; try again."
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Make every error of *app* a problem."""
+    """Make every error of *app* a problem; those of the framework itself are ``answer_http_error``'s."""
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(AppDbError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
 
 
 def as_problem(exc: AppDbError) -> ProblemError:
@@ -92,6 +92,16 @@ def as_problem(exc: AppDbError) -> ProblemError:
         return ProblemError(status, HIDDEN, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     errors = [FieldError(field=exc.field, message=exc.problem)] if isinstance(exc, InvalidDataError) else []
     return ProblemError(status, str(exc), errors=errors)
+
+
+@contextmanager
+def cursor_of_a_page() -> Iterator[None]:
+    """Make of what is not found in the block, which is the ``before`` of a page, an error of that field."""
+    try:
+        yield
+    except NotFoundError as exc:
+        error = FieldError(field="before", message=f"{exc}; begin again without it")
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"before: {error.message}", errors=[error]) from exc
 
 
 def _answer(request: Request, problem: ProblemError) -> JSONResponse:
@@ -135,9 +145,8 @@ def _field(location: Sequence[int | str]) -> str:
     return ".".join(str(part) for part in location[1:]) or str(location[0])
 
 
-async def _on_http_error(request: Request, exc: Exception) -> JSONResponse:
-    if not isinstance(exc, HTTPException):
-        raise exc
+async def answer_http_error(request: Request, exc: HTTPException) -> JSONResponse:
+    """Return what the framework refused, such as an address without a route, as a problem."""
     problem = ProblemError(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
     return _answer(request, problem)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from appdb import Task, TaskEvent
 from appserver.api.views import ContentView, EventView, Snapshot, TaskView
+from appserver.attendance import Attendance
 
 PING = b": ping\n"
 MAX_SNAPSHOT_BYTES = 512 * 1024
@@ -55,9 +56,9 @@ def event_frame(event: TaskEvent) -> Frame:
     return Frame(seq=event.seq, final=event.type.terminal, text=_block(event.seq, event.type.value, data))
 
 
-def snapshot_frame(task: Task, contents: Sequence[ContentView]) -> Frame:
+def snapshot_frame(task: Task, contents: Sequence[ContentView], present: Attendance) -> Frame:
     """Return *task* with what it has made as it is sent; what makes it too large is left out, and named."""
-    snapshot = Snapshot(**TaskView.of(task).model_dump(), contents=list(contents))
+    snapshot = Snapshot(**TaskView.of(task, present).model_dump(), contents=list(contents))
     data = snapshot.model_dump_json()
     for name in LEFT_OUT_FIRST:
         if len(data.encode()) <= MAX_SNAPSHOT_BYTES:

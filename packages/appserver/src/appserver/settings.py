@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
 from appdb.environment import ENV_FILE, check_names
@@ -32,12 +33,33 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     guests: bool = True
     """Whether anybody may become a user who has nothing but a key."""
+    guests_per_hour: int = Field(60, ge=0, le=1_000_000)
+    """How many guests one address may make in an hour; this host's own count."""
+    guests_per_day: int = Field(10_000, ge=0, le=1_000_000)
+    """How many guests may become in a day, all hosts together."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Whose pages may use the API, parted by commas, such as ``https://app.example``; with keys, never cookies."""
+    trusted_proxies: str = "127.0.0.1"
+    """Whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed: addresses or networks, parted by commas."""
     streams_per_user: int = Field(20, ge=1, le=10_000)
     stream_ping_seconds: float = Field(4, ge=0.1, le=60)
     """How often a stream without events says that it lives; clients built on httpx give up after 5 s of silence."""
     shutdown_seconds: int = Field(8, ge=1, le=300)
     """How long open requests may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _parted(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^/\s*]+", origin):
+                raise ValueError(f"{origin!r} is no origin; write one such as https://app.example, without a path")
+        return value
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -85,7 +85,7 @@ async def test_a_stream_with_anothers_task_is_not_found(make_client: MakeClient,
 async def test_a_malformed_position_is_named(client: httpx2.AsyncClient, after: str) -> None:
     answer = await client.get("/api/stream", params={"after": after})
 
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "after"
 
 
@@ -96,7 +96,7 @@ async def test_a_position_after_the_end_and_too_many_tasks_are_named(
     late = await client.get("/api/stream", params={"after": f"{task}:7"})
     many = await client.get("/api/stream", params={"after": ",".join(f"tq_{number}:-1" for number in range(51))})
 
-    assert (late.status_code, many.status_code) == (400, 400)
+    assert (late.status_code, many.status_code) == (422, 422)
     assert "51 tasks" in many.json()["detail"]
 
 

@@ -188,7 +188,7 @@ async def test_a_position_that_is_none_is_refused(
     else:
         answer = await client.get(url, headers=[(b"Last-Event-ID", position.encode())])
 
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["errors"][0]["field"] == field
     assert "-1 to 1" in answer.json()["detail"]
 

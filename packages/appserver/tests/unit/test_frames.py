@@ -11,10 +11,12 @@ import pytest
 from appdb import Task, TaskEvent
 from appdb.models.content import Content
 from appserver.api.views import ContentView
+from appserver.attendance import Attendance
 from appserver.frames import Frame, event_frame, snapshot_frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLIENTS_REFUSE = 1024 * 1024
+NOBODY = Attendance(workers=[], actors={})
 
 
 def event(data: dict[str, Any], seq: int = 7) -> TaskEvent:
@@ -62,8 +64,8 @@ def test_no_client_takes_a_character_of_a_text_for_the_end_of_a_line(end: str) -
 
 
 def test_every_event_has_an_id_also_a_snapshot_before_the_first() -> None:
-    assert fields_of(snapshot_frame(task(), []))["id"] == "-1"
-    assert fields_of(snapshot_frame(task(event_count=3), []))["id"] == "2"
+    assert fields_of(snapshot_frame(task(), [], NOBODY))["id"] == "-1"
+    assert fields_of(snapshot_frame(task(event_count=3), [], NOBODY))["id"] == "2"
 
 
 def test_the_first_event_says_when_to_come_back() -> None:
@@ -91,7 +93,7 @@ def test_the_heaviest_event_stays_below_what_clients_take() -> None:
 def test_a_snapshot_that_would_be_too_large_leaves_out_what_can_be_asked_for(
     fields: dict[str, Any], items: int, left_out: list[str]
 ) -> None:
-    frame = snapshot_frame(task(**fields), [content(number) for number in range(items)])
+    frame = snapshot_frame(task(**fields), [content(number) for number in range(items)], NOBODY)
 
     snapshot = json.loads(fields_of(frame)["data"])
     assert len(frame.text) < CLIENTS_REFUSE

@@ -36,6 +36,11 @@ def by_email(key: str) -> Filter:
     return {"email_key": key}
 
 
+def guests_from(floor: str) -> Filter:
+    """Guests whose ids, which tell when they were made, are not below *floor*; served by the index of ids."""
+    return {"_id": {"$gte": floor}, "is_guest": True}
+
+
 def page(before: str | None) -> Filter:
     """Users made before the cursor *before*."""
     return {} if before is None else {"_id": {"$lt": before}}

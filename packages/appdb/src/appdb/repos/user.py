@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion, translates_errors
@@ -16,7 +17,9 @@ from appdb.reading import page_of
 from appdb.repos.access_keys import AccessKeys
 from appdb.repos.identity import checked_hash, email_key, identity_fields, role_names, username_key
 from appdb.repos.refresh_tokens import RefreshTokens
-from appdb.utils import uuid7_str
+from appdb.utils import uuid7_floor, uuid7_str
+
+USER_PREFIX = "usr_"
 
 
 class UserRepository(AccessKeys, RefreshTokens):
@@ -51,7 +54,7 @@ class UserRepository(AccessKeys, RefreshTokens):
     async def create_guest(self, *, session: Session | None = None) -> NewKey:
         """Make a user who has nothing but one key, and return the key; one transaction of three round trips."""
         fields = {"is_guest": True, "is_active": True, "roles": [str(Role.USER)]}
-        match, update = queries.create(uuid7_str("usr_"), fields)
+        match, update = queries.create(uuid7_str(USER_PREFIX), fields)
 
         async def body(joined: Session) -> NewKey:
             row = await self._users.find_one_and_update(
@@ -60,6 +63,15 @@ class UserRepository(AccessKeys, RefreshTokens):
             return await self._first_key(row, joined)
 
         return await self._together(body, session)
+
+    @repeats
+    async def count_guests(self, *, within: timedelta, at_most: int) -> int:
+        """Return how many guests were made *within* that time until now, by their ids, counted up to *at_most*.
+
+        Two round trips. Who has become a full user since is no guest any more.
+        """
+        floor = uuid7_floor(USER_PREFIX, await self._database.server_time() - within)
+        return int(await self._users.count_documents(queries.guests_from(floor), limit=max(at_most, 1)))
 
     @repeats
     async def upgrade_guest(self, user: NewUser, *, session: Session | None = None) -> User:

@@ -19,6 +19,7 @@ from appserver.api.state import build_state
 from appserver.errors import install_handlers
 from appserver.settings import Settings
 from appserver.web import pages
+from appserver.web.rendering import install_pages_of_errors
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -29,10 +30,14 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Durable, live-streamed generation: enqueue, read, follow.",
         lifespan=_lifespan,
         responses=PROBLEMS,
+        # The page of the description is our own: FastAPI's needs the internet.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings = settings
     install_handlers(app)
-    install_middleware(app)
+    install_pages_of_errors(app)
+    install_middleware(app, settings)
     for routes in (tasks, streams, live, contents, guests, health, pages):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")

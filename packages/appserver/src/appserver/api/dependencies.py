@@ -6,12 +6,18 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from appserver.api.state import AppState
 from appserver.errors import ProblemError
 
 COOKIE = "app_key"
+BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key, as POST /api/guests gives it.")
+COOKIE_KEY = APIKeyCookie(
+    name=COOKIE, auto_error=False, scheme_name="cookie", description="The key of this site's own page."
+)
+JSON = "application/json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HOW_TO_SIGN_IN = "Send `Authorization: Bearer KEY`; POST /api/guests gives you a key."
 
@@ -46,7 +52,9 @@ async def find_owner(request: Request, state: StateDep) -> str | None:
     return await state.users.user_of_key(cookie)
 
 
-async def get_owner(owner: Annotated[str | None, Depends(find_owner)]) -> str:
+async def get_owner(
+    owner: Annotated[str | None, Depends(find_owner)], _keys: Annotated[None, Depends(declared_keys)]
+) -> str:
     """Return the id of the user who asks.
 
     Raises:
@@ -58,11 +66,34 @@ async def get_owner(owner: Annotated[str | None, Depends(find_owner)]) -> str:
     return owner
 
 
+async def declared_keys(
+    _bearer: Annotated[object, Security(BEARER)], _cookie: Annotated[object, Security(COOKIE_KEY)]
+) -> None:
+    """Say in the API's description how to sign in; ``find_owner`` reads the keys itself."""
+
+
 OwnerDep = Annotated[str, Depends(get_owner)]
 """The id of the user who asks; 401 without one."""
 
 VisitorDep = Annotated[str | None, Depends(find_owner)]
 """The id of the user who asks, or ``None``."""
+
+
+def check_json(request: Request) -> None:
+    """Check that the body says that it is JSON: another site's form cannot, and a body of another kind is none.
+
+    Raises:
+        ProblemError: 415, it is something else, or says nothing.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):
+        said = f"it says {kind!r}" if kind else "it says nothing"
+        detail = f"The body must be JSON, and {said}; send `Content-Type: {JSON}`."
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": JSON})
+
+
+JsonDep = Annotated[None, Depends(check_json)]
+"""Nothing; 415 when the body is not said to be JSON."""
 
 
 def check_same_site(request: Request) -> None:

@@ -11,10 +11,12 @@ from fastapi import FastAPI, Request
 from sse_starlette.sse import SendTimeoutError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appserver.api.sending import SlowReaderError
 from appserver.errors import answer_surprise
+from appserver.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +24,29 @@ MAX_BODY_BYTES = 1024 * 1024
 """Four times the largest payload: JSON escapes may take more room than the text."""
 PAGE_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 DOCS_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-DOCS_PATHS = ("/docs", "/redoc")
+"""Swagger UI writes styles and pictures into its page."""
+DOCS_PATH = "/docs"
+CORS_REQUEST_HEADERS = ["Authorization", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Range"]
+CORS_ANSWER_HEADERS = ["Content-Range", "ETag", "Location", "Retry-After", "X-Request-Id"]
+CORS_SECONDS = 600
 QUIET_PATHS = ("/healthz/", "/static/")
 
 
-def install_middleware(app: FastAPI) -> None:
+def install_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the middleware to *app*."""
     app.add_middleware(BodyLimitMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_ANSWER_HEADERS,
+            max_age=CORS_SECONDS,
+        )
     app.add_middleware(EnvelopeMiddleware)
 
 
@@ -80,7 +94,7 @@ def _add_headers(message: Message, path: str, request_id: str) -> None:
     headers["X-Request-Id"] = request_id
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Content-Security-Policy", DOCS_POLICY if path.startswith(DOCS_PATHS) else PAGE_POLICY)
+    headers.setdefault("Content-Security-Policy", DOCS_POLICY if path == DOCS_PATH else PAGE_POLICY)
     headers.setdefault("Cache-Control", "no-cache" if path.startswith("/static/") else "no-store")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appdb import ChangeFeed, ContentRepository, Database, RegistryRepository, TaskQueue, UserRepository
+from appserver.guests import Guests
 from appserver.settings import Settings
 from appserver.streams import TaskStreams
 
@@ -19,6 +20,7 @@ class AppState:
     queue: TaskQueue
     contents: ContentRepository
     registry: RegistryRepository
+    guests: Guests
     users: UserRepository
     streams: TaskStreams
 
@@ -27,6 +29,7 @@ def build_state(settings: Settings, database: Database) -> AppState:
     """Return the state over an open *database*."""
     feed = ChangeFeed(database, events=True)
     queue = TaskQueue(database)
+    users = UserRepository(database)
     return AppState(
         settings=settings,
         database=database,
@@ -34,6 +37,11 @@ def build_state(settings: Settings, database: Database) -> AppState:
         queue=queue,
         contents=ContentRepository(database),
         registry=RegistryRepository(database),
-        users=UserRepository(database),
+        guests=Guests(
+            users,
+            per_hour=settings.guests_per_hour if settings.guests else 0,
+            per_day=settings.guests_per_day,
+        ),
+        users=users,
         streams=TaskStreams(queue, feed, per_user=settings.streams_per_user),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -11,22 +11,32 @@ from appdb import Task, TaskEventType, TaskState
 from appdb.models.content import Content, ContentKind
 from appdb.models.registry import Actor
 from appdb.models.task import Progress, TaskError, TaskEvent
+from appserver.attendance import Attendance
 from appserver.failures import shown_data, shown_error
 
 
-class TaskView(BaseModel):
-    """A task, as its owner sees it. ``last_seq`` is the newest event that this snapshot includes, -1 for none."""
+class Unattended(BaseModel):
+    """Nobody works on a task: no worker that can do it gives signs of life; ``since`` is the last, if it is known."""
+
+    since: datetime | None
+
+
+class TaskSummary(BaseModel):
+    """A task in a list: all but its input and its result, which may be large.
+
+    ``last_seq`` is the newest event that this snapshot includes, -1 for none. ``unattended`` is null while a worker
+    that can do the task gives signs of life, and once it has ended.
+    """
 
     id: str
     actor: str
     state: TaskState
     priority: int
-    payload: dict[str, Any]
     attempt: int
     max_attempts: int
     progress: Progress | None
-    result: dict[str, Any] | None
     error: TaskError | None
+    unattended: Unattended | None = None
     last_seq: int
     created_at: datetime
     updated_at: datetime
@@ -34,18 +44,27 @@ class TaskView(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, task: Task) -> TaskView:
+    def of(cls, task: Task, present: Attendance) -> Self:
         """Return the view of *task*; of its error, what its owner may read."""
         view = cls.model_validate(task, from_attributes=True)
         if task.error is not None:
             view.error = shown_error(task.error, task.id)
+        if not task.state.final and (absence := present.absence(task.actor, task.actor_version, task.queue)):
+            view.unattended = Unattended(since=absence.since)
         return view
+
+
+class TaskView(TaskSummary):
+    """A task, as its owner sees it."""
+
+    payload: dict[str, Any]
+    result: dict[str, Any] | None
 
 
 class TaskPage(BaseModel):
     """Tasks, newest first; ``next`` is the ``before`` of the next page, or null at the end."""
 
-    items: list[TaskView]
+    items: list[TaskSummary]
     next: str | None
 
 

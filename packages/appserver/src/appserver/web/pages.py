@@ -7,7 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 
@@ -15,14 +15,15 @@ from appdb import ConflictError, InvalidDataError
 from appdb.models.registry import Actor
 from appserver._version import __version__
 from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep, check_same_site
+from appserver.api.routing import Router
 from appserver.api.state import AppState
+from appserver.attendance import attendance
 from appserver.errors import FieldError, ProblemError, as_problem
 from appserver.submission import Submission, submit
-from appserver.web.attendance import attendance
 from appserver.web.rendering import PageRoute, templates
 from appserver.web.story import FILM_ACTOR, FILM_OPERATION, row_of, story_of
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = Router(include_in_schema=False, route_class=PageRoute)
 
 RECENT = 12
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -81,6 +82,12 @@ def _longest_script(film: Actor | None) -> int | None:
     return longest if isinstance(longest, int) else None
 
 
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Show the API's description."""
+    return templates.TemplateResponse(request, "docs.html")
+
+
 @router.post("/generate")
 async def generate(
     request: Request,
@@ -96,9 +103,7 @@ async def generate(
     # Another site's form comes without the cookie: a new guest would take the place of whoever is here.
     check_same_site(request)
     if visitor is None:
-        if not state.settings.guests:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "This host takes no guests; ask its operator for a key.")
-        guest = await state.users.create_guest()
+        guest = await state.guests.make(request.client.host if request.client else None)
         visitor, key = guest.user_id, guest.secret
     # A form sends line ends as CRLF.
     payload: dict[str, JsonValue] = {

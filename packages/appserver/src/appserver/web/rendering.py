@@ -7,14 +7,15 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
 
 from appdb import AppDbError
-from appserver.errors import ProblemError, as_problem
+from appserver.errors import ProblemError, answer_http_error, as_problem
 from appserver.web.showing import clock_of
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ _environment = Environment(
 _environment.globals |= {"clock_of": clock_of}
 templates = Jinja2Templates(env=_environment)
 
+NO_PAGE = "There is no page at this address."
 EXPLAINED = {
     HTTPStatus.UNAUTHORIZED: "This page belongs to whoever started it, and this browser does not know you.",
     HTTPStatus.NOT_FOUND: "There is no such generation among yours. It may have been started in another browser.",
@@ -54,6 +56,21 @@ class PageRoute(APIRoute):
                 return _explanation(request, problem)
 
         return handle_or_explain
+
+
+def install_pages_of_errors(app: FastAPI) -> None:
+    """Answer what has no route with a page where a person asks, and with a problem where a program does."""
+
+    async def explain_or_answer(request: Request, exc: Exception) -> Response:
+        if not isinstance(exc, HTTPException):
+            raise exc
+        if "text/html" not in request.headers.get("accept", ""):
+            return await answer_http_error(request, exc)
+        text = NO_PAGE if exc.status_code == HTTPStatus.NOT_FOUND else str(exc.detail)
+        context = {"title": HTTPStatus(exc.status_code).phrase, "text": text}
+        return templates.TemplateResponse(request, "problem.html", context, exc.status_code, exc.headers)
+
+    app.add_exception_handler(HTTPException, explain_or_answer)
 
 
 def _explanation(request: Request, problem: ProblemError) -> Response:

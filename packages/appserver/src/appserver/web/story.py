@@ -10,8 +10,8 @@ from typing import Any
 from appdb import Task, TaskState
 from appdb.models.content import Content
 from appserver.api.views import file_url
+from appserver.attendance import Absence, Attendance
 from appserver.failures import shown_error
-from appserver.web.attendance import Absence, Attendance
 from appserver.web.showing import Field, Item, fields_of, item_of
 
 FILM_ACTOR, FILM_OPERATION = "media", "script2video"

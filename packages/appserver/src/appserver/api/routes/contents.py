@@ -6,19 +6,20 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models.content import Content
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.api.routing import Router
 from appserver.api.sending import BytesResponse
 from appserver.api.state import AppState
 from appserver.api.views import ContentPage, ContentView
-from appserver.errors import ProblemError
+from appserver.errors import ProblemError, cursor_of_a_page
 
-router = APIRouter(prefix="/api/contents", tags=["contents"])
+router = Router(prefix="/api/contents", tags=["contents"])
 
 SHOWN_INLINE = frozenset(
     {
@@ -56,7 +57,8 @@ async def list_contents(query: Annotated[ContentQuery, Query()], owner: OwnerDep
         await state.queue.get(query.task_id, owner_id=owner)
         made = await state.contents.list_for_task(query.task_id, owner_id=owner)
         return ContentPage(items=[ContentView.of(content) for content in made], next=None)
-    found = await state.contents.page(owner_id=owner, before=query.before, limit=query.limit)
+    with cursor_of_a_page():
+        found = await state.contents.page(owner_id=owner, before=query.before, limit=query.limit)
     following = found[-1].id if len(found) == query.limit else None
     return ContentPage(items=[ContentView.of(content) for content in found], next=following)
 
@@ -67,7 +69,7 @@ async def get_content(content_id: str, owner: OwnerDep, state: StateDep) -> Cont
     return ContentView.of(await state.contents.get(content_id, owner_id=owner))
 
 
-@router.api_route("/{content_id}/file", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/{content_id}/file", response_class=Response)
 async def get_latest_file(
     content_id: str, request: Request, owner: OwnerDep, state: StateDep, download: bool = False
 ) -> Response:
@@ -77,7 +79,7 @@ async def get_latest_file(
     return _answer(request, content, state, _headers(content, download) | {"Cache-Control": "private, no-cache"})
 
 
-@router.api_route("/{content_id}/file/{sha256}", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/{content_id}/file/{sha256}", response_class=Response)
 async def get_file(
     content_id: str, sha256: str, request: Request, owner: OwnerDep, state: StateDep, download: bool = False
 ) -> Response:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel
 
 from appdb import AppDbError
 from appserver.api.dependencies import StateDep
+from appserver.api.routing import Router
+from appserver.attendance import Attendance, attendance
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/healthz", tags=["health"])
+router = Router(prefix="/healthz", tags=["health"])
 
 
 class Health(BaseModel):
-    """Named checks; what is wrong inside is in the logs only."""
+    """Named checks; what is wrong inside is in the logs only. A host without workers is ready: it takes tasks."""
 
     ready: bool
     checks: dict[str, bool]
+    workers: int
+    """How many gave a sign of life within the last 30 s."""
+    worker_seen_at: datetime | None
+    """When any of them last did, as far as that is known."""
 
 
 @router.get("/live")
@@ -32,13 +39,15 @@ async def live() -> dict[str, bool]:
 async def ready(state: StateDep, response: Response) -> Health:
     """Say whether requests can be served: 503 while not."""
     checks = {"database": False, "contract": False}
+    present = Attendance(workers=[], actors={})
     try:
         await state.database.ping()
         checks["database"] = True
         await state.database.check_contract()
         checks["contract"] = True
+        present = await attendance(state.registry)
     except AppDbError as exc:
         logger.warning("not ready", extra={"error": str(exc), **checks})
     healthy = all(checks.values())
     response.status_code = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return Health(ready=healthy, checks=checks)
+    return Health(ready=healthy, checks=checks, workers=len(present.workers), worker_seen_at=present.seen_at)

@@ -10,19 +10,20 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
 from appdb import AppDbError
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.routes.streams import RETRY_MILLISECONDS, TaskStream
+from appserver.api.routing import Router
 from appserver.api.state import AppState
 from appserver.errors import FieldError, ProblemError
 from appserver.frames import PING, Frame
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/api", tags=["streams"])
+router = Router(prefix="/api", tags=["streams"])
 
 MAX_TASKS = 50
 AHEAD = 16
@@ -130,4 +131,4 @@ def _cursor(text: str) -> Cursor:
 
 def _malformed(message: str) -> ProblemError:
     error = FieldError(field="after", message=message)
-    return ProblemError(HTTPStatus.BAD_REQUEST, f"after: {message}", errors=[error])
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"after: {message}", errors=[error])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from appdb import AppDbError, Task
 from appserver.api.dependencies import OwnerDep, StateDep
+from appserver.api.routing import Router
 from appserver.api.state import AppState
 from appserver.api.views import ContentView
+from appserver.attendance import attendance
 from appserver.errors import FieldError, ProblemError
 from appserver.frames import PING, Frame, snapshot_frame
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix="/api", tags=["streams"])
+router = Router(prefix="/api", tags=["streams"])
 
 SEND_TIMEOUT_SECONDS = 10
 """A viewer that takes nothing for so long is dropped; it comes back with Last-Event-ID."""
@@ -83,8 +86,10 @@ async def _frames(task: Task, owner: str, state: AppState, position: int | None)
 
 async def _story(task: Task, owner: str, state: AppState, position: int | None) -> AsyncIterator[Frame]:
     if position is None:
-        made = await state.contents.list_for_task(task.id, owner_id=owner)
-        snapshot = snapshot_frame(task, [ContentView.of(content) for content in made])
+        made, present = await asyncio.gather(
+            state.contents.list_for_task(task.id, owner_id=owner), attendance(state.registry)
+        )
+        snapshot = snapshot_frame(task, [ContentView.of(content) for content in made], present)
         yield snapshot
         if snapshot.final:
             return
@@ -99,7 +104,7 @@ def _position(task: Task, last_event_id: str | None, after: str | None) -> int |
     A browser that comes back by itself still has its old ``after`` in the URL, so the header wins.
 
     Raises:
-        ProblemError: 400, it is not a number of this task's log.
+        ProblemError: 422, it is not a number of this task's log.
     """
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
     if text is None:
@@ -108,5 +113,5 @@ def _position(task: Task, last_event_id: str | None, after: str | None) -> int |
     if not known or not -1 <= int(text) <= task.last_seq:
         message = f"it must be the number of an event of this task, -1 to {task.last_seq}"
         errors = [FieldError(field=field, message=message)]
-        raise ProblemError(HTTPStatus.BAD_REQUEST, f"{field}: {message}", errors=errors)
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {message}", errors=errors)
     return int(text)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from appdb import TaskState
-from appserver.api.dependencies import OwnerDep, StateDep
-from appserver.api.views import ActorView, TaskPage, TaskView
+from appserver.api.dependencies import JsonDep, OwnerDep, StateDep
+from appserver.api.routing import Router
+from appserver.api.views import ActorView, TaskPage, TaskSummary, TaskView
+from appserver.attendance import attendance
+from appserver.errors import cursor_of_a_page
 from appserver.submission import Submission, submit
 
-router = APIRouter(prefix="/api", tags=["tasks"])
+router = Router(prefix="/api", tags=["tasks"])
 
 
 class TaskRequest(BaseModel):
@@ -56,6 +60,7 @@ async def list_actors(state: StateDep) -> list[ActorView]:
 @router.post("/tasks", status_code=HTTPStatus.CREATED)
 async def create_task(
     body: TaskRequest,
+    _json: JsonDep,
     response: Response,
     owner: OwnerDep,
     state: StateDep,
@@ -69,26 +74,30 @@ async def create_task(
         priority=body.priority,
         idempotency_key=idempotency_key,
     )
-    task = await submit(submission, state.registry, state.queue)
+    task, present = await asyncio.gather(submit(submission, state.registry, state.queue), attendance(state.registry))
     response.headers["Location"] = f"/api/tasks/{task.id}"
-    return TaskView.of(task)
+    return TaskView.of(task, present)
 
 
 @router.get("/tasks")
 async def list_tasks(query: Annotated[TaskQuery, Query()], owner: OwnerDep, state: StateDep) -> TaskPage:
-    """Return a page of the caller's tasks, newest first."""
-    found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
+    """Return a page of the caller's tasks, newest first, without their inputs and results."""
+    with cursor_of_a_page():
+        found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
+    present = await attendance(state.registry)
     following = found[-1].id if len(found) == query.limit else None
-    return TaskPage(items=[TaskView.of(task) for task in found], next=following)
+    return TaskPage(items=[TaskSummary.of(task, present) for task in found], next=following)
 
 
 @router.get("/tasks/{task_id}")
 async def get_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
     """Return a task of the caller's."""
-    return TaskView.of(await state.queue.get(task_id, owner_id=owner))
+    task, present = await asyncio.gather(state.queue.get(task_id, owner_id=owner), attendance(state.registry))
+    return TaskView.of(task, present)
 
 
 @router.post("/tasks/{task_id}/cancel")
 async def cancel_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
     """Cancel a task for good; doing it again changes nothing, and a finished task answers 409."""
-    return TaskView.of(await state.queue.cancel(task_id, owner_id=owner))
+    task = await state.queue.cancel(task_id, owner_id=owner)
+    return TaskView.of(task, await attendance(state.registry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,8 +37,14 @@ class Attendance:
         known = self.actors.get(actor)
         return Absence(since=known.seen_at if known else None)
 
+    @property
+    def seen_at(self) -> datetime | None:
+        """When any worker last gave a sign of life, or ``None`` when none has within a week."""
+        signs = [*(worker.seen_at for worker in self.workers), *(actor.seen_at for actor in self.actors.values())]
+        return max(signs, default=None)
+
 
 async def attendance(registry: RegistryRepository) -> Attendance:
-    """Return who is there now: two round trips."""
-    workers, actors = await registry.workers(), await registry.actors()
+    """Return who is there now: two queries at once."""
+    workers, actors = await asyncio.gather(registry.workers(), registry.actors())
     return Attendance(workers=workers, actors={actor.id: actor for actor in actors})

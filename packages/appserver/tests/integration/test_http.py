@@ -1,0 +1,247 @@
+"""What HTTP asks of a host: methods, media types, cursors, pages for people, the description, other sites, proxies."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+
+import httpx2
+import pytest
+
+from appdb import Database, Lease, Task
+from appdb.models.content import Content
+from appserver import create_app
+from appserver.settings import SettingsError, load_settings
+
+PROBLEM = "application/problem+json"
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+PER_REQUEST = {"x-request-id", "date", "content-length", "transfer-encoding"}
+
+Submit = Callable[..., Awaitable[dict[str, Any]]]
+Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
+Store = Callable[..., Awaitable[Content]]
+Serve = Callable[..., Awaitable[str]]
+MakeClient = Callable[..., Awaitable[httpx2.AsyncClient]]
+
+
+def lasting(answer: httpx2.Response) -> dict[str, str]:
+    """Return the headers that do not differ from request to request."""
+    return {name: value for name, value in answer.headers.items() if name not in PER_REQUEST}
+
+
+async def test_head_answers_as_get_does_without_the_body(
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store
+) -> None:
+    task = await submit(client)
+    content = await store((await claim())[0])
+    await client.post(f"/api/tasks/{task['id']}/cancel")
+    described: dict[str, Any] = (await client.get("/openapi.json")).json()["paths"]
+    paths = [path for path, operations in described.items() if "get" in operations]
+
+    assert not any("head" in operations for operations in described.values())
+    for path in [*paths, "/", "/tasks/{task_id}", "/docs", "/static/page.css"]:
+        url = path.format(task_id=task["id"], content_id=content.id, sha256=content.sha256)
+        params = {"after": f"{task['id']}:-1"} if path == "/api/stream" else {}
+        got, asked = await client.get(url, params=params), await client.head(url, params=params)
+        assert (asked.status_code, asked.content) == (got.status_code, b""), path
+        assert got.status_code == 200, path
+        assert lasting(asked) == lasting(got), path
+
+
+async def test_head_of_a_stream_opens_none(client: httpx2.AsyncClient, submit: Submit) -> None:
+    task = await submit(client)
+
+    answer = await client.head(f"/api/tasks/{task['id']}/stream", timeout=5)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_a_body_that_does_not_say_that_it_is_json_is_415(client: httpx2.AsyncClient, kind: str | None) -> None:
+    body = b'{"actor":"free","payload":{}}'
+    headers = {} if kind is None else {"Content-Type": kind}
+
+    answer = await client.post("/api/tasks", content=body, headers=headers)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (415, PROBLEM)
+    assert "Content-Type: application/json" in answer.json()["detail"]
+    assert answer.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/a+json"]
+)
+async def test_a_body_that_says_that_it_is_json_is_taken(client: httpx2.AsyncClient, kind: str) -> None:
+    answer = await client.post("/api/tasks", content=b'{"actor":"free","payload":{}}', headers={"Content-Type": kind})
+
+    assert answer.status_code == 201
+
+
+async def test_a_cursor_that_is_none_of_the_caller_s_is_422_in_every_list(
+    client: httpx2.AsyncClient, make_client: MakeClient, submit: Submit, claim: Claim, store: Store
+) -> None:
+    task = await submit(client)
+    content = await store((await claim())[0])
+    stranger = await make_client()
+
+    for path, theirs in [("/api/tasks", task["id"]), ("/api/contents", content.id)]:
+        for before in ("nope", theirs):
+            answer = await stranger.get(path, params={"before": before})
+            assert answer.status_code == 422, path
+            assert [error["field"] for error in answer.json()["errors"]] == ["before"]
+            assert "begin again" in answer.json()["detail"]
+    for after in ("nope", f"{task['id']}:99"):
+        assert (await client.get("/api/stream", params={"after": after})).status_code == 422
+    assert (await client.get(f"/api/tasks/{task['id']}/stream?after=nope")).status_code == 422
+
+
+async def test_a_list_holds_no_inputs_and_no_results(client: httpx2.AsyncClient, submit: Submit) -> None:
+    for _ in range(6):
+        await submit(client, script="x" * 20_000)
+
+    answer = await client.get("/api/tasks")
+
+    assert len(answer.content) < 6 * 1_000
+    assert all({"payload", "result"}.isdisjoint(item) for item in answer.json()["items"])
+    assert (await client.get(f"/api/tasks/{answer.json()['items'][0]['id']}")).json()["payload"][
+        "script"
+    ] == "x" * 20_000
+
+
+@pytest.mark.parametrize("path", ["/nope", "/api/nope", "/tasks/x/nope"])
+async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_programs(
+    visitor: httpx2.AsyncClient, path: str
+) -> None:
+    page, problem = await visitor.get(path, headers=HTML), await visitor.get(path)
+
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no page at this address." in page.text
+    assert (problem.status_code, problem.headers["content-type"]) == (404, PROBLEM)
+
+
+async def test_the_description_says_how_to_sign_in(client: httpx2.AsyncClient) -> None:
+    description = (await client.get("/openapi.json")).json()
+
+    schemes = description["components"]["securitySchemes"]
+    assert schemes["key"] | {"description": ""} == {"type": "http", "scheme": "bearer", "description": ""}
+    assert (schemes["cookie"]["in"], schemes["cookie"]["name"]) == ("cookie", "app_key")
+    open_to_all = {"/api/guests", "/api/actors", "/healthz/live", "/healthz/ready"}
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            declared = operation.get("security", [])
+            assert declared == ([] if path in open_to_all else [{"key": []}, {"cookie": []}]), path
+
+
+def test_the_description_is_made_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    create_app(load_settings()).openapi()
+
+    assert not recwarn.list
+
+
+async def test_the_page_of_the_description_needs_nothing_from_elsewhere(visitor: httpx2.AsyncClient) -> None:
+    page = await visitor.get("/docs")
+
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    # Without a rule of their own, scripts come from this host alone, and none is in the page.
+    assert policy.startswith("default-src 'self';")
+    assert "http" not in policy
+    assert "script-src" not in policy
+    assert not re.search(r"<script[^>]*>[^<]", page.text)
+    needed = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert needed
+    for url in needed:
+        assert url.startswith("/static/")
+        assert (await visitor.get(url)).status_code == 200
+
+
+def test_what_is_vendored_is_what_was_published() -> None:
+    folder = files("appserver.web") / "static" / "swagger-ui"
+    listed = re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "VENDORED.txt").read_text(), re.MULTILINE)
+
+    assert {name for _, name in listed} | {"VENDORED.txt"} == {entry.name for entry in folder.iterdir()}
+    for digest, name in listed:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+async def test_another_site_s_page_may_use_the_api_where_the_operator_says_so(serve: Serve, announced: None) -> None:  # noqa: ARG001
+    origin = "https://app.example"
+    asking = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key",
+    }
+    async with httpx2.AsyncClient(base_url=await serve(cors_origins=f"{origin}, https://b.example")) as client:
+        asked = await client.options("/api/tasks", headers=asking)
+        made = await client.post("/api/guests", headers={"Origin": origin})
+        stranger = await client.options("/api/tasks", headers=asking | {"Origin": "https://evil.example"})
+    async with httpx2.AsyncClient(base_url=await serve()) as client:
+        closed = await client.post("/api/guests", headers={"Origin": origin})
+
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, origin)
+    assert made.headers["access-control-allow-origin"] == origin
+    assert "Location" in made.headers["access-control-expose-headers"]
+    # Keys only: a browser sends this site's cookie to nobody else's page.
+    assert "access-control-allow-credentials" not in asked.headers
+    assert "access-control-allow-origin" not in stranger.headers
+    assert "access-control-allow-origin" not in closed.headers
+
+
+@pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example"])
+def test_an_origin_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("APPSERVER_CORS_ORIGINS", origin)
+
+    with pytest.raises(SettingsError, match="cors_origins"):
+        load_settings()
+
+
+async def test_guests_of_one_address_are_so_many_in_an_hour(serve: Serve) -> None:
+    async with httpx2.AsyncClient(base_url=await serve(guests_per_hour=3)) as visitor:
+        answers = [await visitor.post("/api/guests") for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
+    assert 1 < int(answers[-1].headers["retry-after"]) <= 1_201
+    assert "keep the key" in answers[-1].json()["detail"]
+
+
+async def test_all_guests_are_so_many_in_a_day_also_after_a_restart(serve: Serve, database: Database) -> None:
+    async with httpx2.AsyncClient(base_url=await serve(guests_per_day=2)) as visitor:
+        first = [(await visitor.post("/api/guests")).status_code for _ in range(3)]
+    async with httpx2.AsyncClient(
+        base_url=await serve(guests_per_day=2), headers={"Sec-Fetch-Site": "same-origin"}
+    ) as visitor:
+        page = await visitor.post("/generate", data={"script": "One."}, headers=HTML)
+
+    assert first == [201, 201, 429]
+    assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
+    assert await database.collection("users").count_documents({}) == 2
+
+
+async def test_a_task_that_nobody_works_on_says_since_when(
+    client: httpx2.AsyncClient, submit: Submit, database: Database
+) -> None:
+    task = await submit(client)
+    attended = (await client.get(f"/api/tasks/{task['id']}")).json()
+    for name in ("workers", "actors"):
+        await database.collection(name).update_many(
+            {}, [{"$set": {"seen_at": {"$subtract": ["$seen_at", timedelta(minutes=5).total_seconds() * 1000]}}}]
+        )
+    seen = (await database.collection("actors").find_one({"_id": "media"}) or {})["seen_at"].isoformat()
+
+    shown = (await client.get(f"/api/tasks/{task['id']}")).json()
+    listed = (await client.get("/api/tasks")).json()["items"][0]
+    made = await submit(client)
+    ready = await client.get("/healthz/ready")
+    cancelled = (await client.post(f"/api/tasks/{task['id']}/cancel")).json()
+
+    assert task["unattended"] is attended["unattended"] is None
+    for view in (shown, listed, made):
+        assert view["unattended"]["since"].replace("Z", "+00:00") == seen
+    assert (ready.status_code, ready.json()["workers"]) == (200, 0)
+    assert ready.json()["worker_seen_at"].replace("Z", "+00:00") >= seen
+    assert cancelled["unattended"] is None
