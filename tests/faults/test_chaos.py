@@ -20,6 +20,7 @@ from pymongo.errors import PyMongoError
 
 import appworker
 from appdb import Database, DatabaseUnavailableError, NewTask, uuid7_str
+from appdb.database import app_name_of
 from appdb.embedded import EmbeddedServer
 from chaos_plan import WORKERS, Fault, FaultKind, Plan, PlannedTask, make_plan
 from fleet import LEASE_SECONDS, OWNER, Fleet, signal_to
@@ -101,7 +102,8 @@ class Chaos:
         self.happened[fault.kind] += 1
 
     async def _fail_point(self, fault: Fault) -> None:
-        data = fault.fail_point["data"] | {"appName": f"appworker/{appworker.__version__}"}
+        host = app_name_of(f"appworker/{appworker.__version__}", self.fleet.database.name)
+        data = fault.fail_point["data"] | {"appName": host}
         command = {"configureFailPoint": "failCommand", "mode": fault.fail_point["mode"], "data": data}
         try:
             await self.fleet.database.raw.client.admin.command(command)

@@ -54,6 +54,11 @@ PATIENCE = timedelta(seconds=12)
 NO_PATIENCE = timedelta(0)
 
 
+def app_name_of(host: str, database: str) -> str:
+    """Return the name under which *host*, such as ``appworker/0.4.0``, is known to the server of its *database*."""
+    return f"{host} {database}"
+
+
 class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     """
     One MongoDB database, shared by every host.
@@ -65,7 +70,8 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
 
         name: The database's name.
 
-        app_name: Shown in the server's logs and ``currentOp``, such as ``appworker/0.4.0``.
+        app_name: Shown in the server's logs and ``currentOp``; ``app_name_of`` the host unless given. Transactions of a
+            host that died are ended by others of the same database who find them by that form of the name.
 
         operation_timeout: How long one operation may take, all retries included; ``None`` for no limit (migrations).
 
@@ -83,13 +89,16 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         uri: str,
         name: str,
         *,
-        app_name: str = f"appdb/{__version__}",
+        app_name: str | None = None,
         operation_timeout: timedelta | None = OPERATION_TIMEOUT,
         selection_timeout: timedelta = SELECTION_TIMEOUT,
         patience: timedelta = PATIENCE,
     ) -> None:
         self._client: Client = connect(
-            uri, app_name=app_name, operation_timeout=operation_timeout, selection_timeout=selection_timeout
+            uri,
+            app_name=app_name or app_name_of(f"appdb/{__version__}", name),
+            operation_timeout=operation_timeout,
+            selection_timeout=selection_timeout,
         )
         self.operation_timeout = operation_timeout
         self._uri = uri

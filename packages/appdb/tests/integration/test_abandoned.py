@@ -21,6 +21,7 @@ from appdb import (
 )
 from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
+from appdb.database import app_name_of
 from appdb.models.task import NewEvent
 from appdb.queue.abandoned import end_abandoned_transactions
 from appdb.queue.journal import Journal
@@ -33,7 +34,7 @@ OWNER = "usr_a"
 @pytest.fixture
 async def dying(mongo_uri: str, database: Database) -> AsyncIterator[Database]:
     """A second connection, of a host that stops in the middle of what it does."""
-    async with Database(mongo_uri, database.name, app_name="appworker/0.0.0") as other:
+    async with Database(mongo_uri, database.name, app_name=app_name_of("appworker/0.0.0", database.name)) as other:
         yield other
 
 
@@ -121,3 +122,23 @@ async def test_transactions_of_other_applications_are_left_alone(mongo_uri: str,
         await session.end_session()
 
     assert ended == 0
+
+
+async def test_transactions_of_another_database_are_left_alone(mongo_uri: str, database: Database) -> None:
+    # It writes to the same one, for want of a second: what counts is what it calls itself.
+    async with Database(mongo_uri, database.name, app_name=app_name_of("appworker/0.0.0", "another")) as other:
+        session = await write_half(other, await claimed(database))
+        ended = await end_abandoned_transactions(database, timedelta(0))
+        await session.commit_transaction()
+        await session.end_session()
+
+    assert ended == 0
+
+
+async def test_a_host_is_told_apart_by_its_database_whatever_its_program_is(mongo_uri: str, database: Database) -> None:
+    async with Database(mongo_uri, database.name) as other:
+        session = await write_half(other, await claimed(database))
+        ended = await end_abandoned_transactions(database, timedelta(0))
+        await session.end_session()
+
+    assert ended == 1

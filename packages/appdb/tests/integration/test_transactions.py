@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from appdb import Database, DatabaseUnavailableError
+from appdb.queue.abandoned import end_abandoned_transactions
 
 LIMIT = timedelta(seconds=1)
 GENEROUS_SECONDS = 10
+WRITERS, STEPS, ENDED = 30, 4, 300
 TRANSIENT = ["TransientTransactionError"]
 UNKNOWN = ["UnknownTransactionCommitResult"]
 
@@ -48,6 +51,9 @@ class Note:
         ("insert", 112, TRANSIENT, 2),
         ("commitTransaction", 251, TRANSIENT, 2),
         ("commitTransaction", 11601, UNKNOWN, 1),
+        # What a living transaction meets that is taken for a dead one while it is under way.
+        ("insert", 11601, [], 2),
+        ("commitTransaction", 11601, [], 1),
     ],
 )
 async def test_a_transaction_that_failed_for_a_moment_is_repeated(
@@ -83,3 +89,30 @@ async def test_a_transaction_ends_at_the_operation_timeout(
     # What was neither committed nor aborted would keep its locks for a minute, and this waiting.
     async with asyncio.timeout(GENEROUS_SECONDS):
         await database.collection("notes").drop()
+
+
+async def test_a_slow_but_living_transaction_that_is_ended_is_done_again(database: Database) -> None:
+    notes, enough = database.collection("notes"), asyncio.Event()
+    await notes.insert_many([{"_id": number, "times": 0} for number in range(WRITERS)])
+
+    async def write(session: Any, *, number: int) -> None:
+        for _ in range(STEPS):
+            await notes.find_one_and_update({"_id": number}, {"$inc": {"times": 1}}, session=session)
+
+    async def go_on(number: int) -> int:
+        done = 0
+        while not enough.is_set():
+            await database.transaction(partial(write, number=number))
+            done += 1
+        return done
+
+    ended = 0
+    async with asyncio.TaskGroup() as group:
+        writers = [group.create_task(go_on(number)) for number in range(WRITERS)]
+        while ended < ENDED:
+            ended += await end_abandoned_transactions(database, timedelta(0))
+            await asyncio.sleep(0.3)  # in which some come to an end
+        enough.set()
+
+    done = {number: writer.result() for number, writer in enumerate(writers)}
+    assert {row["_id"]: row["times"] async for row in notes.find()} == {number: STEPS * done[number] for number in done}

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from appdb import AppDbError, Database, TaskQueue
-from appdb.database import NO_PATIENCE
+from appdb.database import NO_PATIENCE, app_name_of
 from appworker._version import __version__
 from appworker.arenas import share_one_arena
 from appworker.errors import AppWorkerError
@@ -72,7 +72,7 @@ async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOpti
     database = Database(
         settings.mongo_uri.get_secret_value(),
         settings.mongo_database,
-        app_name=f"appworker/{__version__}",
+        app_name=app_name_of(f"appworker/{__version__}", settings.mongo_database),
         patience=NO_PATIENCE,  # its loops repeat, and must hear in time that they cannot renew
     )
     loop = asyncio.get_running_loop()

@@ -134,7 +134,8 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
         return TooLargeError(doing, None, MAX_DOCUMENT_BYTES)
     unconfirmed = isinstance(exc, OperationFailure) and (exc.details or {}).get("writeConcernErrors")
     labelled = any(exc.has_error_label(label) for label in _REPEATABLE)
-    if labelled or unconfirmed or isinstance(exc, unreachable) or exc.timeout or codes & _NO_PRIMARY_CODES:
+    cut_off = labelled or unconfirmed or isinstance(exc, unreachable) or exc.timeout
+    if cut_off or codes & (_NO_PRIMARY_CODES | _INTERRUPTED_CODES):
         return DatabaseUnavailableError(doing, problem)
     advice = "; ".join(text for code, text in _ADVICE.items() if code in codes)
     return DatabaseRefusedError(doing, f"{problem}; {advice}" if advice else problem)
@@ -149,8 +150,15 @@ _REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "R
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
 # NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
 _NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+# CursorKilled, Interrupted: somebody has ended the session, or killed the operation; its outcome is unknown.
+_INTERRUPTED_CODES = frozenset({237, 11601})
 # BSONObjectTooLarge, and an update whose result would be over the limit, by a modifier and by a replacement.
 _TOO_LARGE_CODES = frozenset({10334, 17419, 17420})
+
+
+def is_interrupted(exc: PyMongoError) -> bool:
+    """Return whether somebody has ended the operation or its session while it was under way."""
+    return bool(_codes(exc) & _INTERRUPTED_CODES)
 
 
 def _codes(exc: PyMongoError) -> set[int]:

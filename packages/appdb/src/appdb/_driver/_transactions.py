@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from appdb._driver._chosen import Client, Session, start_session, start_transaction
 from appdb._driver._common import LOCAL
+from appdb._driver._errors import is_interrupted
 from appdb.utils import milliseconds
 
 logger = logging.getLogger(__name__)
@@ -44,10 +45,19 @@ async def in_transaction(
                 return await _try_transaction(session, body, deadline)
             except PyMongoError as exc:
                 pause = _pause(tries)
-                if not exc.has_error_label("TransientTransactionError") or time.monotonic() + pause >= deadline:
+                if not _is_transient(exc) or time.monotonic() + pause >= deadline:
                     raise
             await asyncio.sleep(pause)
     raise AssertionError("the loop ends by an answer or an error")
+
+
+def _is_transient(exc: PyMongoError) -> bool:
+    """Return whether the transaction may succeed when it is done again.
+
+    Upkeep ends what nobody spoke to for a while, and takes a host that is slow for one that is dead. An operation that
+    is under way at that moment is interrupted, without the label that the next one gets.
+    """
+    return exc.has_error_label("TransientTransactionError") or is_interrupted(exc)
 
 
 def _pause(tries: int) -> float:
@@ -85,7 +95,7 @@ async def _commit(session: Session, deadline: float) -> None:
             return
         except PyMongoError as exc:
             pause = _pause(tries)
-            unknown = exc.has_error_label("UnknownTransactionCommitResult")
+            unknown = exc.has_error_label("UnknownTransactionCommitResult") or is_interrupted(exc)
             if not unknown or time.monotonic() + pause >= deadline:
                 raise
         await asyncio.sleep(pause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from datetime import timedelta
 
@@ -11,7 +12,6 @@ from appdb.database import Database
 
 logger = logging.getLogger(__name__)
 
-HOST_NAMES = "^app(db|server|worker)/"
 PATIENCE = timedelta(seconds=2)
 """How long a write tries before it looks for transactions that dead hosts have left open."""
 ABANDONED = timedelta(seconds=1)
@@ -19,13 +19,13 @@ ABANDONED = timedelta(seconds=1)
 
 
 async def end_abandoned_transactions(database: Database, idle: timedelta) -> int:
-    """End our hosts' transactions that nobody has spoken to for *idle*, and return how many.
+    """End transactions of our hosts of this database that nobody has spoken to for *idle*, and return how many.
 
     A server keeps the transaction of a client that died for a minute or more, and until then nobody can write to the
     tasks in it. A host that lives and was only slow is told by its next call, and does that transaction again.
     """
     try:
-        ended = await end_idle_transactions(database.raw.client, app_names=HOST_NAMES, idle=idle)
+        ended = await end_idle_transactions(database.raw.client, app_names=_hosts_of(database.name), idle=idle)
     except PyMongoError as exc:
         # They end by themselves, only later; what was to be recovered meanwhile must not wait for this.
         logger.warning("abandoned transactions could not be ended", extra={"error": str(exc)})
@@ -55,3 +55,7 @@ class Patience:
         elif self._refused_at is not None and time.monotonic() - self._refused_at > PATIENCE.total_seconds():
             self._refused_at = None
             await end_abandoned_transactions(self._database, ABANDONED)
+
+
+def _hosts_of(name: str) -> str:
+    return rf"^app(db|server|worker)/\S+ {re.escape(name)}$"

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from appdb import Database
-from appdb.database import NO_PATIENCE
+from appdb.database import NO_PATIENCE, app_name_of
 from appserver._version import __version__
 from appserver.api.middleware import install_middleware
 from appserver.api.openapi import PROBLEMS, Application
@@ -49,7 +49,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     uri, name = settings.mongo_uri.get_secret_value(), settings.mongo_database
     # Whoever asks gets an answer within the operation timeout, and asks again.
-    app_name = f"appserver/{__version__}"
+    app_name = app_name_of(f"appserver/{__version__}", name)
     async with Database(uri, name, app_name=app_name, patience=NO_PATIENCE) as database:
         app.state.app = build_state(settings, database)
         following = asyncio.create_task(app.state.app.feed.run())
