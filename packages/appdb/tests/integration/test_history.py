@@ -48,6 +48,32 @@ async def test_options_are_counted_and_the_last_one_comes_first(database: Databa
     assert pick_fresh(["red", "blue", "new"], recent, count=2, rng=Random(1)) == ["new", "red"]
 
 
+async def test_a_repetition_counts_once_also_behind_other_uses(database: Database) -> None:
+    uses = [f"evt_{number}" for number in range(10)]
+    Random(7).shuffle(again := uses * 3)
+    for use_id in uses + again:
+        await database.use_options(["red"], **MODULE, use_id=use_id)
+        await database.use_keywords([UsedKeyword(keyword="fog")], **WHERE, half_life=AGES, use_id=use_id)
+    (option,) = await database.list_option_usage(**MODULE)
+    (keyword,) = await database.list_keywords(**WHERE, half_life=AGES)
+
+    assert (option.count, round(keyword.weight)) == (10, 10)
+
+
+async def test_of_each_option_a_hundred_uses_are_remembered_and_no_more(database: Database) -> None:
+    for number in range(102):
+        await database.use_options(["red"], **MODULE, use_id=f"evt_{number}")
+    for use_id in ("evt_2", "evt_101"):
+        await database.use_options(["red"], **MODULE, use_id=use_id)
+    row = await database.collection("option_usage").find_one({}) or {}
+    # A host of an older release remembers the last one alone.
+    await database.collection("option_usage").update_one({}, {"$set": {"use_id": "evt_old"}})
+    await database.use_options(["red"], **MODULE, use_id="evt_old")
+
+    assert (row["count"], len(row["use_ids"])) == (102, 100)
+    assert [one.count for one in await database.list_option_usage(**MODULE)] == [102]
+
+
 async def test_a_repeated_use_counts_once(database: Database) -> None:
     for use_id in ("evt_1", "evt_1", "evt_2", "evt_2"):
         await database.use_options(["red"], **MODULE, use_id=use_id)

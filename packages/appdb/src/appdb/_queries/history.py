@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from appdb._queries.clock import NOW, from_now, literal
-from appdb.utils import milliseconds
+from appdb.utils import derived_id, milliseconds
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 
 NEWEST_FIRST = [("last_used_at", -1), ("_id", 1)]
+REMEMBERED_USES = 100
+"""How many uses of one option or keyword may lie between a call and its repetition."""
 
 
 def scope(fields: Mapping[str, str]) -> Filter:
@@ -45,8 +47,11 @@ def use_keyword(
 
 def _once(fields: Mapping[str, Any], changes: Mapping[str, Any], use_id: str) -> Pipeline:
     given = {name: literal(value) for name, value in fields.items()}
-    is_repeat = {"$eq": ["$use_id", literal(use_id)]}
-    used = {"$mergeObjects": ["$$ROOT", {**given, **changes}]}
+    known = {"$ifNull": ["$use_ids", []]}
+    mark = literal(derived_id("", use_id))
+    is_repeat = {"$or": [{"$eq": ["$use_id", literal(use_id)]}, {"$in": [mark, known]}]}
+    remembered = {"use_ids": {"$slice": [{"$concatArrays": [known, [mark]]}, -REMEMBERED_USES]}}
+    used = {"$mergeObjects": ["$$ROOT", {**given, **changes, **remembered}]}
     return [{"$replaceWith": {"$cond": [is_repeat, "$$ROOT", used]}}]
 
 

@@ -55,7 +55,8 @@ class HistoryMixin(ABC):
             template_id: In which workflow.
             step_id: In which step.
             module: In which module.
-            use_id: What makes it safe to repeat, such as the id of the interaction; ``None`` for a new one.
+            use_id: What makes it safe to repeat, such as the id of the interaction; ``None`` for a new one. Of each
+                option the last 100 uses are remembered.
             session: A transaction to take part in.
 
         Raises:
@@ -63,8 +64,7 @@ class HistoryMixin(ABC):
             TooLargeError: A text is over 4 KiB; nothing was written.
         """
         where = {"owner_id": owner_id, "template_id": template_id, "step_id": step_id, "module": module}
-        use = uuid7_str("use_") if use_id is None else use_id
-        accept(Name, use, "use_id")
+        use = _checked_use(use_id)
         rows = [_identified("opt_", {**where, "option": option}) for option in dict.fromkeys(options)]
         updates = [_update(row, lambda fields: queries.use_option(fields, use)) for row in rows]
         await self._count(self.collection(collections.OPTION_USAGE), updates, session=session)
@@ -127,7 +127,8 @@ class HistoryMixin(ABC):
             owner_id: Whose workflow used them.
             template_id: Which workflow.
             half_life: The time in which a weight halves, at least a second; give the same one to every call.
-            use_id: What makes it safe to repeat, such as the id of an event; ``None`` for a new one.
+            use_id: What makes it safe to repeat, such as the id of an event; ``None`` for a new one. Of each keyword
+                the last 100 uses are remembered.
             session: A transaction to take part in.
 
         Raises:
@@ -135,8 +136,7 @@ class HistoryMixin(ABC):
             TooLargeError: A text, or details, are over 4 KiB; nothing was written.
         """
         _check_half_life(half_life)
-        use = uuid7_str("use_") if use_id is None else use_id
-        accept(Name, use, "use_id")
+        use = _checked_use(use_id)
         where = {"owner_id": owner_id, "template_id": template_id}
         rows = {one: _keyword_row(where, keyword) for one, keyword in enumerate(keywords)}
         if len({row["_id"] for row in rows.values()}) < len(rows):
@@ -221,6 +221,12 @@ class HistoryMixin(ABC):
                 raise
             # Somebody else has just made one of them; what was counted is not counted again.
             await collection.bulk_write(updates, ordered=False, session=session)
+
+
+def _checked_use(use_id: str | None) -> str:
+    use = uuid7_str("use_") if use_id is None else use_id
+    accept(Name, use, "use_id")
+    return use
 
 
 def _identified(prefix: str, fields: Mapping[str, str]) -> RawDocument:
