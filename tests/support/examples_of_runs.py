@@ -149,7 +149,7 @@ WORKFLOWS = (
             "run_id": RUN,
             "branch_id": ROOT,
             "seq": 205,
-            "fold_version": 1,
+            "fold_version": 2,
             "state": {
                 "seq": 205,
                 "stable_seq": 205,
@@ -158,7 +158,7 @@ WORKFLOWS = (
                 "steps": [],
                 "modules": [{"step": "plan", "names": ["ask"]}],
                 "outputs": [made_id("evt_", 12)],
-                "mapped": [],
+                "given": [],
                 "pending": None,
                 "error": None,
             },
@@ -220,7 +220,7 @@ WORKFLOWS = (
             "count": 3,
             "last_used_at": at(),
         },
-        beside={"use_id": made_id("use_", 15)},
+        beside={"use_id": made_id("use_", 15), "use_ids": [derived_id("", made_id("use_", 15))]},
     ),
     Example(
         collection=collections.WEIGHTED_KEYWORDS,
@@ -236,6 +236,6 @@ WORKFLOWS = (
             "last_used_at": at(),
             "details": {"color": "grey"},
         },
-        beside={"use_id": made_id("use_", 16)},
+        beside={"use_id": made_id("use_", 16), "use_ids": [derived_id("", made_id("use_", 16))]},
     ),
 )

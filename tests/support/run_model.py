@@ -48,6 +48,10 @@ class RunModel:
             raise ConflictError("run", "model", "ended")
         if demanded.interaction_id not in (None, position.interaction_id):
             raise ConflictError("run", "model", "pending")
+        if demanded.free and position.interaction_id is not None:
+            raise ConflictError("run", "model", "asks already")
+        if demanded.in_step and position.step is None:
+            raise ConflictError("run", "model", "no step")
         for new, where in zip(events, wheres, strict=True):
             self._store(new, where)
 

@@ -155,6 +155,39 @@ REST = st.one_of(
     st.builds(lambda module: event(E.RETRY_REQUESTED, target_module=module), MODULES),
     st.builds(lambda step, module: event(E.RETRY_REQUESTED, step, module), STEPS, MODULES),
 )
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module of a workflow that runs from its beginning to its end."""
+
+    name: str
+    asks: bool
+    values: dict[str, int]
+    within: dict[str, int]
+    after: dict[str, int]
+
+    def events(self, step: str) -> list[NewRunEvent]:
+        """Return what happens while it runs, with a sub-action in it and one after it."""
+        form = f"{step}.{self.name}"
+        question = [asked(step, self.name, form), answered(form)] if self.asks else []
+        within = event(E.SUB_ACTION_COMPLETED, step, self.name, _state_mapped=self.within)
+        after = event(E.SUB_ACTION_COMPLETED, _state_mapped=self.after)
+        return [started(step, self.name), *question, within, completed(step, self.name, self.values), after]
+
+
+def straight(workflow: Sequence[Sequence[Module]]) -> list[NewRunEvent]:
+    """Return the events of a workflow whose steps run one after the other, each module once."""
+    log: list[NewRunEvent] = []
+    for number, modules in enumerate(workflow):
+        step = f"s{number}"
+        ran = [happened for module in modules for happened in module.events(step)]
+        log += [step_started(step), *ran, step_completed(step)]
+    return log
+
+
+ONE_MODULE = st.builds(Module, MODULES, st.booleans(), VALUES, VALUES, VALUES)
+WORKFLOWS = st.lists(st.lists(ONE_MODULE, max_size=3, unique_by=lambda module: module.name), min_size=1, max_size=3)
 EVENTS = st.one_of(WORK, WORK, WORK, REST)
 WHYS = st.sampled_from([E.WORKFLOW_RESUMED, E.WORKFLOW_RECOVERED, E.OUTPUT_STORED])
 ANY_STEP: st.SearchStrategy[Step] = st.one_of(

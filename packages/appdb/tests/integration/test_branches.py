@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, LineagePart, NotFoundError, Run, RunStatus
@@ -114,6 +116,22 @@ async def test_a_taken_id_of_a_branch_or_of_its_event_makes_nothing(runs: Runs, 
         await runs.branches.fork(run.id, 3, why, owner_id=OWNER, branch_id=run.branch_id)
     now = await runs.get(run)
     assert (now.branch_id, now.event_count) == (run.branch_id, 11)
+
+
+async def test_an_id_that_is_repeated_with_another_fork_is_a_conflict(runs: Runs, run: Run) -> None:
+    why = event(E.WORKFLOW_RESUMED, reason="again")
+    fork = partial(runs.branches.fork, run.id, owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
+    made = await fork(2, why)
+    for seq, other in ((3, why), (2, event(E.WORKFLOW_RESUMED, reason="else")), (2, event(E.OUTPUT_STORED))):
+        with pytest.raises(ConflictError, match="br_new"):
+            await fork(seq, other)
+    with pytest.raises(ConflictError, match="br_new"):
+        await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
+    with pytest.raises(ConflictError, match="br_new"):
+        await runs.branches.fork(run.id, 2, why, owner_id=OWNER, branch_id="br_new", new_branch_id="br_new")
+
+    assert await fork(2, event(E.WORKFLOW_RESUMED, reason="again")) == made
+    assert len(await runs.branches.page(run.id, owner_id=OWNER)) == 2
 
 
 async def test_branches_are_listed_newest_first(runs: Runs, run: Run) -> None:

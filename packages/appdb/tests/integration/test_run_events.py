@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from appdb import (
     DbEventType,
     EventFilter,
     InvalidDataError,
+    NewRunEvent,
     NotFoundError,
     RunStatus,
     TooLargeError,
@@ -62,6 +64,68 @@ async def test_the_same_events_again_change_nothing(runs: Runs) -> None:
 
     assert again == first == await runs.database.transaction(body)
     assert (await runs.get(run)).event_count == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"n": 2}},
+        {"data": {"n": 1.0}},
+        {"data": {"n": True}},
+        {"data": {}},
+        {"step": "b"},
+        {"module": "n"},
+        {"type": E.MODULE_STARTED},
+    ],
+)
+@pytest.mark.parametrize("joined", [False, True])
+async def test_an_id_that_is_repeated_with_other_data_is_a_conflict(
+    runs: Runs, changes: dict[str, Any], joined: bool
+) -> None:
+    run = await runs.begin()
+    first = NewRunEvent(type=E.MODULE_COMPLETED, step="a", module="m", data={"n": 1})
+    other = replace(first, **changes)
+    await runs.append(run, first)
+
+    async def body(session: Any) -> Any:
+        return await runs.events.append(run.id, [other], owner_id=OWNER, branch_id=run.branch_id, session=session)
+
+    with pytest.raises(ConflictError, match=first.event_id):
+        await (runs.database.transaction(body) if joined else runs.append(run, other))
+    assert [entry.data for entry in await runs.append(run, first)] == [{"n": 1}]
+    assert (await runs.get(run)).event_count == 2
+
+
+async def test_the_user_is_asked_one_thing_at_a_time(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, step_started("a"), asked("a", "m", "f1"))
+    for again in (asked("a", "m", "f2"), asked("a", "m", "f1")):
+        with pytest.raises(ConflictError, match="interaction 'f1' is pending; it must be answered"):
+            await runs.append(run, again)
+    with pytest.raises(InvalidDataError, match="asks already"):
+        await runs.append(run, answered("f1"), asked("a", "m", "f2"), asked("a", "m", "f3"))
+
+    await runs.append(run, answered("f1"), asked("a", "m", "f2"), answered("f2"), asked("a", "m", "f3"))
+    assert (await runs.get(run)).position.interaction_id == "f3"
+    retry = event(E.RETRY_REQUESTED, target_module="m")
+    await runs.append(run, retry, asked("a", "m", "f3"))
+    assert [entry.type for entry in await runs.log(run)][-2:] == [E.RETRY_REQUESTED, E.INTERACTION_REQUESTED]
+
+
+async def test_a_retry_needs_a_step(runs: Runs) -> None:
+    run = await runs.begin()
+    retry = event(E.RETRY_REQUESTED, target_module="m")
+    for before in ([], [step_started("a"), completed("a", "m"), step_completed("a")]):
+        await runs.append(run, *before, event(E.OUTPUT_STORED))
+        with pytest.raises(ConflictError, match="no step of it is open; name the step"):
+            await runs.append(run, retry)
+    with pytest.raises(InvalidDataError, match="name the step"):
+        await runs.append(run, step_completed("a"), retry)
+
+    await runs.append(run, replace(retry, step="a"))
+    assert (await runs.state(run)).position.step == "a"
+    await runs.append(run, replace(retry, event_id="evt_again"))
+    assert (await runs.state(run)).module_outputs() == {}
 
 
 async def test_a_taken_id_with_other_events_is_a_conflict(runs: Runs) -> None:

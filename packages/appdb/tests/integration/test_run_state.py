@@ -10,7 +10,7 @@ import pytest
 
 from appdb import ConflictError, Database, DbEventType, NewRunEvent, NotFoundError, Run, RunState
 from appdb.folding import fold as folding
-from appdb.folding.fold import fold
+from appdb.folding.fold import FOLD_VERSION, fold
 from appdb.runs import snapshots
 from runs import OWNER, Runs, answered, asked, check_lawful, completed, event, started, step_started, two_steps
 
@@ -170,6 +170,33 @@ async def test_the_context_of_a_retry_knows_nothing_of_branches_that_were_left(r
     assert output is not None
     assert output.data == {"text": "two"}
     assert await runs.states.module_output(run.id, "never", owner_id=OWNER) is None
+
+
+async def test_what_has_to_run_again_is_seen_nowhere(runs: Runs) -> None:
+    run = await runs.begin()
+    ran = [completed("a", "l", {"x": 1}, n=1), completed("a", "m", {"x": 2, "y": 2}, n=2), completed("a", "n", n=3)]
+    await runs.append(run, step_started("a"), *ran)
+    await runs.append(run, event(E.RETRY_REQUESTED, target_module="m"))
+    state = await runs.state(run)
+
+    assert (state.module_outputs(), state.values()) == ({"l": {"n": 1}}, {"x": 1})
+    assert await runs.states.module_output(run.id, "m", owner_id=OWNER) is None
+    kept = await runs.states.module_output(run.id, "l", owner_id=OWNER, step="a")
+    assert kept is not None
+    assert kept.id == ran[0].event_id
+    tries = await runs.states.retry_context(run.id, "m", owner_id=OWNER)
+    assert [one.outputs for one in tries] == [{"n": 2}], "what was given before is still known to the one who retries"
+
+
+async def test_snapshots_of_an_older_fold_are_not_used(runs: Runs) -> None:
+    run = await long_run(runs, 300)
+    state = await runs.state(run)
+    stored = runs.database.collection("snapshots")
+    older = {"$set": {"fold_version": FOLD_VERSION - 1, "state": {"mapped": [], "seq": 250}}}
+    assert (await stored.update_many({}, older)).modified_count > 0
+
+    assert await runs.state(run) == state
+    assert await stored.count_documents({"fold_version": FOLD_VERSION}) > 0
 
 
 async def test_a_reader_in_a_transaction_sees_one_moment_and_writes_nothing(runs: Runs) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,6 +68,16 @@ async def test_the_same_new_run_is_made_once_whatever_became_of_it(runs: Runs) -
         await runs.workflows.open(new, owner_id=OTHER)
 
 
+async def test_an_id_that_is_repeated_with_another_new_run_is_a_conflict(runs: Runs) -> None:
+    new = NewRun(project="film", data={"n": 1})
+    run, _ = await runs.workflows.open(new, owner_id=OWNER)
+    for other in (replace(new, project="song"), replace(new, data={"n": 2}), replace(new, parent_id=run.id)):
+        with pytest.raises(ConflictError, match=run.id):
+            await runs.workflows.open(other, owner_id=OWNER)
+
+    assert await runs.workflows.open(replace(new, event_id="evt_x"), owner_id=OWNER) == (run, False)
+
+
 async def test_a_run_joins_the_callers_transaction_with_its_events_and_tasks(runs: Runs) -> None:
     async def body(session: Any) -> str:
         run, _ = await runs.workflows.open(NewRun(project="film"), owner_id=OWNER, session=session)
@@ -124,6 +136,18 @@ async def test_a_status_that_follows_from_work_is_not_set_by_hand(runs: Runs) ->
             await runs.workflows.set_status(run.id, status, owner_id=OWNER, branch_id=run.branch_id)
 
 
+async def test_a_run_that_waits_for_its_user_is_processed_by_the_answer_alone(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, step_started("a"), asked("a", "m", "f1"))
+    waits = await runs.get(run)
+    set_status = partial(runs.workflows.set_status, run.id, RunStatus.PROCESSING, owner_id=OWNER)
+    told = [await set_status(branch_id=run.branch_id) for _ in range(3)]
+
+    assert told == [waits] * 3
+    assert waits.status is RunStatus.AWAITING_INPUT
+    assert (await runs.get(run)).event_count == 3
+
+
 async def test_a_cancelled_run_is_final_until_it_is_resumed_and_cancelling_again_is_harmless(runs: Runs) -> None:
     run = await runs.begin()
     for _ in range(2):
@@ -141,10 +165,11 @@ async def test_a_cancelled_run_is_final_until_it_is_resumed_and_cancelling_again
 async def test_a_reset_begins_again_and_deletes_nothing(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"), completed("a", "m", x=1), asked("a", "n", "f1"))
-    branch = await runs.workflows.reset(
-        run.id, owner_id=OWNER, branch_id=run.branch_id, data={"genre": "noir"}, new_branch_id="br_new"
-    )
-    again = await runs.workflows.reset(run.id, owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
+    reset = partial(runs.workflows.reset, run.id, owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
+    branch = await reset(data={"genre": "noir"})
+    again = await reset(data={"genre": "noir"})
+    with pytest.raises(ConflictError, match="br_new"):
+        await reset()
 
     now, state = await runs.get(run), await runs.state(run)
     assert again == branch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -43,10 +44,13 @@ def usage(**more: Any) -> NewUsage:
 async def test_repeating_a_record_with_the_same_id_does_not_double(tokens: TokenRepository) -> None:
     one = usage(cost=Decimal("0.3"), input_tokens=10, output_tokens=5)
     first, *others = await asyncio.gather(*[tokens.record(one, owner_id=OWNER) for _ in range(8)])
-    changed = await tokens.record(usage(id=one.id, cost=Decimal(9)), owner_id=OWNER)
+    other: list[dict[str, Any]] = [{"cost": Decimal(9)}, {"input_tokens": 11}, {"model": "n"}]
+    for changes in other:
+        with pytest.raises(ConflictError, match=f"{one.id}: it was recorded with other data"):
+            await tokens.record(replace(one, **changes), owner_id=OWNER)
     totals = await tokens.totals(owner_id=OWNER)
 
-    assert all(other == first for other in [*others, changed])
+    assert others == [first] * len(others)
     assert (totals.user.calls, totals.user.cost) == (1, Decimal("0.3"))
     assert (totals.user.input_tokens, totals.user.output_tokens) == (10, 5)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from appdb import DbEventType, RunState
 from appdb.folding.compact import compact, expand, named_events
 from appdb.folding.fold import fold
 from appdb.models.branch import cut, following
 from run_model import RunModel
-from run_steps import ANY_STEP, Again, Append, Fork, Jump, Recover, Reset, Step, possible
-from runs import check_lawful
+from run_steps import ANY_STEP, WORKFLOWS, Again, Append, Fork, Jump, Module, Recover, Reset, Step, possible, straight
+from runs import check_lawful, event
 
 HISTORIES = st.lists(ANY_STEP, max_size=25)
 MANY = settings(max_examples=400, deadline=None)
@@ -95,6 +96,33 @@ def test_every_line_of_history_is_dense(history: list[Step]) -> None:
         for seq in seqs:
             assert following(lineage, last) == seq
             last = seq
+
+
+@MANY
+@given(WORKFLOWS, st.integers(0, 100), st.integers(0, 100))
+def test_a_retry_shows_what_a_jump_to_the_same_module_shows(
+    workflow: list[list[Module]], until: int, pick: int
+) -> None:
+    log = straight(workflow)
+    so_far = log[: 1 + until % len(log)]
+    begun = [(new.step, new.module) for new in so_far if new.type is DbEventType.MODULE_STARTED]
+    assume(begun)
+    step, module = begun[pick % len(begun)]
+    assert step is not None
+    retried, jumped = RunModel(), RunModel()
+    for model in (retried, jumped):
+        for new in so_far:
+            model.append([new])
+    retried.append([event(DbEventType.RETRY_REQUESTED, step, module)])
+    jumped.jump(step, module)
+
+    assert _shown(retried.state) == _shown(jumped.state)
+
+
+def _shown(state: RunState) -> dict[str, object]:
+    """Return what a state shows, but for where its events are."""
+    names = ("position", "steps_completed", "modules_completed", "pending", "error", "outputs", "mapped")
+    return {name: getattr(state, name) for name in names} | {"values": state.values()}
 
 
 def test_histories_do_everything() -> None:

@@ -66,6 +66,10 @@ def ready(run_id: str, owner_id: str, branch_id: str, demands: Demands, expected
         match["position.ended"] = {"$in": list(demands.ended)}
     if demands.interaction_id is not None:
         match["position.interaction_id"] = demands.interaction_id
+    elif demands.free:
+        match["position.interaction_id"] = None
+    if demands.in_step:
+        match["position.step"] = {"$ne": None}
     return match
 
 

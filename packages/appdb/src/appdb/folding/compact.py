@@ -8,7 +8,7 @@ from typing import Any
 from appdb.events import DbEventType
 from appdb.models.event import RunEvent
 from appdb.models.run import Position
-from appdb.models.state import Kept, RunState
+from appdb.models.state import Given, Kept, RunState
 
 
 def compact(state: RunState) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def compact(state: RunState) -> dict[str, Any]:
         "steps": list(state.steps_completed),
         "modules": [{"step": step, "names": list(names)} for step, names in state.modules_completed.items()],
         "outputs": [kept.event_id for kept in state.outputs.values()],
-        "mapped": [{"name": name, "event": kept.event_id} for name, kept in state.mapped.items()],
+        "given": [_named(given) for given in state.given],
         "pending": state.pending and state.pending.event_id,
         "error": state.error and state.error.event_id,
     }
@@ -29,7 +29,7 @@ def compact(state: RunState) -> dict[str, Any]:
 
 def named_events(compacted: Mapping[str, Any]) -> set[str]:
     """Return the ids of the events that a compacted state needs to be whole again."""
-    named = [*compacted["outputs"], *(entry["event"] for entry in compacted["mapped"])]
+    named = [*compacted["outputs"], *(entry["event"] for entry in compacted["given"])]
     return {event for event in (*named, compacted["pending"], compacted["error"]) if event is not None}
 
 
@@ -45,10 +45,17 @@ def expand(compacted: Mapping[str, Any], events: Mapping[str, RunEvent]) -> RunS
         steps_completed=tuple(compacted["steps"]),
         modules_completed={entry["step"]: tuple(entry["names"]) for entry in compacted["modules"]},
         outputs={(output.step or "", output.module or ""): output for output in outputs},
-        mapped={entry["name"]: kept[entry["event"]] for entry in compacted["mapped"]},
+        given=tuple(
+            Given(name=entry["name"], step=entry["step"], module=entry["module"], kept=kept[entry["event"]])
+            for entry in compacted["given"]
+        ),
         pending=None if compacted["pending"] is None else kept[compacted["pending"]],
         error=None if compacted["error"] is None else kept[compacted["error"]],
     )
+
+
+def _named(given: Given) -> dict[str, str]:
+    return {"name": given.name, "step": given.step, "module": given.module, "event": given.kept.event_id}
 
 
 def _kept(event: RunEvent) -> Kept:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from appdb.events import DbEventType as E
 from appdb.folding.marks import HALF_DONE, Where, marks
 from appdb.models.event import RunEvent
 from appdb.models.run import Position
-from appdb.models.state import MAPPED, Kept, RunState
+from appdb.models.state import MAPPED, Given, Kept, RunState
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised with every change of what the fold makes of events: snapshots of another version are not used."""
 
 EMPTY = RunState()
@@ -36,7 +36,7 @@ class _Draft:
     steps: list[str]
     modules: dict[str, list[str]]
     outputs: dict[tuple[str, str], Kept]
-    mapped: dict[str, Kept]
+    given: list[Given]
     pending: Kept | None
     error: Kept | None
 
@@ -50,7 +50,7 @@ class _Draft:
             steps=list(state.steps_completed),
             modules={step: list(names) for step, names in state.modules_completed.items()},
             outputs=dict(state.outputs),
-            mapped=dict(state.mapped),
+            given=list(state.given),
             pending=state.pending,
             error=state.error,
         )
@@ -62,9 +62,9 @@ class _Draft:
             last_type=self.last_type,
             position=self.position,
             steps_completed=tuple(self.steps),
-            modules_completed={step: tuple(names) for step, names in self.modules.items() if names},
+            modules_completed={step: tuple(names) for step, names in self.modules.items()},
             outputs=dict(self.outputs),
-            mapped=dict(self.mapped),
+            given=tuple(self.given),
             pending=self.pending,
             error=self.error,
         )
@@ -85,7 +85,7 @@ class _Draft:
     def _progress(self, event: RunEvent) -> None:
         match event.type:
             case E.WORKFLOW_CREATED:
-                self._clear()
+                self.steps, self.modules, self.outputs, self.given = [], {}, {}, []
             case E.STEP_STARTED:
                 self._restart(event.step or "")
             case E.STEP_COMPLETED:
@@ -93,42 +93,66 @@ class _Draft:
             case E.MODULE_COMPLETED:
                 self._complete(event)
             case E.SUB_ACTION_COMPLETED:
-                self._map(event)
+                self._give(event, *self._within(event))
             case E.RETRY_REQUESTED:
                 self._rewind(event.step or self.position.step or "", event.module)
-
-    def _clear(self) -> None:
-        self.steps, self.modules, self.outputs, self.mapped = [], {}, {}, {}
-
-    def _restart(self, step: str) -> None:
-        if step in self.steps:
-            self.steps.remove(step)
-        self.modules.pop(step, None)
 
     def _complete(self, event: RunEvent) -> None:
         step, module = event.step or "", event.module or ""
         _add(self.modules.setdefault(step, []), module)
         self.outputs.pop((step, module), None)  # so that the last completion comes last
         self.outputs[step, module] = _kept(event)
-        self._map(event)
+        self._give(event, step, module)
 
-    def _map(self, event: RunEvent) -> None:
+    def _within(self, event: RunEvent) -> tuple[str, str]:
+        """Return the module in which a sub-action was done, else the one after which."""
+        module = event.module or self.position.module
+        if module is not None:
+            return event.step or self.position.step or "", module
+        return next(reversed(self.outputs), ("", ""))
+
+    def _give(self, event: RunEvent, step: str, module: str) -> None:
         named = event.data.get(MAPPED)
-        if isinstance(named, Mapping):
-            self.mapped |= dict.fromkeys(named, _kept(event))
+        if not isinstance(named, Mapping):
+            return
+        place = (step, module)
+        before = [given for given in self.given if (given.step, given.module) != place or given.name not in named]
+        self.given = before + [Given(name=name, step=step, module=module, kept=_kept(event)) for name in named]
+
+    def _restart(self, step: str) -> None:
+        if step in self.steps:
+            self.steps.remove(step)
+        self._keep({one: names for one, names in self.modules.items() if one != step}, {step})
 
     def _rewind(self, step: str, module: str | None) -> None:
-        """Undo the completion of *module* and of all that came after it."""
-        if step in self.steps:
-            for later in self.steps[self.steps.index(step) + 1 :]:
-                self.modules.pop(later, None)
-            del self.steps[self.steps.index(step) :]
-        current = self.position.step
-        if current is not None and current != step:
-            self.modules.pop(current, None)
+        """Undo *module* and all that came after it: what has to run again is not there, as after a jump."""
+        if not step:
+            return  # older logs may retry where nothing has begun
+        after = self._begun_after(step)
         names = self.modules.get(step, [])
-        if module in names:
-            del names[names.index(module) :]
+        stays = names[: names.index(module)] if module in names else names
+        kept = {one: list(stays) if one == step else done for one, done in self.modules.items() if one not in after}
+        if step in self.steps:
+            del self.steps[self.steps.index(step) :]
+        self._keep({one: done for one, done in kept.items() if done}, {step, *after})
+
+    def _begun_after(self, step: str) -> set[str]:
+        """Return the steps that began after *step*."""
+        after: set[str] = set()
+        for order in (list(self.modules), self.steps):
+            after.update(order[order.index(step) + 1 :] if step in order else ())
+        current = self.position.step
+        return after if current in (None, step) else {*after, current}
+
+    def _keep(self, modules: dict[str, list[str]], undone: Collection[str]) -> None:
+        """Keep *modules* as completed, and of the steps *undone* nothing that others gave."""
+
+        def stays(step: str, module: str) -> bool:
+            return step not in undone or module in modules.get(step, ())
+
+        self.modules = modules
+        self.outputs = {place: output for place, output in self.outputs.items() if stays(*place)}
+        self.given = [given for given in self.given if stays(given.step, given.module)]
 
     def _asks(self, event: RunEvent, *, goes_on: bool) -> None:
         if event.type is E.INTERACTION_REQUESTED:

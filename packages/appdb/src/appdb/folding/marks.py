@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from appdb.errors import InvalidDataError
@@ -122,10 +122,14 @@ class Demands:
     Args:
         ended: How it may have ended; ``None`` stands for not at all, and the whole for no demand.
         interaction_id: What must be pending; ``None`` for no demand.
+        free: Whether nothing may be pending.
+        in_step: Whether a step must be open.
     """
 
     ended: frozenset[RunStatus | None] | None = None
     interaction_id: str | None = None
+    free: bool = False
+    in_step: bool = False
 
 
 _ALLOWED: Mapping[E, frozenset[RunStatus | None]] = {
@@ -139,21 +143,25 @@ def demands(events: Iterable[Where]) -> Demands:
 
     Raises:
         InvalidDataError: No run is: an event begins a branch, or follows one that ends the run, or answers what an
-            earlier one has settled.
+            earlier one has settled, or asks while an earlier one asks, or repeats a module of no step.
     """
-    ended: frozenset[RunStatus | None] | None = None
-    pending: str | None = None
+    demanded = Demands()
     known: dict[str, Any] = {}
     for where in events:
         if where.type in OF_BRANCHES:
             raise InvalidDataError(f"{where.type} event", "it begins a branch; reset, jump or recover the run instead")
         allowed = _ALLOWED.get(where.type)
         if allowed is not None:
-            ended = _with_end(where, allowed, known, ended)
-        if where.type is E.INTERACTION_RESPONSE:
-            pending = _with_answer(where, known, pending)
+            demanded = replace(demanded, ended=_with_end(where, allowed, known, demanded.ended))
+        match where.type:
+            case E.INTERACTION_RESPONSE:
+                demanded = replace(demanded, interaction_id=_with_answer(where, known, demanded.interaction_id))
+            case E.INTERACTION_REQUESTED:
+                demanded = replace(demanded, free=_with_request(where, known, free=demanded.free))
+            case E.RETRY_REQUESTED if where.step is None:
+                demanded = replace(demanded, in_step=_with_retry(where, known, in_step=demanded.in_step))
         known |= marks(where)
-    return Demands(ended=ended, interaction_id=pending)
+    return demanded
 
 
 def _with_end(
@@ -175,3 +183,19 @@ def _with_answer(where: Where, known: Mapping[str, Any], demanded: str | None) -
     if known["interaction_id"] != where.interaction_id:
         raise InvalidDataError(f"{where.type} event", "an event before it settles or replaces the interaction")
     return demanded
+
+
+def _with_request(where: Where, known: Mapping[str, Any], *, free: bool) -> bool:
+    if "interaction_id" not in known:
+        return True
+    if known["interaction_id"] is not None:
+        raise InvalidDataError(f"{where.type} event", "an event before it asks already; the user answers one at a time")
+    return free
+
+
+def _with_retry(where: Where, known: Mapping[str, Any], *, in_step: bool) -> bool:
+    if "step" not in known:
+        return True
+    if known["step"] is None:
+        raise InvalidDataError(f"{where.type} event", "an event before it completes the step; name the step")
+    return in_step

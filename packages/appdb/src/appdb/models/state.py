@@ -25,6 +25,23 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value that has a name in the run's state.
+
+    Args:
+        name: Its name.
+        step: Where it was given: by a module, or by a sub-action in or after one; with that module it is undone.
+        module: The module.
+        kept: The event that gave it.
+    """
+
+    name: str
+    step: str
+    module: str
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
     """
     The state of a run after the event ``seq`` of a line of history.
@@ -36,8 +53,9 @@ class RunState:
         position: The step, the module and the interaction that the run is at.
         steps_completed: In the order in which they were completed.
         modules_completed: By step, the names of completed modules in the order in which they were completed first.
-        outputs: By step and module, the last completion, oldest first.
-        mapped: By name in the run's state, the value and the event that gave it.
+        outputs: By step and module, the last completion of those in ``modules_completed``, oldest first.
+        given: What modules and sub-actions have given names in the run's state, oldest first; of one name, the last
+            counts, until the module that gave it has to run again.
         pending: The request that the user has not answered.
         error: What stopped the run or its module last, until it goes on.
     """
@@ -49,7 +67,7 @@ class RunState:
     steps_completed: tuple[str, ...] = ()
     modules_completed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
-    mapped: Mapping[str, Kept] = field(default_factory=dict)
+    given: tuple[Given, ...] = ()
     pending: Kept | None = None
     error: Kept | None = None
 
@@ -62,6 +80,11 @@ class RunState:
     def module_index(self) -> int:
         """How many modules of the current step are completed, each counted once however often it ran."""
         return len(self.modules_completed.get(self.position.step or "", ()))
+
+    @property
+    def mapped(self) -> dict[str, Kept]:
+        """By name in the run's state, the event that gave the value which counts."""
+        return {given.name: given.kept for given in self.given}
 
     def module_outputs(self) -> dict[str, Any]:
         """Return the outputs by module; of modules with one name in many steps, the last completion."""

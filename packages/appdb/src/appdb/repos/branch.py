@@ -49,7 +49,8 @@ class BranchRepository(BaseRepository):
 
         Raises:
             NotFoundError: The owner has no such run, or the run no such event.
-            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+            ConflictError: The run has moved on to another branch, it would be open beside another of its project, or
+                *new_branch_id* is that of another fork.
         """
         fork = Fork(
             run_id=run_id,

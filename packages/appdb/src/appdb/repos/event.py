@@ -54,8 +54,9 @@ class EventRepository(BaseRepository):
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
-            ConflictError: The run has moved on to another branch, its log has grown, it has ended, or what is
-                answered is not pending; nothing was written.
+            ConflictError: The run has moved on to another branch, its log has grown, it has ended, what is answered
+                is not pending, something is asked while something else is pending, a module is to run again and no
+                step is open or named, or an id is another event's; nothing was written.
             InvalidDataError: An event lacks what its type needs, or they contradict each other.
             TooLargeError: One or all of them are over the limit.
         """

@@ -106,14 +106,20 @@ class StateRepository(BaseRepository):
     async def module_output(
         self, run_id: str, module: str, *, owner_id: str, step: str | None = None, session: Session | None = None
     ) -> RunEvent | None:
-        """Return the last completion of a module that counts, or ``None``, without folding.
+        """Return the last completion of a module, or ``None`` when it has none or has to run again: as ``get`` says.
 
         Raises:
             NotFoundError: The owner has no such run.
+            ConflictError: An event is missing from its log.
         """
-        wanted = EventFilter(types=[E.MODULE_COMPLETED], module=module, step=step)
-        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=1, newest=True, session=session)
-        return found[0] if found else None
+        state = await self.get(run_id, owner_id=owner_id, session=session)
+        kept = [output for (at, name), output in state.outputs.items() if name == module and step in (None, at)]
+        if not kept:
+            return None
+        match = queries.by_ids(run_id, owner_id, [kept[-1].event_id])
+        found = await self._events.find_one(match, session=session)
+        await self._fence.check(run_id, owner_id, session)
+        return None if found is None else RunEvent.from_document(found)
 
     @repeats
     async def retry_context(
@@ -167,7 +173,8 @@ class StateRepository(BaseRepository):
 
         Raises:
             NotFoundError: The owner has no such run, or it has not come that far.
-            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+            ConflictError: The run has moved on to another branch, it would be open beside another of its project, or
+                *new_branch_id* is that of another fork.
         """
         data = {"target_step": step} | ({} if module is None else {"target_module": module})
         event = NewRunEvent(type=E.JUMP_REQUESTED, step=step, module=module, data=data)
@@ -197,7 +204,8 @@ class StateRepository(BaseRepository):
 
         Raises:
             NotFoundError: The owner has no such run, or the run no such interaction.
-            ConflictError: The run has moved on to another branch, or it would be open beside another of its project.
+            ConflictError: The run has moved on to another branch, it would be open beside another of its project, or
+                *new_branch_id* is that of another fork.
         """
         event = NewRunEvent(type=E.WORKFLOW_RESUMED, data={"from_interaction_id": interaction_id})
         point = AtInteraction(interaction_id=interaction_id)

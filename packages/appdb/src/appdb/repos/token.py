@@ -65,7 +65,7 @@ class TokenRepository(BaseRepository):
                 it still counts.
             InvalidDataError: A number is negative, too large, too fine or none, or a text cannot be stored; nothing was
                 written.
-            ConflictError: The id is somebody else's.
+            ConflictError: The id is somebody else's, or that of a call with other data.
         """
         accept(NewUsage, usage)
         accept(Name, owner_id, "owner_id")
@@ -76,6 +76,8 @@ class TokenRepository(BaseRepository):
         )
         if recorded["owner_id"] != owner_id:
             raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
+        if any(recorded.get(name) != value for name, value in fields.items()):
+            raise ConflictError("usage", usage.id, "it was recorded with other data; make another id for another call")
         return _usage_of(recorded)
 
     async def _admit(self, usage: NewUsage, owner_id: str, session: Session | None) -> None:

@@ -60,7 +60,7 @@ class WorkflowRepository(BaseRepository):
             The run, and whether this call has made it.
 
         Raises:
-            ConflictError: The id is another run's.
+            ConflictError: The id is another run's, or this one was made with another project, parent or data.
             NotFoundError: The owner has no run that could be its parent, or sees no such template.
             InvalidDataError: The project's name is empty or too long.
             TooLargeError: The data is over 256 KiB as BSON.
@@ -146,6 +146,8 @@ class WorkflowRepository(BaseRepository):
     ) -> Run:
         """Append the event that gives a run this status; a run that has it already is left alone.
 
+        A run that waits for its user goes on by the answer, and so is left alone by ``processing``, too.
+
         Args:
             run_id: The run.
             status: How it ends, or ``processing`` to let it go on.
@@ -163,7 +165,8 @@ class WorkflowRepository(BaseRepository):
         if event is None:
             raise InvalidDataError("status", f"{status} follows from the work itself; append its events, or reset")
         run = await self.get(run_id, owner_id=owner_id, session=session)
-        if run.status is status and run.branch_id == branch_id:
+        goes_on = status is RunStatus.PROCESSING and run.status is RunStatus.AWAITING_INPUT
+        if run.branch_id == branch_id and (run.status is status or goes_on):
             return run
         told = NewRunEvent(type=event, data=data or {})
         await self._ledger.append(checked(run_id, owner_id, branch_id, None, [told]), session)

@@ -19,7 +19,7 @@ from appdb.models.branch import Branch, LineagePart, cut
 from appdb.models.event import EventFilter, NewRunEvent, RunEvent
 from appdb.models.run import Position, Run
 from appdb.runs.fence import RUN, Fence
-from appdb.runs.ledger import Ledger, weight_of, where_of
+from appdb.runs.ledger import Ledger, says_the_same, weight_of, where_of
 from appdb.runs.reader import Reader
 from appdb.runs.sizes import MAX_LINEAGE
 from appdb.runs.store import Store, joined
@@ -101,9 +101,25 @@ class Forks:
             made = await self._branches.find_one(
                 queries.of_run(fork.run_id, fork.owner_id, fork.branch_id), session=session
             )
-            return Branch.from_document(made) if made is not None else await self._fork(fork, session)
+            if made is None:
+                return await self._fork(fork, session)
+            await self._check_same(Branch.from_document(made), fork, session)
+            return Branch.from_document(made)
 
         return await joined(self._store, session, body)
+
+    async def _check_same(self, made: Branch, fork: Fork, session: Session) -> None:
+        """Check that an earlier call of *fork* has made the branch, and no other one."""
+        match = event_queries.numbered(made.run_id, made.owner_id, made.lineage[-1].first_seq)
+        first = await self._events.find_one(match, session=session)
+        if first is None:
+            return
+        why = RunEvent.from_document(first)
+        same = says_the_same(why, fork.event, where_of(fork.event), told=TOLD)
+        left = why.data.get("previous_branch_id") == fork.current
+        behind = not isinstance(fork.point, AtEvent) or why.data.get("cutoff_seq") == fork.point.seq
+        if not (same and left and behind):
+            raise ConflictError("branch", made.id, "its id is taken by another fork; make a new id")
 
     async def _fork(self, fork: Fork, session: Session) -> Branch:
         run = await self._fence.take(fork.run_id, fork.owner_id, fork.current, session)
@@ -179,6 +195,10 @@ class Forks:
             what = f"step of run {run.id}" if point.module is None else f"module of step {point.step} of run {run.id}"
             raise NotFoundError(what, point.module or point.step)
         return found[0]
+
+
+TOLD = ("previous_branch_id", "cutoff_seq")
+"""What the event that begins a branch says by itself."""
 
 
 def _told(run: Run, lineage: Sequence[LineagePart]) -> dict[str, str | int | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,13 +98,19 @@ class Ledger:
         return [RunEvent.from_document(row) for row in rows]
 
     async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:
-        """Return the events if an earlier call has stored them, else nothing."""
-        ids = [event.event_id for event in append.events]
-        match = queries.by_ids(append.run_id, append.owner_id, ids)
-        found = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
-        asked = [(event.event_id, event.type) for event in append.events]
-        stored = sorted(found, key=lambda event: event.seq)
-        return stored if [(event.id, event.type) for event in stored] == asked else []
+        """Return the events if an earlier call has stored them, else nothing.
+
+        Raises:
+            ConflictError: An id is that of an event which says something else.
+        """
+        match = queries.by_ids(append.run_id, append.owner_id, [event.event_id for event in append.events])
+        found = {row["_id"]: RunEvent.from_document(row) async for row in self._events.find(match, session=session)}
+        for event, where in zip(append.events, append.wheres, strict=True):
+            stored = found.get(event.event_id)
+            if stored is None or (stored.branch_id == append.branch_id and says_the_same(stored, event, where)):
+                continue
+            raise ConflictError("event", event.event_id, "it is stored and says something else; make a new id")
+        return [found[event.event_id] for event in append.events] if len(found) == len(append.events) else []
 
     async def _refusal(self, append: Append, session: Session) -> NotFoundError | ConflictError:
         run = await self._fence.find(append.run_id, append.owner_id, session)
@@ -117,6 +124,12 @@ def _problem(run: Run, append: Append) -> str:
         return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
     if append.demands.ended is not None and run.position.ended not in append.demands.ended:
         return f"it is {run.position.ended}; resume it, or go back in it, first"
+    if append.demands.in_step and run.position.step is None:
+        return "no step of it is open; name the step of the module that is to run again"
+    if append.demands.free and run.position.interaction_id is not None:
+        return (
+            f"interaction {run.position.interaction_id!r} is pending; it must be answered before another is requested"
+        )
     return f"interaction {append.demands.interaction_id!r} is not pending; read its state again"
 
 
@@ -155,6 +168,23 @@ def weight_of(event: NewRunEvent) -> int:
     """
     accept(NewRunEvent, event)
     return check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+
+
+def says_the_same(stored: RunEvent, event: NewRunEvent, where: Where, told: Collection[str] = ()) -> bool:
+    """Return whether *event* is what was *stored*, but for what the log has *told* in its data."""
+    if (stored.type, stored.step, stored.module, stored.interaction_id) != (
+        where.type,
+        where.step,
+        where.module,
+        where.interaction_id,
+    ):
+        return False
+    return _as_json(event.data) == _as_json({name: stored.data[name] for name in stored.data if name not in told})
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    # As text, since Python takes 1, 1.0 and true for the same.
+    return json.dumps(data, sort_keys=True)
 
 
 def where_of(event: NewRunEvent) -> Where:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appdb._driver import AFTER, DuplicateKeyError, Session
+from appdb._queries import events as event_queries
 from appdb._queries import runs as queries
 from appdb._queries import templates as template_queries
 from appdb._schema import collections
@@ -10,12 +11,12 @@ from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
 from appdb.models.branch import LineagePart
-from appdb.models.event import NewRunEvent
+from appdb.models.event import NewRunEvent, RunEvent
 from appdb.models.run import NewRun, Run
 from appdb.queue.sizes import check_size
 from appdb.runs.fence import RUN, Fence
 from appdb.runs.forking import insert_branch
-from appdb.runs.ledger import Ledger, check_name, where_of
+from appdb.runs.ledger import Ledger, check_name, says_the_same, where_of
 from appdb.runs.sizes import MAX_EVENT_BYTES
 from appdb.runs.store import Store
 from appdb.runs.versions import version_row
@@ -39,6 +40,7 @@ class Opening:
         self._versions = store.collection(collections.RUN_VERSIONS)
         self._templates = store.collection(collections.WORKFLOW_TEMPLATES)
         self._branches = store.collection(collections.BRANCHES)
+        self._events = store.collection(collections.EVENTS)
 
     async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
@@ -66,11 +68,21 @@ class Opening:
         if made is not None:
             if made["owner_id"] != owner_id or made.get("deleting"):
                 raise ConflictError(RUN, new.run_id, "its id is taken; make a new id")
-            return Run.from_document(made)
+            run = Run.from_document(made)
+            await self._check_same(run, new, session)
+            return run
         if new.parent_id is not None:
             return None
         found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
         return None if found is None else Run.from_document(found)
+
+    async def _check_same(self, made: Run, new: NewRun, session: Session) -> None:
+        """Check that an earlier call of *new* has made the run, and no other one."""
+        first = await self._events.find_one(event_queries.numbered(made.id, made.owner_id, 0), session=session)
+        created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data)
+        same = first is None or says_the_same(RunEvent.from_document(first), created, where_of(created))
+        if (made.project, made.parent_id) != (new.project, new.parent_id) or not same:
+            raise ConflictError(RUN, new.run_id, "its id is taken by a run of other data; make a new id")
 
     async def _template(self, template_id: str, owner_id: str, session: Session) -> str:
         """Return the id of a template that the owner may read; that of a duplicate gives that of the one that stayed.
