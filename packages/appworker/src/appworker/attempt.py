@@ -93,6 +93,11 @@ class Attempt:
         self._notes = Notes()
         self._asked = False
 
+    @property
+    def names(self) -> dict[str, object]:
+        """What a line of the log calls it by."""
+        return {"task_id": self.task.id, "actor": self.task.actor, "attempt": self.task.attempt}
+
     def begin(self) -> None:
         """Note that the actor starts."""
         data: dict[str, JsonValue] = {"attempt": self.task.attempt, "worker_id": self.lease.worker_id}
@@ -240,6 +245,6 @@ class Attempt:
                     raise TaskStoppedError(self.task.id, StopReason.LEASE_LOST) from exc
                 logger.warning(
                     "a write found no database and is repeated",
-                    extra={"task_id": self.task.id, "attempt": self.task.attempt, "error": str(exc)},
+                    extra={**self.names, "error": str(exc)},
                 )
                 await asyncio.sleep(random.uniform(*RETRY_PAUSE_SECONDS))

@@ -103,6 +103,6 @@ class LeaseKeeper:
                 if now - attempt.renewed_at > longest and attempt.stop.reason is not StopReason.LEASE_LOST:
                     logger.error(
                         "a lease may be lost, since the database could not be reached for too long; the attempt stops",
-                        extra={"task_id": attempt.task.id, "attempt": attempt.task.attempt},
+                        extra=attempt.names,
                     )
                     attempt.stop.throw(StopReason.LEASE_LOST)

@@ -62,7 +62,7 @@ class Performer:
             self._keeper.settling(attempt)
             await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
-            logger.info("an attempt was stopped", extra={"task_id": attempt.task.id, "reason": exc.reason})
+            logger.info("an attempt was stopped", extra={**attempt.names, "reason": exc.reason})
         finally:
             self._keeper.remove(attempt)
 
@@ -75,7 +75,7 @@ class Performer:
             running = self._start(attempt, actor, timeout)
         except Exception as exc:
             turn.over()
-            logger.exception("an attempt could not be started", extra=_about(attempt))
+            logger.exception("an attempt could not be started", extra=attempt.names)
             return Failed(kind="NotStarted", message=f"the host cannot start the attempt: {exc}", retry=True)
         running.add_done_callback(lambda _: turn.over())
         await _ended_or_stopped(running, attempt, timeout)
@@ -83,12 +83,13 @@ class Performer:
             # Whoever has not ended by then is settled without.
             await asyncio.wait({running}, timeout=self._executors.grace(actor).total_seconds())
         if not running.done():
-            logger.error("an actor does not end; its slot stays taken", extra=_about(attempt))
+            logger.error("an actor does not end; its slot stays taken", extra=attempt.names)
             return Stopped()
         return _outcome_of(running, attempt)
 
     def _start(self, attempt: Attempt, actor: Actor[BaseModel], timeout: timedelta) -> asyncio.Future[Outcome]:
         attempt.begin()
+        logger.info("a task begins", extra=attempt.names)
         context = AttemptContext(attempt, timeout, asyncio.get_running_loop())
         return self._executors.start(Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop))
 
@@ -123,12 +124,8 @@ def _outcome_of(running: asyncio.Future[Outcome], attempt: Attempt) -> Outcome:
     if error is None:
         return running.result()
     # Whatever it is, it must end this attempt, and not the lease of three.
-    logger.error("an attempt ended in an error of its executor", extra=_about(attempt), exc_info=error)
+    logger.error("an attempt ended in an error of its executor", extra=attempt.names, exc_info=error)
     return Failed(kind=type(error).__name__, message=f"the worker could not run the attempt: {error}", retry=True)
-
-
-def _about(attempt: Attempt) -> dict[str, object]:
-    return {"task_id": attempt.task.id, "actor": attempt.task.actor, "attempt": attempt.task.attempt}
 
 
 async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:

@@ -8,11 +8,11 @@ import os
 import random
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -44,7 +44,7 @@ from appworker.performance import Performer
 from appworker.registry import ActorsByHandler, announcement
 from appworker.slots import Slots, Turn
 from appworker.stop import StopReason
-from appworker.upkeep import Stores, Upkeep, every
+from appworker.upkeep import Stores, Upkeep, every, survive
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ RUSH_SECONDS = 0.2
 """How long short tasks have come one after the other before the change feed is paused."""
 BEGINNING_SECONDS = 0.003
 """How long after a quiet time the first task has the processor for itself."""
+PAUSE_SECONDS = (0.5, 1.5)
+"""How long what failed waits before it is tried again; a random time between, so that hosts do not march in step."""
 LAST_WRITES = timedelta(seconds=6)
 """How long handing back may take once the time to drain is over."""
 UNSETTLED_PER_SLOT = 4
@@ -163,21 +165,26 @@ class Runner:
         """Work until drained."""
         # Before anything else: API hosts accept tasks for what was announced, and "ready" must mean that they do.
         await self._announce()
-        duties: list[Coroutine[Any, Any, None]] = [
-            self._feed.run(),
-            self._keeper.run(),
-            self._desk.outbox.run(),
-            self._desk.flusher.run(),
-            self._upkeep.run(),
-            every(SIGN_OF_LIFE_INTERVAL, self._give_sign_of_life),
-            every(ANNOUNCE_INTERVAL, self._announce),
+        await survive(self._doubt_queues)
+        loops: list[Callable[[], Awaitable[None]]] = [
+            self._feed.run,
+            self._keeper.run,
+            self._desk.outbox.run,
+            self._desk.flusher.run,
+            self._upkeep.run,
+            partial(every, SIGN_OF_LIFE_INTERVAL, self._give_sign_of_life),
+            partial(every, ANNOUNCE_INTERVAL, self._announce),
         ]
         work = asyncio.create_task(self._work())
-        running = [work, *(asyncio.create_task(duty) for duty in duties)]
+        running = [work, *(asyncio.create_task(_again_and_again(loop)) for loop in loops)]
         try:
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()  # a duty ends only by an error, which must end the process and be seen
+            if work not in done:
+                logger.error("a loop of the worker has ended, which cannot be survived; it drains")
+                self.drain()
+                await asyncio.wait([work])
+            for ended in {work, *done}:
+                ended.result()
         finally:
             for task in running:
                 task.cancel()
@@ -189,10 +196,19 @@ class Runner:
         logger.info("ready", extra={"worker_id": self.worker_id, "actors": sorted(self._actors), **self._shape()})
         with self._feed.subscribe(TASKS_READY) as ready:
             while not self._draining:
-                await self._claim_or_wait(ready)
+                await self._claim_or_pause(ready)
         await self._finish_running()
         await self._withdraw()
         logger.info("stopped", extra={"worker_id": self.worker_id})
+
+    async def _doubt_queues(self) -> None:
+        """Say which queues are not known here: a name that is misspelt is a queue that stays empty."""
+        doubtful = set(self._options.queues) - {actor.queue for actor in self._actors.values()}
+        if doubtful:
+            doubtful -= {actor.queue for actor in await self._registry.actors()}
+            doubtful -= await self._queue.paused()
+        for queue in sorted(doubtful):
+            logger.warning("no actor and no pause names a queue of this worker; check its name", extra={"queue": queue})
 
     def _shape(self) -> dict[str, object]:
         return {"queues": list(self._options.queues), "slots": self._options.slots}
@@ -203,6 +219,13 @@ class Runner:
         if unsettled > self._options.slots * UNSETTLED_PER_SLOT:
             return 0
         return self._slots.room
+
+    async def _claim_or_pause(self, ready: Subscription) -> None:
+        try:
+            await self._claim_or_wait(ready)
+        except Exception:
+            logger.exception("claiming failed by our own fault; trying again")
+            await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
 
     async def _claim_or_wait(self, ready: Subscription) -> None:
         if self._more_is_due:
@@ -267,7 +290,7 @@ class Runner:
             tasks = await self._queue.claim(claimer, limit=wanted)
         except AppDbError as exc:
             logger.warning("no tasks could be claimed; trying again", extra={"error": str(exc)})
-            await asyncio.sleep(random.uniform(0.5, 1.5))
+            await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
             return [], asked_at
         self._monitor.health.database_answered()
         took = time.monotonic() - asked_at
@@ -298,7 +321,9 @@ class Runner:
             await self._performer.perform(attempt, actor, turn)
         finally:
             ending = await self._ending(attempt)
-            self._monitor.metrics.ended(attempt.task, ending, time.monotonic() - claimed_at)
+            seconds = time.monotonic() - claimed_at
+            self._monitor.metrics.ended(attempt.task, ending, seconds)
+            logger.info("a task ended", extra={**attempt.names, "outcome": ending, "seconds": round(seconds, 3)})
 
     async def _ending(self, attempt: Attempt) -> Ending:
         """Tell apart, by a look at the task, a cancel from a lease that another worker may have now."""
@@ -317,7 +342,7 @@ class Runner:
             # The task's outcome was not written; its lease will end, and it runs again.
             logger.error(
                 "an attempt could not be settled; it runs again once its lease has ended",
-                extra={"task_id": attempt.task.id, "attempt": attempt.task.attempt},
+                extra=attempt.names,
                 exc_info=error,
             )
 
@@ -364,6 +389,13 @@ class Runner:
                 await self._registry.withdraw(self.worker_id)
         except AppDbError as exc:
             logger.warning("this worker stays announced until its entry expires", extra={"error": str(exc)})
+
+
+async def _again_and_again(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run *loop*, and begin it again whenever it fails: a fault of one must not lose what the worker holds."""
+    while True:
+        await survive(loop)
+        await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
 
 
 class _QueuesChanged:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel
 
+from appdb import TaskQueue
 from appworker import ActorContext, RetryPolicy, SyncContext, actor
 
 AT_ONCE = RetryPolicy(first=timedelta(0))
@@ -121,6 +122,24 @@ def take_threads_away(_context: Context) -> Made:
     return Made(value=True)
 
 
+def break_the_worker(_context: Context) -> Made:
+    """Have the worker's next claim, renewal of leases and commit fail by a fault of its own."""
+    for name in ("claim", "extend", "commit"):
+        _fail_once(name)
+    return Made(value=True)
+
+
+def _fail_once(name: str) -> None:
+    method, left = getattr(TaskQueue, name), iter([1])
+
+    async def failing(queue: TaskQueue, *arguments: Any, **options: Any) -> Any:
+        if next(left, None) is not None:
+            raise LookupError(f"{name} fails on purpose")
+        return await method(queue, *arguments, **options)
+
+    setattr(TaskQueue, name, failing)
+
+
 def die_beside_a_forked_child(_context: Context) -> None:
     if os.fork() == 0:
         os.setsid()
@@ -165,6 +184,7 @@ ENDINGS: dict[str, Callable[[Context], Any]] = {
     "a forked child that is ended": end_a_forked_child,
     "a forked child left behind": leave_a_forked_child,
     "no more threads": take_threads_away,
+    "a broken worker": break_the_worker,
     "death beside a forked child": die_beside_a_forked_child,
     "signals for everybody": hear_signals,
 }

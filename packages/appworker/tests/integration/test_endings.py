@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appdb import Task, TaskState
-from live_tasks import StartWorker, Tasks
+from live_tasks import LEASE_SECONDS, StartWorker, Tasks
 
 ACTORS = "ending_actors:task ending_actors:thread ending_actors:process"
 ISOLATIONS = ("task", "thread", "process")
@@ -176,3 +178,57 @@ async def test_a_step_that_ends_after_a_stop_is_remembered_while_the_lease_holds
 
     assert (done.state, done.result) == (TaskState.COMPLETED, {"value": "paid"})
     assert ledger.read_text() == "a step of a second\n"
+
+
+async def test_a_fault_in_a_loop_of_the_worker_ends_neither_the_worker_nor_what_it_runs(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    host = start_worker(slots=4, others=ACTORS)
+    running = await tasks.add("probe.work", seconds=2 * LEASE_SECONDS, items=4)
+    await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
+    await tasks.add("ending.task", what="a broken worker")
+    for name in ("claim", "extend", "commit"):
+        await asyncio.to_thread(host.wait_for, f"({name} fails on purpose)")
+    following = await tasks.final(await tasks.add("ending.task", what="a model"))
+
+    assert (following.state, following.attempt) == (TaskState.COMPLETED, 1)
+    assert ((await tasks.final(running)).state, (await tasks.get(running)).attempt) == (TaskState.COMPLETED, 1)
+    host.check()
+
+
+async def test_the_log_tells_when_a_task_begins_and_what_became_of_it(start_worker: StartWorker, tasks: Tasks) -> None:
+    host = start_worker(slots=1, others=ACTORS)
+    failed = await tasks.final(await tasks.add("ending.thread", what="SystemExit"))
+    done = await tasks.final(await tasks.add("probe.work", seconds=0.4, items=2))
+    await asyncio.to_thread(host.wait_for, f"(task ended.*{done.id})")
+    lines = [json.loads(line) for line in host.log.read_text().splitlines()]
+
+    assert [told_of(line) for line in lines if line.get("task_id") == failed.id and line["event"] in TOLD] == [
+        ("a task begins", "ending.thread", 1, None),
+        ("a task ended", "ending.thread", 1, "retrying"),
+        ("a task begins", "ending.thread", 2, None),
+        ("a task ended", "ending.thread", 2, "retrying"),
+        ("a task begins", "ending.thread", 3, None),
+        ("a task ended", "ending.thread", 3, "failed"),
+    ]
+    ended = [line for line in lines if line.get("task_id") == done.id and line["event"] == "a task ended"]
+    assert [line["outcome"] for line in ended] == ["completed"]
+    assert ended[0]["seconds"] >= 0.4
+
+
+TOLD = ("a task begins", "a task ended")
+
+
+def told_of(line: dict[str, Any]) -> tuple[object, ...]:
+    return line["event"], line["actor"], line["attempt"], line.get("outcome")
+
+
+@pytest.mark.parametrize(("queues", "doubted"), [("default,renders", ["renders"]), ("default", []), ("paused", [])])
+async def test_a_worker_says_which_of_its_queues_nobody_names(
+    start_worker: StartWorker, tasks: Tasks, queues: str, doubted: list[str]
+) -> None:
+    await tasks.queue.pause("paused")
+    host = start_worker(APPWORKER_QUEUES=queues)
+    lines = [json.loads(line) for line in host.log.read_text().splitlines()]
+
+    assert [line["queue"] for line in lines if "names a queue of this worker" in line["event"]] == doubted
