@@ -20,7 +20,7 @@ from hosts import READY_SECONDS, Host, HostError
 MOST_DEATHS = 5
 DEATHS_SECONDS = 60
 """A host that dies more often than that within so many seconds has a reason that another start does not mend."""
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,11 @@ MINUTE = 60_000
 
 
 def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
+    """Return what is hard to use for people who see, hear or type differently, in light and in dark."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found += Axe().run(page).response["violations"]
     return [f"{one['impact']}: {one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]
 
 
