@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from appdb import Lease, TaskEventType, TaskState, TooLargeError
+from appdb import InvalidDataError, Lease, NewTask, TaskEventType, TaskState, TooLargeError
+from appdb.queue.sizes import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
 from queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
@@ -223,6 +224,54 @@ async def test_a_continuation_that_is_too_large_is_refused_with_the_task(subject
         await subject.queue.enqueue(new_task(then=(new_task(payload={"text": "x" * 256 * 1024}),)))
 
     assert await subject.queue.page(owner_id=OWNER) == []
+
+
+def _chain(length: int) -> NewTask:
+    task = numbered(length)
+    for number in range(length - 1, 0, -1):
+        task = numbered(number, then=(task,))
+    return task
+
+
+TOO_MUCH = {
+    "in a row": lambda: tuple(new_task() for _ in range(MAX_FOLLOWING + 1)),
+    "at any depth": lambda: tuple(new_task(then=(new_task(),) * 10) for _ in range(10)),
+    "one after the other": lambda: (_chain(MAX_FOLLOWING_DEPTH + 1),),
+    "in weight": lambda: tuple(new_task(payload={"text": "x" * 255 * 1024}) for _ in range(5)),
+}
+
+
+@pytest.mark.parametrize("how", TOO_MUCH)
+async def test_more_continuations_than_a_task_can_hold_are_refused_with_it(subject: Subject, how: str) -> None:
+    task = new_task(then=TOO_MUCH[how]())
+    for store in (subject.queue.enqueue(task), subject.queue.enqueue_many([task])):
+        with pytest.raises(InvalidDataError, match="follow"):
+            await store
+
+    assert await subject.queue.page(owner_id=OWNER) == []
+
+
+async def test_as_many_continuations_as_a_task_can_hold_are_enqueued_by_its_completion(subject: Subject) -> None:
+    following = tuple(numbered(n, queue="next", unique_key=f"k{n // 2}") for n in range(MAX_FOLLOWING))
+    first = await subject.queue.enqueue(new_task(queue="next", unique_key="k0", payload={"n": 0}))
+    _, lease = await subject.claimed(then=following)
+    await subject.queue.complete(lease)
+    found = await subject.queue.page(owner_id=OWNER, limit=200)
+
+    # Of two with one key the first stands, and of the key that was taken the first task.
+    assert len(found) == 1 + MAX_FOLLOWING // 2
+    assert {task.payload["n"] for task in found if task.queue == "next"} == set(range(0, MAX_FOLLOWING, 2))
+    assert first.id in {task.id for task in found}
+
+
+async def test_the_longest_chain_that_a_task_can_hold_runs_to_its_end(subject: Subject) -> None:
+    await subject.queue.enqueue(new_task(then=(_chain(MAX_FOLLOWING_DEPTH),)))
+    count = 0
+    while found := await subject.claim():
+        await subject.queue.complete(Lease.of(found[0]))
+        count += 1
+
+    assert count == 1 + MAX_FOLLOWING_DEPTH
 
 
 async def test_what_a_task_of_a_run_starts_works_for_the_run_too(subject: Subject) -> None:

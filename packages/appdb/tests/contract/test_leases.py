@@ -109,6 +109,23 @@ async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
     assert await subject.queue.extend([]) == set()
 
 
+@pytest.mark.parametrize("old_last", [False, True])
+async def test_an_older_lease_of_the_same_task_does_not_keep_the_new_one_from_being_renewed(
+    subject: Subject, *, old_last: bool
+) -> None:
+    _, old = await subject.claimed()
+    await subject.lose_lease()
+    await subject.queue.recover()
+    (again,) = await subject.claim()
+    new = Lease.of(again)
+    await subject.pass_time(LEASE.total_seconds() / 2)
+    lost = await subject.queue.extend([new, old] if old_last else [old, new])
+    await subject.pass_time(LEASE.total_seconds() * 3 / 4)
+
+    assert lost == {old}
+    assert await subject.queue.recover() == []
+
+
 async def test_extending_moves_only_the_end_of_the_lease(subject: Subject) -> None:
     _, lease = await subject.claimed()
     await subject.pass_time(10)

@@ -21,7 +21,8 @@ Sort = list[tuple[str, int]]
 OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
 FINISHED_FIRST: Sort = [("finished_at", 1)]
 MAX_KEPT_ERRORS = 10
-WITHOUT_LOG = {"tail": 0}
+WITHOUT_LOG = {"tail": 0, "then": 0}
+"""What a task is to whoever reads it; what follows it concerns only its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +100,16 @@ def _text(value: str) -> Filter:
     return {"$eq": value, "$type": "string"}
 
 
-def released_key(owner_id: str, unique_key: str) -> Filter:
-    """The task of an owner's key, once the key stands for it no longer; served by index tasks_unique_key."""
+def by_unique_keys(owner_id: str, unique_keys: Collection[str]) -> Filter:
+    """The tasks that an owner's keys stand for; served by index tasks_unique_key."""
+    return {"owner_id": owner_id, "unique_key": {"$in": sorted(unique_keys), "$type": "string"}}
+
+
+def released_keys(owner_id: str, unique_keys: Collection[str]) -> Filter:
+    """The tasks of an owner's keys, once the keys stand for them no longer; served by index tasks_unique_key."""
     over = {"$lte": [{"$ifNull": ["$unique_until", FOREVER]}, NOW]}
     ended = {"$and": ["$unique_while_live", {"$in": ["$state", sorted(FINAL_STATES)]}]}
-    return by_unique_key(owner_id, unique_key) | {"$expr": {"$or": [over, ended]}}
+    return by_unique_keys(owner_id, unique_keys) | {"$expr": {"$or": [over, ended]}}
 
 
 def held(task_id: str, token: str) -> Filter:
@@ -111,21 +117,21 @@ def held(task_id: str, token: str) -> Filter:
     return {"_id": task_id, "lease.token": token, "state": TaskState.PROCESSING}
 
 
-def all_held(tokens: Mapping[str, str], seqs: Mapping[str, int | None] = MappingProxyType({})) -> Filter:
+def all_held(tokens: Collection[tuple[str, str]], seqs: Mapping[str, int | None] = MappingProxyType({})) -> Filter:
     """Those of many tasks that their tokens still hold, and whose logs are as long as their writers say.
 
     Args:
-        tokens: Each task's id and token; a token opens its own tasks alone.
+        tokens: Ids of tasks, each with its token; a token opens its own tasks alone, and one task may have several.
         seqs: How long the log of a task must be, for those of which it matters.
     """
     alike: dict[tuple[str, int | None], list[str]] = {}
-    for task_id, token in tokens.items():
+    for task_id, token in tokens:
         alike.setdefault((token, seqs.get(task_id)), []).append(task_id)
     fences = [_fence(found, token, seq) for (token, seq), found in alike.items()]
     if len(fences) == 1:
         return {"state": TaskState.PROCESSING} | fences[0]
     # All ids once more, so that the server goes through one index scan, whatever the number of fences.
-    return {"_id": {"$in": list(tokens)}, "state": TaskState.PROCESSING, "$or": fences}
+    return {"_id": {"$in": [task_id for task_id, _ in tokens]}, "state": TaskState.PROCESSING, "$or": fences}
 
 
 def _fence(task_ids: list[str], token: str, seq: int | None) -> Filter:

@@ -252,7 +252,7 @@ class Claims(BaseRepository):
         return taken
 
     async def _held(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
-        mine = with_local_reads(self._tasks).find(all_held(dict.fromkeys(ids, token)), WITHOUT_LOG)
+        mine = with_local_reads(self._tasks).find(all_held([(task_id, token) for task_id in ids]), WITHOUT_LOG)
         rows = [row async for row in mine.batch_size(len(ids) + 1)]
         taken = {task.id: task for task in await self._readable(rows, claimer, token)}
         return [taken[task_id] for task_id in ids if task_id in taken]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from appdb._driver import RawDocument, Session
+from appdb._driver import RawDocument, Session, UpdateOne
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -13,8 +14,10 @@ from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.content import GenerationStatus
 from appdb.models.task import TaskState
-from appdb.queue.intake import stored_insert
+from appdb.queue.intake import WAITING_FIELDS, stored_insert
 from appdb.runs.fence import Fence
+
+logger = logging.getLogger(__name__)
 
 
 class Closing(BaseRepository):
@@ -52,13 +55,18 @@ class Closing(BaseRepository):
             await self._tasks.update_one({"_id": parent_id}, queries.bereaved(count), session=session)
 
     async def _continue(self, task: RawDocument, session: Session) -> None:
-        for following in task.get("then", []):
-            fields = following["fields"]
-            taken = "unique_key" in fields and await self._stands(fields["owner_id"], fields["unique_key"], session)
+        following = [one for one in _following(task) if await self._inherits_run(one["fields"], task, session)]
+        keys = {one["fields"]["unique_key"] for one in following if "unique_key" in one["fields"]}
+        taken = await self._standing(task["owner_id"], keys, session) if keys else set()
+        statements = []
+        for one in following:
+            key = one["fields"].get("unique_key")
             # A key that stands for a task already is an answer too; an error here would undo the completion.
-            if not taken and await self._inherits_run(fields, task, session):
-                match, update = stored_insert(following)
-                await self._tasks.update_one(match, update, upsert=True, session=session)
+            if key is None or key not in taken:
+                taken.add(key)
+                statements.append(UpdateOne(*stored_insert(one), upsert=True))
+        if statements:
+            await self._tasks.bulk_write(statements, session=session)
 
     async def _inherits_run(self, fields: RawDocument, task: RawDocument, session: Session) -> bool:
         """Let what follows work for the run of *task* unless it names its own, and return whether that is there."""
@@ -72,8 +80,19 @@ class Closing(BaseRepository):
             return False
         return True
 
-    async def _stands(self, owner_id: str, unique_key: str, session: Session) -> bool:
+    async def _standing(self, owner_id: str, unique_keys: set[str], session: Session) -> set[str | None]:
+        """Return those of *unique_keys* that stand for a task, after freeing those that do no longer."""
         released = {"$unset": {"unique_key": ""}}
-        await self._tasks.update_one(queries.released_key(owner_id, unique_key), released, session=session)
-        match = queries.by_unique_key(owner_id, unique_key)
-        return await self._tasks.find_one(match, {"_id": 1}, session=session) is not None
+        await self._tasks.update_many(queries.released_keys(owner_id, unique_keys), released, session=session)
+        found = self._tasks.find(queries.by_unique_keys(owner_id, unique_keys), {"unique_key": 1}, session=session)
+        return {row["unique_key"] async for row in found}
+
+
+def _following(task: RawDocument) -> list[RawDocument]:
+    """Return what follows *task*; what other software has written there must not keep the task from ending."""
+    stored = task.get("then") or []
+    found = stored if isinstance(stored, list) else [stored]
+    whole = [one for one in found if isinstance(one, dict) and one.keys() >= WAITING_FIELDS and "_id" in one["fields"]]
+    if len(whole) < len(found):
+        logger.error("what follows a task cannot be read and is not enqueued", extra={"task_id": task["_id"]})
+    return whole

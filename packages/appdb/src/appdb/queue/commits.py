@@ -138,7 +138,7 @@ def _statements(plans: Sequence[Plan], mark: str) -> list[UpdateMany | UpdateOne
 
 
 def _fences(plans: Sequence[Plan]) -> dict[str, Any]:
-    tokens = {plan.lease.task_id: plan.lease.token for plan in plans}
+    tokens = [(plan.lease.task_id, plan.lease.token) for plan in plans]
     return all_held(tokens, {plan.lease.task_id: plan.seq for plan in plans})
 
 

@@ -13,13 +13,20 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError
+from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
 from appdb.models.task import NewTask, Task, TaskState
 from appdb.queue.group_commit import GroupCommit
 from appdb.queue.lease import handler
-from appdb.queue.sizes import DUPLICATE_KEY, MAX_PAYLOAD_BYTES, check_size
+from appdb.queue.sizes import (
+    DUPLICATE_KEY,
+    MAX_FOLLOWING,
+    MAX_FOLLOWING_BYTES,
+    MAX_FOLLOWING_DEPTH,
+    MAX_PAYLOAD_BYTES,
+    check_size,
+)
 from appdb.utils import milliseconds, uuid7_str
 
 NewRow: TypeAlias = tuple[NewTask, RawDocument]
@@ -93,7 +100,7 @@ class Intake(BaseRepository):
         return None
 
     async def _free(self, row: RawDocument, session: Session | None) -> bool:
-        match = queries.released_key(row["owner_id"], row["unique_key"]) | {"_id": row["_id"]}
+        match = queries.released_keys(row["owner_id"], [row["unique_key"]]) | {"_id": row["_id"]}
         freed = await self._tasks.update_one(match, {"$unset": {"unique_key": ""}}, session=session)
         return bool(freed.modified_count)
 
@@ -170,17 +177,26 @@ def check(task: NewTask) -> None:
     """Check that *task* can be stored, before anything is.
 
     Raises:
-        TooLargeError: A payload is over 256 KiB as BSON.
+        TooLargeError: A payload is over 256 KiB as BSON, or those of all that follows over 1 MiB together.
         InvalidDataError: A payload, a name, a number or a duration cannot be stored; also of a continuation.
     """
     accept(NewTask, task)
-    _check_payloads(task)
-
-
-def _check_payloads(task: NewTask) -> None:
     check_size("payload", task.payload, MAX_PAYLOAD_BYTES)
-    for following in task.then:
-        _check_payloads(following)
+    _check_following(task)
+
+
+def _check_following(task: NewTask) -> None:
+    """Check that all that follows *task*, at any depth, can be kept in it, claimed with it and enqueued in one go."""
+    following = [(each, 1) for each in task.then]
+    size = 0
+    for each, depth in following:  # which grows meanwhile
+        if len(following) > MAX_FOLLOWING or depth > MAX_FOLLOWING_DEPTH:
+            most = f"at most {MAX_FOLLOWING} tasks may follow one, and {MAX_FOLLOWING_DEPTH} after each other"
+            raise InvalidDataError("then", f"{most}; let an actor enqueue the rest")
+        following += [(after, depth + 1) for after in each.then]
+        size += check_size("payload", each.payload, MAX_PAYLOAD_BYTES)
+    if size > MAX_FOLLOWING_BYTES:
+        raise TooLargeError("payloads of all that follow", size, MAX_FOLLOWING_BYTES)
 
 
 def same_request(first: Task, task: NewTask) -> Task:
@@ -283,6 +299,9 @@ def _rare_fields(task: NewTask) -> RawDocument:
     if task.then:
         fields |= {"then": [_stored_form(following) for following in task.then], "attached": True}
     return fields
+
+
+WAITING_FIELDS = frozenset({"fields", "delay_ms", "expires_in_ms", "unique_for_ms"})
 
 
 def _stored_form(task: NewTask) -> RawDocument:

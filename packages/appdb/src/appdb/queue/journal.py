@@ -55,7 +55,7 @@ class Journal(BaseRepository):
         """
         update = task_queries.logged(stored_form(events), latest_progress(events), changes)
         task: RawDocument | None = await self._tasks.find_one_and_update(
-            match, update, return_document=AFTER, projection=task_queries.WITHOUT_LOG, session=session
+            match, update, return_document=AFTER, projection={"tail": 0}, session=session
         )
         return task
 

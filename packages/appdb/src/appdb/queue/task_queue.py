@@ -215,10 +215,9 @@ class TaskQueue(BaseRepository):
 
         One round trip while none is lost, two otherwise. A lost lease means: stop that attempt.
         """
-        tokens = {lease.task_id: lease.token for lease in leases}
-        if not tokens:
+        if not leases:
             return set()
-        match = queries.all_held(tokens)
+        match = queries.all_held([(lease.task_id, lease.token) for lease in leases])
         with self._database.within_timeout():
             renewed = await self._tasks.update_many(match, queries.extend(self.lease))
             if renewed.matched_count == len(leases):
