@@ -16,6 +16,7 @@ from appdb._driver import (
     RawDatabase,
     Session,
     bucket,
+    check_name,
     close_client,
     connect,
     hosts_of,
@@ -68,7 +69,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     Args:
         uri: A MongoDB connection string. It must reach a replica set.
 
-        name: The database's name.
+        name: The database's name: 1 to 63 bytes, and none of MongoDB's own databases.
 
         app_name: Shown in the server's logs and ``currentOp``; ``app_name_of`` the host unless given. Transactions of a
             host that died are ended by others of the same database who find them by that form of the name.
@@ -94,6 +95,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         selection_timeout: timedelta = SELECTION_TIMEOUT,
         patience: timedelta = PATIENCE,
     ) -> None:
+        check_name(name)
         self._client: Client = connect(
             uri,
             app_name=app_name or app_name_of(f"appdb/{__version__}", name),

@@ -138,3 +138,11 @@ async def test_the_command_reads_the_file_that_hosts_read(
     assert (found.exit_code, f"database {database.name!r} is reachable" in found.output) == (0, True)
     assert misspelt.exit_code == 1
     assert "APP_MONGO_DB: unknown setting; did you mean APP_MONGO_DATABASE?" in misspelt.output
+
+
+@pytest.mark.parametrize("name", ["a b", "a$", "admin"])
+async def test_a_name_that_no_database_can_have_is_refused_in_one_line(mongo_uri: str, name: str) -> None:
+    ended = await CommandLine(mongo_uri, name)("migrate")
+
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
+    assert f"database name: {name!r}" in ended.err

@@ -265,6 +265,51 @@ async def test_without_patience_a_call_is_made_once() -> None:
     assert tries == 1
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "a b",
+        "a.b",
+        "a$",
+        "a/b",
+        "a\\b",
+        'a"b',
+        "a\x00b",
+        "a\nb",
+        "\ud800",
+        "x" * 64,
+        "ä" * 32,
+        "admin",
+        "config",
+        "local",
+    ],
+)
+def test_a_name_that_no_application_can_have_is_refused_before_anything_is_connected(name: str) -> None:
+    with pytest.raises(InvalidDataError, match=r"^database name: "):
+        Database(f"mongodb://127.0.0.1:{free_port()}/", name)
+
+
+@pytest.mark.parametrize("name", ["app", "x" * 63, "ä" * 31, "my-app_2"])
+async def test_a_name_that_an_application_can_have_is_taken(name: str, mongo_uri: str) -> None:
+    database = Database(mongo_uri, name)
+
+    assert await database.contract_version() is None
+    await database.close()
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_pool_in_which_renewals_wait_for_the_change_feed_is_refused(most: int) -> None:
+    with pytest.raises(InvalidDataError, match=f"maxPoolSize={most} is too few.*write maxPoolSize=3 or more"):
+        Database(f"mongodb://127.0.0.1:{free_port()}/?maxPoolSize={most}", "app")
+
+
+@pytest.mark.parametrize("most", [0, 3])
+async def test_a_pool_that_suffices_is_taken(most: int, mongo_uri: str, database: Database) -> None:
+    async with Database(f"{mongo_uri}&maxPoolSize={most}", database.name) as pooled:
+        await asyncio.gather(*(pooled.ping() for _ in range(10)))
+
+
 async def test_a_database_may_be_closed_twice(mongo_uri: str) -> None:
     database = Database(mongo_uri, "app")
     await database.ping()

@@ -135,6 +135,13 @@ def test_a_database_that_was_never_migrated_is_refused(tmp_path: Path, mongo_uri
     assert "appdb migrate" in message
 
 
+@pytest.mark.parametrize("name", ["a b", "a$", "admin"])
+def test_a_name_that_no_database_can_have_is_refused(tmp_path: Path, mongo_uri: str, name: str) -> None:
+    message = refused(tmp_path, "--port", "0", APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=name)
+
+    assert message.startswith(f"appserver: database name: {name!r}")
+
+
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, APPSERVER_PROT="1")
 

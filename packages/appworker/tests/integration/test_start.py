@@ -41,6 +41,14 @@ def test_a_database_that_was_never_migrated(mongo_uri: str, database_name: str) 
     assert (ended.returncode, "appdb migrate" in ended.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("name", ["a b", "a$", "admin"])
+def test_a_name_that_no_database_can_have(mongo_uri: str, name: str) -> None:
+    ended = start(APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=name)
+
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert f"database name: {name!r}" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [

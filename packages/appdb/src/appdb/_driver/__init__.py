@@ -32,7 +32,7 @@ from appdb._driver._common import (
     UpdateMany,
     UpdateOne,
 )
-from appdb._driver._connect import connect, hosts_of, within
+from appdb._driver._connect import check_name, connect, hosts_of, within
 from appdb._driver._diagnosis import unfit, unfitness
 from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
@@ -62,6 +62,7 @@ __all__ = [
     "UpdateMany",
     "UpdateOne",
     "bucket",
+    "check_name",
     "close_client",
     "connect",
     "decimal_of",
