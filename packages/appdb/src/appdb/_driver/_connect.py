@@ -56,12 +56,12 @@ def connect(uri: str, *, app_name: str, operation_timeout: timedelta | None, sel
 
 
 def check_pool(most: int | None) -> None:
-    """Check that a pool of *most* connections, ``None`` for any number, is enough for a host.
+    """Check that a pool of *most* connections, ``None`` or 0 for any number, is enough for a host.
 
     Raises:
         InvalidDataError: It is not.
     """
-    if most is not None and most < LEAST_CONNECTIONS:
+    if most and most < LEAST_CONNECTIONS:
         raise InvalidDataError(
             "MongoDB URI",
             f"maxPoolSize={most} is too few: a change feed holds one connection for seconds at a time, and renewals "
