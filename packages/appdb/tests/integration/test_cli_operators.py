@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from click.testing import CliRunner
 from appdb import Database, NewTask, RegistryRepository, UserRepository
 from appdb.cli import main
 from appdb.models.registry import AnnouncedWorker
+from appdb.unreadable import READERS
 from command_line import ACTOR, OWNER, QUEUE, CommandLine, StandIn
+from damage import MARK, MODELS, damage
+from written_documents import write_all
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={"prompt": "a fox"}, max_attempts=2)
 
@@ -146,3 +150,28 @@ async def test_a_name_that_no_database_can_have_is_refused_in_one_line(mongo_uri
 
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
     assert f"database name: {name!r}" in ended.err
+
+
+async def test_documents_that_cannot_be_read_are_listed_with_what_to_do(
+    command: CommandLine, database: Database
+) -> None:
+    await write_all(database)
+    whole = json.loads((await command("check", "--documents", "--json")).out)
+    tasks = [row["_id"] async for row in database.collection("tasks").find({}, {"_id": 1})]
+    count = await damage(database)
+    plain = json.loads((await command("check", "--json")).out)
+    damaged = await command("check", "--documents", "--json")
+    findings = json.loads(damaged.out)["findings"]
+    text = await command("check", "--documents")
+
+    assert whole["findings"] == []
+    assert (plain["ok"], damaged.code, text.code) == (True, 1, 1)
+    assert {finding["what"] for finding in findings} == {"document"}
+    assert len(findings) == count
+    assert {finding["name"] for finding in findings} >= {f"tasks '{task_id}{MARK}'" for task_id in tasks}
+    assert all(finding["problem"].startswith("cannot be read: ") for finding in findings)
+    assert "then replay the task" in text.err
+
+
+def test_every_model_of_a_collection_is_among_those_that_are_checked() -> None:
+    assert READERS.keys() == MODELS.keys()

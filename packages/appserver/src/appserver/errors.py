@@ -21,6 +21,7 @@ from appdb import (
     InvalidDataError,
     NotFoundError,
     TooLargeError,
+    UnreadableError,
 )
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ STATUS: tuple[tuple[type[AppDbError], HTTPStatus], ...] = (
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
+UNREADABLE = "What is stored here cannot be read. Trying again does not help: tell the operator, whose log names it."
 HIDDEN = "The database cannot answer now. Nothing is lost; try again."
 
 
@@ -87,6 +89,8 @@ def as_problem(exc: AppDbError) -> ProblemError:
     if isinstance(exc, ConflictError) and exc.kind == "unique key":
         error = FieldError(field="Idempotency-Key", message=exc.problem)
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc), errors=[error])
+    if isinstance(exc, UnreadableError):
+        return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, UNREADABLE)
     status = next((status for kind, status in STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ProblemError(status, HIDDEN, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

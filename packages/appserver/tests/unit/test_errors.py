@@ -12,6 +12,7 @@ from appdb import (
     LeaseLostError,
     NotFoundError,
     TooLargeError,
+    UnreadableError,
 )
 from appserver.errors import as_problem
 
@@ -28,6 +29,7 @@ from appserver.errors import as_problem
         (DatabaseRefusedError("reading", "no rights"), 503, []),
         (ContractMismatchError("too old"), 500, []),
         (LeaseLostError("tq_1", 1), 500, []),
+        (UnreadableError("Task", "tq_1", "priority: Input should be a valid integer"), 500, []),
     ],
 )
 def test_each_domain_error_has_its_status(error: AppDbError, status: int, fields: list[str]) -> None:
@@ -42,3 +44,11 @@ def test_what_only_operators_may_read_stays_inside() -> None:
 
     assert "10.0.0.7" not in problem.detail
     assert problem.headers["Retry-After"] == "2"
+
+
+def test_what_cannot_be_read_is_not_said_to_come_back() -> None:
+    problem = as_problem(UnreadableError("Task", "tq_1", "priority: Input should be a valid integer"))
+
+    assert "priority" not in problem.detail
+    assert "tell the operator" in problem.detail
+    assert "Retry-After" not in problem.headers

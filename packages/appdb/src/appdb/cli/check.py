@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import click
 
+from appdb._schema import collections
 from appdb._schema.difference import IndexDifference, IndexProblem
 from appdb.cli.migrate import on_server
 from appdb.cli.output import json_line, table
@@ -14,9 +15,11 @@ from appdb.cli.running import ExitCode, Target, leave, pass_target
 from appdb.database import Database
 from appdb.errors import ContractMismatchError
 from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.unreadable import Unreadable, unreadable
 
 HEAD = ("severity", "what", "name", "problem", "what to do")
 MIGRATE = "appdb migrate"
+MOST_DOCUMENTS = 1_000
 
 
 class Severity(StrEnum):
@@ -33,7 +36,7 @@ class Finding:
 
     Args:
         severity: How much it matters.
-        what: ``contract``, ``migration`` or ``index``.
+        what: ``contract``, ``migration``, ``index`` or ``document``.
         name: Which one.
         problem: What is wrong with it.
         mend: What to do: a command, where one helps.
@@ -47,15 +50,17 @@ class Finding:
 
 
 @click.command()
+@click.option("--documents", is_flag=True, help="Read every document too: it takes as long as that does.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @pass_target
-def check(target: Target, as_json: bool) -> None:
+def check(target: Target, documents: bool, as_json: bool) -> None:
     """Say whether this release can work with the database; exit code 1 when not.
 
     Checks the server, the contract, the migrations, and each collection's indexes: keys, uniqueness, partial filter and
-    time to live. An extra index is only a warning.
+    time to live. An extra index is only a warning. With --documents it lists stored documents that cannot be read, at
+    most 1,000: lists pass over them, and tasks among them are set aside as failed. Mend or delete each in the database.
     """
-    findings = on_server(target, _findings)
+    findings = on_server(target, _all_findings if documents else _findings)
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if as_json:
         rows = [asdict(finding) for finding in findings]
@@ -82,6 +87,27 @@ async def _findings(database: Database) -> list[Finding]:
     mend = MIGRATE if overview.pending else f"{MIGRATE} indexes"
     findings += [Finding(what="migration", name=name, problem="pending", mend=MIGRATE) for name in overview.pending]
     return [*findings, *(_of_index(row, mend) for row in await database.index_differences())]
+
+
+async def _all_findings(database: Database) -> list[Finding]:
+    findings = await _findings(database)
+    count = 0
+    async for found in unreadable(database):
+        findings.append(_of_document(found))
+        count += 1
+        if count == MOST_DOCUMENTS:
+            break
+    return findings
+
+
+def _of_document(found: Unreadable) -> Finding:
+    again = ", then replay the task" if found.collection == collections.TASKS else ""
+    return Finding(
+        what="document",
+        name=f"{found.collection} {found.document_id}",
+        problem=f"cannot be read: {found.problem}",
+        mend=f"mend these fields in the database, or delete the document{again}",
+    )
 
 
 async def _of_contract(database: Database) -> list[Finding]:

@@ -78,7 +78,7 @@ class TokenRepository(BaseRepository):
             raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
         if any(recorded.get(name) != value for name, value in fields.items()):
             raise ConflictError("usage", usage.id, "it was recorded with other data; make another id for another call")
-        return _usage_of(recorded)
+        return usage_of(recorded)
 
     async def _admit(self, usage: NewUsage, owner_id: str, session: Session | None) -> None:
         # One look is enough: what a run cost outlives it, so it may as well have been recorded just before.
@@ -108,7 +108,7 @@ class TokenRepository(BaseRepository):
         """
         last = None if before is None else await self._find(before, owner_id)
         found = self._usage.find(queries.page(owner_id, wanted, last)).sort(NEWEST_FIRST)
-        return await page_of(_usage_of, found, limit)
+        return await page_of(usage_of, found, limit)
 
     async def _find(self, usage_id: str, owner_id: str) -> RawDocument:
         found = await self._usage.find_one({"_id": usage_id, "owner_id": owner_id}, {"created_at": 1})
@@ -152,7 +152,12 @@ def _amount(name: str, value: Decimal) -> Decimal:
     return rounded.normalize()
 
 
-def _usage_of(row: Mapping[str, Any]) -> Usage:
+def usage_of(row: Mapping[str, Any]) -> Usage:
+    """Return the typed form of a stored call.
+
+    Raises:
+        UnreadableError: It is not what the model says.
+    """
     return Usage.from_document({**row, **{name: decimal_of(row.get(name)) for name in MONEY}})
 
 

@@ -1,0 +1,80 @@
+"""Finding stored documents that no model of this release can read, for an operator who mends or deletes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from appdb._driver import RawDocument
+from appdb._schema import collections
+from appdb.database import Database
+from appdb.errors import UnreadableError
+from appdb.models.branch import Branch
+from appdb.models.config import StoredSetting
+from appdb.models.content import Content, Generation
+from appdb.models.event import RunEvent
+from appdb.models.file import WorkflowFile
+from appdb.models.history import OptionUsage, WeightedKeyword
+from appdb.models.registry import Actor, Worker
+from appdb.models.run import Run, RunVersion
+from appdb.models.schedule import Schedule
+from appdb.models.state import Snapshot
+from appdb.models.task import Task, TaskEvent
+from appdb.models.user import AccessKey, RefreshFamily, User
+from appdb.models.version import WorkflowTemplate, WorkflowVersion
+from appdb.repos.token import usage_of
+
+READERS: Mapping[str, Callable[[RawDocument], object]] = {
+    collections.TASKS: Task.from_document,
+    collections.TASK_EVENTS: TaskEvent.from_document,
+    collections.SCHEDULES: Schedule.from_document,
+    collections.ACTORS: Actor.from_document,
+    collections.WORKERS: Worker.from_document,
+    collections.WORKFLOW_TEMPLATES: WorkflowTemplate.from_document,
+    collections.WORKFLOW_VERSIONS: WorkflowVersion.from_document,
+    collections.WORKFLOW_RUNS: Run.from_document,
+    collections.RUN_VERSIONS: RunVersion.from_document,
+    collections.EVENTS: RunEvent.from_document,
+    collections.BRANCHES: Branch.from_document,
+    collections.SNAPSHOTS: Snapshot.from_document,
+    collections.FILES: WorkflowFile.from_document,
+    collections.USAGE: usage_of,
+    collections.OPTION_USAGE: OptionUsage.from_document,
+    collections.WEIGHTED_KEYWORDS: WeightedKeyword.from_document,
+    collections.GENERATIONS: Generation.from_document,
+    collections.CONTENTS: Content.from_document,
+    collections.USERS: User.from_document,
+    collections.ACCESS_KEYS: AccessKey.from_document,
+    collections.REFRESH_TOKENS: RefreshFamily.from_document,
+    collections.CONFIG: StoredSetting.from_document,
+}
+"""What reads the documents of each collection that is read by a model."""
+SETTINGS: Mapping[str, Any] = {"_id": {"$not": {"$regex": r"^(contract$|sweep\.)"}}}
+"""Of ``config``; the contract and the places where sweeps go on stand beside them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A document that cannot be read.
+
+    Args:
+        collection: Where it is.
+        document_id: Its ``_id``, as Python shows it.
+        problem: Which fields do not fit, and why.
+    """
+
+    collection: str
+    document_id: str
+    problem: str
+
+
+async def unreadable(database: Database) -> AsyncIterator[Unreadable]:
+    """Yield every document that cannot be read, collection by collection; it reads the whole database."""
+    for name, read in READERS.items():
+        match = SETTINGS if name == collections.CONFIG else {}
+        async for row in database.collection(name).find(match):
+            try:
+                read(row)
+            except UnreadableError as exc:
+                yield Unreadable(collection=name, document_id=repr(row["_id"]), problem=exc.problem)
