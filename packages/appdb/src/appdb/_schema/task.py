@@ -74,7 +74,7 @@ INDEXES = (
         options={"partialFilterExpression": {"run_id": {"$gt": ""}}},
     ),
     Index(collection=collections.TASKS, name="tasks_newest", keys=NEWEST_FIRST),
-    Index(collection=collections.TASKS, name="tasks_owner_newest", keys=(("owner_id", 1), *NEWEST_FIRST)),
+    # Lists of all states too: the server merges the states, each in its order.
     Index(
         collection=collections.TASKS,
         name="tasks_owner_state_newest",

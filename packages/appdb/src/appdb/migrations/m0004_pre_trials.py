@@ -19,7 +19,6 @@ ADDED = frozenset(
         "limits_full",
         "runs_deleted",
         "tasks_newest",
-        "tasks_owner_newest",
         "tasks_owner_state_newest",
     }
 )
