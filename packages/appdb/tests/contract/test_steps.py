@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from appdb import InvalidDataError, Lease, TooLargeError
-from queue_contract import Subject, new_task
+from appdb import InvalidDataError, Lease, LeaseLostError, TooLargeError
+from queue_contract import OWNER, Subject, new_task
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "$$NOW", [1, {"$gt": "a.b"}], {"$set": {"a.b": None}}, True, 1.5])
@@ -32,6 +32,23 @@ async def test_steps_are_remembered_over_attempts(subject: Subject) -> None:
 
     assert after_failure == (True, {"job": 7})
     assert await subject.queue.recall(Lease.of(third), "step") == (True, {"job": 7})
+
+
+@pytest.mark.parametrize("how", ["retry", "replay"])
+async def test_a_step_that_ends_after_a_cancel_is_remembered_by_nobody_and_a_repetition_begins_anew(
+    subject: Subject, how: str
+) -> None:
+    task, lease = await subject.claimed()
+    await subject.queue.remember(lease, "before", 1)
+    await subject.queue.cancel(task.id, owner_id=OWNER)
+    with pytest.raises(LeaseLostError):
+        await subject.queue.remember(lease, "after", 2)
+    again = await getattr(subject.queue, how)(task.id, owner_id=OWNER)
+    (held,) = await subject.claim()
+    steps = [await subject.queue.recall(Lease.of(held), key) for key in ("before", "after")]
+
+    assert held.id == again.id != task.id
+    assert steps == [(False, None), (False, None)]
 
 
 async def test_steps_belong_to_their_task_and_key(subject: Subject) -> None:

@@ -45,6 +45,7 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "another actor than its lane's": {"actor": "other"},
     "a lease that is none": {"lease": "mine"},
 }
+HALF = {"fields": 5, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
 SHAPES = {
     "one owner": {},
     "owners in turns": {"owner_id": "usr_b"},
@@ -174,6 +175,19 @@ async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue,
     await queue.complete(Lease.of(child))
 
     assert (child.id, (await stored(database, child_id))["state"]) == (child_id, "completed")
+
+
+@pytest.mark.parametrize("following", ["none", [1, {"fields": 5}], [{"fields": {"a": 1}}], [HALF]])
+async def test_a_task_ends_although_what_follows_it_cannot_be_read(
+    queue: TaskQueue, database: Database, following: Any
+) -> None:
+    task = await queue.enqueue(new_task(then=(new_task(),)))
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"then": following}})
+    (held,) = await queue.claim(CLAIMER)
+    await queue.complete(Lease.of(held), {"n": 1})
+
+    assert (await queue.get(task.id, owner_id="usr_a")).result == {"n": 1}
+    assert await queue.claim(CLAIMER) == []
 
 
 async def test_an_operator_mends_a_task_that_was_set_aside_and_replays_it(queue: TaskQueue, database: Database) -> None:

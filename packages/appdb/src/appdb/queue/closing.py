@@ -92,7 +92,14 @@ def _following(task: RawDocument) -> list[RawDocument]:
     """Return what follows *task*; what other software has written there must not keep the task from ending."""
     stored = task.get("then") or []
     found = stored if isinstance(stored, list) else [stored]
-    whole = [one for one in found if isinstance(one, dict) and one.keys() >= WAITING_FIELDS and "_id" in one["fields"]]
+    whole = [one for one in found if _is_task(one)]
     if len(whole) < len(found):
         logger.error("what follows a task cannot be read and is not enqueued", extra={"task_id": task["_id"]})
     return whole
+
+
+def _is_task(stored: object) -> bool:
+    if not isinstance(stored, dict) or not stored.keys() >= WAITING_FIELDS:
+        return False
+    fields = stored["fields"]
+    return isinstance(fields, dict) and isinstance(fields.get("_id"), str)

@@ -394,6 +394,8 @@ class TaskQueue(BaseRepository):
     ) -> Task:
         """Enqueue a new task that repeats a final one, and return it. What followed the first is not repeated.
 
+        It begins anew: steps that the first one remembered are run again, and so are those that ended after its cancel.
+
         Args:
             task_id: The task to repeat; it stays as it is.
             owner_id: Whose task.

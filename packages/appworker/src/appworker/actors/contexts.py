@@ -85,7 +85,8 @@ class ActorContext(AttemptFacts, Protocol):
         """Run *work* once over all attempts of the task, and remember what it returned.
 
         An attempt that dies between the end of *work* and the write of its result runs it again: give the
-        ``idempotency_key`` to what must not happen twice.
+        ``idempotency_key`` to what must not happen twice. A replay is another task: it runs every step again, under
+        another ``idempotency_key``.
 
         Args:
             key: The step's name, unique within the task.
@@ -95,7 +96,7 @@ class ActorContext(AttemptFacts, Protocol):
             What *work* returned, now or in an earlier attempt.
 
         Raises:
-            TaskStoppedError: The attempt must end now; the step is not remembered.
+            TaskStoppedError: The attempt must end now. After a cancel or a lost lease the step is not remembered.
         """
 
     async def spawn(
