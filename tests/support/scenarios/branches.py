@@ -9,7 +9,7 @@ from typing import Any
 from appdb import BranchRepository, DbEventType, EventRepository, NewRunEvent, WorkflowRepository
 from appdb._driver import RawDocument
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
-from scenarios.staged import begun, branch_of, forked, worked
+from scenarios.staged import begun, branch_of, fork_of, forked, worked
 
 E = DbEventType
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ SCENES = Scenes(
             method="BranchRepository.page",
             about="the next",
             prepare=forked,
-            call=lambda branches, made, owner_id: branches.page(made, owner_id=owner_id, before=branch_of(made) + "a"),
+            call=lambda branches, made, owner_id: branches.page(made, owner_id=owner_id, before=fork_of(made)),
         ),
         Scenario(
             method="BranchRepository.delete",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import EventRepository, NewRun, Run, RunStatus, WorkflowRepository
+from appdb import EventRepository, NewRun, Run, RunStatus, RunVersion, WorkflowRepository
 from appdb._driver import RawDocument, Session
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 from scenarios.staged import PROJECT, begin, begun, branch_of, forked, worked
@@ -130,6 +130,11 @@ def _version(number: int) -> RawDocument:
     return base | {"version_id": "ver_1", "seq": number, "created_at": FAR}
 
 
+async def _next_versions(workflows: WorkflowRepository, made: str, owner_id: str) -> list[RunVersion]:
+    (newest,) = await workflows.versions(made, owner_id=owner_id, limit=1)
+    return await workflows.versions(made, owner_id=owner_id, before=newest.id)
+
+
 SCENES = Scenes(
     subject=WorkflowRepository,
     scenarios=(
@@ -155,7 +160,7 @@ SCENES = Scenes(
             about="the next of some statuses",
             prepare=_many,
             call=lambda workflows, made, owner_id: workflows.page(
-                owner_id=owner_id, before=made + "f", statuses=[RunStatus.CREATED, RunStatus.CANCELLED]
+                owner_id=owner_id, before=made, statuses=[RunStatus.CREATED, RunStatus.CANCELLED]
             ),
         ),
         Scenario(
@@ -185,7 +190,7 @@ SCENES = Scenes(
             method="WorkflowRepository.versions",
             about="the next",
             prepare=_versioned,
-            call=lambda workflows, made, owner_id: workflows.versions(made, owner_id=owner_id, before="rv_f"),
+            call=_next_versions,
         ),
         Scenario(method="WorkflowRepository.reset", prepare=worked, call=_reset),
         Scenario(

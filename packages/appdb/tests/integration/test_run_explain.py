@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ E = DbEventType
 OTHERS = 20_000
 OWNER = "usr_a"
 RUN = "wf_long"
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LONG_AGO, SOON = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+FUTURE = {"created_at": SOON, "_id": "wf_010000"}
 LINEAGE = [
     LineagePart(branch_id="br_0", first_seq=0, cutoff_seq=3_000),
     LineagePart(branch_id="br_1", first_seq=5_000, cutoff_seq=6_000),
@@ -50,6 +51,7 @@ async def crowded(database: Database) -> Database:
                 "status": statuses[number % len(statuses)],
                 "open": number < 100,
                 "listed": number % 5 == 0,
+                "created_at": now - timedelta(minutes=OTHERS - number),
                 "parent_id": f"wf_{number // 10:06}" if number % 5 else None,
             }
             | ({"deleting": True} if number % 4_000 == 1 else {})
@@ -61,6 +63,7 @@ async def crowded(database: Database) -> Database:
     await database.collection("branches").insert_many(
         [
             {"_id": f"br_x{number:06}", "run_id": RUN if number % 100 == 0 else f"wf_{number}", "owner_id": OWNER}
+            | {"created_at": now}
             | ({"deleting": True} if number % 5_000 == 0 else {})
             | {"lineage": lineage if number == 100 else [{"branch_id": f"br_x{number:06}"}]}
             for number in range(OTHERS)
@@ -86,7 +89,7 @@ async def crowded(database: Database) -> Database:
 
 
 UP, DOWN = {"seq": 1}, {"seq": -1}
-NEWEST = {"_id": -1}
+NEWEST = {"created_at": -1, "_id": -1}
 
 
 def lineage(limit: int, sort: dict[str, int], **wanted: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -117,7 +120,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "answers": ("events", events.of_interactions(RUN, OWNER, ["f10", "f11"], E.INTERACTION_RESPONSE), {}),
     "open": ("workflow_runs", runs.open_of(OWNER, "only 10"), {}),
     "page": ("workflow_runs", runs.page(OWNER, [], None, None), {"sort": NEWEST, "limit": 50}),
-    "page_after": ("workflow_runs", runs.page(OWNER, [], None, "wf_010000"), {"sort": NEWEST, "limit": 50}),
+    "page_after": (
+        "workflow_runs",
+        runs.page(OWNER, [], None, FUTURE),
+        {"sort": NEWEST, "limit": 50},
+    ),
     "page_by_status": (
         "workflow_runs",
         runs.page(OWNER, [RunStatus.ERROR, RunStatus.COMPLETED, RunStatus.CREATED], None, None),

@@ -20,6 +20,7 @@ from appdb import (
     TaskFilter,
     TooLargeError,
 )
+from appdb.runs import versions
 from runs import OTHER, OWNER, Runs, asked, check_cache, completed, event, step_started
 
 E = DbEventType
@@ -114,6 +115,39 @@ async def test_runs_are_listed_in_pages_newest_first(runs: Runs) -> None:
     assert [run.id for run in await runs.workflows.page(owner_id=OWNER, project="film 3")] == [made[3].id]
     assert [run.id for run in await runs.workflows.children(made[0].id, owner_id=OWNER)] == [child.id]
     assert await runs.workflows.page(owner_id=OTHER) == []
+
+
+async def test_newest_first_goes_by_the_databases_time_whatever_hosts_clocks_say(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backwards = [f"{number:02}" for number in reversed(range(9))]
+    made = [await runs.begin(f"film {n}", run_id=f"wf_{n}", version_id="ver_0") for n in backwards]
+    run = made[-1]
+    for n in backwards:
+        now = await runs.get(run)
+        await runs.workflows.reset(run.id, owner_id=OWNER, branch_id=now.branch_id, new_branch_id=f"br_{n}")
+        monkeypatch.setattr(versions, "uuid7_str", lambda _, n=n: f"rv_{n}")
+        await runs.workflows.set_version(run.id, f"ver_{n}x", owner_id=OWNER)
+    listed = [
+        await everything(runs.workflows.page),
+        (await everything(runs.branches.page, run.id))[:-1],
+        (await everything(runs.workflows.versions, run.id))[:-1],
+    ]
+
+    newest_first = backwards[::-1]
+    assert listed == [[f"{prefix}_{n}" for n in newest_first] for prefix in ("wf", "br", "rv")]
+    assert await everything(partial(runs.workflows.page, statuses=list(RunStatus))) == listed[0]
+    for page in (runs.workflows.page, partial(runs.branches.page, run.id), partial(runs.workflows.versions, run.id)):
+        with pytest.raises(NotFoundError, match="none"):
+            await page(owner_id=OWNER, before="none")
+
+
+async def everything(page: Any, *about: str) -> list[str]:
+    """Return the ids of a whole list, read in pages."""
+    seen: list[str] = []
+    while rows := await page(*about, owner_id=OWNER, limit=2, before=seen[-1] if seen else None):
+        seen += [row.id for row in rows]
+    return seen
 
 
 async def test_a_child_run_does_not_stand_for_its_project(runs: Runs) -> None:

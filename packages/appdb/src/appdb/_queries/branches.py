@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appdb._queries.clock import NOW, literal
+from appdb._queries.paging import older_than
 from appdb.models.branch import LineagePart
 
 Filter = dict[str, Any]
@@ -22,10 +23,10 @@ def of_run(run_id: str, owner_id: str, branch_id: str) -> Filter:
     return owned(branch_id, owner_id) | {"run_id": run_id}
 
 
-def page(run_id: str, owner_id: str, before: str | None) -> Filter:
-    """What a run has one below the other, older than the cursor; served by index branches_run or run_versions_run."""
+def page(run_id: str, owner_id: str, last: Mapping[str, Any] | None) -> Filter:
+    """What a run has one below the other, older than *last*; served by index branches_newest or run_versions_newest."""
     match: Filter = {"run_id": run_id, "owner_id": owner_id, "deleting": {"$ne": True}}
-    return match | ({} if before is None else {"_id": {"$lt": before}})
+    return match if last is None else match | older_than(last)
 
 
 def deleting() -> Filter:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from appdb._queries.clock import NOW, literal
+from appdb._queries.paging import older_than
 from appdb.folding.marks import Demands
 from appdb.models.run import OPEN_STATUSES, NewRun, Position, RunStatus
 
@@ -14,7 +15,6 @@ Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 Sort = list[tuple[str, int]]
 
-NEWEST_FIRST: Sort = [("_id", -1)]
 LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
 
 _STATUS = {
@@ -78,16 +78,14 @@ def open_of(owner_id: str, project: str) -> Filter:
     return {"owner_id": owner_id, "project": project, "open": True}
 
 
-def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, before: str | None) -> Filter:
-    """An owner's runs, older than the cursor *before*; served by the indexes runs_owner, _status and _project."""
+def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, last: Mapping[str, Any] | None) -> Filter:
+    """An owner's runs, older than *last*; served by index runs_newest, runs_status_newest or runs_project_newest."""
     match: Filter = {"owner_id": owner_id, "listed": True}
     if statuses:
         match["status"] = {"$in": sorted(statuses)}
     if project is not None:
         match["project"] = project
-    if before is not None:
-        match["_id"] = {"$lt": before}
-    return match
+    return match if last is None else match | older_than(last)
 
 
 def children(run_id: str, **about: Any) -> Filter:

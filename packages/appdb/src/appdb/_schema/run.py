@@ -10,6 +10,7 @@ from appdb._schema.index import TEXT, Index
 SNAPSHOT_RETENTION = timedelta(days=90)
 """A snapshot is made again when it is missed, so that one which was written while its run was deleted goes too."""
 
+NEWEST_FIRST = (("created_at", -1), ("_id", -1))
 LISTED = {"partialFilterExpression": {"listed": True}}
 
 INDEXES = (
@@ -19,6 +20,7 @@ INDEXES = (
         keys=(("owner_id", 1), ("project", 1)),
         options={"unique": True, "partialFilterExpression": {"open": True}},
     ),
+    # What hosts of contract 3 list by: ids, which tell the time of the clock of whoever made them.
     Index(collection=collections.WORKFLOW_RUNS, name="runs_owner", keys=(("owner_id", 1), ("_id", -1)), options=LISTED),
     Index(
         collection=collections.WORKFLOW_RUNS,
@@ -30,6 +32,24 @@ INDEXES = (
         collection=collections.WORKFLOW_RUNS,
         name="runs_owner_project",
         keys=(("owner_id", 1), ("project", 1), ("_id", -1)),
+        options=LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_newest",
+        keys=(("owner_id", 1), *NEWEST_FIRST),
+        options=LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_status_newest",
+        keys=(("owner_id", 1), ("status", 1), *NEWEST_FIRST),
+        options=LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_project_newest",
+        keys=(("owner_id", 1), ("project", 1), *NEWEST_FIRST),
         options=LISTED,
     ),
     Index(
@@ -77,6 +97,7 @@ INDEXES = (
         keys=(("run_id", 1), ("interaction_id", 1), ("seq", 1)),
         options={"partialFilterExpression": {"interaction_id": TEXT}},
     ),
+    Index(collection=collections.BRANCHES, name="branches_newest", keys=(("run_id", 1), *NEWEST_FIRST)),
     Index(collection=collections.BRANCHES, name="branches_run", keys=(("run_id", 1), ("_id", -1))),
     Index(
         collection=collections.BRANCHES,
@@ -96,5 +117,6 @@ INDEXES = (
         keys=(("created_at", 1),),
         options={"expireAfterSeconds": int(SNAPSHOT_RETENTION.total_seconds())},
     ),
+    Index(collection=collections.RUN_VERSIONS, name="run_versions_newest", keys=(("run_id", 1), *NEWEST_FIRST)),
     Index(collection=collections.RUN_VERSIONS, name="run_versions_run", keys=(("run_id", 1), ("_id", -1))),
 )

@@ -16,8 +16,13 @@ CONTRACT = Contract(newest=4, oldest=2)
 ADDED = frozenset(
     {
         "branches_deleting",
+        "branches_newest",
         "limits_full",
+        "run_versions_newest",
         "runs_deleted",
+        "runs_newest",
+        "runs_project_newest",
+        "runs_status_newest",
         "tasks_newest",
         "tasks_owner_state_newest",
     }

@@ -118,7 +118,7 @@ class BranchRepository(BaseRepository):
         """Return a run's branches, newest first; *before* is the id of the last one of the page before.
 
         Raises:
-            NotFoundError: The owner has no such run, or it is being deleted.
+            NotFoundError: The owner has no such run, or it is being deleted, or the run has no branch *before*.
         """
         return await self._branches.page(run_id, owner_id, before, limit, session)
 

@@ -161,7 +161,7 @@ class FileRepository(BaseRepository):
         after: str | None = None,
         limit: int = 100,
     ) -> list[WorkflowFile]:
-        """Return files of a run without their content, in the order in which they were first written.
+        """Return files of a run without their content, in the order in which they were first written by hosts' clocks.
 
         Args:
             run_id: The run.

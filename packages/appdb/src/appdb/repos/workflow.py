@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import Session, repeats, repeats_deletion, translates_errors
+from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors
 from appdb._queries import runs as queries
+from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
@@ -21,7 +22,7 @@ from appdb.models.event import NewRunEvent
 from appdb.models.run import NewRun, Run, RunStatus, RunVersion
 from appdb.reading import page_of
 from appdb.runs.branches import Branches
-from appdb.runs.fence import Fence
+from appdb.runs.fence import Fence, no_run
 from appdb.runs.forking import AtBeginning, Fork, Forks
 from appdb.runs.ledger import Ledger, checked
 from appdb.runs.opening import Opening
@@ -102,16 +103,26 @@ class WorkflowRepository(BaseRepository):
             before: The id of the last run of the page before.
             limit: The most runs to return.
             session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no run *before*.
         """
-        match = queries.page(owner_id, statuses, project, before)
-        found = self._runs.find(match, session=session).sort(queries.NEWEST_FIRST)
+        last = None if before is None else await self._last(before, owner_id, session)
+        match = queries.page(owner_id, statuses, project, last)
+        found = self._runs.find(match, session=session).sort(NEWEST_FIRST)
         return await page_of(Run.from_document, found, limit)
+
+    async def _last(self, run_id: str, owner_id: str, session: Session | None) -> RawDocument:
+        found = await self._runs.find_one(queries.owned(run_id, owner_id), {"created_at": 1}, session=session)
+        if found is None:
+            raise no_run(run_id)
+        return found
 
     @repeats
     async def children(
         self, run_id: str, *, owner_id: str, limit: int = 50, session: Session | None = None
     ) -> list[Run]:
-        """Return the runs that do sub-actions of the owner's run, oldest first, at most *limit*.
+        """Return the runs that do sub-actions of the owner's run, oldest first by the clocks of those who opened them.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
@@ -212,7 +223,7 @@ class WorkflowRepository(BaseRepository):
         """Return the versions that a run has followed, newest first; *before* is the id of the last entry seen.
 
         Raises:
-            NotFoundError: The owner has no such run, or it is being deleted.
+            NotFoundError: The owner has no such run, or it is being deleted, or the run has no entry *before*.
         """
         return await self._history.page(run_id, owner_id, before, limit, session)
 

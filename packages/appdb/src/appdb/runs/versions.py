@@ -8,15 +8,19 @@ from typing import Any
 from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._queries import runs as run_queries
+from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.models.bounds import Name, Text, accept
 from appdb.models.run import Run, RunVersion
 from appdb.queue.sizes import check_size
 from appdb.reading import page_of
+from appdb.runs.branches import last_of
 from appdb.runs.fence import Fence
 from appdb.runs.sizes import MAX_EVENT_BYTES
 from appdb.runs.store import Store, joined
 from appdb.utils import uuid7_str
+
+VERSION = "version"
 
 
 class VersionHistory:
@@ -48,8 +52,11 @@ class VersionHistory:
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[RunVersion]:
         """Return the entries of a run's history, newest first."""
-        match = queries.page(run_id, owner_id, before)
-        found = self._versions.find(match, session=session).sort([("_id", -1)])
+        last = None
+        if before is not None:
+            await self._fence.check(run_id, owner_id, session)
+            last = await last_of(self._versions, VERSION, before, (run_id, owner_id), session)
+        found = self._versions.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
         versions = await page_of(RunVersion.from_document, found, limit)
         await self._fence.check(run_id, owner_id, session)
         return versions
