@@ -159,6 +159,7 @@ WORKFLOWS = (
                 "modules": [{"step": "plan", "names": ["ask"]}],
                 "outputs": [made_id("evt_", 12)],
                 "given": [],
+                "unknown_type": None,
                 "pending": None,
                 "error": None,
             },

@@ -158,6 +158,30 @@ async def test_a_lost_event_cannot_be_mended_and_is_named(runs: Runs) -> None:
         await runs.database.recover_run(run.id, owner_id=OWNER)
 
 
+async def test_what_a_newer_release_has_written_is_read_and_left_to_it(runs: Runs) -> None:
+    run = await runs.begin()
+    await runs.append(run, step_started("a"), completed("a", "m", n=1), event(E.OUTPUT_STORED))
+    later = {"$set": {"type": "module_dreamt", "data": {"of": "sheep"}}}
+    assert (await runs.database.collection("events").update_one({"run_id": run.id, "seq": 3}, later)).modified_count
+    await spoil(runs, run.id, status="asleep", **{"position.ended": "asleep"})
+    now, log = await runs.get(run), await runs.log(run)
+    state = await runs.state(run)
+
+    assert (str(now.status), log[3].type.value, log[3].data) == ("asleep", "module_dreamt", {"of": "sheep"})
+    assert (state.seq, state.last_type, state.unknown_type) == (3, "module_dreamt", "module_dreamt")
+    assert state.module_outputs() == {"m": {"n": 1}}
+    assert [entry.seq for entry in await runs.counting(run)] == [0, 1, 2, 3]
+    assert [one.id for one in await runs.workflows.page(owner_id=OWNER)] == [run.id]
+    for dry_run in (True, False):
+        with pytest.raises(ConflictError, match=r"module_dreamt.*with the release that wrote it"):
+            await runs.database.recover_run(run.id, owner_id=OWNER, dry_run=dry_run)
+    with pytest.raises(ConflictError, match="it is asleep"):
+        await runs.append(run, step_started("b"))
+    await runs.append(run, event(E.WORKFLOW_RESUMED))
+    assert (await runs.get(run)).status is RunStatus.PROCESSING
+    assert (await runs.log(run))[:4] == log
+
+
 async def spoil(runs: Runs, run_id: str, **fields: Any) -> None:
     """Write caches past everybody, as a foreign hand would."""
     written = await runs.database.collection("workflow_runs").update_one({"_id": run_id}, {"$set": fields})

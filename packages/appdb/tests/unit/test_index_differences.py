@@ -96,14 +96,16 @@ def test_what_nobody_declared_is_extra_also_in_a_collection_without_declared_one
 
 
 def test_an_index_under_another_name_is_misnamed_and_not_extra() -> None:
-    there = {"tasks": {"mine": {"key": list(KEYS), "hidden": True}, "other": {"key": [("_id", -1)]}}}
+    there: dict[str, dict[str, dict[str, Any]]] = {
+        "tasks": {"mine": {"key": list(KEYS), "hidden": True}, "other": {"key": [("_id", -1)]}}
+    }
     told = [(row.name, row.problem, row.in_the_way) for row in differences(declared(), there)]
 
     assert told == [("other", "extra", None), ("tasks_owner", "misnamed", "mine")]
 
 
 def test_an_index_that_the_server_holds_apart_is_missing_beside_an_extra_one() -> None:
-    there = {"tasks": {"mine": {"key": list(KEYS), "unique": True}}}
+    there: dict[str, dict[str, dict[str, Any]]] = {"tasks": {"mine": {"key": list(KEYS), "unique": True}}}
     told = [(row.name, row.problem, row.in_the_way) for row in differences(declared(), there)]
 
     assert told == [("mine", "extra", None), ("tasks_owner", "missing", None)]

@@ -9,6 +9,7 @@ from appdb.events import DbEventType
 from appdb.models.event import RunEvent
 from appdb.models.run import Position
 from appdb.models.state import Given, Kept, RunState
+from appdb.models.vocabulary import word
 
 
 def compact(state: RunState) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def compact(state: RunState) -> dict[str, Any]:
         "given": [_named(given) for given in state.given],
         "pending": state.pending and state.pending.event_id,
         "error": state.error and state.error.event_id,
+        "unknown_type": state.unknown_type,
     }
 
 
@@ -40,7 +42,7 @@ def expand(compacted: Mapping[str, Any], events: Mapping[str, RunEvent]) -> RunS
     return RunState(
         seq=compacted["seq"],
         stable_seq=compacted["stable_seq"],
-        last_type=None if compacted["last_type"] is None else DbEventType(compacted["last_type"]),
+        last_type=None if compacted["last_type"] is None else word(DbEventType, compacted["last_type"]),
         position=Position.model_validate(compacted["position"]),
         steps_completed=tuple(compacted["steps"]),
         modules_completed={entry["step"]: tuple(entry["names"]) for entry in compacted["modules"]},
@@ -50,6 +52,7 @@ def expand(compacted: Mapping[str, Any], events: Mapping[str, RunEvent]) -> RunS
             for entry in compacted["given"]
         ),
         pending=None if compacted["pending"] is None else kept[compacted["pending"]],
+        unknown_type=compacted["unknown_type"],
         error=None if compacted["error"] is None else kept[compacted["error"]],
     )
 

@@ -10,6 +10,7 @@ from appdb.folding.marks import HALF_DONE, Where, marks
 from appdb.models.event import RunEvent
 from appdb.models.run import Position
 from appdb.models.state import MAPPED, Given, Kept, RunState
+from appdb.models.vocabulary import is_known
 
 FOLD_VERSION = 2
 """Raised with every change of what the fold makes of events: snapshots of another version are not used."""
@@ -39,6 +40,7 @@ class _Draft:
     given: list[Given]
     pending: Kept | None
     error: Kept | None
+    unknown_type: str | None
 
     @classmethod
     def of(cls, state: RunState) -> _Draft:
@@ -53,6 +55,7 @@ class _Draft:
             given=list(state.given),
             pending=state.pending,
             error=state.error,
+            unknown_type=state.unknown_type,
         )
 
     def state(self) -> RunState:
@@ -67,6 +70,7 @@ class _Draft:
             given=tuple(self.given),
             pending=self.pending,
             error=self.error,
+            unknown_type=self.unknown_type,
         )
 
     def take(self, event: RunEvent) -> None:
@@ -81,6 +85,8 @@ class _Draft:
         self.seq, self.last_type = event.seq, event.type
         if event.type not in HALF_DONE:
             self.stable_seq = event.seq
+        if not is_known(event.type):
+            self.unknown_type = event.type.value
 
     def _progress(self, event: RunEvent) -> None:
         match event.type:

@@ -55,6 +55,7 @@ class RecoveryMixin(ABC):
 
         Raises:
             NotFoundError: The owner has no such run.
-            ConflictError: Events are missing, or its project has another open run by now.
+            ConflictError: Events are missing, its project has another open run by now, or a newer release has written
+                to it what this one does not know.
         """
         return await Recovering(self).recover(run_id, owner_id, steps, session, dry_run=dry_run)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from appdb.models.base import Document, StoredJson
 from appdb.models.bounds import STRICT, Amount, Count, Label, Name, NewJson, Text, Whole
+from appdb.models.vocabulary import Stored
 
 
 class ContentKind(StrEnum):
@@ -52,7 +53,7 @@ class Generation(Document):
     """Under what the provider knows the work, so that another attempt can ask for it instead of paying again."""
     usage: StoredJson | None = None
     """What the provider counted, in its own terms; costs are rows of ``tokens``."""
-    status: GenerationStatus
+    status: Stored[GenerationStatus]
     error: str | None = None
     """Why it failed, for its owner."""
     created_at: datetime
@@ -66,7 +67,7 @@ class Content(Document):
     task_id: str
     generation_id: str
     key: str
-    kind: ContentKind
+    kind: Stored[ContentKind]
     role: str
     media_type: str
     filename: str

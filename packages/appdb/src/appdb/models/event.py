@@ -9,6 +9,7 @@ from datetime import datetime
 from appdb.events import DbEventType
 from appdb.models.base import Document, StoredJson
 from appdb.models.bounds import STRICT, Name, NewJson, Text
+from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
 
 
@@ -19,7 +20,7 @@ class RunEvent(Document):
     owner_id: str
     branch_id: str
     seq: int
-    type: DbEventType
+    type: Stored[DbEventType]
     step: str | None = None
     module: str | None = None
     interaction_id: str | None = None

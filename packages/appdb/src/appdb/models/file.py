@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, Label, Name, NewJson, Text
+from appdb.models.vocabulary import Stored
 
 
 class FileCategory(StrEnum):
@@ -53,12 +54,12 @@ class WorkflowFile(Document):
     owner_id: str
     run_id: str
     branch_id: str
-    category: FileCategory
+    category: Stored[FileCategory]
     group: str
     """What belongs together, such as the id of a call; empty for none."""
     name: str
-    role: FileRole | None = None
-    format: FileFormat
+    role: Stored[FileRole] | None = None
+    format: Stored[FileFormat]
     metadata: StoredJson = Field(default_factory=dict)
     """What the writer says of it, such as step, provider and model."""
     size: int

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, Name, NewJson, Text
+from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
 
 
@@ -48,7 +49,7 @@ class Position(Value):
     interaction_id: str | None = None
     """What the user is asked and has not answered."""
     started: bool = False
-    ended: RunStatus | None = None
+    ended: Stored[RunStatus] | None = None
     """How it stopped, until it is resumed, retried or branched."""
 
     @property
@@ -72,7 +73,7 @@ class Run(Document):
     """The branch that new events go to."""
     parent_id: str | None = None
     """The run whose sub-action this one does; such a run is in no list of its owner's runs."""
-    status: RunStatus
+    status: Stored[RunStatus]
     open: bool
     """Whether it is the one run that its owner's next visit to the project goes on with."""
     position: Position

@@ -11,6 +11,7 @@ from pydantic import JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson
 from appdb.models.bounds import STRICT, Count, Duration, Name, Positive, Priority
+from appdb.models.vocabulary import Stored
 
 
 class CatchUp(StrEnum):
@@ -39,7 +40,7 @@ class Schedule(Document):
     priority: int
     max_attempts: int
     timeout_seconds: float | None = None
-    catch_up: CatchUp
+    catch_up: Stored[CatchUp]
     enabled: bool
     next_at: datetime
     """The tick to come; means nothing while the schedule is paused."""

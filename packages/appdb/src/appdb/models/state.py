@@ -58,6 +58,7 @@ class RunState:
             counts, until the module that gave it has to run again.
         pending: The request that the user has not answered.
         error: What stopped the run or its module last, until it goes on.
+        unknown_type: The last type of an event that this release does not know, and so has passed over.
     """
 
     seq: int = -1
@@ -70,6 +71,7 @@ class RunState:
     given: tuple[Given, ...] = ()
     pending: Kept | None = None
     error: Kept | None = None
+    unknown_type: str | None = None
 
     @property
     def status(self) -> RunStatus:

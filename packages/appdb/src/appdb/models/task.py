@@ -13,6 +13,7 @@ from appdb.events import TaskEventType
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, Count, Duration, Name, Pause, Positive, Priority
 from appdb.models.limits import Limit, TaskLimit
+from appdb.models.vocabulary import Stored
 
 
 class TaskState(StrEnum):
@@ -72,7 +73,7 @@ class Task(Document):
     queue: str
     payload: StoredJson
     priority: int = 0
-    state: TaskState
+    state: Stored[TaskState]
     attempt: int = 0
     """How many times the task was claimed; counted at the claim."""
     max_attempts: int
@@ -115,7 +116,7 @@ class TaskEvent(Document):
 
     task_id: str
     seq: int
-    type: TaskEventType
+    type: Stored[TaskEventType]
     attempt: int
     at: datetime
     data: StoredJson

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, Name, NewJson
+from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
 
 GLOBAL_OWNER = "global"
@@ -56,7 +57,7 @@ class WorkflowTemplate(Document):
     owner_id: str
     name: str
     """Of a hidden copy, the name of the original."""
-    visibility: TemplateVisibility = TemplateVisibility.VISIBLE
+    visibility: Stored[TemplateVisibility] = TemplateVisibility.VISIBLE
     derived_from: str | None = None
     """The template that this one is a copy of."""
     merged_ids: tuple[str, ...] = ()
@@ -80,8 +81,8 @@ class VersionSummary(Document):
     template_id: str
     content_hash: str
     """``sha256:`` and the hex digest of the definition's canonical JSON."""
-    source_type: SourceType = SourceType.JSON
-    kind: VersionKind
+    source_type: Stored[SourceType] = SourceType.JSON
+    kind: Stored[VersionKind]
     parent_id: str | None = None
     """The source that a resolved version was made of."""
     requires: tuple[Requirement, ...] = ()

@@ -14,6 +14,7 @@ from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.content import GenerationStatus
 from appdb.models.task import TaskState
+from appdb.models.vocabulary import word
 from appdb.queue.intake import WAITING_FIELDS, stored_insert
 from appdb.runs.fence import Fence
 
@@ -31,7 +32,7 @@ class Closing(BaseRepository):
 
     async def close(self, tasks: Sequence[RawDocument], session: Session) -> None:
         """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""
-        final = [task for task in tasks if TaskState(task["state"]).final]
+        final = [task for task in tasks if word(TaskState, task["state"]).final]
         await self._close_generations(final, session)
         await self._tell_parents(final, session)
         for task in final:

@@ -11,6 +11,7 @@ from appdb._queries import statistics as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.models.task import FINAL_STATES, QueueStats, TaskState
+from appdb.models.vocabulary import word
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ def _add(counts: _Counts, row: dict[str, Any]) -> None:
         case "paused":
             counts.paused = True
         case "finished" if row["state"] in FINAL_STATES:
-            counts.finished[TaskState(row["state"])] = row["count"]
+            counts.finished[word(TaskState, row["state"])] = row["count"]
         case "finished":
             pass  # of other software: `appdb check --documents` tells of it
         case live:

@@ -12,6 +12,7 @@ from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.task import TaskState
+from appdb.models.vocabulary import word
 from appdb.queue.stopping import Stopping
 from appdb.repos.media import MediaStore
 
@@ -55,7 +56,7 @@ class Removal:
         # A final state never changes again, so a look is enough, and whoever stores needs a live task.
         match = task_queries.owned(item["task_id"], item["owner_id"])
         task = await self._tasks.find_one(match, {"state": 1}, session=session)
-        if task is not None and not TaskState(task["state"]).final:
+        if task is not None and not word(TaskState, task["state"]).final:
             problem = "its task still works on it; wait for the end, cancel the task, or delete the whole generation"
             raise ConflictError("content", item["_id"], problem)
 

@@ -16,6 +16,7 @@ from appdb.models.event import NewRunEvent, RunEvent
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.run import Run
 from appdb.models.state import RunState
+from appdb.models.vocabulary import is_known
 from appdb.runs.fence import RUN, Fence
 from appdb.runs.forking import Forks
 from appdb.runs.reader import Reader
@@ -55,6 +56,7 @@ class Recovering:
         true = run.model_copy(update={"event_count": newest.seq + 1, "branch_id": newest.branch_id})
         lineage = await self._reader.lineage(true, true.branch_id, session)
         state = await self._reader.state(true, lineage, session)
+        _check_known(run, state)
         found = diagnose(run, state, newest, steps)
         if any(disagreement.forks for disagreement in found):
             return await self._fork(run, true, lineage, state, found, branch_id, session)
@@ -85,6 +87,18 @@ class Recovering:
             event = NewRunEvent(type=DbEventType.WORKFLOW_RECOVERED, data={"reasons": [str(name) for name in found]})
             await self._forks.begin(true, stable, settled.position, branch_id, event, session)
         return _result(run, settled, found, state.stable_seq, branch_id, applied=branch_id is not None)
+
+
+def _check_known(run: Run, state: RunState) -> None:
+    """Check that what the events add up to is for this release to judge.
+
+    Raises:
+        ConflictError: A newer release has written what this one passes over.
+    """
+    unknown = state.unknown_type or (None if is_known(run.status) else run.status.value)
+    if unknown is not None:
+        problem = f"this release does not know its {unknown!r}; recover it with the release that wrote it"
+        raise ConflictError(RUN, run.id, problem)
 
 
 def _result(
