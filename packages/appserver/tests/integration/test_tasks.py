@@ -152,6 +152,20 @@ async def test_a_payload_over_256_kib_is_refused_and_one_just_below_is_not(clien
     assert below.status_code == 201
 
 
+async def test_what_is_pasted_comes_back_whole_or_is_refused_with_the_count(client: httpx2.AsyncClient) -> None:
+    text = "A word, 一个字, كلمة. " * 6_000
+
+    made = await client.post("/api/tasks", json={"actor": "free", "payload": {"text": text}})
+    twice = await client.post("/api/tasks", json={"actor": "free", "payload": {"text": text * 2}})
+    task = await client.get(made.headers["location"])
+
+    assert task.json()["payload"]["text"] == text
+    assert twice.status_code == 413
+    assert f"{len((text * 2).encode()):,}"[:3] in twice.json()["detail"]
+    assert "262,144 bytes" in twice.json()["detail"]
+    assert len((await client.get("/api/tasks")).json()["items"]) == 1
+
+
 @pytest.mark.parametrize("announced_length", [True, False])
 async def test_a_body_over_the_limit_is_a_problem(client: httpx2.AsyncClient, announced_length: bool) -> None:
     async def parts() -> Any:
@@ -162,6 +176,7 @@ async def test_a_body_over_the_limit_is_a_problem(client: httpx2.AsyncClient, an
     answer = await client.post("/api/tasks", content=content, headers={"Content-Type": "application/json"})
 
     assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
+    assert ("1,310,720 bytes" if announced_length else "more than 1,048,576 bytes") in answer.json()["detail"]
     assert answer.headers["x-request-id"]
 
 

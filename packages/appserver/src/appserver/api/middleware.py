@@ -120,21 +120,21 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        too_large = announced.isdecimal() and int(announced) > MAX_BODY_BYTES
+        size = int(announced[:20]) if announced.isdecimal() else 0
         received = 0
 
         async def receive_within_limit() -> Message:
             nonlocal received
-            if too_large:
-                raise _too_large()
+            if size > MAX_BODY_BYTES:
+                raise _too_large(f"{size:,}")
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
-                raise _too_large()
+                raise _too_large(f"more than {MAX_BODY_BYTES:,}")
             return message
 
         await self._app(scope, receive_within_limit, send)
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"The body is over the limit of {MAX_BODY_BYTES:,} bytes.")
+def _too_large(size: str) -> HTTPException:
+    return HTTPException(413, f"The body has {size} bytes; at most {MAX_BODY_BYTES:,} are taken. Nothing was stored.")
