@@ -17,6 +17,9 @@ PATIENCE = timedelta(seconds=2)
 ABANDONED = timedelta(seconds=1)
 """How long such a transaction has been idle: what was left before the write began certainly has."""
 
+FIRST_REFUSED = 2
+"""The number of the try before which a transaction was refused once."""
+
 
 async def end_abandoned_transactions(database: Database, idle: timedelta) -> int:
     """End transactions of our hosts of this database that nobody has spoken to for *idle*, and return how many.
@@ -35,6 +38,10 @@ async def end_abandoned_transactions(database: Database, idle: timedelta) -> int
     return ended
 
 
+class ContendedError(Exception):
+    """Others who live write to the same documents all the time."""
+
+
 class Patience:
     """
     What a transaction does about others that keep it from its documents, each time before it is tried again.
@@ -44,17 +51,26 @@ class Patience:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._refused_at: float | None = None
         self._tries = 0
+        self._until = 0.0
+        self._asked = False
 
     async def try_again(self) -> None:
-        """Begin a try; after two seconds of refusals, end the transactions of dead hosts first, once."""
+        """Begin a try; after two seconds of refusals, end the transactions of dead hosts first.
+
+        Raises:
+            ContendedError: Two seconds after that it is refused still.
+        """
         self._tries += 1
-        if self._tries == 2:
-            self._refused_at = time.monotonic()
-        elif self._refused_at is not None and time.monotonic() - self._refused_at > PATIENCE.total_seconds():
-            self._refused_at = None
-            await end_abandoned_transactions(self._database, ABANDONED)
+        if self._tries == FIRST_REFUSED:
+            self._until = time.monotonic() + PATIENCE.total_seconds()
+        if self._tries < FIRST_REFUSED or time.monotonic() < self._until:
+            return
+        if self._asked:
+            raise ContendedError
+        self._asked = True
+        await end_abandoned_transactions(self._database, ABANDONED)
+        self._until = time.monotonic() + PATIENCE.total_seconds()
 
 
 def _hosts_of(name: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
 import secrets
-import zlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
@@ -17,22 +15,16 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import AppDbError, UnreadableError
 from appdb.models.task import Task, TaskState
-from appdb.queue.abandoned import Patience
+from appdb.queue.abandoned import ContendedError, Patience
 from appdb.queue.aside import SettingAside
 from appdb.queue.fairness import Candidate, Head, Turns
 from appdb.queue.lease import Claimer, handler
 from appdb.queue.limiter import Grants, Limiter
 from appdb.queue.survey import Survey, open_lanes, priority_of, queued_at, task_limits
+from appdb.queue.window import Window
 
 logger = logging.getLogger(__name__)
 
-CONTENDED_WINDOW = 16
-CONTENDED_MOST = 256
-WIDEST_WINDOW = 32
-"""Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
-LEAST_WINDOW = 32
-MOST_FOR_ONE = 8
-"""How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
 MAX_LINES = 8
 """Owners whose tasks a claim looks at first; the next claim goes on with those who were served least."""
 MOST_LINES = 128
@@ -40,8 +32,6 @@ MOST_LINES = 128
 MAX_LOOKS = 4
 """Surveys that a claim makes before it says that it found nothing: of up to 800 groups."""
 MAX_TRIES = 3
-MOST_SHARERS = 7
-"""Rivals with whom a claimer divides the candidates; among more, chance decides who goes for which."""
 
 
 class Claims(BaseRepository):
@@ -65,7 +55,7 @@ class Claims(BaseRepository):
         self._set_aside = False
         self._lease = lease
         self._turns = Turns()
-        self._window = 1
+        self._window = Window()
         self._busy = False
         self._look_next = False
 
@@ -116,7 +106,7 @@ class Claims(BaseRepository):
         if limit == 1 and not self.survey.rivals:
             return await self._claim_first(queries.free(lanes), claimer)
         ids = await self._candidate_ids(lanes, claimer, limit)
-        return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids, claimer, limit)
+        return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids[:limit], claimer)
 
     async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
         token = secrets.token_hex(16)
@@ -131,47 +121,27 @@ class Claims(BaseRepository):
 
     async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
         rivals = self.survey.rivals
-        contended = self._window > 1 or bool(rivals)
-        shared = 0 < len(rivals) <= MOST_SHARERS and limit > 1
-        wanted = limit
-        if shared:
-            wanted = (len(rivals) + 1) * limit * 5 // 4
-        elif contended:
-            wanted = self._candidates_for(limit)
+        wanted = self._window.size(limit, rivals)
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
         look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
         # In one answer: by itself the server gives 101 at first.
         rows = [row async for row in look.limit(wanted).batch_size(wanted)]
         ids: list[str] = [row["_id"] for row in await self._named(rows)]
-        if shared:
-            return own_share_first(ids, claimer.worker_id, rivals)
-        if contended:
-            random.shuffle(ids)
-        return ids
-
-    def _candidates_for(self, limit: int) -> int:
-        least = LEAST_WINDOW * (1 if limit > 1 else min(self._window, MOST_FOR_ONE))
-        return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._window)
+        return self._window.apart(ids, limit, claimer.worker_id, rivals, key=str)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         for task_id in ids[:MAX_TRIES]:
             taken = await self._claim_first(queries.still_due([task_id]), claimer)
-            self._widen(lost=not taken)
+            self._window.tried(lost=not taken)
             if taken:
                 return taken
         return []
 
-    async def _take_window(self, ids: Sequence[str], claimer: Claimer, limit: int) -> list[Task]:
-        if not ids:
-            return []
-        wanted = ids[:limit]
-        taken = await self._take(wanted, claimer)
-        self._widen(lost=len(taken) < len(wanted))
+    async def _take_window(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        taken = await self._take(ids, claimer) if ids else []
+        if ids and not self._set_aside:
+            self._window.tried(lost=len(taken) < len(ids))
         return taken
-
-    def _widen(self, *, lost: bool) -> None:
-        """Look at more candidates after some were *lost* to others, and again at fewer while none are."""
-        self._window = min(max(self._window, 2) * 2, WIDEST_WINDOW) if lost else max(self._window - 1, 1)
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
         if self.held_back:
@@ -181,10 +151,11 @@ class Claims(BaseRepository):
         most = MAX_LINES
         while not taken and (heads := self._with_room(tried)):
             lines = self._turns.lines(heads, most)
-            taken = await self._claim_from(lines, claimer, limit)
+            candidates = await self._candidates(lines, limit)
+            taken = await self._claim_from(candidates, claimer, limit)
             if not taken:
                 most = min(most * 4, MOST_LINES)
-                await self._go_behind([group for line in lines for group in line], tried)
+                await self._go_behind({group for line in lines for group in line}, tried, empty=not candidates)
         for task in taken:
             self._turns.served(task.owner_id)
         self.held_back = any(self._limiter.blocks(head.limits) for head in self.survey.heads)
@@ -196,27 +167,32 @@ class Claims(BaseRepository):
     async def _look_at_limits(self, heads: Iterable[Head]) -> None:
         await self._limiter.look({limit for head in heads for limit in head.limits})
 
-    async def _go_behind(self, groups: Sequence[str], tried: set[str]) -> None:
+    async def _go_behind(self, groups: set[str], tried: set[str], *, empty: bool) -> None:
         """Leave *groups*, of which nothing could be taken, for those behind them whose limits have room."""
-        tried.update(groups)
-        self.survey.drop(
-            {head.group for head in self.survey.heads if head.group in tried and not self._limiter.blocks(head.limits)}
-        )
+        tried |= groups
+        if empty:
+            self.survey.drop(groups)
         await self._look_at_limits(self._with_room(tried))
 
-    async def _claim_from(self, lines: Sequence[Sequence[str]], claimer: Claimer, limit: int) -> list[Task]:
-        candidates = self._turns.order(await self._candidates(lines, limit))
-        taken: list[Task] = []
+    async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
+        wanted = self._window.size(limit, self.survey.rivals)
+        of_each = max(
+            limit * MAX_LINES // max(len(lines), MAX_LINES), 2 * wanted // len(lines) if wanted > limit else 1
+        )
+        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, of_each))]
+        return self._turns.order([_candidate(row) for row in await self._named(rows)])
+
+    async def _claim_from(self, candidates: list[Candidate], claimer: Claimer, limit: int) -> list[Task]:
+        rivals = self.survey.rivals
+        wanted = self._window.size(limit, rivals)
+        near = self._window.apart(candidates[:wanted], limit, claimer.worker_id, rivals, key=lambda one: one.task_id)
+        left, taken, tries = near + candidates[wanted:], list[Task](), 0
         try:
-            while candidates and (room := limit - len(taken)) > 0:
-                grants = Grants(granted=candidates[:room], denied=[])
-                if any(one.limits for one in grants.granted):
-                    grants, limited = await self._take_limited(candidates, room, claimer)
-                    taken += limited
-                if free := [one.task_id for one in grants.granted if not one.limits]:
-                    taken += await self._take(free, claimer)
+            while left and (room := limit - len(taken)) > 0 and tries < MAX_TRIES:
+                grants = await self._take_some(left, room, claimer, taken)
                 settled = {one.task_id for one in (*grants.granted, *grants.denied)}
-                candidates = [one for one in candidates if one.task_id not in settled]
+                left = [one for one in left if one.task_id not in settled]
+                tries += 1
         except (PyMongoError, AppDbError) as exc:
             if not taken:
                 raise
@@ -224,10 +200,20 @@ class Claims(BaseRepository):
             logger.warning("a claim ends with what it has", extra={"tasks": len(taken), "error": str(exc)})
         return taken
 
-    async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
-        of_each = max(1, limit * MAX_LINES // max(len(lines), MAX_LINES))
-        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, of_each))]
-        return [_candidate(row) for row in await self._named(rows)]
+    async def _take_some(
+        self, candidates: Sequence[Candidate], most: int, claimer: Claimer, taken: list[Task]
+    ) -> Grants:
+        """Add to *taken* up to *most* of *candidates*, and return what was tried and what limits do not allow."""
+        grants = Grants(granted=candidates[:most], denied=[])
+        before = len(taken)
+        if any(one.limits for one in grants.granted):
+            grants, limited = await self._take_limited(candidates, most, claimer)
+            taken += limited
+        if free := [one.task_id for one in grants.granted if not one.limits]:
+            taken += await self._take(free, claimer)
+        if grants.granted and not self._set_aside:
+            self._window.tried(lost=len(taken) - before < len(grants.granted))
+        return grants
 
     async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
         """Return those of *rows* whose id is text, and set the others aside."""
@@ -281,19 +267,12 @@ class Claims(BaseRepository):
                 await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)
             return grants
 
-        grants: Grants = await self._database.transaction(body)
+        try:
+            grants: Grants = await self._database.transaction(body)
+        except ContendedError:
+            self._limiter.leave({limit for one in candidates for limit in one.limits})
+            return Grants(granted=[], denied=candidates), []
         return grants, await self._held(grants.limited, claimer, token) if grants.limited else []
-
-
-def own_share_first(ids: Sequence[str], worker_id: str, rivals: Collection[str]) -> list[str]:
-    """Return *ids* in order, but those first that are *worker_id*'s share when it divides them with its *rivals*.
-
-    All divide alike as long as they know of each other, and so do not go for the same tasks; who knows less goes for
-    some of another's, which the claim settles.
-    """
-    sharers = sorted({worker_id, *rivals})
-    mine = sharers.index(worker_id)
-    return sorted(ids, key=lambda task_id: zlib.crc32(task_id.encode()) % len(sharers) != mine)
 
 
 def _task_for(claimer: Claimer, row: RawDocument) -> Task:

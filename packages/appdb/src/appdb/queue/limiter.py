@@ -121,10 +121,12 @@ class Limiter(BaseRepository):
             await self._limits.bulk_write(writes, session=session)
 
     def _remember(self, limits: Iterable[TaskLimit], standings: Mapping[str, _Standing]) -> None:
+        self.leave(limit for limit in limits if not standings[limit.key].allowance.admits(limit))
+
+    def leave(self, limits: Iterable[TaskLimit]) -> None:
+        """Leave *limits* alone for a moment."""
         now = time.monotonic()
-        for limit in limits:
-            if not standings[limit.key].allowance.admits(limit):
-                self._blocked[limit] = now + BLOCKED_SECONDS
+        self._blocked |= dict.fromkeys(limits, now + BLOCKED_SECONDS)
         self._blocked = {limit: until for limit, until in self._blocked.items() if until > now}
 
     async def set(self, limit: Limit) -> None:

@@ -1,0 +1,76 @@
+"""How claimers keep out of each other's way: how many candidates one looks at, and which it goes for first."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+CONTENDED_WINDOW = 16
+CONTENDED_MOST = 256
+WIDEST_WINDOW = 32
+"""Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
+LEAST_WINDOW = 32
+MOST_FOR_ONE = 8
+"""How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
+MOST_SHARERS = 7
+"""Rivals with whom a claimer divides the candidates; among more, chance decides who goes for which."""
+
+
+class Window:
+    """The candidates that a claimer looks at, exactly the next ones while it is alone."""
+
+    def __init__(self) -> None:
+        self._width = 1
+
+    def size(self, limit: int, rivals: Collection[str]) -> int:
+        """Return how many candidates a claim of *limit* tasks should look at."""
+        if _shared(limit, rivals):
+            return (len(rivals) + 1) * limit * 5 // 4
+        if not self._contended(rivals):
+            return limit
+        least = LEAST_WINDOW * (1 if limit > 1 else min(self._width, MOST_FOR_ONE))
+        return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._width)
+
+    def apart(
+        self, candidates: Sequence[T], limit: int, worker_id: str, rivals: Collection[str], key: Callable[[T], str]
+    ) -> list[T]:
+        """Return *candidates* in an order in which others do not go for them: one's share first, or as chance has it.
+
+        Args:
+            candidates: In the order in which they should be taken.
+            limit: How many are wanted.
+            worker_id: Who claims.
+            rivals: Who else does.
+            key: Tells a candidate's id.
+        """
+        if _shared(limit, rivals):
+            return _own_share_first(candidates, worker_id, rivals, key)
+        return random.sample(candidates, len(candidates)) if self._contended(rivals) else list(candidates)
+
+    def tried(self, *, lost: bool) -> None:
+        """Look at more candidates after some were *lost* to others, and again at fewer while none are."""
+        self._width = min(max(self._width, 2) * 2, WIDEST_WINDOW) if lost else max(self._width - 1, 1)
+
+    def _contended(self, rivals: Collection[str]) -> bool:
+        return self._width > 1 or bool(rivals)
+
+
+def _shared(limit: int, rivals: Collection[str]) -> bool:
+    return 0 < len(rivals) <= MOST_SHARERS and limit > 1
+
+
+def _own_share_first(
+    candidates: Sequence[T], worker_id: str, rivals: Collection[str], key: Callable[[T], str]
+) -> list[T]:
+    """Return *candidates* in order, those first that are *worker_id*'s share when it divides them with its *rivals*.
+
+    All divide alike as long as they know of each other, and so do not go for the same tasks; who knows less goes for
+    some of another's, which the claim settles.
+    """
+    sharers = sorted({worker_id, *rivals})
+    mine = sharers.index(worker_id)
+    return sorted(candidates, key=lambda one: zlib.crc32(key(one).encode()) % len(sharers) != mine)

@@ -1,0 +1,44 @@
+"""Windows: exactly the next candidates while a claimer is alone, and others than its rivals' otherwise."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appdb.queue.window import CONTENDED_MOST, MOST_SHARERS, Window
+
+IDS = [f"tq_{number:04}" for number in range(400)]
+
+
+@given(st.integers(1, 300))
+def test_a_claimer_that_is_alone_takes_exactly_the_next_ones(limit: int) -> None:
+    window = Window()
+
+    assert window.size(limit, frozenset()) == limit
+    assert window.apart(IDS, limit, "me", frozenset(), key=str) == IDS
+
+
+@given(st.integers(8, 64), st.integers(1, MOST_SHARERS))
+def test_claimers_that_know_of_each_other_go_for_different_tasks(limit: int, others: int) -> None:
+    names = frozenset(f"w{number}" for number in range(others + 1))
+    goals: list[set[str]] = []
+    for name in names:
+        rivals = names - {name}
+        wanted = Window().size(limit, rivals)
+        near = Window().apart(IDS[:wanted], limit, name, rivals, key=str)
+        assert sorted(near) == IDS[:wanted]
+        goals.append(set(near[: max(1, limit // 2)]))
+
+    assert sum(map(len, goals)) - len(set().union(*goals)) < sum(map(len, goals)) // 2
+
+
+@given(st.integers(1, 16), st.lists(st.booleans(), max_size=40))
+def test_a_window_widens_within_bounds_and_closes_again(limit: int, lost: list[bool]) -> None:
+    window, nobody = Window(), frozenset[str]()
+    for one in lost:
+        window.tried(lost=one)
+        assert limit <= window.size(limit, nobody) <= max(CONTENDED_MOST, 32 * limit)
+    for _ in range(32):
+        window.tried(lost=False)
+
+    assert window.size(limit, nobody) == limit
