@@ -11,6 +11,7 @@ import pytest
 
 from appdb import (
     Claimer,
+    ConflictError,
     Database,
     Lease,
     NewRun,
@@ -214,6 +215,39 @@ async def test_a_deletion_of_a_branch_that_was_cut_off_is_swept(
     assert await runs.database.collection("events").count_documents({"branch_id": left.id}) == 0
     assert await runs.database.collection("branches").count_documents({}) == 2
     assert {branch.id for branch in await runs.branches.page(run.id, owner_id=OWNER)} == {run.branch_id, kept.id}
+
+
+async def test_a_run_that_cannot_be_deleted_keeps_no_other_from_it(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = await runs.begin("first"), await runs.begin("second")
+    mark = {"$set": {"deleting": True, "open": False, "listed": False}}
+    await runs.database.collection("workflow_runs").update_many({}, mark)
+
+    class Refuses(Death):
+        async def delete_run(self, run_id: str, *, owner_id: str) -> int:
+            if run_id == first.id:
+                raise ConflictError("workflow run", run_id, owner_id)
+            return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "PARTS", (Refuses, *removal.PARTS))
+        assert await Runs(runs.database).workflows.sweep() == 1
+
+    assert [record.__dict__["run_id"] for record in caplog.records if record.levelname == "ERROR"] == [first.id]
+    assert await runs.database.collection("events").count_documents({"run_id": second.id}) == 0
+    assert await runs.database.collection("events").count_documents({"run_id": first.id}) == 1
+    assert await runs.workflows.sweep() == 1
+
+
+async def test_live_tasks_that_cannot_be_read_are_cancelled_with_their_run(runs: Runs) -> None:
+    run = await runs.begin()
+    task = await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id))
+    tasks = runs.database.collection("tasks")
+    await tasks.update_one({"_id": task.id}, {"$set": {"priority": "high"}})
+    await runs.workflows.delete(run.id, owner_id=OWNER)
+
+    assert (await tasks.find_one({"_id": task.id}) or {})["state"] == "cancelled"
 
 
 async def test_a_deleted_run_takes_no_child_and_cannot_be_held(runs: Runs) -> None:

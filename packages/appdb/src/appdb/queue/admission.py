@@ -56,6 +56,8 @@ class Admission(BaseRepository):
             NotFoundError: An owner has no such run, or it is being deleted.
         """
         runs = {(task.run_id, task.owner_id) for task in tasks if task.run_id is not None}
+        if not runs:
+            return await self._intake.add_many(tasks, ids)
         for task in tasks:
             check(task)
         await self._check(runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from appdb._driver import AFTER, RawDocument
@@ -12,15 +12,16 @@ from appdb._queries import runs as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import NotFoundError
+from appdb.errors import AppDbError, DatabaseUnavailableError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.task import LIVE_STATES, TaskFilter
-from appdb.queue.abreast import abreast
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.content import ContentRepository
 from appdb.repos.file import FileRepository
 from appdb.runs.deleting import delete_all
 from appdb.runs.fence import RUN
+
+logger = logging.getLogger(__name__)
 
 logger = logging.getLogger(__name__)
 
@@ -85,17 +86,19 @@ class Removal(BaseRepository):
         before = await self._database.server_time() - older_than
         found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
         rows = [row async for row in found.limit(at_most(limit))]
+        return sum([await self._sweep_one(row, before) for row in rows])
 
-        async def finish(row: RawDocument) -> None:
+    async def _sweep_one(self, row: RawDocument, before: datetime) -> bool:
+        try:
             await self._finish(row["_id"], row["owner_id"])
-            await self._runs.delete_one({"_id": row["_id"]} | queries.deleting(before))
-
-        failures = [one for one in await abreast(finish, rows) if one is not None]
-        for failure in failures:
-            logger.warning("the deletion of a run could not be finished yet", extra={"error": str(failure)})
-        if failures and len(failures) == len(rows):
-            raise failures[0]
-        return len(rows) - len(failures)
+        except DatabaseUnavailableError:
+            raise
+        except AppDbError:
+            # The others must not wait for it; the next sweep tries again.
+            logger.exception("the deletion of a workflow run could not be finished", extra={"run_id": row["_id"]})
+            return False
+        await self._runs.delete_one({"_id": row["_id"]} | queries.deleting(before))
+        return True
 
     async def _finish(self, run_id: str, owner_id: str) -> None:
         # Tasks first: a cancelled one writes nothing more, so that what is deleted stays deleted.
@@ -109,6 +112,6 @@ class Removal(BaseRepository):
         await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.marked())
 
     async def _stop_tasks(self, live: TaskFilter) -> None:
-        # Not until nothing was cancelled: what completes under our eyes may have enqueued what follows it.
-        while await self._queue.find(live, limit=1):
-            await self._queue.cancel_many(live, limit=CANCEL_BATCH)
+        # Not only until nothing was cancelled: what completes under our eyes may have enqueued what follows it.
+        while await self._queue.cancel_many(live, limit=CANCEL_BATCH) or await self._queue.find(live, limit=1):
+            continue
