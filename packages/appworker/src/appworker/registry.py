@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -62,7 +63,7 @@ def load_actor(name: str) -> Actor[BaseModel]:
     return actor
 
 
-def announcement(actor: Actor[BaseModel]) -> AnnouncedActor:
+def announcement(actor: Actor[Any]) -> AnnouncedActor:
     """Return what is told to API hosts about *actor*, and log what of its payload they will not check.
 
     Raises:

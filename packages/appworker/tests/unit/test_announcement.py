@@ -1,0 +1,58 @@
+"""What a worker tells API hosts of its actors, and what it says where they cannot check all of a payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from appdb import InvalidDataError
+from appworker import ActorContext, actor
+from appworker.registry import announcement
+
+
+class Plain(BaseModel):
+    name: str = Field(pattern=r"^\p{L}+$", max_length=40)
+
+
+class Tagged(BaseModel):
+    tags: set[str]
+
+
+class Broken(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"$ref": "https://elsewhere.example/schema"})
+
+
+@actor("plain")
+async def plain(_context: ActorContext, _payload: Plain) -> None:
+    """Take what hosts can check."""
+
+
+@actor("tagged")
+async def tagged(_context: ActorContext, _payload: Tagged) -> None:
+    """Take a set."""
+
+
+@actor("broken")
+async def broken(_context: ActorContext, _payload: Broken) -> None:
+    """Take what nobody can check."""
+
+
+def test_an_actor_whose_payload_hosts_can_check_is_announced_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert announcement(plain).left_to_worker == ()
+    assert not caplog.records
+
+
+def test_what_hosts_do_not_check_is_logged_with_the_actor_and_the_keyword(caplog: pytest.LogCaptureFixture) -> None:
+    announcement(tagged)
+
+    (record,) = caplog.records
+    told: dict[str, Any] = vars(record)
+    assert record.levelname == "WARNING"
+    assert (told["actor"], told["unchecked"]) == ("tagged", ["properties.tags.uniqueItems"])
+
+
+def test_a_schema_that_no_host_could_read_names_the_actor_and_the_keyword() -> None:
+    with pytest.raises(InvalidDataError, match=r"actor 'broken': payload_schema\.\$ref"):
+        announcement(broken)
