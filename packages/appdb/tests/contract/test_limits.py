@@ -228,3 +228,15 @@ async def test_a_full_limit_of_one_number_does_not_hold_back_a_wider_one_of_its_
     await subject.queue.enqueue(numbered(7, limits=(Limit(key="k", concurrency=5),)))
 
     assert [task.payload["n"] for task in await all_given(subject)] == [7]
+
+
+async def test_the_next_task_under_a_limit_is_claimed_as_soon_as_the_one_before_has_ended(subject: Subject) -> None:
+    await add(subject, 5, Limit(key="k", concurrency=1))
+    done = []
+    for _ in range(5):
+        (task,) = await subject.claim(2)
+        assert await subject.claim(2) == []
+        await subject.queue.complete(Lease.of(task))
+        done.append(task.payload["n"])
+
+    assert done == [0, 1, 2, 3, 4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from appdb.models.bounds import STRICT, Name
@@ -20,6 +20,8 @@ class Lease:
     attempt: int
     max_attempts: int
     worker_id: str
+    limit_keys: tuple[str, ...] = field(default=(), compare=False)
+    """What the task is limited by: its holder asks for the next one under these keys as soon as the attempt ends."""
 
     @classmethod
     def of(cls, task: Task) -> Lease:
@@ -36,6 +38,7 @@ class Lease:
             attempt=task.attempt,
             max_attempts=task.max_attempts,
             worker_id=task.lease.worker_id,
+            limit_keys=tuple(limit.key for limit in task.limits),
         )
 
 

@@ -129,6 +129,11 @@ class Limiter(BaseRepository):
         self._blocked |= dict.fromkeys(limits, now + BLOCKED_SECONDS)
         self._blocked = {limit: until for limit, until in self._blocked.items() if until > now}
 
+    def ended(self, keys: Collection[str]) -> None:
+        """Ask again at the next claim: something that was limited by *keys* has ended here."""
+        if keys and self._blocked:
+            self._blocked = {limit: until for limit, until in self._blocked.items() if limit.key not in keys}
+
     async def set(self, limit: Limit) -> None:
         """Let *limit* count from now on, whatever tasks carry for its key; one round trip."""
         override = {"concurrency": limit.concurrency, "rate": limit.rate, "per_seconds": limit.per.total_seconds()}

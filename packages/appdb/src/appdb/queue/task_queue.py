@@ -247,7 +247,9 @@ class TaskQueue(BaseRepository):
     @translates_errors
     async def _commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         with self._database.within_timeout():
-            return await self._commits.commit(writes)
+            lost = await self._commits.commit(writes)
+        self._limiter.ended({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
+        return lost
 
     async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append *events* to the task's log behind the fence.
