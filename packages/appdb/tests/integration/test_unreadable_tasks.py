@@ -138,6 +138,35 @@ async def test_expiry_goes_on_behind_what_cannot_be_read(queue: TaskQueue, datab
     assert await queue.expire() == []
 
 
+LIMIT_DAMAGES: dict[str, dict[str, Any]] = {
+    "an override in words": {"override": "none"},
+    "an override of another shape": {"override": {"concurrency": "two"}},
+    "buckets that are none": {"buckets": "full"},
+    "buckets of another shape": {"buckets": [{"rate": "many"}]},
+    "tokens in words": {"tokens": "three", "refilled_at": None},
+    "a use in words": {"used": "often"},
+    "a time in words": {"buckets_at": "yesterday"},
+}
+
+
+@pytest.mark.parametrize("damage", LIMIT_DAMAGES)
+async def test_tasks_start_although_a_limit_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+    limits = (Limit(key="provider", concurrency=2, rate=100, per=timedelta(minutes=1)),)
+    await queue.enqueue(new_task(limits=limits))
+    await queue.complete(Lease.of((await queue.claim(CLAIMER))[0]))
+    await queue.set_limit(Limit(key="other", concurrency=3))
+    await database.collection("limits").update_one({"_id": "provider"}, {"$set": LIMIT_DAMAGES[damage]})
+    under = await queue.enqueue_many([new_task(limits=limits) for _ in range(3)])
+    free = await queue.enqueue_many([new_task(owner_id="usr_b") for _ in range(2)])
+    another = TaskQueue(database, lease=LEASE)
+    taken = [task.id for _ in range(2) for task in await another.claim(CLAIMER, limit=10)]
+
+    assert set(free) < set(taken)
+    # What the tasks carry still counts.
+    assert len(set(under) & set(taken)) == 2
+    assert [limit.key for limit in await queue.limits()] == ["other"]
+
+
 async def test_what_has_no_text_for_an_id_is_set_aside_and_its_neighbours_are_claimed(
     queue: TaskQueue, database: Database
 ) -> None:

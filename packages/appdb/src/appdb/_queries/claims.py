@@ -198,7 +198,7 @@ def spent(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: 
         "buckets_at": since,
         "refilled_at": since,
         "full_at": from_now(full_in),
-        "used": {"$add": [{"$ifNull": ["$used", 0]}, 1]},
+        "used": {"$add": [number("$used"), 1]},
     }
     # Hosts of release 0.3 and before know of one bucket only.
     fewest = {"tokens": literal(min(levels.values()))} if levels else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
+from appdb.errors import UnreadableError
 from appdb.models.bounds import LONGEST
 from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.queue.allowance import Allowance, grant, rate_of, refilled
 from appdb.queue.fairness import Candidate
+from appdb.reading import readable
+
+logger = logging.getLogger(__name__)
 
 BLOCKED_SECONDS = 0.25
 """How long a claimer leaves a limit alone after it found it reached."""
@@ -58,6 +63,7 @@ class Limiter(BaseRepository):
         self._tasks = self._collection(collections.TASKS)
         self._limits = self._collection(collections.LIMITS)
         self._blocked: dict[TaskLimit, float] = {}
+        self._told: set[str] = set()
 
     def blocks(self, limits: Sequence[TaskLimit]) -> bool:
         """Whether one of *limits* was found reached a moment ago."""
@@ -95,11 +101,25 @@ class Limiter(BaseRepository):
             by_key.setdefault(limit.key, []).append(limit)
         rows: dict[str, dict[str, RawDocument]] = {"limit": {}, "running": {}}
         for row in await self._rows(sorted(by_key), session):
-            rows[row["about"]][row["_id"]] = row
+            rows[row["about"]][row["_id"]] = self._whole(row) if row["about"] == "limit" else row
         return {
             key: _standing(key, rows["limit"].get(key), rows["running"].get(key, {}), named)
             for key, named in sorted(by_key.items())
         }
+
+    def _whole(self, row: RawDocument) -> RawDocument:
+        """Return *row*, or one of which nothing is remembered: what tasks carry counts where a limit cannot be read."""
+        try:
+            _levels(row, [])
+            if row.get("override") is not None:
+                _limit(row["_id"], row["override"])
+        except (UnreadableError, AttributeError, KeyError, TypeError, ValueError):
+            if row["_id"] not in self._told:  # it stays so, and once is enough
+                self._told.add(row["_id"])
+                told = {"limit": row["_id"]}
+                logger.exception("a stored limit cannot be read; what tasks carry for its key counts", extra=told)
+            return {"_id": row["_id"], "now": row["now"]}
+        return row
 
     async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
         if session is None:  # a hint, for which no majority is waited
@@ -147,7 +167,8 @@ class Limiter(BaseRepository):
     async def overrides(self) -> list[Limit]:
         """Return what was set, by key; one round trip."""
         found = self._limits.find({"override": {"$type": "object"}}).sort("_id", 1)
-        return [_limit(row["_id"], row["override"]).limit() async for row in found]
+        rows = await found.to_list(None)
+        return readable(lambda row: _limit(row["_id"], row["override"]).limit(), rows)
 
 
 def _standing(key: str, row: RawDocument | None, running: RawDocument, named: Sequence[TaskLimit]) -> _Standing:
@@ -164,7 +185,7 @@ def _standing(key: str, row: RawDocument | None, running: RawDocument, named: Se
 
 
 def _limit(key: str, override: dict[str, Any]) -> TaskLimit:
-    return TaskLimit.model_validate({**override, "key": key})
+    return TaskLimit.from_document({**override, "key": key, "_id": key})
 
 
 def _levels(row: RawDocument, rates: Iterable[Rate]) -> dict[Rate, float]:
