@@ -25,6 +25,7 @@ from appdb._driver import (
 from appdb._queries import config as queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.bounds import AnyText, accept
 from appdb.models.config import Setting, StoredSetting
 from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of
@@ -189,6 +190,7 @@ class ConfigMixin(ABC):
 def _id_of(type_: str, name: str) -> str:
     # Printable text has no NUL, at which the parts are joined, and nothing that UTF-8 cannot hold.
     for field, text, example in (("type", type_, "engine"), ("name", name, "limits")):
+        accept(AnyText, text, field)
         if not text or not text.isprintable() or len(text) > MAX_NAME_CHARACTERS:
             problem = f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as {example!r}"
             raise InvalidDataError(field, problem)

@@ -12,7 +12,7 @@ from appdb._driver import BulkWriteError, Collection, RawDocument, Session, Upda
 from appdb._queries import history as queries
 from appdb._schema import collections
 from appdb.errors import InvalidDataError
-from appdb.models.bounds import Name, accept
+from appdb.models.bounds import AnyText, Name, accept
 from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.queue.sizes import DUPLICATE_KEY, KIB, check_size
 from appdb.reading import first_readable, page_of
@@ -230,7 +230,9 @@ def _checked_use(use_id: str | None) -> str:
 
 
 def _identified(prefix: str, fields: Mapping[str, str]) -> RawDocument:
+    accept(Name, fields["owner_id"], "owner_id")
     for name, text in fields.items():
+        accept(AnyText, text, name)
         check_size(name, {name: text}, MAX_TEXT_BYTES)
     # As JSON, since two users' texts could otherwise meet wherever parts are joined.
     return {"_id": derived_id(prefix, json.dumps(list(fields.values()))), **fields}

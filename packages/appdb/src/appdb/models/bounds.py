@@ -38,6 +38,8 @@ Name: TypeAlias = Annotated[Label, StringConstraints(min_length=1)]
 """An id, a name or a key: text without control characters."""
 Text: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_TEXT_CHARACTERS)]
 """Words for people, with any characters; it may be empty."""
+AnyText: TypeAlias = Annotated[str, StringConstraints(strict=True)]
+"""Text whose bytes are weighed."""
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 Positive: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
 Priority: TypeAlias = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]

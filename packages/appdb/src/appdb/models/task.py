@@ -170,7 +170,7 @@ class NewTask:
     run_id: Name | None = None
 
     def __post_init__(self) -> None:
-        if any(following.owner_id != self.owner_id for following in self.then):
+        if any(getattr(one, "owner_id", self.owner_id) != self.owner_id for one in self.then):
             raise ValueError(
                 f"task for actor {self.actor!r}: a continuation must have the same owner, {self.owner_id!r}"
             )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from appdb.models.base import Document
+from appdb.models.bounds import STRICT, AnyText, Duration, Name
 from appdb.utils import uuid7_str
 
 
@@ -114,11 +116,12 @@ class NewUser:
         user_id: The id; repeating an unknown outcome with the same one is safe.
     """
 
-    username: str | None = None
-    email: str | None = None
-    password_hash: str | None = field(default=None, repr=False)
-    roles: tuple[Role, ...] = (Role.USER,)
-    user_id: str = field(default_factory=lambda: uuid7_str("usr_"))
+    __pydantic_config__ = STRICT
+    username: AnyText | None = None
+    email: AnyText | None = None
+    password_hash: AnyText | None = field(default=None, repr=False)
+    roles: Annotated[tuple[Role, ...], SkipValidation] = (Role.USER,)
+    user_id: Name = field(default_factory=lambda: uuid7_str("usr_"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +162,7 @@ class Caller:
 class Device:
     """Where a sign-in comes from, for its user to recognise; the first 400 characters of each are kept."""
 
+    __pydantic_config__ = STRICT
     user_agent: str = ""
     ip_address: str = ""
 
@@ -172,8 +176,9 @@ class Lifetime:
         absolute: How long it lasts at most.
     """
 
-    idle: timedelta = timedelta(days=30)
-    absolute: timedelta = timedelta(days=90)
+    __pydantic_config__ = STRICT
+    idle: Duration = timedelta(days=30)
+    absolute: Duration = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from appdb.models.bounds import STRICT, Name
+from appdb.models.bounds import STRICT, AnyText, Count, Name
 from appdb.models.task import Task
 
 DEFAULT_LEASE = timedelta(seconds=30)
@@ -15,11 +15,12 @@ DEFAULT_LEASE = timedelta(seconds=30)
 class Lease:
     """The right to write to one task during one attempt; every write of the attempt repeats the token."""
 
-    task_id: str
-    token: str
-    attempt: int
-    max_attempts: int
-    worker_id: str
+    __pydantic_config__ = STRICT
+    task_id: AnyText
+    token: AnyText
+    attempt: Count
+    max_attempts: Count
+    worker_id: AnyText
     limit_keys: tuple[str, ...] = field(default=(), compare=False)
     """What the task is limited by: its holder asks for the next one under these keys as soon as the attempt ends."""
 

@@ -110,11 +110,10 @@ def check_write(write: AttemptWrite) -> tuple[int, int]:
         TooLargeError: An event is over 64 KiB, all of them over 1 MiB, or the result over 256 KiB.
         InvalidDataError: Something cannot be stored.
     """
+    accept(AttemptWrite, write)
     size = check_events(write.events)
     if size > MAX_WRITE_BYTES:
         raise TooLargeError("events of one write", size, MAX_WRITE_BYTES)
-    if isinstance(write.outcome, Failed):
-        accept(Failed, write.outcome)
     if isinstance(write.outcome, Completed):
         return size, check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
     return size, 0

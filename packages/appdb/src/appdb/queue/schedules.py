@@ -25,7 +25,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
-from appdb.models.bounds import accept, at_most, bounded_duration
+from appdb.models.bounds import AnyText, accept, at_most, bounded_duration
 from appdb.models.schedule import NewSchedule, Schedule
 from appdb.models.task import NewTask, Task
 from appdb.queue.abreast import abreast
@@ -257,6 +257,7 @@ def _cron_of(schedule: Schedule) -> Cron:
 def _id_of(owner_id: str, name: str) -> str:
     # Printable text has no NUL, at which the parts are joined, and nothing that UTF-8 cannot hold.
     for field, text, example in (("owner_id", owner_id, "usr_1"), ("name", name, "nightly report")):
+        accept(AnyText, text, field)
         if not text or not text.isprintable() or len(text) > MAX_NAME_CHARACTERS:
             problem = f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as {example!r}"
             raise InvalidDataError(field, problem)

@@ -37,6 +37,7 @@ class Steps(BaseRepository):
 
     async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave; one transaction of two writes."""
+        accept(Lease, lease, "lease")
         check_key(key)
         check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
         row = {"_id": _step_id(lease.task_id, key), "task_id": lease.task_id, "key": key, "value": value}
@@ -49,6 +50,7 @@ class Steps(BaseRepository):
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
+        accept(Lease, lease, "lease")
         check_key(key)
         check(task)
         # The parent and the key make it one child; another key could stand for a task that is no child.

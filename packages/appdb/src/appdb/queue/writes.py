@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from appdb.models.bounds import STRICT, Pause
+from pydantic import SkipValidation
+
+from appdb.models.bounds import STRICT, Count, Pause
 from appdb.models.task import NewEvent
 from appdb.queue.lease import Lease
 
@@ -19,7 +21,8 @@ class Completed:
         result: What it gave; at most 256 KiB as BSON.
     """
 
-    result: Mapping[str, Any] | None = None
+    __pydantic_config__ = STRICT
+    result: Annotated[Mapping[str, Any] | None, SkipValidation] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +66,10 @@ class AttemptWrite:
         outcome: How the attempt ends, if it does.
     """
 
+    __pydantic_config__ = STRICT
     lease: Lease
-    events: Sequence[NewEvent] = ()
-    seq: int | None = None
+    events: Annotated[Sequence[NewEvent], SkipValidation] = ()
+    seq: Count | None = None
     outcome: Outcome | None = None
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from appdb.errors import InvalidDataError
+from appdb.models.bounds import AnyText, accept
 from appdb.models.user import Device, NewUser, Role
 
 MAX_USERNAME_CHARACTERS = 64
@@ -58,6 +59,7 @@ def identity_fields(user: NewUser) -> dict[str, object]:
     Raises:
         InvalidDataError: A name is none, the hash is none, or there is no name at all.
     """
+    accept(NewUser, user)
     fields: dict[str, object] = {"roles": role_names(user.roles)}
     if user.username is not None:
         fields |= {"username": user.username, "username_key": username_key(user.username)}
@@ -88,6 +90,7 @@ def checked_hash(password_hash: str) -> str:
     Raises:
         InvalidDataError: It is empty, too long, or not printable ASCII.
     """
+    accept(AnyText, password_hash, "password_hash")
     plain = password_hash.isascii() and password_hash.isprintable()
     if not plain or not 0 < len(password_hash) <= MAX_HASH_CHARACTERS:
         how = f"give 1 to {MAX_HASH_CHARACTERS:,} printable ASCII characters, as password hash functions write them"
@@ -101,6 +104,7 @@ def checked_key_name(name: str) -> str:
     Raises:
         InvalidDataError: It cannot.
     """
+    accept(AnyText, name, "name")
     if not name or not name.isprintable() or len(name) > MAX_KEY_NAME_CHARACTERS:
         how = f"write 1 to {MAX_KEY_NAME_CHARACTERS} printable characters, such as 'laptop'"
         raise InvalidDataError("name", how)
@@ -133,7 +137,12 @@ def checked_duration(field: str, duration: timedelta) -> timedelta:
 
 
 def device_fields(device: Device) -> dict[str, str]:
-    """Return how *device* is stored: cut to length, with a mark for what UTF-8 cannot hold."""
+    """Return how *device* is stored: cut to length, with a mark for what UTF-8 cannot hold.
+
+    Raises:
+        InvalidDataError: It is no device, or does not hold text.
+    """
+    accept(Device, device, "device")
     given = {"user_agent": device.user_agent, "ip_address": device.ip_address}
     return {name: _storable(text)[:MAX_DEVICE_CHARACTERS] for name, text in given.items()}
 

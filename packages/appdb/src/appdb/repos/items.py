@@ -40,6 +40,7 @@ class Items:
 
     async def store(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence."""
+        accept(Lease, lease, "lease")
         accept(NewContent, item)
         accept(Count, seq, "seq")
         content_id = content_id_of(task.id, item.key)

@@ -10,6 +10,7 @@ from appdb._queries import refresh_tokens as queries
 from appdb._queries import users as user_queries
 from appdb._queries.refresh_tokens import Shown
 from appdb.errors import NotFoundError, TokenReuseError
+from appdb.models.bounds import accept
 from appdb.models.user import Device, Lifetime, NewToken, RefreshFamily, RevokedBecause, User, UserSession
 from appdb.reading import page_of
 from appdb.repos.identity import checked_duration, device_fields, digest_of, new_secret
@@ -56,6 +57,7 @@ class RefreshTokens(UserRows):
             InvalidDataError: The lifetime is shorter than a second or longer than ten years.
         """
         lasts = lifetime or Lifetime()
+        accept(Lifetime, lasts, "lifetime")
         for duration in (lasts.idle, lasts.absolute):
             checked_duration("lifetime", duration)
         proof, secret = new_secret(), new_secret()

@@ -11,7 +11,6 @@ from appdb._queries import access_keys as key_queries
 from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.bounds import Name, accept
 from appdb.models.user import Login, NewKey, NewUser, Role, User
 from appdb.reading import page_of
 from appdb.repos.access_keys import AccessKeys
@@ -42,7 +41,6 @@ class UserRepository(AccessKeys, RefreshTokens):
             ConflictError: The username, the e-mail address or the id is somebody's.
             InvalidDataError: A value is none; the message says which.
         """
-        accept(Name, user.user_id, "user_id")
         fields = identity_fields(user) | {"is_guest": False, "is_active": True}
         match, update = queries.create(user.user_id, fields)
         row = await self._put(match, update, session)
