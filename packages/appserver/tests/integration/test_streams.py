@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
+from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
 from appdb.models.content import Content
 from appserver import streams
 
@@ -407,3 +407,19 @@ async def test_an_exception_that_was_not_meant_for_users_reaches_none(
     for answer in answers:
         assert "hunter2" not in answer.text
         assert f"The operator finds it as {task['id']}, attempt 1" in answer.text
+
+
+async def test_a_stream_passes_over_events_that_cannot_be_read(
+    client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, queue: TaskQueue, database: Database
+) -> None:
+    task = await submit(client)
+    _, lease = await claim()
+    await record(queue, lease, 0, 100)
+    damaged = {"task_id": task["id"], "seq": {"$in": [3, 4, 50]}}
+    changed = await database.collection("task_events").update_many(damaged, {"$set": {"data": "hello"}})
+    await queue.complete(lease)
+    read = await read_all(client, frames, task["id"], params={"after": 0})
+
+    assert changed.modified_count == 3
+    assert numbers(read) == [seq for seq in range(1, 101) if seq not in {3, 4, 50}]
+    assert read[-1]["event"] == "completed"

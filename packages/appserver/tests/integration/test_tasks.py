@@ -314,3 +314,16 @@ async def test_actors_are_listed_with_their_schemas(client: httpx2.AsyncClient) 
     assert [actor["name"] for actor in actors] == ["free", "media"]
     assert actors[1].keys() == {"name", "version", "description", "payload_schema"}
     assert json.dumps(actors[1]["payload_schema"]).count("script2video") == 1
+
+
+async def test_a_task_that_cannot_be_read_costs_its_owners_list_nothing_else(
+    client: httpx2.AsyncClient, submit: Submit, database: Database
+) -> None:
+    first, bad, last = [await submit(client) for _ in range(3)]
+    await database.collection("tasks").update_one({"_id": bad["id"]}, {"$set": {"priority": 0.5}})
+    listed = await client.get("/api/tasks", params={"limit": 2})
+    asked = await client.get(f"/api/tasks/{bad['id']}")
+
+    assert (listed.status_code, [task["id"] for task in listed.json()["items"]]) == (200, [last["id"], first["id"]])
+    assert (asked.status_code, asked.headers["content-type"]) == (500, PROBLEM)
+    assert "cannot be read" in asked.json()["detail"]
