@@ -10,12 +10,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from appdb._driver import (
-    Bucket,
     Client,
     Collection,
     RawDatabase,
     Session,
-    bucket,
     check_name,
     close_client,
     connect,
@@ -27,7 +25,6 @@ from appdb._driver import (
     unfitness,
     within,
 )
-from appdb._schema import collections
 from appdb._version import __version__
 from appdb.errors import (
     ContractMismatchError,
@@ -168,11 +165,6 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     def raw(self) -> RawDatabase:
         """The driver's database, for appdb's own modules."""
         return self._raw
-
-    @property
-    def media(self) -> Bucket:
-        """The GridFS bucket that holds the bytes of content."""
-        return bucket(self._raw, collections.MEDIA_BUCKET)
 
     async def ping(self) -> None:
         """Ask the primary for a sign of life.

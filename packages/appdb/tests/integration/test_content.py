@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from gridfs import GridFSBucket
+from pymongo import MongoClient
 
 from appdb import (
     Claimer,
@@ -23,6 +25,7 @@ from appdb import (
     TaskQueue,
 )
 from appdb.models.content import Content, ContentKind, GenerationStatus, NewContent
+from appdb.repos.media import CHUNK_BYTES
 from fail_points import fail_point
 
 OWNER = "usr_a"
@@ -93,6 +96,50 @@ async def test_a_reader_that_pauses_has_asked_for_two_chunks_and_holds_no_cursor
     assert not any("cursorid" in row for row in paused)
     assert {row["planSummary"] for row in paused} == {"IXSCAN { files_id: 1, n: 1 }"}
     assert b"".join([first, *rest]) == DATA * 8
+
+
+async def test_an_upload_reaches_the_server_in_steps_that_a_slow_link_carries(
+    contents: ContentRepository, task: Task, database: Database
+) -> None:
+    await contents.store(Lease.of(task), task, item(), seq=0)  # the first of all makes the index
+    await database.raw.command({"profile": 2})
+    content = await contents.store(Lease.of(task), task, item(data=DATA * 8), seq=1)
+    await database.raw.command({"profile": 0})
+    written = {"ns": f"{database.name}.media.chunks", "op": "insert"}
+    steps = [row["ninserted"] async for row in database.raw["system.profile"].find(written)]
+
+    assert sum(steps) == -(-len(DATA) * 8 // CHUNK_BYTES)
+    assert max(steps) * CHUNK_BYTES <= 2 * 1024 * 1024
+    assert await read(contents, content) == DATA * 8
+
+
+async def test_an_upload_is_a_file_that_any_gridfs_reader_reads(
+    contents: ContentRepository, task: Task, database: Database, mongo_uri: str
+) -> None:
+    content = await contents.store(Lease.of(task), task, item(data=DATA * 4), seq=0)
+    with MongoClient[dict[str, object]](mongo_uri, tz_aware=True) as client:
+        file = GridFSBucket(client[database.name], "media").open_download_stream(content.file_id)
+        found = (file.length, file.chunk_size, file.filename, file.read())
+        indexes = client[database.name]["media.chunks"].index_information()
+
+    assert found == (len(DATA) * 4, CHUNK_BYTES, content.filename, DATA * 4)
+    assert indexes["files_id_1_n_1"]["unique"] is True
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(
+    contents: ContentRepository, task: Task, database: Database
+) -> None:
+    admin, refused = database.raw.client.admin, {"failCommands": ["insert"], "errorCode": 8000}
+    point = {"configureFailPoint": "failCommand", "data": refused | {"namespace": f"{database.name}.media.chunks"}}
+    await admin.command(point | {"mode": {"skip": 2}})
+    try:
+        with pytest.raises(DatabaseRefusedError):
+            await contents.store(Lease.of(task), task, item(data=DATA * 8), seq=0)
+    finally:
+        await admin.command(point | {"mode": "off"})
+
+    assert await database.collection("media.chunks").count_documents({}) == 0
+    assert await stored_files(database) == 0
 
 
 async def test_a_file_is_streamed_like_bytes(contents: ContentRepository, task: Task, tmp_path: Path) -> None:

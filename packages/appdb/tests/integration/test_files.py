@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from gridfs import GridFSBucket
+from pymongo import MongoClient
 
 from appdb import (
     Database,
@@ -20,7 +22,6 @@ from appdb import (
     NotFoundError,
     TooLargeError,
 )
-from appdb._driver import bucket
 from appdb._queries import files as queries
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
@@ -316,14 +317,17 @@ async def test_unknown_fields_of_a_newer_release_survive(files: FileRepository, 
     assert (await database.collection("workflow_files").find_one({"_id": file.id}) or {})["newer"] == {"a.b": 1}
 
 
-async def test_a_sweep_leaves_what_files_name_and_what_is_young(files: FileRepository, database: Database) -> None:
+async def test_a_sweep_leaves_what_files_name_and_what_is_young(
+    files: FileRepository, database: Database, mongo_uri: str
+) -> None:
     now = await database.server_time()
     kept = await files.put(new(content=LARGE), owner_id=OWNER)
     old = uuid7_at("file_", now - 2 * AGE)
-    grid = bucket(database.raw, "files")
-    await grid.upload_from_stream_with_id(old, "lost", b"x" * 600_000)
-    await grid.upload_from_stream_with_id(uuid7_at("file_", now - 3 * AGE), "empty", b"")
-    await grid.upload_from_stream_with_id(uuid7_at("file_", now), "young", b"x")
+    with MongoClient[dict[str, object]](mongo_uri) as client:
+        grid = GridFSBucket(client[database.name], "files")
+        grid.upload_from_stream_with_id(old, "lost", b"x" * 600_000)
+        grid.upload_from_stream_with_id(uuid7_at("file_", now - 3 * AGE), "empty", b"")
+        grid.upload_from_stream_with_id(uuid7_at("file_", now), "young", b"x")
 
     assert await files.sweep(older_than=AGE) == 2
     assert await files.sweep(older_than=AGE) == 0

@@ -1,4 +1,4 @@
-"""The one package that names a driver: connecting, sessions, streams, buckets and errors behind one seam.
+"""The one package that names a driver: connecting, sessions, streams and errors behind one seam.
 
 Motor is the default; ``APPDB_DRIVER=pymongo`` in the environment takes PyMongo's own async client in its place.
 """
@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from appdb._driver._chosen import (
     DRIVER,
-    Bucket,
-    BucketWriter,
     ChangeStream,
     Client,
     Collection,
     RawDatabase,
     Session,
-    bucket,
     close_client,
     start_session,
     start_transaction,
@@ -23,10 +20,8 @@ from appdb._driver._collections import has_ended, watch, with_local_reads
 from appdb._driver._common import (
     AFTER,
     BulkWriteError,
-    CorruptGridFile,
     DuplicateKeyError,
     IndexModel,
-    NoFile,
     PyMongoError,
     RawDocument,
     UpdateMany,
@@ -44,16 +39,12 @@ __all__ = [
     "AFTER",
     "DRIVER",
     "READING",
-    "Bucket",
-    "BucketWriter",
     "BulkWriteError",
     "ChangeStream",
     "Client",
     "Collection",
-    "CorruptGridFile",
     "DuplicateKeyError",
     "IndexModel",
-    "NoFile",
     "PyMongoError",
     "RawDatabase",
     "RawDocument",
@@ -61,7 +52,6 @@ __all__ = [
     "Session",
     "UpdateMany",
     "UpdateOne",
-    "bucket",
     "check_name",
     "close_client",
     "connect",

@@ -17,25 +17,21 @@ if DRIVER not in {MOTOR, PYMONGO}:
 # PyMongo's client is given the shapes that Motor's has, so the types of the one describe both.
 if TYPE_CHECKING or DRIVER == MOTOR:
     from appdb._driver import _motor as chosen
-    from appdb._driver._motor import Bucket, BucketWriter, ChangeStream, Client, Collection, RawDatabase, Session
+    from appdb._driver._motor import ChangeStream, Client, Collection, RawDatabase, Session
 else:
     from appdb._driver import _pymongo as chosen
-    from appdb._driver._pymongo import Bucket, BucketWriter, ChangeStream, Client, Collection, RawDatabase, Session
+    from appdb._driver._pymongo import ChangeStream, Client, Collection, RawDatabase, Session
 
 new_client, close_client = chosen.new_client, chosen.close_client
 start_session, start_transaction = chosen.start_session, chosen.start_transaction
-bucket = chosen.bucket
 
 __all__ = [
     "DRIVER",
-    "Bucket",
-    "BucketWriter",
     "ChangeStream",
     "Client",
     "Collection",
     "RawDatabase",
     "Session",
-    "bucket",
     "close_client",
     "new_client",
     "start_session",

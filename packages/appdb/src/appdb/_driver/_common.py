@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from gridfs.errors import CorruptGridFile, NoFile
 from pymongo import IndexModel, ReturnDocument, UpdateMany, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -22,10 +21,8 @@ __all__ = [
     "MAJORITY",
     "SNAPSHOT",
     "BulkWriteError",
-    "CorruptGridFile",
     "DuplicateKeyError",
     "IndexModel",
-    "NoFile",
     "PyMongoError",
     "RawDocument",
     "UpdateMany",

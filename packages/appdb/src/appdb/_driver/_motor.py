@@ -10,8 +10,6 @@ from motor.motor_asyncio import (
     AsyncIOMotorClientSession,
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
-    AsyncIOMotorGridFSBucket,
-    AsyncIOMotorGridIn,
 )
 from pymongo import ReadPreference
 
@@ -22,8 +20,6 @@ RawDatabase: TypeAlias = AsyncIOMotorDatabase[RawDocument]
 Collection: TypeAlias = AsyncIOMotorCollection[RawDocument]
 Session: TypeAlias = AsyncIOMotorClientSession
 ChangeStream: TypeAlias = AsyncIOMotorChangeStream[RawDocument]
-Bucket: TypeAlias = AsyncIOMotorGridFSBucket
-BucketWriter: TypeAlias = AsyncIOMotorGridIn
 
 
 def new_client(uri: str, options: dict[str, Any]) -> Client:
@@ -44,8 +40,3 @@ async def start_session(client: Client) -> Session:
 async def start_transaction(session: Session) -> None:
     """Begin a transaction; concerns of collections do not count in it, so they are set here."""
     session.start_transaction(SNAPSHOT, MAJORITY, ReadPreference.PRIMARY)
-
-
-def bucket(database: RawDatabase, name: str) -> Bucket:
-    """Return the GridFS bucket *name*."""
-    return AsyncIOMotorGridFSBucket(database, bucket_name=name, write_concern=MAJORITY)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from gridfs.asynchronous import AsyncGridFSBucket, AsyncGridIn, AsyncGridOut
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -127,37 +126,7 @@ class Client(AsyncMongoClient[RawDocument]):
         return RawDatabase(self, name)
 
 
-class BucketReader:
-    """Bytes of a GridFS file; moving within them is no call to the server."""
-
-    def __init__(self, opened: AsyncGridOut) -> None:
-        self._opened = opened
-        self._skip_to: int | None = None
-
-    def seek(self, position: int) -> int:
-        """Read on from *position*."""
-        self._skip_to = position
-        return position
-
-    async def read(self, size: int = -1) -> bytes:
-        """Return the next *size* bytes, or what is left."""
-        if self._skip_to is not None:
-            await self._opened.seek(self._skip_to)
-            self._skip_to = None
-        with cancels_are_heard():
-            return await self._opened.read(size)
-
-
-class Bucket(AsyncGridFSBucket):
-    """A GridFS bucket."""
-
-    async def open_download_stream(self, *args: Any, **kwargs: Any) -> BucketReader:  # type: ignore[override]
-        """Return a reader of the file's bytes."""
-        return BucketReader(await super().open_download_stream(*args, **kwargs))
-
-
 Session: TypeAlias = AsyncClientSession
-BucketWriter: TypeAlias = AsyncGridIn
 
 
 def new_client(uri: str, options: dict[str, Any]) -> Client:
@@ -178,8 +147,3 @@ async def start_session(client: Client) -> Session:
 async def start_transaction(session: Session) -> None:
     """Begin a transaction; concerns of collections do not count in it, so they are set here."""
     await session.start_transaction(SNAPSHOT, MAJORITY, ReadPreference.PRIMARY)
-
-
-def bucket(database: RawDatabase, name: str) -> Bucket:
-    """Return the GridFS bucket *name*."""
-    return Bucket(database, bucket_name=name, write_concern=MAJORITY)
