@@ -33,8 +33,9 @@ from appdb import (
 )
 from appdb.models.task import LIVE_STATES
 from appdb.runs import removal
+from appdb.runs.snapshots import Snapshots
 from rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
-from runs import OTHER, OWNER, Runs, step_started
+from runs import OTHER, OWNER, Runs, step_started, two_steps
 
 
 @pytest.fixture
@@ -203,3 +204,21 @@ def reads_of(runs: Runs, run_id: str, event_id: str, branch_id: str, file_id: st
     }
     calls: dict[str, Any] = {name: partial(method, run_id, owner_id=OWNER) for name, method in of_run.items()}
     return calls | {name: partial(method, key, owner_id=OWNER) for name, (method, key) in of_parts.items()}
+
+
+async def test_a_read_of_state_that_a_deletion_overtakes_blames_no_backup(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await runs.begin()
+    await runs.append(run, *two_steps())
+    newest, left = Snapshots.newest, [run]
+
+    async def meanwhile(snapshots: Snapshots, *args: Any) -> Any:
+        while left:
+            await runs.workflows.delete(left.pop().id, owner_id=OWNER)
+        return await newest(snapshots, *args)
+
+    monkeypatch.setattr(Snapshots, "newest", meanwhile)
+    with pytest.raises(NotFoundError, match=run.id):
+        await runs.state(run)
+    assert not left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,16 +14,22 @@ from appdb import (
     Claimer,
     ConflictError,
     Database,
+    FileCategory,
     Lease,
+    NewFile,
+    NewGeneration,
     NewRun,
     NewTask,
     NotFoundError,
+    Origin,
     Run,
     TaskFilter,
     TaskState,
     TokenRepository,
     UsageFilter,
 )
+from appdb.models.task import LIVE_STATES
+from appdb.queue.control import Control
 from appdb.repos.media import MediaStore
 from appdb.runs import branches, deleting, removal
 from rich_runs import (
@@ -33,6 +40,7 @@ from rich_runs import (
     OF_RUNS,
     Death,
     KilledError,
+    held_task,
     keepers,
     made_by,
     rich_run,
@@ -215,6 +223,54 @@ async def test_a_deletion_of_a_branch_that_was_cut_off_is_swept(
     assert await runs.database.collection("events").count_documents({"branch_id": left.id}) == 0
     assert await runs.database.collection("branches").count_documents({}) == 2
     assert {branch.id for branch in await runs.branches.page(run.id, owner_id=OWNER)} == {run.branch_id, kept.id}
+
+
+async def test_what_a_task_enqueues_under_the_eyes_of_a_deletion_is_cancelled_too(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await runs.begin()
+    new = NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id)
+    await runs.queue.enqueue(replace(new, then=(replace(new, task_id="tq_then", queue="later"),)))
+    (task,) = await runs.queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
+    leases = [Lease.of(task)]
+    cancel = Control._cancel_all
+
+    async def too_late(control: Control, task_id: str, owner_id: str) -> Any:
+        while leases:
+            await runs.queue.complete(leases.pop())
+        return await cancel(control, task_id, owner_id)
+
+    monkeypatch.setattr(Control, "_cancel_all", too_late)
+    await runs.workflows.delete(run.id, owner_id=OWNER)
+
+    ended = {found.id: found.state for found in await runs.queue.find(TaskFilter(owner_id=OWNER, run_id=run.id))}
+    assert ended == {task.id: TaskState.COMPLETED, "tq_then": TaskState.CANCELLED}
+
+
+@pytest.mark.parametrize("name", ["put", "enqueue", "record"])
+async def test_what_a_transaction_writes_for_a_run_is_there_for_its_deletion(runs: Runs, name: str) -> None:
+    run = await runs.begin()
+    held, _ = await held_task(runs)
+    contents, files, _ = keepers(runs)
+    file = NewFile(run_id=run.id, branch_id="", category=FileCategory.ROOT, name="a", content="x")
+    made = NewGeneration(task_id=held.id, provider="p", operation="o", request={}, origin=Origin(run_id=run.id))
+    writes: dict[str, Any] = {
+        "put": partial(files.put, file, owner_id=OWNER),
+        "enqueue": partial(runs.queue.enqueue, NewTask(owner_id=OWNER, actor="e", payload={}, run_id=run.id)),
+        "record": partial(contents.record, made, owner_id=OWNER),
+    }
+
+    async def body(session: Any) -> asyncio.Task[None]:
+        await writes[name](session=session)
+        deletion = asyncio.create_task(runs.workflows.delete(run.id, owner_id=OWNER))
+        # As long as it would take if nothing held it up.
+        await asyncio.wait({deletion}, timeout=0.5)
+        return deletion
+
+    await (await runs.database.transaction(body))
+    assert await rows_left(runs) == {"workflow_runs": 1}
+    live = TaskFilter(owner_id=OWNER, run_id=run.id, states=LIVE_STATES)
+    assert await runs.queue.find(live) == []
 
 
 async def test_a_run_that_cannot_be_deleted_keeps_no_other_from_it(

@@ -111,7 +111,6 @@ class Reader:
         try:
             return await self._fold(run, lineage, session)
         except _GapError as gap:
-            await self._fence.check(run.id, run.owner_id, session)  # a deletion takes events away, too
             if session is not None:
                 raise _lost(run, gap) from gap
 
@@ -122,7 +121,7 @@ class Reader:
         try:
             return await self._store.transaction(body)
         except _GapError as gap:
-            await self._fence.check(run.id, run.owner_id)
+            await self._fence.check(run.id, run.owner_id)  # a deletion takes events away, too
             raise _lost(run, gap) from gap
 
     async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
