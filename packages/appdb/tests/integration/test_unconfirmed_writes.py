@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import appdb
 from appdb import (
     Claimer,
     Database,
@@ -111,3 +113,10 @@ async def test_a_bulk_write_without_a_majority_is_told_as_unknown(
     async with fail_point(database, APP, [command], **NO_MAJORITY):
         with pytest.raises(DatabaseUnavailableError):
             await call(cut_off)
+
+
+def test_what_a_bulk_write_refused_is_asked_in_one_place_that_sees_what_is_unconfirmed() -> None:
+    package = Path(appdb.__file__).parent
+    asking = [path for path in package.rglob("*.py") if "writeErrors" in path.read_text("utf-8")]
+
+    assert [path.parent.name for path in asking] == ["_driver"]
