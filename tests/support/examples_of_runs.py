@@ -50,6 +50,7 @@ WORKFLOWS = (
             "revision": 1,
             "updated_at": at(1),
         },
+        beside={"used_at": at(60)},
     ),
     Example(
         collection=collections.WORKFLOW_VERSIONS,

@@ -31,6 +31,7 @@ from appdb import (
     Run,
     RunState,
     TaskFilter,
+    VersionRepository,
 )
 from appdb.models.task import LIVE_STATES
 from rich_runs import held_task
@@ -266,3 +267,21 @@ async def test_a_read_that_races_with_a_deletion_is_whole_or_refused(hosts: list
             elif not isinstance(result, NotFoundError):
                 assert [entry.seq for entry in result] == list(range(21))
     assert len(outcomes) == 2, "nothing was raced"
+
+
+async def test_a_template_is_deleted_before_a_run_of_it_is_opened_or_not_at_all(hosts: list[Runs]) -> None:
+    versions = VersionRepository(hosts[0].database)
+    deleted_first = 0
+    for number in range(ROUNDS):
+        template = await versions.get_or_create_template(f"film {number}", owner_id=OWNER)
+        new = NewRun(project=f"film {number}", template_id=template.id)
+        deletion = later(number % 10 / 1_000, versions.delete_template(template.id, owner_id=OWNER))
+        deleted, opened = await race(deletion, hosts[1].workflows.open(new, owner_id=OWNER))
+
+        if deleted is None:
+            assert isinstance(opened, NotFoundError)
+            deleted_first += 1
+        else:
+            assert isinstance(deleted, ConflictError)
+            assert opened[0].template_id == template.id
+    assert 0 < deleted_first < ROUNDS, "nothing was raced"

@@ -76,6 +76,11 @@ def touch() -> Update:
     return {"$inc": {"revision": 1}, "$currentDate": {"updated_at": True}}
 
 
+def use() -> Update:
+    """Note that a run of the template is opened: it conflicts with the template's deletion."""
+    return {"$currentDate": {"used_at": True}}
+
+
 def take_over(name: str, merged_ids: Sequence[str]) -> Pipeline:
     """Let the template stand for duplicates, under *name*."""
     return [{"$set": {"name": literal(name), "merged_ids": standing_for(merged_ids)}}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._driver import AFTER, DuplicateKeyError, Session
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import events as event_queries
 from appdb._queries import runs as queries
 from appdb._queries import templates as template_queries
@@ -90,7 +90,14 @@ class Opening:
         Raises:
             NotFoundError: The owner sees no such template.
         """
-        found = await self._templates.find_one(template_queries.one(template_id, owner_id), {"_id": 1}, session=session)
+        # A write to the own one, so that its deletion comes before or sees the run; everybody's would make all wait.
+        match, update = template_queries.owned(template_id, owner_id), template_queries.use()
+        found: RawDocument | None = await self._templates.find_one_and_update(
+            match, update, {"_id": 1}, session=session
+        )
+        if found is None:
+            match = template_queries.one(template_id, owner_id)
+            found = await self._templates.find_one(match, {"_id": 1}, session=session)
         if found is None:
             raise NotFoundError("workflow template", template_id)
         return str(found["_id"])

@@ -52,7 +52,8 @@ class InMemoryTaskQueue:
     ``TaskQueue`` without a database: the same calls, results and errors, in one process, gone with it.
 
     Time stands still until ``advance``, so that a test of leases, delays or timeouts waits for nothing. Calls of many
-    asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole.
+    asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole. It knows
+    no workflow runs, so it takes tasks of any ``run_id``, where the other one refuses those of runs that are not there.
 
     Args:
         lease: How long a claim holds without being renewed.
