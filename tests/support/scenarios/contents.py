@@ -298,6 +298,7 @@ SCENES = Scenes(
             "before",
             "token",
             "worker_id",
+            "limit_keys",
             "delete_run.run_id",
             "origin.run_id",
             "generation.origin.run_id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 from appdb import Database
 from appdb._driver import RawDocument
 
+DEEP = 56
+"""How deep the deepest part of a hostile object is nested: nearly as deep as may be, wherever it is put."""
 NOBODY = "usr_" + "f" * 32
 """The id of no user."""
 
@@ -106,7 +109,9 @@ def hostile_json(text: str) -> dict[str, Any]:
     """Return an object with *text* as a value and as a name, in shapes that drivers read as types of their own."""
     reference = {"$ref": text, "$id": text}
     whole = {"$ref": text, "$id": {"$oid": reference}, "$db": text, "more": [reference]}
-    return {"a": text, text: text, "b": {text: [text]}, "c": [whole], "d": {"$date": 2**52}, "e": 2**40} | reference
+    nested = functools.reduce(lambda inner, _: [inner], range(DEEP), reference)
+    shapes = {"c": [whole], "d": {"$date": 2**52}, "e": 2**40, "f": nested}
+    return {"a": text, text: text, "b": {text: [text]}, **shapes} | reference
 
 
 def told(text: str, stored: Any) -> object:

@@ -438,6 +438,7 @@ SCENES = Scenes(
             "before",
             "token",
             "worker_id",
+            "limit_keys",
             "match.queue",
             "match.actor",
             "match.run_id",

@@ -33,9 +33,9 @@ class VersionHistory:
 
     async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
         """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
-        check_size("version history entry", entry, MAX_EVENT_BYTES)
         accept(Name, entry["version_id"], "version_id")
         accept(list[Text], entry["capabilities"], "capabilities")
+        check_size("version history entry", entry, MAX_EVENT_BYTES)
         version_id = str(entry["version_id"])
         match = run_queries.owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
 
