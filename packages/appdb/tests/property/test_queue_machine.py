@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from appdb import (
     Claimer,
     ConflictError,
-    Database,
     Lease,
     LeaseLostError,
     NewEvent,
@@ -28,15 +25,13 @@ from appdb import (
     Task,
     TaskEventType,
     TaskFilter,
-    TaskQueue,
     TaskState,
 )
 from appdb.queue.protocol import TaskQueueProtocol
-from appdb.testing import InMemoryTaskQueue
-from shared_database import empty, migrated_database
-from time_machine import let_time_pass
+from queue_worlds import LEASE as LEASE_TIME
+from queue_worlds import MOMENT, MemoryWorld, MongoWorld, World, opened
+from shared_database import migrated_database
 
-T = TypeVar("T")
 S = TaskState
 E = TaskEventType
 
@@ -45,10 +40,9 @@ CLAIMER = Claimer(worker_id="w1", queues=("a", "b"), handlers=("echo@1",))
 EVERYBODYS = TaskFilter(owner_id=None)
 EVENTS = [NewEvent(type=E.CHUNK, data={"chunks": ["a"]}), NewEvent(type=E.PROGRESS, data={"fraction": 0.5})]
 
-MOMENT = 0.002
 TICK = 100
 """Seconds. Whatever is given a time gets half a tick more, so that it matters to nobody how slow the machine is."""
-LEASE = TICK + TICK // 2
+LEASE = LEASE_TIME.total_seconds()
 EXPIRES_IN = 2 * TICK + TICK // 2
 
 DELAYS = st.sampled_from([0, 0, TICK // 2, TICK + TICK // 2])
@@ -141,62 +135,6 @@ class Model:
 
     def in_state(self, *states: TaskState) -> list[str]:
         return [task_id for task_id, task in self.tasks.items() if task.state in states]
-
-
-class World(ABC):
-    """A queue and its time."""
-
-    queue: TaskQueueProtocol
-
-    def __init__(self, runner: asyncio.Runner) -> None:
-        self._runner = runner
-
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(call)
-
-    @abstractmethod
-    def pass_a_moment(self) -> None:
-        """Let so much time pass that what follows is later."""
-
-    @abstractmethod
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Leave nothing behind."""
-
-
-class MemoryWorld(World):
-    def __init__(self, runner: asyncio.Runner) -> None:
-        super().__init__(runner)
-        self._queue = InMemoryTaskQueue(lease=seconds(LEASE))
-        self.queue = self._queue
-
-    def pass_a_moment(self) -> None:
-        self.pass_time(MOMENT)
-
-    def pass_time(self, seconds: float) -> None:
-        self._queue.advance(timedelta(seconds=seconds))
-
-    def close(self) -> None:
-        del self._queue, self.queue
-
-
-class MongoWorld(World):
-    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
-        super().__init__(runner)
-        self._database = database
-        self.queue = TaskQueue(database, lease=seconds(LEASE))
-
-    def pass_a_moment(self) -> None:
-        self.run(asyncio.sleep(MOMENT))
-
-    def pass_time(self, seconds: float) -> None:
-        self.run(let_time_pass(self._database, timedelta(seconds=seconds)))
-
-    def close(self) -> None:
-        self.run(empty(self._database))
 
 
 def seconds(number: float) -> timedelta:
@@ -500,15 +438,3 @@ def test_the_queue_in_memory_agrees_with_the_model() -> None:
 def test_the_real_queue_agrees_with_the_model(mongo_uri: str) -> None:
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner, opened(runner, mongo_uri, name) as database:
         drive(lambda: MongoWorld(runner, database), examples=60, steps=30)
-
-
-@contextmanager
-def opened(runner: asyncio.Runner, uri: str, name: str) -> Iterator[Database]:
-    async def make() -> Database:
-        return await Database(uri, name).__aenter__()
-
-    database = runner.run(make())
-    try:
-        yield database
-    finally:
-        runner.run(database.close())
