@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -109,7 +108,9 @@ def hostile_json(text: str) -> dict[str, Any]:
     """Return an object with *text* as a value and as a name, in shapes that drivers read as types of their own."""
     reference = {"$ref": text, "$id": text}
     whole = {"$ref": text, "$id": {"$oid": reference}, "$db": text, "more": [reference]}
-    nested = functools.reduce(lambda inner, _: [inner], range(DEEP), reference)
+    nested: Any = reference
+    for _ in range(DEEP):
+        nested = [nested]
     shapes = {"c": [whole], "d": {"$date": 2**52}, "e": 2**40, "f": nested}
     return {"a": text, text: text, "b": {text: [text]}, **shapes} | reference
 
