@@ -20,6 +20,7 @@ from appworker.arenas import share_one_arena
 from appworker.errors import AppWorkerError
 from appworker.forks import heeded, part_from_forks
 from appworker.health_check import check_health
+from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.leaving import leave_for_sure
 from appworker.logs import configure_logs
 from appworker.monitor import monitored
@@ -80,7 +81,7 @@ async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOpti
     with monitored(settings, actors=names, queues=options.queues) as monitor:
         async with database:
             queue = TaskQueue(database, lease=settings.lease)
-            runner = Runner(database, queue, actors, options, monitor)
+            runner = Runner(database, queue, actors, options, LeaseGuard(_guard_facts(settings)), monitor)
             part_from_forks()
             for number in heeded():
                 loop.add_signal_handler(number, runner.hang_up if number is signal.SIGHUP else runner.drain)
@@ -88,6 +89,15 @@ async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOpti
                 monitor.health.when_announced(parent.tell_ready)
                 parent.when_gone(loop, lambda: _drain_alone(runner))
             await runner.run()
+
+
+def _guard_facts(settings: Settings) -> GuardFacts:
+    return GuardFacts(
+        uri=settings.mongo_uri,
+        database=settings.mongo_database,
+        lease=settings.lease,
+        heartbeat=settings.heartbeat,
+    )
 
 
 def _drain_alone(runner: Runner) -> None:

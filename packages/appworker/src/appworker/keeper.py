@@ -11,6 +11,7 @@ from datetime import timedelta
 from appdb import AppDbError, ChangeFeed, TaskQueue
 from appdb.feed import task_topic
 from appworker.attempt import Attempt
+from appworker.lease_guard import LeaseGuard
 from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
@@ -31,23 +32,27 @@ class LeaseKeeper:
 
         feed: Tells whether hints flow, and when something happened to a task.
 
+        guard: Renews while this process cannot, since an actor holds Python's lock.
+
         heartbeat: The pause between renewals.
     """
 
-    def __init__(self, queue: TaskQueue, feed: ChangeFeed, heartbeat: timedelta) -> None:
+    def __init__(self, queue: TaskQueue, feed: ChangeFeed, guard: LeaseGuard, heartbeat: timedelta) -> None:
         self._queue = queue
         self._feed = feed
+        self._guard = guard
         self._heartbeat = heartbeat
-        self._attempts: set[Attempt] = set()
+        self._attempts: dict[Attempt, float] = {}
+        self._told_at = float("-inf")
         self._look = asyncio.Event()
 
     def __len__(self) -> int:
         """How many leases are kept."""
         return len(self._attempts)
 
-    def add(self, attempt: Attempt) -> None:
-        """Keep the lease of *attempt* from now on."""
-        self._attempts.add(attempt)
+    def add(self, attempt: Attempt, until: float) -> None:
+        """Keep the lease of *attempt* from now on; the guard does so until *until*, by the monotonic clock."""
+        self._attempts[attempt] = until
         self._feed.add(task_topic(attempt.task.id), self)
 
     def settling(self, attempt: Attempt) -> None:
@@ -57,7 +62,7 @@ class LeaseKeeper:
     def remove(self, attempt: Attempt) -> None:
         """Let the lease of *attempt* go."""
         self.settling(attempt)
-        self._attempts.discard(attempt)
+        self._attempts.pop(attempt, None)
 
     def hint(self) -> None:
         """Renew at once, since something may have happened to a lease."""
@@ -76,12 +81,18 @@ class LeaseKeeper:
                 async with asyncio.timeout(interval.total_seconds()):
                     await self._look.wait()
             self._look.clear()
+            self._tell_guard()
             try:
                 await self._renew()
             except AppDbError as exc:
                 logger.warning("leases could not be renewed; trying again", extra={"error": str(exc)})
                 await asyncio.sleep(BLIND_INTERVAL.total_seconds())
                 self._look.set()
+
+    def _tell_guard(self) -> None:
+        if time.monotonic() - self._told_at > self._heartbeat.total_seconds() / 2:
+            self._told_at = time.monotonic()
+            self._guard.live((attempt.lease, until) for attempt, until in self._attempts.items())
 
     async def _renew(self) -> None:
         held = (attempt for attempt in self._attempts if attempt.stop.reason is not StopReason.LEASE_LOST)
@@ -98,9 +109,10 @@ class LeaseKeeper:
         longest = self._queue.lease.total_seconds() * SAFETY
         while True:
             await asyncio.sleep(CLOCK_INTERVAL.total_seconds())
-            now = time.monotonic()
+            now, guarded_at = time.monotonic(), self._guard.renewed_at()
             for attempt in self._attempts:
-                if now - attempt.renewed_at > longest and attempt.stop.reason is not StopReason.LEASE_LOST:
+                too_long = now - max(attempt.renewed_at, guarded_at) > longest
+                if too_long and attempt.stop.reason is not StopReason.LEASE_LOST:
                     logger.error(
                         "a lease may be lost, since the database could not be reached for too long; the attempt stops",
                         extra=attempt.names,

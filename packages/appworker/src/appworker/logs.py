@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TextIO
 
 import structlog
 
@@ -32,7 +31,7 @@ def configure_logs(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
     )
-    handler = _Lines(_own_standard_error())
+    handler = _Lines()
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
@@ -49,10 +48,20 @@ def _clipped(
     return line
 
 
-class _Lines(Unfailing, logging.StreamHandler[TextIO]):
-    """Writes lines."""
+class _Lines(Unfailing):
+    """Writes lines to a copy of standard error, since an actor may close the one that everybody has.
 
+    Nothing is buffered: a lock of a buffer that another thread holds would stay locked in a process that is forked.
+    """
 
-def _own_standard_error() -> TextIO:
-    # A copy, since an actor may close the one that everybody has.
-    return os.fdopen(os.dup(STANDARD_ERROR), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptor = os.dup(STANDARD_ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except Exception:  # noqa: BLE001 - what is logged, and who reads it, must not matter to who logs
+            self.handleError(record)

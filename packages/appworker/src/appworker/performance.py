@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import timedelta
 from functools import partial
 from typing import assert_never
 
 from pydantic import BaseModel
 
-from appdb import InvalidDataError
+from appdb import InvalidDataError, Task
 from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.context import AttemptContext
@@ -22,6 +23,9 @@ from appworker.slots import Turn
 from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
+
+SPARE = timedelta(seconds=15)
+"""How long after its timeout an attempt may still be stopped and settled, while its lease is kept."""
 
 
 class Performer:
@@ -53,7 +57,7 @@ class Performer:
             turn: Its use of a slot, which is over when nothing of the actor runs any more: also while the outcome is
                 still being written, and not before its thread is done. Whose turn does not come is handed back.
         """
-        self._keeper.add(attempt)
+        self._keeper.add(attempt, kept_until(attempt.task, actor))
         try:
             if not await turn.comes():
                 await attempt.release()
@@ -70,7 +74,7 @@ class Performer:
         if attempt.stop.reason is not None:  # while it waited
             turn.over()
             return Stopped()
-        timeout = _timeout(attempt, actor)
+        timeout = _timeout(attempt.task, actor)
         try:
             running = self._start(attempt, actor, timeout)
         except Exception as exc:
@@ -154,8 +158,13 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _timeout(attempt: Attempt, actor: Actor[BaseModel]) -> timedelta:
-    seconds = attempt.task.timeout_seconds
+def kept_until(task: Task, actor: Actor[BaseModel]) -> float:
+    """Return until when, by the monotonic clock, the lease of an attempt that begins now is worth renewing."""
+    return time.monotonic() + (_timeout(task, actor) + SPARE).total_seconds()
+
+
+def _timeout(task: Task, actor: Actor[BaseModel]) -> timedelta:
+    seconds = task.timeout_seconds
     return actor.timeout if seconds is None else timedelta(seconds=min(seconds, LONGEST.total_seconds()))
 
 

@@ -23,6 +23,7 @@ from appdb import (
     ContentRepository,
     Database,
     FileRepository,
+    Lease,
     RegistryRepository,
     ScheduleRepository,
     Task,
@@ -37,10 +38,11 @@ from appworker.actors.base import Actor
 from appworker.attempt import Attempt, Desk
 from appworker.flusher import Flusher
 from appworker.keeper import LeaseKeeper
+from appworker.lease_guard import LeaseGuard
 from appworker.metrics import Ending
 from appworker.monitor import Monitor
 from appworker.outbox import Outbox
-from appworker.performance import Performer
+from appworker.performance import Performer, kept_until
 from appworker.registry import ActorsByHandler, announcement
 from appworker.slots import Slots, Turn
 from appworker.stop import StopReason
@@ -98,6 +100,7 @@ class Runner:
         queue: Where tasks come from.
         actors: What is offered.
         options: How to work.
+        guard: Renews leases while this process cannot.
         monitor: Is told what happens.
     """
 
@@ -107,6 +110,7 @@ class Runner:
         queue: TaskQueue,
         actors: ActorsByHandler,
         options: RunnerOptions,
+        guard: LeaseGuard,
         monitor: Monitor,
     ) -> None:
         self.worker_id = uuid7_str("wrk_")
@@ -118,7 +122,8 @@ class Runner:
         self._feed = ChangeFeed(database, events=False)
         self._feed.add(QUEUES, _QueuesChanged(queue))
         queue.trust_hints()
-        self._keeper = LeaseKeeper(queue, self._feed, options.heartbeat)
+        self._guard = guard
+        self._keeper = LeaseKeeper(queue, self._feed, guard, options.heartbeat)
         contents = ContentRepository(database)
         stores = Stores(contents=contents, files=FileRepository(database), workflows=WorkflowRepository(database))
         self._upkeep = Upkeep(queue, ScheduleRepository(database), stores, self._feed, options.retention)
@@ -169,6 +174,7 @@ class Runner:
         loops: list[Callable[[], Awaitable[None]]] = [
             self._feed.run,
             self._keeper.run,
+            self._guard.run,
             self._desk.outbox.run,
             self._desk.flusher.run,
             self._upkeep.run,
@@ -252,6 +258,8 @@ class Runner:
 
     async def _claim_and_start(self, wanted: int) -> int:
         tasks, asked_at = await self._claim(wanted)
+        if tasks:
+            self._guard.hold([(Lease.of(task), kept_until(task, self._actor(task))) for task in tasks])
         for task in tasks:
             self._start(task, asked_at)
         return len(tasks)
@@ -309,10 +317,12 @@ class Runner:
         hinted.cancel()
         changed.cancel()
 
+    def _actor(self, task: Task) -> Actor[BaseModel]:
+        return self._actors[f"{task.actor}@{task.actor_version}"]
+
     def _start(self, task: Task, claimed_at: float) -> None:
         attempt = Attempt(task, self._desk, claimed_at=claimed_at)
-        actor = self._actors[f"{task.actor}@{task.actor_version}"]
-        running = asyncio.create_task(self._perform(attempt, actor, self._slots.line_up(), claimed_at))
+        running = asyncio.create_task(self._perform(attempt, self._actor(task), self._slots.line_up(), claimed_at))
         self._attempts[running] = attempt
         running.add_done_callback(self._settled)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from appworker import ActorContext, RetryPolicy, SyncContext, actor
 
 AT_ONCE = RetryPolicy(first=timedelta(0))
 LEFT_SECONDS = 3_600
+HELD_SECONDS = 20
 
 
 class What(BaseModel):
@@ -155,6 +157,12 @@ def hear_signals(_context: Context) -> Made:
     return Made(value=True)
 
 
+def hold_pythons_lock(_context: Context) -> Made:
+    """Do what a long call of a C library does that lets no other thread run."""
+    ctypes.PyDLL(None).sleep(HELD_SECONDS)
+    return Made(value=True)
+
+
 ENDINGS: dict[str, Callable[[Context], Any]] = {
     "nothing": returns(None),
     "a model": returns(Made(value=1)),
@@ -184,6 +192,7 @@ ENDINGS: dict[str, Callable[[Context], Any]] = {
     "a forked child that is ended": end_a_forked_child,
     "a forked child left behind": leave_a_forked_child,
     "no more threads": take_threads_away,
+    "a held lock": hold_pythons_lock,
     "a broken worker": break_the_worker,
     "death beside a forked child": die_beside_a_forked_child,
     "signals for everybody": hear_signals,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -232,3 +233,64 @@ async def test_a_worker_says_which_of_its_queues_nobody_names(
     lines = [json.loads(line) for line in host.log.read_text().splitlines()]
 
     assert [line["queue"] for line in lines if "names a queue of this worker" in line["event"]] == doubted
+
+
+GUARDED = {"APPWORKER_LEASE": "9", "APPWORKER_HEARTBEAT": "1"}
+"""Leases that are over well before the actor lets go of Python's lock, and not before its guard has stood in."""
+
+
+@pytest.mark.parametrize("isolation", ["task", "thread"])
+async def test_an_actor_that_holds_pythons_lock_for_two_leases_costs_its_neighbours_nothing(
+    start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
+) -> None:
+    host = start_worker(slots=2, others=ACTORS, **GUARDED)
+    ledger = tmp_path / "gate"
+    neighbour = await tasks.add("probe.gate", ledger=str(ledger))
+    await tasks.until(neighbour, lambda found: found.state is TaskState.PROCESSING)
+    holding = await tasks.add(f"ending.{isolation}", what="a held lock")
+    await tasks.until(holding, lambda found: found.state is TaskState.PROCESSING)
+    start_worker(slots=2, others=ACTORS, **GUARDED)
+    held = await tasks.final(holding, 60)
+    (tmp_path / "gate.open").touch()
+    beside = await tasks.final(neighbour)
+
+    assert (held.state, held.attempt, held.result) == (TaskState.COMPLETED, 1, {"value": True})
+    assert (beside.state, beside.attempt) == (TaskState.COMPLETED, 1)
+    assert "may be lost" not in host.log.read_text()
+
+
+async def test_a_worker_that_is_killed_while_its_guard_stands_in_takes_its_leases_along(
+    start_worker: StartWorker, tasks: Tasks
+) -> None:
+    host = start_worker(slots=2, others=ACTORS, **GUARDED)
+    holding = await tasks.add("ending.process", what="a held lock")
+    locked = await tasks.add("ending.thread", what="a held lock")
+    for task in (holding, locked):
+        await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
+    await asyncio.sleep(6)
+    host.process.kill()
+    killed_at = time.monotonic()
+    start_worker(slots=2, others=ACTORS, **GUARDED)
+    await tasks.until(locked, lambda found: found.attempt == 2, 40)
+
+    assert time.monotonic() - killed_at < 9 + 5 + 4
+
+
+async def test_a_guard_that_dies_is_replaced_and_the_next_one_knows_what_is_held(
+    start_worker: StartWorker, tasks: Tasks, tmp_path: Path
+) -> None:
+    host = start_worker(slots=2, others=ACTORS, APPWORKER_LOG_LEVEL="DEBUG", **GUARDED)
+    first = int(await asyncio.to_thread(host.wait_for, r'a guard of the leases was started".*"pid": (\d+)'))
+    neighbour = await tasks.add("probe.gate", ledger=str(tmp_path / "gate"))
+    await tasks.until(neighbour, lambda found: found.state is TaskState.PROCESSING)
+    os.kill(first, signal.SIGKILL)
+    await asyncio.to_thread(host.wait_for, "(another takes its place)")
+    await asyncio.to_thread(host.wait_for, rf'a guard of the leases was started".*"pid": (?!{first}\b)(\d+)')
+    await asyncio.sleep(1)
+    holding = await tasks.add("ending.thread", what="a held lock")
+    await tasks.until(holding, lambda found: found.state is TaskState.PROCESSING)
+    start_worker(slots=2, others=ACTORS, **GUARDED)
+
+    assert (await tasks.final(holding, 60)).attempt == 1
+    (tmp_path / "gate.open").touch()
+    assert (await tasks.final(neighbour)).attempt == 1

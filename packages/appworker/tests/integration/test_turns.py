@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
 from appworker import Actor, ActorContext, actor
 from appworker.attempt import Attempt, Desk
 from appworker.flusher import Flusher
 from appworker.keeper import LeaseKeeper
+from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.outbox import Outbox
 from appworker.performance import Performer
 from appworker.slots import Slots
@@ -46,7 +47,11 @@ class Hall:
     def __init__(self, database: Database, tasks: Tasks) -> None:
         self.queue = tasks.queue
         self.feed = ChangeFeed(database, events=False)
-        self.keeper = LeaseKeeper(self.queue, self.feed, timedelta(seconds=5))
+        heartbeat = timedelta(seconds=5)
+        facts = GuardFacts(
+            uri=SecretStr("mongodb://nowhere"), database=database.name, lease=self.queue.lease, heartbeat=heartbeat
+        )
+        self.keeper = LeaseKeeper(self.queue, self.feed, LeaseGuard(facts), heartbeat)
         self.outbox = Outbox(self.queue)
         self.performer = Performer(self.keeper)
         self.slots = Slots(1, lambda: None)

@@ -1,0 +1,120 @@
+"""The worker's side of its guard: a process that renews leases while an actor holds Python's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from appdb import Lease
+
+logger = logging.getLogger(__name__)
+
+CHILD = Path(__file__).with_name("lease_guard_child.py")
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""What may wait to be sent to a guard that does not listen before another takes its place."""
+
+Held = tuple[Lease, float]
+"""A lease, and until when it is worth renewing, by the monotonic clock: the attempt is out of time then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardFacts:
+    """What the guard needs to renew leases by itself."""
+
+    uri: SecretStr
+    database: str
+    lease: timedelta
+    heartbeat: timedelta
+
+
+class LeaseGuard:
+    """
+    Keeps one guard running, and tells it what this worker holds.
+
+    Args:
+        facts: How the guard reaches the database.
+    """
+
+    def __init__(self, facts: GuardFacts) -> None:
+        self._facts = facts
+        self._renewed_at = 0.0
+        self._unread = self._unsent = b""
+        self._ours, self._theirs = socket.socketpair()
+        self._greet()
+
+    def hold(self, claimed: Iterable[Held]) -> None:
+        """Say that *claimed* is held from now on; to be called before its actors begin."""
+        self._send({"type": "hold", "leases": [(_told(lease), until) for lease, until in claimed]})
+
+    def live(self, held: Iterable[Held]) -> None:
+        """Say that this worker lives and renews what it holds, which is *held* and nothing else."""
+        self._send({"type": "held", "leases": [(_told(lease), until) for lease, until in held]})
+
+    def renewed_at(self) -> float:
+        """Return when the guard asked for its latest renewal that the database confirmed; 0 if it never had to."""
+        with suppress(OSError):  # nothing new was said, or the guard is gone
+            while piece := self._ours.recv(4_096):
+                *lines, self._unread = (self._unread + piece).split(b"\n")
+                self._renewed_at = max([self._renewed_at, *map(float, lines)])
+        return self._renewed_at
+
+    async def run(self) -> None:
+        """Have a guard until cancelled; return when it has ended, to be called again."""
+        command = [sys.executable, "-S", "-P", str(CHILD), str(self._theirs.fileno())]
+        guard = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=[self._theirs.fileno()],
+            # A session of its own: what stops the group of the worker is for the worker, which ends its guard.
+            start_new_session=True,
+        )
+        logger.debug("a guard of the leases was started", extra={"pid": guard.pid})
+        self._theirs.close()
+        try:
+            code = await guard.wait()
+            logger.warning("the guard of the leases has ended; another takes its place", extra={"code": code})
+            self._ours.close()
+            self._unread = self._unsent = b""
+            self._ours, self._theirs = socket.socketpair()
+            self._greet()
+        except asyncio.CancelledError:
+            guard.kill()
+            await guard.wait()
+            raise
+
+    def _greet(self) -> None:
+        self._ours.settimeout(0)
+        self._send(
+            {
+                "type": "facts",
+                "uri": self._facts.uri.get_secret_value(),
+                "database": self._facts.database,
+                "lease": self._facts.lease.total_seconds(),
+                "heartbeat": self._facts.heartbeat.total_seconds(),
+                "path": sys.path,
+            }
+        )
+
+    def _send(self, said: dict[str, object]) -> None:
+        self._unsent += json.dumps(said).encode() + b"\n"
+        try:
+            self._unsent = self._unsent[self._ours.send(self._unsent) :]
+        except BlockingIOError:
+            if len(self._unsent) > MAX_UNSENT_BYTES:
+                self._ours.close()  # it does not listen: it ends by this, and another takes its place
+        except OSError:
+            self._unsent = b""  # it has ended, and its successor is told all with the next sign of life
+
+
+def _told(lease: Lease) -> tuple[str, str, int, int, str]:
+    return lease.task_id, lease.token, lease.attempt, lease.max_attempts, lease.worker_id
