@@ -1,0 +1,27 @@
+"""The page of the API's description, in a browser that reaches nothing but the host."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from stack import Stack
+
+
+def test_the_description_is_shown_without_asking_anybody_else(page: Page, stack: Stack) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/docs")
+
+    expect(page.get_by_text("/api/tasks/{task_id}/stream")).to_be_visible()
+    assert page.locator(".opblock").count() >= 14
+    assert [url for url in asked if not url.startswith((stack.address, "data:"))] == []
+
+
+def test_an_unknown_address_is_a_page_with_a_way_back(page: Page) -> None:
+    answer = page.goto("/nope")
+
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_text("There is no page at this address.")).to_be_visible()
+    page.get_by_role("link", name="Go to the start page").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
