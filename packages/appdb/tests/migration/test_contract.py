@@ -35,13 +35,13 @@ async def test_code_works_with_every_database_that_allows_its_contract(
     assert await empty.contract_version() == contract.get("newest", contract["version"])
 
 
-@pytest.mark.parametrize("version", ["0.1", "0.2"])
+@pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
 async def test_new_code_on_an_old_database_is_refused_with_the_command_that_brings_it_along(
     empty: Database, version: str
 ) -> None:
     await restore(empty, version)
     with pytest.raises(
-        ContractMismatchError, match=rf"has contract version [12].*needs {CONTRACT_VERSION}.*Run `appdb migrate`"
+        ContractMismatchError, match=rf"has contract version [123].*needs {CONTRACT_VERSION}.*Run `appdb migrate`"
     ):
         await empty.open()
     await empty.migrate()

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
+from pydantic import JsonValue
 
 from appdb import (
+    BranchRepository,
     Claimer,
     ContentRepository,
     Database,
+    DbEventType,
+    EventRepository,
+    FileCategory,
+    FileRepository,
     Lease,
     Limit,
     NewEvent,
+    NewFile,
+    NewRunEvent,
     RegistryRepository,
     ScheduleRepository,
+    StateRepository,
     TaskEventType,
     TaskQueue,
     TaskState,
+    TokenRepository,
+    UsageFilter,
     UserRepository,
+    VersionRepository,
+    WorkflowRepository,
+    content_hash,
 )
 from appdb.models.content import ContentKind, NewContent
 from appdb.models.registry import AnnouncedActor, AnnouncedWorker
 from appdb.models.schedule import NewSchedule
 from released import documents, key_of, restore
 
-VERSIONS = ["0.1", "0.2"]
+VERSIONS = ["0.1", "0.2", "0.3"]
 NEWER = {"of_a_newer_release": {"a.b": "$x", "n": 1}}
 FIELD = next(iter(NEWER))
 PAYLOAD = {"text": "$lease.token", "a.b": {"$gt": ""}}
@@ -167,10 +183,9 @@ async def test_unknown_fields_of_actors_and_workers_survive_their_announcement(e
     assert (await RegistryRepository(empty).actor("echo")).version == 2
 
 
-async def test_unknown_fields_of_schedules_queues_and_limits_survive(empty: Database) -> None:
-    await restore(empty, "0.2", **NEWER)
-    await empty.migrate()
-    queue, schedules, owner = TaskQueue(empty), ScheduleRepository(empty), owner_of("0.2")
+@pytest.mark.parametrize("version", ["0.2", "0.3"], indirect=True)
+async def test_unknown_fields_of_schedules_queues_and_limits_survive(empty: Database, version: str) -> None:
+    queue, schedules, owner = TaskQueue(empty), ScheduleRepository(empty), owner_of(version)
     await queue.resume("other")
     await queue.pause("other")
     await queue.set_limit(Limit(key="provider:y", concurrency=9))
@@ -187,4 +202,64 @@ async def test_unknown_fields_of_schedules_queues_and_limits_survive(empty: Data
     for collection in ("queues", "limits", "schedules"):
         rows = [row async for row in empty.collection(collection).find()]
         assert rows
+        assert all(row[FIELD] == NEWER[FIELD] for row in rows), collection
+
+
+@pytest.mark.parametrize("version", ["0.3"], indirect=True)
+async def test_runs_and_all_that_hangs_on_them_are_read(empty: Database, version: str) -> None:
+    owner = owner_of(version)
+    (run,) = await WorkflowRepository(empty).page(owner_id=owner)
+    state = await StateRepository(empty).get(run.id, owner_id=owner)
+    files, branches, log = FileRepository(empty), BranchRepository(empty), EventRepository(empty)
+    listed = await files.page(run.id, owner_id=owner)
+    texts = {file.name: (await files.get(file.id, owner_id=owner)).text for file in listed}
+    usage = await TokenRepository(empty).totals(owner_id=owner, wanted=UsageFilter(run_id=run.id))
+
+    asked = await StateRepository(empty).interactions(run.id, owner_id=owner)
+
+    assert state.pending is not None
+    assert state.pending.data["fields"] == [{"$gt": "a.b"}]
+    assert [event.seq for event in await log.log(run.id, owner_id=owner)] == list(range(run.event_count))
+    assert {run.branch_id} < {branch.id for branch in await branches.page(run.id, owner_id=owner)}
+    assert [one.request.interaction_id for one in asked] == ["select_1", "form_1"]
+    assert (texts["small.txt"], set(texts["large.txt"]), json.loads(texts["plan.json"])) == ("hello", {"y"}, PAYLOAD)
+    assert usage.user.cost == Decimal("0.1")
+    assert len(await WorkflowRepository(empty).versions(run.id, owner_id=owner)) == 2
+    assert (await empty.recover_run(run.id, owner_id=owner, dry_run=True)).disagreements == ()
+
+
+@pytest.mark.parametrize("version", ["0.3"], indirect=True)
+async def test_versions_history_and_settings_are_read(empty: Database, version: str) -> None:
+    owner, versions = owner_of(version), VersionRepository(empty)
+    template = await versions.find_template("Film", owner_id=owner)
+    source = await versions.latest_source(template.id, owner_id=owner)
+    fitting = await versions.version_for(source.id, ["web"], owner_id=owner)
+    options = await empty.list_option_usage(owner_id=owner, template_id=template.id, step_id="write", module="choose")
+    keywords = await empty.list_keywords(
+        owner_id=owner, template_id=template.id, category="weather", half_life=timedelta(days=7)
+    )
+
+    assert (source.definition["$title"], fitting.definition["for"]) == ("a.b", "web")
+    assert fitting.content_hash == content_hash(fitting.definition)
+    assert {used.option for used in options} == {"red", "$blue"}
+    assert [(used.keyword, used.details) for used in keywords] == [("fog", {"a.b": "$x"})]
+    assert await empty.get_config("engine", "limits", as_type=dict[str, JsonValue]) == {"most": 3, "a.b": "$x"}
+
+
+@pytest.mark.parametrize("version", ["0.3"], indirect=True)
+async def test_unknown_fields_of_runs_and_of_what_hangs_on_them_survive(empty: Database, version: str) -> None:
+    owner = owner_of(version)
+    (run,) = await WorkflowRepository(empty).page(owner_id=owner)
+    answer = NewRunEvent(type=DbEventType.INTERACTION_RESPONSE, data={"interaction_id": "form_1", "value": 2})
+    await EventRepository(empty).append(run.id, [answer], owner_id=owner, branch_id=run.branch_id)
+    await StateRepository(empty).jump(run.id, "paint", owner_id=owner, branch_id=run.branch_id)
+    for name in ("small.txt", "large.txt"):
+        new = NewFile(run_id=run.id, branch_id=run.branch_id, category=FileCategory.OUTPUTS, name=name, content="again")
+        await FileRepository(empty).put(new, owner_id=owner)
+    await empty.set_config("engine", "limits", {"most": 4})
+
+    for collection in ("workflow_runs", "branches", "events", "workflow_files", "workflow_run_versions", "config"):
+        ids = [row["_id"] for row in documents(version, collection) if row["_id"] != "contract"]
+        rows = [row async for row in empty.collection(collection).find({"_id": {"$in": ids}})]
+        assert len(rows) == len(ids)
         assert all(row[FIELD] == NEWER[FIELD] for row in rows), collection

@@ -33,7 +33,7 @@ async def test_from_nothing_all_migrations_give_exactly_the_declared_indexes(emp
     await empty.open()
 
 
-@pytest.mark.parametrize("version", ["0.1", "0.2"])
+@pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
 async def test_a_database_of_an_earlier_release_becomes_equal_to_a_new_one(
     empty: Database, mongo_uri: str, version: str
 ) -> None:

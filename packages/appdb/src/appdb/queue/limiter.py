@@ -197,7 +197,7 @@ def _levels(row: RawDocument, rates: Iterable[Rate]) -> dict[Rate, float]:
     # Meanwhile a host of release 0.3 or before has claimed, which keeps one bucket for all rates of a key.
     known = {rate: float(rate[0]) for rate in rates} | levels
     theirs = refilled({rate: float(row["tokens"]) for rate in known}, _seconds(row, "refilled_at"))
-    return {rate: min(level, theirs[rate]) for rate, level in known.items()}
+    return {rate: min(level, theirs.get(rate, level)) for rate, level in known.items()}
 
 
 def _seconds(row: RawDocument, since: str) -> float:
