@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -233,7 +234,7 @@ def _chain(length: int) -> NewTask:
     return task
 
 
-TOO_MUCH = {
+TOO_MUCH: dict[str, Callable[[], tuple[NewTask, ...]]] = {
     "in a row": lambda: tuple(new_task() for _ in range(MAX_FOLLOWING + 1)),
     "at any depth": lambda: tuple(new_task(then=(new_task(),) * 10) for _ in range(10)),
     "one after the other": lambda: (_chain(MAX_FOLLOWING_DEPTH + 1),),
