@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from appdb import Lease, Limit, TaskState
 from queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
 
@@ -218,3 +220,18 @@ async def test_a_newcomer_is_served_beside_eighty_owners_whose_limits_are_full(s
 
     assert [task.id for task in await subject.claim(20)] == [newcomer.id]
     assert subject.queue.held_back
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+async def test_a_claim_finds_a_newcomer_behind_many_owners_whom_a_rival_has_served(
+    subject: Subject, limit: int
+) -> None:
+    await subject.queue.enqueue_many([new_task(owner_id=f"owner_{number:02}") for number in range(60)])
+    rival = subject.elsewhere()
+    assert len(await rival.claim(claimer("rival"), limit=1)) == 1
+    await subject.claim(limit)
+    while await rival.claim(claimer("rival"), limit=20):
+        pass
+    newcomer = await subject.queue.enqueue(new_task(owner_id="usr_c"))
+
+    assert [task.id for task in await subject.claim(limit)] == [newcomer.id]

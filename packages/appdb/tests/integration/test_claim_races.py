@@ -144,3 +144,23 @@ async def test_claimers_of_several_owners_tasks_keep_out_of_each_others_way(data
     assert sum(given) == count
     # In the beginning nobody knows of the others, and in the end there is nothing; without a division it is a half.
     assert given.count(0) <= len(given) // 4
+
+
+async def test_a_claim_that_is_refused_in_the_middle_returns_what_it_has_taken(database: Database) -> None:
+    queue = TaskQueue(database)
+    limited = await queue.enqueue(
+        NewTask(owner_id="usr_a", actor="echo", payload={}, limits=(Limit(key="one", concurrency=1),))
+    )
+    free = await queue.enqueue(NewTask(owner_id="usr_b", actor="echo", payload={}))
+    claimer = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
+    # The limit's document, the task under it, and then what is free.
+    data = {"failCommands": ["update"], "errorCode": 8000}
+    admin = database.raw.client.admin
+    try:
+        await admin.command({"configureFailPoint": "failCommand", "mode": {"skip": 2}, "data": data})
+        taken = await queue.claim(claimer, limit=2)
+    finally:
+        await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+    assert [task.id for task in taken] == [limited.id]
+    assert [task.id for task in await queue.claim(claimer, limit=2)] == [free.id]

@@ -31,4 +31,4 @@ async def test_tasks_with_limits_are_claimed_where_the_database_is_far(
 
     assert len(taken) == 8, "the tasks of eight owners are looked at together"
     # A look, candidates, five in the transaction and the tasks: eight, whatever the number of keys; and connections.
-    assert took < 8 * round_trip + 6 * round_trip + 0.5
+    assert took < 8 * round_trip + 6 * round_trip + 1

@@ -176,10 +176,11 @@ class Claims(BaseRepository):
 
     async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
         wanted = self._window.size(limit, self.survey.rivals)
-        of_each = max(
-            limit * MAX_LINES // max(len(lines), MAX_LINES), 2 * wanted // len(lines) if wanted > limit else 1
-        )
-        rows = [row async for row in self._tasks.aggregate(queries.first_of_each(lines, of_each))]
+        # In all as many as eight owners would give, or twice the window.
+        together = max(limit * min(len(lines), MAX_LINES), 2 * wanted if wanted > limit else 0)
+        of_each = max(1, together // len(lines))
+        found = self._tasks.aggregate(queries.first_of_each(lines, of_each), batchSize=len(lines) * of_each + 1)
+        rows = [row async for row in found]
         return self._turns.order([_candidate(row) for row in await self._named(rows)])
 
     async def _claim_from(self, candidates: list[Candidate], claimer: Claimer, limit: int) -> list[Task]:

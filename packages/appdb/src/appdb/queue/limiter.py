@@ -122,10 +122,12 @@ class Limiter(BaseRepository):
         return row
 
     async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
+        at_once = 2 * len(keys) + 1
         if session is None:  # a hint, for which no majority is waited
-            return [row async for row in with_local_reads(self._limits).aggregate(queries.under_limits(keys))]
-        limits = self._limits.aggregate(queries.remembered(keys), session=session)
-        running = self._tasks.aggregate(queries.running_under(keys), session=session)
+            found = with_local_reads(self._limits).aggregate(queries.under_limits(keys), batchSize=at_once)
+            return [row async for row in found]
+        limits = self._limits.aggregate(queries.remembered(keys), session=session, batchSize=at_once)
+        running = self._tasks.aggregate(queries.running_under(keys), session=session, batchSize=at_once)
         return [*[row async for row in limits], *[row async for row in running]]
 
     async def _spend(self, standings: Mapping[str, _Standing], session: Session) -> None:
