@@ -110,7 +110,7 @@ async def test_what_does_not_fit_the_type_is_named(database: Database) -> None:
         await database.get_config("engine", "limits", as_type=Limits)
 
 
-@pytest.mark.parametrize("value", UNREADABLE, ids=repr)
+@pytest.mark.parametrize("value", UNREADABLE, ids=lambda value: type(value).__name__)
 async def test_a_value_that_cannot_be_read_back_is_not_written(database: Database, value: object) -> None:
     first = await database.set_config("engine", "limits", 5.0)
     with pytest.raises(InvalidDataError):
