@@ -6,23 +6,21 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
-import uuid_utils
+from appdb._uuid7 import COUNTER, RANDOM_BITS, uuid7_of
 
 
 def uuid7_str(prefix: str = "") -> str:
     """Return *prefix* followed by the 32 hex digits of a new UUID version 7 (RFC 9562): sortable by its time of making,
-    and within a process by its order.
+    and within a process by its order; never ahead of this host's clock unless that goes back.
 
     The time inside can be read by anybody, so an id is a name and never a secret.
     """
-    return f"{prefix}{uuid_utils.uuid7().hex}"
+    return f"{prefix}{COUNTER.next().hex}"
 
 
 def uuid7_at(prefix: str, moment: datetime) -> str:
     """Return what ``uuid7_str`` returns, made at *moment*: for a time that another clock has told."""
-    random = secrets.randbits(74)
-    low = (0b10 << 62) | (random & (2**62 - 1))
-    return f"{uuid7_floor(prefix, moment)}7{random >> 62:03x}{low:016x}"
+    return f"{prefix}{uuid7_of(int(moment.timestamp() * 1000), secrets.randbits(RANDOM_BITS)).hex}"
 
 
 def uuid7_floor(prefix: str, moment: datetime) -> str:

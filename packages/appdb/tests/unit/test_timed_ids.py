@@ -1,10 +1,17 @@
-"""Ids that tell a time which another clock has told."""
+"""The times that ids tell: this host's, in the order of their making, or one that another clock has told."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from appdb._uuid7 import Counter
 from appdb.utils import uuid7_at, uuid7_floor, uuid7_str
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -25,3 +32,51 @@ def test_ids_lie_on_the_right_side_of_a_moment() -> None:
     assert uuid7_at("file_", MOMENT - timedelta(milliseconds=1)) < floor <= uuid7_at("file_", MOMENT)
     day = timedelta(days=1)
     assert uuid7_floor("", datetime.now(UTC) - day) < uuid7_str() < uuid7_floor("", datetime.now(UTC) + day)
+
+
+def test_ids_made_without_a_pause_are_in_order_and_none_lies_in_the_future() -> None:
+    began = time.time_ns() // 1_000_000
+    made = [uuid.UUID(uuid7_str()) for _ in range(10_000)]
+    ended = time.time_ns() // 1_000_000
+
+    assert made == sorted(set(made))
+    assert {(one.version, one.variant) for one in made} == {(7, uuid.RFC_4122)}
+    assert began <= made[0].int >> 80
+    assert made[-1].int >> 80 <= ended
+
+
+def test_ids_of_many_threads_are_all_different_and_in_order_in_each() -> None:
+    made: list[list[str]] = [[] for _ in range(4)]
+    threads = [threading.Thread(target=lambda ids=ids: ids.extend(uuid7_str() for _ in range(5_000))) for ids in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(ids == sorted(ids) for ids in made)
+    assert len({one for ids in made for one in ids}) == 20_000
+
+
+def test_ids_stay_in_order_while_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter()
+    clock = iter([5_000_000_000, 3_000_000_000, 5_000_000_000, 5_001_000_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock))
+    made = [counter.next() for _ in range(4)]
+
+    assert made == sorted(set(made))
+    assert [one.time for one in made] == [5_000, 5_000, 5_000, 5_001]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_makes_none_of_its_parents_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 10**18)  # both are in one millisecond for ever
+    forking = multiprocessing.get_context("fork")
+    there, here = forking.Pipe()
+    uuid7_str()
+    child = forking.Process(target=lambda: there.send([uuid7_str() for _ in range(100)]))
+    child.start()
+    theirs, mine = here.recv(), [uuid7_str() for _ in range(100)]
+    child.join()
+
+    assert not set(theirs) & set(mine)
