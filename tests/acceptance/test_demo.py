@@ -21,10 +21,10 @@ from processes import gone
 from stack import commands, generate
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60
+SECONDS = 90
 MARK = "DEMO_TEST_MARK"
 CTRL_C = b"\x03"
-LONG_SCRIPT = "\n\n".join(f"Paragraph {number} goes on for a while." for number in range(40))
+LONG_SCRIPT = "\n\n".join(f"Paragraph {number} goes on for a while." for number in range(20))
 # nox gives what it runs three tenths of a second after Ctrl-C, two more after SIGTERM, and then kills it.
 IMPATIENT = """
 import os, subprocess, sys
