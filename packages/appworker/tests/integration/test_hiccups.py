@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appdb import Database, NewTask, TaskEventType, TaskState
+from appdb.database import app_name_of
 from appworker._version import __version__
 from fail_points import fail_point
 from live_tasks import OWNER, StartWorker, Tasks
@@ -33,7 +34,7 @@ async def test_a_database_that_refuses_writes_for_a_while_ends_no_heartbeat_and_
 ) -> None:
     host = start_worker(slots=1, **PATIENT)
     task = await reporting(tasks, 5)
-    async with fail_point(database, APP, ["update"], errorCode=EXCEEDED_TIME_LIMIT):
+    async with fail_point(database, app_name_of(APP, database.name), ["update"], errorCode=EXCEEDED_TIME_LIMIT):
         told = '"event": "(leases could not be renewed; trying again)"'
         await asyncio.to_thread(host.wait_for, told)
         await asyncio.to_thread(host.wait_for, '"event": "(a write found no database and is repeated)"')
@@ -55,7 +56,9 @@ async def test_a_slow_database_keeps_no_actor_waiting(
     start_worker(slots=1, **PATIENT)
     task = await reporting(tasks, 5)
     commands = ["find", "update", "aggregate", "findAndModify"]
-    async with fail_point(database, APP, commands, blockConnection=True, blockTimeMS=2_000) as point:
+    async with fail_point(
+        database, app_name_of(APP, database.name), commands, blockConnection=True, blockTimeMS=2_000
+    ) as point:
         await point.met(2)
     done = await tasks.final(task)
 
@@ -111,11 +114,11 @@ async def test_a_worker_among_tasks_that_it_cannot_run_writes_no_task(
     await database.raw.command("profile", 2)
     await asyncio.sleep(6)  # longer than any pause of a worker between two looks
     await database.raw.command("profile", 0)
-    profile = database.collection("system.profile")
-    written = await profile.distinct("ns", {"appName": APP, **WRITES})
+    profile, mine = database.collection("system.profile"), {"appName": app_name_of(APP, database.name)}
+    written = await profile.distinct("ns", mine | WRITES)
     host.check()
 
-    assert await profile.count_documents({"appName": APP}) > 0
+    assert await profile.count_documents(mine) > 0
     # It announces itself, and forgets limits that nobody uses.
     assert set(written) <= {f"{database.name}.{name}" for name in ("workers", "actors", "limits")}
     assert await database.collection("tasks").find().sort("_id", 1).to_list(None) == before
