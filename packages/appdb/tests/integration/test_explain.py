@@ -46,7 +46,7 @@ async def explain(database: Database, match: dict[str, Any], **options: Any) -> 
     return stats
 
 
-CASES = {
+CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
     "claim": (claims.free([LANE]), {"sort": dict(claims.CLAIM_ORDER), "limit": 5}, 5),
     "claim_many_lanes": (
         claims.free([claims.lane("media", "a@1"), LANE]),

@@ -100,6 +100,9 @@ def _takes_any(note: Raw) -> bool:
 
 
 def _found(note: Raw) -> int:
+    command = note["command"]
+    if "distinct" in command:
+        return len(command["query"][command["key"]]["$in"])  # what it found is not told; each value is sought once
     return max(int(note.get(name, 0)) for name in ("nreturned", "nMatched", "nModified", "ndeleted", "nUpserted"))
 
 

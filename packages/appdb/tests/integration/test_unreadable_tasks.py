@@ -46,7 +46,7 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "a lease that is none": {"lease": "mine"},
 }
 HALF = {"fields": 5, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "one owner": {},
     "owners in turns": {"owner_id": "usr_b"},
     "limits": {"limits": (Limit(key="provider", concurrency=100),)},
