@@ -106,8 +106,10 @@ def step_at(cron: Cron, catch_up: CatchUp, first: datetime, now: datetime) -> St
     """Return the next step of a schedule whose tick *first* is due *now*.
 
     Raises:
-        InvalidDataError: No further tick comes within 50 years.
+        InvalidDataError: No further tick comes within 50 years, or only a newer release knows how to catch up.
     """
+    if catch_up not in list(CatchUp):
+        raise InvalidDataError("catch_up", f"{catch_up} is a word of a newer release; upgrade this host")
     most = MAX_CATCH_UP if catch_up is CatchUp.ALL else 1
     tick = cron.newest_due(first, now, most)[0]
     dropped = catch_up is CatchUp.SKIP and now - tick > MISSED_AFTER
