@@ -22,6 +22,7 @@ from appdb import (
     NewTask,
     RegistryRepository,
     ScheduleRepository,
+    TaskEvent,
     TaskEventType,
     TaskQueue,
     TaskState,
@@ -123,7 +124,9 @@ async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_hold
         await holder.record(Lease.of(held), chunks, seq=held.event_count)
         await holder.fail(Lease.of(held), "Busy", "again", retry_in=timedelta(0))
     stored = await database.collection("tasks").find_one({"_id": task.id}) or {}
-    events = await TaskQueue(database).events(task.id, limit=1_000)
+    events: list[TaskEvent] = []
+    while page := await TaskQueue(database).events(task.id, after=len(events) - 1, limit=1_000):
+        events += page
 
     assert sum(len(batch["events"]) for batch in stored["tail"]) < 2 * MAX_TAIL_EVENTS
     assert [event.seq for event in events] == list(range(30 * 21))
