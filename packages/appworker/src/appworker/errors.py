@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-LONGEST = timedelta(days=365)
-"""No attempt and no pause lasts longer: more is a mistake, and overflows clocks and dates sooner or later."""
+from appdb.models.bounds import LONGEST
 
 
 class AppWorkerError(Exception):
@@ -57,7 +56,7 @@ class RetryLaterError(AppWorkerError):
         after: The pause, in place of the one that the actor's ``RetryPolicy`` gives.
 
     Raises:
-        ValueError: The pause is negative, or longer than a year.
+        ValueError: The pause is negative, or longer than a hundred years.
     """
 
     def __init__(self, reason: str, after: timedelta) -> None:

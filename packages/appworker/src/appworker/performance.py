@@ -12,10 +12,11 @@ from typing import assert_never
 from pydantic import BaseModel
 
 from appdb import InvalidDataError, Task
+from appdb.models.bounds import LONGEST
 from appworker.actors.base import Actor
 from appworker.attempt import Attempt
 from appworker.context import AttemptContext
-from appworker.errors import LONGEST, TaskStoppedError
+from appworker.errors import TaskStoppedError
 from appworker.execution import Done, Executors, Failed, Job, Outcome, Stopped, Suspended
 from appworker.execution.job import soon
 from appworker.keeper import LeaseKeeper

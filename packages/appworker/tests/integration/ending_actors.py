@@ -23,6 +23,7 @@ from appworker import ActorContext, RetryPolicy, SyncContext, actor
 
 AT_ONCE = RetryPolicy(first=timedelta(0))
 LEFT_SECONDS = 3_600
+HALF: Any = 0.5
 HELD_SECONDS = 20
 
 
@@ -220,6 +221,8 @@ async def task(context: ActorContext, payload: What) -> Any:
         return Made(value=await context.step("pay", lambda: _paid(payload)))
     if payload.what == "a step without a name":
         await context.step("", lambda: _paid(payload))
+    if payload.what == "a child of half a priority":
+        await context.spawn("child", "ending.task", {"what": "nothing"}, priority=HALF)
     return ENDINGS[payload.what](context)
 
 
@@ -228,6 +231,8 @@ def _plainly(context: SyncContext, payload: What) -> Any:
         return Made(value=context.step("pay", lambda: _paid(payload)))
     if payload.what == "a step without a name":
         context.step("", lambda: _paid(payload))
+    if payload.what == "a child of half a priority":
+        context.spawn("child", "ending.task", {"what": "nothing"}, priority=HALF)
     return ENDINGS[payload.what](context)
 
 

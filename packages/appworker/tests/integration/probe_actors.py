@@ -151,7 +151,7 @@ async def report(context: ActorContext, payload: Work) -> Done:
     return Done(items=round(longest * 1_000))
 
 
-@actor("probe.gate", timeout=timedelta(seconds=60))
+@actor("probe.gate", timeout=timedelta(minutes=10))
 def gate(context: SyncContext, payload: Work) -> None:
     """Write a line to the ledger and block a thread until the gate is open."""
     _note(context, payload)

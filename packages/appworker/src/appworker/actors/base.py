@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from appdb import Limit
+from appdb.models.bounds import LONGEST
 from appworker.actors.contexts import ActorContext, SyncContext
 from appworker.actors.retry import RetryPolicy
-from appworker.errors import LONGEST, InvalidPayloadError, InvalidResultError
+from appworker.errors import InvalidPayloadError, InvalidResultError
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 DEFAULT_TIMEOUT = timedelta(hours=1)
