@@ -7,9 +7,7 @@ from datetime import timedelta
 from typing import Self, TypeAlias
 
 from appdb.models.base import Value
-from appdb.models.bounds import STRICT, Duration, Name, Positive, bounded_duration
-
-MAX_KEY_CHARACTERS = 200
+from appdb.models.bounds import MAX_NAME_CHARACTERS, STRICT, Duration, Name, Positive, bounded_duration
 
 Rate: TypeAlias = tuple[int, float]
 """How many tasks in how many seconds: a bucket of tokens that starts full and fills again evenly."""
@@ -40,8 +38,8 @@ class Limit:
     per: Duration = timedelta(seconds=1)
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.key) <= MAX_KEY_CHARACTERS:
-            raise ValueError(f"limit {self.key[:40]!r}: the key must have 1 to {MAX_KEY_CHARACTERS} characters")
+        if not 0 < len(self.key) <= MAX_NAME_CHARACTERS:
+            raise ValueError(f"limit {self.key[:40]!r}: the key must have 1 to {MAX_NAME_CHARACTERS} characters")
         if self.concurrency is None and self.rate is None:
             raise ValueError(f"limit {self.key!r}: give concurrency=, rate= or both")
         if min(self.concurrency or 1, self.rate or 1) < 1 or 0 in (self.concurrency, self.rate):
