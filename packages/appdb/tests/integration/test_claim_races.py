@@ -13,6 +13,7 @@ from pymongo.read_concern import ReadConcern
 
 from appdb import Claimer, Database, DatabaseUnavailableError, Lease, LeaseLostError, Limit, NewTask, Task, TaskQueue
 from appdb.models.task import TaskFilter, TaskState
+from fail_points import fail_point
 
 LEASE = timedelta(seconds=1)
 CLAIMERS = 12
@@ -164,3 +165,21 @@ async def test_a_claim_that_is_refused_in_the_middle_returns_what_it_has_taken(d
 
     assert [task.id for task in taken] == [limited.id]
     assert [task.id for task in await queue.claim(claimer, limit=2)] == [free.id]
+
+
+async def test_who_loses_all_to_others_asks_again_soon(database: Database, mongo_uri: str) -> None:
+    await TaskQueue(database).enqueue_many([NewTask(owner_id="usr_a", actor="echo", payload={})] * 2)
+    slow = Claimer(worker_id="slow", queues=("default",), handlers=("echo@1",))
+    async with Database(mongo_uri, database.name, app_name="slow") as theirs:
+        queue = TaskQueue(theirs)
+        async with fail_point(database, "slow", ["update"], blockConnection=True, blockTimeMS=1_000) as point:
+            claim = asyncio.create_task(queue.claim(slow, limit=2))
+            await point.met()
+            quick = Claimer(worker_id="quick", queues=("default",), handlers=("echo@1",))
+            assert len(await TaskQueue(database).claim(quick, limit=2)) == 2
+            assert await claim == []
+        told = queue.held_back
+
+        assert told
+        assert await queue.claim(slow, limit=2) == []
+        assert not queue.held_back

@@ -46,7 +46,7 @@ class Claims(BaseRepository):
         super().__init__(database)
         self.survey = Survey(database)
         self.held_back = False
-        """Whether the last claim left due tasks where they are because of a limit."""
+        """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
         self.trusts_hints = False
         """Whether somebody calls ``survey.forget`` when a queue is paused, so that an idle claimer need not look."""
         self._tasks = self._collection(collections.TASKS)
@@ -65,11 +65,14 @@ class Claims(BaseRepository):
         What cannot be read is set aside, and what is behind it taken.
         """
         self.survey.serve(claimer)
+        self._window.lost = False
         while True:
             self._set_aside = False
             taken = await self._claim_what_is_due(claimer, limit)
             if taken or not self._set_aside:
-                return taken
+                break
+        self.held_back = self.held_back or (not taken and self._window.lost)
+        return taken
 
     async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
         looks = 0

@@ -198,7 +198,8 @@ class TaskQueue(BaseRepository):
 
     @property
     def held_back(self) -> bool:
-        """Whether the last claim left due tasks where they are because of a limit: ask again soon."""
+        """Whether the last claim left due tasks where they are because of a limit, or lost all to others who were
+        quicker: ask again soon."""
         return self._claims.held_back
 
     def trust_hints(self) -> None:

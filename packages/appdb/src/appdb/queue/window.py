@@ -25,6 +25,8 @@ class Window:
 
     def __init__(self) -> None:
         self._width = 1
+        self.lost = False
+        """Whether others were quicker at what was tried last."""
 
     def size(self, limit: int, rivals: Collection[str]) -> int:
         """Return how many candidates a claim of *limit* tasks should look at."""
@@ -53,6 +55,7 @@ class Window:
 
     def tried(self, *, lost: bool) -> None:
         """Look at more candidates after some were *lost* to others, and again at fewer while none are."""
+        self.lost = lost
         self._width = min(max(self._width, 2) * 2, WIDEST_WINDOW) if lost else max(self._width - 1, 1)
 
     def _contended(self, rivals: Collection[str]) -> bool:
