@@ -21,8 +21,8 @@ DIST = ROOT / ".nox" / "dist"
 GROUPS = nox.project.load_toml("pyproject.toml")
 PYTEST = ("python", "-I", "-m", "pytest")
 # -I: the checkout is never importable, so what is tested is what was built.
-AT_ONCE = ("-n", "3", "--dist", "worksteal")
-"""Most tests wait for a database: three at a time keep two cores busy. Each process starts a MongoDB of its own."""
+AT_ONCE = ("-n", "3", "--dist", "loadfile")
+"""Most tests wait for a database: three files at a time keep two cores busy, each process with a MongoDB of its own."""
 WITH_DATABASE = {"appdb": ("contract", "integration", "migration", "property")}
 """Folders of tests that need a MongoDB, where there are more than the one."""
 
