@@ -40,7 +40,7 @@ GENEROUS_SECONDS = 10
 def listed() -> dict[str, str]:
     """Return what the guarantees list as not repeated, each with its reason."""
     text = GUARANTEES.read_text(encoding="utf-8")
-    section = text[text.index("## What is repeated") : text.index("## Defaults")]
+    section = text[text.index("## Repeated calls") : text.index("## Defaults")]
     return dict(LISTED.findall(section))
 
 
