@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from appserver.settings import SettingsError, load_settings
+from appserver.settings import PREFIX, Settings, SettingsError, load_settings
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +111,15 @@ def test_a_misspelt_name_of_the_database_is_no_silent_default(
 
     with pytest.raises(SettingsError, match=f"{name}: unknown setting; did you mean {right}"):
         load_settings()
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Settings")[2]
+    listed = {
+        name for row in re.findall(r"^\| (`A.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert listed == {
+        f"APP_{name.upper()}" if name.startswith("mongo_") else f"{PREFIX}{name.upper()}"
+        for name in Settings.model_fields
+    }

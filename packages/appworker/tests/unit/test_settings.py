@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from appworker.settings import SettingsError, load_settings
+from appworker.settings import PREFIX, Settings, SettingsError, load_settings
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +58,15 @@ def test_every_process_needs_a_port() -> None:
     assert load_settings(health_port=65_534, processes=2).health_port == 65_534
     with pytest.raises(SettingsError, match="a port for each"):
         load_settings(health_port=65_535, processes=2)
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Settings")[2]
+    listed = {
+        name for row in re.findall(r"^\| (`A.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert listed == {
+        f"APP_{name.upper()}" if name.startswith("mongo_") else f"{PREFIX}{name.upper()}"
+        for name in Settings.model_fields
+    }
