@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 if TYPE_CHECKING:
     from appdb import Database
     from shared_database import SharedDatabase
+
+
+def pytest_configure() -> None:
+    """Let the processes of tests hear Ctrl-C: what was started in the background has it ignored, and hands that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -125,18 +125,19 @@ def take_threads_away(_context: Context) -> Made:
     return Made(value=True)
 
 
-def break_the_worker(_context: Context) -> Made:
-    """Have the worker's next claim, renewal of leases and commit fail by a fault of its own."""
-    for name in ("claim", "extend", "commit"):
-        _fail_once(name)
+def break_the_worker(context: Context) -> Made:
+    """Have the worker's next claim, renewal of leases and commit of this attempt alone fail by a fault of its own."""
+    _fail_once("claim", lambda _claimer: True)
+    _fail_once("extend", lambda _leases: True)
+    _fail_once("commit", lambda writes: {write.lease.task_id for write in writes} == {context.task_id})
     return Made(value=True)
 
 
-def _fail_once(name: str) -> None:
+def _fail_once(name: str, meant: Callable[[Any], bool]) -> None:
     method, left = getattr(TaskQueue, name), iter([1])
 
     async def failing(queue: TaskQueue, *arguments: Any, **options: Any) -> Any:
-        if next(left, None) is not None:
+        if meant(arguments[0]) and next(left, None) is not None:
             raise LookupError(f"{name} fails on purpose")
         return await method(queue, *arguments, **options)
 
