@@ -14,7 +14,7 @@ import pytest
 from pydantic import JsonValue
 
 from appdb import NewTask, Task, TaskState
-from live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
+from live_tasks import OWNER, StartWorker, Tasks
 
 ACTORS = "ending_actors:task ending_actors:thread ending_actors:process"
 ISOLATIONS = ("task", "thread", "process")
@@ -193,8 +193,8 @@ async def test_a_step_that_ends_after_a_stop_is_remembered_while_the_lease_holds
 async def test_a_fault_in_a_loop_of_the_worker_ends_neither_the_worker_nor_what_it_runs(
     start_worker: StartWorker, tasks: Tasks
 ) -> None:
-    host = start_worker(slots=4, others=ACTORS)
-    running = await tasks.add("probe.work", seconds=2 * LEASE_SECONDS, items=4)
+    host = start_worker(slots=4, others=ACTORS, APPWORKER_LEASE="6")  # a loop that fell begins again within a second
+    running = await tasks.add("probe.work", seconds=9, items=4)
     await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
     await tasks.add("ending.task", what="a broken worker")
     for name in ("claim", "extend", "commit"):
