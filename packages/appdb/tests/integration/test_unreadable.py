@@ -90,5 +90,38 @@ async def test_what_cannot_do_without_the_damaged_document_says_so(name: str, da
         await SCENARIOS[name].call(*given)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"state.position.started": "perhaps"}, {"state.modules": 7}, {"state.given": [{}]}], ids=str
+)
+async def test_a_snapshot_that_cannot_be_read_costs_time_alone(database: Database, odd: dict[str, Any]) -> None:
+    name = "StateRepository.get (from a snapshot)"
+    given = await _prepared(name, database)
+    before = await SCENARIOS[name].call(*given)
+    changed = await database.collection("snapshots").update_many({}, {"$set": odd})
+    after = await SCENARIOS[name].call(*given)
+
+    assert changed.modified_count > 0
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("name", "collection", "odd"),
+    [
+        ("UserRepository.authenticate", "access_keys", {"scopes": 7}),
+        ("UserRepository.authenticate", "users", {"roles": 7}),
+        ("FileRepository.get (a large one)", "files.files", {"chunkSize": [None]}),
+        ("FileRepository.get (a large one)", "files.files", {"chunkSize": 0}),
+        ("StateRepository.get", "branches", {"lineage": []}),
+    ],
+)
+async def test_what_cannot_be_read_is_said_by_whoever_is_asked_for_it(
+    database: Database, name: str, collection: str, odd: dict[str, Any]
+) -> None:
+    given = await _prepared(name, database)
+    await database.collection(collection).update_many({}, {"$set": odd})
+    with pytest.raises(UnreadableError):
+        await SCENARIOS[name].call(*given)
+
+
 def _names(answer: Any) -> list[str]:
     return sorted(str(getattr(one, "id", one)) for one in answer)

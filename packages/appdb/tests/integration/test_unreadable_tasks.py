@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,9 @@ from appdb import (
     Lease,
     Limit,
     NewEvent,
+    NewSchedule,
     NewTask,
+    ScheduleRepository,
     Task,
     TaskEventType,
     TaskQueue,
@@ -34,6 +37,8 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "no place in line": {"queued_at": None},
     "an attempt in words": {"attempt": "first"},
     "no most attempts": {"max_attempts": None},
+    "more attempts than any": {"max_attempts": 2**40},
+    "fewer attempts than none": {"attempt": -7},
     "limits of another shape": {"limits": [{"key": 5}], "limited": True},
     "limits that are none": {"limits": "none", "limited": True},
     "errors that are none": {"errors": "none"},
@@ -45,7 +50,17 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "another actor than its lane's": {"actor": "other"},
     "a lease that is none": {"lease": "mine"},
 }
-HALF = {"fields": 5, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
+WHOLE = {"fields": {"_id": "tq_1"}, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
+ODD_FOLLOWING: list[dict[str, Any]] = [
+    {"fields": 5},
+    {"fields": {"a": 1}},
+    {"delay_ms": "soon"},
+    {"expires_in_ms": {"a": 1}},
+    {"unique_for_ms": float("nan")},
+    {"delay_ms": -1e308},
+    {"fields": {"_id": "tq_1", "unique_key": ["a"]}},
+    {"fields": {"_id": "tq_1", "run_id": {"a": 1}}},
+]
 SHAPES: dict[str, dict[str, Any]] = {
     "one owner": {},
     "owners in turns": {"owner_id": "usr_b"},
@@ -206,7 +221,7 @@ async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue,
     assert (child.id, (await stored(database, child_id))["state"]) == (child_id, "completed")
 
 
-@pytest.mark.parametrize("following", ["none", [1, {"fields": 5}], [{"fields": {"a": 1}}], [HALF]])
+@pytest.mark.parametrize("following", ["none", [1, {"fields": 5}], *([WHOLE | odd] for odd in ODD_FOLLOWING)])
 async def test_a_task_ends_although_what_follows_it_cannot_be_read(
     queue: TaskQueue, database: Database, following: Any
 ) -> None:
@@ -232,3 +247,88 @@ async def test_an_operator_mends_a_task_that_was_set_aside_and_replays_it(queue:
     assert "payload" in failed.error.message
     assert log == [TaskEventType.FAILED]
     assert (claimed.id, claimed.payload) == (again.id, {"text": "hello"})
+
+
+DUE: dict[str, tuple[str, str]] = {
+    "promote": ("tasks", "run_at"),
+    "recover": ("tasks", "lease.expires_at"),
+    "tick": ("schedules", "next_at"),
+}
+
+
+@pytest.mark.parametrize("odd", ["yesterday", 7, None, [1], {"a": 1}], ids=repr)
+@pytest.mark.parametrize("duty", DUE)
+async def test_what_is_due_is_told_although_a_time_is_none(
+    queue: TaskQueue, database: Database, duty: str, odd: Any
+) -> None:
+    schedules = ScheduleRepository(database)
+    for name in ("a", "b"):
+        await schedules.put(NewSchedule(owner_id="usr_a", name=name, cron="* * * * *", actor="echo", payload={}))
+        await queue.enqueue(new_task())
+    await queue.claim(CLAIMER, limit=2)
+    for _ in range(2):
+        await queue.enqueue(new_task(delay=timedelta(seconds=10)))
+    await let_time_pass(database, timedelta(minutes=3))
+    collection, field = DUE[duty]
+    await database.collection(collection).update_one({field: {"$type": "date"}, **_waits(duty)}, {"$set": {field: odd}})
+    due = await queue.work_due(horizon=timedelta(seconds=5))
+    ticked = await schedules.tick()
+
+    assert (due.promote_in, due.recover_in, due.tick_in) == (timedelta(0), timedelta(0), timedelta(0))
+    assert len(ticked) == (1 if duty == "tick" else 2)
+    assert await queue.promote() >= 1
+    assert len(await queue.recover()) >= 1
+
+
+def _waits(duty: str) -> dict[str, Any]:
+    return {"promote": {"state": "scheduled"}, "recover": {"state": "processing"}}.get(duty, {})
+
+
+async def test_pruning_goes_on_beside_parents_that_are_no_ids(queue: TaskQueue, database: Database) -> None:
+    ids = await queue.enqueue_many([new_task() for _ in range(3)])
+    for task in await queue.claim(CLAIMER, limit=3):
+        await queue.complete(Lease.of(task))
+    await database.collection("tasks").update_one({"_id": ids[0]}, {"$set": {"parent_id": {"of": "whom"}}})
+    await let_time_pass(database, timedelta(days=2))
+
+    assert await queue.prune(older_than=timedelta(days=1)) == 3
+
+
+async def test_a_cancel_ends_although_tasks_are_below_themselves(queue: TaskQueue, database: Database) -> None:
+    first, second = await queue.enqueue_many([new_task(), new_task()])
+    tasks = database.collection("tasks")
+    await tasks.update_one({"_id": first}, {"$set": {"parent_id": second}})
+    await tasks.update_one({"_id": second}, {"$set": {"parent_id": first}})
+    async with asyncio.timeout(10):
+        await queue.cancel(first, owner_id="usr_a")
+
+    assert [(await stored(database, one))["state"] for one in (first, second)] == ["cancelled", "cancelled"]
+
+
+async def test_a_holder_of_what_is_no_lease_any_more_hears_that_it_is_lost_and_its_neighbours_are_written(
+    queue: TaskQueue, database: Database
+) -> None:
+    ids = await queue.enqueue_many([new_task() for _ in range(4)])
+    leases = {task.id: Lease.of(task) for task in await queue.claim(CLAIMER, limit=4)}
+    tasks = database.collection("tasks")
+    await tasks.update_one({"_id": ids[0]}, {"$set": {"lease": "mine"}})
+    await tasks.update_one({"_id": ids[1]}, {"$unset": {"state": "", "lease": ""}})
+    await tasks.update_one({"_id": ids[2]}, {"$unset": {"event_count": ""}})
+    event = NewEvent(type=TaskEventType.STARTED)
+    lost = await queue.commit([AttemptWrite(lease=leases[one], events=[event], seq=0) for one in ids])
+
+    assert lost == {leases[one] for one in ids[:3]}
+    assert [found.type for found in await queue.events(ids[3])] == [TaskEventType.STARTED]
+
+
+@pytest.mark.parametrize("odd", ["two", -1, {"a": 1}], ids=repr)
+async def test_a_limit_of_a_task_that_runs_and_cannot_be_read_holds_up_nobody(
+    queue: TaskQueue, database: Database, odd: Any
+) -> None:
+    limits = (Limit(key="provider", concurrency=3),)
+    await queue.enqueue(new_task(limits=limits))
+    (running,) = await queue.claim(CLAIMER)
+    await database.collection("tasks").update_one({"_id": running.id}, {"$set": {"limits.0.concurrency": odd}})
+    await queue.enqueue_many([new_task(limits=limits) for _ in range(3)])
+
+    assert len(await queue.claim(CLAIMER, limit=5)) == 2

@@ -11,6 +11,7 @@ from appdb import DbEventType, RunState
 from appdb.folding.compact import compact, expand, named_events
 from appdb.folding.fold import fold
 from appdb.models.branch import cut, following
+from appdb.models.state import CompactState
 from run_model import RunModel
 from run_steps import ANY_STEP, WORKFLOWS, Again, Append, Fork, Jump, Module, Recover, Reset, Step, possible, straight
 from runs import check_lawful, event
@@ -62,7 +63,8 @@ def test_folding_on_from_any_snapshot_gives_the_same(history: list[Step], pick: 
     state = fold(counting[:place])
     compacted = compact(state)
     by_id = {entry.id: entry for entry in counting[:place]}
-    whole = expand(compacted, {key: by_id[key] for key in named_events(compacted)})
+    stored = CompactState.from_document(compacted)
+    whole = expand(stored, {key: by_id[key] for key in named_events(stored)})
 
     assert whole == state
     assert fold(counting[place:], whole) == fold(counting)

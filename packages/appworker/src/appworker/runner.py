@@ -374,9 +374,13 @@ class Runner:
         await self._tell([announcement(actor) for actor in self._actors.values()])
 
     async def _give_sign_of_life(self) -> None:
-        await self._tell([])
+        if await self._tell([]):
+            logger.warning("the database knew nothing of this worker; it is announced again")
+            await self._announce()
 
-    async def _tell(self, actors: list[AnnouncedActor]) -> None:
+    async def _tell(self, actors: list[AnnouncedActor]) -> bool:
+        """Say that this worker lives and offers *actors*, and return whether the database knew nothing of it."""
+        unknown = False
         me = AnnouncedWorker(
             id=self.worker_id,
             host=socket.gethostname(),
@@ -389,8 +393,9 @@ class Runner:
         # A sign of life that is still on its way must not arrive after the withdrawal, and revive this worker.
         async with self._telling:
             if not self._withdrawn:
-                await self._registry.announce(me, actors)
+                unknown = await self._registry.announce(me, actors)
         self._monitor.health.database_answered()
+        return unknown
 
     async def _withdraw(self) -> None:
         self._withdrawn = True

@@ -264,3 +264,18 @@ async def test_without_change_streams_polling_keeps_the_worker_correct_and_promp
     assert max(waits) < 1.5
     assert time.monotonic() - cancelled_at < 1.5
     assert "the change feed was interrupted" in host.log.read_text()
+
+
+async def test_a_worker_is_known_again_soon_after_the_database_was_emptied(
+    start_worker: StartWorker, database: Database
+) -> None:
+    start_worker()
+    registry = RegistryRepository(database)
+    for name in ("workers", "actors"):
+        await database.collection(name).delete_many({})
+    async with asyncio.timeout(30):
+        while not (known := await registry.workers()) or not await registry.actors():
+            await asyncio.sleep(0.2)
+
+    assert (await registry.actor("probe.work")).version == 1
+    assert len(known) == 1

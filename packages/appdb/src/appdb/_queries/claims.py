@@ -164,7 +164,10 @@ def running_under(keys: Sequence[str]) -> Pipeline:
     served by index tasks_held_limit."""
     named = {"limits.key": {"$in": list(keys)}}
     # A task may carry two limits of one key, and counts once.
-    each = {"_id": {"key": "$limits.key", "task_id": "$_id"}, "narrowest": {"$min": "$limits.concurrency"}}
+    concurrency = "$limits.concurrency"
+    counts = {"$and": [{"$isNumber": concurrency}, {"$gte": [concurrency, 1]}]}  # other software may write anything
+    narrowest = {"$min": {"$cond": [counts, concurrency, None]}}
+    each = {"_id": {"key": "$limits.key", "task_id": "$_id"}, "narrowest": narrowest}
     return [
         {"$match": {"state": TaskState.PROCESSING, "limited": True, **named}},
         {"$project": {"limits": 1}},

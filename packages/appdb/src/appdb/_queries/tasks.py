@@ -191,7 +191,9 @@ def work_due(horizon: timedelta) -> Pipeline:
 
 
 def _first(match: Filter, about: str, time_field: str) -> Pipeline:
-    wait = {"$max": [0, {"$subtract": [f"${time_field}", NOW]}]}
+    # What is no time sorts before all of them, so that it is due; and an expression that fails would hide all others.
+    is_time = {"$eq": [{"$type": f"${time_field}"}, "date"]}
+    wait = {"$cond": [is_time, {"$max": [0, {"$subtract": [f"${time_field}", NOW]}]}, 0]}
     return [
         {"$match": match},
         {"$sort": {time_field: 1}},

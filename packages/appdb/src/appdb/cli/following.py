@@ -60,6 +60,8 @@ class Follower:
                     show(event)
                 if found and not found[-1].type.terminal:
                     continue
+                if not found and task.state.final:
+                    break  # the last events cannot be read
                 if not found:
                     await hints.wait(POLL)
                 task = await _patiently(self._get)

@@ -7,8 +7,7 @@ from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.event import RunEvent
-from appdb.models.run import Position
-from appdb.models.state import Given, Kept, RunState
+from appdb.models.state import CompactState, Given, Kept, RunState
 from appdb.models.vocabulary import word
 
 
@@ -29,31 +28,31 @@ def compact(state: RunState) -> dict[str, Any]:
     }
 
 
-def named_events(compacted: Mapping[str, Any]) -> set[str]:
+def named_events(compacted: CompactState) -> set[str]:
     """Return the ids of the events that a compacted state needs to be whole again."""
-    named = [*compacted["outputs"], *(entry["event"] for entry in compacted["given"])]
-    return {event for event in (*named, compacted["pending"], compacted["error"]) if event is not None}
+    named = [*compacted.outputs, *(entry.event for entry in compacted.given)]
+    return {event for event in (*named, compacted.pending, compacted.error) if event is not None}
 
 
-def expand(compacted: Mapping[str, Any], events: Mapping[str, RunEvent]) -> RunState:
+def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
     """Return the state that was compacted; *events* holds those that it names, by id."""
     kept = {event_id: _kept(event) for event_id, event in events.items()}
-    outputs = [kept[event_id] for event_id in compacted["outputs"]]
+    outputs = [kept[event_id] for event_id in compacted.outputs]
     return RunState(
-        seq=compacted["seq"],
-        stable_seq=compacted["stable_seq"],
-        last_type=None if compacted["last_type"] is None else word(DbEventType, compacted["last_type"]),
-        position=Position.model_validate(compacted["position"]),
-        steps_completed=tuple(compacted["steps"]),
-        modules_completed={entry["step"]: tuple(entry["names"]) for entry in compacted["modules"]},
+        seq=compacted.seq,
+        stable_seq=compacted.stable_seq,
+        last_type=None if compacted.last_type is None else word(DbEventType, compacted.last_type),
+        position=compacted.position,
+        steps_completed=compacted.steps,
+        modules_completed={entry.step: entry.names for entry in compacted.modules},
         outputs={(output.step or "", output.module or ""): output for output in outputs},
         given=tuple(
-            Given(name=entry["name"], step=entry["step"], module=entry["module"], kept=kept[entry["event"]])
-            for entry in compacted["given"]
+            Given(name=entry.name, step=entry.step, module=entry.module, kept=kept[entry.event])
+            for entry in compacted.given
         ),
-        pending=None if compacted["pending"] is None else kept[compacted["pending"]],
-        unknown_type=compacted["unknown_type"],
-        error=None if compacted["error"] is None else kept[compacted["error"]],
+        pending=None if compacted.pending is None else kept[compacted.pending],
+        unknown_type=compacted.unknown_type,
+        error=None if compacted.error is None else kept[compacted.error],
     )
 
 

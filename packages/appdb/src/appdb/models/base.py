@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,7 +19,7 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Self:
+    def from_document(cls, document: object) -> Self:
         """Return the typed form of a raw *document*.
 
         Raises:
@@ -27,7 +28,8 @@ class Value(BaseModel):
         try:
             return cls.model_validate(document)
         except ValidationError as exc:
-            raise UnreadableError(cls.__name__, str(document.get("_id")), _problem(exc)) from exc
+            named = document.get("_id") if isinstance(document, Mapping) else None
+            raise UnreadableError(cls.__name__, str(named), _problem(exc)) from exc
 
 
 class Document(Value):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self, TypeAlias
 
+from pydantic import Field
+
 from appdb.models.base import Value
 from appdb.models.bounds import MAX_NAME_CHARACTERS, STRICT, Duration, Name, Positive, bounded_duration
 
@@ -52,8 +54,8 @@ class TaskLimit(Value):
     """A limit as documents hold it; see ``Limit``."""
 
     key: str
-    concurrency: int | None = None
-    rate: int | None = None
+    concurrency: int | None = Field(default=None, ge=1)
+    rate: int | None = Field(default=None, ge=1)
     per_seconds: float = 1.0
 
     @classmethod

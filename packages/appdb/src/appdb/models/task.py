@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue, SkipValidation
+from pydantic import Field, JsonValue, SkipValidation, field_validator
 
 from appdb.events import TaskEventType
 from appdb.models.base import Document, StoredJson, Value
-from appdb.models.bounds import STRICT, Count, Duration, Name, Pause, Positive, Priority
+from appdb.models.bounds import LARGEST, STRICT, Count, Duration, Name, Pause, Positive, Priority
 from appdb.models.limits import Limit, TaskLimit
 from appdb.models.vocabulary import Stored
 
@@ -37,6 +37,11 @@ class TaskState(StrEnum):
 
 FINAL_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 LIVE_STATES = frozenset(TaskState) - FINAL_STATES
+
+
+Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
+"""What is counted in a stored task, within the bounds of what its holder writes."""
+Milliseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class TaskLease(Value):
@@ -74,9 +79,9 @@ class Task(Document):
     payload: StoredJson
     priority: int = 0
     state: Stored[TaskState]
-    attempt: int = 0
+    attempt: Counted = 0
     """How many times the task was claimed; counted at the claim."""
-    max_attempts: int
+    max_attempts: Counted
     timeout_seconds: float | None = None
     unique_key: str | None = None
     limits: list[TaskLimit] = Field(default_factory=list)
@@ -109,6 +114,30 @@ class Task(Document):
     def last_seq(self) -> int:
         """The number of the newest event that this snapshot includes; -1 before the first."""
         return self.event_count - 1
+
+
+class Following(Value):
+    """A task that waits in another one for its completion; its times count from then on."""
+
+    fields: StoredJson
+    """The document that it becomes, but for the times."""
+    delay_ms: Milliseconds
+    expires_in_ms: Milliseconds | None
+    unique_for_ms: Milliseconds | None
+
+    @field_validator("fields")
+    @classmethod
+    def _are_named(cls, fields: StoredJson) -> StoredJson:
+        named = isinstance(fields.get("_id"), str)
+        if not named or not all(isinstance(fields.get(name), str | None) for name in ("run_id", "unique_key")):
+            raise ValueError("id, run and unique key must be text")
+        return fields
+
+    @property
+    def unique_key(self) -> str | None:
+        """The key that it will stand for."""
+        key: str | None = self.fields.get("unique_key")
+        return key
 
 
 class TaskEvent(Document):

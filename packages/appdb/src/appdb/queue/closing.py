@@ -11,11 +11,11 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.errors import NotFoundError
+from appdb.errors import NotFoundError, UnreadableError
 from appdb.models.content import GenerationStatus
-from appdb.models.task import TaskState
+from appdb.models.task import Following, TaskState
 from appdb.models.vocabulary import word
-from appdb.queue.intake import WAITING_FIELDS, stored_insert
+from appdb.queue.intake import stored_insert
 from appdb.runs.fence import Fence
 
 logger = logging.getLogger(__name__)
@@ -56,12 +56,12 @@ class Closing(BaseRepository):
             await self._tasks.update_one({"_id": parent_id}, queries.bereaved(count), session=session)
 
     async def _continue(self, task: RawDocument, session: Session) -> None:
-        following = [one for one in _following(task) if await self._inherits_run(one["fields"], task, session)]
-        keys = {one["fields"]["unique_key"] for one in following if "unique_key" in one["fields"]}
+        following = [one for one in _following(task) if await self._inherits_run(one.fields, task, session)]
+        keys = {key for one in following if (key := one.unique_key) is not None}
         taken = await self._standing(task["owner_id"], keys, session) if keys else set()
         statements = []
         for one in following:
-            key = one["fields"].get("unique_key")
+            key = one.unique_key
             # A key that stands for a task already is an answer too; an error here would undo the completion.
             if key is None or key not in taken:
                 taken.add(key)
@@ -72,7 +72,7 @@ class Closing(BaseRepository):
     async def _inherits_run(self, fields: RawDocument, task: RawDocument, session: Session) -> bool:
         """Let what follows work for the run of *task* unless it names its own, and return whether that is there."""
         run_id = task.get("run_id")
-        if fields.get("run_id", run_id) == run_id:
+        if fields.get("run_id") in (None, run_id):
             fields |= {} if run_id is None else {"run_id": run_id}
             return True  # whoever deletes the run cancels its tasks, until none has followed another
         try:
@@ -89,18 +89,15 @@ class Closing(BaseRepository):
         return {row["unique_key"] async for row in found}
 
 
-def _following(task: RawDocument) -> list[RawDocument]:
+def _following(task: RawDocument) -> list[Following]:
     """Return what follows *task*; what other software has written there must not keep the task from ending."""
     stored = task.get("then") or []
     found = stored if isinstance(stored, list) else [stored]
-    whole = [one for one in found if _is_task(one)]
-    if len(whole) < len(found):
-        logger.error("what follows a task cannot be read and is not enqueued", extra={"task_id": task["_id"]})
+    whole = []
+    for one in found:
+        try:
+            whole.append(Following.from_document(one))
+        except UnreadableError as exc:
+            told = {"task_id": task["_id"], "problem": exc.problem}
+            logger.error("what follows a task cannot be read and is not enqueued", extra=told)  # noqa: TRY400
     return whole
-
-
-def _is_task(stored: object) -> bool:
-    if not isinstance(stored, dict) or not stored.keys() >= WAITING_FIELDS:
-        return False
-    fields = stored["fields"]
-    return isinstance(fields, dict) and isinstance(fields.get("_id"), str)

@@ -52,12 +52,15 @@ class Control(BaseRepository):
         if task["state"] != TaskState.CANCELLED:
             raise ConflictError("task", task_id, f"it is already {task['state']}, so it cannot be cancelled")
         # Also when it was cancelled before, and below what has ended: whoever cancelled may have died on the way.
-        below = await self._below([task_id], owner_id)
+        below, met = await self._below([task_id], owner_id), {task_id}
         while below:
             for child in below:
                 if child["state"] in LIVE_STATES:
                     await self._cancel_one(child["_id"], owner_id)
-            below = await self._below([child["_id"] for child in below], owner_id)
+            ids = [child["_id"] for child in below]
+            met.update(map(str, ids))
+            # What other software wrote may be below itself.
+            below = [child for child in await self._below(ids, owner_id) if str(child["_id"]) not in met]
         return task
 
     async def _below(self, task_ids: Sequence[str], owner_id: str) -> list[RawDocument]:

@@ -16,7 +16,7 @@ from appdb.database import Database
 from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
-from appdb.models.task import NewTask, Task, TaskState
+from appdb.models.task import Following, NewTask, Task, TaskState
 from appdb.queue.group_commit import GroupCommit
 from appdb.queue.lease import handler
 from appdb.queue.sizes import (
@@ -301,9 +301,6 @@ def _rare_fields(task: NewTask) -> RawDocument:
     return fields
 
 
-WAITING_FIELDS = frozenset({"fields", "delay_ms", "expires_in_ms", "unique_for_ms"})
-
-
 def _stored_form(task: NewTask) -> RawDocument:
     """Return *task* as it waits in another task for that one's completion."""
     waits = waits_of(task)
@@ -315,19 +312,19 @@ def _stored_form(task: NewTask) -> RawDocument:
     }
 
 
-def stored_insert(stored: Mapping[str, Any]) -> tuple[queries.Filter, queries.Pipeline]:
+def stored_insert(stored: Following) -> tuple[queries.Filter, queries.Pipeline]:
     """Return the upsert of a task that waited in another one, with its durations from now on."""
     waits = queries.Waits(
-        delay=bounded_duration(stored["delay_ms"] / 1000),
-        expires_in=_optional_duration(stored["expires_in_ms"]),
-        unique_for=_optional_duration(stored["unique_for_ms"]),
+        delay=bounded_duration(stored.delay_ms / 1000),
+        expires_in=_optional_duration(stored.expires_in_ms),
+        unique_for=_optional_duration(stored.unique_for_ms),
     )
-    return queries.insert(stored["fields"], waits)
+    return queries.insert(stored.fields, waits)
 
 
 def _optional_ms(duration: timedelta | None) -> int | None:
     return None if duration is None else milliseconds(duration)
 
 
-def _optional_duration(ms: int | None) -> timedelta | None:
+def _optional_duration(ms: float | None) -> timedelta | None:
     return None if ms is None else bounded_duration(ms / 1000)

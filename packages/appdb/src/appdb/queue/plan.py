@@ -88,7 +88,7 @@ class Plan:
         return (
             self._holds_lease(task)
             and self.seq is not None
-            and task["event_count"] == self.seq + len(self._events)
+            and task.get("event_count") == self.seq + len(self._events)
             and len(self._events) > 0
         )
 
@@ -96,11 +96,13 @@ class Plan:
         """Whether the fence would let this write pass."""
         if task is None or not self._holds_lease(task):
             return False
-        return self.seq is None or bool(task["event_count"] == self.seq)
+        return self.seq is None or bool(task.get("event_count") == self.seq)
 
     def _holds_lease(self, task: RawDocument) -> bool:
-        token = (task["lease"] or {}).get("token")
-        return bool(task["state"] == TaskState.PROCESSING and token == self.lease.token)
+        # Other software may have written anything there, which then holds nothing.
+        lease = task.get("lease")
+        held = isinstance(lease, dict) and lease.get("token") == self.lease.token
+        return held and task.get("state") == TaskState.PROCESSING
 
 
 def check_write(write: AttemptWrite) -> tuple[int, int]:

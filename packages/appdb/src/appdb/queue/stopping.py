@@ -31,12 +31,14 @@ class Stopping(BaseRepository):
 
     async def stop(self, task_id: str, owner_id: str, session: Session) -> None:
         """Cancel the owner's task and all that lives below it; what is final stays as it is."""
-        ids = [task_id]
+        ids, met = [task_id], {task_id}
         while ids:
             for each in ids:
                 await self._stop_one(each, owner_id, session)
             found = self._tasks.find(queries.below(ids, owner_id), {"_id": 1}, session=session)
-            ids = [row["_id"] async for row in found]
+            # What other software wrote may be below itself.
+            ids = [row["_id"] async for row in found if str(row["_id"]) not in met]
+            met.update(map(str, ids))
 
     async def _stop_one(self, task_id: str, owner_id: str, session: Session) -> None:
         cancelled = [NewEvent(type=TaskEventType.CANCELLED)]

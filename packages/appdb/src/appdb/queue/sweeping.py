@@ -189,9 +189,9 @@ class Sweeping(BaseRepository):
         ids: list[Any] = []
         oldest = self._tasks.find(queries.finished_before(older_than), {"parent_id": 1}).sort(queries.FINISHED_FIRST)
         async for rows in in_batches(oldest.batch_size(limit), limit):
-            parents = [row["parent_id"] for row in rows if isinstance(row.get("parent_id"), str)]
+            parents = [row["parent_id"] for row in rows if _is_child(row)]
             needed = await self._alive(parents) if parents else set()
-            ids += [row["_id"] for row in rows if row.get("parent_id") not in needed]
+            ids += [row["_id"] for row in rows if not (_is_child(row) and row["parent_id"] in needed)]
             if len(ids) >= limit:
                 break
         return ids[:limit]
@@ -199,6 +199,10 @@ class Sweeping(BaseRepository):
     async def _alive(self, task_ids: Sequence[str]) -> set[str]:
         found = self._tasks.find(queries.ids(task_ids) | {"state": {"$in": sorted(LIVE_STATES)}}, {"_id": 1})
         return {row["_id"] async for row in found}
+
+
+def _is_child(row: RawDocument) -> bool:
+    return isinstance(row.get("parent_id"), str)
 
 
 def _held_task(row: RawDocument) -> tuple[Task, Lease]:

@@ -13,6 +13,7 @@ from appdb._queries import access_keys as queries
 from appdb._schema.user import KEY_RETENTION
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
+from appdb.models.base import Document, Value
 from appdb.models.user import Caller, KeyInfo, NewKey, Role
 from appdb.reading import readable
 from appdb.repos.identity import checked_duration, checked_key_name, checked_scopes, digest_of, new_secret
@@ -95,9 +96,10 @@ class AccessKeys(UserRows):
         rows = await self._keys.aggregate(queries.proved(key_id, digest)).to_list(1)
         if not hmac.compare_digest(rows[0]["digest"] if rows else _NOBODY, digest):
             return None
+        caller = _Proved.from_document(rows[0]).caller()
         if rows[0]["stale"]:
             self._last_use.note(key_id)
-        return _caller(rows[0])
+        return caller
 
     @repeats
     async def user_of_key(self, key: str) -> str | None:
@@ -171,12 +173,26 @@ def _made(row: RawDocument, secret: str) -> NewKey:
     return NewKey(user_id=row["user_id"], key_id=row["_id"], secret=whole, expires_at=row["expires_at"])
 
 
-def _caller(row: RawDocument) -> Caller:
-    scopes, user = row.get("scopes"), row["user"]
-    return Caller(
-        user_id=row["user_id"],
-        key_id=row["_id"],
-        is_guest=user["is_guest"],
-        roles=frozenset(user.get("roles", [Role.USER])),
-        scopes=None if scopes is None else frozenset(scopes),
-    )
+class _Holder(Value):
+    """What a key's user may do."""
+
+    is_guest: bool
+    roles: frozenset[str] = frozenset({Role.USER})
+
+
+class _Proved(Document):
+    """A key that was proved, and its user."""
+
+    user_id: str
+    scopes: frozenset[str] | None = None
+    user: _Holder
+
+    def caller(self) -> Caller:
+        """Return who shows the key."""
+        return Caller(
+            user_id=self.user_id,
+            key_id=self.id,
+            is_guest=self.user.is_guest,
+            roles=self.user.roles,
+            scopes=self.scopes,
+        )

@@ -14,7 +14,7 @@ from appdb._driver import RawDocument, translates_stream_errors
 from appdb._queries import media as queries
 from appdb._schema import collections
 from appdb.database import Database
-from appdb.errors import InvalidDataError, NotFoundError
+from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
 from appdb.repos.media_type import MediaTypeProbe
 from appdb.utils import uuid7_at
 
@@ -113,7 +113,9 @@ class MediaStore:
         file = await self._files.find_one({"_id": file_id}, {"chunkSize": 1})
         if file is None:
             raise NotFoundError("media file", file_id)
-        size: int = file["chunkSize"]
+        size = file.get("chunkSize")
+        if not isinstance(size, int) or size < 1:
+            raise UnreadableError("media file", file_id, f"its chunkSize is {size!r}")
         at = start
         while at < end:
             wanted = queries.chunks(file_id, at // size, min(at // size + READ_CHUNKS, -(-end // size)))

@@ -25,10 +25,13 @@ class RegistryRepository(BaseRepository):
     """Workers and actors. An actor outlives its workers by a week, so that tasks are accepted while none is up."""
 
     @repeats
-    async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> None:
+    async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> bool:
         """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each.
 
         The actors come first, so whoever sees the worker finds all that it offers.
+
+        Returns:
+            Whether nothing was known of the worker: it is new, or the database was dropped or restored since.
 
         Raises:
             InvalidDataError: A name, a number or a schema cannot be stored; nothing was written.
@@ -46,9 +49,10 @@ class RegistryRepository(BaseRepository):
             )
         fields = {name: literal(value) for name, value in worker.fields().items()}
         started = {"started_at": {"$ifNull": ["$started_at", NOW]}, "seen_at": NOW}
-        await self._collection(collections.WORKERS).update_one(
+        told = await self._collection(collections.WORKERS).update_one(
             {"_id": worker.id}, [{"$set": fields | started}], upsert=True
         )
+        return told.upserted_id is not None
 
     @repeats
     async def withdraw(self, worker_id: str) -> None:

@@ -8,7 +8,7 @@ from appdb._driver import Session
 from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
 from appdb._schema import collections
-from appdb.errors import ConflictError, NotFoundError
+from appdb.errors import ConflictError, NotFoundError, UnreadableError
 from appdb.folding.fold import fold
 from appdb.models.bounds import at_most
 from appdb.models.branch import Branch, LineagePart, cut, following
@@ -59,7 +59,9 @@ class Reader:
         lineage = Branch.from_document(found).lineage
         if branch_id != run.branch_id:
             return lineage
-        return cut(lineage, run.event_count - 1)
+        if not (counting := cut(lineage, run.event_count - 1)):
+            raise UnreadableError("Branch", branch_id, f"its line of history lacks event {run.event_count - 1}")
+        return counting
 
     async def events(
         self,

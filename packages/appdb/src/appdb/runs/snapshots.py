@@ -16,6 +16,7 @@ from appdb.models.event import RunEvent
 from appdb.models.run import Run
 from appdb.models.state import RunState, Snapshot
 from appdb.queue.sizes import check_size
+from appdb.reading import readable
 from appdb.runs.sizes import MAX_SNAPSHOT_BYTES
 from appdb.runs.store import Store
 from appdb.utils import derived_id
@@ -37,7 +38,9 @@ class Snapshots:
         found = await self._snapshots.find_one(match, sort=[("seq", -1)], session=session)
         if found is None:
             return EMPTY
-        snapshot = Snapshot.from_document(found)
+        snapshot = next(iter(readable(Snapshot.from_document, [found])), None)
+        if snapshot is None:
+            return EMPTY
         named = named_events(snapshot.state)
         wanted = event_queries.by_ids(run.id, run.owner_id, named)
         rows = [RunEvent.from_document(row) async for row in self._events.find(wanted, session=session)]
