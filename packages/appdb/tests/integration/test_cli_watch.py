@@ -92,6 +92,22 @@ async def test_a_log_longer_than_one_page_is_read_to_its_end(command: CommandLin
     assert [row["seq"] for row in (await command(*watch(held, "--json"))).rows()] == list(range(1_202))
 
 
+async def test_events_that_cannot_be_read_keep_no_watch_waiting_and_no_event_is_shown_twice(
+    command: CommandLine, worker: StandIn, held: Task, database: Database
+) -> None:
+    await worker.progress(held, 0.25)
+    await worker.progress(held, 0.5)
+    await worker.end(held, "completed")
+    odd = {"$set": {"tail.1.type": 7, "tail.3.type": 7}}
+    await database.collection("tasks").update_one({"_id": held.id}, odd)
+    watched = await command(*watch(held, "--json"))
+    shown = await command("tasks", "show", held.id, "--owner", OWNER, "--events", "--json")
+
+    assert watched.code == 0
+    assert [row["seq"] for row in watched.rows()] == [0, 2]
+    assert [event["seq"] for event in shown.rows()[0]["events"]] == [0, 2]
+
+
 async def test_events_are_shown_while_they_happen(command: CommandLine, worker: StandIn, held: Task) -> None:
     process = command.start(*watch(held, "--json"))
     await line_with(process, '"started"')
