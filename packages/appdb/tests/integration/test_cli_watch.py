@@ -98,7 +98,7 @@ async def test_events_that_cannot_be_read_keep_no_watch_waiting_and_no_event_is_
     await worker.progress(held, 0.25)
     await worker.progress(held, 0.5)
     await worker.end(held, "completed")
-    odd = {"$set": {"tail.1.type": 7, "tail.3.type": 7}}
+    odd = {"$set": {"tail.1.events.0.type": 7, "tail.3.events.0.type": 7}}
     await database.collection("tasks").update_one({"_id": held.id}, odd)
     watched = await command(*watch(held, "--json"))
     shown = await command("tasks", "show", held.id, "--owner", OWNER, "--events", "--json")
