@@ -74,6 +74,8 @@ STATUS: tuple[tuple[type[AppDbError], HTTPStatus], ...] = (
     (DatabaseRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 UNREADABLE = "What is stored here cannot be read. Trying again does not help: tell the operator, whose log names it."
+NOT_JSON = "it is not valid JSON; send a JSON object in UTF-8"
+NOT_READ = "it is nested too deeply, has a number of thousands of digits, or is not UTF-8; send less of it, or texts"
 HIDDEN = "The database cannot answer now. Nothing is lost; try again."
 
 
@@ -137,11 +139,20 @@ async def _on_domain_error(request: Request, exc: Exception) -> JSONResponse:
 async def _on_validation_error(request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, RequestValidationError):
         raise exc
+    return _answer(request, as_misfit(exc))
+
+
+def as_misfit(exc: RequestValidationError) -> ProblemError:
+    """Return the problem of a request that does not fit its route."""
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return _answer(request, ProblemError(HTTPStatus.BAD_REQUEST, "The body is not valid JSON; send a JSON object."))
+        return _bad_body(NOT_JSON)
     errors = [FieldError(field=_field(error["loc"]), message=error["msg"]) for error in exc.errors()]
     detail = "The request does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
-    return _answer(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors))
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+def _bad_body(message: str) -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, f"body: {message}", errors=[FieldError(field="body", message=message)])
 
 
 def _field(location: Sequence[int | str]) -> str:
@@ -151,6 +162,9 @@ def _field(location: Sequence[int | str]) -> str:
 
 async def answer_http_error(request: Request, exc: HTTPException) -> JSONResponse:
     """Return what the framework refused, such as an address without a route, as a problem."""
+    if isinstance(exc.__cause__, RecursionError | ValueError):
+        # Python's reader of JSON gave up, and the framework's words do not say why.
+        return _answer(request, _bad_body(NOT_READ))
     problem = ProblemError(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
     return _answer(request, problem)
 

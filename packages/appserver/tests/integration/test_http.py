@@ -17,6 +17,7 @@ from appdb.models.content import Content
 from appserver import create_app
 from appserver.settings import SettingsError, load_settings
 
+LAST_ID = "Last-Event-ID"
 PROBLEM = "application/problem+json"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PER_REQUEST = {"x-request-id", "date", "content-length", "transfer-encoding"}
@@ -82,6 +83,41 @@ async def test_a_body_that_says_that_it_is_json_is_taken(client: httpx2.AsyncCli
     assert answer.status_code == 201
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["[" * 5_000 + "]" * 5_000, "9" * 5_000, '"\x80"', "{"],
+    ids=["nested too deeply", "too many digits", "not UTF-8", "cut off"],
+)
+async def test_a_body_that_cannot_be_read_is_told_what_is_wrong_with_it(client: httpx2.AsyncClient, value: str) -> None:
+    body = f'{{"actor":"free","payload":{{"a":{value}}}}}'.encode("latin-1")
+
+    answer = await client.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, PROBLEM)
+    assert [error["field"] for error in answer.json()["errors"]] == ["body"]
+    assert "; send " in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("levels", [100, 500])
+async def test_what_is_nested_too_deeply_is_named_as_the_caller_knows_it(
+    client: httpx2.AsyncClient, levels: int
+) -> None:
+    body = '{"actor":"free","payload":{"a":' + "[" * levels + "]" * levels + "}}"
+
+    answer = await client.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    message = "it is nested more than 64 levels deep"
+    assert answer.json()["errors"] == [{"field": "payload.a.0", "message": message}]
+
+
+async def test_a_form_with_a_file_for_a_text_is_answered_with_a_page(visitor: httpx2.AsyncClient) -> None:
+    answer = await visitor.post("/generate", files={"script": ("script.txt", b"Hello.")}, headers=HTML)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
+    assert "script: Input should be a valid string" in answer.text
+
+
 async def test_a_cursor_that_is_none_of_the_caller_s_is_422_in_every_list(
     client: httpx2.AsyncClient, make_client: MakeClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
@@ -96,7 +132,11 @@ async def test_a_cursor_that_is_none_of_the_caller_s_is_422_in_every_list(
             assert [error["field"] for error in answer.json()["errors"]] == ["before"]
             assert "begin again" in answer.json()["detail"]
     for after in ("nope", f"{task['id']}:99"):
-        assert (await client.get("/api/stream", params={"after": after})).status_code == 422
+        named = await client.get("/api/stream", params={"after": after})
+        came_back = await client.get(f"/api/stream?after={task['id']}:-1", headers={LAST_ID: after})
+        for answer, field in [(named, "after"), (came_back, LAST_ID)]:
+            assert answer.status_code == 422
+            assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert (await client.get(f"/api/tasks/{task['id']}/stream?after=nope")).status_code == 422
 
 

@@ -117,6 +117,7 @@ FOREIGN: list[dict[str, str]] = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
     {"Origin": ""},
+    {"Origin": "http://["},
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Lease, NewEvent, Task, TaskEventType, TaskQueue
+from appdb import Database, Lease, NewEvent, Task, TaskEventType, TaskQueue
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
@@ -112,3 +112,26 @@ async def test_a_viewer_that_leaves_lets_all_readers_go(
             assert answer.status_code == 200, await answer.aread()
             async for _event in events_of(answer, frames):
                 break
+
+
+async def test_a_task_that_cannot_be_read_ends_no_other_task_s_stream(
+    client: httpx2.AsyncClient,
+    submit: Submit,
+    claim: Claim,
+    queue: TaskQueue,
+    database: Database,
+    frames: Frames,
+) -> None:
+    tasks = [(await submit(client))["id"] for _ in range(2)]
+    lease = (await claim())[1]
+    damage = {"$set": {"progress": 5}}
+    await database.collection("tasks").update_one({"_id": tasks[1]}, damage)
+    await queue.complete(lease, {})
+
+    both = {"after": ",".join(f"{task}:-1" for task in tasks)}
+    async with asyncio.timeout(10), client.stream("GET", "/api/stream", params=both) as answer:
+        seen = [event["task_id"] async for _, event in events_of(answer, frames)]
+    alone = await client.get("/api/stream", params={"after": f"{tasks[1]}:-1"})
+
+    assert {*seen} == {tasks[0]}
+    assert (alone.status_code, "tell the operator" in alone.json()["detail"]) == (500, True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx2
 import pytest
 
-from appdb import Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
+from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
 from appdb.models.content import Content, ContentKind
 
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
@@ -43,6 +44,28 @@ async def test_pages_need_nothing_from_elsewhere_and_no_inline_code(visitor: htt
         assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\son\w+=|\sstyle=|https?://", text)
         for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
             assert (await visitor.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("schema", [{"properties": {"script": True}}, {"properties": []}, {}])
+async def test_the_start_page_stands_whatever_schema_was_announced(
+    visitor: httpx2.AsyncClient, database: Database, schema: dict[str, Any]
+) -> None:
+    changed = await database.collection("actors").update_one({"_id": "media"}, {"$set": {"payload_schema": schema}})
+
+    answer = await visitor.get("/")
+
+    assert (changed.modified_count, answer.status_code) == (1, 200)
+
+
+async def test_a_state_of_a_newer_release_is_shown_by_its_name(visitor: httpx2.AsyncClient, database: Database) -> None:
+    place = await generate(visitor)
+    newer = {"$set": {"state": "on_hold"}}
+    changed = await database.collection("tasks").update_one({"_id": place.removeprefix("/tasks/")}, newer)
+
+    answer = await visitor.get(place)
+
+    assert (changed.modified_count, answer.status_code) == (1, 200)
+    assert ">On hold</p>" in answer.text
 
 
 async def test_without_a_worker_the_page_says_what_to_start(serve: Serve) -> None:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
@@ -15,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.exceptions import HTTPException
 
 from appdb import AppDbError
-from appserver.errors import ProblemError, answer_http_error, as_problem
+from appserver.errors import ProblemError, answer_http_error, as_misfit, as_problem
 from appserver.web.showing import clock_of
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except ProblemError as exc:
                 return _explanation(request, exc)
+            except RequestValidationError as exc:
+                return _explanation(request, as_misfit(exc))
             except AppDbError as exc:
                 problem = as_problem(exc)
                 if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

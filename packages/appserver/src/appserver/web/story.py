@@ -129,10 +129,15 @@ def _line(payload: Mapping[str, Any], name: str) -> str:
 def word_of(task: Task) -> str:
     """Return the word for where *task* is."""
     if task.state is TaskState.PROCESSING and task.attempt > 1:
-        return f"{WORDS[task.state]}, attempt {task.attempt}"
+        return f"{_word(task.state)}, attempt {task.attempt}"
     if task.state is TaskState.SCHEDULED and task.error is not None and not task.waiting:
         return TRYING_AGAIN
-    return WORDS[task.state]
+    return _word(task.state)
+
+
+def _word(state: TaskState) -> str:
+    # Hosts of a newer release may know other states; theirs are shown by their names.
+    return WORDS.get(state) or str(state).replace("_", " ").capitalize()
 
 
 def percent_of(task: Task) -> int:

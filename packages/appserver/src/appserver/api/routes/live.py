@@ -14,7 +14,7 @@ from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from appdb import AppDbError
+from appdb import AppDbError, Task, UnreadableError
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.routes.streams import RETRY_MILLISECONDS, TaskStream
 from appserver.api.routing import Router
@@ -49,16 +49,30 @@ async def stream_tasks(
 
     An event's data names its `task_id`, and its id is the `after` with which to go on.
     """
-    cursor = _cursor(last_event_id or after)
-    tasks = await asyncio.gather(*(state.queue.get(task_id, owner_id=owner) for task_id in cursor))
+    field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
+    cursor = _cursor(field, text)
+    tasks = await _readable(cursor, owner, state)
     for task in tasks:
         if not -1 <= cursor[task.id] <= task.last_seq:
-            raise _malformed(f"{task.id} has the events 0 to {task.last_seq}; -1 asks for all of them")
+            raise _malformed(field, f"{task.id} has the events 0 to {task.last_seq}; -1 asks for all of them")
     live = [task.id for task in tasks if not (task.state.final and cursor[task.id] == task.last_seq)]
     if not live:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     state.streams.check_capacity(owner)
     return TaskStream(_frames({task_id: cursor[task_id] for task_id in live}, state), state, owner)
+
+
+async def _readable(cursor: Cursor, owner: str, state: AppState) -> list[Task]:
+    """Return the tasks of *cursor*; one that cannot be read is left out, and ends nobody else's stream."""
+    asked = (state.queue.get(task_id, owner_id=owner) for task_id in cursor)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    tasks = [task for task in found if isinstance(task, Task)]
+    for problem in found:
+        if isinstance(problem, BaseException):
+            if not tasks or not isinstance(problem, UnreadableError):
+                raise problem
+            logger.warning("a stream leaves out a task that cannot be read", extra={"error": str(problem)})
+    return tasks
 
 
 async def _frames(cursor: Cursor, state: AppState) -> AsyncIterator[bytes]:
@@ -117,18 +131,18 @@ async def _until_one_is_cut_off(
             return
 
 
-def _cursor(text: str) -> Cursor:
+def _cursor(field: str, text: str) -> Cursor:
     cursor: Cursor = {}
     for part in text.split(","):
         task_id, _, seq = part.rpartition(":")
         if not task_id or not seq.removeprefix("-").isascii() or not seq.removeprefix("-").isdigit() or len(seq) > 12:
-            raise _malformed("it must be TASK:SEQ, parted by commas")
+            raise _malformed(field, "it must be TASK:SEQ, parted by commas")
         cursor[task_id] = int(seq)
     if len(cursor) > MAX_TASKS:
-        raise _malformed(f"it names {len(cursor)} tasks, and one stream follows at most {MAX_TASKS}")
+        raise _malformed(field, f"it names {len(cursor)} tasks, and one stream follows at most {MAX_TASKS}")
     return cursor
 
 
-def _malformed(message: str) -> ProblemError:
-    error = FieldError(field="after", message=message)
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"after: {message}", errors=[error])
+def _malformed(field: str, message: str) -> ProblemError:
+    error = FieldError(field=field, message=message)
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {message}", errors=[error])

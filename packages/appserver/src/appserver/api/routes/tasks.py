@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import TaskState
 from appserver.api.dependencies import JsonDep, OwnerDep, StateDep
@@ -26,7 +26,8 @@ class TaskRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     actor: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="See /api/actors.")
-    payload: dict[str, JsonValue] = Field(description="The actor's input; it must fit the actor's schema.")
+    # What was read as JSON holds nothing else; its depth and size are checked before it is stored.
+    payload: dict[str, Any] = Field(description="The actor's input; it must fit the actor's schema.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
 
 
