@@ -50,6 +50,10 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "InterruptedAtShutdown": (ONCE, {"errorCode": 11600}),
     "WriteConflict": (ONCE, {"errorCode": 112}),
     "no majority": (ONCE, {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}),
+    "no majority, going away": (
+        ONCE,
+        {"writeConcernError": {"code": 91, "errmsg": "shutting down"}, "errorLabels": ["RetryableWriteError"]},
+    ),
     "silence": (ONCE, {"blockConnection": True, "blockTimeMS": 3_000}),
 }
 
@@ -185,6 +189,7 @@ TABLE: dict[str, Expected] = {
     "InterruptedAtShutdown": ({DONE}, {1}),
     "WriteConflict": ({REFUSED}, {0}),
     "no majority": ({UNKNOWN}, {1}),
+    "no majority, going away": ({DONE, UNKNOWN}, {1}),
     "silence": ({UNKNOWN}, {0, 1}),
 }
 """What one call meets that only the driver repeats, within the operation timeout: outcome and applications."""

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from bson import BSON
 from bson.errors import BSONError, InvalidBSON
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -108,6 +109,11 @@ def translated(doing: str, *, in_transaction: bool = False) -> Iterator[None]:
         if in_transaction:
             raise
         raise _translated(doing, exc) from exc
+    except AttributeError as exc:
+        # PyMongo fails over the labels of a findAndModify that no majority has confirmed, where types are decoded.
+        if not isinstance(exc.obj, RawBSONDocument):
+            raise
+        raise DatabaseUnavailableError(doing, "no majority has confirmed a write, and its server goes away") from exc
 
 
 def _unencodable(doing: str, exc: Exception) -> AppDbError:
