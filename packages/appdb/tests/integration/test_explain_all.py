@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from appdb import Database
 from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
@@ -33,11 +34,20 @@ def crowded_name(mongo_uri: str) -> Iterator[str]:
     with MongoClient[Raw](mongo_uri, w=1) as client:
         for scenes in SCENES:
             for collection, row in scenes.crowds.items():
-                for first in range(0, OTHERS, BATCH):
-                    rows = [row(number) for number in range(first, first + BATCH)]
-                    client[name][collection].insert_many(rows, ordered=False)
+                _fill(client[name][collection], row)
         yield name
         client.drop_database(name)
+
+
+def _fill(collection: Collection[Raw], row: Callable[[int], Raw]) -> None:
+    """Insert the crowd without indexes and make those afterwards, which is a fraction of the server's work."""
+    indexes = [index for index in collection.list_indexes() if index["name"] != "_id_"]
+    collection.drop_indexes()
+    for first in range(0, OTHERS, BATCH):
+        rows = [row(number) for number in range(first, first + BATCH)]
+        collection.insert_many(rows, ordered=False)
+    if indexes:
+        collection.database.command("createIndexes", collection.name, indexes=indexes)
 
 
 async def _migrate(mongo_uri: str, name: str) -> None:

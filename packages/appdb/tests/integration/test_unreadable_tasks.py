@@ -12,6 +12,7 @@ from appdb import (
     AttemptWrite,
     Claimer,
     Completed,
+    ConflictError,
     Database,
     Lease,
     Limit,
@@ -332,3 +333,30 @@ async def test_a_limit_of_a_task_that_runs_and_cannot_be_read_holds_up_nobody(
     await queue.enqueue_many([new_task(limits=limits) for _ in range(3)])
 
     assert len(await queue.claim(CLAIMER, limit=5)) == 2
+
+
+@pytest.mark.parametrize("change", [{"$unset": {"group": ""}}, {"$set": {"group": 7}}, {"$set": {"group": "\x1f"}}])
+async def test_tasks_of_many_owners_are_claimed_beside_one_without_a_line(
+    queue: TaskQueue, database: Database, change: dict[str, Any]
+) -> None:
+    odd = await queue.enqueue(new_task(priority=1))
+    await database.collection("tasks").update_one({"_id": odd.id}, change)
+    ids = await queue.enqueue_many([new_task(owner_id=f"usr_{number}") for number in range(4)])
+    taken = [task.id for _ in range(6) for task in await queue.claim(CLAIMER)]
+
+    assert set(ids) <= set(taken)
+
+
+@pytest.mark.parametrize("change", [{"$unset": {"state": ""}}, {"$set": {"state": {"a": 1}}}])
+async def test_a_cancel_reaches_what_is_below_beside_a_child_without_a_state(
+    queue: TaskQueue, database: Database, change: dict[str, Any]
+) -> None:
+    parent = await queue.enqueue(new_task())
+    (held,) = await queue.claim(CLAIMER)
+    odd, child = [await queue.spawn(Lease.of(held), key, new_task()) for key in ("a", "b")]
+    await database.collection("tasks").update_one({"_id": odd}, change)
+    await queue.cancel(parent.id, owner_id="usr_a")
+    with pytest.raises(ConflictError, match=odd):
+        await queue.cancel(odd, owner_id="usr_a")
+
+    assert (await stored(database, child))["state"] == "cancelled"

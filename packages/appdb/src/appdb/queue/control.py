@@ -49,13 +49,13 @@ class Control(BaseRepository):
 
     async def _cancel_all(self, task_id: str, owner_id: str) -> RawDocument:
         task = await self._cancel_one(task_id, owner_id) or await self.get(task_id, owner_id)
-        if task["state"] != TaskState.CANCELLED:
-            raise ConflictError("task", task_id, f"it is already {task['state']}, so it cannot be cancelled")
+        if (state := task.get("state")) != TaskState.CANCELLED:
+            raise ConflictError("task", task_id, f"it is already {state}, so it cannot be cancelled")
         # Also when it was cancelled before, and below what has ended: whoever cancelled may have died on the way.
         below, met = await self._below([task_id], owner_id), {task_id}
         while below:
             for child in below:
-                if child["state"] in LIVE_STATES:
+                if str(child.get("state")) in LIVE_STATES:
                     await self._cancel_one(child["_id"], owner_id)
             ids = [child["_id"] for child in below]
             met.update(map(str, ids))

@@ -134,7 +134,7 @@ def open_lanes(claimer: Claimer, paused: frozenset[str]) -> list[str]:
 
 def _head(row: RawDocument) -> Head:
     return Head(
-        group=str(row["_id"]),
+        group=str(row.get("_id")),  # a task that other software wrote may have none
         owner_id=str(row.get("owner_id")),
         priority=priority_of(row.get("priority")),
         queued_at=queued_at(row),
