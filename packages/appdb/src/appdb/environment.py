@@ -8,12 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from dotenv import dotenv_values
+
 from appdb.errors import InvalidDataError
 
 ENV_FILE = ".env"
 """Read from the working directory; the environment wins."""
+ENV_FILE_ENCODING = "utf-8-sig"
+"""UTF-8, also with the mark that some editors put at its beginning."""
 SHARED_PREFIX = "APP_MONGO_"
 SHARED = ("APP_MONGO_DATABASE", "APP_MONGO_URI")
+
+
+def file_variables() -> dict[str, str | None]:
+    """Return the variables of ``.env``; none when there is no such file.
+
+    Raises:
+        InvalidDataError: It cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return dotenv_values(ENV_FILE, encoding=ENV_FILE_ENCODING)
+    except UnicodeDecodeError as exc:
+        raise InvalidDataError(ENV_FILE, "it is no text in UTF-8; save it as UTF-8") from exc
+    except OSError as exc:
+        raise InvalidDataError(ENV_FILE, f"it cannot be read ({exc.strerror}); let this user read it") from exc
 
 
 def check_names(names: Iterable[str], known: Iterable[str] = (), *, prefix: str = SHARED_PREFIX) -> None:

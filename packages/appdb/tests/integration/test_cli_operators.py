@@ -144,6 +144,29 @@ async def test_the_command_reads_the_file_that_hosts_read(
     assert "APP_MONGO_DB: unknown setting; did you mean APP_MONGO_DATABASE?" in misspelt.output
 
 
+async def test_a_file_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_MONGO_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    # What `echo ... > .env` writes in some shells.
+    (tmp_path / ".env").write_bytes("APP_MONGO_DATABASE=prod\n".encode("utf-16"))
+    refused = await asyncio.to_thread(CliRunner().invoke, main, ["check"])
+
+    assert (refused.exit_code, refused.output) == (1, "Error: .env: it is no text in UTF-8; save it as UTF-8\n")
+
+
+async def test_a_file_that_begins_with_a_mark_is_read(
+    mongo_uri: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("APP_MONGO_URI", raising=False)
+    monkeypatch.delenv("APP_MONGO_DATABASE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    text = f"APP_MONGO_DATABASE={database.name}\nAPP_MONGO_URI={mongo_uri}\n"
+    (tmp_path / ".env").write_text(text, encoding="utf-8-sig")
+    found = await asyncio.to_thread(CliRunner().invoke, main, ["check"])
+
+    assert (found.exit_code, f"database {database.name!r} is reachable" in found.output) == (0, True)
+
+
 @pytest.mark.parametrize("name", ["a b", "a$", "admin"])
 async def test_a_name_that_no_database_can_have_is_refused_in_one_line(mongo_uri: str, name: str) -> None:
     ended = await CommandLine(mongo_uri, name)("migrate")

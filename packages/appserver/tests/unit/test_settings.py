@@ -45,6 +45,19 @@ def test_an_env_file_is_read_and_the_environment_wins(elsewhere: Path, monkeypat
     assert (settings.port, settings.host) == (9001, "::1")
 
 
+def test_an_env_file_that_begins_with_a_mark_is_read(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_text("APP_MONGO_DATABASE=marked\n", encoding="utf-8-sig")
+
+    assert load_settings().mongo_database == "marked"
+
+
+def test_an_env_file_that_is_no_utf_8_is_refused_in_one_line(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_bytes("APP_MONGO_DATABASE=prod\n".encode("utf-16"))
+
+    with pytest.raises(SettingsError, match=r"^\.env: it is no text in UTF-8; save it as UTF-8$"):
+        load_settings()
+
+
 def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPSERVER_PORT", "9000")
 

@@ -6,12 +6,11 @@ import os
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
-from appdb.environment import ENV_FILE, check_names
+from appdb.environment import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
@@ -25,7 +24,9 @@ class SettingsError(AppWorkerError):
 class Settings(BaseSettings):
     """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding=ENV_FILE_ENCODING, frozen=True, extra="ignore"
+    )
 
     mongo_uri: SecretStr = Field(
         SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"), validation_alias="APP_MONGO_URI"
@@ -72,7 +73,7 @@ def load_settings(**overrides: object) -> Settings:
     """
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")]
     try:
-        check_names([*os.environ, *dotenv_values(ENV_FILE)], known, prefix=PREFIX)
+        check_names([*os.environ, *file_variables()], known, prefix=PREFIX)
         settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except InvalidDataError as exc:
         raise SettingsError(str(exc)) from exc

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import click
-from dotenv import dotenv_values
 
 from appdb._version import __version__
 from appdb.cli.bench import bench
@@ -23,15 +23,24 @@ from appdb.cli.running import Target
 from appdb.cli.schedules import schedules
 from appdb.cli.tasks import tasks
 from appdb.embedded import DEFAULT_PORT
-from appdb.environment import ENV_FILE, check_names
+from appdb.environment import check_names, file_variables
 from appdb.errors import InvalidDataError
+
+T = TypeVar("T")
 
 DEFAULT_URI = f"mongodb://127.0.0.1:{DEFAULT_PORT}/?replicaSet=rs0"
 
 
 def _from_file(name: str, otherwise: str) -> Callable[[], str]:
     """Return what finds the default of a setting: from the file that hosts read too."""
-    return lambda: dotenv_values(ENV_FILE).get(name) or otherwise
+    return lambda: _told(file_variables).get(name) or otherwise
+
+
+def _told(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except InvalidDataError as exc:
+        raise click.ClickException(printable(str(exc))) from exc
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,10 +72,7 @@ def main(context: click.Context, uri: str, database: str) -> None:
     """
     # Commands say themselves what a user needs to know; a log between their lines would spoil both.
     logging.getLogger("appdb").addHandler(logging.NullHandler())
-    try:
-        check_names([*os.environ, *dotenv_values(ENV_FILE)])
-    except InvalidDataError as exc:
-        raise click.ClickException(printable(str(exc))) from exc
+    _told(lambda: check_names([*os.environ, *file_variables()]))
     context.obj = Target(uri=uri, name=database)
     if os.environ.get("NO_COLOR"):
         context.color = False
