@@ -162,8 +162,9 @@ async def test_details_are_those_of_the_last_use(database: Database) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_whatever_a_user_writes_is_a_value(database: Database, text: str) -> None:
-    module: dict[str, Any] = dict.fromkeys(MODULE, text)
-    where: dict[str, Any] = dict.fromkeys(WHERE, text)
+    owner = {"owner_id": text} if text.isprintable() and text else {}  # other texts are no ids
+    module: dict[str, Any] = MODULE | {name: text for name in MODULE if name != "owner_id"} | owner
+    where: dict[str, Any] = WHERE | {name: text for name in WHERE if name != "owner_id"} | owner
     used = [UsedKeyword(keyword=text, category=text, details={"a": text})]
     for _ in range(2):
         await database.use_options([text, "x"], **module)

@@ -18,9 +18,9 @@ from hosts import Host
 
 OWNER = "usr_a"
 MINUTE = timedelta(minutes=1)
-MISSED = 80
+MISSED = 95
 SCHEDULERS = 10
-KILL_AFTER = (10, 25, 40)
+KILL_AFTER = (5, 12, 20)
 """How many ticks are passed when the first, second and third host is killed."""
 TRANSACTION_SECONDS = 3
 GUARD_SECONDS = 150
