@@ -187,7 +187,9 @@ def test_hosts_that_are_killed_come_back_and_the_generation_is_finished(start: C
                 break
         for name in ("appworker", "appserver", "dev-db"):
             (victim,) = (
-                pid for pid in demo.processes(f"/{name}") or demo.processes(name) if "run.py" not in command_line(pid)
+                pid
+                for pid in demo.processes(f"/bin/{name}") or demo.processes(name)
+                if "run.py" not in command_line(pid)
             )
             os.kill(victim, signal.SIGKILL)
         for name in ("worker", "server", "database"):
