@@ -5,6 +5,7 @@ They end with the demo whatever ends it, SIGKILL too; and the demo starts again 
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,12 @@ class Keeper:
     def address(self) -> str:
         """Where the page is."""
         return f"http://127.0.0.1:{self._port}/"
+
+    @property
+    def exports(self) -> str:
+        """What a shell sets to work on the demo's database."""
+        named = self._services["server"].environment
+        return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in named.items())
 
     def start(self) -> None:
         """Start everything and return when the page can be opened.

@@ -43,6 +43,7 @@ def _serve(environments: Environments, folder: Path, port: int) -> int:
     try:
         hosts.start()
         print(f"\n  Open {hosts.address} in a browser. Logs are in {folder / 'logs'}; stop with Ctrl-C.", flush=True)
+        print(f"  For a worker of your own: {hosts.exports}", flush=True)
         print("  Kill the worker, the API host or the database, with -9 if you like: they come back.\n", flush=True)
         while True:
             hosts.keep()

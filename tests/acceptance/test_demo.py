@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
+import pymongo
 import pytest
 
 from check import Event, read_stream
@@ -156,6 +157,9 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_works_at_once(start: Callab
 
     assert second.address
     assert first.processes() == []
+    uri = second.wait_for(r"export APP_MONGO_URI='(\S+)' APP_MONGO_DATABASE=demo")
+    with pymongo.MongoClient[dict[str, object]](uri) as client:
+        assert client["demo"]["workers"].count_documents({}) > 0
     second.interrupt()
     eventually(lambda: not second.processes(), "processes are left")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -123,7 +124,7 @@ def _unencodable(doing: str, exc: Exception) -> AppDbError:
 
 
 def _translated(doing: str, exc: PyMongoError) -> AppDbError:
-    said = str(exc).partition(", Topology Description:")[0].splitlines()[0][:300]
+    said = _APPENDED.split(str(exc), maxsplit=1)[0].splitlines()[0][:300]
     problem = f"{type(exc).__name__}: {said}"
     # A write concern that was not met is an unknown outcome too: the write is there, and may yet be rolled back.
     # A connection that met a node between two roles says of itself that it knows no sessions.
@@ -147,6 +148,8 @@ def _translated(doing: str, exc: PyMongoError) -> AppDbError:
     return DatabaseRefusedError(doing, f"{problem}; {advice}" if advice else problem)
 
 
+_APPENDED = re.compile(r", full error: |, Topology Description: | \(configured timeouts: ")
+"""What drivers put behind what went wrong; an operator reads one line, and advice stands at its end."""
 _ADVICE = {
     13: "give the user the role readWrite on this database",
     18: "check user and password in the MongoDB URI, and name with authSource= the database that the user was made in",
