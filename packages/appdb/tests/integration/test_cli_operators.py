@@ -198,3 +198,12 @@ async def test_documents_that_cannot_be_read_are_listed_with_what_to_do(
 
 def test_every_model_of_a_collection_is_among_those_that_are_checked() -> None:
     assert READERS.keys() == MODELS.keys()
+
+
+async def test_an_empty_list_of_an_unknown_owner_says_so(command: CommandLine) -> None:
+    tasks = await command("tasks", "list", "--owner", "usr_nobody")
+    keys = await command("keys", "list", "--owner", "usr_nobody")
+
+    assert tasks.code == keys.code == 0
+    assert "no task is meant by that: check --owner" in tasks.err
+    assert "user 'usr_nobody' has no key, or does not exist" in keys.err

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from appdb.cli.output import json_line, moment, table
+from appdb.cli.output import json_line, moment, printable, table
 from appdb.cli.params import duration
 from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import owner_option
@@ -100,6 +100,9 @@ def list_keys(target: Target, owner: str, as_json: bool) -> None:
             click.echo(json_line(key.model_dump(mode="json")))
     else:
         click.echo(table(KEYS_HEAD, [_key_row(key) for key in found]))
+        if not found:
+            advice = "`appdb users list` shows who is there, and `appdb keys create` makes a key"
+            click.echo(f"user {printable(owner)!r} has no key, or does not exist: {advice}", err=True)
 
 
 @keys.command("create")

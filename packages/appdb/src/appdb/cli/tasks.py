@@ -63,6 +63,8 @@ def list_tasks(target: Target, selection: Selection, limit: int, before: str | N
             click.echo(task.id if shape.quiet else json_line(task_fields(task)))
         return
     click.echo(table(LIST_HEAD, [_row(task) for task in found]))
+    if not found:
+        click.echo("no task is meant by that: check --owner, its id, and the other options", err=True)
     if len(found) == limit:
         click.echo(f"there may be more: repeat with --before {found[-1].id}", err=True)
 
