@@ -23,6 +23,7 @@ from appdb import (
     Task,
     TaskEventType,
     TaskQueue,
+    TaskState,
 )
 from appdb.queue.sizes import MAX_TAIL_EVENTS
 from time_machine import let_time_pass
@@ -360,3 +361,26 @@ async def test_a_cancel_reaches_what_is_below_beside_a_child_without_a_state(
         await queue.cancel(odd, owner_id="usr_a")
 
     assert (await stored(database, child))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"queued_at": "x"}, {"queued_at": 7}, {"state": {"a": 1}}, {"queue": {"a": 1}}, {"state": "completed"}],
+    ids=str,
+)
+async def test_queues_are_counted_beside_a_task_that_cannot_be_read(
+    queue: TaskQueue, database: Database, odd: dict[str, Any]
+) -> None:
+    waiting, ended = await queue.enqueue_many([new_task() for _ in range(2)])
+    for _ in range(2):
+        await queue.complete(Lease.of((await queue.claim(CLAIMER))[0]))
+    await queue.enqueue_many([new_task() for _ in range(3)])
+    change: list[dict[str, Any]] = [{"$set": odd}, {"$unset": "queue"}] if "state" in odd else [{"$set": odd}]
+    await database.collection("tasks").update_one({"_id": waiting if "state" in odd else ended}, change)
+    if "queued_at" in odd:
+        await database.collection("tasks").update_one({"state": "queued"}, {"$set": odd})
+    counted = {one.queue: one for one in await queue.stats()}["default"]
+
+    assert counted.queued == 3
+    assert counted.oldest_queued_seconds is not None
+    assert counted.finished == {TaskState.COMPLETED: 2 if "queued_at" in odd else 1}

@@ -132,7 +132,9 @@ async def _on_domain_error(request: Request, exc: Exception) -> JSONResponse:
         raise exc
     problem = as_problem(exc)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("the database did not answer a request", extra={"path": request.url.path, "error": str(exc)})
+        unreadable = isinstance(exc, UnreadableError)
+        failed = "a request met what cannot be read" if unreadable else "the database did not answer a request"
+        logger.error(failed, extra={"path": request.url.path, "error": str(exc)})
     return _answer(request, problem)
 
 

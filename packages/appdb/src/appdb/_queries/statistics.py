@@ -32,9 +32,11 @@ def _queued() -> Pipeline:
     """Served by index tasks_lane: the queue is the first part of the lane."""
     queue = {"$arrayElemAt": [{"$split": ["$_id", SEPARATOR]}, 0]}
     age = {"$max": [0, {"$subtract": [NOW, "$oldest"]}]}
+    # An expression that fails on one task would hide the counts of all.
+    since = {"$cond": [{"$eq": [{"$type": "$queued_at"}, "date"]}, "$queued_at", None]}
     return [
         {"$match": {"state": TaskState.QUEUED, "lane": {"$gte": ""}}},
-        {"$group": {"_id": "$lane", "count": {"$sum": 1}, "oldest": {"$min": "$queued_at"}}},
+        {"$group": {"_id": "$lane", "count": {"$sum": 1}, "oldest": {"$min": since}}},
         {"$project": {"_id": 0, "about": TaskState.QUEUED, "queue": queue, "count": 1, "age_ms": age}},
     ]
 

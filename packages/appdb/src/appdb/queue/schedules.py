@@ -132,7 +132,7 @@ class ScheduleRepository(BaseRepository):
 
         async def body(session: Session) -> RawDocument | None:
             rows = await self._schedules.aggregate(queries.timed(match), session=session).to_list(1)
-            if not rows or rows[0]["enabled"]:
+            if not rows or rows[0].get("enabled"):
                 return rows[0] if rows else None
             next_at = _cron_of(Schedule.from_document(rows[0])).next_after(rows[0]["now"])
             options: dict[str, Any] = {"return_document": AFTER, "session": session}

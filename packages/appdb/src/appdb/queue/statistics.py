@@ -30,7 +30,7 @@ class Statistics(BaseRepository):
         tasks = self._collection(collections.TASKS)
         counts: defaultdict[str, _Counts] = defaultdict(_Counts)
         async for row in tasks.aggregate(queries.by_queue(window)):
-            _add(counts[str(row["queue"])], row)
+            _add(counts[str(row.get("queue"))], row)
         return [_stats(queue, counts[queue]) for queue in sorted(counts)]
 
 
@@ -38,8 +38,8 @@ def _add(counts: _Counts, row: dict[str, Any]) -> None:
     match row["about"]:
         case "paused":
             counts.paused = True
-        case "finished" if row["state"] in FINAL_STATES:
-            counts.finished[word(TaskState, row["state"])] = row["count"]
+        case "finished" if (state := str(row.get("state"))) in FINAL_STATES:
+            counts.finished[word(TaskState, state)] = row["count"]
         case "finished":
             pass  # of other software: `appdb check --documents` tells of it
         case live:
