@@ -62,7 +62,7 @@ async def test_answers_never_hold_the_lease_or_the_owner(
 @pytest.mark.parametrize(
     ("body", "status", "fields"),
     [
-        ('{"actor":', 400, []),
+        ('{"actor":', 400, ["body"]),
         ("[]", 422, ["body"]),
         ('{"payload":{}}', 422, ["actor"]),
         ('{"actor":"free"}', 422, ["payload"]),
@@ -82,7 +82,7 @@ async def test_answers_never_hold_the_lease_or_the_owner(
         ('{"actor":"free","payload":{"x":1e400}}', 422, ["payload.x"]),
         ('{"actor":"free","payload":{"x":9223372036854775808}}', 422, ["payload.x"]),
         ('{"actor":"free","payload":%s}' % ('{"a":' * 190 + "1" + "}" * 190), 422, ["payload.a.a"]),
-        ('{"actor":"free","payload":%s}' % ('{"a":' * 20_000 + "1" + "}" * 20_000), 400, []),
+        ('{"actor":"free","payload":%s}' % ('{"a":' * 20_000 + "1" + "}" * 20_000), 400, ["body"]),
         ('{"actor":"media","payload":{}}', 422, ["payload.operation", "payload.script"]),
         ('{"actor":"media","payload":{"operation":"script2video","script":""}}', 422, ["payload.script"] * 2),
         ('{"actor":"media","payload":{"operation":"script2video","script":" \\n\\t "}}', 422, ["payload.script"]),
