@@ -65,6 +65,7 @@ class CuttingProxy:
         self._port = port
         self._most = most
         self.cuts = 0
+        self.answered = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host_reader, host_writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -73,6 +74,7 @@ class CuttingProxy:
         while part := await host_reader.read(min(left, 400)):
             writer.write(part)
             await writer.drain()
+            self.answered.set()
             left -= len(part)
             if left <= 0:
                 self.cuts += 1
@@ -126,7 +128,8 @@ async def test_a_client_of_the_page_sees_each_event_once_and_in_order_although_i
     key = client.headers["authorization"].removeprefix("Bearer ")
 
     following = asyncio.create_task(events_of([*program, address, key, task["id"]]))
-    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        await proxy.answered.wait()
     await chunks(queue, lease, 5, 40)
     await queue.complete(lease, {"text": "done"})
     told = await following

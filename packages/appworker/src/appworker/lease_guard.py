@@ -90,7 +90,13 @@ class LeaseGuard:
         except asyncio.CancelledError:
             guard.kill()
             await guard.wait()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Let go of the connection to the guard, which ends by that; harmless when called twice."""
+        self._ours.close()
+        self._theirs.close()
 
     def _greet(self) -> None:
         self._ours.settimeout(0)

@@ -51,7 +51,8 @@ class Hall:
         facts = GuardFacts(
             uri=SecretStr("mongodb://nowhere"), database=database.name, lease=self.queue.lease, heartbeat=heartbeat
         )
-        self.keeper = LeaseKeeper(self.queue, self.feed, LeaseGuard(facts), heartbeat)
+        self.guard = LeaseGuard(facts)
+        self.keeper = LeaseKeeper(self.queue, self.feed, self.guard, heartbeat)
         self.outbox = Outbox(self.queue)
         self.performer = Performer(self.keeper)
         self.slots = Slots(1, lambda: None)
@@ -80,6 +81,7 @@ async def hall(database: Database, tasks: Tasks) -> AsyncIterator[Hall]:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
     await made.performer.close()
+    made.guard.close()
 
 
 async def claimed(tasks: Tasks) -> Task:
