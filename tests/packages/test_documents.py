@@ -17,6 +17,8 @@ DOCUMENTS = sorted(
 )
 BESIDE = ("packages/*/src/*", "packages/*/src", "packages/*/tests", "packages/*", "packages")
 """Folders from which documents name files, beside the repository and their own."""
+MADE = (".nox", ".venv")
+"""Folders that commands make, and no checkout holds."""
 FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 QUOTED = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\((?!https?://)([^)\s]+)\)")
@@ -49,7 +51,7 @@ def bases(folder: Path) -> list[Path]:
 def is_place(word: str, places: Iterable[Path]) -> bool:
     """Whether a word in backticks is a path of the repository: it ends as a file, or begins in a folder."""
     first, slash, _ = word.partition("/")
-    if not PATH.fullmatch(word):
+    if not PATH.fullmatch(word) or first in MADE:
         return False
     return bool(FILE.fullmatch(word.rpartition("/")[2]) or (slash and any((base / first).is_dir() for base in places)))
 
