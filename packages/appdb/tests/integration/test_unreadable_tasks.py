@@ -384,3 +384,26 @@ async def test_queues_are_counted_beside_a_task_that_cannot_be_read(
     assert counted.queued == 3
     assert counted.oldest_queued_seconds is not None
     assert counted.finished == {TaskState.COMPLETED: 2 if "queued_at" in odd else 1}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"next_at": "2020-01-01T00:00:00"},
+        {"next_at": "2020-01-01T00:00:00Z"},
+        {"timeout_seconds": float("nan")},
+        {"timeout_seconds": -1e300},
+    ],
+    ids=str,
+)
+async def test_schedules_fire_beside_one_whose_times_are_none(
+    database: Database, odd: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    schedules = ScheduleRepository(database)
+    for name in ("a", "b", "c"):
+        await schedules.put(NewSchedule(owner_id="usr_a", name=name, cron="* * * * *", actor="echo", payload={}))
+    await let_time_pass(database, timedelta(minutes=3))
+    await database.collection("schedules").update_one({"name": "a"}, {"$set": odd})
+
+    assert len(await schedules.tick()) == 2
+    assert "a schedule does not fire" in caplog.text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
 
@@ -52,6 +52,10 @@ Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_
 Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST)]
 Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=SHORTEST, le=LONGEST)]
 Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=LONGEST.total_seconds(), allow_inf_nan=False)]
+StoredSpan: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Seconds or milliseconds of a stored document, which can be made a duration; see ``bounded_duration``."""
+StoredTime: TypeAlias = Annotated[datetime, Field(strict=True)]
+"""A time of a stored document: text and numbers are none, since no query compares them with times."""
 NewJson: TypeAlias = Annotated[Mapping[str, JsonValue], SkipValidation]
 """JSON that the caller gives; ``check_size`` looks into it, once."""
 

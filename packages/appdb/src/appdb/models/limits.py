@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 from pydantic import Field
 
 from appdb.models.base import Value
-from appdb.models.bounds import MAX_NAME_CHARACTERS, STRICT, Duration, Name, Positive, bounded_duration
+from appdb.models.bounds import MAX_NAME_CHARACTERS, STRICT, Duration, Name, Positive, StoredSpan, bounded_duration
 
 Rate: TypeAlias = tuple[int, float]
 """How many tasks in how many seconds: a bucket of tokens that starts full and fills again evenly."""
@@ -56,7 +56,7 @@ class TaskLimit(Value):
     key: str
     concurrency: int | None = Field(default=None, ge=1)
     rate: int | None = Field(default=None, ge=1)
-    per_seconds: float = 1.0
+    per_seconds: StoredSpan = 1.0
 
     @classmethod
     def of(cls, limit: Limit) -> Self:

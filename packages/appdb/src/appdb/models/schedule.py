@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson
-from appdb.models.bounds import STRICT, Count, Duration, Name, Positive, Priority
+from appdb.models.bounds import STRICT, Count, Duration, Name, Positive, Priority, StoredSpan, StoredTime
 from appdb.models.vocabulary import Stored
 
 
@@ -39,12 +38,12 @@ class Schedule(Document):
     queue: str
     priority: int
     max_attempts: int
-    timeout_seconds: float | None = None
+    timeout_seconds: StoredSpan | None = None
     catch_up: Stored[CatchUp]
     enabled: bool
-    next_at: datetime
+    next_at: StoredTime
     """The tick to come; means nothing while the schedule is paused."""
-    last_tick: datetime | None = None
+    last_tick: StoredTime | None = None
     """The newest tick that enqueued a task."""
 
 

@@ -11,7 +11,18 @@ from pydantic import Field, JsonValue, SkipValidation, field_validator
 
 from appdb.events import TaskEventType
 from appdb.models.base import Document, StoredJson, Value
-from appdb.models.bounds import LARGEST, STRICT, Count, Duration, Name, Pause, Positive, Priority
+from appdb.models.bounds import (
+    LARGEST,
+    STRICT,
+    Count,
+    Duration,
+    Name,
+    Pause,
+    Positive,
+    Priority,
+    StoredSpan,
+    StoredTime,
+)
 from appdb.models.limits import Limit, TaskLimit
 from appdb.models.vocabulary import Stored
 
@@ -41,7 +52,6 @@ LIVE_STATES = frozenset(TaskState) - FINAL_STATES
 
 Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 """What is counted in a stored task, within the bounds of what its holder writes."""
-Milliseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class TaskLease(Value):
@@ -50,7 +60,7 @@ class TaskLease(Value):
     token: str
     """The fence: new at each claim, and a condition of every later write of the attempt."""
     worker_id: str
-    expires_at: datetime
+    expires_at: StoredTime
 
 
 class Progress(Value):
@@ -66,7 +76,7 @@ class TaskError(Value):
     type: str
     message: str
     attempt: int
-    at: datetime | None = None
+    at: StoredTime | None = None
 
 
 class Task(Document):
@@ -82,7 +92,7 @@ class Task(Document):
     attempt: Counted = 0
     """How many times the task was claimed; counted at the claim."""
     max_attempts: Counted
-    timeout_seconds: float | None = None
+    timeout_seconds: StoredSpan | None = None
     unique_key: str | None = None
     limits: list[TaskLimit] = Field(default_factory=list)
     lease: TaskLease | None = None
@@ -92,13 +102,13 @@ class Task(Document):
     errors: list[TaskError] = Field(default_factory=list)
     event_count: int = 0
     """How many events the log has; the next one gets this number."""
-    created_at: datetime
-    updated_at: datetime
-    run_at: datetime
-    expires_at: datetime | None = None
+    created_at: StoredTime
+    updated_at: StoredTime
+    run_at: StoredTime
+    expires_at: StoredTime | None = None
     """When the task fails if no worker has claimed it by then."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: StoredTime | None = None
+    finished_at: StoredTime | None = None
     parent_id: str | None = None
     """The task that spawned this one."""
     children_open: int = 0
@@ -121,9 +131,9 @@ class Following(Value):
 
     fields: StoredJson
     """The document that it becomes, but for the times."""
-    delay_ms: Milliseconds
-    expires_in_ms: Milliseconds | None
-    unique_for_ms: Milliseconds | None
+    delay_ms: StoredSpan
+    expires_in_ms: StoredSpan | None
+    unique_for_ms: StoredSpan | None
 
     @field_validator("fields")
     @classmethod
@@ -147,7 +157,7 @@ class TaskEvent(Document):
     seq: int
     type: Stored[TaskEventType]
     attempt: int
-    at: datetime
+    at: StoredTime
     data: StoredJson
 
 
