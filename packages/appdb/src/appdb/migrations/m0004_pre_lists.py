@@ -1,4 +1,4 @@
-"""Create the indexes of lists by time, and of what belongs to a deleted run."""
+"""Create the indexes of lists by time, of deletions under way, and of limits that are full again."""
 
 from __future__ import annotations
 
