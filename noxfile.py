@@ -23,8 +23,8 @@ PYTEST = ("python", "-I", "-m", "pytest")
 # -I: the checkout is never importable, so what is tested is what was built.
 AT_ONCE = ("-n", "3", "--dist", "loadfile")
 """Most tests wait for a database: three files at a time keep two cores busy, each process with a MongoDB of its own."""
-WITH_DATABASE = {"appdb": ("contract", "integration", "migration", "property")}
-"""Folders of tests that need a MongoDB, where there are more than the one."""
+WITH_DATABASE = {"appdb": ("property", "migration", "contract", "integration")}
+"""Folders of tests that need a MongoDB, where there are more than the one; those of the longest files first."""
 
 
 @nox.session
