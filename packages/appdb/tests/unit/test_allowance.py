@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 
 import pytest
 from hypothesis import given
@@ -69,7 +68,7 @@ def test_a_bucket_that_fills_in_small_steps_gives_its_token_in_time() -> None:
     assert Allowance(levels=levels).admits(limit)
 
 
-@pytest.mark.parametrize("per_seconds", [0.0, -1.0, math.inf, math.nan, 1e300])
+@pytest.mark.parametrize("per_seconds", [0.0, 1e-300, 1e300])
 def test_a_time_that_no_release_takes_any_more_stops_no_claim(per_seconds: float) -> None:
     limit = TaskLimit(key=KEY, rate=1, per_seconds=per_seconds)
     allowance = Allowance()

@@ -89,7 +89,7 @@ class MigrationLock:
         )
         if lock["holder"] == self.holder:
             return None
-        return LockHolder.from_document(lock, await self._database.server_time())
+        return LockHolder.from_document(lock, await self._database.repeated(self._database.server_time))
 
     async def _renew(self) -> None:
         while True:
