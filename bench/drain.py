@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from appdb import Database, TaskQueue
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 from floors import Floors, bare_collection
 from rows import Row
 from stage import IN_FLIGHT, NOOP, QUEUE, BenchError, Stage

@@ -18,8 +18,8 @@ from appdb._driver import AFTER, IndexModel, RawDocument, UpdateOne
 from appdb._queries.claims import CLAIM_ORDER
 from appdb._schema.collections import TASKS
 from appdb._schema.indexes import INDEXES
-from appdb.models.task import TaskState
-from appdb.queue.intake import fields_of, id_of, waits_of
+from appdb.models.tasks import TaskState
+from appdb.queue.enqueue import fields_of, id_of, waits_of
 from stage import IN_FLIGHT, NOOP, Stage
 
 FLOOR = "floor"

@@ -13,7 +13,7 @@ from typing import Any
 
 from appdb import Claimer, Database, TaskQueue
 from appdb._schema.collections import TASKS
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 from conflicts import HANDLER
 from floors import documents, task_indexes
 from rows import Row

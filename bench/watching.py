@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from appdb import Database
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 PAUSE_SECONDS = 0.2
 

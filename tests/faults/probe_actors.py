@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 import crash_points
-from appdb.models.content import ContentKind, NewContent
+from appdb.models.generated_content import ContentKind, NewContent
 from appworker import ActorContext, actor
 
 crash_points.arm()

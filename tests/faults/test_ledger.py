@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from appdb import Claimer, ContentRepository, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
-from appdb.models.content import ContentKind, NewContent
+from appdb.models.generated_content import ContentKind, NewContent
 from ledger import Ledger
 from ledger_checks import CHECKS, problems
 from ledger_facts import Acknowledged, Bytes, Change, Facts, Note

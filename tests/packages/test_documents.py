@@ -120,12 +120,12 @@ def test_a_wrong_name_of_each_kind_is_found() -> None:
         "## Heading\n`test_of_nothing` `test_a_wrong_name_of_each_kind_is_found` `tests/packages/test_nothing.py` "
         "`test_documents.py` `appdb/base.py` `appdb/nothing` `nothing.py` `image/png` [a](README.md) [b](NOTHING.md) "
         "[c](#heading) [d](#nothing) used[^one] and[^two] "
-        "`PAGE_BYTES`, `PAPER_BYTES` in `appdb/queue/sizes.py`\n\n[^two]: two\n[^three]: three\n"
+        "`PAGE_BYTES`, `PAPER_BYTES` in `appdb/size_limits.py`\n\n[^two]: two\n[^three]: three\n"
     )
 
     assert missing_tests(text, defined_tests()) == ["test_of_nothing"]
     assert missing_places(text, ROOT) == ["tests/packages/test_nothing.py", "appdb/nothing", "nothing.py"]
-    assert misplaced_constants(text) == ["PAPER_BYTES in appdb/queue/sizes.py"]
+    assert misplaced_constants(text) == ["PAPER_BYTES in appdb/size_limits.py"]
     assert broken_links(text, ROOT) == ["NOTHING.md", "#nothing"]
     assert loose_footnotes(text) == {"one", "three"}
 

@@ -8,7 +8,7 @@ from appdb import Content, ContentKind, Generation, GenerationStatus, Role, User
 from appdb._schema import collections
 from appdb.mixins.migrations import CONTRACT_VERSION
 from appdb.models.config import StoredSetting
-from appdb.models.user import AccessKey, RefreshFamily
+from appdb.models.users import AccessKey, RefreshFamily
 from appdb.utils import derived_id
 from example import (
     ASKED,

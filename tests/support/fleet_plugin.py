@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appdb import Database
-from appdb.queue.abandoned import end_abandoned_transactions
+from appdb.queue.orphaned_transactions import end_abandoned_transactions
 from fleet import Fleet
 from ledger import Ledger
 

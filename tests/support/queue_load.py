@@ -25,7 +25,7 @@ from appdb import (
     TaskQueue,
     uuid7_str,
 )
-from appdb.models.task import LIVE_STATES
+from appdb.models.tasks import LIVE_STATES
 
 T = TypeVar("T")
 ACTOR = "load"

@@ -25,8 +25,8 @@ from appdb import (
     TokenRepository,
     UsageFilter,
 )
+from appdb.content.stored_bytes import CHUNK_BYTES
 from appdb.repos.file import MAX_INLINE_BYTES
-from appdb.repos.media import CHUNK_BYTES
 from runs import OWNER, Runs, step_started, two_steps
 
 DATA = b"x" * (2 * CHUNK_BYTES + 1)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appdb import ConflictError, DbEventType, LineagePart, NewRunEvent, NotFoundError, Position, RunEvent, RunState
-from appdb.folding.fold import fold
-from appdb.folding.marks import TELLING, Where, demands, marks
-from appdb.models.branch import cut
+from appdb.models.branches import cut
+from appdb.runs.fold import fold
+from appdb.runs.transitions import TELLING, Where, demands, marks
 from runs import event
 
 E = DbEventType

@@ -44,10 +44,10 @@ from appdb import (
     VersionSummary,
     WorkflowRepository,
 )
-from appdb.models.registry import AnnouncedActor, AnnouncedWorker
-from appdb.queue.sizes import MAX_TAIL_EVENTS
+from appdb.models.actors import AnnouncedActor, AnnouncedWorker
 from appdb.repos.file import MAX_INLINE_BYTES
-from appdb.runs.sizes import SNAPSHOT_EVERY
+from appdb.runs.size_limits import SNAPSHOT_EVERY
+from appdb.size_limits import MAX_TAIL_EVENTS
 from runs import Runs, completed, started, step_started
 
 USER = "usr_a"

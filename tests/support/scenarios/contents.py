@@ -8,7 +8,7 @@ from typing import Any
 
 from appdb import ContentRepository, NewGeneration, Origin, TaskQueue
 from appdb._driver import RawDocument
-from appdb.models.content import Content, ContentKind, Generation, NewContent
+from appdb.models.generated_content import Content, ContentKind, Generation, NewContent
 from scenarios.held import Held, hold, queued
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 from scenarios.staged import opened, run_of

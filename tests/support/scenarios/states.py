@@ -8,8 +8,8 @@ from typing import Any
 
 from appdb import BranchRepository, EventRepository, StateRepository
 from appdb._driver import RawDocument
-from appdb.folding.fold import FOLD_VERSION
-from appdb.runs.sizes import SNAPSHOT_EVERY
+from appdb.runs.fold import FOLD_VERSION
+from appdb.runs.size_limits import SNAPSHOT_EVERY
 from runs import answered, asked, completed, started, step_started
 from scenarios.kit import Scenario, Scenes, Stage, Text
 from scenarios.staged import FORM, append, begun, branch_of, forked, worked

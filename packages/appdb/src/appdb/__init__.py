@@ -24,9 +24,10 @@ from appdb.errors import (
 )
 from appdb.events import DbEventType, TaskEventType
 from appdb.feed import ChangeFeed
-from appdb.models.branch import Branch, LineagePart
+from appdb.models.branches import Branch, LineagePart
 from appdb.models.config import Setting
-from appdb.models.content import (
+from appdb.models.events import EventFilter, NewRunEvent, RunEvent
+from appdb.models.generated_content import (
     Content,
     ContentKind,
     Generation,
@@ -36,23 +37,12 @@ from appdb.models.content import (
     NewGeneration,
     Origin,
 )
-from appdb.models.event import EventFilter, NewRunEvent, RunEvent
-from appdb.models.file import (
-    FileCategory,
-    FileFormat,
-    FileRole,
-    FileWithContent,
-    ModelCall,
-    NewFile,
-    WorkflowFile,
-)
-from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.models.limits import Limit
+from appdb.models.option_usage import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.models.recovery import Disagreement, Recovery
-from appdb.models.run import NewRun, Position, Run, RunStatus, RunVersion
-from appdb.models.schedule import CatchUp, NewSchedule, Schedule
+from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.models.state import Interaction, Kept, RunState, Try
-from appdb.models.task import (
+from appdb.models.tasks import (
     NewEvent,
     NewTask,
     Progress,
@@ -62,8 +52,8 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
-from appdb.models.token import NewUsage, Usage, UsageFilter, UsageTotals
-from appdb.models.user import (
+from appdb.models.tokens import NewUsage, Usage, UsageFilter, UsageTotals
+from appdb.models.users import (
     Caller,
     Device,
     KeyInfo,
@@ -76,7 +66,17 @@ from appdb.models.user import (
     User,
     UserSession,
 )
-from appdb.models.version import (
+from appdb.models.workflow_files import (
+    FileCategory,
+    FileFormat,
+    FileRole,
+    FileWithContent,
+    ModelCall,
+    NewFile,
+    WorkflowFile,
+)
+from appdb.models.workflow_runs import NewRun, Position, Run, RunStatus, RunVersion
+from appdb.models.workflow_versions import (
     GLOBAL_OWNER,
     Deduplication,
     NewResolvedVersion,
@@ -92,15 +92,15 @@ from appdb.models.version import (
     WorkflowTemplate,
     WorkflowVersion,
 )
+from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.lease import Claimer, Lease
-from appdb.queue.schedules import ScheduleRepository
 from appdb.queue.task_queue import TaskQueue
-from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.repos.branch import BranchRepository
 from appdb.repos.content import ContentRepository
 from appdb.repos.event import EventRepository
 from appdb.repos.file import FileRepository
 from appdb.repos.registry import RegistryRepository
+from appdb.repos.schedule import ScheduleRepository
 from appdb.repos.state import StateRepository
 from appdb.repos.token import TokenRepository
 from appdb.repos.user import UserRepository

@@ -177,7 +177,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
     @translates_errors
     async def server_time(self) -> datetime:
         """Return the primary's clock, aware, in UTC."""
-        # Bounded also where operations are not, as in a migration: an answer that got lost would be waited for for ever.
+        # Bounded also where operations are not, as in a migration, which else waits for ever for a lost answer.
         with within(self.operation_timeout or OPERATION_TIMEOUT):
             # Commands do not take the client's options by themselves, and would answer without a zone.
             hello = await self._raw.command("hello", codec_options=self._raw.codec_options)

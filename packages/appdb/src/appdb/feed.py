@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from appdb._driver import PyMongoError, has_ended, watch
 from appdb._queries import feed as queries
 from appdb.database import Database
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 logger = logging.getLogger(__name__)
 

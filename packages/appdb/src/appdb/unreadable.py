@@ -10,19 +10,19 @@ from appdb._driver import RawDocument
 from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import UnreadableError
-from appdb.models.branch import Branch
+from appdb.models.actors import Actor, Worker
+from appdb.models.branches import Branch
 from appdb.models.config import StoredSetting
-from appdb.models.content import Content, Generation
-from appdb.models.event import RunEvent
-from appdb.models.file import WorkflowFile
-from appdb.models.history import OptionUsage, WeightedKeyword
-from appdb.models.registry import Actor, Worker
-from appdb.models.run import Run, RunVersion
-from appdb.models.schedule import Schedule
+from appdb.models.events import RunEvent
+from appdb.models.generated_content import Content, Generation
+from appdb.models.option_usage import OptionUsage, WeightedKeyword
+from appdb.models.schedules import Schedule
 from appdb.models.state import Snapshot
-from appdb.models.task import Task, TaskEvent
-from appdb.models.user import AccessKey, RefreshFamily, User
-from appdb.models.version import WorkflowTemplate, WorkflowVersion
+from appdb.models.tasks import Task, TaskEvent
+from appdb.models.users import AccessKey, RefreshFamily, User
+from appdb.models.workflow_files import WorkflowFile
+from appdb.models.workflow_runs import Run, RunVersion
+from appdb.models.workflow_versions import WorkflowTemplate, WorkflowVersion
 from appdb.repos.token import usage_of
 
 READERS: Mapping[str, Callable[[RawDocument], object]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appdb import InvalidDataError, Lease, NewTask, TaskEventType, TaskState, TooLargeError
-from appdb.queue.sizes import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
+from appdb.size_limits import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
 from queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
 
 

@@ -22,10 +22,10 @@ from appdb import (
 from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
 from appdb.database import app_name_of
-from appdb.models.task import NewEvent
-from appdb.queue.abandoned import end_abandoned_transactions
-from appdb.queue.journal import Journal
+from appdb.models.tasks import NewEvent
 from appdb.queue.lease import Lease
+from appdb.queue.orphaned_transactions import end_abandoned_transactions
+from appdb.queue.task_log import Journal
 
 LEASE = timedelta(seconds=1)
 OWNER = "usr_a"

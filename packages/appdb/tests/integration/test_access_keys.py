@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appdb import ConflictError, Database, InvalidDataError, NewKey, NewUser, NotFoundError, Role, UserRepository
-from appdb.repos.access_keys import MAX_KEYS
+from appdb.users.access_keys import MAX_KEYS
 from fail_points import fail_point
 from time_machine import let_time_pass
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, LineagePart, NotFoundError, Run, RunStatus
-from appdb.runs import forking
+from appdb.runs import fork as forking
 from runs import OTHER, OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started, two_steps
 
 E = DbEventType

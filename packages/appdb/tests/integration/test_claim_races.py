@@ -12,7 +12,7 @@ import pytest
 from pymongo.read_concern import ReadConcern
 
 from appdb import Claimer, Database, DatabaseUnavailableError, Lease, LeaseLostError, Limit, NewTask, Task, TaskQueue
-from appdb.models.task import TaskFilter, TaskState
+from appdb.models.tasks import TaskFilter, TaskState
 from fail_points import fail_point
 
 LEASE = timedelta(seconds=1)

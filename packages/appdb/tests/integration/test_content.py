@@ -24,8 +24,8 @@ from appdb import (
     TaskEventType,
     TaskQueue,
 )
-from appdb.models.content import Content, ContentKind, GenerationStatus, NewContent
-from appdb.repos.media import CHUNK_BYTES
+from appdb.content.stored_bytes import CHUNK_BYTES
+from appdb.models.generated_content import Content, ContentKind, GenerationStatus, NewContent
 from fail_points import fail_point
 
 OWNER = "usr_a"

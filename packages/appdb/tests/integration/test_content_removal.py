@@ -28,7 +28,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
-from appdb.repos.media import CHUNK_BYTES, MediaStore
+from appdb.content.stored_bytes import CHUNK_BYTES, MediaStore
 from appdb.utils import uuid7_at
 from runs import open_run
 

@@ -31,8 +31,8 @@ from appdb import (
     TaskFilter,
     TaskState,
 )
-from appdb.models.task import LIVE_STATES
-from appdb.runs import removal
+from appdb.models.tasks import LIVE_STATES
+from appdb.runs import deletion as removal
 from appdb.runs.snapshots import Snapshots
 from rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
 from runs import OTHER, OWNER, Runs, step_started, two_steps

@@ -12,7 +12,7 @@ from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb._queries.paging import NEWEST_FIRST
-from appdb.models.task import TaskFilter, TaskState
+from appdb.models.tasks import TaskFilter, TaskState
 
 OTHERS = 5_000
 LANE = claims.lane("default", "echo@1")

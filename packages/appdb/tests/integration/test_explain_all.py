@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 
 from appdb import Database
 from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
-from appdb.repos.media import MediaStore
+from appdb.content.stored_bytes import MediaStore
 from appdb.utils import uuid7_str
 from scenarios.kit import Stage
 from scenarios.table import SCENARIOS, SCENES, made_for

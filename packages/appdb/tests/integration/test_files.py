@@ -22,7 +22,7 @@ from appdb import (
     NotFoundError,
     TooLargeError,
 )
-from appdb._queries import files as queries
+from appdb._queries import workflow_files as queries
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
 from runs import open_run

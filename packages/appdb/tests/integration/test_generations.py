@@ -28,7 +28,7 @@ from appdb import (
     TaskQueue,
     TooLargeError,
 )
-from appdb._queries import content as queries
+from appdb._queries import generated_content as queries
 from appdb._queries.paging import older_than
 from runs import open_run
 

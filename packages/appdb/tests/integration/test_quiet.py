@@ -29,7 +29,7 @@ from appdb import (
     UserRepository,
 )
 from appdb._driver import DRIVER, Client
-from appdb.queue.sizes import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_TAIL_EVENTS
 from fail_points import fail_point
 from time_machine import let_time_pass
 

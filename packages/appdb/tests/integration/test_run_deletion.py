@@ -28,10 +28,12 @@ from appdb import (
     TokenRepository,
     UsageFilter,
 )
-from appdb.models.task import LIVE_STATES
+from appdb.content.stored_bytes import MediaStore
+from appdb.models.tasks import LIVE_STATES
 from appdb.queue.control import Control
-from appdb.repos.media import MediaStore
-from appdb.runs import branches, deleting, removal
+from appdb.runs import batches as deleting
+from appdb.runs import branches
+from appdb.runs import deletion as removal
 from rich_runs import (
     ANY_AGE,
     DATA,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType, EventFilter, LineagePart, RunStatus, TaskFilter, TaskState
-from appdb._queries import branches, events, runs
+from appdb._queries import branches, events
 from appdb._queries import tasks as task_queries
+from appdb._queries import workflow_runs as runs
 
 E = DbEventType
 OTHERS = 20_000

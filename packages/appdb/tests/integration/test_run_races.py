@@ -33,7 +33,7 @@ from appdb import (
     TaskFilter,
     VersionRepository,
 )
-from appdb.models.task import LIVE_STATES
+from appdb.models.tasks import LIVE_STATES
 from rich_runs import held_task
 from runs import OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, NewRunEvent, NotFoundError, Run, RunState
-from appdb.folding import fold as folding
-from appdb.folding.fold import FOLD_VERSION, fold
+from appdb.runs import fold as folding
 from appdb.runs import snapshots
+from appdb.runs.fold import FOLD_VERSION, fold
 from runs import OWNER, Runs, answered, asked, check_lawful, completed, event, started, step_started, two_steps
 
 E = DbEventType

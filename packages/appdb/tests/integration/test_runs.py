@@ -20,7 +20,7 @@ from appdb import (
     TaskFilter,
     TooLargeError,
 )
-from appdb.runs import versions
+from appdb.runs import run_versions as versions
 from runs import OTHER, OWNER, Runs, asked, check_cache, completed, event, step_started
 
 E = DbEventType

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType, EventFilter, RunStatus
-from appdb._schema.run import INDEXES
+from appdb._schema.workflow_runs import INDEXES
 from runs import OWNER, Runs, asked, completed, started, step_started, two_steps
 
 E = DbEventType

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appdb import CatchUp, Database, NewSchedule, Schedule, ScheduleRepository
-from appdb.queue.schedules import task_id_of
+from appdb.repos.schedule import task_id_of
 from hosts import Host
 
 OWNER = "usr_a"

@@ -25,8 +25,8 @@ from appdb import (
 )
 from appdb._queries import schedules as queries
 from appdb.cli import main
-from appdb.queue.cron import MAX_CATCH_UP
-from appdb.queue.schedules import task_id_of
+from appdb.repos.schedule import task_id_of
+from appdb.schedules.cron import MAX_CATCH_UP
 
 OWNER = "usr_a"
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"

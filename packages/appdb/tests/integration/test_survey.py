@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb import Claimer, Database, NewTask, TaskQueue
 from appdb._queries.claims import SAMPLED_LEASES
-from appdb.queue.survey import MAX_GROUPS, MOST_KNOWN, Survey
+from appdb.queue.queue_snapshot import MAX_GROUPS, MOST_KNOWN, Survey
 
 OTHERS = 3
 MINE = SAMPLED_LEASES + 36

@@ -23,7 +23,7 @@ from appdb import (
     UsageTotals,
     WorkflowRepository,
 )
-from appdb._queries import usage as queries
+from appdb._queries import tokens as queries
 from runs import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"

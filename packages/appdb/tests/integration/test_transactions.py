@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, DatabaseUnavailableError
-from appdb.queue.abandoned import end_abandoned_transactions
+from appdb.queue.orphaned_transactions import end_abandoned_transactions
 
 LIMIT = timedelta(seconds=1)
 GENEROUS_SECONDS = 10

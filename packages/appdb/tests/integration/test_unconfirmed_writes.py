@@ -22,7 +22,7 @@ from appdb import (
     UsedKeyword,
 )
 from appdb.database import NO_PATIENCE
-from appdb.queue.sizes import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_TAIL_EVENTS
 from fail_points import fail_point
 
 APP = "unconfirmed-writes"

@@ -25,7 +25,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
-from appdb.queue.sizes import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_TAIL_EVENTS
 from time_machine import let_time_pass
 
 LEASE = timedelta(seconds=30)

@@ -13,7 +13,7 @@ import pytest
 from appdb import Database, Login, NewUser, TokenReuseError, UserRepository
 from appdb._queries.refresh_tokens import GRACE, Shown
 from appdb.errors import AppDbError
-from appdb.models.user import AccessKey, RefreshFamily
+from appdb.models.users import AccessKey, RefreshFamily
 from time_machine import let_time_pass
 
 CANARY = "$argon2id$CANARY-hash"

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from appdb import Database
-from appdb._queries import config, history, templates, versions
+from appdb._queries import config
+from appdb._queries import option_usage as history
+from appdb._queries import workflow_templates as templates
+from appdb._queries import workflow_versions as versions
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 

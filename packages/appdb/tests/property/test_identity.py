@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appdb import InvalidDataError
-from appdb.repos.identity import email_key, username_key
+from appdb.users.identity import email_key, username_key
 
 
 @given(st.text(max_size=70))

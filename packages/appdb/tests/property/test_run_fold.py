@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appdb import DbEventType, RunState
-from appdb.folding.compact import compact, expand, named_events
-from appdb.folding.fold import fold
-from appdb.models.branch import cut, following
+from appdb.models.branches import cut, following
 from appdb.models.state import CompactState
+from appdb.runs.compact import compact, expand, named_events
+from appdb.runs.fold import fold
 from run_model import RunModel
 from run_steps import ANY_STEP, WORKFLOWS, Again, Append, Fork, Jump, Module, Recover, Reset, Step, possible, straight
 from runs import check_lawful, event

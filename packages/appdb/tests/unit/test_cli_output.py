@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appdb.cli.output import json_line, printable, table, width
 from appdb.cli.params import duration
 from appdb.cli.progress import bar
-from appdb.models.task import Progress, TaskState
+from appdb.models.tasks import Progress, TaskState
 
 
 @given(st.text())

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appdb import CatchUp, InvalidDataError
-from appdb.queue.cron import MAX_CATCH_UP, Cron, step_at
+from appdb.schedules.cron import MAX_CATCH_UP, Cron, step_at
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 MINUTE = timedelta(minutes=1)

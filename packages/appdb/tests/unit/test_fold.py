@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from appdb import DbEventType, InvalidDataError, NewRunEvent, RunEvent, RunState, RunStatus
-from appdb.folding.fold import fold
-from appdb.folding.history import interactions, tries
-from appdb.folding.marks import Where, demands
-from appdb.models.branch import LineagePart, cut, following
+from appdb.models.branches import LineagePart, cut, following
+from appdb.runs.fold import fold
+from appdb.runs.interactions import interactions, tries
+from appdb.runs.transitions import Where, demands
 from runs import answered, asked, completed, event, started, step_completed, step_started, two_steps
 
 E = DbEventType

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb.queue.group_commit import MOST_ITEMS, MOST_UNDER_WAY, GroupCommit
+from appdb.queue.batching import MOST_ITEMS, MOST_UNDER_WAY, GroupCommit
 
 
 class Written:

@@ -12,7 +12,7 @@ from appdb._queries import tasks as queries
 from appdb._queries.clock import from_now
 from appdb.events import TaskEventType
 from appdb.feed import TASKS_READY, task_topic, topics_of
-from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskState
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskState
 from appdb.utils import derived_id, milliseconds, uuid7_str
 
 WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)

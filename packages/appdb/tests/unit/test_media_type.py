@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appdb.repos.media_type import MediaTypeProbe
+from appdb.content.media_type import MediaTypeProbe
 
 KNOWN = {
     b"\x89PNG\r\n\x1a\n....": "image/png",

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import InvalidDataError
-from appdb.models.registry import AnnouncedActor
+from appdb.models.actors import AnnouncedActor
 from appdb.payload_schema import judged
 
 PLAIN: dict[str, Any] = {

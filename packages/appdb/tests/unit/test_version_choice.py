@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appdb import Requirement, TemplateVisibility, VersionKind, VersionSummary, WorkflowTemplate
-from appdb.repos.version_choice import best_version
-from appdb.repos.version_duplicates import HashedVersion, groups_of, merges_of
+from appdb.versions.choice import best_version
+from appdb.versions.duplicates import HashedVersion, groups_of, merges_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appdb.queue.window import CONTENDED_MOST, MOST_SHARERS, Window
+from appdb.queue.claim_window import CONTENDED_MOST, MOST_SHARERS, Window
 
 IDS = [f"tq_{number:04}" for number in range(400)]
 

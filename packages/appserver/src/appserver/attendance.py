@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appdb import RegistryRepository
-from appdb.models.registry import Actor, Worker
+from appdb.models.actors import Actor, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appdb.models.task import TaskError
+from appdb.models.tasks import TaskError
 
 MEANT_FOR_USERS = frozenset({"Discarded", "RetryLater", "InvalidPayload"})
 """What an actor says on purpose: ``DiscardError``, ``RetryLaterError``, and a payload that does not fit."""

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pydantic import JsonValue
 
 from appdb import NewTask, NotFoundError, RegistryRepository, Task, TaskQueue
-from appdb.models.registry import Actor
+from appdb.models.actors import Actor
 from appserver.errors import FieldError, ProblemError
 from appserver.payloads import payload_errors
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from appdb import Lease, Task, TaskQueue
-from appdb.models.content import Content, ContentKind
+from appdb.models.generated_content import Content, ContentKind
 from appserver.api import sending
 
 DATA = bytes(range(256)) * 4

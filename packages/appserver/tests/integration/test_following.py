@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from appdb import Lease, NewEvent, Task, TaskEventType, TaskQueue
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 
 PAGE = Path(__file__).parents[4] / "docs" / "following-a-task.md"
 

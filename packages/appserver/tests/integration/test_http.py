@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from appdb import Database, Lease, Task
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver import create_app
 from appserver.settings import SettingsError, load_settings
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from appdb import Lease, Task
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]

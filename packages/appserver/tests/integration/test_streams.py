@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver import streams
 
 Frame = dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appdb.models.task import TaskError
+from appdb.models.tasks import TaskError
 from appserver.failures import shown_data, shown_error
 
 SECRET = "401 for https://provider.test/?key=hunter2"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appdb import Task, TaskEvent
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver.api.views import ContentView
 from appserver.attendance import Attendance
 from appserver.frames import Frame, event_frame, snapshot_frame

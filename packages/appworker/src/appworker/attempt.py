@@ -33,7 +33,7 @@ from appdb import (
     TaskEventType,
     TaskQueue,
 )
-from appdb.models.content import NewContent
+from appdb.models.generated_content import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.flusher import Flusher
 from appworker.metrics import Ending

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from appdb import Task
-from appdb.models.content import NewContent
-from appdb.queue.sizes import MAX_CHUNK_BYTES, check_size
+from appdb.models.generated_content import NewContent
+from appdb.size_limits import MAX_CHUNK_BYTES, check_size
 from appdb.utils import utc_now
 from appworker.attempt import Attempt
 from appworker.errors import SuspendedError, TaskStoppedError

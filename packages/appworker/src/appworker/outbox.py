@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from appdb import AttemptWrite, DatabaseUnavailableError, LeaseLostError
-from appdb.queue.plan import check_write
+from appdb.queue.prepared_write import check_write
 from appdb.queue.protocol import TaskQueueProtocol
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models.registry import AnnouncedActor
+from appdb.models.actors import AnnouncedActor
 from appdb.queue.lease import handler
 from appworker.actors.base import Actor
 from appworker.errors import ActorLoadError, ProviderUnavailableError

@@ -33,7 +33,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb.feed import QUEUES, TASKS_READY, Subscription
-from appdb.models.registry import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor, AnnouncedWorker
 from appworker.actors.base import Actor
 from appworker.attempt import Attempt, Desk
 from appworker.flusher import Flusher

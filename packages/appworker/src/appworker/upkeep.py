@@ -22,7 +22,7 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.feed import TASKS_SCHEDULED, Subscription
-from appdb.queue.sweeping import WorkDue
+from appdb.queue.maintenance import WorkDue
 
 logger = logging.getLogger(__name__)
 

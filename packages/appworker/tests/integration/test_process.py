@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from appdb.models.content import ContentKind
+from appdb.models.generated_content import ContentKind
 from appworker.actors.base import Actor
 from appworker.execution import Done, Executors, Failed, Outcome, Stopped, Suspended, process
 from appworker.execution.actor_process import TERM_GRACE

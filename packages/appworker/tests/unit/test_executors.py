@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from appdb.models.content import ContentKind, NewContent
+from appdb.models.generated_content import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, SyncContext, actor
 from appworker.execution import Done, Executors, Failed, Stopped, Suspended
 from appworker.stop import StopReason

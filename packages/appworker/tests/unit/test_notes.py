@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from appdb import NewEvent, Progress, TaskEventType
-from appdb.queue.journal import check_events
-from appdb.queue.sizes import MAX_WRITE_BYTES, check_size
+from appdb.queue.task_log import check_events
+from appdb.size_limits import MAX_WRITE_BYTES, check_size
 from appworker.notes import MAX_BATCH, Notes
 
 

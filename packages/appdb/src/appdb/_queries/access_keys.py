@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb._queries.clock import FOREVER, NOW, from_now
 from appdb._schema import collections
-from appdb._schema.user import KEY_RETENTION
+from appdb._schema.users import KEY_RETENTION
 
 Filter = dict[str, Any]
 Update = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb._queries.clock import NOW, literal
 from appdb._queries.paging import older_than
-from appdb.models.branch import LineagePart
+from appdb.models.branches import LineagePart
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 from appdb._queries.clock import FOREVER, NOW, from_now, literal, number
 from appdb._schema import collections
 from appdb.models.limits import Rate, TaskLimit
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb._queries import log
+from appdb._queries import task_events as log
 from appdb._queries.clock import NOW, literal
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

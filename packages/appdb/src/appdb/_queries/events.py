@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from appdb.events import DbEventType
-from appdb.models.branch import LineagePart
-from appdb.models.event import EventFilter
+from appdb.models.branches import LineagePart
+from appdb.models.events import EventFilter
 
 Filter = dict[str, Any]
 Sort = list[tuple[str, int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from appdb._schema import collections
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 UNHEARD = [TaskState.PROCESSING, TaskState.COMPLETED, TaskState.FAILED]
 """States that concern no worker: whoever brought them about knows."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from appdb._queries.clock import NOW, literal
-from appdb.models.schedule import Schedule
+from appdb.models.schedules import Schedule
 
 Filter = dict[str, Any]
 Update = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 from appdb._queries.claims import SEPARATOR
 from appdb._queries.clock import FOREVER, NOW, from_now
 from appdb._schema import collections
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 
 Pipeline = list[dict[str, Any]]
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from appdb._queries import log
+from appdb._queries import task_events as log
 from appdb._queries.clock import FOREVER, NOW, array, from_now, literal, number
 from appdb._schema import collections
-from appdb.models.task import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

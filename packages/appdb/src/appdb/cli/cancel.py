@@ -9,7 +9,7 @@ from appdb.cli.output import Shape, json_line, shape_options, task_fields
 from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import Selection, named_task, selection_options
 from appdb.database import Database
-from appdb.models.task import LIVE_STATES, Task, TaskFilter
+from appdb.models.tasks import LIVE_STATES, Task, TaskFilter
 from appdb.queue.task_queue import TaskQueue
 
 

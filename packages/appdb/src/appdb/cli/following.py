@@ -15,7 +15,7 @@ from appdb.cli.selection import named_task
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.feed import ChangeFeed, Subscription, task_topic
-from appdb.models.task import Task, TaskEvent
+from appdb.models.tasks import Task, TaskEvent
 from appdb.queue.task_queue import TaskQueue
 
 T = TypeVar("T")

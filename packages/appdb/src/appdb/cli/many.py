@@ -9,7 +9,7 @@ import click
 
 from appdb.cli.selection import Selection
 from appdb.database import Database
-from appdb.models.task import TaskFilter, TaskState
+from appdb.models.tasks import TaskFilter, TaskState
 from appdb.queue.task_queue import TaskQueue
 
 COUNTED = 100

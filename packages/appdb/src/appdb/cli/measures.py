@@ -14,10 +14,10 @@ from appdb._driver import RawDocument, watch
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.feed import MAX_AWAIT, TASKS_READY, ChangeFeed
-from appdb.models.task import NewTask
+from appdb.models.tasks import NewTask
+from appdb.queue.attempt_write import AttemptWrite, Completed
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.task_queue import TaskQueue
-from appdb.queue.writes import AttemptWrite, Completed
 from appdb.utils import uuid7_str
 
 IN_FLIGHT = 32

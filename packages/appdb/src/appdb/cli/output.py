@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from appdb.cli.params import bundled
-from appdb.models.task import Progress, Task, TaskEvent, TaskState
+from appdb.models.tasks import Progress, Task, TaskEvent, TaskState
 
 COLOURS = {
     TaskState.PROCESSING: "cyan",

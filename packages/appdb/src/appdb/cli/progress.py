@@ -9,7 +9,7 @@ import sys
 import click
 
 from appdb.cli.output import percent, printable, width
-from appdb.models.task import Progress
+from appdb.models.tasks import Progress
 
 BAR_COLUMNS = 24
 

@@ -16,7 +16,7 @@ from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import Selection, named_task, selection_options
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
-from appdb.models.task import FINAL_STATES, Task, TaskState
+from appdb.models.tasks import FINAL_STATES, Task, TaskState
 from appdb.queue.task_queue import TaskQueue
 from appdb.utils import uuid7_str
 

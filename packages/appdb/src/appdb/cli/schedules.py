@@ -15,8 +15,8 @@ from appdb.cli.params import PayloadSource, bundled, duration, payload_options
 from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import owner_option
 from appdb.database import Database
-from appdb.models.schedule import CatchUp, NewSchedule, Schedule
-from appdb.queue.schedules import ScheduleRepository
+from appdb.models.schedules import CatchUp, NewSchedule, Schedule
+from appdb.repos.schedule import ScheduleRepository
 
 T = TypeVar("T")
 

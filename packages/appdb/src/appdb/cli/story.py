@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb.cli.output import compact, moment, printable
 from appdb.events import TaskEventType
-from appdb.models.task import TaskEvent
+from appdb.models.tasks import TaskEvent
 
 
 def event_line(event: TaskEvent) -> str:

@@ -17,8 +17,8 @@ from appdb.cli.story import error_text
 from appdb.cli.watch import OUTCOMES, Viewer, see_through
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
-from appdb.models.registry import Actor
-from appdb.models.task import NewTask, Task, TaskState
+from appdb.models.actors import Actor
+from appdb.models.tasks import NewTask, Task, TaskState
 from appdb.queue.lease import handler
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.registry import RegistryRepository

@@ -29,7 +29,7 @@ from appdb.cli.story import error_text, event_line
 from appdb.cli.submit import submit
 from appdb.cli.watch import watch
 from appdb.database import Database
-from appdb.models.task import QueueStats, Task, TaskEvent, TaskState
+from appdb.models.tasks import QueueStats, Task, TaskEvent, TaskState
 from appdb.queue.task_queue import TaskQueue
 
 MAX_PAGE = 1_000

@@ -12,7 +12,7 @@ from appdb.cli.selection import optional_owner_option
 from appdb.cli.story import event_line
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.task import Progress, Task, TaskEvent, TaskState
+from appdb.models.tasks import Progress, Task, TaskEvent, TaskState
 
 OUTCOMES = {
     TaskState.COMPLETED: ExitCode.DONE,

@@ -27,8 +27,8 @@ from appdb._schema import collections
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import AnyText, accept
 from appdb.models.config import Setting, StoredSetting
-from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of
+from appdb.size_limits import KIB, check_size
 from appdb.utils import derived_id
 
 T = TypeVar("T")

@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
-from appdb._queries import history as queries
+from appdb._queries import option_usage as queries
 from appdb._schema import collections
 from appdb.errors import InvalidDataError
 from appdb.models.bounds import AnyText, Name, accept
-from appdb.models.history import OptionUsage, UsedKeyword, WeightedKeyword
-from appdb.queue.sizes import DUPLICATE_KEY, KIB, check_size
+from appdb.models.option_usage import OptionUsage, UsedKeyword, WeightedKeyword
 from appdb.reading import first_readable, page_of
+from appdb.size_limits import DUPLICATE_KEY, KIB, check_size
 from appdb.utils import derived_id, uuid7_str
 
 MAX_TEXT_BYTES = 4 * KIB

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from appdb._driver import Collection as RawCollection
 from appdb._driver import Session, repeats
 from appdb.models.recovery import Recovery
-from appdb.runs.recovering import Recovering
+from appdb.runs.repair import Recovering
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appdb.models.run import RunStatus
+from appdb.models.workflow_runs import RunStatus
 
 
 class Disagreement(StrEnum):

@@ -9,8 +9,8 @@ from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.base import Document, Value
-from appdb.models.event import RunEvent
-from appdb.models.run import Position, RunStatus
+from appdb.models.events import RunEvent
+from appdb.models.workflow_runs import Position, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from typing import Any
 from appdb._driver import Session
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.models.task import NewTask, Task
-from appdb.queue.intake import Intake, check
+from appdb.models.tasks import NewTask, Task
+from appdb.queue.enqueue import Intake, check
 from appdb.queue.stopping import Stopping
-from appdb.runs.fence import Fence, no_run
+from appdb.run_lock import Fence, no_run
 
 
 class Admission(BaseRepository):

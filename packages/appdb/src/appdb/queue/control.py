@@ -16,10 +16,10 @@ from appdb.database import Database
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most, bounded_duration
-from appdb.models.task import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
-from appdb.queue.abandoned import ABANDONED, PATIENCE, end_abandoned_transactions
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
-from appdb.queue.journal import Journal
+from appdb.queue.orphaned_transactions import ABANDONED, PATIENCE, end_abandoned_transactions
+from appdb.queue.task_log import Journal
 from appdb.reading import readable
 from appdb.utils import derived_id, uuid7_str
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from appdb.models.bounds import STRICT, AnyText, Count, Name
-from appdb.models.task import Task
+from appdb.models.tasks import Task
 
 DEFAULT_LEASE = timedelta(seconds=30)
 

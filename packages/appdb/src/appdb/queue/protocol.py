@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from pydantic import JsonValue
 
 from appdb.models.limits import Limit
-from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.models.tasks import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.lease import Claimer, Lease
-from appdb.queue.sweeping import WorkDue
-from appdb.queue.writes import AttemptWrite
+from appdb.queue.maintenance import WorkDue
 
 
 class TaskQueueProtocol(Protocol):

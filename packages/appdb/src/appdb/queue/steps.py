@@ -13,11 +13,11 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import LeaseLostError
 from appdb.models.bounds import Name, accept
-from appdb.models.task import NewTask
-from appdb.queue.intake import check, fields_of, id_of, waits_of
+from appdb.models.tasks import NewTask
+from appdb.queue.enqueue import check, fields_of, id_of, waits_of
 from appdb.queue.lease import Lease
-from appdb.queue.sizes import MAX_STEP_BYTES, check_size
-from appdb.runs.fence import Fence
+from appdb.run_lock import Fence
+from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
 
 

@@ -10,9 +10,9 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.task import LIVE_STATES, NewEvent, TaskFilter, TaskState
-from appdb.queue.closing import Closing
-from appdb.queue.journal import Journal
+from appdb.models.tasks import LIVE_STATES, NewEvent, TaskFilter, TaskState
+from appdb.queue.finalize import Closing
+from appdb.queue.task_log import Journal
 
 
 class Stopping(BaseRepository):

@@ -17,20 +17,20 @@ from appdb.database import Database
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
-from appdb.models.task import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.models.tasks import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
 from appdb.queue.admission import Admission
-from appdb.queue.aside import SettingAside
-from appdb.queue.claiming import Claims
-from appdb.queue.commits import Commits
+from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.claim import Claims
+from appdb.queue.commit import Commits
 from appdb.queue.control import Control
-from appdb.queue.intake import id_of
-from appdb.queue.journal import Journal
+from appdb.queue.enqueue import id_of
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
+from appdb.queue.maintenance import Sweeping, WorkDue
 from appdb.queue.statistics import Statistics
 from appdb.queue.steps import Steps
-from appdb.queue.sweeping import Sweeping, WorkDue
-from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.task_log import Journal
+from appdb.queue.unreadable_tasks import SettingAside
 from appdb.reading import page_of, readable
 
 STATS_WINDOW = timedelta(hours=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from appdb._driver import Session, repeats, repeats_deletion
 from appdb.base import BaseRepository
 from appdb.database import Database
-from appdb.models.branch import Branch, LineagePart
-from appdb.models.event import NewRunEvent
+from appdb.models.branches import Branch, LineagePart
+from appdb.models.events import NewRunEvent
 from appdb.runs.branches import Branches
-from appdb.runs.forking import AtEvent, Fork, Forks
+from appdb.runs.fork import AtEvent, Fork, Forks
 from appdb.runs.reader import Reader
 from appdb.utils import uuid7_str
 

@@ -8,14 +8,19 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors, translates_stream_errors
-from appdb._queries import content as queries
+from appdb._queries import generated_content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.content.deletion import Removal
+from appdb.content.generations import Generations, generation_id
+from appdb.content.items import Items
+from appdb.content.stored_bytes import MediaStore
+from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
 from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.bounds import Place, accept
-from appdb.models.content import (
+from appdb.models.generated_content import (
     NO_ORIGIN,
     Content,
     Generation,
@@ -24,15 +29,10 @@ from appdb.models.content import (
     NewGeneration,
     Origin,
 )
-from appdb.models.task import Task
+from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.reading import page_of, readable
-from appdb.repos.generations import Generations, generation_id
-from appdb.repos.items import Items
-from appdb.repos.media import MediaStore
-from appdb.repos.removal import Removal
-from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
-from appdb.runs.fence import Fence
+from appdb.run_lock import Fence
 
 
 class ContentRepository(BaseRepository):

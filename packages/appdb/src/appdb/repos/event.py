@@ -11,10 +11,10 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType
-from appdb.models.event import EventFilter, NewRunEvent, RunEvent
+from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.reading import page_of
-from appdb.runs.fence import Fence
-from appdb.runs.ledger import Ledger, checked
+from appdb.run_lock import Fence
+from appdb.runs.event_log import Ledger, checked
 from appdb.runs.reader import Reader
 
 

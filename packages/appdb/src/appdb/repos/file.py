@@ -9,18 +9,18 @@ from datetime import timedelta
 from typing import Any
 
 from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
-from appdb._queries import files as queries
+from appdb._queries import workflow_files as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.content.stored_bytes import MediaStore
+from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
 from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import Name, accept, at_most
-from appdb.models.file import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
-from appdb.queue.sizes import KIB, check_size
+from appdb.models.workflow_files import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
 from appdb.reading import page_of, readable
-from appdb.repos.media import MediaStore
-from appdb.repos.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
-from appdb.runs.fence import Fence
+from appdb.run_lock import Fence
+from appdb.size_limits import KIB, check_size
 from appdb.utils import uuid7_str
 
 MAX_INLINE_BYTES = 64 * KIB

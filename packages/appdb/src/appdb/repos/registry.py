@@ -10,10 +10,10 @@ from appdb._queries.clock import NOW, from_now, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError
+from appdb.models.actors import Actor, AnnouncedActor, AnnouncedWorker, Worker
 from appdb.models.bounds import accept
-from appdb.models.registry import Actor, AnnouncedActor, AnnouncedWorker, Worker
-from appdb.queue.sizes import KIB, check_size
 from appdb.reading import readable
+from appdb.size_limits import KIB, check_size
 
 MAX_ANNOUNCED_BYTES = 1024 * KIB
 """Of one actor with its schema, and of one worker."""

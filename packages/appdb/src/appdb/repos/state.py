@@ -9,12 +9,12 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
-from appdb.folding import history
-from appdb.models.branch import Branch, LineagePart, cut
-from appdb.models.event import EventFilter, NewRunEvent, RunEvent
+from appdb.models.branches import Branch, LineagePart, cut
+from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.state import Interaction, RunState, Try
-from appdb.runs.fence import Fence
-from appdb.runs.forking import AtInteraction, BeforeFirst, Fork, Forks, Point
+from appdb.run_lock import Fence
+from appdb.runs import interactions as history
+from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Forks, Point
 from appdb.runs.reader import Reader
 from appdb.utils import uuid7_str
 

@@ -8,14 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from appdb._driver import AFTER, RawDocument, Session, decimal_of, repeats, stored_decimal
-from appdb._queries import usage as queries
+from appdb._queries import tokens as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
-from appdb.models.token import (
+from appdb.models.tokens import (
     EVERYTHING,
     ModelTotal,
     NewUsage,
@@ -26,9 +26,9 @@ from appdb.models.token import (
     UsageTotal,
     UsageTotals,
 )
-from appdb.queue.sizes import KIB, check_size
 from appdb.reading import page_of, readable
-from appdb.runs.fence import Fence
+from appdb.run_lock import Fence
+from appdb.size_limits import KIB, check_size
 
 MAX_NAMES_BYTES = 8 * KIB
 """Of all names together."""

@@ -11,11 +11,11 @@ from appdb._queries import access_keys as key_queries
 from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.user import Login, NewKey, NewUser, Role, User
+from appdb.models.users import Login, NewKey, NewUser, Role, User
 from appdb.reading import page_of
-from appdb.repos.access_keys import AccessKeys
-from appdb.repos.identity import checked_hash, email_key, identity_fields, role_names, username_key
-from appdb.repos.refresh_tokens import RefreshTokens
+from appdb.users.access_keys import AccessKeys
+from appdb.users.identity import checked_hash, email_key, identity_fields, role_names, username_key
+from appdb.users.sessions import RefreshTokens
 from appdb.utils import uuid7_floor, uuid7_str
 
 USER_PREFIX = "usr_"

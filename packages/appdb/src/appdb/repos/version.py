@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from appdb._driver import RawDocument, Session, repeats
-from appdb._queries import templates as template_queries
-from appdb._queries import versions as queries
+from appdb._queries import workflow_templates as template_queries
+from appdb._queries import workflow_versions as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.version import (
+from appdb.models.workflow_versions import (
     Deduplication,
     NewResolvedVersion,
     NewVersion,
@@ -22,10 +22,10 @@ from appdb.models.version import (
     WorkflowVersion,
 )
 from appdb.reading import page_of, readable
-from appdb.repos.version_choice import best_version
-from appdb.repos.version_duplicates import VersionDuplicates
-from appdb.repos.version_templates import VersionTemplates
-from appdb.repos.version_trees import MAX_RESOLVED, VersionTrees, prepare
+from appdb.versions.choice import best_version
+from appdb.versions.duplicates import VersionDuplicates
+from appdb.versions.templates import VersionTemplates
+from appdb.versions.trees import MAX_RESOLVED, VersionTrees, prepare
 
 
 class VersionRepository(VersionTemplates):

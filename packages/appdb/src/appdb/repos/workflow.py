@@ -9,25 +9,25 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors
-from appdb._queries import runs as queries
+from appdb._queries import workflow_runs as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import InvalidDataError
 from appdb.events import DbEventType as E
-from appdb.folding.marks import ENDINGS
-from appdb.models.branch import Branch
-from appdb.models.event import NewRunEvent
-from appdb.models.run import NewRun, Run, RunStatus, RunVersion
+from appdb.models.branches import Branch
+from appdb.models.events import NewRunEvent
+from appdb.models.workflow_runs import NewRun, Run, RunStatus, RunVersion
 from appdb.reading import page_of
+from appdb.run_lock import Fence, no_run
 from appdb.runs.branches import Branches
-from appdb.runs.fence import Fence, no_run
-from appdb.runs.forking import AtBeginning, Fork, Forks
-from appdb.runs.ledger import Ledger, checked
-from appdb.runs.opening import Opening
-from appdb.runs.removal import LINGER, Removal
-from appdb.runs.versions import VersionHistory
+from appdb.runs.deletion import LINGER, Removal
+from appdb.runs.event_log import Ledger, checked
+from appdb.runs.fork import AtBeginning, Fork, Forks
+from appdb.runs.open import Opening
+from appdb.runs.run_versions import VersionHistory
+from appdb.runs.transitions import ENDINGS
 from appdb.utils import uuid7_str
 
 EVENT_OF: Mapping[RunStatus, E] = {

@@ -8,10 +8,10 @@ from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most
-from appdb.models.branch import Branch
+from appdb.models.branches import Branch
 from appdb.reading import page_of
-from appdb.runs.deleting import delete_all
-from appdb.runs.fence import Fence
+from appdb.run_lock import Fence
+from appdb.runs.batches import delete_all
 from appdb.runs.store import Store
 
 BRANCH = "branch"

@@ -9,14 +9,14 @@ from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.errors import ConflictError, NotFoundError, UnreadableError
-from appdb.folding.fold import fold
 from appdb.models.bounds import at_most
-from appdb.models.branch import Branch, LineagePart, cut, following
-from appdb.models.event import EventFilter, RunEvent
-from appdb.models.run import Run
+from appdb.models.branches import Branch, LineagePart, cut, following
+from appdb.models.events import EventFilter, RunEvent
 from appdb.models.state import RunState
-from appdb.runs.fence import RUN, Fence
-from appdb.runs.sizes import PAGE_EVENTS, SNAPSHOT_EVERY
+from appdb.models.workflow_runs import Run
+from appdb.run_lock import RUN, Fence
+from appdb.runs.fold import fold
+from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
 from appdb.runs.store import Store
 

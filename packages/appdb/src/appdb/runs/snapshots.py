@@ -9,16 +9,16 @@ from appdb._queries import branches as queries
 from appdb._queries import events as event_queries
 from appdb._schema import collections
 from appdb.errors import TooLargeError
-from appdb.folding.compact import compact, expand, named_events
-from appdb.folding.fold import EMPTY, FOLD_VERSION
-from appdb.models.branch import LineagePart
-from appdb.models.event import RunEvent
-from appdb.models.run import Run
+from appdb.models.branches import LineagePart
+from appdb.models.events import RunEvent
 from appdb.models.state import RunState, Snapshot
-from appdb.queue.sizes import check_size
+from appdb.models.workflow_runs import Run
 from appdb.reading import readable
-from appdb.runs.sizes import MAX_SNAPSHOT_BYTES
+from appdb.runs.compact import compact, expand, named_events
+from appdb.runs.fold import EMPTY, FOLD_VERSION
+from appdb.runs.size_limits import MAX_SNAPSHOT_BYTES
 from appdb.runs.store import Store
+from appdb.size_limits import check_size
 from appdb.utils import derived_id
 
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from appdb.events import TaskEventType
-from appdb.models.task import NewEvent, TaskError, TaskState
-from appdb.queue.plan import bounded, event_of
-from appdb.queue.writes import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.models.tasks import NewEvent, TaskError, TaskState
+from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.prepared_write import bounded, event_of
 from appdb.testing.store import Row, Store
 
 

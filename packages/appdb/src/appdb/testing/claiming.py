@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from appdb.models.limits import Limit, Rate, TaskLimit
-from appdb.models.task import TaskState
+from appdb.models.tasks import TaskState
 from appdb.queue.allowance import Allowance, grant, least, refilled
 from appdb.queue.fairness import Candidate, Turns
 from appdb.testing.store import Row, Store

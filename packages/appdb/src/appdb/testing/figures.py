@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from appdb.models.task import QueueStats, TaskState
+from appdb.models.tasks import QueueStats, TaskState
 from appdb.testing.store import Row
 
 

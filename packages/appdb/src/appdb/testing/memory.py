@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from appdb.errors import ConflictError, LeaseLostError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
-from appdb.models.task import (
+from appdb.models.tasks import (
     FINAL_STATES,
     LIVE_STATES,
     NewEvent,
@@ -27,16 +27,16 @@ from appdb.models.task import (
     TaskFilter,
     TaskState,
 )
+from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.control import REPLAYABLE
-from appdb.queue.intake import check
-from appdb.queue.journal import length_of_page, weight_of
+from appdb.queue.enqueue import check
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
-from appdb.queue.plan import check_write, retrying
-from appdb.queue.sizes import MAX_STEP_BYTES, check_size
+from appdb.queue.maintenance import WorkDue
+from appdb.queue.prepared_write import check_write, retrying
 from appdb.queue.steps import check_key
-from appdb.queue.sweeping import WorkDue
+from appdb.queue.task_log import length_of_page, weight_of
 from appdb.queue.task_queue import STATS_WINDOW
-from appdb.queue.writes import AttemptWrite, Completed, Failed, Released, Suspended
+from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.testing.attempts import apply, failed, shown
 from appdb.testing.claiming import Dispatcher
 from appdb.testing.clock import ManualClock

@@ -16,8 +16,8 @@ from appdb._queries.tasks import MAX_KEPT_ERRORS
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.limits import TaskLimit
-from appdb.models.task import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskState
-from appdb.queue.intake import FOREIGN_ID, same_request
+from appdb.models.tasks import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskState
+from appdb.queue.enqueue import FOREIGN_ID, same_request
 from appdb.queue.lease import Lease, handler
 from appdb.testing.clock import ManualClock
 from appdb.utils import derived_id, uuid7_str

@@ -8,9 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from appdb import Task, TaskEventType, TaskState
-from appdb.models.content import Content, ContentKind
-from appdb.models.registry import Actor
-from appdb.models.task import Progress, TaskError, TaskEvent
+from appdb.models.actors import Actor
+from appdb.models.generated_content import Content, ContentKind
+from appdb.models.tasks import Progress, TaskError, TaskEvent
 from appserver.attendance import Attendance
 from appserver.failures import shown_data, shown_error
 

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 
 from appdb import ConflictError, InvalidDataError
-from appdb.models.registry import Actor
+from appdb.models.actors import Actor
 from appserver._version import __version__
 from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep, check_same_site
 from appserver.api.routing import Router

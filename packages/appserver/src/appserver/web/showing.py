@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver.api.routes.contents import SHOWN_INLINE
 from appserver.api.views import file_url
 

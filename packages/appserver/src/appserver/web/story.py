@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from appdb import Task, TaskState
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver.api.views import file_url
 from appserver.attendance import Absence, Attendance
 from appserver.failures import shown_error

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from appdb.models.content import NewContent
+from appdb.models.generated_content import NewContent
 
 
 class AttemptFacts(Protocol):

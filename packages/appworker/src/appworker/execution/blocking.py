@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from appdb.models.content import NewContent
+from appdb.models.generated_content import NewContent
 from appdb.queue.steps import check_key
 from appworker.execution.steps import as_json, remember
 from appworker.execution.surface import Surface

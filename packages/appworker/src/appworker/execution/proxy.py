@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from appdb.models.content import NewContent
+from appdb.models.generated_content import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.execution.link import Link, Order
 from appworker.execution.messages import content_to_json

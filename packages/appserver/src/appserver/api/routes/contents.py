@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb.models.content import Content
+from appdb.models.generated_content import Content
 from appserver.api.dependencies import OwnerDep, StateDep
 from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
 from appserver.api.routing import Router

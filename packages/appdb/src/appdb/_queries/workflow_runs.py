@@ -1,0 +1,164 @@
+"""What we ask of ``workflow_runs``. A run is the fence of its log: whoever writes to one writes to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from appdb._queries.clock import NOW, literal
+from appdb._queries.paging import older_than
+from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
+from appdb.runs.transitions import Demands
+
+Filter = dict[str, Any]
+Pipeline = list[dict[str, Any]]
+Sort = list[tuple[str, int]]
+
+LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
+
+_STATUS = {
+    "$switch": {
+        "branches": [
+            {"case": {"$ifNull": ["$position.ended", False]}, "then": "$position.ended"},
+            {"case": {"$ifNull": ["$position.interaction_id", False]}, "then": RunStatus.AWAITING_INPUT},
+            {"case": "$position.started", "then": RunStatus.PROCESSING},
+        ],
+        "default": RunStatus.CREATED,
+    }
+}
+_IS_OPEN = {
+    "$and": [
+        {"$in": ["$status", sorted(OPEN_STATUSES)]},
+        {"$eq": [{"$ifNull": ["$parent_id", None]}, None]},
+        {"$ne": ["$deleting", True]},
+    ]
+}
+_COMPLETED_AT = {"$cond": [{"$in": ["$status", sorted(OPEN_STATUSES)]}, None, {"$ifNull": ["$completed_at", NOW]}]}
+
+
+def _derived() -> Pipeline:
+    """What follows from a run's position, and so can never disagree with it."""
+    return [{"$set": {"status": _STATUS}}, {"$set": {"open": _IS_OPEN, "completed_at": _COMPLETED_AT}}]
+
+
+def owned(run_id: str, owner_id: str) -> Filter:
+    """One run of one owner, unless it is being deleted."""
+    return {"_id": run_id, "owner_id": owner_id, "deleting": {"$ne": True}}
+
+
+def there(run_ids: Collection[str]) -> Filter:
+    """Runs of anybody, unless they are being deleted."""
+    return {"_id": {"$in": list(run_ids)}, "deleting": {"$ne": True}}
+
+
+def on_branch(run_id: str, owner_id: str, branch_id: str | None) -> Filter:
+    """One run of one owner, while its events go to this branch; ``None`` for any."""
+    return owned(run_id, owner_id) | ({} if branch_id is None else {"branch_id": branch_id})
+
+
+def ready(run_id: str, owner_id: str, branch_id: str, demands: Demands, expected_seq: int | None) -> Filter:
+    """One run of one owner, while it is as events demand that are to be appended."""
+    match = on_branch(run_id, owner_id, branch_id)
+    if expected_seq is not None:
+        match["event_count"] = expected_seq
+    if demands.ended is not None:
+        match["position.ended"] = {"$in": list(demands.ended)}
+    if demands.interaction_id is not None:
+        match["position.interaction_id"] = demands.interaction_id
+    elif demands.free:
+        match["position.interaction_id"] = None
+    if demands.in_step:
+        match["position.step"] = {"$ne": None}
+    return match
+
+
+def open_of(owner_id: str, project: str) -> Filter:
+    """The run that an owner's next visit to a project goes on with; served by index runs_open."""
+    return {"owner_id": owner_id, "project": project, "open": True}
+
+
+def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, last: Mapping[str, Any] | None) -> Filter:
+    """An owner's runs, older than *last*; served by index runs_newest, runs_status_newest or runs_project_newest."""
+    match: Filter = {"owner_id": owner_id, "listed": True}
+    if statuses:
+        match["status"] = {"$in": sorted(statuses)}
+    if project is not None:
+        match["project"] = project
+    return match if last is None else match | older_than(last)
+
+
+def children(run_id: str, **about: Any) -> Filter:
+    """The runs that do sub-actions of a run; served by index runs_parent."""
+    return {"parent_id": run_id, **about}
+
+
+def deletable(run_id: str, owner_id: str) -> Filter:
+    """One run of one owner, unless nothing but the mark of its deletion is left."""
+    return {"_id": run_id, "owner_id": owner_id, "deleted_at": None}
+
+
+def deleting(deleted_before: datetime) -> Filter:
+    """Runs whose deletion was cut off, and marks that have stayed long enough; served by index runs_deleted."""
+    return {"deleting": True, "deleted_at": {"$not": {"$gt": deleted_before}}}
+
+
+def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter, Pipeline]:
+    """Upsert a new run with its first event counted; on a run that is already there it changes nothing."""
+    fields = {
+        "_id": new.run_id,
+        "owner_id": owner_id,
+        "project": new.project,
+        "template_id": template_id,
+        "version_id": new.version_id,
+        "branch_id": new.branch_id,
+        "parent_id": new.parent_id,
+        "listed": new.parent_id is None,
+        "status": RunStatus.CREATED,
+        "open": new.parent_id is None,
+        "position": Position().model_dump(),
+        "event_count": 1,
+        "completed_at": None,
+    }
+    fresh = {"$mergeObjects": [literal(fields), {"created_at": NOW, "updated_at": NOW}]}
+    is_new = {"$eq": [{"$type": "$status"}, "missing"]}
+    return {"_id": new.run_id}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
+
+
+def touched() -> Pipeline:
+    """Take the fence: whatever else writes to the run in a transaction comes before or after this one."""
+    return [{"$set": {"touched_at": NOW}}]
+
+
+def advanced(count: int, changes: Mapping[str, Any]) -> Pipeline:
+    """Count *count* more events, which change the position so."""
+    position = {f"position.{name}": literal(value) for name, value in changes.items()}
+    counted = {"event_count": {"$add": ["$event_count", count]}, "updated_at": NOW}
+    return [{"$set": counted | position}, *_derived()]
+
+
+def moved(branch_id: str, event_count: int, position: Position) -> Pipeline:
+    """Let a run's events go to another branch, where it is at *position*."""
+    changes = {"branch_id": literal(branch_id), "event_count": event_count, "updated_at": NOW}
+    return [{"$set": changes | {"position": literal(position.model_dump())}}, *_derived()]
+
+
+def rebuilt(event_count: int, position: Position) -> Pipeline:
+    """Set the caches of a run to what its events say."""
+    changes = {"event_count": event_count, "updated_at": NOW, "position": literal(position.model_dump())}
+    return [{"$set": changes}, *_derived()]
+
+
+def versioned(version_id: str) -> Pipeline:
+    """Let a run follow another version."""
+    return [{"$set": {"version_id": literal(version_id), "updated_at": NOW}}]
+
+
+def doomed() -> Pipeline:
+    """Begin a run's deletion: nobody sees it any more, and nothing is written to it."""
+    return [{"$set": {"deleting": True, "open": False, "listed": False, "updated_at": NOW}}]
+
+
+def marked() -> Pipeline:
+    """Leave nothing of a run but the mark that it was deleted, and when."""
+    return [{"$replaceWith": {"_id": "$_id", "owner_id": "$owner_id", "deleting": True, "deleted_at": NOW}}]

@@ -1,0 +1,1 @@
+"""Parts of ContentRepository and FileRepository: items, stored bytes, their sweep."""

@@ -1,0 +1,158 @@
+"""Generations: recorded, begun, reported on, and listed with what they made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb._driver import AFTER, RawDocument, Session
+from appdb._queries import generated_content as queries
+from appdb._queries import tasks as task_queries
+from appdb._queries.clock import literal
+from appdb._queries.paging import older_than
+from appdb._schema import collections
+from appdb.content.fence import MAKES_CONTENT, fence
+from appdb.database import Database
+from appdb.errors import ConflictError, NotFoundError
+from appdb.models.bounds import Label, Name, Text, accept
+from appdb.models.generated_content import NO_ORIGIN, Content, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.tasks import Task
+from appdb.queue.lease import Lease
+from appdb.queue.task_log import Journal
+from appdb.reading import first_readable, readable
+from appdb.run_lock import Fence
+from appdb.size_limits import KIB, check_size
+from appdb.utils import derived_id
+
+MAX_REQUEST_BYTES = 256 * KIB
+MAX_SOURCE_BYTES = 256 * KIB
+MAX_USAGE_BYTES = 16 * KIB
+MAX_NAMES_BYTES = 4 * KIB
+"""Of all names together: provider, operation, ids."""
+
+
+class Generations:
+    """The part of ``ContentRepository`` that is about generations; documented there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks = database.collection(collections.TASKS)
+        self._generations = database.collection(collections.GENERATIONS)
+        self._runs = Fence(database)
+        self._journal = Journal(database)
+
+    async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
+        """Write a generation that its task has not begun yet."""
+        accept(NewGeneration, new)
+        accept(Name, owner_id, "owner_id")
+        named = {"task_id": new.task_id, "provider": new.provider, "operation": new.operation, **asdict(new.origin)}
+        check_size("generation's names", named, MAX_NAMES_BYTES)
+        check_size("request", new.request, MAX_REQUEST_BYTES)
+        check_size("source data", new.source_data, MAX_SOURCE_BYTES)
+        fields = named | {"owner_id": owner_id, "request": dict(new.request), "source_data": dict(new.source_data)}
+        marked: RawDocument | None = await self._tasks.find_one_and_update(
+            task_queries.live(new.task_id, owner_id), [{"$set": MAKES_CONTENT}], {"run_id": 1}, session=session
+        )
+        if marked is None:
+            raise await self._refusal(new.task_id, owner_id, session)
+        fields |= await self._run_of(new.origin, marked, owner_id, session)
+        return Generation.from_document(await self._write(new.task_id, queries.recorded(fields), session))
+
+    async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
+        """Return the run that a generation is made for, by default its task's, with its fence taken."""
+        run_id = origin.run_id or task.get("run_id")
+        if run_id is not None:
+            await self._runs.hold(run_id, owner_id, session)
+        return {"run_id": run_id}
+
+    async def _refusal(self, task_id: str, owner_id: str, session: Session) -> NotFoundError | ConflictError:
+        found = await self._tasks.find_one(task_queries.owned(task_id, owner_id), {"state": 1}, session=session)
+        if found is None:
+            return NotFoundError("task", task_id)
+        return ConflictError("task", task_id, f"it is already {found['state']}; record what it makes before it ends")
+
+    async def begin(
+        self, lease: Lease, task: Task, fields: Mapping[str, str], source: Mapping[str, JsonValue], origin: Origin
+    ) -> Generation:
+        """Write what the attempt makes, behind its fence; *fields* are provider and operation."""
+        for name, text in fields.items():
+            accept(Label, text, name)
+        accept(Origin, origin, "origin")
+        named = {"owner_id": task.owner_id, "task_id": task.id, **fields}
+        check_size("generation's names", named | asdict(origin), MAX_NAMES_BYTES)
+        check_size("source data", source, MAX_SOURCE_BYTES)
+
+        async def body(session: Session) -> RawDocument:
+            fenced = await fence(self._journal, lease, session)
+            run = await self._run_of(origin, fenced, task.owner_id, session)
+            update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
+            return await self._write(task.id, update, session)
+
+        return Generation.from_document(await self._database.transaction(body))
+
+    async def _write(self, task_id: str, update: list[dict[str, Any]], session: Session) -> RawDocument:
+        match = {"_id": generation_id(task_id)}
+        written: RawDocument = await self._generations.find_one_and_update(
+            match, update, upsert=True, return_document=AFTER, session=session
+        )
+        return written
+
+    async def ensure(self, task: Task, session: Session) -> None:
+        """Write the generation of *task* if there is none: its actor stores without having said what it makes."""
+        named = {"owner_id": task.owner_id, "task_id": task.id, "provider": "", "operation": task.actor}
+        fields = named | {"request": task.payload, "source_data": {}}
+        match = {"_id": generation_id(task.id)}
+        if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
+            fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
+            await self._generations.update_one(match, queries.recorded(fields), upsert=True, session=session)
+
+    async def report(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
+        """Set *changes* behind the fence."""
+        if "provider_task_id" in changes:
+            accept(Text, changes["provider_task_id"], "provider_task_id")
+        check_size("usage", changes.get("usage") or {}, MAX_USAGE_BYTES)
+        update = [{"$set": {name: literal(value) for name, value in changes.items()}}]
+
+        async def body(session: Session) -> RawDocument:
+            await fence(self._journal, lease, session)
+            match = {"_id": generation_id(lease.task_id)}
+            found: RawDocument | None = await self._generations.find_one_and_update(
+                match, update, return_document=AFTER, session=session
+            )
+            if found is None:
+                raise NotFoundError("generation of task", lease.task_id)
+            return found
+
+        return Generation.from_document(await self._database.transaction(body))
+
+    async def get(self, match: RawDocument, kind: str, asked_id: str) -> Generation:
+        """Return the one generation that *match* finds."""
+        found = await self._generations.find_one(match)
+        if found is None:
+            raise NotFoundError(kind, asked_id)
+        return Generation.from_document(found)
+
+    async def page(self, match: RawDocument, before: str | None, limit: int) -> list[GenerationWithItems]:
+        """Return a page of what *match* finds, newest first: one aggregation, and a look at *before*."""
+        if before is not None:
+            last = await self._generations.find_one(match | {"_id": before}, {"created_at": 1})
+            if last is None:
+                raise NotFoundError("generation", before)
+            match = match | older_than(last)
+
+        def look(most: int) -> Awaitable[Sequence[RawDocument]]:
+            return self._generations.aggregate(queries.with_items(match, most)).to_list(None)
+
+        return await first_readable(_with_items, look, limit)
+
+
+def _with_items(row: RawDocument) -> GenerationWithItems:
+    return GenerationWithItems.from_document(row | {"items": readable(Content.from_document, row["items"])})
+
+
+def generation_id(task_id: str) -> str:
+    """Return the id of the generation of a task; a re-run has the same."""
+    return derived_id("cgm_", task_id)

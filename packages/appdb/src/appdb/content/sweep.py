@@ -1,0 +1,119 @@
+"""Sweeping what nobody names: bytes of writers that were killed, and items that lost their generation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Some
+from datetime import timedelta
+from itertools import chain
+
+from appdb._driver import RawDocument
+from appdb._queries import generated_content as queries
+from appdb._schema import collections
+from appdb.content.stored_bytes import FILE_PREFIX, MediaStore
+from appdb.database import Database
+from appdb.models.bounds import at_most
+from appdb.utils import uuid7_floor
+
+GRACE = timedelta(days=1)
+"""How old bytes are before nobody can still be about to name them: more than an upload and its attempt take."""
+LOOKED_AT_ONCE = 1_000
+
+
+class Place:
+    """Where a sweep goes on: it looks at a part each time, and at all of it sooner or later."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._config = database.collection(collections.CONFIG)
+        self._id = f"sweep.{name}"
+
+    async def get(self) -> str:
+        """Return the id that was looked at last, empty at the beginning."""
+        found = await self._config.find_one({"_id": self._id})
+        return str(found["after"]) if found else ""
+
+    async def move(self, seen: list[str], limit: int) -> None:
+        """Go on after what was *seen*, or from the beginning when that was less than *limit*."""
+        after = seen[-1] if len(seen) >= limit else ""
+        await self._config.update_one({"_id": self._id}, {"$set": {"after": after}}, upsert=True)
+
+
+class BytesSweep:
+    """
+    Deletes bytes that no document names and whose upload began longer ago than a grace time.
+
+    Two sweeps at once do the same work twice, and nothing else.
+
+    Args:
+        database: Where the bytes are.
+
+        bucket_name: The GridFS bucket.
+
+        named_by: The collection whose ``file_id`` names bytes.
+    """
+
+    def __init__(self, database: Database, bucket_name: str, named_by: str) -> None:
+        self._database = database
+        self._files = database.collection(f"{bucket_name}.files")
+        self._chunks = database.collection(f"{bucket_name}.chunks")
+        self._names = database.collection(named_by)
+        self._media = MediaStore(database, bucket_name)
+        self._place = Place(database, bucket_name)
+
+    async def sweep(self, grace: timedelta, limit: int) -> int:
+        """Look at *limit* files and return how many were deleted; four round trips, and two for each deleted one."""
+        end = uuid7_floor(FILE_PREFIX, await self._database.server_time() - grace)
+        seen = await self._next(max(await self._place.get(), FILE_PREFIX), end, limit)
+        names = await self._names.distinct("file_id", {"file_id": {"$in": seen}})
+        named = {name for name in names if isinstance(name, str)}
+        orphans = [file_id for file_id in seen if file_id not in named]
+        await self._media.delete_all(orphans)
+        await self._place.move(seen, limit)
+        return len(orphans)
+
+    async def _next(self, after: str, end: str, limit: int) -> list[str]:
+        # An upload that was killed left chunks alone, and an empty file has none.
+        begun = self._chunks.find({"files_id": {"$gt": after, "$lt": end}, "n": 0}, {"files_id": 1, "_id": 0})
+        ended = self._files.find({"_id": {"$gt": after, "$lt": end}}, {"_id": 1})
+        ids = chain(
+            [row["files_id"] async for row in begun.sort("files_id", 1).limit(at_most(limit))],
+            [row["_id"] async for row in ended.sort("_id", 1).limit(at_most(limit))],
+        )
+        return sorted(set(ids))[:limit]
+
+
+class ItemsSweep:
+    """Deletes items whose generation is gone; those that an older release stored without one stay."""
+
+    def __init__(self, database: Database) -> None:
+        self._contents = database.collection(collections.CONTENTS)
+        self._generations = database.collection(collections.GENERATIONS)
+        self._media = MediaStore(database)
+        self._place = Place(database, collections.CONTENTS)
+
+    async def sweep(self, grace: timedelta, limit: int) -> int:
+        """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
+        match = {"_id": {"$gt": await self._place.get()}}
+        rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
+        named = [row for row in rows if row.get("in_generation") and _names_both(row)]
+        there = await self._existing({row["generation_id"] for row in named})
+        lost = [row for row in named if row["generation_id"] not in there]
+        deleted = [row for row in lost if await self._delete(row, grace)]
+        await self._place.move([row["_id"] for row in rows], limit)
+        return len(deleted)
+
+    async def _existing(self, generation_ids: Some[str]) -> set[str]:
+        found = self._generations.find({"_id": {"$in": list(generation_ids)}}, {"_id": 1})
+        return {row["_id"] async for row in found}
+
+    async def _delete(self, row: RawDocument, grace: timedelta) -> bool:
+        deleted = await self._contents.delete_one(queries.orphaned(row["_id"], row["file_id"], grace))
+        if deleted.deleted_count:
+            await self._media.delete(row["file_id"])
+        return bool(deleted.deleted_count)
+
+
+def _names_both(row: RawDocument) -> bool:
+    return all(isinstance(row.get(name), str) for name in ("generation_id", "file_id"))
+
+
+_LOOKED_AT = {"generation_id": 1, "in_generation": 1, "file_id": 1}

@@ -1,0 +1,297 @@
+"""Claiming: due tasks, each for one claimer alone, in as few round trips as their order and limits allow."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
+from appdb._queries import claims as queries
+from appdb._queries.tasks import WITHOUT_LOG, all_held, held
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import AppDbError, UnreadableError
+from appdb.models.tasks import Task, TaskState
+from appdb.queue.claim_window import Window
+from appdb.queue.fairness import Candidate, Head, Turns
+from appdb.queue.lease import Claimer, handler
+from appdb.queue.limiter import Grants, Limiter
+from appdb.queue.orphaned_transactions import ContendedError, Patience
+from appdb.queue.queue_snapshot import Survey, open_lanes, priority_of, queued_at, task_limits
+from appdb.queue.unreadable_tasks import SettingAside
+
+logger = logging.getLogger(__name__)
+
+MAX_LINES = 8
+"""Owners whose tasks a claim looks at first; the next claim goes on with those who were served least."""
+MOST_LINES = 128
+"""And most of those that it looks at together while it finds nothing that it may take."""
+MAX_LOOKS = 4
+"""Surveys that a claim makes before it says that it found nothing: of up to 800 groups."""
+MAX_TRIES = 3
+
+
+class Claims(BaseRepository):
+    """
+    One claimer's way to due tasks.
+
+    While one line waits and no limit is in sight, one slot is one atomic ``findAndModify``, and several are three
+    round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
+    """
+
+    def __init__(self, database: Database, limiter: Limiter, aside: SettingAside, lease: timedelta) -> None:
+        super().__init__(database)
+        self.survey = Survey(database)
+        self.held_back = False
+        """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
+        self.trusts_hints = False
+        """Whether somebody calls ``survey.forget`` when a queue is paused, so that an idle claimer need not look."""
+        self._tasks = self._collection(collections.TASKS)
+        self._limiter = limiter
+        self._aside = aside
+        self._set_aside = False
+        self._lease = lease
+        self._turns = Turns()
+        self._window = Window()
+        self._busy = False
+        self._look_next = False
+
+    async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
+        """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
+
+        What cannot be read is set aside, and what is behind it taken.
+        """
+        self.survey.serve(claimer)
+        self._window.lost = False
+        while True:
+            self._set_aside = False
+            taken = await self._claim_what_is_due(claimer, limit)
+            if taken or not self._set_aside:
+                break
+        self.held_back = self.held_back or (not taken and self._window.lost)
+        return taken
+
+    async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
+        looks = 0
+        if self._look_next or self._must_look():
+            await self._look(claimer)
+            looks += 1
+        taken = await self._claim(claimer, limit)
+        # Whatever was known of who waits may be over; what a look has seen since then is claimed from in any case.
+        while not taken and looks < max(1, min(self.survey.round, MAX_LOOKS)):
+            await self._look(claimer)
+            looks += 1
+            if self.survey.heads:
+                taken = await self._claim(claimer, limit)
+        # Some were left over for which limits must be looked at, perhaps; what was taken need not wait for that.
+        self._look_next = not looks and len(taken) < limit
+        self._busy = len(taken) == limit
+        return taken
+
+    def _must_look(self) -> bool:
+        idle = not (self._busy or self.survey.crowded or self.survey.rivals)
+        return self.survey.stale and not (idle and self.trusts_hints and self.survey.known)
+
+    async def _look(self, claimer: Claimer) -> None:
+        await self.survey.refresh(claimer)
+        self._turns.waiting((head.owner_id for head in self.survey.heads), all_seen=self.survey.all_seen)
+
+    async def _claim(self, claimer: Claimer, limit: int) -> list[Task]:
+        lanes = open_lanes(claimer, self.survey.paused)
+        if lanes and self.survey.crowded:
+            return await self._claim_in_turns(claimer, limit)
+        self.held_back = False
+        if not lanes:
+            return []
+        if limit == 1 and not self.survey.rivals:
+            return await self._claim_first(queries.free(lanes), claimer)
+        ids = await self._candidate_ids(lanes, claimer, limit)
+        return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids[:limit], claimer)
+
+    async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
+        token = secrets.token_hex(16)
+        taken: RawDocument | None = await self._tasks.find_one_and_update(
+            match,
+            queries.take(claimer.worker_id, token, self._lease),
+            sort=queries.CLAIM_ORDER,
+            return_document=AFTER,
+            projection=WITHOUT_LOG,
+        )
+        return [] if taken is None else await self._readable([taken], claimer, token)
+
+    async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
+        rivals = self.survey.rivals
+        wanted = self._window.size(limit, rivals)
+        # What no majority has confirmed yet may be looked at: the claim itself asks again.
+        look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
+        # In one answer: by itself the server gives 101 at first.
+        rows = [row async for row in look.limit(wanted).batch_size(wanted)]
+        ids: list[str] = [row["_id"] for row in await self._named(rows)]
+        return self._window.apart(ids, limit, claimer.worker_id, rivals, key=str)
+
+    async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        for task_id in ids[:MAX_TRIES]:
+            taken = await self._claim_first(queries.still_due([task_id]), claimer)
+            self._window.tried(lost=not taken)
+            if taken:
+                return taken
+        return []
+
+    async def _take_window(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        taken = await self._take(ids, claimer) if ids else []
+        if ids and not self._set_aside:
+            self._window.tried(lost=len(taken) < len(ids))
+        return taken
+
+    async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
+        if self.held_back:
+            await self._look_at_limits(self.survey.heads)
+        taken: list[Task] = []
+        tried: set[str] = set()
+        most = MAX_LINES
+        while not taken and (heads := self._with_room(tried)):
+            lines = self._turns.lines(heads, most)
+            candidates = await self._candidates(lines, limit)
+            taken = await self._claim_from(candidates, claimer, limit)
+            if not taken:
+                most = min(most * 4, MOST_LINES)
+                await self._go_behind({group for line in lines for group in line}, tried, empty=not candidates)
+        for task in taken:
+            self._turns.served(task.owner_id)
+        self.held_back = any(self._limiter.blocks(head.limits) for head in self.survey.heads)
+        return taken
+
+    def _with_room(self, tried: Collection[str]) -> list[Head]:
+        return [head for head in self.survey.heads if head.group not in tried and not self._limiter.blocks(head.limits)]
+
+    async def _look_at_limits(self, heads: Iterable[Head]) -> None:
+        await self._limiter.look({limit for head in heads for limit in head.limits})
+
+    async def _go_behind(self, groups: set[str], tried: set[str], *, empty: bool) -> None:
+        """Leave *groups*, of which nothing could be taken, for those behind them whose limits have room."""
+        tried |= groups
+        if empty:
+            self.survey.drop(groups)
+        await self._look_at_limits(self._with_room(tried))
+
+    async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
+        wanted = self._window.size(limit, self.survey.rivals)
+        # In all as many as eight owners would give, or twice the window.
+        together = max(limit * min(len(lines), MAX_LINES), 2 * wanted if wanted > limit else 0)
+        of_each = max(1, together // len(lines))
+        found = self._tasks.aggregate(queries.first_of_each(lines, of_each), batchSize=len(lines) * of_each + 1)
+        rows = [row async for row in found]
+        return self._turns.order([_candidate(row) for row in await self._named(rows)])
+
+    async def _claim_from(self, candidates: list[Candidate], claimer: Claimer, limit: int) -> list[Task]:
+        rivals = self.survey.rivals
+        wanted = self._window.size(limit, rivals)
+        near = self._window.apart(candidates[:wanted], limit, claimer.worker_id, rivals, key=lambda one: one.task_id)
+        left, taken, tries = near + candidates[wanted:], list[Task](), 0
+        try:
+            while left and (room := limit - len(taken)) > 0 and tries < MAX_TRIES:
+                grants = await self._take_some(left, room, claimer, taken)
+                settled = {one.task_id for one in (*grants.granted, *grants.denied)}
+                left = [one for one in left if one.task_id not in settled]
+                tries += 1
+        except (PyMongoError, AppDbError) as exc:
+            if not taken:
+                raise
+            # Without this they would be held by nobody until their lease ends.
+            logger.warning("a claim ends with what it has", extra={"tasks": len(taken), "error": str(exc)})
+        return taken
+
+    async def _take_some(
+        self, candidates: Sequence[Candidate], most: int, claimer: Claimer, taken: list[Task]
+    ) -> Grants:
+        """Add to *taken* up to *most* of *candidates*, and return what was tried and what limits do not allow."""
+        grants = Grants(granted=candidates[:most], denied=[])
+        before = len(taken)
+        if any(one.limits for one in grants.granted):
+            grants, limited = await self._take_limited(candidates, most, claimer)
+            taken += limited
+        if free := [one.task_id for one in grants.granted if not one.limits]:
+            taken += await self._take(free, claimer)
+        if grants.granted and not self._set_aside:
+            self._window.tried(lost=len(taken) - before < len(grants.granted))
+        return grants
+
+    async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
+        """Return those of *rows* whose id is text, and set the others aside."""
+        for row in rows:
+            if not isinstance(row["_id"], str):
+                found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
+                self._set_aside |= await self._aside.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
+        return [row for row in rows if isinstance(row["_id"], str)]
+
+    async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
+        token = secrets.token_hex(16)
+        update = queries.take(claimer.worker_id, token, self._lease)
+        failure: PyMongoError | None = None
+        try:
+            await self._tasks.update_many(queries.still_due(ids), update)
+        except PyMongoError as exc:
+            failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
+        # A claim whose majority was not waited for is still ours: the fence of every later write decides.
+        taken = await self._held(ids, claimer, token)
+        if failure is not None and not taken:
+            raise failure
+        return taken
+
+    async def _held(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
+        mine = with_local_reads(self._tasks).find(all_held([(task_id, token) for task_id in ids]), WITHOUT_LOG)
+        rows = [row async for row in mine.batch_size(len(ids) + 1)]
+        taken = {task.id: task for task in await self._readable(rows, claimer, token)}
+        return [taken[task_id] for task_id in ids if task_id in taken]
+
+    async def _readable(self, rows: Sequence[RawDocument], claimer: Claimer, token: str) -> list[Task]:
+        """Return what was taken, and set aside what of it cannot be run by anybody."""
+        taken = []
+        for row in rows:
+            try:
+                taken.append(_task_for(claimer, row))
+            except UnreadableError as exc:
+                self._set_aside |= await self._aside.fail(held(row["_id"], token), exc)
+        return taken
+
+    async def _take_limited(
+        self, candidates: Sequence[Candidate], most: int, claimer: Claimer
+    ) -> tuple[Grants, list[Task]]:
+        token = secrets.token_hex(16)
+        update = queries.take(claimer.worker_id, token, self._lease)
+        patience = Patience(self._database)
+
+        async def body(session: Session) -> Grants:
+            await patience.try_again()
+            grants = await self._limiter.granted(candidates, most, session)
+            if grants.limited:
+                await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)
+            return grants
+
+        try:
+            grants: Grants = await self._database.transaction(body)
+        except ContendedError:
+            self._limiter.leave({limit for one in candidates for limit in one.limits})
+            return Grants(granted=[], denied=candidates), []
+        return grants, await self._held(grants.limited, claimer, token) if grants.limited else []
+
+
+def _task_for(claimer: Claimer, row: RawDocument) -> Task:
+    task = Task.from_document(row)
+    if (wanted := handler(task.actor, task.actor_version)) not in claimer.handlers:
+        raise UnreadableError("Task", task.id, f"it is for {wanted}, and stands in the lane {row.get('lane')!r}")
+    return task
+
+
+def _candidate(row: RawDocument) -> Candidate:
+    # What is no task at all is taken like any other, and set aside by whoever holds it then.
+    return Candidate(
+        task_id=row["_id"],
+        owner_id=str(row.get("owner_id")),
+        priority=priority_of(row.get("priority")),
+        queued_at=queued_at(row),
+        limits=task_limits(row.get("limits")),
+    )

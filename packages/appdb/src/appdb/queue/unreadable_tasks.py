@@ -1,0 +1,56 @@
+"""Setting tasks aside that no model can read, so that they cost their queue nothing more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from appdb._driver import PyMongoError
+from appdb._queries import tasks as queries
+from appdb.errors import AppDbError, UnreadableError
+from appdb.events import TaskEventType
+from appdb.models.tasks import NewEvent, TaskState
+from appdb.queue.task_log import Journal
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = "Unreadable"
+"""The error's type of a task that was set aside."""
+
+
+class SettingAside:
+    """
+    Fails tasks that cannot be read.
+
+    Whoever meets one cannot run it, list it or try it again, and would meet it for ever. It ends as failed, like any
+    other task, so that its parent and its viewers hear of it; its log and the error say what is wrong with it, and what
+    it holds stays as it is until it is pruned.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def fail(self, match: Mapping[str, Any], found: UnreadableError) -> bool:
+        """Fail the one task that *match* finds, and return whether that was done; it never raises for the database.
+
+        One round trip, or a transaction where something hangs on the task.
+        """
+        told = {"document_id": found.document_id, "problem": found.problem}
+        error: dict[str, JsonValue] = {
+            "type": UNREADABLE,
+            "message": f"the stored task cannot be read ({found.problem}); mend it in the database, then replay it",
+            "attempt": 0,
+        }
+        event = NewEvent(type=TaskEventType.FAILED, data={"attempt": 0, "error": error})
+        try:
+            ended = await self._journal.end(match, [event], queries.settle(TaskState.FAILED, None, error))
+        except (PyMongoError, AppDbError) as exc:
+            # Those beside it must not be held up; whoever meets it next tries again.
+            logger.warning("a task that cannot be read could not be set aside", extra=told | {"error": str(exc)})
+            return False
+        if ended is not None:
+            logger.error("a task cannot be read and was set aside as failed; mend it, then replay it", extra=told)
+        return ended is not None

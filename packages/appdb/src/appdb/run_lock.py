@@ -1,0 +1,95 @@
+"""The fence of a run: its own document, which every writer of its log and its branches writes to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
+from appdb._queries import workflow_runs as queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, NotFoundError
+from appdb.models.workflow_runs import Run
+from appdb.runs.store import Store
+
+RUN = "workflow run"
+
+
+class Fence:
+    """Finds and changes one run."""
+
+    def __init__(self, store: Store) -> None:
+        self._runs = store.collection(collections.WORKFLOW_RUNS)
+
+    async def find(self, run_id: str, owner_id: str, session: Session | None = None) -> Run:
+        """Return the owner's run."""
+        found = await self._runs.find_one(queries.owned(run_id, owner_id), session=session)
+        if found is None:
+            raise no_run(run_id)
+        return Run.from_document(found)
+
+    async def check(self, run_id: str, owner_id: str, session: Session | None = None) -> None:
+        """Check that the owner has the run.
+
+        After a read, it says that nothing of what was read was deleted before; after a write, that the run's deletion
+        will find what was written.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        if await self._runs.find_one(queries.owned(run_id, owner_id), {"_id": 1}, session=session) is None:
+            raise no_run(run_id)
+
+    async def missing(self, runs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of *runs*, each an id and its owner, that ``check`` would refuse; one round trip, or none."""
+        if not runs:
+            return []
+        found = self._runs.find(queries.there({run_id for run_id, _ in runs}), {"owner_id": 1})
+        there = {(row["_id"], row["owner_id"]) async for row in found}
+        return sorted(set(runs) - there)
+
+    async def hold(self, run_id: str, owner_id: str, session: Session) -> None:
+        """Let the caller's transaction come before the run's deletion, which then finds what it writes.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        await self.take(run_id, owner_id, None, session)
+
+    async def take(self, run_id: str, owner_id: str, branch_id: str | None, session: Session) -> Run:
+        """Write to the run, so that no other writer comes in between, and return it, updated at the server's now.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+            ConflictError: Its events go to another branch than *branch_id*.
+        """
+        match = queries.on_branch(run_id, owner_id, branch_id)
+        taken = await self.change(match, queries.touched(), session)
+        if taken is None:
+            run = await self.find(run_id, owner_id, session)
+            raise ConflictError(RUN, run_id, moved_on(run.branch_id))
+        return taken.model_copy(update={"updated_at": taken.touched_at})
+
+    async def change(self, match: queries.Filter, update: queries.Pipeline, session: Session) -> Run | None:
+        """Change the run that *match* finds and return it, or ``None``.
+
+        Raises:
+            ConflictError: It would be open beside another run of its project.
+        """
+        try:
+            changed: RawDocument | None = await self._runs.find_one_and_update(
+                match, update, return_document=AFTER, session=session
+            )
+        except DuplicateKeyError as exc:
+            problem = "another run of its project is open; end or delete that one first"
+            raise ConflictError(RUN, str(match["_id"]), problem) from exc
+        return None if changed is None else Run.from_document(changed)
+
+
+def no_run(run_id: str) -> NotFoundError:
+    """Return what to say of a run that is not there, or not any more."""
+    return NotFoundError(RUN, run_id)
+
+
+def moved_on(branch_id: str) -> str:
+    """Return what to say to one who writes to a branch that the run has left."""
+    return f"its events go to branch {branch_id} now; read its state again"

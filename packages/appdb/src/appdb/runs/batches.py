@@ -1,0 +1,17 @@
+"""Deleting much, a batch at a time, so that no single command takes longer than an operation may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appdb._driver import Collection
+from appdb.runs.size_limits import DELETE_BATCH
+
+
+async def delete_all(collection: Collection, match: Mapping[str, Any]) -> int:
+    """Delete what *match* finds, and return how many documents; safe to repeat and to run twice at once."""
+    count = 0
+    while ids := [row["_id"] async for row in collection.find(match, {"_id": 1}).limit(DELETE_BATCH)]:
+        count += (await collection.delete_many({"_id": {"$in": ids}})).deleted_count
+    return count

@@ -1,0 +1,56 @@
+"""Comparing the caches of a run with what its events add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from appdb.events import DbEventType as E
+from appdb.models.events import RunEvent
+from appdb.models.recovery import Disagreement
+from appdb.models.state import RunState
+from appdb.models.workflow_runs import Run, RunStatus
+
+STOPPED = frozenset(RunStatus) - {RunStatus.CREATED, RunStatus.PROCESSING, RunStatus.AWAITING_INPUT}
+
+
+def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]) -> tuple[Disagreement, ...]:
+    """Return how *run* disagrees with its events.
+
+    Args:
+        run: The run with its caches.
+        state: What the events of its line of history add up to.
+        newest: The last event of its log.
+        steps: The steps of its workflow, if they are known: more than events can say.
+    """
+    found = []
+    if run.status is not state.status:
+        found.append(_of_status(run.status, state.status))
+    elif _is_stuck(state, steps):
+        found.append(Disagreement.ALL_STEPS_DONE)
+    if run.branch_id != newest.branch_id:
+        found.append(Disagreement.BRANCH)
+    if run.position != state.position:
+        found.append(Disagreement.POSITION)
+    if run.open is not (run.parent_id is None and not run.status.closed):
+        found.append(Disagreement.OPEN)
+    if run.event_count != newest.seq + 1:
+        found.append(Disagreement.EVENT_COUNT)
+    return tuple(found)
+
+
+def _of_status(cached: RunStatus, folded: RunStatus) -> Disagreement:
+    if folded in STOPPED:
+        return Disagreement.END_UNSEEN
+    if cached in STOPPED:
+        return Disagreement.NEVER_ENDED
+    if folded is RunStatus.AWAITING_INPUT:
+        return Disagreement.PENDING_UNSEEN
+    if cached is RunStatus.AWAITING_INPUT:
+        return Disagreement.AWAITS_NOTHING
+    return Disagreement.BEGUN_UNSEEN if cached is RunStatus.CREATED else Disagreement.NEVER_BEGUN
+
+
+def _is_stuck(state: RunState, steps: Collection[str]) -> bool:
+    done = bool(steps) and state.status is RunStatus.PROCESSING and set(steps) <= set(state.steps_completed)
+    # Right after a recovery, the host that goes on has not come by yet.
+    return done and state.position.step is None and state.last_type is not E.WORKFLOW_RECOVERED

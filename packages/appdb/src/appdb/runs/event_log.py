@@ -1,0 +1,225 @@
+"""Appending to the log of a run: numbers without gap or repeat, the caches in the same transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appdb._driver import BulkWriteError, RawDocument, Session, refused
+from appdb._queries import events as queries
+from appdb._queries import workflow_runs as run_queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
+from appdb.models.bounds import accept
+from appdb.models.events import NewRunEvent, RunEvent
+from appdb.models.workflow_runs import Run
+from appdb.run_lock import RUN, Fence, moved_on
+from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
+from appdb.runs.store import Store
+from appdb.runs.transitions import Demands, Where, demands, marks
+from appdb.runs.writer_line import Turns, at_fence
+from appdb.size_limits import DUPLICATE_KEY, check_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Events that were checked and wait to be appended."""
+
+    run_id: str
+    owner_id: str
+    branch_id: str
+    expected_seq: int | None
+    events: Sequence[NewRunEvent]
+    wheres: Sequence[Where]
+    demands: Demands
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What they do to the run's position."""
+        return {name: value for where in self.wheres for name, value in marks(where).items()}
+
+
+class Ledger:
+    """Writes events."""
+
+    def __init__(self, store: Store) -> None:
+        self._turns = Turns(store)
+        self._fence = Fence(store)
+        self._events = store.collection(collections.EVENTS)
+
+    async def append(self, append: Append, session: Session | None) -> list[RunEvent]:
+        """Append, once, whatever is repeated."""
+        if session is not None:
+            # A taken id would cost the caller its whole transaction.
+            return await self._stored(append, session) or await self._append(append, session)
+
+        async def body(session: Session) -> list[RunEvent]:
+            return await self._append(append, session, alone=True)
+
+        try:
+            return await self._turns.take(append.run_id, body)
+        except ConflictError:
+            # Perhaps an earlier try of the same call was applied and only its answer was lost.
+            if stored := await self._stored(append, None):
+                return stored
+            raise
+
+    async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
+        match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
+        update = run_queries.advanced(len(append.events), append.changes)
+        change = self._fence.change(match, update, session)
+        # A caller's transaction is repeated by whoever began it.
+        run = await (at_fence(change) if alone else change)
+        if run is None:
+            raise await self._refusal(append, session)
+        first = run.event_count - len(append.events)
+        return await self.insert(
+            run, run.branch_id, first, list(zip(append.events, append.wheres, strict=True)), session
+        )
+
+    async def insert(
+        self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, Where]], session: Session
+    ) -> list[RunEvent]:
+        """Write *events* with numbers from *first* on, which the caller has counted in *run*.
+
+        Raises:
+            ConflictError: An id is taken; the transaction is lost.
+        """
+        rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
+        try:
+            await self._events.insert_many(rows, session=session)
+        except BulkWriteError as exc:
+            if DUPLICATE_KEY not in refused(exc).values():
+                raise
+            problem = "its id is taken by another event; make a new id"
+            raise ConflictError("event", events[0][0].event_id, problem) from exc
+        return [RunEvent.from_document(row) for row in rows]
+
+    async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:
+        """Return the events if an earlier call has stored them, else nothing.
+
+        Raises:
+            ConflictError: An id is that of an event which says something else.
+        """
+        match = queries.by_ids(append.run_id, append.owner_id, [event.event_id for event in append.events])
+        found = {row["_id"]: RunEvent.from_document(row) async for row in self._events.find(match, session=session)}
+        for event, where in zip(append.events, append.wheres, strict=True):
+            stored = found.get(event.event_id)
+            if stored is None or (stored.branch_id == append.branch_id and says_the_same(stored, event, where)):
+                continue
+            raise ConflictError("event", event.event_id, "it is stored and says something else; make a new id")
+        return [found[event.event_id] for event in append.events] if len(found) == len(append.events) else []
+
+    async def _refusal(self, append: Append, session: Session) -> NotFoundError | ConflictError:
+        run = await self._fence.find(append.run_id, append.owner_id, session)
+        return ConflictError(RUN, run.id, _problem(run, append))
+
+
+def _problem(run: Run, append: Append) -> str:
+    if run.branch_id != append.branch_id:
+        return moved_on(run.branch_id)
+    if append.expected_seq not in (None, run.event_count):
+        return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
+    if append.demands.ended is not None and run.position.ended not in append.demands.ended:
+        return f"it is {run.position.ended}; resume it, or go back in it, first"
+    if append.demands.in_step and run.position.step is None:
+        return "no step of it is open; name the step of the module that is to run again"
+    if append.demands.free and run.position.interaction_id is not None:
+        return (
+            f"interaction {run.position.interaction_id!r} is pending; it must be answered before another is requested"
+        )
+    return f"interaction {append.demands.interaction_id!r} is not pending; read its state again"
+
+
+def checked(
+    run_id: str, owner_id: str, branch_id: str, expected_seq: int | None, events: Sequence[NewRunEvent]
+) -> Append:
+    """Return *events* ready to be appended.
+
+    Raises:
+        InvalidDataError: There is none, one lacks what its type needs, or they contradict each other.
+        TooLargeError: One or all of them are over the limit.
+    """
+    if not 1 <= len(events) <= MAX_APPEND_EVENTS:
+        raise InvalidDataError("events", f"give 1 to {MAX_APPEND_EVENTS:,} in one call")
+    size = sum(weight_of(event) for event in events)
+    if size > MAX_APPEND_BYTES:
+        raise TooLargeError("events", size, MAX_APPEND_BYTES)
+    wheres = [where_of(event) for event in events]
+    return Append(
+        run_id=run_id,
+        owner_id=owner_id,
+        branch_id=branch_id,
+        expected_seq=expected_seq,
+        events=events,
+        wheres=wheres,
+        demands=demands(wheres),
+    )
+
+
+def weight_of(event: NewRunEvent) -> int:
+    """Check that *event* can be stored, and return what its data weighs, in bytes.
+
+    Raises:
+        InvalidDataError: A part of it cannot be stored.
+        TooLargeError: Its data is over the limit.
+    """
+    accept(NewRunEvent, event)
+    return check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+
+
+def says_the_same(stored: RunEvent, event: NewRunEvent, where: Where, told: Collection[str] = ()) -> bool:
+    """Return whether *event* is what was *stored*, but for what the log has *told* in its data."""
+    if (stored.type, stored.step, stored.module, stored.interaction_id) != (
+        where.type,
+        where.step,
+        where.module,
+        where.interaction_id,
+    ):
+        return False
+    return _as_json(event.data) == _as_json({name: stored.data[name] for name in stored.data if name not in told})
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    # As text, since Python takes 1, 1.0 and true for the same.
+    return json.dumps(data, sort_keys=True)
+
+
+def where_of(event: NewRunEvent) -> Where:
+    """Return where *event* happens, its names checked."""
+    where = Where.of(event)
+    for name in ("step", "module", "interaction_id"):
+        check_name(name, getattr(where, name))
+    return where
+
+
+def check_name(field: str, name: str | None) -> None:
+    """Check that a *name* fits into an index.
+
+    Raises:
+        InvalidDataError: It is too long, or cannot be stored.
+    """
+    if name is None:
+        return
+    check_size(field, {field: name}, 8 * MAX_NAME_CHARACTERS)
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        raise InvalidDataError(field, f"give 1 to {MAX_NAME_CHARACTERS:,} characters")
+
+
+def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, where: Where) -> RawDocument:
+    return {
+        "_id": event.event_id,
+        "run_id": run.id,
+        "owner_id": run.owner_id,
+        "branch_id": branch_id,
+        "seq": seq,
+        "type": event.type.value,
+        "step": where.step,
+        "module": where.module,
+        "interaction_id": where.interaction_id,
+        "version_id": run.version_id,
+        "data": dict(event.data),
+        "created_at": run.updated_at,
+    }

@@ -1,0 +1,180 @@
+"""The fold: what events of a line of history add up to, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from appdb.events import DbEventType as E
+from appdb.models.events import RunEvent
+from appdb.models.state import MAPPED, Given, Kept, RunState
+from appdb.models.vocabulary import is_known
+from appdb.models.workflow_runs import Position
+from appdb.runs.transitions import HALF_DONE, Where, marks
+
+FOLD_VERSION = 2
+"""Raised with every change of what the fold makes of events: snapshots of another version are not used."""
+
+EMPTY = RunState()
+
+
+def fold(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
+    """Return what *state* becomes by *events*, which follow it in this order; *state* itself stays as it is."""
+    draft = _Draft.of(state)
+    for event in events:
+        draft.take(event)
+    return draft.state()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A state that is being folded."""
+
+    seq: int
+    stable_seq: int
+    last_type: E | None
+    position: Position
+    steps: list[str]
+    modules: dict[str, list[str]]
+    outputs: dict[tuple[str, str], Kept]
+    given: list[Given]
+    pending: Kept | None
+    error: Kept | None
+    unknown_type: str | None
+
+    @classmethod
+    def of(cls, state: RunState) -> _Draft:
+        return cls(
+            seq=state.seq,
+            stable_seq=state.stable_seq,
+            last_type=state.last_type,
+            position=state.position,
+            steps=list(state.steps_completed),
+            modules={step: list(names) for step, names in state.modules_completed.items()},
+            outputs=dict(state.outputs),
+            given=list(state.given),
+            pending=state.pending,
+            error=state.error,
+            unknown_type=state.unknown_type,
+        )
+
+    def state(self) -> RunState:
+        return RunState(
+            seq=self.seq,
+            stable_seq=self.stable_seq,
+            last_type=self.last_type,
+            position=self.position,
+            steps_completed=tuple(self.steps),
+            modules_completed={step: tuple(names) for step, names in self.modules.items()},
+            outputs=dict(self.outputs),
+            given=tuple(self.given),
+            pending=self.pending,
+            error=self.error,
+            unknown_type=self.unknown_type,
+        )
+
+    def take(self, event: RunEvent) -> None:
+        self._progress(event)
+        changed = marks(
+            Where(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
+        )
+        self.position = self.position.model_copy(update=changed)
+        if self.position.step in self.steps:
+            self.steps.remove(self.position.step)  # what runs again is not completed
+        self._asks(event, goes_on="ended" in changed and changed["ended"] is None)
+        self.seq, self.last_type = event.seq, event.type
+        if event.type not in HALF_DONE:
+            self.stable_seq = event.seq
+        if not is_known(event.type):
+            self.unknown_type = event.type.value
+
+    def _progress(self, event: RunEvent) -> None:
+        match event.type:
+            case E.WORKFLOW_CREATED:
+                self.steps, self.modules, self.outputs, self.given = [], {}, {}, []
+            case E.STEP_STARTED:
+                self._restart(event.step or "")
+            case E.STEP_COMPLETED:
+                _add(self.steps, event.step or "")
+            case E.MODULE_COMPLETED:
+                self._complete(event)
+            case E.SUB_ACTION_COMPLETED:
+                self._give(event, *self._within(event))
+            case E.RETRY_REQUESTED:
+                self._rewind(event.step or self.position.step or "", event.module)
+
+    def _complete(self, event: RunEvent) -> None:
+        step, module = event.step or "", event.module or ""
+        _add(self.modules.setdefault(step, []), module)
+        self.outputs.pop((step, module), None)  # so that the last completion comes last
+        self.outputs[step, module] = _kept(event)
+        self._give(event, step, module)
+
+    def _within(self, event: RunEvent) -> tuple[str, str]:
+        """Return the module in which a sub-action was done, else the one after which."""
+        module = event.module or self.position.module
+        if module is not None:
+            return event.step or self.position.step or "", module
+        return next(reversed(self.outputs), ("", ""))
+
+    def _give(self, event: RunEvent, step: str, module: str) -> None:
+        named = event.data.get(MAPPED)
+        if not isinstance(named, Mapping):
+            return
+        place = (step, module)
+        before = [given for given in self.given if (given.step, given.module) != place or given.name not in named]
+        self.given = before + [Given(name=name, step=step, module=module, kept=_kept(event)) for name in named]
+
+    def _restart(self, step: str) -> None:
+        if step in self.steps:
+            self.steps.remove(step)
+        self._keep({one: names for one, names in self.modules.items() if one != step}, {step})
+
+    def _rewind(self, step: str, module: str | None) -> None:
+        """Undo *module* and all that came after it: what has to run again is not there, as after a jump."""
+        if not step:
+            return  # older logs may retry where nothing has begun
+        after = self._begun_after(step)
+        names = self.modules.get(step, [])
+        stays = names[: names.index(module)] if module in names else names
+        kept = {one: list(stays) if one == step else done for one, done in self.modules.items() if one not in after}
+        if step in self.steps:
+            del self.steps[self.steps.index(step) :]
+        self._keep({one: done for one, done in kept.items() if done}, {step, *after})
+
+    def _begun_after(self, step: str) -> set[str]:
+        """Return the steps that began after *step*."""
+        after: set[str] = set()
+        for order in (list(self.modules), self.steps):
+            after.update(order[order.index(step) + 1 :] if step in order else ())
+        current = self.position.step
+        return after if current in (None, step) else {*after, current}
+
+    def _keep(self, modules: dict[str, list[str]], undone: Collection[str]) -> None:
+        """Keep *modules* as completed, and of the steps *undone* nothing that others gave."""
+
+        def stays(step: str, module: str) -> bool:
+            return step not in undone or module in modules.get(step, ())
+
+        self.modules = modules
+        self.outputs = {place: output for place, output in self.outputs.items() if stays(*place)}
+        self.given = [given for given in self.given if stays(given.step, given.module)]
+
+    def _asks(self, event: RunEvent, *, goes_on: bool) -> None:
+        if event.type is E.INTERACTION_REQUESTED:
+            self.pending = _kept(event)
+        elif self.position.interaction_id is None:
+            self.pending = None
+        if event.type in (E.MODULE_ERROR, E.WORKFLOW_ERROR):
+            self.error = _kept(event)
+        elif goes_on:
+            self.error = None
+
+
+def _kept(event: RunEvent) -> Kept:
+    return Kept(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
+
+
+def _add(names: list[str], name: str) -> None:
+    if name not in names:
+        names.append(name)

@@ -1,0 +1,226 @@
+"""Forking a run: a new branch, the run pointed at it, and the event that says why, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from appdb._driver import Collection, DuplicateKeyError, RawDocument, Session
+from appdb._queries import branches as queries
+from appdb._queries import events as event_queries
+from appdb._queries import workflow_runs as run_queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, NotFoundError
+from appdb.events import DbEventType as E
+from appdb.models.bounds import Name, accept
+from appdb.models.branches import Branch, LineagePart, cut
+from appdb.models.events import EventFilter, NewRunEvent, RunEvent
+from appdb.models.workflow_runs import Position, Run
+from appdb.run_lock import RUN, Fence
+from appdb.runs.event_log import Ledger, says_the_same, weight_of, where_of
+from appdb.runs.fold import EMPTY
+from appdb.runs.reader import Reader
+from appdb.runs.size_limits import MAX_LINEAGE
+from appdb.runs.store import Store, joined
+from appdb.runs.transitions import TELLING, marks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtEvent:
+    """Fork behind the event with this number, on whichever branch it is."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeFirst:
+    """Fork before the first event of a step, or of a module in it, on the current line of history."""
+
+    step: str
+    module: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtInteraction:
+    """Fork behind the newest request of an interaction, on whichever branch it is."""
+
+    interaction_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtBeginning:
+    """Begin again, with a root of its own."""
+
+
+Point = AtEvent | BeforeFirst | AtInteraction | AtBeginning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A fork that is asked for.
+
+    Args:
+        run_id: The run.
+        owner_id: Its owner.
+        current: The branch that the caller takes for the current one.
+        branch_id: The id of the new branch.
+        point: Where the new branch leaves.
+        event: Why.
+    """
+
+    run_id: str
+    owner_id: str
+    current: str
+    branch_id: str
+    point: Point
+    event: NewRunEvent
+
+
+class Forks:
+    """Makes branches."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._ledger = Ledger(store)
+        self._reader = Reader(store)
+        self._branches = store.collection(collections.BRANCHES)
+        self._events = store.collection(collections.EVENTS)
+
+    async def fork(self, fork: Fork, session: Session | None) -> Branch:
+        """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
+        accept(Name, fork.branch_id, "new_branch_id")
+        weight_of(fork.event)
+        where_of(fork.event)
+
+        if session is None:
+            # Folded and kept outside, so that a long history does not have to fit into one transaction.
+            await self._reader.current(fork.run_id, fork.owner_id, None)
+
+        async def body(session: Session) -> Branch:
+            made = await self._branches.find_one(
+                queries.of_run(fork.run_id, fork.owner_id, fork.branch_id), session=session
+            )
+            if made is None:
+                return await self._fork(fork, session)
+            await self._check_same(Branch.from_document(made), fork, session)
+            return Branch.from_document(made)
+
+        return await joined(self._store, session, body)
+
+    async def _check_same(self, made: Branch, fork: Fork, session: Session) -> None:
+        """Check that an earlier call of *fork* has made the branch, and no other one."""
+        match = event_queries.numbered(made.run_id, made.owner_id, made.lineage[-1].first_seq)
+        first = await self._events.find_one(match, session=session)
+        if first is None:
+            return
+        why = RunEvent.from_document(first)
+        same = says_the_same(why, fork.event, where_of(fork.event), told=TOLD)
+        left = why.data.get("previous_branch_id") == fork.current
+        behind = not isinstance(fork.point, AtEvent) or why.data.get("cutoff_seq") == fork.point.seq
+        if not (same and left and behind):
+            raise ConflictError("branch", made.id, "its id is taken by another fork; make a new id")
+
+    async def _fork(self, fork: Fork, session: Session) -> Branch:
+        run = await self._fence.take(fork.run_id, fork.owner_id, fork.current, session)
+        lineage = await self._lineage(run, fork.point, session)
+        position = EMPTY.position if not lineage else (await self._reader.state(run, lineage, session)).position
+        return await self.begin(run, lineage, position, fork.branch_id, fork.event, session)
+
+    async def begin(
+        self,
+        run: Run,
+        lineage: Sequence[LineagePart],
+        position: Position,
+        branch_id: str,
+        event: NewRunEvent,
+        session: Session,
+    ) -> Branch:
+        """Write a branch that goes on from *lineage*, where the run was at *position*; the caller holds the fence."""
+        new = LineagePart(branch_id=branch_id, first_seq=run.event_count)
+        if len(lineage) >= MAX_LINEAGE:
+            raise ConflictError(RUN, run.id, f"its history has {MAX_LINEAGE} forks in a row; begin a new run")
+        told = replace(event, data={**event.data, **_told(run, lineage)})
+        where = where_of(told)
+        after = position.model_copy(update=marks(where))
+        moved = run_queries.moved(branch_id, run.event_count + 1, after)
+        await self._fence.change({"_id": run.id}, moved, session)
+        branch = await insert_branch(self._branches, run, [*lineage, new], session)
+        await self._ledger.insert(run, branch_id, run.event_count, [(told, where)], session)
+        return branch
+
+    async def _lineage(self, run: Run, point: Point, session: Session) -> list[LineagePart]:
+        match point:
+            case AtBeginning():
+                return []
+            case AtEvent(seq=seq):
+                return await self._behind(run, await self._numbered(run, seq, session), session)
+            case AtInteraction(interaction_id=interaction_id):
+                return await self._behind(run, await self._request(run, interaction_id, session), session)
+            case BeforeFirst():
+                return await self._before(run, point, session)
+
+    async def _numbered(self, run: Run, seq: int, session: Session) -> RawDocument:
+        found = await self._events.find_one(event_queries.numbered(run.id, run.owner_id, seq), session=session)
+        if found is None:
+            raise NotFoundError(f"event of run {run.id}", str(seq))
+        return found
+
+    async def _request(self, run: Run, interaction_id: str, session: Session) -> RawDocument:
+        match = event_queries.of_interactions(run.id, run.owner_id, [interaction_id], E.INTERACTION_REQUESTED)
+        found = await self._events.find_one(match, sort=event_queries.NEWEST_FIRST, session=session)
+        if found is None:
+            raise NotFoundError(f"interaction of run {run.id}", interaction_id)
+        return found
+
+    async def _behind(self, run: Run, event: RawDocument, session: Session) -> list[LineagePart]:
+        lineage = await self._reader.lineage(run, event["branch_id"], session)
+        return cut(lineage, event["seq"])
+
+    async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[LineagePart]:
+        lineage = await self._reader.lineage(run, run.branch_id, session)
+        first = await self._first(run, lineage, point, session)
+        # What only told why a branch began goes with it, so that jumping again and again makes no longer lineage.
+        kept = EventFilter(before=first.seq, without=TELLING)
+        before = await self._reader.events(run, lineage, kept, limit=1, session=session, newest=True)
+        return cut(lineage, before[0].seq)
+
+    async def _first(self, run: Run, lineage: Sequence[LineagePart], point: BeforeFirst, session: Session) -> RunEvent:
+        if point.module is None:
+            wanted = EventFilter(types=[E.STEP_STARTED], step=point.step)
+        else:
+            wanted = EventFilter(module=point.module, step=point.step)
+        found = await self._reader.events(run, lineage, wanted, limit=1, session=session)
+        if not found:
+            what = f"step of run {run.id}" if point.module is None else f"module of step {point.step} of run {run.id}"
+            raise NotFoundError(what, point.module or point.step)
+        return found[0]
+
+
+TOLD = ("previous_branch_id", "cutoff_seq")
+"""What the event that begins a branch says by itself."""
+
+
+def _told(run: Run, lineage: Sequence[LineagePart]) -> dict[str, str | int | None]:
+    return {"previous_branch_id": run.branch_id, "cutoff_seq": lineage[-1].cutoff_seq if lineage else None}
+
+
+async def insert_branch(branches: Collection, run: Run, lineage: Sequence[LineagePart], session: Session) -> Branch:
+    """Write the branch that *lineage* ends with; the run has the server's time.
+
+    Raises:
+        ConflictError: Its id is taken; the transaction is lost.
+    """
+    row: RawDocument = {
+        "_id": lineage[-1].branch_id,
+        "run_id": run.id,
+        "owner_id": run.owner_id,
+        "lineage": [part.model_dump() for part in lineage],
+        "created_at": run.updated_at,
+        "deleting": False,
+    }
+    try:
+        await branches.insert_one(row, session=session)
+    except DuplicateKeyError as exc:
+        raise ConflictError("branch", row["_id"], "its id is taken; make a new id") from exc
+    return Branch.from_document(row)

@@ -1,0 +1,39 @@
+"""What a line of history tells beside its state: what the user was asked, and how often a module was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from appdb.events import DbEventType as E
+from appdb.models.events import RunEvent
+from appdb.models.state import MAPPED, Interaction, Try
+
+
+def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
+    """Return each request among *events*, which are in order, with the first answer that follows it."""
+    found: dict[str, Interaction] = {}
+    for event in events:
+        asked = event.interaction_id
+        if asked is None:
+            continue
+        if event.type is E.INTERACTION_REQUESTED:
+            found.pop(asked, None)  # asked again: its place is where it was asked last
+            found[asked] = Interaction(request=event, response=None)
+        elif event.type is E.INTERACTION_RESPONSE and asked in found and found[asked].response is None:
+            found[asked] = Interaction(request=found[asked].request, response=event)
+    return list(found.values())
+
+
+def tries(events: Iterable[RunEvent]) -> list[Try]:
+    """Return how often one module ran, oldest first, each with the retry that followed; *events* are its own."""
+    found: list[Try] = []
+    for event in events:
+        if event.type is E.MODULE_COMPLETED:
+            outputs = {name: value for name, value in event.data.items() if name != MAPPED}
+            found.append(Try(outputs=outputs, feedback=None))
+        elif event.type is E.RETRY_REQUESTED:
+            if not found or found[-1].feedback is not None:
+                found.append(Try(outputs=None, feedback=event.data))
+            else:
+                found[-1] = Try(outputs=found[-1].outputs, feedback=event.data)
+    return found

@@ -1,0 +1,125 @@
+"""Opening a run: made with its first branch and its first event, or the one that is open already."""
+
+from __future__ import annotations
+
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
+from appdb._queries import events as event_queries
+from appdb._queries import workflow_runs as queries
+from appdb._queries import workflow_templates as template_queries
+from appdb._schema import collections
+from appdb.errors import ConflictError, NotFoundError
+from appdb.events import DbEventType as E
+from appdb.models.bounds import Name, accept
+from appdb.models.branches import LineagePart
+from appdb.models.events import NewRunEvent, RunEvent
+from appdb.models.workflow_runs import NewRun, Run
+from appdb.run_lock import RUN, Fence
+from appdb.runs.event_log import Ledger, check_name, says_the_same, where_of
+from appdb.runs.fork import insert_branch
+from appdb.runs.run_versions import version_row
+from appdb.runs.size_limits import MAX_EVENT_BYTES
+from appdb.runs.store import Store
+from appdb.size_limits import check_size
+
+TRIES = 5
+"""How often the open run may be closed by others just before it is read."""
+
+
+class _RacedError(Exception):
+    """Another host opened a run for the same project at the same time."""
+
+
+class Opening:
+    """Makes runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._ledger = Ledger(store)
+        self._runs = store.collection(collections.WORKFLOW_RUNS)
+        self._versions = store.collection(collections.RUN_VERSIONS)
+        self._templates = store.collection(collections.WORKFLOW_TEMPLATES)
+        self._branches = store.collection(collections.BRANCHES)
+        self._events = store.collection(collections.EVENTS)
+
+    async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
+        """Return the run of the project, and whether this call has made it."""
+        accept(NewRun, new)
+        accept(Name, owner_id, "owner_id")
+        check_name("project", new.project)
+        check_size("data", new.data, MAX_EVENT_BYTES)
+
+        async def body(session: Session) -> tuple[Run, bool]:
+            found = await self._found(new, owner_id, session)
+            return (found, False) if found is not None else (await self._make(new, owner_id, session), True)
+
+        if session is not None:
+            return await body(session)
+        for _ in range(TRIES):
+            try:
+                return await self._store.transaction(body)
+            except _RacedError:
+                continue
+        raise ConflictError("project", new.project, "others open and close its runs all the time; try again")
+
+    async def _found(self, new: NewRun, owner_id: str, session: Session) -> Run | None:
+        """Return the run that an earlier call has made, or that is open already."""
+        made = await self._runs.find_one({"_id": new.run_id}, session=session)
+        if made is not None:
+            if made["owner_id"] != owner_id or made.get("deleting"):
+                raise ConflictError(RUN, new.run_id, "its id is taken; make a new id")
+            run = Run.from_document(made)
+            await self._check_same(run, new, session)
+            return run
+        if new.parent_id is not None:
+            return None
+        found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
+        return None if found is None else Run.from_document(found)
+
+    async def _check_same(self, made: Run, new: NewRun, session: Session) -> None:
+        """Check that an earlier call of *new* has made the run, and no other one."""
+        first = await self._events.find_one(event_queries.numbered(made.id, made.owner_id, 0), session=session)
+        created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data)
+        same = first is None or says_the_same(RunEvent.from_document(first), created, where_of(created))
+        if (made.project, made.parent_id) != (new.project, new.parent_id) or not same:
+            raise ConflictError(RUN, new.run_id, "its id is taken by a run of other data; make a new id")
+
+    async def _template(self, template_id: str, owner_id: str, session: Session) -> str:
+        """Return the id of a template that the owner may read; that of a duplicate gives that of the one that stayed.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        # A write to the own one, so that its deletion comes before or sees the run; everybody's would make all wait.
+        match, update = template_queries.owned(template_id, owner_id), template_queries.use()
+        found: RawDocument | None = await self._templates.find_one_and_update(
+            match, update, {"_id": 1}, session=session
+        )
+        if found is None:
+            match = template_queries.one(template_id, owner_id)
+            found = await self._templates.find_one(match, {"_id": 1}, session=session)
+        if found is None:
+            raise NotFoundError("workflow template", template_id)
+        return str(found["_id"])
+
+    async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
+        if new.parent_id is not None:
+            # A parent whose deletion has begun gets no children that the deletion would not see.
+            await self._fence.take(new.parent_id, owner_id, None, session)
+        template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
+        match, update = queries.insert(new, owner_id, template_id)
+        try:
+            row = await self._runs.find_one_and_update(
+                match, update, upsert=True, return_document=AFTER, session=session
+            )
+        except DuplicateKeyError as exc:
+            raise _RacedError from exc
+        run = Run.from_document(row)
+        root = LineagePart(branch_id=new.branch_id, first_seq=0)
+        await insert_branch(self._branches, run, [root], session)
+        if new.version_id is not None:
+            first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
+            await self._versions.insert_one(first, session=session)
+        created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
+        await self._ledger.insert(run, run.branch_id, 0, [(created, where_of(created))], session)
+        return run

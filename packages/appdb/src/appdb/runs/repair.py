@@ -1,0 +1,122 @@
+"""Recovering a run whose caches disagree with its events: looked at and mended in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from appdb._driver import Session
+from appdb._queries import events as event_queries
+from appdb._queries import workflow_runs as queries
+from appdb._schema import collections
+from appdb.errors import ConflictError
+from appdb.events import DbEventType
+from appdb.models.branches import LineagePart, cut
+from appdb.models.events import NewRunEvent, RunEvent
+from appdb.models.recovery import Disagreement, Recovery
+from appdb.models.state import RunState
+from appdb.models.vocabulary import is_known
+from appdb.models.workflow_runs import Run
+from appdb.run_lock import RUN, Fence
+from appdb.runs.diagnosis import diagnose
+from appdb.runs.fork import Forks
+from appdb.runs.reader import Reader
+from appdb.runs.store import Store, joined
+from appdb.utils import uuid7_str
+
+
+class Recovering:
+    """Looks at runs, and mends them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._reader = Reader(store)
+        self._forks = Forks(store)
+        self._events = store.collection(collections.EVENTS)
+
+    async def recover(
+        self, run_id: str, owner_id: str, steps: Collection[str], session: Session | None, *, dry_run: bool
+    ) -> Recovery:
+        """Compare, and mend unless *dry_run*; see ``RecoveryMixin.recover_run``."""
+        branch_id = uuid7_str("br_")
+
+        async def body(session: Session) -> Recovery:
+            # With the fence, nobody is between two writes: what disagrees now does so for good.
+            if dry_run:
+                run = await self._fence.find(run_id, owner_id, session)
+            else:
+                run = await self._fence.take(run_id, owner_id, None, session)
+            return await self._look(run, steps, None if dry_run else branch_id, session)
+
+        return await joined(self._store, session, body)
+
+    async def _look(self, run: Run, steps: Collection[str], branch_id: str | None, session: Session) -> Recovery:
+        newest = await self._newest(run, session)
+        # Events go to the current branch alone, so the newest one tells which that is.
+        true = run.model_copy(update={"event_count": newest.seq + 1, "branch_id": newest.branch_id})
+        lineage = await self._reader.lineage(true, true.branch_id, session)
+        state = await self._reader.state(true, lineage, session)
+        _check_known(run, state)
+        found = diagnose(run, state, newest, steps)
+        if any(disagreement.forks for disagreement in found):
+            return await self._fork(run, true, lineage, state, found, branch_id, session)
+        if found and branch_id is not None:
+            await self._fence.change({"_id": run.id}, queries.rebuilt(newest.seq + 1, state.position), session)
+        return _result(run, state, found, None, None, applied=bool(found) and branch_id is not None)
+
+    async def _newest(self, run: Run, session: Session) -> RunEvent:
+        match = event_queries.log(run.id, run.owner_id, -1)
+        newest = await self._events.find_one(match, sort=event_queries.NEWEST_FIRST, session=session)
+        if newest is None:
+            raise ConflictError(RUN, run.id, "its log is empty; restore it from a backup, or delete the run")
+        return RunEvent.from_document(newest)
+
+    async def _fork(
+        self,
+        run: Run,
+        true: Run,
+        lineage: list[LineagePart],
+        state: RunState,
+        found: tuple[Disagreement, ...],
+        branch_id: str | None,
+        session: Session,
+    ) -> Recovery:
+        stable = cut(lineage, state.stable_seq)
+        settled = await self._reader.state(true, stable, session)
+        if branch_id is not None:
+            event = NewRunEvent(type=DbEventType.WORKFLOW_RECOVERED, data={"reasons": [str(name) for name in found]})
+            await self._forks.begin(true, stable, settled.position, branch_id, event, session)
+        return _result(run, settled, found, state.stable_seq, branch_id, applied=branch_id is not None)
+
+
+def _check_known(run: Run, state: RunState) -> None:
+    """Check that what the events add up to is for this release to judge.
+
+    Raises:
+        ConflictError: A newer release has written what this one passes over.
+    """
+    unknown = state.unknown_type or (None if is_known(run.status) else run.status.value)
+    if unknown is not None:
+        problem = f"this release does not know its {unknown!r}; recover it with the release that wrote it"
+        raise ConflictError(RUN, run.id, problem)
+
+
+def _result(
+    run: Run,
+    state: RunState,
+    found: tuple[Disagreement, ...],
+    cutoff_seq: int | None,
+    branch_id: str | None,
+    *,
+    applied: bool,
+) -> Recovery:
+    return Recovery(
+        run_id=run.id,
+        disagreements=found,
+        cached_status=run.status,
+        status=state.status,
+        previous_branch_id=run.branch_id,
+        cutoff_seq=cutoff_seq,
+        new_branch_id=branch_id,
+        applied=applied,
+    )

@@ -1,0 +1,68 @@
+"""Which versions of its workflow a run has followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from appdb._driver import RawDocument, Session
+from appdb._queries import branches as queries
+from appdb._queries import workflow_runs as run_queries
+from appdb._queries.paging import NEWEST_FIRST
+from appdb._schema import collections
+from appdb.models.bounds import Name, Text, accept
+from appdb.models.workflow_runs import Run, RunVersion
+from appdb.reading import page_of
+from appdb.run_lock import Fence
+from appdb.runs.branches import last_of
+from appdb.runs.size_limits import MAX_EVENT_BYTES
+from appdb.runs.store import Store, joined
+from appdb.size_limits import check_size
+from appdb.utils import uuid7_str
+
+VERSION = "version"
+
+
+class VersionHistory:
+    """Changes the version of a run, and remembers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fence = Fence(store)
+        self._versions = store.collection(collections.RUN_VERSIONS)
+
+    async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
+        """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
+        accept(Name, entry["version_id"], "version_id")
+        accept(list[Text], entry["capabilities"], "capabilities")
+        check_size("version history entry", entry, MAX_EVENT_BYTES)
+        version_id = str(entry["version_id"])
+        match = run_queries.owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
+
+        async def body(session: Session) -> Run:
+            run = await self._fence.change(match, run_queries.versioned(version_id), session)
+            if run is None:
+                return await self._fence.find(run_id, owner_id, session)
+            await self._versions.insert_one(version_row(run, entry, run.event_count), session=session)
+            return run
+
+        return await joined(self._store, session, body)
+
+    async def page(
+        self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
+    ) -> list[RunVersion]:
+        """Return the entries of a run's history, newest first."""
+        last = None
+        if before is not None:
+            await self._fence.check(run_id, owner_id, session)
+            last = await last_of(self._versions, VERSION, before, (run_id, owner_id), session)
+        found = self._versions.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
+        versions = await page_of(RunVersion.from_document, found, limit)
+        await self._fence.check(run_id, owner_id, session)
+        return versions
+
+
+def version_row(run: Run, entry: Mapping[str, Any], seq: int) -> RawDocument:
+    """Return the document of an entry; the run has the server's time."""
+    about = {"_id": uuid7_str("rv_"), "run_id": run.id, "owner_id": run.owner_id, "seq": seq}
+    return {**about, **entry, "created_at": run.updated_at}

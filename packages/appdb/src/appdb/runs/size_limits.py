@@ -1,0 +1,19 @@
+"""What a run may weigh."""
+
+from __future__ import annotations
+
+from appdb.size_limits import KIB
+
+MAX_EVENT_BYTES = 256 * KIB
+MAX_APPEND_BYTES = 4096 * KIB
+"""All events of one append."""
+MAX_APPEND_EVENTS = 500
+MAX_NAME_CHARACTERS = 1_000
+"""The name of a project, step, module or interaction: they are parts of indexes."""
+MAX_LINEAGE = 500
+"""Forks one behind the other in one line of history."""
+MAX_SNAPSHOT_BYTES = 8192 * KIB
+SNAPSHOT_EVERY = 200
+"""How many events are folded again at most, but for the page in which they are read."""
+PAGE_EVENTS = 500
+DELETE_BATCH = 1_000

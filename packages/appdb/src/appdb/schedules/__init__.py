@@ -1,0 +1,1 @@
+"""Parts of ScheduleRepository: cron lines and ticks."""

@@ -1,0 +1,1 @@
+"""Parts of UserRepository: access keys, sessions, identity."""

@@ -1,0 +1,1 @@
+"""Parts of VersionRepository: templates, version trees, duplicates."""

@@ -1,0 +1,172 @@
+"""Workflow templates: what versions belong to, by the names that owners give them."""
+
+from __future__ import annotations
+
+import re
+
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion
+from appdb._queries import workflow_templates as queries
+from appdb._queries import workflow_versions as version_queries
+from appdb._queries.paging import NEWEST_FIRST
+from appdb._schema import collections
+from appdb.base import BaseRepository
+from appdb.database import Database
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
+from appdb.models.bounds import Name, accept
+from appdb.models.workflow_versions import WorkflowTemplate
+from appdb.reading import page_of
+from appdb.utils import uuid7_str
+from appdb.versions.duplicates import plain_name
+
+MAX_NAME_CHARACTERS = 200
+MAX_RUNS_COUNTED = 1_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class VersionTemplates(BaseRepository):
+    """The part of ``VersionRepository`` that makes, finds, lists and deletes templates."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._templates = self._collection(collections.WORKFLOW_TEMPLATES)
+        self._versions = self._collection(collections.WORKFLOW_VERSIONS)
+        self._runs = self._collection(collections.WORKFLOW_RUNS)
+
+    @repeats
+    async def get_or_create_template(
+        self, name: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's own template *name*, made if there is none; of many who ask at once, one makes it.
+
+        Args:
+            name: 1 to 200 printable characters; spaces around it do not count.
+            owner_id: Who has it, ``GLOBAL_OWNER`` for everybody's.
+            session: A transaction to take part in.
+
+        Raises:
+            InvalidDataError: The name cannot be used; nothing was written.
+        """
+        accept(Name, owner_id, "owner_id")
+        known = _checked_name(name)
+        fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
+        return await self._get_or_create(queries.named(owner_id, known), fields, session)
+
+    @repeats
+    async def get_or_create_copy(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's hidden copy of a template, made without versions if there is none; see ``sync_copy``.
+
+        Args:
+            template_id: The template, global or the owner's.
+            owner_id: Who has the copy.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        accept(Name, owner_id, "owner_id")
+        original = await self.get_template(template_id, owner_id=owner_id, session=session)
+        fields = {"_id": uuid7_str("tpl_"), "name": original.name}
+        return await self._get_or_create(queries.copy_of(owner_id, original.id), fields, session)
+
+    async def _get_or_create(
+        self, match: RawDocument, fields: RawDocument, session: Session | None
+    ) -> WorkflowTemplate:
+        async def upsert() -> RawDocument:
+            row: RawDocument = await self._templates.find_one_and_update(
+                match, queries.create(fields), upsert=True, return_document=AFTER, session=session
+            )
+            return row
+
+        try:
+            return WorkflowTemplate.from_document(await upsert())
+        except DuplicateKeyError:
+            if session is not None:
+                raise
+            # Somebody else has just made it, so now it is found.
+            return WorkflowTemplate.from_document(await upsert())
+
+    @repeats
+    async def get_template(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return a template that the owner may read, also by the id of a duplicate that was merged into it.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        found = await self._templates.find_one(queries.one(template_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError("workflow template", template_id)
+        return WorkflowTemplate.from_document(found)
+
+    @repeats
+    async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
+        """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
+
+        Raises:
+            NotFoundError: The owner has no such template.
+        """
+        match = queries.named(owner_id, plain_name(name))
+        found = await self._templates.find_one(match, session=session)
+        if found is None:
+            raise NotFoundError("workflow template", name)
+        return WorkflowTemplate.from_document(found)
+
+    @repeats
+    async def list_templates(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    ) -> list[WorkflowTemplate]:
+        """Return the visible templates that the owner may read, the own and the global ones, newest first.
+
+        Args:
+            owner_id: Who asks.
+            before: The id of the last template of the page before.
+            limit: The most templates to return.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no template *before*.
+        """
+        last = None
+        if before is not None:
+            template = await self.get_template(before, owner_id=owner_id, session=session)
+            last = {"created_at": template.created_at, "_id": template.id}
+        found = self._templates.find(queries.page(owner_id, last), session=session).sort(NEWEST_FIRST)
+        return await page_of(WorkflowTemplate.from_document, found, limit)
+
+    @repeats_deletion
+    async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
+        """Delete the owner's template with all its versions, in one transaction; copies of it stay.
+
+        Raises:
+            NotFoundError: The owner has no such template; after an unknown outcome, that it is gone.
+            ConflictError: Runs use it; nothing was deleted.
+        """
+
+        async def body(session: Session) -> None:
+            match = queries.owned(template_id, owner_id)
+            template = await self._templates.find_one_and_delete(match, session=session)
+            if template is None:
+                raise NotFoundError("workflow template", template_id)
+            await self._check_unused(template["_id"], owner_id, session)
+            await self._versions.delete_many(version_queries.of_templates([template["_id"]]), session=session)
+
+        await self._together(body, session)
+
+    async def _check_unused(self, template_id: str, owner_id: str, session: Session) -> None:
+        match = version_queries.runs_of(template_id, owner_id)
+        runs = await self._runs.count_documents(match, limit=MAX_RUNS_COUNTED, session=session)
+        if runs:
+            count = f"at least {runs}" if runs == MAX_RUNS_COUNTED else str(runs)
+            raise ConflictError("workflow template", template_id, f"{count} runs use it; delete them first")
+
+
+def _checked_name(name: str) -> str:
+    known = plain_name(name)
+    # Separators such as U+001F count as space around a name, and are no more part of one than within it.
+    is_readable = known.isprintable() and not CONTROL.search(name)
+    if not known or not is_readable or len(known) > MAX_NAME_CHARACTERS:
+        raise InvalidDataError("name", f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as 'Short film'")
+    return known
