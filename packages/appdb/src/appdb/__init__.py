@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from appdb._version import __version__
 from appdb.canonical import content_hash
-from appdb.choices import pick_fresh
 from appdb.database import Database
 from appdb.errors import (
     AppDbError,
@@ -225,6 +224,5 @@ __all__ = [
     "WorkflowVersion",
     "__version__",
     "content_hash",
-    "pick_fresh",
     "uuid7_str",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, InvalidDataError, TooLargeError, UsedKeyword, WeightedKeyword, pick_fresh
+from appdb import Database, InvalidDataError, TooLargeError, UsedKeyword, WeightedKeyword
 from appdb._driver import Session
 
 OWNER, TEMPLATE = "usr_a", "tpl_a"
@@ -44,8 +44,6 @@ async def test_options_are_counted_and_the_last_one_comes_first(database: Databa
     assert [(one.option, one.count) for one in usage] == [("blue", 2), ("red", 1)]
     assert usage[0].last_used_at > usage[1].last_used_at
     assert [one.option for one in await database.list_option_usage(**MODULE, limit=1)] == ["blue"]
-    recent = [one.option for one in usage]
-    assert pick_fresh(["red", "blue", "new"], recent, count=2, rng=Random(1)) == ["new", "red"]
 
 
 async def test_a_repetition_counts_once_also_behind_other_uses(database: Database) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from appdb import Lease, Task, TaskQueue
 from appdb.models.generated_content import Content, ContentKind
-from appserver.api import sending
+from appserver.http import sending
 
 DATA = bytes(range(256)) * 4
 BIG = bytes(range(251)) * 4_000

@@ -14,7 +14,7 @@ from appdb import (
     TooLargeError,
     UnreadableError,
 )
-from appserver.errors import as_problem
+from appserver.http.problems import as_problem
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appdb.models.tasks import TaskError
-from appserver.failures import shown_data, shown_error
+from appserver.tasks.failures import shown_data, shown_error
 
 SECRET = "401 for https://provider.test/?key=hunter2"
 

@@ -10,9 +10,9 @@ import pytest
 
 from appdb import Task, TaskEvent
 from appdb.models.generated_content import Content
-from appserver.api.views import ContentView
-from appserver.attendance import Attendance
-from appserver.frames import Frame, event_frame, snapshot_frame
+from appserver.api.frames import Frame, event_frame, snapshot_frame
+from appserver.api.schemas.tasks import ContentView
+from appserver.tasks.attendance import Attendance
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLIENTS_REFUSE = 1024 * 1024

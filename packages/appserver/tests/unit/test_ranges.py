@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.http.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
 
 
 @pytest.mark.parametrize(

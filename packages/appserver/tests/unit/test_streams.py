@@ -12,9 +12,9 @@ import pytest
 
 from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType, TaskQueue
 from appdb.feed import Subscription
-from appserver import streams
-from appserver.errors import ProblemError
-from appserver.streams import TaskStreams
+from appserver.http.problems import ProblemError
+from appserver.streams import hub as streams_hub
+from appserver.streams.hub import TaskStreams
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -97,7 +97,7 @@ async def test_a_finished_log_is_read_from_any_place(hub: TaskStreams, log: Memo
 async def test_pages_of_any_size_join_without_gap_or_repeat(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(streams, "PAGE", page)
+    monkeypatch.setattr(streams_hub, "PAGE", page)
     log.write(13)
     reading = asyncio.create_task(read(hub))
     await until_watched(log)
@@ -163,7 +163,7 @@ async def test_viewers_are_let_go_when_their_reader_breaks(hub: TaskStreams, log
 async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BACKLOG", 3)
+    monkeypatch.setattr(streams_hub, "BACKLOG", 3)
     following = hub.follow("t", -1)
     first = asyncio.ensure_future(anext(following))
     await until_watched(log)
@@ -179,7 +179,7 @@ async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
 async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BACKLOG_BYTES", 500)
+    monkeypatch.setattr(streams_hub, "BACKLOG_BYTES", 500)
     log.write(200)
     following = hub.follow("t", -1)
     # What is logged already is read at the viewer's own pace, whatever it weighs.

@@ -80,7 +80,7 @@ class HistoryMixin(ABC):
         limit: int = 100,
         session: Session | None = None,
     ) -> list[OptionUsage]:
-        """Return what the owner picked in a module, the last picked first; see ``appdb.pick_fresh``.
+        """Return what the owner picked in a module, the last picked first.
 
         Args:
             owner_id: Whose history.

@@ -1,1 +1,1 @@
-"""The HTTP interface: thin routes over appdb."""
+"""The JSON API: thin routes over appdb."""

@@ -12,13 +12,16 @@ from fastapi.staticfiles import StaticFiles
 from appdb import Database
 from appdb.database import NO_PATIENCE, app_name_of
 from appserver._version import __version__
-from appserver.api.middleware import install_middleware
 from appserver.api.openapi import PROBLEMS, Application
-from appserver.api.routes import contents, guests, health, live, streams, tasks
-from appserver.api.state import build_state
-from appserver.errors import install_handlers
+from appserver.api.routes import contents, tasks
+from appserver.api.routes.accounts import guests
+from appserver.api.routes.operations import health
+from appserver.api.routes.streams import many_tasks, one_task
+from appserver.http.middleware import install_middleware
+from appserver.http.problems import install_handlers
 from appserver.settings import Settings
-from appserver.web import pages
+from appserver.state import build_state
+from appserver.web.pages import create, docs, task
 from appserver.web.rendering import install_pages_of_errors
 
 
@@ -38,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_handlers(app)
     install_pages_of_errors(app)
     install_middleware(app, settings)
-    for routes in (tasks, streams, live, contents, guests, health, pages):
+    for routes in (tasks, one_task, many_tasks, contents, guests, health, create, task, docs):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app

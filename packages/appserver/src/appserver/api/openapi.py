@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from appdb import TaskEventType
-from appserver.api.views import EventView, Snapshot
-from appserver.errors import PROBLEM_JSON, Problem
+from appserver.api.schemas.tasks import EventView, Snapshot
+from appserver.http.problems import PROBLEM_JSON, Problem
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "The request cannot be answered as asked (RFC 9457)."},

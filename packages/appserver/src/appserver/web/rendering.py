@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.exceptions import HTTPException
 
 from appdb import AppDbError
-from appserver.errors import ProblemError, answer_http_error, as_misfit, as_problem
+from appserver.http.problems import ProblemError, answer_http_error, as_misfit, as_problem
 from appserver.web.showing import clock_of
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from appdb.models.generated_content import Content
 from appserver.api.routes.contents import SHOWN_INLINE
-from appserver.api.views import file_url
+from appserver.api.schemas.tasks import file_url
 
 MAX_TEXT_BYTES = 256 * 1024
 """A text file up to this size is shown in the page, a larger one is a link."""

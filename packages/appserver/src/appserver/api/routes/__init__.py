@@ -1,1 +1,1 @@
-"""Routes: parse, authorise, call appdb, answer."""
+"""Routes of the JSON API: one module for each subject."""

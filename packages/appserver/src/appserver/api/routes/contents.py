@@ -11,13 +11,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models.generated_content import Content
-from appserver.api.dependencies import OwnerDep, StateDep
-from appserver.api.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
-from appserver.api.routing import Router
-from appserver.api.sending import BytesResponse
-from appserver.api.state import AppState
-from appserver.api.views import ContentPage, ContentView
-from appserver.errors import ProblemError, cursor_of_a_page
+from appserver.api.schemas.tasks import ContentPage, ContentView
+from appserver.http.callers import OwnerDep, StateDep
+from appserver.http.problems import ProblemError, cursor_of_a_page
+from appserver.http.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
+from appserver.http.routing import Router
+from appserver.http.sending import BytesResponse
+from appserver.state import AppState
 
 router = Router(prefix="/api/contents", tags=["contents"])
 

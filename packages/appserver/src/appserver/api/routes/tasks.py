@@ -10,12 +10,13 @@ from fastapi import Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import TaskState
-from appserver.api.dependencies import JsonDep, OwnerDep, StateDep
-from appserver.api.routing import Router
-from appserver.api.views import ActorView, TaskPage, TaskSummary, TaskView
-from appserver.attendance import attendance
-from appserver.errors import cursor_of_a_page
-from appserver.submission import Submission, submit
+from appserver.api.dependencies import JsonDep
+from appserver.api.schemas.tasks import ActorView, TaskPage, TaskSummary, TaskView
+from appserver.http.callers import OwnerDep, StateDep
+from appserver.http.problems import cursor_of_a_page
+from appserver.http.routing import Router
+from appserver.tasks.attendance import attendance
+from appserver.tasks.submission import Submission, submit
 
 router = Router(prefix="/api", tags=["tasks"])
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from fastapi import Request
 from pydantic import BaseModel
 
-from appserver.api.dependencies import StateDep
-from appserver.api.routing import Router
+from appserver.http.callers import StateDep
+from appserver.http.routing import Router
 
 router = Router(prefix="/api/guests", tags=["guests"])
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from appdb import Task, TaskState
 from appdb.models.generated_content import Content
-from appserver.api.views import file_url
-from appserver.attendance import Absence, Attendance
-from appserver.failures import shown_error
+from appserver.api.schemas.tasks import file_url
+from appserver.tasks.attendance import Absence, Attendance
+from appserver.tasks.failures import shown_error
 from appserver.web.showing import Field, Item, fields_of, item_of
 
 FILM_ACTOR, FILM_OPERATION = "media", "script2video"

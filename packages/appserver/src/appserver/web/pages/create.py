@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,17 +10,16 @@ from fastapi import Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 
-from appdb import ConflictError, InvalidDataError
+from appdb import InvalidDataError
 from appdb.models.actors import Actor
-from appserver._version import __version__
-from appserver.api.dependencies import COOKIE, OwnerDep, StateDep, VisitorDep, check_same_site
-from appserver.api.routing import Router
-from appserver.api.state import AppState
-from appserver.attendance import attendance
-from appserver.errors import FieldError, ProblemError, as_problem
-from appserver.submission import Submission, submit
+from appserver.http.callers import COOKIE, StateDep, VisitorDep, check_same_site
+from appserver.http.problems import FieldError, ProblemError, as_problem
+from appserver.http.routing import Router
+from appserver.state import AppState
+from appserver.tasks.attendance import attendance
+from appserver.tasks.submission import Submission, submit
 from appserver.web.rendering import PageRoute, templates
-from appserver.web.story import FILM_ACTOR, FILM_OPERATION, row_of, story_of
+from appserver.web.task_page import FILM_ACTOR, FILM_OPERATION, row_of
 
 router = Router(include_in_schema=False, route_class=PageRoute)
 
@@ -84,12 +82,6 @@ def _longest_script(film: Actor | None) -> int | None:
     return found if isinstance(found, int) else None
 
 
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """Show the API's description."""
-    return templates.TemplateResponse(request, "docs.html")
-
-
 @router.post("/generate")
 async def generate(
     request: Request,
@@ -133,27 +125,6 @@ def _remember(request: Request, answer: Response, key: str) -> None:
     # Lax, not strict: a link from elsewhere must find its visitor again, or a new guest would take the old one's place.
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
-
-
-@router.get("/tasks/{task_id}")
-async def show_task(request: Request, task_id: str, owner: OwnerDep, state: StateDep) -> Response:
-    """Show a generation as it is now; the page's script goes on from there."""
-    task = await state.queue.get(task_id, owner_id=owner)
-    contents = await state.contents.list_for_task(task_id, owner_id=owner)
-    absence = None
-    if not task.state.final:
-        absence = (await attendance(state.registry)).absence(task.actor, task.actor_version, task.queue)
-    context = {"story": story_of(task, contents, absence), "version": __version__}
-    return templates.TemplateResponse(request, "task.html", context)
-
-
-@router.post("/tasks/{task_id}/cancel")
-async def cancel(task_id: str, owner: OwnerDep, state: StateDep) -> Response:
-    """Cancel a generation from its page, and show it again."""
-    with suppress(ConflictError):
-        # It ended meanwhile, and its page says how.
-        await state.queue.cancel(task_id, owner_id=owner)
-    return RedirectResponse(f"/tasks/{task_id}", HTTPStatus.SEE_OTHER)
 
 
 def _by_field(problem: ProblemError | None) -> defaultdict[str, str]:

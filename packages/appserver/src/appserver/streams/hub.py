@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from appdb import AppDbError, ChangeFeed, TaskQueue
 from appdb.feed import task_topic
-from appserver.errors import ProblemError
-from appserver.frames import Frame, event_frame
+from appserver.api.frames import Frame, event_frame
+from appserver.http.problems import ProblemError
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 
-def pick_fresh(options: Sequence[str], recent: Sequence[str], *, count: int, rng: Random) -> list[str]:
+def pick_not_recent(options: Sequence[str], recent: Sequence[str], *, count: int, rng: Random) -> list[str]:
     """Return *count* different ones of *options* by chance, none that was just had while there are others.
 
     When fewer than *count* are fresh, the rest are those that were had longest ago.

@@ -11,8 +11,8 @@ from appdb import Task, TaskEventType, TaskState
 from appdb.models.actors import Actor
 from appdb.models.generated_content import Content, ContentKind
 from appdb.models.tasks import Progress, TaskError, TaskEvent
-from appserver.attendance import Attendance
-from appserver.failures import shown_data, shown_error
+from appserver.tasks.attendance import Attendance
+from appserver.tasks.failures import shown_data, shown_error
 
 
 class Unattended(BaseModel):

@@ -10,9 +10,9 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from appdb import AppDbError
-from appserver.api.dependencies import StateDep
-from appserver.api.routing import Router
-from appserver.attendance import Attendance, attendance
+from appserver.http.callers import StateDep
+from appserver.http.routing import Router
+from appserver.tasks.attendance import Attendance, attendance
 
 logger = logging.getLogger(__name__)
 router = Router(prefix="/healthz", tags=["health"])

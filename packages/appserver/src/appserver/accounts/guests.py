@@ -11,7 +11,7 @@ from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from appdb import NewKey, UserRepository
-from appserver.errors import ProblemError
+from appserver.http.problems import ProblemError
 
 HOUR_SECONDS = 3_600.0
 DAY = timedelta(days=1)

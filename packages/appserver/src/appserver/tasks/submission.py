@@ -10,8 +10,8 @@ from pydantic import JsonValue
 
 from appdb import NewTask, NotFoundError, RegistryRepository, Task, TaskQueue
 from appdb.models.actors import Actor
-from appserver.errors import FieldError, ProblemError
-from appserver.payloads import payload_errors
+from appserver.http.problems import FieldError, ProblemError
+from appserver.tasks.payloads import payload_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

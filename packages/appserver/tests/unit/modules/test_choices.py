@@ -6,27 +6,27 @@ from random import Random
 
 import pytest
 
-from appdb import pick_fresh
+from appserver.modules.choices import pick_not_recent
 
 OPTIONS = [f"option {number}" for number in range(10)]
 
 
 def test_nothing_recent_is_picked_while_there_is_something_else() -> None:
     for seed in range(200):
-        picked = pick_fresh(OPTIONS, OPTIONS[:6], count=4, rng=Random(seed))
+        picked = pick_not_recent(OPTIONS, OPTIONS[:6], count=4, rng=Random(seed))
 
         assert sorted(picked) == OPTIONS[6:]
 
 
 def test_what_was_had_longest_ago_comes_next() -> None:
     recent = ["option 3", "gone", "option 1", "option 3", "option 2"]
-    picked = pick_fresh(["option 1", "option 2", "option 3", "new"], recent, count=3, rng=Random(1))
+    picked = pick_not_recent(["option 1", "option 2", "option 3", "new"], recent, count=3, rng=Random(1))
 
     assert picked == ["new", "option 2", "option 1"]
 
 
 def test_the_same_seed_picks_the_same_and_another_one_differs() -> None:
-    first, again, *others = [pick_fresh(OPTIONS, [], count=5, rng=Random(seed)) for seed in (7, 7, *range(20))]
+    first, again, *others = [pick_not_recent(OPTIONS, [], count=5, rng=Random(seed)) for seed in (7, 7, *range(20))]
 
     assert first == again
     assert len({tuple(one) for one in others}) > 10
@@ -36,12 +36,12 @@ def test_the_same_seed_picks_the_same_and_another_one_differs() -> None:
 def test_every_option_has_its_chance() -> None:
     rng = Random(1)
 
-    assert {pick_fresh(OPTIONS, [], count=1, rng=rng)[0] for _ in range(500)} == set(OPTIONS)
+    assert {pick_not_recent(OPTIONS, [], count=1, rng=rng)[0] for _ in range(500)} == set(OPTIONS)
 
 
 def test_too_few_options_are_all_picked_and_none_twice() -> None:
-    assert sorted(pick_fresh(["a", "b", "a"], ["b"], count=9, rng=Random(1))) == ["a", "b"]
-    assert pick_fresh([], ["b"], count=2, rng=Random(1)) == []
-    assert pick_fresh(OPTIONS, [], count=0, rng=Random(1)) == []
+    assert sorted(pick_not_recent(["a", "b", "a"], ["b"], count=9, rng=Random(1))) == ["a", "b"]
+    assert pick_not_recent([], ["b"], count=2, rng=Random(1)) == []
+    assert pick_not_recent(OPTIONS, [], count=0, rng=Random(1)) == []
     with pytest.raises(ValueError, match="pick 0 or more"):
-        pick_fresh(OPTIONS, [], count=-1, rng=Random(1))
+        pick_not_recent(OPTIONS, [], count=-1, rng=Random(1))

@@ -15,12 +15,12 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
 from appdb import AppDbError, Task, UnreadableError
-from appserver.api.dependencies import OwnerDep, StateDep
-from appserver.api.routes.streams import RETRY_MILLISECONDS, TaskStream
-from appserver.api.routing import Router
-from appserver.api.state import AppState
-from appserver.errors import FieldError, ProblemError
-from appserver.frames import PING, Frame
+from appserver.api.frames import PING, Frame
+from appserver.api.routes.streams.one_task import RETRY_MILLISECONDS, TaskStream
+from appserver.http.callers import OwnerDep, StateDep
+from appserver.http.problems import FieldError, ProblemError
+from appserver.http.routing import Router
+from appserver.state import AppState
 
 logger = logging.getLogger(__name__)
 router = Router(prefix="/api", tags=["streams"])

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from appdb import Task, TaskEvent
-from appserver.api.views import ContentView, EventView, Snapshot, TaskView
-from appserver.attendance import Attendance
+from appserver.api.schemas.tasks import ContentView, EventView, Snapshot, TaskView
+from appserver.tasks.attendance import Attendance
 
 PING = b": ping\n"
 MAX_SNAPSHOT_BYTES = 512 * 1024

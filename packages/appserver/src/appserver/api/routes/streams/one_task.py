@@ -15,13 +15,13 @@ from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from appdb import AppDbError, Task
-from appserver.api.dependencies import OwnerDep, StateDep
-from appserver.api.routing import Router
-from appserver.api.state import AppState
-from appserver.api.views import ContentView
-from appserver.attendance import attendance
-from appserver.errors import FieldError, ProblemError
-from appserver.frames import PING, Frame, snapshot_frame
+from appserver.api.frames import PING, Frame, snapshot_frame
+from appserver.api.schemas.tasks import ContentView
+from appserver.http.callers import OwnerDep, StateDep
+from appserver.http.problems import FieldError, ProblemError
+from appserver.http.routing import Router
+from appserver.state import AppState
+from appserver.tasks.attendance import attendance
 
 logger = logging.getLogger(__name__)
 router = Router(prefix="/api", tags=["streams"])

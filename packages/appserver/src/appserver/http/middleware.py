@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appserver.api.sending import SlowReaderError
-from appserver.errors import answer_surprise
+from appserver.http.problems import answer_surprise
+from appserver.http.sending import SlowReaderError
 from appserver.settings import Settings
 
 logger = logging.getLogger(__name__)

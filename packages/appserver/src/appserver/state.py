@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appdb import ChangeFeed, ContentRepository, Database, RegistryRepository, TaskQueue, UserRepository
-from appserver.guests import Guests
+from appserver.accounts.guests import Guests
 from appserver.settings import Settings
-from appserver.streams import TaskStreams
+from appserver.streams.hub import TaskStreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Accounts: users and how somebody becomes one."""

@@ -1,0 +1,1 @@
+"""Routes of streams: events as they happen."""

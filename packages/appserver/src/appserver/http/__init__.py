@@ -1,0 +1,1 @@
+"""HTTP: the parts that every face needs, such as callers, problems and ranges."""

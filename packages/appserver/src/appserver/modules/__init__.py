@@ -1,0 +1,1 @@
+"""Modules of workflows: pure helpers until the engine is built on them."""

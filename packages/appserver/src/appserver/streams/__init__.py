@@ -1,0 +1,1 @@
+"""Streams: the events of logs, live, for many viewers."""

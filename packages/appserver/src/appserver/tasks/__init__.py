@@ -1,0 +1,1 @@
+"""Tasks: checking and enqueueing them, and reading how they stand."""

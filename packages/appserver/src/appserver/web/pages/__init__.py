@@ -1,0 +1,1 @@
+"""Pages: the routes that answer with HTML."""
