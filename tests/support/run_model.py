@@ -9,7 +9,7 @@ from typing import Any
 from appdb import ConflictError, DbEventType, LineagePart, NewRunEvent, NotFoundError, Position, RunEvent, RunState
 from appdb.models.branches import cut
 from appdb.runs.fold import fold
-from appdb.runs.transitions import TELLING, Where, demands, marks
+from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes, preconditions
 from runs import event
 
 E = DbEventType
@@ -41,8 +41,8 @@ class RunModel:
         ]
 
     def append(self, events: Sequence[NewRunEvent]) -> None:
-        wheres = [Where.of(new) for new in events]
-        demanded = demands(wheres)
+        subjects = [EventSubject.of(new) for new in events]
+        demanded = preconditions(subjects)
         position = self.state.position
         if demanded.ended is not None and position.ended not in demanded.ended:
             raise ConflictError("run", "model", "ended")
@@ -52,8 +52,8 @@ class RunModel:
             raise ConflictError("run", "model", "asks already")
         if demanded.in_step and position.step is None:
             raise ConflictError("run", "model", "no step")
-        for new, where in zip(events, wheres, strict=True):
-            self._store(new, where)
+        for new, subject in zip(events, subjects, strict=True):
+            self._store(new, subject)
 
     def fork(self, seq: int, why: NewRunEvent) -> None:
         source = self.lineages[self.log[seq].branch_id]
@@ -64,7 +64,7 @@ class RunModel:
         for place, entry in enumerate(counting):
             begins = entry.type is E.STEP_STARTED if module is None else entry.module == module
             if begins and entry.step == step:
-                before = next(one for one in reversed(counting[:place]) if one.type not in TELLING)
+                before = next(one for one in reversed(counting[:place]) if one.type not in BRANCH_REASONS)
                 self._fork(cut(self.lineages[self.branch], before.seq), event(E.JUMP_REQUESTED, step, module))
                 return
         raise NotFoundError("module", module or step)
@@ -90,9 +90,9 @@ class RunModel:
         self.branch = f"br_{len(self.lineages)}"
         self.lineages[self.branch] = [*lineage, LineagePart(branch_id=self.branch, first_seq=len(self.log))]
         self.cached = position
-        self._store(why, Where.of(why))
+        self._store(why, EventSubject.of(why))
 
-    def _store(self, new: NewRunEvent, where: Where) -> None:
+    def _store(self, new: NewRunEvent, subject: EventSubject) -> None:
         row: dict[str, Any] = {
             "_id": new.event_id,
             "run_id": "wf_1",
@@ -100,11 +100,11 @@ class RunModel:
             "branch_id": self.branch,
             "seq": len(self.log),
             "type": new.type,
-            "step": where.step,
-            "module": where.module,
-            "interaction_id": where.interaction_id,
+            "step": subject.step,
+            "module": subject.module,
+            "interaction_id": subject.interaction_id,
             "data": dict(new.data),
             "created_at": AT,
         }
         self.log.append(RunEvent.from_document(row))
-        self.cached = self.cached.model_copy(update=marks(where))
+        self.cached = self.cached.model_copy(update=position_changes(subject))

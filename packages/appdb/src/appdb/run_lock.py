@@ -1,4 +1,4 @@
-"""The fence of a run: its own document, which every writer of its log and its branches writes to."""
+"""The run lock: the run's own document, which every writer of its log and its branches writes to first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from appdb.runs.store import Store
 RUN = "workflow run"
 
 
-class Fence:
-    """Finds and changes one run."""
+class RunLock:
+    """Finds, checks, locks and changes one run.
+
+    The lock is a write, not a lease: MongoDB lets one of two transactions that write to the same document go on, and
+    the other one begins again (decision 0008). It is held until the transaction ends.
+    """
 
     def __init__(self, store: Store) -> None:
         self._runs = store.collection(collections.WORKFLOW_RUNS)
 
-    async def find(self, run_id: str, owner_id: str, session: Session | None = None) -> Run:
-        """Return the owner's run."""
+    async def find_run(self, run_id: str, owner_id: str, session: Session | None = None) -> Run:
+        """Return the owner's run.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
         found = await self._runs.find_one(queries.owned(run_id, owner_id), session=session)
         if found is None:
             raise no_run(run_id)
         return Run.from_document(found)
 
-    async def check(self, run_id: str, owner_id: str, session: Session | None = None) -> None:
+    async def check_run(self, run_id: str, owner_id: str, session: Session | None = None) -> None:
         """Check that the owner has the run.
 
         After a read, it says that nothing of what was read was deleted before; after a write, that the run's deletion
@@ -39,37 +47,33 @@ class Fence:
         if await self._runs.find_one(queries.owned(run_id, owner_id), {"_id": 1}, session=session) is None:
             raise no_run(run_id)
 
-    async def missing(self, runs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return those of *runs*, each an id and its owner, that ``check`` would refuse; one round trip, or none."""
+    async def missing_runs(self, runs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of *runs* (id, owner) that ``check_run`` would refuse; one round trip, or none for no runs."""
         if not runs:
             return []
         found = self._runs.find(queries.there({run_id for run_id, _ in runs}), {"owner_id": 1})
         there = {(row["_id"], row["owner_id"]) async for row in found}
         return sorted(set(runs) - there)
 
-    async def hold(self, run_id: str, owner_id: str, session: Session) -> None:
-        """Let the caller's transaction come before the run's deletion, which then finds what it writes.
+    async def lock(self, run_id: str, owner_id: str, session: Session, *, branch_id: str | None = None) -> Run:
+        """Lock the run for the caller's transaction, and return it, updated at the server's now.
 
-        Raises:
-            NotFoundError: The owner has no such run, or it is being deleted.
-        """
-        await self.take(run_id, owner_id, None, session)
-
-    async def take(self, run_id: str, owner_id: str, branch_id: str | None, session: Session) -> Run:
-        """Write to the run, so that no other writer comes in between, and return it, updated at the server's now.
+        Other writers of the run, and its deletion, come before or after the transaction. The deletion then finds what
+        the transaction wrote.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
             ConflictError: Its events go to another branch than *branch_id*.
         """
         match = queries.on_branch(run_id, owner_id, branch_id)
-        taken = await self.change(match, queries.touched(), session)
-        if taken is None:
-            run = await self.find(run_id, owner_id, session)
+        # A read would conflict with nobody, so the lock must be a write.
+        locked = await self.change_run(match, queries.lock_write(), session)
+        if locked is None:
+            run = await self.find_run(run_id, owner_id, session)
             raise ConflictError(RUN, run_id, moved_on(run.branch_id))
-        return taken.model_copy(update={"updated_at": taken.touched_at})
+        return locked.model_copy(update={"updated_at": locked.touched_at})
 
-    async def change(self, match: queries.Filter, update: queries.Pipeline, session: Session) -> Run | None:
+    async def change_run(self, match: queries.Filter, update: queries.Pipeline, session: Session) -> Run | None:
         """Change the run that *match* finds and return it, or ``None``.
 
         Raises:

@@ -12,7 +12,7 @@ from appdb import DbEventType, InvalidDataError, NewRunEvent, RunEvent, RunState
 from appdb.models.branches import LineagePart, cut, following
 from appdb.runs.fold import fold
 from appdb.runs.interactions import interactions, tries
-from appdb.runs.transitions import Where, demands
+from appdb.runs.transitions import EventSubject, preconditions
 from runs import answered, asked, completed, event, started, step_completed, step_started, two_steps
 
 E = DbEventType
@@ -23,8 +23,12 @@ CREATED = event(E.WORKFLOW_CREATED)
 def stored(events: Iterable[NewRunEvent], first: int = 0) -> list[RunEvent]:
     found = []
     for seq, new in enumerate(events, first):
-        where = Where.of(new)
-        about: dict[str, Any] = {"step": where.step, "module": where.module, "interaction_id": where.interaction_id}
+        subject = EventSubject.of(new)
+        about: dict[str, Any] = {
+            "step": subject.step,
+            "module": subject.module,
+            "interaction_id": subject.interaction_id,
+        }
         common = {"_id": new.event_id, "run_id": "wf_1", "owner_id": "usr_a", "branch_id": "br_1", "created_at": AT}
         found.append(RunEvent.from_document({**common, **about, "seq": seq, "type": new.type, "data": dict(new.data)}))
     return found
@@ -176,16 +180,18 @@ def test_tries_say_what_was_given_and_what_was_asked_for_then() -> None:
 )
 def test_events_that_lack_something_or_contradict_each_other_are_refused(events: list[NewRunEvent]) -> None:
     with pytest.raises(InvalidDataError):
-        demands([Where.of(new) for new in events])
+        preconditions([EventSubject.of(new) for new in events])
 
 
 def test_what_events_demand_is_that_of_the_first_that_demands_it() -> None:
-    wheres = [Where.of(new) for new in (answered("f1"), asked("a", "m", "f2"), answered("f2"), step_started("b"))]
-    found = demands(wheres)
+    subjects = [
+        EventSubject.of(new) for new in (answered("f1"), asked("a", "m", "f2"), answered("f2"), step_started("b"))
+    ]
+    found = preconditions(subjects)
 
     assert found.interaction_id == "f1"
     assert found.ended == frozenset({None})
-    assert demands([Where.of(event(E.WORKFLOW_RESUMED)), Where.of(step_started("a"))]).ended is None
+    assert preconditions([EventSubject.of(event(E.WORKFLOW_RESUMED)), EventSubject.of(step_started("a"))]).ended is None
 
 
 LINEAGE = [

@@ -9,7 +9,6 @@ from typing import Any
 from appdb._queries.clock import NOW, literal
 from appdb._queries.paging import older_than
 from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
-from appdb.runs.transitions import Demands
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
@@ -57,18 +56,25 @@ def on_branch(run_id: str, owner_id: str, branch_id: str | None) -> Filter:
     return owned(run_id, owner_id) | ({} if branch_id is None else {"branch_id": branch_id})
 
 
-def ready(run_id: str, owner_id: str, branch_id: str, demands: Demands, expected_seq: int | None) -> Filter:
-    """One run of one owner, while it is as events demand that are to be appended."""
-    match = on_branch(run_id, owner_id, branch_id)
+def ready(
+    *,
+    expected_seq: int | None = None,
+    ended: Collection[RunStatus | None] | None = None,
+    interaction_id: str | None = None,
+    free: bool = False,
+    in_step: bool = False,
+) -> Filter:
+    """A run while events can be appended to it, joined with ``on_branch``; see ``Preconditions`` of transitions."""
+    match: Filter = {}
     if expected_seq is not None:
         match["event_count"] = expected_seq
-    if demands.ended is not None:
-        match["position.ended"] = {"$in": list(demands.ended)}
-    if demands.interaction_id is not None:
-        match["position.interaction_id"] = demands.interaction_id
-    elif demands.free:
+    if ended is not None:
+        match["position.ended"] = {"$in": list(ended)}
+    if interaction_id is not None:
+        match["position.interaction_id"] = interaction_id
+    elif free:
         match["position.interaction_id"] = None
-    if demands.in_step:
+    if in_step:
         match["position.step"] = {"$ne": None}
     return match
 
@@ -125,8 +131,8 @@ def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter,
     return {"_id": new.run_id}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
 
 
-def touched() -> Pipeline:
-    """Take the fence: whatever else writes to the run in a transaction comes before or after this one."""
+def lock_write() -> Pipeline:
+    """Lock the run: whatever else writes to the run in a transaction comes before or after this one."""
     return [{"$set": {"touched_at": NOW}}]
 
 

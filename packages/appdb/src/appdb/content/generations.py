@@ -23,7 +23,7 @@ from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import Journal
 from appdb.reading import first_readable, readable
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.size_limits import KIB, check_size
 from appdb.utils import derived_id
 
@@ -41,7 +41,7 @@ class Generations:
         self._database = database
         self._tasks = database.collection(collections.TASKS)
         self._generations = database.collection(collections.GENERATIONS)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
         self._journal = Journal(database)
 
     async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
@@ -65,7 +65,7 @@ class Generations:
         """Return the run that a generation is made for, by default its task's, with its fence taken."""
         run_id = origin.run_id or task.get("run_id")
         if run_id is not None:
-            await self._runs.hold(run_id, owner_id, session)
+            await self._run_lock.lock(run_id, owner_id, session)
         return {"run_id": run_id}
 
     async def _refusal(self, task_id: str, owner_id: str, session: Session) -> NotFoundError | ConflictError:

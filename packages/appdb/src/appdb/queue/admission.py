@@ -11,7 +11,7 @@ from appdb.database import Database
 from appdb.models.tasks import NewTask, Task
 from appdb.queue.enqueue import Intake, check
 from appdb.queue.stopping import Stopping
-from appdb.run_lock import Fence, no_run
+from appdb.run_lock import RunLock, no_run
 
 
 class Admission(BaseRepository):
@@ -27,7 +27,7 @@ class Admission(BaseRepository):
         super().__init__(database)
         self._intake = Intake(database)
         self._stopping = Stopping(database)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
 
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
@@ -41,7 +41,7 @@ class Admission(BaseRepository):
             return await self._intake.add(task, task_id, session, more)
         check(task)
         if session is not None:
-            await self._runs.hold(task.run_id, task.owner_id, session)
+            await self._run_lock.lock(task.run_id, task.owner_id, session)
             return await self._intake.add(task, task_id, session, more)
         runs = {(task.run_id, task.owner_id)}
         await self._check(runs)
@@ -66,11 +66,11 @@ class Admission(BaseRepository):
         return stored
 
     async def _check(self, runs: Collection[tuple[str, str]]) -> None:
-        for run_id, _ in await self._runs.missing(runs):
+        for run_id, _ in await self._run_lock.missing_runs(runs):
             raise no_run(run_id)
 
     async def _check_again(self, runs: Collection[tuple[str, str]]) -> None:
-        missing = await self._runs.missing(runs)
+        missing = await self._run_lock.missing_runs(runs)
         for run_id, owner_id in missing:
             await self._stopping.stop_run(run_id, owner_id)
         for run_id, _ in missing:

@@ -16,7 +16,7 @@ from appdb.models.generated_content import GenerationStatus
 from appdb.models.tasks import Following, TaskState
 from appdb.models.vocabulary import word
 from appdb.queue.enqueue import stored_insert
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Closing(BaseRepository):
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._generations = self._collection(collections.GENERATIONS)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
 
     async def close(self, tasks: Sequence[RawDocument], session: Session) -> None:
         """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""
@@ -76,7 +76,7 @@ class Closing(BaseRepository):
             fields |= {} if run_id is None else {"run_id": run_id}
             return True  # whoever deletes the run cancels its tasks, until none has followed another
         try:
-            await self._runs.hold(fields["run_id"], task["owner_id"], session)
+            await self._run_lock.lock(fields["run_id"], task["owner_id"], session)
         except NotFoundError:
             return False
         return True

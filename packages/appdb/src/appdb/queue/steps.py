@@ -16,7 +16,7 @@ from appdb.models.bounds import Name, accept
 from appdb.models.tasks import NewTask
 from appdb.queue.enqueue import check, fields_of, id_of, waits_of
 from appdb.queue.lease import Lease
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
 
@@ -28,7 +28,7 @@ class Steps(BaseRepository):
         super().__init__(database)
         self._tasks = self._collection(collections.TASKS)
         self._steps = self._collection(collections.TASK_STEPS)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
 
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
@@ -74,7 +74,7 @@ class Steps(BaseRepository):
         """Return the run that *child* works for: its parent's unless it names its own, which must be there."""
         run_id = child.run_id or parent.get("run_id")
         if run_id is not None and run_id != parent.get("run_id"):
-            await self._runs.hold(run_id, child.owner_id, session)
+            await self._run_lock.lock(run_id, child.owner_id, session)
         return {} if run_id is None else {"run_id": run_id}
 
     async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> RawDocument:

@@ -32,7 +32,7 @@ from appdb.models.generated_content import (
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.reading import page_of, readable
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 
 
 class ContentRepository(BaseRepository):
@@ -50,7 +50,7 @@ class ContentRepository(BaseRepository):
         super().__init__(database)
         self._contents = self._collection(collections.CONTENTS)
         self._media = MediaStore(database)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
         self._generations = Generations(database)
         self._items = Items(database, self._media, self._generations)
         self._removal = Removal(database, self._media)
@@ -241,7 +241,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
         """
         found = await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
-        await self._runs.check(run_id, owner_id)
+        await self._run_lock.check_run(run_id, owner_id)
         return found
 
     @repeats

@@ -13,8 +13,8 @@ from appdb.errors import NotFoundError
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.reading import page_of
-from appdb.run_lock import Fence
-from appdb.runs.event_log import Ledger, checked
+from appdb.run_lock import RunLock
+from appdb.runs.event_log import EventLog, checked_append
 from appdb.runs.reader import Reader
 
 
@@ -24,8 +24,8 @@ class EventRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._events = self._collection(collections.EVENTS)
-        self._fence = Fence(database)
-        self._ledger = Ledger(database)
+        self._run_lock = RunLock(database)
+        self._event_log = EventLog(database)
         self._reader = Reader(database)
 
     @repeats
@@ -60,7 +60,8 @@ class EventRepository(BaseRepository):
             InvalidDataError: An event lacks what its type needs, or they contradict each other.
             TooLargeError: One or all of them are over the limit.
         """
-        return await self._ledger.append(checked(run_id, owner_id, branch_id, expected_seq, events), session)
+        append = checked_append(run_id, owner_id, branch_id, expected_seq, events)
+        return await self._event_log.append_events(append, session)
 
     @repeats
     async def get(self, event_id: str, *, owner_id: str, session: Session | None = None) -> RunEvent:
@@ -72,7 +73,7 @@ class EventRepository(BaseRepository):
         found = await self._events.find_one({"_id": event_id, "owner_id": owner_id}, session=session)
         if found is None:
             raise NotFoundError("event", event_id)
-        await self._fence.check(found["run_id"], owner_id, session)
+        await self._run_lock.check_run(found["run_id"], owner_id, session)
         return RunEvent.from_document(found)
 
     @repeats
@@ -89,7 +90,7 @@ class EventRepository(BaseRepository):
         match = queries.log(run_id, owner_id, after)
         found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST)
         log = await page_of(RunEvent.from_document, found, limit)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return log
 
     @repeats

@@ -19,7 +19,7 @@ from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import Name, accept, at_most
 from appdb.models.workflow_files import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
 from appdb.reading import page_of, readable
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.size_limits import KIB, check_size
 from appdb.utils import uuid7_str
 
@@ -43,7 +43,7 @@ class FileRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._files = self._collection(collections.FILES)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
         self._bytes = MediaStore(database, collections.FILES_BUCKET)
         self._lost_bytes = BytesSweep(database, collections.FILES_BUCKET, collections.FILES)
 
@@ -88,15 +88,15 @@ class FileRepository(BaseRepository):
 
     async def _admit(self, run_id: str, owner_id: str, session: Session | None) -> None:
         if session is None:
-            await self._runs.check(run_id, owner_id)
+            await self._run_lock.check_run(run_id, owner_id)
         else:
-            await self._runs.hold(run_id, owner_id, session)
+            await self._run_lock.lock(run_id, owner_id, session)
 
     async def _settle(self, written: RawDocument) -> None:
         if (replaced := written["replaced_file_id"]) is not None:
             await self._bytes.delete(replaced)
         try:
-            await self._runs.check(written["run_id"], written["owner_id"])
+            await self._run_lock.check_run(written["run_id"], written["owner_id"])
         except NotFoundError:
             await self.delete_run(written["run_id"], owner_id=written["owner_id"])
             if written["file_id"] is not None:  # whose name the run's deletion may have taken alone
@@ -138,7 +138,7 @@ class FileRepository(BaseRepository):
                 raise NotFoundError("workflow file", asked)
             try:
                 text = found["text"] if found["file_id"] is None else await self._text(found)
-                await self._runs.check(found["run_id"], found["owner_id"])
+                await self._run_lock.check_run(found["run_id"], found["owner_id"])
                 return FileWithContent.from_document(found | {"text": text})
             except NotFoundError:
                 # It was replaced after the look, so its new content is somewhere else.
@@ -180,7 +180,7 @@ class FileRepository(BaseRepository):
         match = queries.page(run_id, owner_id, category, group, after)
         found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST)
         files = await page_of(WorkflowFile.from_document, found, limit)
-        await self._runs.check(run_id, owner_id)
+        await self._run_lock.check_run(run_id, owner_id)
         return files
 
     @repeats
@@ -199,7 +199,7 @@ class FileRepository(BaseRepository):
         """
         found = self._files.aggregate(queries.calls(run_id, owner_id, before, at_most(limit)))
         rows = [(row["_id"], readable(WorkflowFile.from_document, row["files"])) async for row in found]
-        await self._runs.check(run_id, owner_id)
+        await self._run_lock.check_run(run_id, owner_id)
         return [ModelCall.of(group, files) for group, files in rows if files]
 
     @repeats

@@ -12,7 +12,7 @@ from appdb.events import DbEventType as E
 from appdb.models.branches import Branch, LineagePart, cut
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.state import Interaction, RunState, Try
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.runs import interactions as history
 from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Forks, Point
 from appdb.runs.reader import Reader
@@ -28,7 +28,7 @@ class StateRepository(BaseRepository):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._fence = Fence(database)
+        self._run_lock = RunLock(database)
         self._reader = Reader(database)
         self._forks = Forks(database)
         self._events = self._collection(collections.EVENTS)
@@ -63,7 +63,7 @@ class StateRepository(BaseRepository):
         match = queries.numbered(run_id, owner_id, seq)
         found = await self._events.find_one(match, {"branch_id": 1}, session=session)
         if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
-            await self._fence.check(run_id, owner_id, session)
+            await self._run_lock.check_run(run_id, owner_id, session)
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._reader.state(run, lineage, session)
 
@@ -98,7 +98,7 @@ class StateRepository(BaseRepository):
             return []
         match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
         answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         counting = [event for event in answers if _counts(lineage, event)]
         return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
 
@@ -118,7 +118,7 @@ class StateRepository(BaseRepository):
             return None
         match = queries.by_ids(run_id, owner_id, [kept[-1].event_id])
         found = await self._events.find_one(match, session=session)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return None if found is None else RunEvent.from_document(found)
 
     @repeats

@@ -27,7 +27,7 @@ from appdb.models.tokens import (
     UsageTotals,
 )
 from appdb.reading import page_of, readable
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.size_limits import KIB, check_size
 
 MAX_NAMES_BYTES = 8 * KIB
@@ -49,7 +49,7 @@ class TokenRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._usage = self._collection(collections.USAGE)
-        self._runs = Fence(database)
+        self._run_lock = RunLock(database)
 
     @repeats
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
@@ -85,7 +85,7 @@ class TokenRepository(BaseRepository):
         if usage.run_id is None:
             return
         try:
-            await self._runs.check(usage.run_id, owner_id, session)
+            await self._run_lock.check_run(usage.run_id, owner_id, session)
         except NotFoundError:
             known = {"_id": usage.id, "owner_id": owner_id}
             if await self._usage.find_one(known, {"_id": 1}, session=session) is None:

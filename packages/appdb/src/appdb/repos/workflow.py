@@ -20,10 +20,10 @@ from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent
 from appdb.models.workflow_runs import NewRun, Run, RunStatus, RunVersion
 from appdb.reading import page_of
-from appdb.run_lock import Fence, no_run
+from appdb.run_lock import RunLock, no_run
 from appdb.runs.branches import Branches
 from appdb.runs.deletion import LINGER, Removal
-from appdb.runs.event_log import Ledger, checked
+from appdb.runs.event_log import EventLog, checked_append
 from appdb.runs.fork import AtBeginning, Fork, Forks
 from appdb.runs.open import Opening
 from appdb.runs.run_versions import VersionHistory
@@ -42,9 +42,9 @@ class WorkflowRepository(BaseRepository):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
-        self._fence = Fence(database)
+        self._run_lock = RunLock(database)
         self._opening = Opening(database)
-        self._ledger = Ledger(database)
+        self._event_log = EventLog(database)
         self._forks = Forks(database)
         self._history = VersionHistory(database)
         self._removal = Removal(database)
@@ -75,7 +75,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        return await self._fence.find(run_id, owner_id, session)
+        return await self._run_lock.find_run(run_id, owner_id, session)
 
     @repeats
     async def find_open(self, project: str, *, owner_id: str, session: Session | None = None) -> Run | None:
@@ -130,7 +130,7 @@ class WorkflowRepository(BaseRepository):
         match = queries.children(run_id, owner_id=owner_id, deleting={"$ne": True})
         found = self._runs.find(match, session=session).sort([("_id", 1)])
         children = await page_of(Run.from_document, found, limit)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return children
 
     @translates_errors
@@ -142,7 +142,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        return await self._fence.take(run_id, owner_id, None, session)
+        return await self._run_lock.lock(run_id, owner_id, session)
 
     @repeats
     async def set_status(
@@ -180,7 +180,7 @@ class WorkflowRepository(BaseRepository):
         if run.branch_id == branch_id and (run.status is status or goes_on):
             return run
         told = NewRunEvent(type=event, data=data or {})
-        await self._ledger.append(checked(run_id, owner_id, branch_id, None, [told]), session)
+        await self._event_log.append_events(checked_append(run_id, owner_id, branch_id, None, [told]), session)
         return await self.get(run_id, owner_id=owner_id, session=session)
 
     @repeats

@@ -10,7 +10,7 @@ from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.branches import Branch
 from appdb.reading import page_of
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.runs.batches import delete_all
 from appdb.runs.store import Store
 
@@ -22,7 +22,7 @@ class Branches:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
+        self._run_lock = RunLock(store)
         self._branches = store.collection(collections.BRANCHES)
         self._parts = [store.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
 
@@ -31,7 +31,7 @@ class Branches:
         found = await self._branches.find_one(queries.owned(branch_id, owner_id), session=session)
         if found is None:
             raise NotFoundError(BRANCH, branch_id)
-        await self._fence.check(found["run_id"], owner_id, session)
+        await self._run_lock.check_run(found["run_id"], owner_id, session)
         return Branch.from_document(found)
 
     async def page(
@@ -40,11 +40,11 @@ class Branches:
         """Return the branches of a run, newest first."""
         last = None
         if before is not None:
-            await self._fence.check(run_id, owner_id, session)
+            await self._run_lock.check_run(run_id, owner_id, session)
             last = await last_of(self._branches, BRANCH, before, (run_id, owner_id), session)
         found = self._branches.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
         branches = await page_of(Branch.from_document, found, limit)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return branches
 
     async def delete(self, branch_id: str, owner_id: str) -> None:
@@ -55,7 +55,7 @@ class Branches:
         run_id = found["run_id"]
 
         async def body(session: Session) -> None:
-            run = await self._fence.take(run_id, owner_id, None, session)
+            run = await self._run_lock.lock(run_id, owner_id, session)
             if run.branch_id == branch_id:
                 raise ConflictError(BRANCH, branch_id, "the run's events go to it; go to another branch first")
             if await self._branches.find_one(queries.built_on(run_id, branch_id), {"_id": 1}, session=session):

@@ -1,4 +1,4 @@
-"""Appending to the log of a run: numbers without gap or repeat, the caches in the same transaction."""
+"""The event log of a run: appends events with dense numbers, and sets the run's caches in the same transaction."""
 
 from __future__ import annotations
 
@@ -15,72 +15,82 @@ from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLarg
 from appdb.models.bounds import accept
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
-from appdb.run_lock import RUN, Fence, moved_on
+from appdb.run_lock import RUN, RunLock, moved_on
 from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
 from appdb.runs.store import Store
-from appdb.runs.transitions import Demands, Where, demands, marks
-from appdb.runs.writer_line import Turns, at_fence
+from appdb.runs.transitions import EventSubject, Preconditions, position_changes, preconditions
+from appdb.runs.writer_line import WriterLine, lock_or_busy
 from appdb.size_limits import DUPLICATE_KEY, check_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """Events that were checked and wait to be appended."""
+    """Checked events that are ready to be appended to one branch of a run."""
 
     run_id: str
     owner_id: str
     branch_id: str
     expected_seq: int | None
     events: Sequence[NewRunEvent]
-    wheres: Sequence[Where]
-    demands: Demands
+    subjects: Sequence[EventSubject]
+    preconditions: Preconditions
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What they do to the run's position."""
-        return {name: value for where in self.wheres for name, value in marks(where).items()}
+        """The fields of the run's position that the events set."""
+        return {name: value for subject in self.subjects for name, value in position_changes(subject).items()}
 
 
-class Ledger:
-    """Writes events."""
+class EventLog:
+    """Appends events to the logs of runs.
+
+    The run's document counts its events, so a number is never given twice and none is left out (decision 0008).
+    """
 
     def __init__(self, store: Store) -> None:
-        self._turns = Turns(store)
-        self._fence = Fence(store)
+        self._writer_line = WriterLine(store)
+        self._run_lock = RunLock(store)
         self._events = store.collection(collections.EVENTS)
 
-    async def append(self, append: Append, session: Session | None) -> list[RunEvent]:
-        """Append, once, whatever is repeated."""
+    async def append_events(self, append: Append, session: Session | None) -> list[RunEvent]:
+        """Append the events; a repeated call returns what the first one stored."""
         if session is not None:
-            # A taken id would cost the caller its whole transaction.
+            # Look first: an insert that meets a taken id aborts the caller's whole transaction.
             return await self._stored(append, session) or await self._append(append, session)
 
         async def body(session: Session) -> list[RunEvent]:
             return await self._append(append, session, alone=True)
 
         try:
-            return await self._turns.take(append.run_id, body)
+            return await self._writer_line.in_line(append.run_id, body)
         except ConflictError:
-            # Perhaps an earlier try of the same call was applied and only its answer was lost.
+            # An earlier try of the same call may have been applied while only its answer was lost.
             if stored := await self._stored(append, None):
                 return stored
             raise
 
     async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
-        match = run_queries.ready(append.run_id, append.owner_id, append.branch_id, append.demands, append.expected_seq)
+        needed = append.preconditions
+        match = run_queries.on_branch(append.run_id, append.owner_id, append.branch_id) | run_queries.ready(
+            expected_seq=append.expected_seq,
+            ended=needed.ended,
+            interaction_id=needed.interaction_id,
+            free=needed.free,
+            in_step=needed.in_step,
+        )
         update = run_queries.advanced(len(append.events), append.changes)
-        change = self._fence.change(match, update, session)
-        # A caller's transaction is repeated by whoever began it.
-        run = await (at_fence(change) if alone else change)
+        change = self._run_lock.change_run(match, update, session)
+        # A write conflict in a caller's transaction is left to the caller, who began it and repeats it as a whole.
+        run = await (lock_or_busy(change) if alone else change)
         if run is None:
             raise await self._refusal(append, session)
         first = run.event_count - len(append.events)
-        return await self.insert(
-            run, run.branch_id, first, list(zip(append.events, append.wheres, strict=True)), session
+        return await self.insert_events(
+            run, run.branch_id, first, list(zip(append.events, append.subjects, strict=True)), session
         )
 
-    async def insert(
-        self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, Where]], session: Session
+    async def insert_events(
+        self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, EventSubject]], session: Session
     ) -> list[RunEvent]:
         """Write *events* with numbers from *first* on, which the caller has counted in *run*.
 
@@ -105,15 +115,15 @@ class Ledger:
         """
         match = queries.by_ids(append.run_id, append.owner_id, [event.event_id for event in append.events])
         found = {row["_id"]: RunEvent.from_document(row) async for row in self._events.find(match, session=session)}
-        for event, where in zip(append.events, append.wheres, strict=True):
+        for event, subject in zip(append.events, append.subjects, strict=True):
             stored = found.get(event.event_id)
-            if stored is None or (stored.branch_id == append.branch_id and says_the_same(stored, event, where)):
+            if stored is None or (stored.branch_id == append.branch_id and says_the_same(stored, event, subject)):
                 continue
             raise ConflictError("event", event.event_id, "it is stored and says something else; make a new id")
         return [found[event.event_id] for event in append.events] if len(found) == len(append.events) else []
 
     async def _refusal(self, append: Append, session: Session) -> NotFoundError | ConflictError:
-        run = await self._fence.find(append.run_id, append.owner_id, session)
+        run = await self._run_lock.find_run(append.run_id, append.owner_id, session)
         return ConflictError(RUN, run.id, _problem(run, append))
 
 
@@ -122,18 +132,18 @@ def _problem(run: Run, append: Append) -> str:
         return moved_on(run.branch_id)
     if append.expected_seq not in (None, run.event_count):
         return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
-    if append.demands.ended is not None and run.position.ended not in append.demands.ended:
+    if append.preconditions.ended is not None and run.position.ended not in append.preconditions.ended:
         return f"it is {run.position.ended}; resume it, or go back in it, first"
-    if append.demands.in_step and run.position.step is None:
+    if append.preconditions.in_step and run.position.step is None:
         return "no step of it is open; name the step of the module that is to run again"
-    if append.demands.free and run.position.interaction_id is not None:
+    if append.preconditions.free and run.position.interaction_id is not None:
         return (
             f"interaction {run.position.interaction_id!r} is pending; it must be answered before another is requested"
         )
-    return f"interaction {append.demands.interaction_id!r} is not pending; read its state again"
+    return f"interaction {append.preconditions.interaction_id!r} is not pending; read its state again"
 
 
-def checked(
+def checked_append(
     run_id: str, owner_id: str, branch_id: str, expected_seq: int | None, events: Sequence[NewRunEvent]
 ) -> Append:
     """Return *events* ready to be appended.
@@ -147,15 +157,15 @@ def checked(
     size = sum(weight_of(event) for event in events)
     if size > MAX_APPEND_BYTES:
         raise TooLargeError("events", size, MAX_APPEND_BYTES)
-    wheres = [where_of(event) for event in events]
+    subjects = [subject_of(event) for event in events]
     return Append(
         run_id=run_id,
         owner_id=owner_id,
         branch_id=branch_id,
         expected_seq=expected_seq,
         events=events,
-        wheres=wheres,
-        demands=demands(wheres),
+        subjects=subjects,
+        preconditions=preconditions(subjects),
     )
 
 
@@ -170,29 +180,29 @@ def weight_of(event: NewRunEvent) -> int:
     return check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
 
 
-def says_the_same(stored: RunEvent, event: NewRunEvent, where: Where, told: Collection[str] = ()) -> bool:
-    """Return whether *event* is what was *stored*, but for what the log has *told* in its data."""
+def says_the_same(stored: RunEvent, event: NewRunEvent, subject: EventSubject, told: Collection[str] = ()) -> bool:
+    """Return whether *event* equals what was *stored*, apart from the names in *told*, which the log adds itself."""
     if (stored.type, stored.step, stored.module, stored.interaction_id) != (
-        where.type,
-        where.step,
-        where.module,
-        where.interaction_id,
+        subject.type,
+        subject.step,
+        subject.module,
+        subject.interaction_id,
     ):
         return False
     return _as_json(event.data) == _as_json({name: stored.data[name] for name in stored.data if name not in told})
 
 
 def _as_json(data: Mapping[str, Any]) -> str:
-    # As text, since Python takes 1, 1.0 and true for the same.
+    # Compared as text: for Python 1, 1.0 and True are equal, for a reader of the event they are not.
     return json.dumps(data, sort_keys=True)
 
 
-def where_of(event: NewRunEvent) -> Where:
-    """Return where *event* happens, its names checked."""
-    where = Where.of(event)
+def subject_of(event: NewRunEvent) -> EventSubject:
+    """Return the subject of *event*, its names checked."""
+    subject = EventSubject.of(event)
     for name in ("step", "module", "interaction_id"):
-        check_name(name, getattr(where, name))
-    return where
+        check_name(name, getattr(subject, name))
+    return subject
 
 
 def check_name(field: str, name: str | None) -> None:
@@ -208,7 +218,7 @@ def check_name(field: str, name: str | None) -> None:
         raise InvalidDataError(field, f"give 1 to {MAX_NAME_CHARACTERS:,} characters")
 
 
-def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, where: Where) -> RawDocument:
+def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, subject: EventSubject) -> RawDocument:
     return {
         "_id": event.event_id,
         "run_id": run.id,
@@ -216,9 +226,9 @@ def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, where: Where) -
         "branch_id": branch_id,
         "seq": seq,
         "type": event.type.value,
-        "step": where.step,
-        "module": where.module,
-        "interaction_id": where.interaction_id,
+        "step": subject.step,
+        "module": subject.module,
+        "interaction_id": subject.interaction_id,
         "version_id": run.version_id,
         "data": dict(event.data),
         "created_at": run.updated_at,

@@ -10,7 +10,7 @@ from appdb.models.events import RunEvent
 from appdb.models.state import MAPPED, Given, Kept, RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Position
-from appdb.runs.transitions import HALF_DONE, Where, marks
+from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes
 
 FOLD_VERSION = 2
 """Raised with every change of what the fold makes of events: snapshots of another version are not used."""
@@ -75,15 +75,15 @@ class _Draft:
 
     def take(self, event: RunEvent) -> None:
         self._progress(event)
-        changed = marks(
-            Where(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
+        changed = position_changes(
+            EventSubject(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
         )
         self.position = self.position.model_copy(update=changed)
         if self.position.step in self.steps:
             self.steps.remove(self.position.step)  # what runs again is not completed
         self._asks(event, goes_on="ended" in changed and changed["ended"] is None)
         self.seq, self.last_type = event.seq, event.type
-        if event.type not in HALF_DONE:
+        if event.type not in UNSTABLE:
             self.stable_seq = event.seq
         if not is_known(event.type):
             self.unknown_type = event.type.value

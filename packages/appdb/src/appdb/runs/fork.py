@@ -16,13 +16,13 @@ from appdb.models.bounds import Name, accept
 from appdb.models.branches import Branch, LineagePart, cut
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Position, Run
-from appdb.run_lock import RUN, Fence
-from appdb.runs.event_log import Ledger, says_the_same, weight_of, where_of
+from appdb.run_lock import RUN, RunLock
+from appdb.runs.event_log import EventLog, says_the_same, subject_of, weight_of
 from appdb.runs.fold import EMPTY
 from appdb.runs.reader import Reader
 from appdb.runs.size_limits import MAX_LINEAGE
 from appdb.runs.store import Store, joined
-from appdb.runs.transitions import TELLING, marks
+from appdb.runs.transitions import BRANCH_REASONS, position_changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class Forks:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
-        self._ledger = Ledger(store)
+        self._run_lock = RunLock(store)
+        self._event_log = EventLog(store)
         self._reader = Reader(store)
         self._branches = store.collection(collections.BRANCHES)
         self._events = store.collection(collections.EVENTS)
@@ -91,7 +91,7 @@ class Forks:
         """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
         accept(Name, fork.branch_id, "new_branch_id")
         weight_of(fork.event)
-        where_of(fork.event)
+        subject_of(fork.event)
 
         if session is None:
             # Folded and kept outside, so that a long history does not have to fit into one transaction.
@@ -115,14 +115,14 @@ class Forks:
         if first is None:
             return
         why = RunEvent.from_document(first)
-        same = says_the_same(why, fork.event, where_of(fork.event), told=TOLD)
+        same = says_the_same(why, fork.event, subject_of(fork.event), told=TOLD)
         left = why.data.get("previous_branch_id") == fork.current
         behind = not isinstance(fork.point, AtEvent) or why.data.get("cutoff_seq") == fork.point.seq
         if not (same and left and behind):
             raise ConflictError("branch", made.id, "its id is taken by another fork; make a new id")
 
     async def _fork(self, fork: Fork, session: Session) -> Branch:
-        run = await self._fence.take(fork.run_id, fork.owner_id, fork.current, session)
+        run = await self._run_lock.lock(fork.run_id, fork.owner_id, session, branch_id=fork.current)
         lineage = await self._lineage(run, fork.point, session)
         position = EMPTY.position if not lineage else (await self._reader.state(run, lineage, session)).position
         return await self.begin(run, lineage, position, fork.branch_id, fork.event, session)
@@ -141,12 +141,12 @@ class Forks:
         if len(lineage) >= MAX_LINEAGE:
             raise ConflictError(RUN, run.id, f"its history has {MAX_LINEAGE} forks in a row; begin a new run")
         told = replace(event, data={**event.data, **_told(run, lineage)})
-        where = where_of(told)
-        after = position.model_copy(update=marks(where))
+        subject = subject_of(told)
+        after = position.model_copy(update=position_changes(subject))
         moved = run_queries.moved(branch_id, run.event_count + 1, after)
-        await self._fence.change({"_id": run.id}, moved, session)
+        await self._run_lock.change_run({"_id": run.id}, moved, session)
         branch = await insert_branch(self._branches, run, [*lineage, new], session)
-        await self._ledger.insert(run, branch_id, run.event_count, [(told, where)], session)
+        await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
         return branch
 
     async def _lineage(self, run: Run, point: Point, session: Session) -> list[LineagePart]:
@@ -181,7 +181,7 @@ class Forks:
         lineage = await self._reader.lineage(run, run.branch_id, session)
         first = await self._first(run, lineage, point, session)
         # What only told why a branch began goes with it, so that jumping again and again makes no longer lineage.
-        kept = EventFilter(before=first.seq, without=TELLING)
+        kept = EventFilter(before=first.seq, without=BRANCH_REASONS)
         before = await self._reader.events(run, lineage, kept, limit=1, session=session, newest=True)
         return cut(lineage, before[0].seq)
 

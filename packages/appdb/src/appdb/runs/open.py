@@ -13,8 +13,8 @@ from appdb.models.bounds import Name, accept
 from appdb.models.branches import LineagePart
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import NewRun, Run
-from appdb.run_lock import RUN, Fence
-from appdb.runs.event_log import Ledger, check_name, says_the_same, where_of
+from appdb.run_lock import RUN, RunLock
+from appdb.runs.event_log import EventLog, check_name, says_the_same, subject_of
 from appdb.runs.fork import insert_branch
 from appdb.runs.run_versions import version_row
 from appdb.runs.size_limits import MAX_EVENT_BYTES
@@ -34,8 +34,8 @@ class Opening:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
-        self._ledger = Ledger(store)
+        self._run_lock = RunLock(store)
+        self._event_log = EventLog(store)
         self._runs = store.collection(collections.WORKFLOW_RUNS)
         self._versions = store.collection(collections.RUN_VERSIONS)
         self._templates = store.collection(collections.WORKFLOW_TEMPLATES)
@@ -80,7 +80,7 @@ class Opening:
         """Check that an earlier call of *new* has made the run, and no other one."""
         first = await self._events.find_one(event_queries.numbered(made.id, made.owner_id, 0), session=session)
         created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data)
-        same = first is None or says_the_same(RunEvent.from_document(first), created, where_of(created))
+        same = first is None or says_the_same(RunEvent.from_document(first), created, subject_of(created))
         if (made.project, made.parent_id) != (new.project, new.parent_id) or not same:
             raise ConflictError(RUN, new.run_id, "its id is taken by a run of other data; make a new id")
 
@@ -105,7 +105,7 @@ class Opening:
     async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
-            await self._fence.take(new.parent_id, owner_id, None, session)
+            await self._run_lock.lock(new.parent_id, owner_id, session)
         template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
         match, update = queries.insert(new, owner_id, template_id)
         try:
@@ -121,5 +121,5 @@ class Opening:
             first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
             await self._versions.insert_one(first, session=session)
         created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
-        await self._ledger.insert(run, run.branch_id, 0, [(created, where_of(created))], session)
+        await self._event_log.insert_events(run, run.branch_id, 0, [(created, subject_of(created))], session)
         return run

@@ -14,7 +14,7 @@ from appdb.models.branches import Branch, LineagePart, cut, following
 from appdb.models.events import EventFilter, RunEvent
 from appdb.models.state import RunState
 from appdb.models.workflow_runs import Run
-from appdb.run_lock import RUN, Fence
+from appdb.run_lock import RUN, RunLock
 from appdb.runs.fold import fold
 from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
@@ -34,14 +34,14 @@ class Reader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
+        self._run_lock = RunLock(store)
         self._snapshots = Snapshots(store)
         self._branches = store.collection(collections.BRANCHES)
         self._events = store.collection(collections.EVENTS)
 
     async def run(self, run_id: str, owner_id: str, session: Session | None) -> Run:
         """Return the owner's run."""
-        return await self._fence.find(run_id, owner_id, session)
+        return await self._run_lock.find_run(run_id, owner_id, session)
 
     async def current(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
         """Return the owner's run and its state."""
@@ -54,7 +54,7 @@ class Reader:
         match = branch_queries.of_run(run.id, run.owner_id, branch_id)
         found = await self._branches.find_one(match, session=session)
         if found is None:
-            await self._fence.check(run.id, run.owner_id, session)
+            await self._run_lock.check_run(run.id, run.owner_id, session)
             raise NotFoundError("branch", branch_id)
         lineage = Branch.from_document(found).lineage
         if branch_id != run.branch_id:
@@ -100,7 +100,7 @@ class Reader:
         run = await self.run(run_id, owner_id, session)
         lineage = await self.lineage(run, branch_id or run.branch_id, session)
         events = await self.events(run, lineage, wanted, limit=limit, newest=newest, session=session)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return lineage, events
 
     async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
@@ -123,7 +123,7 @@ class Reader:
         try:
             return await self._store.transaction(body)
         except _GapError as gap:
-            await self._fence.check(run.id, run.owner_id)  # a deletion takes events away, too
+            await self._run_lock.check_run(run.id, run.owner_id)  # a deletion takes events away, too
             raise _lost(run, gap) from gap
 
     async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:

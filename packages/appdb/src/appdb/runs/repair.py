@@ -16,7 +16,7 @@ from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.state import RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Run
-from appdb.run_lock import RUN, Fence
+from appdb.run_lock import RUN, RunLock
 from appdb.runs.diagnosis import diagnose
 from appdb.runs.fork import Forks
 from appdb.runs.reader import Reader
@@ -29,7 +29,7 @@ class Recovering:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
+        self._run_lock = RunLock(store)
         self._reader = Reader(store)
         self._forks = Forks(store)
         self._events = store.collection(collections.EVENTS)
@@ -43,9 +43,9 @@ class Recovering:
         async def body(session: Session) -> Recovery:
             # With the fence, nobody is between two writes: what disagrees now does so for good.
             if dry_run:
-                run = await self._fence.find(run_id, owner_id, session)
+                run = await self._run_lock.find_run(run_id, owner_id, session)
             else:
-                run = await self._fence.take(run_id, owner_id, None, session)
+                run = await self._run_lock.lock(run_id, owner_id, session)
             return await self._look(run, steps, None if dry_run else branch_id, session)
 
         return await joined(self._store, session, body)
@@ -61,7 +61,7 @@ class Recovering:
         if any(disagreement.forks for disagreement in found):
             return await self._fork(run, true, lineage, state, found, branch_id, session)
         if found and branch_id is not None:
-            await self._fence.change({"_id": run.id}, queries.rebuilt(newest.seq + 1, state.position), session)
+            await self._run_lock.change_run({"_id": run.id}, queries.rebuilt(newest.seq + 1, state.position), session)
         return _result(run, state, found, None, None, applied=bool(found) and branch_id is not None)
 
     async def _newest(self, run: Run, session: Session) -> RunEvent:

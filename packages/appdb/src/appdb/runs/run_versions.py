@@ -13,7 +13,7 @@ from appdb._schema import collections
 from appdb.models.bounds import Name, Text, accept
 from appdb.models.workflow_runs import Run, RunVersion
 from appdb.reading import page_of
-from appdb.run_lock import Fence
+from appdb.run_lock import RunLock
 from appdb.runs.branches import last_of
 from appdb.runs.size_limits import MAX_EVENT_BYTES
 from appdb.runs.store import Store, joined
@@ -28,7 +28,7 @@ class VersionHistory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._fence = Fence(store)
+        self._run_lock = RunLock(store)
         self._versions = store.collection(collections.RUN_VERSIONS)
 
     async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
@@ -40,9 +40,9 @@ class VersionHistory:
         match = run_queries.owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
 
         async def body(session: Session) -> Run:
-            run = await self._fence.change(match, run_queries.versioned(version_id), session)
+            run = await self._run_lock.change_run(match, run_queries.versioned(version_id), session)
             if run is None:
-                return await self._fence.find(run_id, owner_id, session)
+                return await self._run_lock.find_run(run_id, owner_id, session)
             await self._versions.insert_one(version_row(run, entry, run.event_count), session=session)
             return run
 
@@ -54,11 +54,11 @@ class VersionHistory:
         """Return the entries of a run's history, newest first."""
         last = None
         if before is not None:
-            await self._fence.check(run_id, owner_id, session)
+            await self._run_lock.check_run(run_id, owner_id, session)
             last = await last_of(self._versions, VERSION, before, (run_id, owner_id), session)
         found = self._versions.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
         versions = await page_of(RunVersion.from_document, found, limit)
-        await self._fence.check(run_id, owner_id, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return versions
 
 

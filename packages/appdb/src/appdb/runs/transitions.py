@@ -1,4 +1,7 @@
-"""What an event does to the position of its run: one table, for the fold and for the caches beside the log."""
+"""Transitions: the changes that each event type makes to a run's position, and its preconditions.
+
+One table serves the fold and the caches beside the log, so the two cannot drift apart.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,15 @@ WORK = frozenset(
         E.INTERACTION_RESPONSE,
     }
 )
-"""What only a run that has not ended can do."""
-OF_BRANCHES = frozenset({E.WORKFLOW_CREATED, E.JUMP_REQUESTED, E.WORKFLOW_RECOVERED})
-"""What begins a branch, and is never appended to one."""
-TELLING = frozenset({E.JUMP_REQUESTED, E.WORKFLOW_RECOVERED, E.WORKFLOW_RESUMED})
-"""What says why a branch begins: a branch that forks right behind it may as well fork before it."""
-HALF_DONE = frozenset({E.STEP_STARTED, E.MODULE_STARTED, E.MODULE_ERROR, E.SUB_ACTION_STARTED, E.WORKFLOW_RECOVERED})
-"""Behind these, something has begun that only its host knew how far it was."""
+"""Events that only a run which has not ended accepts."""
+BRANCH_OPENERS = frozenset({E.WORKFLOW_CREATED, E.JUMP_REQUESTED, E.WORKFLOW_RECOVERED})
+"""Events that begin a branch; they are never appended to one."""
+BRANCH_REASONS = frozenset({E.JUMP_REQUESTED, E.WORKFLOW_RECOVERED, E.WORKFLOW_RESUMED})
+"""Events that only give a branch's reason. A fork right after one may as well be placed before it."""
+UNSTABLE = frozenset({E.STEP_STARTED, E.MODULE_STARTED, E.MODULE_ERROR, E.SUB_ACTION_STARTED, E.WORKFLOW_RECOVERED})
+"""After these events work was in progress; how far it got was known only to the host that did it."""
 RESUMABLE = frozenset({RunStatus.TARGET_REACHED, RunStatus.VALIDATION_FAILED})
-"""Stops at which the user is asked what to do, so that the run can still be ended otherwise."""
+"""Endings at which the user decides what follows; the run can still end in another way."""
 
 _GOES_ON: Mapping[str, Any] = {"started": True, "ended": None}
 _GOES_BACK: Mapping[str, Any] = {**_GOES_ON, "module": None, "interaction_id": None}
@@ -74,8 +77,8 @@ _NEEDED: Mapping[E, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """What of an event decides the position: its type, and the names in it."""
+class EventSubject:
+    """The parts of an event that decide the position: its type, and the step, module and interaction it names."""
 
     type: E
     step: str | None
@@ -83,23 +86,23 @@ class Where:
     interaction_id: str | None
 
     @classmethod
-    def of(cls, event: NewRunEvent) -> Where:
-        """Return where *event* happens; a retry happens where it leads to.
+    def of(cls, event: NewRunEvent) -> EventSubject:
+        """Return the subject of *event*; a retry is about the step and module that it leads to.
 
         Raises:
             InvalidDataError: A name that its type needs is missing, or is no text.
         """
         retry = event.type is E.RETRY_REQUESTED
-        where = cls(
+        subject = cls(
             type=event.type,
             step=event.step or (_text(event, "target_step") if retry else None),
             module=event.module or (_text(event, "target_module") if retry else None),
             interaction_id=_text(event, "interaction_id"),
         )
         for name in _NEEDED.get(event.type, ()):
-            if not getattr(where, name):
+            if not getattr(subject, name):
                 raise InvalidDataError(f"{event.type} event", f"it needs a {name}; give one")
-        return where
+        return subject
 
 
 def _text(event: NewRunEvent, name: str) -> str | None:
@@ -109,21 +112,22 @@ def _text(event: NewRunEvent, name: str) -> str | None:
     return value
 
 
-def marks(where: Where) -> dict[str, Any]:
+def position_changes(subject: EventSubject) -> dict[str, Any]:
     """Return the fields of ``Position`` that an event sets; all others stay as they are."""
-    taken = {name: getattr(where, name) for name in _TAKEN.get(where.type, ())}
-    return {**_FIXED.get(where.type, {}), **{name: value for name, value in taken.items() if value is not None}}
+    taken = {name: getattr(subject, name) for name in _TAKEN.get(subject.type, ())}
+    return {**_FIXED.get(subject.type, {}), **{name: value for name, value in taken.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demands:
-    """What a run must be like for events to be appended.
+class Preconditions:
+    """Conditions that a run must meet before events are appended to it.
 
     Args:
-        ended: How it may have ended; ``None`` stands for not at all, and the whole for no demand.
-        interaction_id: What must be pending; ``None`` for no demand.
-        free: Whether nothing may be pending.
-        in_step: Whether a step must be open.
+        ended: Endings that the run may have; the member ``None`` means still open. ``None`` in place of the set means
+            any.
+        interaction_id: The interaction that must be pending; ``None`` for any or none.
+        free: No interaction may be pending.
+        in_step: A step must be open.
     """
 
     ended: frozenset[RunStatus | None] | None = None
@@ -138,64 +142,67 @@ _ALLOWED: Mapping[E, frozenset[RunStatus | None]] = {
 }
 
 
-def demands(events: Iterable[Where]) -> Demands:
-    """Return what a run must be like for *events* to be appended, in order.
+def preconditions(events: Iterable[EventSubject]) -> Preconditions:
+    """Return the conditions that a run must meet for *events* to be appended in this order.
 
     Raises:
-        InvalidDataError: No run is: an event begins a branch, or follows one that ends the run, or answers what an
-            earlier one has settled, or asks while an earlier one asks, or repeats a module of no step.
+        InvalidDataError: No run could accept these events: one begins a branch, follows an ending, answers an
+            interaction that an earlier one settled, asks while an earlier one asks, or repeats a module of no step.
     """
-    demanded = Demands()
+    needed = Preconditions()
     known: dict[str, Any] = {}
-    for where in events:
-        if where.type in OF_BRANCHES:
-            raise InvalidDataError(f"{where.type} event", "it begins a branch; reset, jump or recover the run instead")
-        allowed = _ALLOWED.get(where.type)
+    for subject in events:
+        if subject.type in BRANCH_OPENERS:
+            raise InvalidDataError(
+                f"{subject.type} event", "it begins a branch; reset, jump or recover the run instead"
+            )
+        allowed = _ALLOWED.get(subject.type)
         if allowed is not None:
-            demanded = replace(demanded, ended=_with_end(where, allowed, known, demanded.ended))
-        match where.type:
+            needed = replace(needed, ended=_with_end(subject, allowed, known, needed.ended))
+        match subject.type:
             case E.INTERACTION_RESPONSE:
-                demanded = replace(demanded, interaction_id=_with_answer(where, known, demanded.interaction_id))
+                needed = replace(needed, interaction_id=_with_answer(subject, known, needed.interaction_id))
             case E.INTERACTION_REQUESTED:
-                demanded = replace(demanded, free=_with_request(where, known, free=demanded.free))
-            case E.RETRY_REQUESTED if where.step is None:
-                demanded = replace(demanded, in_step=_with_retry(where, known, in_step=demanded.in_step))
-        known |= marks(where)
-    return demanded
+                needed = replace(needed, free=_with_request(subject, known, free=needed.free))
+            case E.RETRY_REQUESTED if subject.step is None:
+                needed = replace(needed, in_step=_with_retry(subject, known, in_step=needed.in_step))
+        known |= position_changes(subject)
+    return needed
 
 
 def _with_end(
-    where: Where,
+    subject: EventSubject,
     allowed: frozenset[RunStatus | None],
     known: Mapping[str, Any],
-    demanded: frozenset[RunStatus | None] | None,
+    needed: frozenset[RunStatus | None] | None,
 ) -> frozenset[RunStatus | None] | None:
     if "ended" not in known:
-        return allowed if demanded is None else demanded & allowed
+        return allowed if needed is None else needed & allowed
     if known["ended"] not in allowed:
-        raise InvalidDataError(f"{where.type} event", f"an event before it ends the run as {known['ended']}")
-    return demanded
+        raise InvalidDataError(f"{subject.type} event", f"an event before it ends the run as {known['ended']}")
+    return needed
 
 
-def _with_answer(where: Where, known: Mapping[str, Any], demanded: str | None) -> str | None:
+def _with_answer(subject: EventSubject, known: Mapping[str, Any], needed: str | None) -> str | None:
     if "interaction_id" not in known:
-        return where.interaction_id
-    if known["interaction_id"] != where.interaction_id:
-        raise InvalidDataError(f"{where.type} event", "an event before it settles or replaces the interaction")
-    return demanded
+        return subject.interaction_id
+    if known["interaction_id"] != subject.interaction_id:
+        raise InvalidDataError(f"{subject.type} event", "an event before it settles or replaces the interaction")
+    return needed
 
 
-def _with_request(where: Where, known: Mapping[str, Any], *, free: bool) -> bool:
+def _with_request(subject: EventSubject, known: Mapping[str, Any], *, free: bool) -> bool:
     if "interaction_id" not in known:
         return True
     if known["interaction_id"] is not None:
-        raise InvalidDataError(f"{where.type} event", "an event before it asks already; the user answers one at a time")
+        problem = "an event before it asks already; the user answers one at a time"
+        raise InvalidDataError(f"{subject.type} event", problem)
     return free
 
 
-def _with_retry(where: Where, known: Mapping[str, Any], *, in_step: bool) -> bool:
+def _with_retry(subject: EventSubject, known: Mapping[str, Any], *, in_step: bool) -> bool:
     if "step" not in known:
         return True
     if known["step"] is None:
-        raise InvalidDataError(f"{where.type} event", "an event before it completes the step; name the step")
+        raise InvalidDataError(f"{subject.type} event", "an event before it completes the step; name the step")
     return in_step

@@ -15,7 +15,7 @@ from appdb.runs.store import Store
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30
+LONGEST_WAIT_SECONDS = 30
 PAUSE_SECONDS = 0.03
 """A few times what the transactions of others take."""
 
@@ -24,7 +24,7 @@ class BusyError(Exception):
     """Another transaction holds the fence."""
 
 
-async def at_fence(write: Coroutine[Any, Any, T]) -> T:
+async def lock_or_busy(write: Coroutine[Any, Any, T]) -> T:
     """Do the first write of a transaction.
 
     Raises:
@@ -38,14 +38,14 @@ async def at_fence(write: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-class Turns:
+class WriterLine:
     """Lets writers of one run come one after the other: in line within a process, by short pauses between processes."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def take(self, run_id: str, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+    async def in_line(self, run_id: str, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         """Run *body* in a transaction, again and again while others hold the run's fence.
 
         The pauses of the usual loop grow, so that of many writers those who came first would come last.
@@ -55,7 +55,7 @@ class Turns:
         """
         line = self._lines.setdefault(run_id, asyncio.Lock())
         async with line:
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + LONGEST_WAIT_SECONDS
             while True:
                 try:
                     return await self._store.transaction(body)
