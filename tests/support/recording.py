@@ -15,8 +15,8 @@ from appdb.models.generated_content import NewContent
 from appdb.utils import utc_now
 from appworker import Actor
 from appworker.errors import SuspendedError, TaskStoppedError
-from appworker.execution import Job
-from appworker.stop import StopSwitch
+from appworker.execution.job import Job
+from appworker.execution.stop import StopSwitch
 
 
 @dataclass(kw_only=True)

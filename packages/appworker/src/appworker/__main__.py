@@ -16,20 +16,20 @@ import uvloop
 from appdb import AppDbError, Database, TaskQueue
 from appdb.database import NO_PATIENCE, app_name_of
 from appworker._version import __version__
-from appworker.arenas import share_one_arena
+from appworker.actors.loading import ActorsByHandler, load_actors
 from appworker.errors import AppWorkerError
-from appworker.forks import heeded, part_from_forks
-from appworker.health_check import check_health
+from appworker.health.check import check_health
+from appworker.health.monitor import monitored
+from appworker.host.forks import heeded, part_from_forks
+from appworker.host.leaving import leave_for_sure
+from appworker.host.malloc import share_one_arena
+from appworker.host.supervised import Parent
+from appworker.host.supervisor import Supervisor
 from appworker.lease_guard import GuardFacts, LeaseGuard
-from appworker.leaving import leave_for_sure
 from appworker.logs import configure_logs
-from appworker.monitor import monitored
-from appworker.parent import Parent
-from appworker.processes import Supervisor
-from appworker.providers.installed import installed_providers, working
-from appworker.registry import ActorsByHandler, load_actors
-from appworker.runner import Runner, RunnerOptions
+from appworker.providers.registry import installed_providers, working
 from appworker.settings import Settings, load_settings
+from appworker.worker.runner import Runner, RunnerOptions
 
 logger = logging.getLogger(__name__)
 

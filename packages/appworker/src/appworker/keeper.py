@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from appdb import AppDbError, ChangeFeed, TaskQueue
 from appdb.feed import task_topic
-from appworker.attempt import Attempt
+from appworker.attempt.attempt import Attempt
+from appworker.execution.stop import StopReason
 from appworker.lease_guard import LeaseGuard
-from appworker.stop import StopReason
 
 logger = logging.getLogger(__name__)
 

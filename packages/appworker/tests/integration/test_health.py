@@ -14,7 +14,7 @@ import pytest
 
 from appdb import Database, RegistryRepository, TaskState
 from appdb.embedded import EmbeddedServer, free_port
-from appworker.health import DATABASE_LIMIT, LOOP_LIMIT
+from appworker.health.health import DATABASE_LIMIT, LOOP_LIMIT
 from live_tasks import OWNER, Tasks
 from worker_hosts import HEALTH, READY, WorkerHosts, ask, eventually, failing, value
 

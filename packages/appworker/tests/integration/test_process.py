@@ -19,11 +19,13 @@ from pydantic import JsonValue
 
 from appdb.models.generated_content import ContentKind
 from appworker.actors.base import Actor
-from appworker.execution import Done, Executors, Failed, Outcome, Stopped, Suspended, process
-from appworker.execution.actor_process import TERM_GRACE
-from appworker.execution.process import KILLED_WITHIN
-from appworker.registry import load_actor
-from appworker.stop import STOP_GRACE, StopReason
+from appworker.actors.loading import load_actor
+from appworker.execution.executors import Executors
+from appworker.execution.process import executor as process_executor
+from appworker.execution.process.executor import KILLED_WITHIN
+from appworker.execution.process.parent_side import TERM_GRACE
+from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended
+from appworker.execution.stop import STOP_GRACE, StopReason
 from processes import gone, until_gone
 from recording import RecordingContext, job_of
 
@@ -224,7 +226,7 @@ async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Ex
 async def test_a_process_that_waits_too_long_is_let_go(
     executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(process_executor, "IDLE_SECONDS", 0.2)
     pid = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
     assert not gone(pid)
     await until_gone(pid)
@@ -291,8 +293,8 @@ async def test_an_actor_that_nobody_loaded_by_name_cannot_be_isolated(executors:
 
 WORKER = """
     import asyncio, sys
-    from appworker.execution import Executors
-    from appworker.registry import load_actor
+    from appworker.execution.executors import Executors
+    from appworker.actors.loading import load_actor
     from recording import RecordingContext, job_of
 
     async def main():

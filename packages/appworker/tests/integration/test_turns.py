@@ -13,14 +13,14 @@ from pydantic import BaseModel, SecretStr
 
 from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
 from appworker import Actor, ActorContext, actor
-from appworker.attempt import Attempt, Desk
-from appworker.flusher import Flusher
+from appworker.attempt.attempt import Attempt, Desk
+from appworker.attempt.attempt_runner import Performer
+from appworker.attempt.commit_batcher import Outbox
+from appworker.attempt.flusher import Flusher
+from appworker.execution.stop import StopReason
 from appworker.keeper import LeaseKeeper
 from appworker.lease_guard import GuardFacts, LeaseGuard
-from appworker.outbox import Outbox
-from appworker.performance import Performer
-from appworker.slots import Slots
-from appworker.stop import StopReason
+from appworker.worker.slots import Slots
 from live_tasks import OWNER, Tasks
 
 CLAIMER = Claimer(worker_id="w", queues=("default",), handlers=("waits@1",))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import InvalidDataError
 from appworker import ActorContext, actor
-from appworker.registry import announcement
+from appworker.actors.loading import announcement
 
 
 class Plain(BaseModel):

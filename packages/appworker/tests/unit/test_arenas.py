@@ -11,7 +11,7 @@ import pytest
 # Each thread frees what another allocated; glibc counts the arenas that it made for them.
 COUNT_ARENAS = """
 import ctypes, ctypes.util, sys, threading
-from appworker.arenas import share_one_arena
+from appworker.host.malloc import share_one_arena
 share_one_arena()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

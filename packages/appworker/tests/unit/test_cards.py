@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from appworker.providers.cards import Card, DrawnCards, caption_of, lacking_scripts, title_of
-from appworker.providers.lettering import ELLIPSIS, fit, has_glyph
+from appworker.providers.local.pictures.cards import Card, DrawnCards, caption_of, lacking_scripts, title_of
+from appworker.providers.local.pictures.lettering import ELLIPSIS, fit, has_glyph
 
 TEXT = "The lighthouse keeper woke before the gulls did."
 

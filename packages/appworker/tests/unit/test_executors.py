@@ -13,8 +13,9 @@ from pydantic import BaseModel, JsonValue
 
 from appdb.models.generated_content import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, SyncContext, actor
-from appworker.execution import Done, Executors, Failed, Stopped, Suspended
-from appworker.stop import StopReason
+from appworker.execution.executors import Executors
+from appworker.execution.results import Done, Failed, Stopped, Suspended
+from appworker.execution.stop import StopReason
 from recording import RecordingContext, job_of
 
 PATIENCE = 30

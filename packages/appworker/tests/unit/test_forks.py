@@ -21,7 +21,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 def test_a_hangup_is_heeded_unless_it_was_ignored_from_the_start(disposition: str, heeded: bool) -> None:
     done = run(f"""
         import signal
-        from appworker.forks import heeded
+        from appworker.host.forks import heeded
         signal.signal(signal.SIGHUP, signal.{disposition})
         print(signal.SIGHUP in heeded())
     """)
@@ -32,7 +32,7 @@ def test_a_hangup_is_heeded_unless_it_was_ignored_from_the_start(disposition: st
 def test_children_that_are_forked_and_terminated_at_once_die_and_their_parent_hears_nothing() -> None:
     done = run("""
         import asyncio, os, signal, uvloop
-        from appworker.forks import part_from_forks
+        from appworker.host.forks import part_from_forks
 
         async def main():
             heard = []
@@ -59,7 +59,7 @@ def test_children_that_are_forked_and_terminated_at_once_die_and_their_parent_he
 def test_a_forked_child_does_not_hold_a_pipe_that_it_must_not() -> None:
     done = run("""
         import os, socket
-        from appworker.forks import part_from_forks
+        from appworker.host.forks import part_from_forks
         ours, theirs = socket.socketpair()
         part_from_forks([theirs.fileno()])
         going, on = os.pipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appworker.health import Health, Report
+from appworker.health.health import Health, Report
 
 
 class Process:

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import pytest
 
-from appworker.health import Health
-from appworker.health_server import MAX_CONNECTIONS, REQUEST_TIME, HealthPortError, HealthServer
-from appworker.metrics import Metrics
+from appworker.health.health import Health
+from appworker.health.metrics import Metrics
+from appworker.health.server import MAX_CONNECTIONS, REQUEST_TIME, HealthPortError, HealthServer
 
 
 @pytest.fixture

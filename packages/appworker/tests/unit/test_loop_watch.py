@@ -7,7 +7,7 @@ import threading
 import time
 from datetime import timedelta
 
-from appworker.loop_watch import LoopWatch
+from appworker.health.loop_lag import LoopWatch
 
 OFTEN = timedelta(milliseconds=5)
 

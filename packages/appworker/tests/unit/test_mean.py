@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appworker.mean import Mean
+from appworker.worker.moving_average import Mean
 
 
 def test_the_first_values_count_alike() -> None:

@@ -14,8 +14,8 @@ from appdb import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.generated_content import ContentKind, NewContent
 from appworker import AppWorkerError, DiscardError, RetryLaterError, TaskStoppedError
 from appworker.errors import SuspendedError
-from appworker.execution import Done, Failed, Outcome, Stopped, Suspended, wire
-from appworker.execution.messages import (
+from appworker.execution.process import frames
+from appworker.execution.process.messages import (
     MAX_RESULT_BYTES,
     content_from_json,
     content_to_json,
@@ -24,8 +24,8 @@ from appworker.execution.messages import (
     outcome_from_json,
     outcome_to_json,
 )
-from appworker.execution.outcome import outcome_of
-from appworker.stop import StopReason
+from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended, outcome_of
+from appworker.execution.stop import StopReason
 
 texts = st.text(max_size=50)
 values = st.recursive(
@@ -39,16 +39,16 @@ failures = st.builds(Failed, kind=texts, message=texts, retry=st.booleans(), ret
 outcomes = st.one_of(st.builds(Done, result=st.none() | objects), failures, st.just(Stopped()), st.just(Suspended()))
 
 
-async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = True) -> wire.Frame:
+async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = True) -> frames.Frame:
     reader = asyncio.StreamReader()
-    reader.feed_data(wire.encode(body, blob))
+    reader.feed_data(frames.encode(body, blob))
     reader.feed_eof()
-    return await wire.read(reader, limited=limited)
+    return await frames.read(reader, limited=limited)
 
 
 @given(objects, st.binary(max_size=100))
 def test_a_frame_comes_out_as_it_went_in(body: dict[str, object], blob: bytes) -> None:
-    assert asyncio.run(sent(body, blob)) == wire.Frame(body=body, blob=blob)
+    assert asyncio.run(sent(body, blob)) == frames.Frame(body=body, blob=blob)
 
 
 @given(outcomes)
@@ -60,27 +60,27 @@ def test_an_outcome_comes_out_as_it_went_in(outcome: Outcome) -> None:
 
 async def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
     reader = asyncio.StreamReader()
-    reader.feed_data((wire.MAX_JSON_BYTES + 1).to_bytes(4) + bytes(4))
+    reader.feed_data((frames.MAX_JSON_BYTES + 1).to_bytes(4) + bytes(4))
 
-    with pytest.raises(wire.BrokenFrameError, match="1,048,577 bytes"):
-        await wire.read(reader, limited=True)
+    with pytest.raises(frames.BrokenFrameError, match="1,048,577 bytes"):
+        await frames.read(reader, limited=True)
 
 
 async def test_a_frame_that_ends_early_is_the_end_of_the_pipe() -> None:
     reader = asyncio.StreamReader()
-    reader.feed_data(wire.encode({"a": 1})[:-1])
+    reader.feed_data(frames.encode({"a": 1})[:-1])
     reader.feed_eof()
 
     with pytest.raises(EOFError):
-        await wire.read(reader, limited=True)
+        await frames.read(reader, limited=True)
 
 
 async def test_a_frame_that_is_no_json_is_refused() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data((1).to_bytes(4) + bytes(4) + b"{")
 
-    with pytest.raises(wire.BrokenFrameError, match="no JSON"):
-        await wire.read(reader, limited=True)
+    with pytest.raises(frames.BrokenFrameError, match="no JSON"):
+        await frames.read(reader, limited=True)
 
 
 def test_a_result_that_is_too_large_becomes_a_failure_that_says_so_and_is_not_retried() -> None:
@@ -134,7 +134,7 @@ def test_content_that_is_too_large_to_cross_says_what_to_do() -> None:
         role="r",
         media_type="image/png",
         filename="f",
-        data=bytes(wire.MAX_BLOB_BYTES + 1),
+        data=bytes(frames.MAX_BLOB_BYTES + 1),
     )
 
     with pytest.raises(InvalidDataError, match="write a file, and store its Path"):

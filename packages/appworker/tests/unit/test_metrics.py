@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appdb import Task, TaskState
 from appdb.utils import utc_now
-from appworker.metrics import Ending, Metrics
+from appworker.health.metrics import Ending, Metrics
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from appdb import NewEvent, Progress, TaskEventType
 from appdb.queue.task_log import check_events
 from appdb.size_limits import MAX_WRITE_BYTES, check_size
-from appworker.notes import MAX_BATCH, Notes
+from appworker.attempt.event_buffer import MAX_BATCH, Notes
 
 
 def take_all(notes: Notes) -> list[list[NewEvent]]:

@@ -19,7 +19,7 @@ from appdb import (
     TaskState,
 )
 from appdb.testing import InMemoryTaskQueue
-from appworker.outbox import MAX_WRITES, Outbox
+from appworker.attempt.commit_batcher import MAX_WRITES, Outbox
 
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
 

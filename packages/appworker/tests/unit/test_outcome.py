@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from appworker import DiscardError
-from appworker.execution import Failed
-from appworker.execution.outcome import outcome_of
+from appworker.execution.results import Failed, outcome_of
 
 
 class HeavyError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appworker.errors import ProviderUnavailableError
-from appworker.providers.installed import ProviderLoadError, installed_providers, working
+from appworker.providers.registry import ProviderLoadError, installed_providers, working
 
 OFFERING = """
 from appworker.errors import ProviderUnavailableError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appworker.processes import FIRST_PAUSE, LONGEST_PAUSE, MAX_FAILED_STARTS, Ended, Restarts
+from appworker.host.supervisor import FIRST_PAUSE, LONGEST_PAUSE, MAX_FAILED_STARTS, Ended, Restarts
 
 
 def ended(*, ready: bool, seconds: float = 1) -> Ended:

@@ -12,9 +12,9 @@ from pathlib import Path
 import av
 import pytest
 
-from appworker.providers.base import Slide, Speech
-from appworker.providers.cards import Card, DrawnCards
-from appworker.providers.slideshow import FRAMES_PER_SECOND, PAUSE_SECONDS, Slideshow
+from appworker.providers.local.pictures.cards import Card, DrawnCards
+from appworker.providers.local.video.slideshow import FRAMES_PER_SECOND, PAUSE_SECONDS, Slideshow
+from appworker.providers.results import Slide, Speech
 
 RATE = 22_050
 
@@ -168,7 +168,7 @@ def test_every_even_size_can_be_encoded(tmp_path: Path, width: int, height: int)
 def test_without_the_extra_the_message_says_how_to_install_it() -> None:
     program = (
         "import sys; sys.modules['av'] = None\n"
-        "from appworker.providers.slideshow import Slideshow\n"
+        "from appworker.providers.local.video.slideshow import Slideshow\n"
         "Slideshow().check()\n"
     )
 

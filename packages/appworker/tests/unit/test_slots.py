@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from appworker.slots import MISJUDGED_SECONDS, MOST_AHEAD, PATIENCE, Slots, Turn
+from appworker.worker.slots import MISJUDGED_SECONDS, MOST_AHEAD, PATIENCE, Slots, Turn
 
 COUNT = 4
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from appworker.errors import DiscardError, ProviderError, ProviderUnavailableError
-from appworker.providers import espeak
-from appworker.providers.base import Speech
-from appworker.providers.espeak import CHILD, SHORTEST_SECONDS, EspeakSpeech
+from appworker.providers.local.speech import espeak
+from appworker.providers.local.speech.espeak import CHILD, SHORTEST_SECONDS, EspeakSpeech
+from appworker.providers.results import Speech
 
 ENDLESS = """
 import os, pathlib, signal
@@ -276,7 +276,7 @@ def test_a_library_in_a_very_deep_folder_works(monkeypatch: pytest.MonkeyPatch, 
 def test_without_the_extra_the_message_says_how_to_install_it() -> None:
     program = (
         "import sys; sys.modules['espeakng_loader'] = None\n"
-        "from appworker.providers.espeak import EspeakSpeech\n"
+        "from appworker.providers.local.speech.espeak import EspeakSpeech\n"
         "EspeakSpeech().check()\n"
     )
 

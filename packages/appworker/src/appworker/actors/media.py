@@ -15,10 +15,10 @@ from appdb.models.generated_content import ContentKind, NewContent
 from appworker.actors.base import actor
 from appworker.actors.contexts import ActorContext
 from appworker.actors.script import VISIBLE, scenes_of
-from appworker.providers.base import Picture, Slide, Speech
-from appworker.providers.cards import Card, DrawnCards
-from appworker.providers.espeak import EspeakSpeech
-from appworker.providers.slideshow import Slideshow
+from appworker.providers.local.pictures.cards import Card, DrawnCards
+from appworker.providers.local.speech.espeak import EspeakSpeech
+from appworker.providers.local.video.slideshow import Slideshow
+from appworker.providers.results import Picture, Slide, Speech
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from appworker.errors import DiscardError
-from appworker.providers.text import plain
+from appworker.providers.local.text import plain
 
 MAX_SCENES = 100
 MAX_SCENE_BYTES = 60_000

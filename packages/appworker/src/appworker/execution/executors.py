@@ -9,12 +9,12 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from appworker.actors.base import Actor, Isolation
+from appworker.execution.inprocess.shared import SharedExecutor
+from appworker.execution.inprocess.thread import ThreadExecutor
 from appworker.execution.job import Job
-from appworker.execution.outcome import Outcome
-from appworker.execution.process import KILLED_WITHIN, ProcessExecutor
-from appworker.execution.shared import SharedExecutor
-from appworker.execution.thread import ThreadExecutor
-from appworker.stop import STOP_GRACE
+from appworker.execution.process.executor import KILLED_WITHIN, ProcessExecutor
+from appworker.execution.results import Outcome
+from appworker.execution.stop import STOP_GRACE
 
 
 class Executor(Protocol):

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from appworker.actors.base import Actor, AsyncFunction, PlainFunction
 from appworker.errors import InvalidPayloadError, InvalidResultError, SuspendedError, TaskStoppedError
-from appworker.execution.blocking import BlockingContext
-from appworker.execution.outcome import Done, Failed, Outcome, outcome_of
-from appworker.execution.surface import Surface
-from appworker.stop import StopSwitch
+from appworker.execution.executor_context import Surface
+from appworker.execution.inprocess.blocking import BlockingContext
+from appworker.execution.results import Done, Failed, Outcome, outcome_of
+from appworker.execution.stop import StopSwitch
 
 logger = logging.getLogger(__name__)
 

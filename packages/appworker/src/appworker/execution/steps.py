@@ -12,7 +12,7 @@ from appdb import InvalidDataError
 from appdb.queue.steps import check_key
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appworker.errors import DiscardError
-from appworker.execution.surface import Surface
+from appworker.execution.executor_context import Surface
 
 
 async def take_step(surface: Surface, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:

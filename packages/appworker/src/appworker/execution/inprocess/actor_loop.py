@@ -1,0 +1,153 @@
+"""An event loop for actors in a thread of its own, which takes attempts and gives outcomes in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import uvloop
+
+from appworker.execution.job import Job, perform, soon
+from appworker.execution.results import Outcome, outcome_of
+
+logger = logging.getLogger(__name__)
+
+MOST_HELPERS = 256
+"""How many threads ``asyncio.to_thread`` may use at a time for all attempts of a loop; they are made as needed."""
+CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """A job on its way: the future that its outcome goes to, and the context variables of whoever started it."""
+
+    job: Job
+    outcome: asyncio.Future[Outcome]
+    variables: contextvars.Context
+
+
+class ActorLoop:
+    """Runs attempts as tasks beside each other.
+
+    Made and called by the worker's loop only. Either side appends to a queue and wakes the other once for all that is
+    in it by then, so that many short attempts cost few switches between the threads.
+
+    Args:
+        number: Tells the thread from others.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._home = asyncio.get_running_loop()
+        self._loop = uvloop.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, f"actor-helper-{number}"))
+        self._closing = asyncio.Event()
+        self._inbox: deque[Run] = deque()
+        self._outbox: deque[tuple[Run, Outcome]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._called = self._called_back = False
+        self._asked_at: float | None = None
+        self._posted = self._delivered = 0
+        self._thread = threading.Thread(target=self._work, name=f"actors-{number}", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an attempt that was posted has not begun."""
+        return bool(self._inbox)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt that was posted has no outcome yet."""
+        return self._posted > self._delivered
+
+    @property
+    def blocked_seconds(self) -> float:
+        """How long the loop has owed an answer; 0 when it answers."""
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
+
+    def ask(self) -> None:
+        """Ask for a sign of life, unless one is owed."""
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._loop.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        self._asked_at = None
+
+    def post(self, run: Run) -> None:
+        """Have *run* begin."""
+        self._posted += 1
+        self._inbox.append(run)
+        if not self._called:
+            self._called = True
+            self._loop.call_soon_threadsafe(self._begin_all)
+
+    def take_back(self) -> list[Run]:
+        """Return what was posted and has not begun."""
+        taken = []
+        while self._inbox:
+            try:
+                taken.append(self._inbox.popleft())
+            except IndexError:
+                break  # the loop answered just now, and took the last one
+        self._posted -= len(taken)
+        return taken
+
+    async def close(self) -> None:
+        """End the thread, unless an attempt still runs in it."""
+        if not self.busy:
+            self._loop.call_soon_threadsafe(self._closing.set)
+            await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
+
+    def _work(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            while not self._closing.is_set():
+                try:
+                    runner.run(self._until_closed())
+                except BaseException:
+                    # Only a task that an actor made by itself gets here, with SystemExit or KeyboardInterrupt.
+                    logger.exception("a task of an actor tried to end the worker")
+
+    async def _until_closed(self) -> None:
+        await self._closing.wait()
+
+    def _begin_all(self) -> None:
+        self._called = False
+        while self._inbox:
+            try:
+                run = self._inbox.popleft()
+            except IndexError:
+                break  # it was taken back
+            task = self._loop.create_task(self._perform(run), context=run.variables)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            run.job.stop.on_stop(soon(self._loop, task.cancel))
+
+    async def _perform(self, run: Run) -> None:
+        try:
+            outcome = await perform(run.job)
+        except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
+            outcome = outcome_of(exc, run.job.stop.reason)
+        self._outbox.append((run, outcome))
+        if not self._called_back:
+            self._called_back = True
+            soon(self._home, self._deliver_all)()
+
+    def _deliver_all(self) -> None:
+        self._called_back = False
+        while self._outbox:
+            run, outcome = self._outbox.popleft()
+            self._delivered += 1
+            if not run.outcome.done():
+                run.outcome.set_result(outcome)

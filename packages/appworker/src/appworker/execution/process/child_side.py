@@ -1,0 +1,133 @@
+"""The process of an actor: run as a module with the pipe's descriptor by a worker, never by hand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+from appdb.queue.lease import handler
+from appworker.actors.base import Actor
+from appworker.actors.loading import load_actor
+from appworker.errors import ActorLoadError
+from appworker.execution.job import Job, perform_here
+from appworker.execution.process.limits import die_with_parent, limit_cpu, limit_memory
+from appworker.execution.process.messages import outcome_to_json
+from appworker.execution.process.proxy_context import ProxyContext
+from appworker.execution.process.worker_pipe import OUT_OF_MEMORY, Link, Order
+from appworker.execution.results import Failed, Outcome
+from appworker.host.forks import STOPPING, part_from_forks
+from appworker.unfailing import Unfailing
+
+_OWN_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
+MAX_LOG_CHARACTERS = 20_000
+
+
+class LinkHandler(Unfailing):
+    """Sends log records to the worker, which writes all logs.
+
+    Args:
+        link: Reaches the worker.
+    """
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send *record*; extras and the traceback become its fields."""
+        try:
+            self._link.post(_told(record))
+        except Exception:  # noqa: BLE001 - a library's bad call must not fail the actor that uses it
+            self.handleError(record)
+
+
+def _told(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {name: _plain(value) for name, value in vars(record).items() if name not in _OWN_FIELDS}
+    if record.exc_info:
+        extra["exception"] = logging.Formatter().formatException(record.exc_info)[-MAX_LOG_CHARACTERS:]
+    told = {"level": record.levelno, "logger": record.name, "message": record.getMessage()[:MAX_LOG_CHARACTERS]}
+    return {"type": "log", "extra": extra, **told}
+
+
+def _plain(value: object) -> object:
+    """Return *value* if JSON has it, else a text that stands for it."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return (value if isinstance(value, str) else repr(value))[:MAX_LOG_CHARACTERS]
+
+
+def main() -> int:
+    """Load the actor that the worker names, and run attempts of it until the worker wants no more."""
+    die_with_parent()
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    # What an actor starts must not hold the pipe: its end is how the worker hears of this process's death.
+    pipe.set_inheritable(False)
+    part_from_forks([pipe.fileno()])
+    link = Link(pipe)
+    for number in STOPPING:
+        signal.signal(number, partial(_heed, link))
+    load = link.orders.get()
+    if load is None:
+        return 0
+    root = logging.getLogger()
+    root.handlers = [LinkHandler(link)]
+    root.setLevel(load.facts["log_level"])
+    try:
+        actor = _load(load.facts)
+    except Exception as exc:  # noqa: BLE001 - whatever a module raises when it is imported, the worker must know
+        link.post({"type": "refused", "kind": type(exc).__name__, "message": str(exc)[:MAX_LOG_CHARACTERS]})
+        link.flush()
+        return 1
+    while (order := link.orders.get()) is not None:
+        link.end_attempt(outcome_to_json(_run(actor, order, link)))
+    return 0
+
+
+def _heed(link: Link, number: int, _frame: object) -> None:
+    """End, if the worker has stopped the attempt before.
+
+    Service managers send their signal to all processes of a service, and the worker drains: it says what ends when.
+    """
+    if link.stopping:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+def _load(facts: dict[str, Any]) -> Actor[BaseModel]:
+    sys.path[:] = facts["path"]
+    source: str = facts["source"]
+    actor = load_actor(source)
+    found = handler(actor.name, actor.version)
+    if found != facts["handler"]:
+        raise ActorLoadError(source, f"it is {found} now, and not {facts['handler']}; restart the worker")
+    if actor.memory_limit is not None:
+        limit_memory(source, actor.memory_limit)
+    if actor.cpu_limit is not None:
+        limit_cpu(source, actor.cpu_limit)
+    return actor
+
+
+def _run(actor: Actor[BaseModel], order: Order, link: Link) -> Outcome:
+    if actor.cpu_limit is not None:
+        limit_cpu(actor.name, actor.cpu_limit)
+    context = ProxyContext(order, actor.name, link)
+    job = Job(actor=actor, context=context, payload=order.facts["payload"], stop=order.stop)
+    try:
+        outcome = perform_here(job, link.loop)
+        if isinstance(outcome, Failed) and outcome.kind == MemoryError.__name__:
+            link.flush()
+            os._exit(OUT_OF_MEMORY)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Runs each attempt in a process of its own, which can be killed; a process is used again after a good end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from datetime import timedelta
+
+from appworker.errors import ActorLoadError
+from appworker.execution.job import Job
+from appworker.execution.process.parent_side import TERM_GRACE, ActorProcess
+from appworker.execution.results import Done, Failed, Outcome, Suspended, outcome_of
+from appworker.execution.stop import STOP_GRACE
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
+"""How long a process waits for the next attempt before it is let go."""
+KILLED_WITHIN = STOP_GRACE + TERM_GRACE + timedelta(seconds=1)
+"""How long after a stop the process is gone at the latest."""
+
+
+class ProcessExecutor:
+    """Starts a process when no idle one of the actor is there: starting costs about a second, using again nothing.
+
+    A process whose attempt failed, was stopped or died is never used again.
+    """
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[str, list[ActorProcess]] = defaultdict(list)
+        self._letting_go: set[asyncio.Task[None]] = set()
+
+    def start(self, job: Job) -> asyncio.Future[Outcome]:
+        """Start *job*, and return a future of the caller's loop; when it is done, so is the attempt's process."""
+        return asyncio.get_running_loop().create_task(self._run(job))
+
+    async def close(self) -> None:
+        """End the processes that wait for an attempt."""
+        for idle in self._idle.values():
+            while idle:
+                self._let_go(idle.pop())
+        await asyncio.gather(*self._letting_go)
+
+    async def _run(self, job: Job) -> Outcome:
+        if not job.actor.source:
+            error = ActorLoadError(job.actor.name, "isolation='process' needs a name that a process can load it by")
+            return outcome_of(error, job.stop.reason)
+        try:
+            process = self._waiting(job.actor.source) or await ActorProcess.start(job.actor)
+        except OSError as exc:
+            logger.exception("an actor's process cannot be started", extra={"actor": job.actor.name})
+            return Failed(kind="ProcessNotStarted", message=f"the host cannot start a process: {exc}", retry=True)
+        outcome: Outcome | None = None
+        try:
+            outcome = await process.run(job)
+            return outcome
+        finally:
+            if isinstance(outcome, Done | Suspended) and job.stop.reason is None:
+                self._keep(process)
+            else:
+                await process.end()
+
+    def _waiting(self, source: str) -> ActorProcess | None:
+        idle = self._idle[source]
+        while idle:
+            process = idle.pop()
+            if process.alive:
+                return process
+            self._let_go(process)
+        return None
+
+    def _keep(self, process: ActorProcess) -> None:
+        self._idle[process.actor.source].append(process)
+        asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, process, process.attempts)
+
+    def _expire(self, process: ActorProcess, attempts: int) -> None:
+        idle = self._idle[process.actor.source]
+        if process in idle and process.attempts == attempts:
+            idle.remove(process)
+            self._let_go(process)
+
+    def _let_go(self, process: ActorProcess) -> None:
+        ending = asyncio.get_running_loop().create_task(process.end())
+        self._letting_go.add(ending)
+        ending.add_done_callback(self._letting_go.discard)

@@ -1,0 +1,114 @@
+"""What crosses between a worker and an actor's process, as JSON: outcomes, errors and content items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from appdb import ConflictError, InvalidDataError, NotFoundError, TooLargeError
+from appdb.models.generated_content import ContentKind, NewContent
+from appworker.errors import AppWorkerError, SuspendedError, TaskStoppedError
+from appworker.execution.process.frames import KIB, MAX_BLOB_BYTES, to_json
+from appworker.execution.results import MAX_MESSAGE_CHARACTERS, Done, Failed, Outcome, Stopped, Suspended, told
+
+MAX_RESULT_BYTES = 512 * KIB
+"""As JSON; what the database takes is less."""
+
+_SHARED_ERRORS: dict[str, type[Exception]] = {
+    error.__name__: error
+    for error in (
+        ConflictError,
+        InvalidDataError,
+        NotFoundError,
+        SuspendedError,
+        TaskStoppedError,
+        TooLargeError,
+        TypeError,
+        ValueError,
+    )
+}
+"""What an actor may want to tell apart; all of them are made of JSON arguments."""
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """Return *outcome* for the worker; a result that is too large to cross becomes a failure that says so."""
+    match outcome:
+        case Done(result=result):
+            size = len(to_json(result))
+            if size <= MAX_RESULT_BYTES:
+                return {"is": "done", "result": result}
+            too_large = TooLargeError("the actor's result", size, MAX_RESULT_BYTES)
+            return _failure(Failed(kind=type(too_large).__name__, message=str(too_large), retry=False))
+        case Failed():
+            return _failure(outcome)
+        case Suspended():
+            return {"is": "suspended"}
+        case Stopped():
+            return {"is": "stopped"}
+
+
+def _failure(failed: Failed) -> dict[str, Any]:
+    return {
+        "is": "failed",
+        "kind": failed.kind,
+        "message": failed.message[:MAX_MESSAGE_CHARACTERS],
+        "retry": failed.retry,
+        "retry_in": None if failed.retry_in is None else failed.retry_in.total_seconds(),
+    }
+
+
+def outcome_from_json(found: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that a process sent."""
+    match found["is"]:
+        case "done":
+            return Done(result=found["result"])
+        case "suspended":
+            return Suspended()
+        case "stopped":
+            return Stopped()
+    pause = found["retry_in"]
+    return Failed(
+        kind=found["kind"],
+        message=found["message"],
+        retry=found["retry"],
+        retry_in=None if pause is None else timedelta(seconds=pause),
+    )
+
+
+def error_to_json(error: Exception) -> dict[str, Any]:
+    """Return *error* for the actor whose call it answers."""
+    kind = type(error).__name__
+    if kind in _SHARED_ERRORS and all(isinstance(argument, str | int | float) for argument in error.args):
+        return {"kind": kind, "arguments": list(error.args)}
+    return {"kind": "", "arguments": [f"{kind}: {told(error)}"]}
+
+
+def error_from_json(found: Mapping[str, Any]) -> Exception:
+    """Return the error to raise in the actor."""
+    return _SHARED_ERRORS.get(found["kind"], AppWorkerError)(*found["arguments"])
+
+
+def content_to_json(item: NewContent) -> tuple[dict[str, Any], bytes]:
+    """Return *item* for the worker: its fields, and its bytes unless they are in a file, which the worker reads.
+
+    Raises:
+        InvalidDataError: The bytes are too many to cross.
+    """
+    told = {field.name: getattr(item, field.name) for field in fields(item) if field.name != "data"}
+    if isinstance(item.data, Path):
+        return told | {"path": str(item.data.absolute())}, b""
+    if len(item.data) > MAX_BLOB_BYTES:
+        limit = f"the limit of {MAX_BLOB_BYTES:,} bytes that an actor's process can hand over"
+        raise InvalidDataError(item.key, f"{len(item.data):,} bytes are over {limit}; write a file, and store its Path")
+    return told, item.data
+
+
+def content_from_json(told: Mapping[str, Any], blob: bytes) -> NewContent:
+    """Return the content item that a process sent."""
+    known = dict(told)
+    path = known.pop("path", None)
+    kind = ContentKind(known.pop("kind"))
+    return NewContent(kind=kind, data=blob if path is None else Path(path), **known)

@@ -1,0 +1,114 @@
+"""The context of an actor that runs in a process of its own: its calls are made by the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from appdb.models.generated_content import NewContent
+from appworker.errors import TaskStoppedError
+from appworker.execution.notices import progress_of
+from appworker.execution.process.messages import content_to_json
+from appworker.execution.process.worker_pipe import Link, Order
+from appworker.execution.steps import take_step
+
+
+class ProxyContext:
+    """The ``Surface`` of a process.
+
+    Args:
+        order: What the worker said of the attempt.
+        actor: The actor's name.
+        link: Reaches the worker.
+    """
+
+    def __init__(self, order: Order, actor: str, link: Link) -> None:
+        facts = order.facts
+        self.task_id: str = facts["task_id"]
+        self.owner_id: str = facts["owner_id"]
+        self.attempt: int = facts["attempt"]
+        self.idempotency_key: str = facts["idempotency_key"]
+        self.deadline = datetime.fromisoformat(facts["deadline"])
+        self.logger = logging.LoggerAdapter(
+            logging.getLogger(f"appworker.actor.{actor}"), {"task_id": self.task_id, "attempt": self.attempt}
+        )
+        self._stop = order.stop
+        self._link = link
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the attempt must end."""
+        return self._stop.reason is not None
+
+    def check_cancelled(self) -> None:
+        """Raise ``TaskStoppedError`` when the attempt must end."""
+        reason = self._stop.reason
+        if reason is not None:
+            raise TaskStoppedError(self.task_id, reason)
+
+    def report(self, fraction: float, message: str = "") -> None:
+        """Say how far the work is."""
+        self.check_cancelled()
+        progress = progress_of(fraction, message)
+        self._link.report(progress.fraction, progress.message)
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the work is."""
+        self.report(fraction, message)
+        await asyncio.sleep(0)
+
+    async def emit(self, data: Mapping[str, JsonValue]) -> None:
+        """Send partial output."""
+        await self._call("emit", data=dict(data))
+
+    async def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
+        """Record what is being made and by whom."""
+        await self._call("describe", operation=operation, provider=provider, source_data=dict(source_data))
+
+    async def store(self, item: NewContent) -> str:
+        """Store a content item."""
+        told, blob = content_to_json(item)
+        return str(await self._call("store", blob, item=told))
+
+    async def recall(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether a step is remembered, and what it returned."""
+        known, value = cast("list[JsonValue]", await self._call("recall", key=key))
+        return bool(known), value
+
+    async def remember(self, key: str, value: JsonValue) -> None:
+        """Remember what a step returned, also when the attempt must end: the fence tells whether it still may."""
+        await self._carry("remember", key=key, value=value)
+
+    async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+        """Run *work* here, once over all attempts, and return what it returned, now or earlier."""
+        return await take_step(self, key, work)
+
+    async def spawn(
+        self,
+        key: str,
+        actor: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Enqueue a child task once over all attempts."""
+        called = self._call("spawn", key=key, actor=actor, payload=dict(payload), queue=queue, priority=priority)
+        return str(await called)
+
+    async def join(self) -> list[dict[str, JsonValue]]:
+        """Return what became of all spawned children."""
+        return cast("list[dict[str, JsonValue]]", await self._call("join"))
+
+    async def _call(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
+        self.check_cancelled()
+        return await self._carry(method, blob, **arguments)
+
+    async def _carry(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
+        calling = self._link.call(method, arguments, blob)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(calling, self._link.loop))

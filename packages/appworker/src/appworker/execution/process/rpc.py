@@ -1,0 +1,28 @@
+"""The calls that an actor's process may make, and nothing else, on the context of its attempt."""
+
+from __future__ import annotations
+
+from appworker.execution.executor_context import Surface
+from appworker.execution.process.frames import Frame, encode
+from appworker.execution.process.messages import content_from_json, error_to_json
+
+METHODS = frozenset({"describe", "emit", "join", "recall", "remember", "spawn"})
+"""Those whose arguments and values are JSON as they are; ``store`` is the other one."""
+
+
+async def answer_to(call: Frame, context: Surface) -> bytes:
+    """Make *call* on *context*, and return the frame to send: a value, or the error that the actor is to see."""
+    answer = {"type": "answer", "number": call.body["number"]}
+    try:
+        return encode(answer | {"value": await _value(call, context)})
+    except Exception as exc:  # noqa: BLE001 - it is raised where the call was made
+        return encode(answer | {"error": error_to_json(exc)})
+
+
+async def _value(call: Frame, context: Surface) -> object:
+    method, arguments = call.body["method"], call.body["arguments"]
+    if method == "store":
+        return await context.store(content_from_json(arguments["item"], call.blob))
+    if method not in METHODS:
+        raise ValueError(f"an actor's process has no {method!r} to call")
+    return await getattr(context, method)(**arguments)

@@ -1,0 +1,80 @@
+"""What can come of an attempt, and which of it an exception is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from appworker.errors import DiscardError, RetryLaterError, SuspendedError, TaskStoppedError
+from appworker.execution.stop import StopReason
+
+MAX_MESSAGE_CHARACTERS = 4_000
+"""What is told of an error, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The actor returned."""
+
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The actor raised, or its process died.
+
+    Args:
+        kind: The error's class, or what happened in one word.
+        message: For the owner.
+        retry: Whether another attempt may help.
+        retry_in: The pause before it, where the actor named one.
+    """
+
+    kind: str
+    message: str
+    retry: bool
+    retry_in: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The actor ended because it had to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The actor waits for its children, and is run again once they are final."""
+
+
+Outcome = Done | Failed | Stopped | Suspended
+
+
+def outcome_of(error: BaseException, stop: StopReason | None) -> Outcome:
+    """Return what *error* means for the attempt that it ended.
+
+    Args:
+        error: What the actor raised, even ``SystemExit``.
+        stop: Why the attempt had to end, if it had to.
+    """
+    match error:
+        case SuspendedError():
+            return Suspended()
+        case DiscardError():
+            return Failed(kind="Discarded", message=told(error.reason), retry=False)
+        case _ if stop is not None:
+            return Stopped()
+        case RetryLaterError():
+            return Failed(kind="RetryLater", message=told(error.reason), retry=True, retry_in=error.after)
+    stopped_itself = isinstance(error, TaskStoppedError | asyncio.CancelledError)
+    message = "the actor stopped itself" if stopped_itself else told(error)
+    return Failed(kind=type(error).__name__, message=message, retry=True)
+
+
+def told(reason: object) -> str:
+    """Return *reason* as text: an attempt must end whatever its actor gives for a reason."""
+    try:
+        return str(reason)[:MAX_MESSAGE_CHARACTERS]
+    except BaseException:  # noqa: BLE001 - the actor's own code runs here, and may raise anything, SystemExit too
+        return f"{type(reason).__name__}, which cannot be told: its __str__ fails"

@@ -1,0 +1,1 @@
+"""Providers that need no network, key or weights."""

@@ -1,0 +1,1 @@
+"""Video, encoded by PyAV."""

@@ -1,0 +1,1 @@
+"""A worker process: announce its actors, claim tasks, run them, drain."""
