@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import click
@@ -41,19 +41,15 @@ class Wishes:
 
     def task(self, actor: Actor, payload: dict[str, JsonValue], *, owner: str, task_id: str) -> NewTask:
         """Return the task: what is not said is as the actor's announcement has it."""
-        return NewTask(
+        as_announced = actor.new_task(
+            payload, owner_id=owner, queue=self.queue, priority=self.priority, unique_key=self.unique_key
+        )
+        return replace(
+            as_announced,
             task_id=task_id,
-            owner_id=owner,
-            actor=actor.id,
-            actor_version=actor.version,
-            payload=payload,
-            queue=self.queue or actor.queue,
-            priority=self.priority,
             delay=self.delay,
-            max_attempts=self.max_attempts or actor.max_attempts,
-            timeout=self.timeout or timedelta(seconds=actor.timeout_seconds),
-            limits=tuple(limit.limit() for limit in actor.limits),
-            unique_key=self.unique_key,
+            max_attempts=self.max_attempts or as_announced.max_attempts,
+            timeout=self.timeout or as_announced.timeout,
             expires_in=self.expires_in,
         )
 

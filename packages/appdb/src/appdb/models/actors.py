@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, SkipValidation
+from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.errors import InvalidDataError
 from appdb.models.base import Document, StoredJson
 from appdb.models.bounds import STRICT, Count, Name, Positive, Seconds, Text
 from appdb.models.limits import Limit, TaskLimit
+from appdb.models.tasks import NewTask
 from appdb.payload_schema import judged
 
 
@@ -28,6 +30,39 @@ class Actor(Document):
     limits: list[TaskLimit] = Field(default_factory=list)
     """What its tasks share with others, over all workers."""
     seen_at: datetime
+
+    def new_task(
+        self,
+        payload: Mapping[str, JsonValue],
+        *,
+        owner_id: str,
+        queue: str | None = None,
+        priority: int = 0,
+        unique_key: str | None = None,
+    ) -> NewTask:
+        """Return a new task for this actor, with the attempts, time and limits that were announced.
+
+        ``dataclasses.replace`` sets the other fields of ``NewTask``.
+
+        Args:
+            payload: The actor's input; it is not checked here.
+            owner_id: The user who may see and cancel the task.
+            queue: The queue's name; ``None`` for the one that was announced.
+            priority: Higher runs first.
+            unique_key: A second enqueue by the same owner with the same key returns the first task.
+        """
+        return NewTask(
+            owner_id=owner_id,
+            actor=self.id,
+            actor_version=self.version,
+            payload=dict(payload),
+            queue=queue or self.queue,
+            priority=priority,
+            max_attempts=self.max_attempts,
+            timeout=timedelta(seconds=self.timeout_seconds),
+            limits=tuple(limit.limit() for limit in self.limits),
+            unique_key=unique_key,
+        )
 
 
 class Worker(Document):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from http import HTTPStatus
 
 from pydantic import JsonValue
 
-from appdb import NewTask, NotFoundError, RegistryRepository, Task, TaskQueue
+from appdb import NotFoundError, RegistryRepository, Task, TaskQueue
 from appdb.models.actors import Actor
 from appserver.http.problems import FieldError, ProblemError
 from appserver.tasks.payloads import payload_errors
@@ -47,16 +46,10 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
         detail = "The payload does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
     return await queue.enqueue(
-        NewTask(
+        actor.new_task(
+            submission.payload,
             owner_id=submission.owner_id,
-            actor=actor.id,
-            actor_version=actor.version,
-            payload=submission.payload,
-            queue=actor.queue,
             priority=submission.priority,
-            max_attempts=actor.max_attempts,
-            timeout=timedelta(seconds=actor.timeout_seconds),
-            limits=tuple(limit.limit() for limit in actor.limits),
             unique_key=submission.idempotency_key,
         )
     )

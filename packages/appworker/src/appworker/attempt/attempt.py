@@ -23,7 +23,6 @@ from appdb import (
     Lease,
     LeaseLostError,
     NewEvent,
-    NewTask,
     Outcome,
     Progress,
     RegistryRepository,
@@ -187,17 +186,8 @@ class Attempt:
     ) -> str:
         """Enqueue a child as its actor was announced, once over all attempts, and return its id."""
         announced = await self._persist(partial(self._desk.registry.actor, actor))
-        child = NewTask(
-            owner_id=self.task.owner_id,
-            actor=announced.id,
-            actor_version=announced.version,
-            payload=dict(payload),
-            queue=queue or announced.queue,
-            priority=self.task.priority if priority is None else priority,
-            max_attempts=announced.max_attempts,
-            timeout=timedelta(seconds=announced.timeout_seconds),
-            limits=tuple(limit.limit() for limit in announced.limits),
-        )
+        priority = self.task.priority if priority is None else priority
+        child = announced.new_task(payload, owner_id=self.task.owner_id, queue=queue, priority=priority)
         return await self._persist(partial(self._desk.queue.spawn, self.lease, key, child))
 
     async def children(self) -> list[Task]:
