@@ -7,8 +7,9 @@ from bson import Binary, ObjectId
 from appdb import Content, ContentKind, Generation, GenerationStatus, Role, User
 from appdb._schema import collections
 from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.models.access_keys import AccessKey
 from appdb.models.config import StoredSetting
-from appdb.models.users import AccessKey, RefreshFamily
+from appdb.models.refresh_tokens import RefreshFamily
 from appdb.utils import derived_id
 from example import (
     ASKED,

@@ -28,7 +28,7 @@ from appdb import (
     content_hash,
 )
 from appdb._schema import collections
-from appdb.models.state import Snapshot
+from appdb.models.snapshots import Snapshot
 from appdb.utils import derived_id
 from example import ASKED, BRANCH, MADE, ROOT, RUN, TEMPLATE, USER, VERSION, Example, at, made_id, sha256
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from appdb import Progress, Schedule, Task, TaskEvent, TaskEventType, TaskState
 from appdb._schema import collections
-from appdb.models.actors import Actor, Worker
+from appdb.models.actors import Actor
 from appdb.models.schedules import CatchUp
 from appdb.models.tasks import TaskLease
+from appdb.models.workers import Worker
 from appdb.utils import derived_id
 from example import LIMIT, MADE, RUN, TASK, USER, Example, at
 

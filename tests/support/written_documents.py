@@ -44,7 +44,8 @@ from appdb import (
     VersionSummary,
     WorkflowRepository,
 )
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
+from appdb.models.workers import AnnouncedWorker
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.runs.size_limits import SNAPSHOT_EVERY
 from appdb.size_limits import MAX_TAIL_EVENTS

@@ -8,7 +8,8 @@ from typing import Any
 
 from appdb import ContentRepository, NewGeneration, Origin, TaskQueue
 from appdb._driver import RawDocument
-from appdb.models.generated_content import Content, ContentKind, Generation, NewContent
+from appdb.models.content_generation_metadata import Generation
+from appdb.models.generated_content import Content, ContentKind, NewContent
 from scenarios.held import Held, hold, queued
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json, told
 from scenarios.staged import opened, run_of

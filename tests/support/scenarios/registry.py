@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb import Limit, RegistryRepository
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
+from appdb.models.workers import AnnouncedWorker
 from scenarios.kit import Scenario, Scenes, Stage, Text, hostile_json
 
 ALIVE = "workers and actors are deleted some time after they were seen last"

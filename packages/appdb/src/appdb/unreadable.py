@@ -10,19 +10,27 @@ from appdb._driver import RawDocument
 from appdb._schema import collections
 from appdb.database import Database
 from appdb.errors import UnreadableError
-from appdb.models.actors import Actor, Worker
+from appdb.models.access_keys import AccessKey
+from appdb.models.actors import Actor
 from appdb.models.branches import Branch
 from appdb.models.config import StoredSetting
+from appdb.models.content_generation_metadata import Generation
 from appdb.models.events import RunEvent
-from appdb.models.generated_content import Content, Generation
-from appdb.models.option_usage import OptionUsage, WeightedKeyword
+from appdb.models.generated_content import Content
+from appdb.models.option_usage import OptionUsage
+from appdb.models.refresh_tokens import RefreshFamily
 from appdb.models.schedules import Schedule
-from appdb.models.state import Snapshot
-from appdb.models.tasks import Task, TaskEvent
-from appdb.models.users import AccessKey, RefreshFamily, User
+from appdb.models.snapshots import Snapshot
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Task
+from appdb.models.users import User
+from appdb.models.weighted_keywords import WeightedKeyword
+from appdb.models.workers import Worker
 from appdb.models.workflow_files import WorkflowFile
-from appdb.models.workflow_runs import Run, RunVersion
-from appdb.models.workflow_versions import WorkflowTemplate, WorkflowVersion
+from appdb.models.workflow_run_versions import RunVersion
+from appdb.models.workflow_runs import Run
+from appdb.models.workflow_templates import WorkflowTemplate
+from appdb.models.workflow_versions import WorkflowVersion
 from appdb.repos.token import usage_of
 
 READERS: Mapping[str, Callable[[RawDocument], object]] = {

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from appdb import Database, NewTask, RegistryRepository, UserRepository
 from appdb.cli import main
-from appdb.models.actors import AnnouncedWorker
+from appdb.models.workers import AnnouncedWorker
 from appdb.unreadable import READERS
 from command_line import ACTOR, OWNER, QUEUE, CommandLine, StandIn
 from damage import MARK, MODELS, damage

@@ -24,7 +24,8 @@ from appdb import (
 from appdb.base import BaseRepository
 from appdb.database import NO_PATIENCE
 from appdb.embedded import free_port
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
+from appdb.models.workers import AnnouncedWorker
 from made_arguments import Values, public_methods
 
 METHODS = public_methods()

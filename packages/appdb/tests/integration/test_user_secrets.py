@@ -13,7 +13,8 @@ import pytest
 from appdb import Database, Login, NewUser, TokenReuseError, UserRepository
 from appdb._queries.refresh_tokens import GRACE, Shown
 from appdb.errors import AppDbError
-from appdb.models.users import AccessKey, RefreshFamily
+from appdb.models.access_keys import AccessKey
+from appdb.models.refresh_tokens import RefreshFamily
 from time_machine import let_time_pass
 
 CANARY = "$argon2id$CANARY-hash"

@@ -36,9 +36,10 @@ from appdb import (
     WorkflowRepository,
     content_hash,
 )
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
 from appdb.models.generated_content import ContentKind, NewContent
 from appdb.models.schedules import NewSchedule
+from appdb.models.workers import AnnouncedWorker
 from released import documents, key_of, restore
 
 VERSIONS = ["0.1", "0.2", "0.3"]

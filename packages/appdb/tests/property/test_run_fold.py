@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appdb import DbEventType, RunState
 from appdb.models.branches import cut, following
-from appdb.models.state import CompactState
+from appdb.models.snapshots import CompactState
 from appdb.runs.compact import compact, expand, named_events
 from appdb.runs.fold import fold
 from run_model import RunModel

@@ -13,8 +13,9 @@ import pytest
 import uvicorn
 
 from appdb import Claimer, ContentRepository, Database, Lease, RegistryRepository, Task, TaskQueue
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
 from appdb.models.generated_content import Content, ContentKind, NewContent
+from appdb.models.workers import AnnouncedWorker
 from appserver import Settings, create_app
 
 MEDIA_SCHEMA: dict[str, Any] = {

@@ -10,8 +10,9 @@ import httpx2
 import pytest
 
 from appdb import Claimer, Database, Lease, RegistryRepository, Task, TaskQueue
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
 from appdb.models.generated_content import Content, ContentKind
+from appdb.models.workers import AnnouncedWorker
 
 Store = Callable[..., Awaitable[Content]]
 Post = Callable[[], Awaitable[tuple[Task, Lease]]]

@@ -9,7 +9,7 @@ from typing import Any
 from appdb._queries.clock import NOW, from_now, literal
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
-from appdb.models.generated_content import GenerationStatus
+from appdb.models.content_generation_metadata import GenerationStatus
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from appdb._queries.clock import NOW, from_now, literal
-from appdb.models.users import RevokedBecause
+from appdb.models.refresh_tokens import RevokedBecause
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import Any
 from appdb._queries.clock import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
-from appdb.models.workflow_versions import GLOBAL_OWNER, TemplateVisibility
+from appdb.models.workflow_templates import GLOBAL_OWNER, TemplateVisibility
 
 Filter = dict[str, Any]
 Update = dict[str, Any]

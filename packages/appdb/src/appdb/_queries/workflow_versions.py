@@ -9,7 +9,8 @@ from appdb._queries.clock import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
 from appdb._queries.workflow_templates import known_as, readable, standing_for
-from appdb.models.workflow_versions import GLOBAL_OWNER, VersionKind
+from appdb.models.workflow_templates import GLOBAL_OWNER
+from appdb.models.workflow_versions import VersionKind
 
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]

@@ -15,7 +15,8 @@ from appdb.cli.selection import named_task
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.feed import ChangeFeed, Subscription, task_topic
-from appdb.models.tasks import Task, TaskEvent
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Task
 from appdb.queue.task_queue import TaskQueue
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ import click
 from appdb.cli.output import compact, json_line, moment, printable, table
 from appdb.cli.running import Target, pass_target
 from appdb.database import Database
-from appdb.models.actors import Actor, Worker
+from appdb.models.actors import Actor
+from appdb.models.workers import Worker
 from appdb.queue.lease import handler
 from appdb.repos.registry import RegistryRepository
 

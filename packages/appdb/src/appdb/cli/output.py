@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from appdb.cli.params import bundled
-from appdb.models.tasks import Progress, Task, TaskEvent, TaskState
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Progress, Task, TaskState
 
 COLOURS = {
     TaskState.PROCESSING: "cyan",

@@ -13,7 +13,8 @@ from appdb.cli.params import duration
 from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import owner_option
 from appdb.database import Database
-from appdb.models.users import KeyInfo, NewUser, Role, User
+from appdb.models.access_keys import KeyInfo
+from appdb.models.users import NewUser, Role, User
 from appdb.repos.user import UserRepository
 
 T = TypeVar("T")

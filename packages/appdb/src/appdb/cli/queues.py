@@ -7,7 +7,7 @@ import click
 from appdb.cli.output import json_line, printable, table
 from appdb.cli.running import Target, pass_target
 from appdb.database import Database
-from appdb.models.tasks import QueueStats
+from appdb.models.queues import QueueStats
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.registry import RegistryRepository
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb.cli.output import compact, moment, printable
 from appdb.events import TaskEventType
-from appdb.models.tasks import TaskEvent
+from appdb.models.task_events import TaskEvent
 
 
 def event_line(event: TaskEvent) -> str:

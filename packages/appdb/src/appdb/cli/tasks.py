@@ -29,7 +29,9 @@ from appdb.cli.story import error_text, event_line
 from appdb.cli.submit import submit
 from appdb.cli.watch import watch
 from appdb.database import Database
-from appdb.models.tasks import QueueStats, Task, TaskEvent, TaskState
+from appdb.models.queues import QueueStats
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Task, TaskState
 from appdb.queue.task_queue import TaskQueue
 
 MAX_PAGE = 1_000

@@ -12,7 +12,8 @@ from appdb.cli.selection import optional_owner_option
 from appdb.cli.story import event_line
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.tasks import Progress, Task, TaskEvent, TaskState
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Progress, Task, TaskState
 
 OUTCOMES = {
     TaskState.COMPLETED: ExitCode.DONE,

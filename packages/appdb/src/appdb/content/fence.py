@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb.errors import LeaseLostError
-from appdb.models.tasks import NewEvent
+from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import Journal
 

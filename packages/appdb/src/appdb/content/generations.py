@@ -18,7 +18,8 @@ from appdb.content.fence import MAKES_CONTENT, fence
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Label, Name, Text, accept
-from appdb.models.generated_content import NO_ORIGIN, Content, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.generated_content import Content
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import Journal

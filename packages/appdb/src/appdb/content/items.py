@@ -16,7 +16,8 @@ from appdb.errors import LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import Count, accept
 from appdb.models.generated_content import Content, NewContent
-from appdb.models.tasks import NewEvent, Task
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import Journal, check_events
 from appdb.size_limits import KIB, MAX_TAIL_EVENTS, check_size

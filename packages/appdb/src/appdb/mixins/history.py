@@ -13,7 +13,8 @@ from appdb._queries import option_usage as queries
 from appdb._schema import collections
 from appdb.errors import InvalidDataError
 from appdb.models.bounds import AnyText, Name, accept
-from appdb.models.option_usage import OptionUsage, UsedKeyword, WeightedKeyword
+from appdb.models.option_usage import OptionUsage
+from appdb.models.weighted_keywords import UsedKeyword, WeightedKeyword
 from appdb.reading import first_readable, page_of
 from appdb.size_limits import DUPLICATE_KEY, KIB, check_size
 from appdb.utils import derived_id, uuid7_str

@@ -1,9 +1,9 @@
-"""Workers and actors: who is alive, and what each actor accepts."""
+"""Actors: handlers of tasks that workers announce, with the payload and limits of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.errors import InvalidDataError
 from appdb.models.base import Document, StoredJson
-from appdb.models.bounds import STRICT, Count, Name, Positive, Seconds, Text
+from appdb.models.bounds import STRICT, Count, Name, Positive, Seconds
 from appdb.models.limits import Limit, TaskLimit
 from appdb.models.tasks import NewTask
 from appdb.payload_schema import judged
@@ -65,20 +65,6 @@ class Actor(Document):
         )
 
 
-class Worker(Document):
-    """A worker process, as stored in ``workers``; it disappears when it stops announcing itself."""
-
-    host: str
-    pid: int
-    queues: list[str]
-    actors: list[str]
-    slots: int
-    providers: list[str] = Field(default_factory=list)
-    """What makes content there; missing from workers of an older release."""
-    started_at: datetime
-    seen_at: datetime
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedActor:
     """What a worker says of an actor; the fields are those of ``Actor``.
@@ -112,21 +98,3 @@ class AnnouncedActor:
         """Return what is stored beside the id."""
         limits = [TaskLimit.of(limit).model_dump() for limit in self.limits]
         return {key: value for key, value in asdict(self).items() if key != "name"} | {"limits": limits}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnouncedWorker:
-    """What a worker says of itself; the fields are those of ``Worker``."""
-
-    __pydantic_config__ = STRICT
-    id: Name
-    host: Text
-    pid: Count
-    queues: list[Name]
-    actors: list[Name]
-    slots: Count
-    providers: list[Name] = field(default_factory=list)
-
-    def fields(self) -> dict[str, Any]:
-        """Return what is stored beside the id."""
-        return {key: value for key, value in asdict(self).items() if key != "id"}

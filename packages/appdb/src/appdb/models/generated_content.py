@@ -1,16 +1,14 @@
-"""Generations and their content items: what a task made, for whom, and where the bytes are."""
+"""Content items: what tasks made, for whom, and where the bytes are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field
-
-from appdb.models.base import Document, StoredJson
-from appdb.models.bounds import STRICT, Amount, Count, Label, Name, NewJson, Text, Whole
+from appdb.models.base import Document
+from appdb.models.bounds import STRICT, Amount, Count, Label, Name, Text, Whole
 from appdb.models.vocabulary import Stored
 
 
@@ -21,43 +19,6 @@ class ContentKind(StrEnum):
     AUDIO = "audio"
     VIDEO = "video"
     TEXT = "text"
-
-
-class GenerationStatus(StrEnum):
-    """How far a generation is: ``pending ->`` one of the other three, in the transaction that ends its task."""
-
-    PENDING = "pending"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Generation(Document):
-    """One generation, as stored in ``content_generation_metadata``: who asked, for what, and how it went."""
-
-    owner_id: str
-    task_id: str
-    run_id: str | None = None
-    """The run that asked; a plain task has none."""
-    interaction_id: str | None = None
-    """The interaction of the run that shows it."""
-    prompt_id: str | None = None
-    """Which of the interaction's prompts it answers."""
-    provider: str
-    operation: str
-    request: StoredJson
-    """The request as the user gave it, so that a form can be filled again."""
-    source_data: StoredJson
-    """What the provider was given besides the request."""
-    provider_task_id: str | None = None
-    """Under what the provider knows the work, so that another attempt can ask for it instead of paying again."""
-    usage: StoredJson | None = None
-    """What the provider counted, in its own terms; costs are rows of ``tokens``."""
-    status: Stored[GenerationStatus]
-    error: str | None = None
-    """Why it failed, for its owner."""
-    created_at: datetime
-    completed_at: datetime | None = None
 
 
 class Content(Document):
@@ -91,53 +52,6 @@ class Content(Document):
     in_generation: bool = False
     """Whether it was stored with its generation; an older release also stored items that had none."""
     created_at: datetime
-
-
-class GenerationWithItems(Generation):
-    """A generation and what it has made so far, by index."""
-
-    items: list[Content] = Field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """For whom in a workflow a generation is made; a plain task has none of it.
-
-    Args:
-        run_id: The run that asks; ``None`` for the one that the task works for.
-        interaction_id: The interaction that shows it.
-        prompt_id: Which of the interaction's prompts it answers.
-    """
-
-    __pydantic_config__ = STRICT
-    run_id: Name | None = None
-    interaction_id: Text | None = None
-    prompt_id: Text | None = None
-
-
-NO_ORIGIN = Origin()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewGeneration:
-    """What ``ContentRepository.record`` needs to know.
-
-    Args:
-        task_id: The task that makes it; each task makes one.
-        provider: Who is to make it.
-        operation: What is to be made, such as ``txt2img``.
-        request: The request as the user gave it; at most 256 KiB as BSON.
-        source_data: What the provider is given besides; at most 256 KiB as BSON.
-        origin: For whom it is made.
-    """
-
-    __pydantic_config__ = STRICT
-    task_id: Name
-    provider: Label
-    operation: Label
-    request: NewJson
-    source_data: NewJson = field(default_factory=dict)
-    origin: Origin = NO_ORIGIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

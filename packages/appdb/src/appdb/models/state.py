@@ -1,14 +1,12 @@
-"""What the events of a line of history add up to."""
+"""The state of a run: values that the events of a line of history add up to; stored nowhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from appdb.events import DbEventType
-from appdb.models.base import Document, Value
 from appdb.models.events import RunEvent
 from appdb.models.workflow_runs import Position, RunStatus
 
@@ -131,48 +129,3 @@ class Try:
 
     outputs: Mapping[str, Any] | None
     feedback: Mapping[str, Any] | None
-
-
-class CompletedModules(Value):
-    """Modules of a step, in the order in which they were completed first."""
-
-    step: str
-    names: tuple[str, ...]
-
-
-class NamedValue(Value):
-    """A value with a name in the run's state, and the id of the event that gave it."""
-
-    name: str
-    step: str
-    module: str
-    event: str
-
-
-class CompactState(Value):
-    """A ``RunState`` with ids in the place of events."""
-
-    seq: int
-    stable_seq: int
-    last_type: str | None
-    position: Position
-    steps: tuple[str, ...]
-    modules: tuple[CompletedModules, ...]
-    outputs: tuple[str, ...]
-    given: tuple[NamedValue, ...]
-    unknown_type: str | None
-    pending: str | None
-    error: str | None
-
-
-class Snapshot(Document):
-    """A state, as stored in ``snapshots``: it names the events that it keeps, and holds none of their data."""
-
-    run_id: str
-    owner_id: str
-    branch_id: str
-    """The branch that has the event ``seq``."""
-    seq: int
-    fold_version: int
-    state: CompactState
-    created_at: datetime

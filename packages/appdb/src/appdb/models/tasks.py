@@ -1,15 +1,14 @@
-"""A task: one unit of work and its latest progress; and the events of its log."""
+"""Tasks: units of work with their state, lease, latest progress and outcome."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, SkipValidation, field_validator
 
-from appdb.events import TaskEventType
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import (
     LARGEST,
@@ -47,6 +46,8 @@ class TaskState(StrEnum):
 
 
 FINAL_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
+
+
 LIVE_STATES = frozenset(TaskState) - FINAL_STATES
 
 
@@ -150,17 +151,6 @@ class Following(Value):
         return key
 
 
-class TaskEvent(Document):
-    """One entry of a task's log, as stored in ``task_events``; per task, ``seq`` is unique and dense from 0."""
-
-    task_id: str
-    seq: int
-    type: Stored[TaskEventType]
-    attempt: int
-    at: StoredTime
-    data: StoredJson
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """What ``TaskQueue.enqueue`` needs to know.
@@ -216,15 +206,6 @@ class NewTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
-    """An event to append; its number and time are given by the log."""
-
-    __pydantic_config__ = STRICT
-    type: TaskEventType
-    data: Annotated[dict[str, JsonValue], SkipValidation] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
     """Which tasks an operation on many is about.
 
@@ -247,26 +228,3 @@ class TaskFilter:
     created_before: datetime | None = None
     created_after: datetime | None = None
     task_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStats:
-    """One queue at one moment, counted from indexes.
-
-    Args:
-        queue: The queue's name.
-        paused: Whether it hands out nothing.
-        scheduled: Tasks that wait for their time, a retry or their children.
-        queued: Tasks that any fitting worker may claim.
-        processing: Tasks that a worker holds.
-        finished: Tasks that became final within the window, by state.
-        oldest_queued_seconds: How long the oldest queued task has been due, by the database's clock.
-    """
-
-    queue: str
-    paused: bool
-    scheduled: int
-    queued: int
-    processing: int
-    finished: dict[TaskState, int]
-    oldest_queued_seconds: float | None

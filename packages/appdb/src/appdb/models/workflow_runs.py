@@ -1,4 +1,4 @@
-"""A workflow run: whose it is, which version and branch it follows, and caches of where its events have led."""
+"""Workflow runs: whose each is, which version and branch it follows, and caches of where its events have led."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
-
-from appdb.models.base import Document, StoredJson, Value
+from appdb.models.base import Document, Value
 from appdb.models.bounds import STRICT, Name, NewJson, Text
 from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
@@ -36,6 +34,8 @@ class RunStatus(StrEnum):
 
 
 CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
+
+
 OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
 
 
@@ -110,18 +110,3 @@ class NewRun:
     run_id: Name = field(default_factory=lambda: uuid7_str("wf_"))
     branch_id: Name = field(default_factory=lambda: uuid7_str("br_"))
     event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))
-
-
-class RunVersion(Document):
-    """One entry of a run's version history, as stored in ``workflow_run_versions``."""
-
-    run_id: str
-    owner_id: str
-    version_id: str
-    seq: int
-    """The number of the first event that the version counts for."""
-    capabilities: list[str] = Field(default_factory=list)
-    """What the client was able to do."""
-    requires: list[StoredJson] = Field(default_factory=list)
-    """What the version asks of a client."""
-    created_at: datetime

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import SkipValidation
 
 from appdb.models.bounds import STRICT, Count, Pause
-from appdb.models.tasks import NewEvent
+from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
 
 

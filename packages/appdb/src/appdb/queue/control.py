@@ -16,7 +16,8 @@ from appdb.database import Database
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most, bounded_duration
-from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewEvent, NewTask, Task, TaskFilter, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
 from appdb.queue.orphaned_transactions import ABANDONED, PATIENCE, end_abandoned_transactions
 from appdb.queue.task_log import Journal

@@ -12,7 +12,7 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import NotFoundError, UnreadableError
-from appdb.models.generated_content import GenerationStatus
+from appdb.models.content_generation_metadata import GenerationStatus
 from appdb.models.tasks import Following, TaskState
 from appdb.models.vocabulary import word
 from appdb.queue.enqueue import stored_insert

@@ -19,7 +19,8 @@ from appdb.database import Database
 from appdb.errors import UnreadableError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most
-from appdb.models.tasks import LIVE_STATES, NewEvent, Task, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import LIVE_STATES, Task, TaskState
 from appdb.queue.lease import Lease
 from appdb.queue.orphaned_transactions import end_abandoned_transactions
 from appdb.queue.parallel import abreast, in_batches

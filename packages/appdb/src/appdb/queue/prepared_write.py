@@ -15,7 +15,8 @@ from appdb._queries.clock import literal
 from appdb.errors import TooLargeError
 from appdb.events import TaskEventType
 from appdb.models.bounds import accept
-from appdb.models.tasks import NewEvent, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import check_events, latest_progress, stored_form

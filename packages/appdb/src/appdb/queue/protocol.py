@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from pydantic import JsonValue
 
 from appdb.models.limits import Limit
-from appdb.models.tasks import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.models.queues import QueueStats
+from appdb.models.task_events import NewEvent, TaskEvent
+from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
 from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.maintenance import WorkDue

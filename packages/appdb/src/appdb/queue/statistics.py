@@ -10,7 +10,8 @@ from typing import Any
 from appdb._queries import statistics as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.models.tasks import FINAL_STATES, QueueStats, TaskState
+from appdb.models.queues import QueueStats
+from appdb.models.tasks import FINAL_STATES, TaskState
 from appdb.models.vocabulary import word
 
 

@@ -10,7 +10,8 @@ from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.events import TaskEventType
-from appdb.models.tasks import LIVE_STATES, NewEvent, TaskFilter, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import LIVE_STATES, TaskFilter, TaskState
 from appdb.queue.finalize import Closing
 from appdb.queue.task_log import Journal
 

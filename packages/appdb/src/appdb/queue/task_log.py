@@ -17,7 +17,8 @@ from appdb.database import Database
 from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
 from appdb.models.bounds import accept
-from appdb.models.tasks import NewEvent, Progress
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import Progress
 from appdb.queue.finalize import Closing
 from appdb.size_limits import DUPLICATE_KEY, MAX_EVENT_BYTES, PAGE_BYTES, check_size
 

@@ -17,7 +17,9 @@ from appdb.database import Database
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
-from appdb.models.tasks import NewEvent, NewTask, QueueStats, Task, TaskEvent, TaskFilter, TaskState
+from appdb.models.queues import QueueStats
+from appdb.models.task_events import NewEvent, TaskEvent
+from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.claim import Claims

@@ -12,7 +12,8 @@ from appdb._driver import PyMongoError
 from appdb._queries import tasks as queries
 from appdb.errors import AppDbError, UnreadableError
 from appdb.events import TaskEventType
-from appdb.models.tasks import NewEvent, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import TaskState
 from appdb.queue.task_log import Journal
 
 logger = logging.getLogger(__name__)

@@ -20,15 +20,8 @@ from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
 from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.bounds import Place, accept
-from appdb.models.generated_content import (
-    NO_ORIGIN,
-    Content,
-    Generation,
-    GenerationWithItems,
-    NewContent,
-    NewGeneration,
-    Origin,
-)
+from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.generated_content import Content, NewContent
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.reading import page_of, readable

@@ -10,8 +10,9 @@ from appdb._queries.clock import NOW, from_now, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError
-from appdb.models.actors import Actor, AnnouncedActor, AnnouncedWorker, Worker
+from appdb.models.actors import Actor, AnnouncedActor
 from appdb.models.bounds import accept
+from appdb.models.workers import AnnouncedWorker, Worker
 from appdb.reading import readable
 from appdb.size_limits import KIB, check_size
 

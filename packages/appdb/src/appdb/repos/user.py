@@ -11,7 +11,8 @@ from appdb._queries import access_keys as key_queries
 from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
 from appdb.errors import ConflictError, NotFoundError
-from appdb.models.users import Login, NewKey, NewUser, Role, User
+from appdb.models.access_keys import NewKey
+from appdb.models.users import Login, NewUser, Role, User
 from appdb.reading import page_of
 from appdb.users.access_keys import AccessKeys
 from appdb.users.identity import checked_hash, email_key, identity_fields, role_names, username_key

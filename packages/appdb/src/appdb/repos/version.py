@@ -11,6 +11,7 @@ from appdb._queries import workflow_versions as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
+from appdb.models.workflow_templates import WorkflowTemplate
 from appdb.models.workflow_versions import (
     Deduplication,
     NewResolvedVersion,
@@ -18,7 +19,6 @@ from appdb.models.workflow_versions import (
     VersionKind,
     VersionSummary,
     VersionTree,
-    WorkflowTemplate,
     WorkflowVersion,
 )
 from appdb.reading import page_of, readable

@@ -18,7 +18,8 @@ from appdb.errors import InvalidDataError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent
-from appdb.models.workflow_runs import NewRun, Run, RunStatus, RunVersion
+from appdb.models.workflow_run_versions import RunVersion
+from appdb.models.workflow_runs import NewRun, Run, RunStatus
 from appdb.reading import page_of
 from appdb.run_lock import RunLock, no_run
 from appdb.runs.branches import Branches

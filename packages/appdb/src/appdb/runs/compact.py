@@ -7,7 +7,8 @@ from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
-from appdb.models.state import CompactState, Given, Kept, RunState
+from appdb.models.snapshots import CompactState
+from appdb.models.state import Given, Kept, RunState
 from appdb.models.vocabulary import word
 
 

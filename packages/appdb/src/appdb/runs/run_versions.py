@@ -11,7 +11,8 @@ from appdb._queries import workflow_runs as run_queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.models.bounds import Name, Text, accept
-from appdb.models.workflow_runs import Run, RunVersion
+from appdb.models.workflow_run_versions import RunVersion
+from appdb.models.workflow_runs import Run
 from appdb.reading import page_of
 from appdb.run_lock import RunLock
 from appdb.runs.branches import last_of

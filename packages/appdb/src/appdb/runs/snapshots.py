@@ -11,7 +11,8 @@ from appdb._schema import collections
 from appdb.errors import TooLargeError
 from appdb.models.branches import LineagePart
 from appdb.models.events import RunEvent
-from appdb.models.state import RunState, Snapshot
+from appdb.models.snapshots import Snapshot
+from appdb.models.state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.reading import readable
 from appdb.runs.compact import compact, expand, named_events

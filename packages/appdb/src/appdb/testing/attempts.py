@@ -8,7 +8,8 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from appdb.events import TaskEventType
-from appdb.models.tasks import NewEvent, TaskError, TaskState
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import TaskError, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.prepared_write import bounded, event_of
 from appdb.testing.store import Row, Store

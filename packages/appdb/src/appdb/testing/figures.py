@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from appdb.models.tasks import QueueStats, TaskState
+from appdb.models.queues import QueueStats
+from appdb.models.tasks import TaskState
 from appdb.testing.store import Row
 
 

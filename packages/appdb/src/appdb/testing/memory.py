@@ -15,18 +15,9 @@ from pydantic import JsonValue
 from appdb.errors import ConflictError, LeaseLostError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
-from appdb.models.tasks import (
-    FINAL_STATES,
-    LIVE_STATES,
-    NewEvent,
-    NewTask,
-    QueueStats,
-    Task,
-    TaskError,
-    TaskEvent,
-    TaskFilter,
-    TaskState,
-)
+from appdb.models.queues import QueueStats
+from appdb.models.task_events import NewEvent, TaskEvent
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskError, TaskFilter, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.control import REPLAYABLE
 from appdb.queue.enqueue import check

@@ -16,7 +16,8 @@ from appdb._queries.tasks import MAX_KEPT_ERRORS
 from appdb.errors import ConflictError, LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.limits import TaskLimit
-from appdb.models.tasks import NewEvent, NewTask, Progress, Task, TaskError, TaskEvent, TaskLease, TaskState
+from appdb.models.task_events import NewEvent, TaskEvent
+from appdb.models.tasks import NewTask, Progress, Task, TaskError, TaskLease, TaskState
 from appdb.queue.enqueue import FOREIGN_ID, same_request
 from appdb.queue.lease import Lease, handler
 from appdb.testing.clock import ManualClock

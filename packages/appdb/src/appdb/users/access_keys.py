@@ -13,8 +13,9 @@ from appdb._queries import access_keys as queries
 from appdb._schema.users import KEY_RETENTION
 from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
+from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.base import Document, Value
-from appdb.models.users import Caller, KeyInfo, NewKey, Role
+from appdb.models.users import Role
 from appdb.reading import readable
 from appdb.users.identity import checked_duration, checked_key_name, checked_scopes, digest_of, new_secret
 from appdb.users.key_usage import LastUse

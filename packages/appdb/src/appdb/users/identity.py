@@ -11,7 +11,8 @@ from datetime import timedelta
 
 from appdb.errors import InvalidDataError
 from appdb.models.bounds import AnyText, accept
-from appdb.models.users import Device, NewUser, Role
+from appdb.models.refresh_tokens import Device
+from appdb.models.users import NewUser, Role
 
 MAX_USERNAME_CHARACTERS = 64
 MAX_EMAIL_CHARACTERS = 254

@@ -11,7 +11,8 @@ from appdb._queries import users as user_queries
 from appdb._queries.refresh_tokens import Shown
 from appdb.errors import NotFoundError, TokenReuseError
 from appdb.models.bounds import accept
-from appdb.models.users import Device, Lifetime, NewToken, RefreshFamily, RevokedBecause, User, UserSession
+from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RefreshFamily, RevokedBecause, UserSession
+from appdb.models.users import User
 from appdb.reading import page_of
 from appdb.users.identity import checked_duration, device_fields, digest_of, new_secret
 from appdb.users.rows import UserRows

@@ -15,15 +15,8 @@ from appdb._schema import collections
 from appdb.canonical import content_hash
 from appdb.database import Database
 from appdb.errors import ConflictError
-from appdb.models.workflow_versions import (
-    Deduplication,
-    TemplateMerge,
-    TemplateVisibility,
-    VersionMerge,
-    VersionSummary,
-    WorkflowTemplate,
-    WorkflowVersion,
-)
+from appdb.models.workflow_templates import TemplateMerge, TemplateVisibility, WorkflowTemplate
+from appdb.models.workflow_versions import Deduplication, VersionMerge, VersionSummary, WorkflowVersion
 
 MAX_TRIES = 5
 """How often a template is looked through again because its versions changed meanwhile."""

@@ -13,7 +13,7 @@ from appdb.base import BaseRepository
 from appdb.database import Database
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
-from appdb.models.workflow_versions import WorkflowTemplate
+from appdb.models.workflow_templates import WorkflowTemplate
 from appdb.reading import page_of
 from appdb.utils import uuid7_str
 from appdb.versions.duplicates import plain_name

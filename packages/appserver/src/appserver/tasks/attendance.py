@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appdb import RegistryRepository
-from appdb.models.actors import Actor, Worker
+from appdb.models.actors import Actor
+from appdb.models.workers import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,8 @@ from appdb import (
     uuid7_str,
 )
 from appdb.feed import QUEUES, TASKS_READY, Subscription
-from appdb.models.actors import AnnouncedActor, AnnouncedWorker
+from appdb.models.actors import AnnouncedActor
+from appdb.models.workers import AnnouncedWorker
 from appworker.actors.base import Actor
 from appworker.actors.loading import ActorsByHandler, announcement
 from appworker.attempt.attempt import Attempt, Desk

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from appdb import Task, TaskEventType, TaskState
 from appdb.models.actors import Actor
 from appdb.models.generated_content import Content, ContentKind
-from appdb.models.tasks import Progress, TaskError, TaskEvent
+from appdb.models.task_events import TaskEvent
+from appdb.models.tasks import Progress, TaskError
 from appserver.tasks.attendance import Attendance
 from appserver.tasks.failures import shown_data, shown_error
 

@@ -1,0 +1,59 @@
+"""Access keys: credentials of users, of which only digests are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import Field
+
+from appdb.models.base import Document
+
+
+class KeyInfo(Document):
+    """What may be shown of an access key; ``id`` is its public part."""
+
+    user_id: str
+    is_active: bool = True
+    """Whether it was not revoked."""
+    created_at: datetime
+    expires_at: datetime | None = None
+    name: str = ""
+    scopes: tuple[str, ...] | None = None
+    """What the key may do, such as ``tasks:read``; ``None`` means all that its user may."""
+    last_used_at: datetime | None = None
+    """Right to a minute."""
+    revoked_at: datetime | None = None
+
+
+class AccessKey(KeyInfo):
+    """A credential of a user, as stored in ``access_keys``; the secret itself is nowhere."""
+
+    digest: str = Field(repr=False)
+    """SHA-256 of the secret, in hex; the secret has 256 random bits, so a plain hash is enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key just made. ``secret`` is the whole key and is shown once: only its digest is stored."""
+
+    user_id: str
+    key_id: str
+    secret: str = field(repr=False)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who an access key belongs to, and what it may do."""
+
+    user_id: str
+    key_id: str
+    is_guest: bool
+    roles: frozenset[str]
+    scopes: frozenset[str] | None
+    """``None`` means all that the user may."""
+
+    def may(self, scope: str) -> bool:
+        """Return whether the key may be used for *scope*, such as ``tasks:read``."""
+        return self.scopes is None or scope in self.scopes

@@ -1,0 +1,53 @@
+"""Snapshots: states of a run in a compact form, from which reading goes on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from appdb.models.base import Document, Value
+from appdb.models.workflow_runs import Position
+
+
+class CompletedModules(Value):
+    """Modules of a step, in the order in which they were completed first."""
+
+    step: str
+    names: tuple[str, ...]
+
+
+class NamedValue(Value):
+    """A value with a name in the run's state, and the id of the event that gave it."""
+
+    name: str
+    step: str
+    module: str
+    event: str
+
+
+class CompactState(Value):
+    """A ``RunState`` with ids in the place of events."""
+
+    seq: int
+    stable_seq: int
+    last_type: str | None
+    position: Position
+    steps: tuple[str, ...]
+    modules: tuple[CompletedModules, ...]
+    outputs: tuple[str, ...]
+    given: tuple[NamedValue, ...]
+    unknown_type: str | None
+    pending: str | None
+    error: str | None
+
+
+class Snapshot(Document):
+    """A state, as stored in ``snapshots``: it names the events that it keeps, and holds none of their data."""
+
+    run_id: str
+    owner_id: str
+    branch_id: str
+    """The branch that has the event ``seq``."""
+    seq: int
+    fold_version: int
+    state: CompactState
+    created_at: datetime
