@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-from appdb.models.actors import Actor, AnnouncedActor, AnnouncedWorker, Worker
+from appdb.models.access_keys import Caller, KeyInfo, NewKey
+from appdb.models.actors import Actor, AnnouncedActor
 from appdb.models.branches import Branch, LineagePart
 from appdb.models.config import Setting
-from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.models.generated_content import (
-    Content,
-    ContentKind,
+from appdb.models.content_generation_metadata import (
     Generation,
     GenerationStatus,
     GenerationWithItems,
-    NewContent,
     NewGeneration,
     Origin,
 )
+from appdb.models.events import EventFilter, NewRunEvent, RunEvent
+from appdb.models.generated_content import Content, ContentKind, NewContent
 from appdb.models.limits import Limit, TaskLimit
-from appdb.models.option_usage import OptionUsage, UsedKeyword, WeightedKeyword
+from appdb.models.option_usage import OptionUsage
+from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
+from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.models.state import Interaction, Kept, RunState, Try
+from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import (
     FINAL_STATES,
     LIVE_STATES,
-    NewEvent,
     NewTask,
     Progress,
-    QueueStats,
     Task,
     TaskError,
-    TaskEvent,
     TaskFilter,
     TaskLease,
     TaskState,
 )
 from appdb.models.tokens import ModelTotal, NewUsage, ProviderTotal, StepTotal, Usage, UsageFilter, UsageTotals
-from appdb.models.users import (
-    Caller,
-    Device,
-    KeyInfo,
-    Lifetime,
-    Login,
-    NewKey,
-    NewToken,
-    NewUser,
-    RevokedBecause,
-    Role,
-    User,
-    UserSession,
-)
+from appdb.models.users import Login, NewUser, Role, User
 from appdb.models.vocabulary import is_known
+from appdb.models.weighted_keywords import UsedKeyword, WeightedKeyword
+from appdb.models.workers import AnnouncedWorker, Worker
 from appdb.models.workflow_files import (
     FileCategory,
     FileFormat,
@@ -60,21 +48,19 @@ from appdb.models.workflow_files import (
     NewFile,
     WorkflowFile,
 )
-from appdb.models.workflow_runs import CLOSED_STATUSES, OPEN_STATUSES, NewRun, Position, Run, RunStatus, RunVersion
+from appdb.models.workflow_run_versions import RunVersion
+from appdb.models.workflow_runs import CLOSED_STATUSES, OPEN_STATUSES, NewRun, Position, Run, RunStatus
+from appdb.models.workflow_templates import GLOBAL_OWNER, TemplateMerge, TemplateVisibility, WorkflowTemplate
 from appdb.models.workflow_versions import (
-    GLOBAL_OWNER,
     Deduplication,
     NewResolvedVersion,
     NewVersion,
     Requirement,
     SourceType,
-    TemplateMerge,
-    TemplateVisibility,
     VersionKind,
     VersionMerge,
     VersionSummary,
     VersionTree,
-    WorkflowTemplate,
     WorkflowVersion,
 )
 
