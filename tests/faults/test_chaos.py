@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 import appworker
 from appdb import Database, DatabaseUnavailableError, NewTask, uuid7_str
-from appdb.database import app_name_of
+from appdb.connection import app_name_of
 from appdb.embedded import EmbeddedServer
 from chaos_plan import WORKERS, Fault, FaultKind, Plan, PlannedTask, make_plan
 from fleet import LEASE_SECONDS, OWNER, Fleet, signal_to

@@ -30,7 +30,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb._driver import Session
-from appdb.database import PATIENCE
+from appdb.connection import PATIENCE
 from appdb.models.generated_content import ContentKind, NewContent
 from fault_bounds import NOISE_SECONDS, QUICK_ELECTION
 from replica_set import SERVER_ELECTION, ReplicaSet, fresh_database

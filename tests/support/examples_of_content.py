@@ -6,7 +6,7 @@ from bson import Binary, ObjectId
 
 from appdb import Content, ContentKind, Generation, GenerationStatus, Role, User
 from appdb._schema import collections
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.models.access_keys import AccessKey
 from appdb.models.config import StoredSetting
 from appdb.models.refresh_tokens import RefreshFamily

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from appdb.database import OPERATION_TIMEOUT
+from appdb.connection import OPERATION_TIMEOUT
 
 ROUNDS = int(os.environ.get("APP_TEST_FAULT_ROUNDS", "1"))
 """How often a fault is repeated: one is the short form."""

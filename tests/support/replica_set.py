@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from appdb import Database
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 from namespaces import Place, Way
 from set_processes import process_ground
 

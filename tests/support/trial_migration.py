@@ -6,12 +6,12 @@ from typing import Any
 
 from appdb import Database
 from appdb._schema.index import Index
+from appdb.connection import Connection
 from appdb.migrations._module import Migration, known_migrations
-from appdb.migrations._released import Contract
 from appdb.migrations._running import Migrator
 from appdb.migrations._steps import Steps
+from appdb.migrations.contract import CONTRACT_VERSION, Contract
 from appdb.migrations.options import RunOptions
-from appdb.mixins.migrations import CONTRACT_VERSION
 
 COLLECTION = "notes"
 INDEX = Index(collection=COLLECTION, name="notes_label", keys=(("label", 1),))
@@ -23,13 +23,13 @@ HAVING: dict[str, Any] = {"label": {"$exists": True}}
 EMPTY: list[dict[str, Any]] = [{"$unset": ["label", "filled"]}]
 
 
-async def up(_: Database, steps: Steps) -> None:
+async def up(_: Connection, steps: Steps) -> None:
     """Give each note a label, and count how often."""
     await steps.back_fill("labels", COLLECTION, LACKING, FILL)
     await steps.add_indexes("indexes", [INDEX])
 
 
-async def down(_: Database, steps: Steps) -> None:
+async def down(_: Connection, steps: Steps) -> None:
     """Take the labels away."""
     await steps.drop_indexes("indexes", [(COLLECTION, INDEX.name)])
     await steps.back_fill("labels", COLLECTION, HAVING, EMPTY)

@@ -62,7 +62,7 @@ async def _hold(workflows: WorkflowRepository, made: str, owner_id: str) -> Run:
     async def body(session: Session) -> Run:
         return await workflows.hold(made, owner_id=owner_id, session=session)
 
-    return await workflows._database.transaction(body)
+    return await workflows._connection.transaction(body)
 
 
 def _set_status(workflows: WorkflowRepository, made: str, owner_id: str) -> Any:

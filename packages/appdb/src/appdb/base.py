@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, TypeVar
 
-from appdb._driver import Collection, Session
-from appdb.database import Database
-
-T = TypeVar("T")
+from appdb._driver import Collection
+from appdb.connection import Connection
 
 
 class BaseRepository:
@@ -20,17 +16,13 @@ class BaseRepository:
     repeated: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     @property
     def patience(self) -> timedelta:
         """How long calls that are safe to repeat are begun again after they found no primary."""
-        return self._database.patience
+        return self._connection.patience
 
     def _collection(self, name: str) -> Collection:
-        return self._database.collection(name)
-
-    async def _together(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
-        """Run *body* in the caller's transaction, or in one of its own."""
-        return await (self._database.transaction(body) if session is None else body(session))
+        return self._connection.collection(name)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from appdb._driver import PyMongoError, has_ended, watch
 from appdb._queries import feed as queries
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.models.tasks import TaskState
 
 logger = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ class ChangeFeed:
     by query whatever was missed: so no resume token is kept, and none can go stale.
 
     Args:
-        database: An open database.
+        connection: An open ``Database``.
 
         events: Whether to follow the logs of tasks too; workers have no use for them.
     """
 
-    def __init__(self, database: Database, *, events: bool) -> None:
-        self._database = database
+    def __init__(self, connection: Connection, *, events: bool) -> None:
+        self._connection = connection
         self._pipeline = queries.changes(events=events)
         self._hinted: defaultdict[str, set[Hinted]] = defaultdict(set)
         self.live = False
@@ -140,10 +140,10 @@ class ChangeFeed:
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
-        limit = self._database.operation_timeout
+        limit = self._connection.operation_timeout
         # A look that takes as long as an operation may is interrupted by the driver.
         longest_look = MAX_AWAIT if limit is None else min(MAX_AWAIT, limit / 2)
-        async with watch(self._database.raw, self._pipeline, max_await=longest_look) as stream:
+        async with watch(self._connection.raw, self._pipeline, max_await=longest_look) as stream:
             self.live = True
             self._wake_all()
             while self._wanted.is_set():

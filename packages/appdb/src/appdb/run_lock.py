@@ -7,9 +7,9 @@ from collections.abc import Collection
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import workflow_runs as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.workflow_runs import Run
-from appdb.runs.store import Store
 
 RUN = "workflow run"
 
@@ -21,8 +21,8 @@ class RunLock:
     the other one begins again (decision 0008). It is held until the transaction ends.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._runs = store.collection(collections.WORKFLOW_RUNS)
+    def __init__(self, connection: Connection) -> None:
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
 
     async def find_run(self, run_id: str, owner_id: str, session: Session | None = None) -> Run:
         """Return the owner's run.

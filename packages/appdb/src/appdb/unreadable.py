@@ -8,7 +8,7 @@ from typing import Any
 
 from appdb._driver import RawDocument
 from appdb._schema import collections
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.access_keys import AccessKey
 from appdb.models.actors import Actor
@@ -77,11 +77,11 @@ class Unreadable:
     problem: str
 
 
-async def unreadable(database: Database) -> AsyncIterator[Unreadable]:
+async def unreadable(connection: Connection) -> AsyncIterator[Unreadable]:
     """Yield every document that cannot be read, collection by collection; it reads the whole database."""
     for name, read in READERS.items():
         match = SETTINGS if name == collections.CONFIG else {}
-        async for row in database.collection(name).find(match):
+        async for row in connection.collection(name).find(match):
             try:
                 read(row)
             except UnreadableError as exc:

@@ -21,7 +21,7 @@ from appdb import (
 )
 from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
-from appdb.database import app_name_of
+from appdb.connection import app_name_of
 from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
 from appdb.queue.orphaned_transactions import end_abandoned_transactions

@@ -23,7 +23,7 @@ from appdb import (
 )
 from appdb._schema.indexes import INDEXES
 from appdb.cli import main
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 from appdb.embedded import EmbeddedServer, free_port
 from appdb.migrations._module import known_migrations
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import Database, DatabaseUnavailableError, NewTask, TaskQueue
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 from appdb.utils import uuid7_str
 from fail_points import fail_point
 

@@ -22,7 +22,7 @@ from appdb import (
     TooLargeError,
 )
 from appdb.base import BaseRepository
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 from appdb.embedded import free_port
 from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker

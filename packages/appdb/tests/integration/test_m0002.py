@@ -8,7 +8,7 @@ from typing import Any
 from appdb import Claimer, Database, Lease, TaskQueue, TaskState
 from appdb._queries.migrations import CONTRACT_ID
 from appdb.migrations._module import known_migrations
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 
 OUTGROWN = {
     "tasks_claim": [("queue", 1), ("handler", 1), ("priority", -1), ("queued_at", 1), ("_id", 1)],

@@ -28,7 +28,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb._driver import Session
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 
 APP = "appfaults/1"
 OWNER = "usr_a"

@@ -9,7 +9,8 @@ from datetime import timedelta
 from appdb import Database
 from appdb.migrations._module import known_migrations
 from appdb.migrations.options import Pace, RunOptions
-from appdb.migrations.status import Effect, MigrationState, StepProgress
+from appdb.migrations.records import Effect, StepProgress
+from appdb.migrations.status import MigrationState
 from trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from appdb import Database
 from appdb.migrations._module import known_migrations
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 from command_line import CommandLine
 from released import all_indexes, restore
 

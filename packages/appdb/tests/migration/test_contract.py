@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appdb import ContractMismatchError, Database
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 from command_line import CommandLine
 from released import restore
 

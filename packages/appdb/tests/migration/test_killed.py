@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from appdb import Database, MigrationError
+from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.migrations.options import RunOptions, Waiting
 from appdb.migrations.status import MigrationState
-from appdb.mixins.migrations import CONTRACT_VERSION
 from command_line import CommandLine
 from released import ROOT, all_indexes, restore
 from trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes

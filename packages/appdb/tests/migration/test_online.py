@@ -16,7 +16,7 @@ import pytest
 
 from appdb import Claimer, ContractMismatchError, Database, Lease, NewTask, TaskQueue
 from appdb.migrations.options import Pace, RunOptions
-from appdb.migrations.status import StepProgress
+from appdb.migrations.records import StepProgress
 from released import CONTRACT_2, restore, sources_of
 from trial_migration import COLLECTION, migrator, write_notes
 

@@ -9,7 +9,7 @@ import pytest
 from appdb import Database, MigrationError
 from appdb._schema.indexes import INDEXES
 from appdb.migrations._module import known_migrations
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.repos.user import UserRepository
 from command_line import CommandLine
 from released import all_indexes, restore

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from appdb.migrations._module import known_migrations, loaded, number_of
-from appdb.migrations._released import Contract
-from appdb.migrations.status import LockHolder, MigrationState, Running, Stored, overview
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION, Contract
+from appdb.migrations.records import LockHolder, Running
+from appdb.migrations.status import MigrationState, Stored, overview
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KNOWN = known_migrations()

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from appdb import AppDbError, Database, TaskQueue
-from appdb.database import NO_PATIENCE, app_name_of
+from appdb.connection import NO_PATIENCE, app_name_of
 from appworker._version import __version__
 from appworker.actors.loading import ActorsByHandler, load_actors
 from appworker.errors import AppWorkerError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appdb import Database, NewTask, TaskEventType, TaskState
-from appdb.database import app_name_of
+from appdb.connection import app_name_of
 from appworker._version import __version__
 from fail_points import fail_point
 from live_tasks import OWNER, StartWorker, Tasks

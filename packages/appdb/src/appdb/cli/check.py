@@ -14,7 +14,7 @@ from appdb.cli.output import json_line, table
 from appdb.cli.running import ExitCode, Target, leave, pass_target
 from appdb.database import Database
 from appdb.errors import ContractMismatchError
-from appdb.mixins.migrations import CONTRACT_VERSION
+from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.unreadable import Unreadable, unreadable
 
 HEAD = ("severity", "what", "name", "problem", "what to do")

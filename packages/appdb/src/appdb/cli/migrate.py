@@ -17,7 +17,8 @@ from appdb.cli.running import ExitCode, Target, leave, pass_target, run
 from appdb.database import Database
 from appdb.migrations._module import Migration
 from appdb.migrations.options import BATCH, LOCK_LEASE, Pace, RunOptions, Waiting
-from appdb.migrations.status import UNSETTLED, Effect, LockHolder, MigrationStatus, Overview, StepProgress
+from appdb.migrations.records import Effect, LockHolder, StepProgress
+from appdb.migrations.status import UNSETTLED, MigrationStatus, Overview
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import click
 
 from appdb.cli.output import printable
-from appdb.database import OPERATION_TIMEOUT, Database
+from appdb.connection import OPERATION_TIMEOUT
+from appdb.database import Database
 from appdb.errors import AppDbError, DatabaseUnavailableError
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from appdb._driver import RawDocument, Session
 from appdb._queries import generated_content as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.content.stored_bytes import MediaStore
-from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.tasks import TaskState
 from appdb.models.vocabulary import word
@@ -23,12 +23,12 @@ GENERATIONS_AT_ONCE = 20
 class Removal:
     """The part of ``ContentRepository`` that deletes; documented there."""
 
-    def __init__(self, database: Database, media: MediaStore) -> None:
-        self._database = database
-        self._tasks = database.collection(collections.TASKS)
-        self._generations = database.collection(collections.GENERATIONS)
-        self._contents = database.collection(collections.CONTENTS)
-        self._stopping = Stopping(database)
+    def __init__(self, connection: Connection, media: MediaStore) -> None:
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
+        self._generations = connection.collection(collections.GENERATIONS)
+        self._contents = connection.collection(collections.CONTENTS)
+        self._stopping = Stopping(connection)
         self._media = media
 
     async def item(self, content_id: str, owner_id: str, session: Session | None) -> None:
@@ -112,4 +112,4 @@ class Removal:
             # A transaction can be undone, and deleted bytes cannot: they are left to the sweep.
             await body(session)
             return
-        await self._media.delete_all(await self._database.transaction(body))
+        await self._media.delete_all(await self._connection.transaction(body))

@@ -14,8 +14,8 @@ from appdb._queries import tasks as task_queries
 from appdb._queries.clock import literal
 from appdb._queries.paging import older_than
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.content.fence import MAKES_CONTENT, fence
-from appdb.database import Database
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Label, Name, Text, accept
 from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
@@ -38,12 +38,12 @@ MAX_NAMES_BYTES = 4 * KIB
 class Generations:
     """The part of ``ContentRepository`` that is about generations; documented there."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tasks = database.collection(collections.TASKS)
-        self._generations = database.collection(collections.GENERATIONS)
-        self._run_lock = RunLock(database)
-        self._journal = Journal(database)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
+        self._generations = connection.collection(collections.GENERATIONS)
+        self._run_lock = RunLock(connection)
+        self._journal = Journal(connection)
 
     async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
         """Write a generation that its task has not begun yet."""
@@ -92,7 +92,7 @@ class Generations:
             update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
 
-        return Generation.from_document(await self._database.transaction(body))
+        return Generation.from_document(await self._connection.transaction(body))
 
     async def _write(self, task_id: str, update: list[dict[str, Any]], session: Session) -> RawDocument:
         match = {"_id": generation_id(task_id)}
@@ -127,7 +127,7 @@ class Generations:
                 raise NotFoundError("generation of task", lease.task_id)
             return found
 
-        return Generation.from_document(await self._database.transaction(body))
+        return Generation.from_document(await self._connection.transaction(body))
 
     async def get(self, match: RawDocument, kind: str, asked_id: str) -> Generation:
         """Return the one generation that *match* finds."""

@@ -8,10 +8,10 @@ from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.content.fence import fence
 from appdb.content.generations import Generations, generation_id
 from appdb.content.stored_bytes import MediaStore, Upload
-from appdb.database import Database
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import Count, accept
@@ -32,10 +32,10 @@ UNKNOWN_DIGEST = "0" * 64
 class Items:
     """The part of ``ContentRepository`` that stores items; documented there."""
 
-    def __init__(self, database: Database, media: MediaStore, generations: Generations) -> None:
-        self._database = database
-        self._contents = database.collection(collections.CONTENTS)
-        self._journal = Journal(database)
+    def __init__(self, connection: Connection, media: MediaStore, generations: Generations) -> None:
+        self._connection = connection
+        self._contents = connection.collection(collections.CONTENTS)
+        self._journal = Journal(connection)
         self._media = media
         self._generations = generations
 
@@ -65,7 +65,7 @@ class Items:
             return (replaced or {"_id": content_id}) | changes, replaced
 
         try:
-            document, replaced = await self._database.transaction(body)
+            document, replaced = await self._connection.transaction(body)
         except (LeaseLostError, NotFoundError):
             await self._media.delete(upload.file_id)
             raise

@@ -13,8 +13,8 @@ from typing import Any
 from appdb._driver import RawDocument, translates_stream_errors
 from appdb._queries import media as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.content.media_type import MediaTypeProbe
-from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
 from appdb.utils import uuid7_at
 
@@ -48,22 +48,22 @@ class MediaStore:
     The id tells when the upload began, by the database's clock: bytes that nobody names are swept by that age.
 
     Args:
-        database: Where the bytes are.
+        connection: Where the bytes are.
 
         bucket_name: The GridFS bucket.
     """
 
-    def __init__(self, database: Database, bucket_name: str = collections.MEDIA_BUCKET) -> None:
-        self._database = database
-        self._files = database.collection(f"{bucket_name}.files")
-        self._chunks = database.collection(f"{bucket_name}.chunks")
+    def __init__(self, connection: Connection, bucket_name: str = collections.MEDIA_BUCKET) -> None:
+        self._connection = connection
+        self._files = connection.collection(f"{bucket_name}.files")
+        self._chunks = connection.collection(f"{bucket_name}.chunks")
 
     async def upload(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
         """Store *data* (bytes, or a file that is streamed) and return where it is; nothing is left after an error.
 
         A round trip for each 2 MiB, which is also what it holds in memory, and three more.
         """
-        began_at = await self._database.server_time()
+        began_at = await self._connection.server_time()
         file_id = uuid7_at(FILE_PREFIX, began_at)
         try:
             upload = await self._write(file_id, data)

@@ -9,8 +9,8 @@ from itertools import chain
 from appdb._driver import RawDocument
 from appdb._queries import generated_content as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.content.stored_bytes import FILE_PREFIX, MediaStore
-from appdb.database import Database
 from appdb.models.bounds import at_most
 from appdb.utils import uuid7_floor
 
@@ -22,8 +22,8 @@ LOOKED_AT_ONCE = 1_000
 class Place:
     """Where a sweep goes on: it looks at a part each time, and at all of it sooner or later."""
 
-    def __init__(self, database: Database, name: str) -> None:
-        self._config = database.collection(collections.CONFIG)
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._config = connection.collection(collections.CONFIG)
         self._id = f"sweep.{name}"
 
     async def get(self) -> str:
@@ -44,24 +44,24 @@ class BytesSweep:
     Two sweeps at once do the same work twice, and nothing else.
 
     Args:
-        database: Where the bytes are.
+        connection: Where the bytes are.
 
         bucket_name: The GridFS bucket.
 
         named_by: The collection whose ``file_id`` names bytes.
     """
 
-    def __init__(self, database: Database, bucket_name: str, named_by: str) -> None:
-        self._database = database
-        self._files = database.collection(f"{bucket_name}.files")
-        self._chunks = database.collection(f"{bucket_name}.chunks")
-        self._names = database.collection(named_by)
-        self._media = MediaStore(database, bucket_name)
-        self._place = Place(database, bucket_name)
+    def __init__(self, connection: Connection, bucket_name: str, named_by: str) -> None:
+        self._connection = connection
+        self._files = connection.collection(f"{bucket_name}.files")
+        self._chunks = connection.collection(f"{bucket_name}.chunks")
+        self._names = connection.collection(named_by)
+        self._media = MediaStore(connection, bucket_name)
+        self._place = Place(connection, bucket_name)
 
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* files and return how many were deleted; four round trips, and two for each deleted one."""
-        end = uuid7_floor(FILE_PREFIX, await self._database.server_time() - grace)
+        end = uuid7_floor(FILE_PREFIX, await self._connection.server_time() - grace)
         seen = await self._next(max(await self._place.get(), FILE_PREFIX), end, limit)
         names = await self._names.distinct("file_id", {"file_id": {"$in": seen}})
         named = {name for name in names if isinstance(name, str)}
@@ -84,11 +84,11 @@ class BytesSweep:
 class ItemsSweep:
     """Deletes items whose generation is gone; those that an older release stored without one stay."""
 
-    def __init__(self, database: Database) -> None:
-        self._contents = database.collection(collections.CONTENTS)
-        self._generations = database.collection(collections.GENERATIONS)
-        self._media = MediaStore(database)
-        self._place = Place(database, collections.CONTENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._contents = connection.collection(collections.CONTENTS)
+        self._generations = connection.collection(collections.GENERATIONS)
+        self._media = MediaStore(connection)
+        self._place = Place(connection, collections.CONTENTS)
 
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""

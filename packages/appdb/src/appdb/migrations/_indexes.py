@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from appdb._driver import DuplicateKeyError, IndexModel
 from appdb._schema.difference import IndexDifference, IndexProblem, differences, known_collections
 from appdb._schema.index import Index
 from appdb._schema.indexes import INDEXES
+from appdb.connection import Connection
 from appdb.errors import MigrationError
 
-if TYPE_CHECKING:
-    from appdb.database import Database
 
-
-async def index_differences(database: Database) -> list[IndexDifference]:
+async def index_differences(connection: Connection) -> list[IndexDifference]:
     """Return which indexes of appdb's collections are missing, in another form than declared, or extra."""
     names = known_collections(INDEXES)
-    return differences(INDEXES, {name: await database.collection(name).index_information() for name in names})
+    return differences(INDEXES, {name: await connection.collection(name).index_information() for name in names})
 
 
-async def create_indexes(database: Database, collection: str, indexes: Sequence[Index]) -> None:
+async def create_indexes(connection: Connection, collection: str, indexes: Sequence[Index]) -> None:
     """Create *indexes* of one *collection* in one build, while everybody goes on reading and writing.
 
     Raises:
         MigrationError: One is there in another form, or documents break a unique one.
     """
-    found = await database.collection(collection).index_information()
+    found = await connection.collection(collection).index_information()
     for unlike in differences(indexes, {collection: found}):
         if unlike.problem in (IndexProblem.DIFFERENT, IndexProblem.MISNAMED):
             raise MigrationError(
@@ -38,7 +35,7 @@ async def create_indexes(database: Database, collection: str, indexes: Sequence[
     models = [IndexModel(list(index.keys), name=index.name, **index.options) for index in indexes]
     try:
         # Also for those that the server already lists: it may be building them for a run that was killed, and waits.
-        await database.collection(collection).create_indexes(models)
+        await connection.collection(collection).create_indexes(models)
     except DuplicateKeyError as exc:
         raise MigrationError(
             f"a unique index of {collection} cannot be made, since two documents are the same in it "
@@ -46,18 +43,18 @@ async def create_indexes(database: Database, collection: str, indexes: Sequence[
         ) from exc
 
 
-async def mend_indexes(database: Database) -> list[IndexDifference]:
+async def mend_indexes(connection: Connection) -> list[IndexDifference]:
     """Create what is missing, build again what is different or misnamed, and return all; extra ones stay."""
-    wrong = [index for index in await index_differences(database) if index.problem is not IndexProblem.EXTRA]
+    wrong = [index for index in await index_differences(connection) if index.problem is not IndexProblem.EXTRA]
     for index in wrong:
         own = index.name if index.problem is IndexProblem.DIFFERENT else None
         for name in (own, index.in_the_way):
             if name is not None:
-                await database.collection(index.collection).drop_index(name)
+                await connection.collection(index.collection).drop_index(name)
     names = {(index.collection, index.name) for index in wrong}
     mended = [index for index in INDEXES if (index.collection, index.name) in names]
     for collection, indexes in by_collection(mended):
-        await create_indexes(database, collection, indexes)
+        await create_indexes(connection, collection, indexes)
     return wrong
 
 

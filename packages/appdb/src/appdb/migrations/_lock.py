@@ -7,18 +7,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from appdb._driver import AFTER
 from appdb._queries import migrations as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import MigrationError
 from appdb.migrations.options import Waiting
-from appdb.migrations.status import LockHolder
+from appdb.migrations.records import LockHolder
 from appdb.utils import uuid7_str
-
-if TYPE_CHECKING:
-    from appdb.database import Database
 
 T = TypeVar("T")
 
@@ -30,15 +28,15 @@ class MigrationLock:
     One holder's hold on the lock.
 
     Args:
-        database: The database that is migrated.
+        connection: The database that is migrated.
 
         waiting: What to do while another host migrates.
     """
 
-    def __init__(self, database: Database, waiting: Waiting) -> None:
+    def __init__(self, connection: Connection, waiting: Waiting) -> None:
         self.holder = uuid7_str("mig_")
-        self._database = database
-        self._config = database.collection(collections.CONFIG)
+        self._connection = connection
+        self._config = connection.collection(collections.CONFIG)
         self._waiting = waiting
 
     async def run(self, work: Callable[[str], Coroutine[Any, Any, T]]) -> T:
@@ -89,7 +87,7 @@ class MigrationLock:
         )
         if lock["holder"] == self.holder:
             return None
-        return LockHolder.from_document(lock, await self._database.repeated(self._database.server_time))
+        return LockHolder.from_document(lock, await self._connection.repeated(self._connection.server_time))
 
     async def _renew(self) -> None:
         while True:

@@ -10,18 +10,16 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import appdb.migrations
-from appdb.migrations._released import RELEASED, Contract
-
-if TYPE_CHECKING:
-    from appdb.database import Database
-    from appdb.migrations._steps import Steps
+from appdb.connection import Connection
+from appdb.migrations._released import RELEASED
+from appdb.migrations._steps import Steps
+from appdb.migrations.contract import Contract
 
 NAME = re.compile(r"m(\d{4})_")
 
-Move = Callable[["Database", "Steps"], Awaitable[None]]
+Move = Callable[[Connection, Steps], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +88,8 @@ def loaded(module: ModuleType) -> Migration:
     )
 
 
-def _without_steps(up: Callable[[Database], Awaitable[None]]) -> Move:
-    async def whole(database: Database, _: Steps) -> None:
-        await up(database)
+def _without_steps(up: Callable[[Connection], Awaitable[None]]) -> Move:
+    async def whole(connection: Connection, _: Steps) -> None:
+        await up(connection)
 
     return whole

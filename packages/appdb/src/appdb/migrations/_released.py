@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from appdb._queries import claims
 from appdb._schema import collections
 from appdb._schema.indexes import INDEXES
+from appdb.connection import Connection
+from appdb.migrations._steps import Steps
+from appdb.migrations.contract import Contract
 
-if TYPE_CHECKING:
-    from appdb.database import Database
-    from appdb.migrations._steps import Steps
+__all__ = ["RELEASED", "Contract", "Released"]  # m0003 and m0004 are released, and import ``Contract`` from here
 
 OUTGROWN = ("tasks_claim", "tasks_leases", "tasks_due")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """Which contracts may work with a database.
-
-    Args:
-        newest: What its documents may hold: the contract of the code that migrated it last.
-        oldest: The oldest contract whose hosts may still work with it.
-    """
-
-    newest: int
-    oldest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +28,15 @@ class Released:
     """
 
     contract: Contract
-    plan: Callable[[Database, Steps], Awaitable[None]]
+    plan: Callable[[Connection, Steps], Awaitable[None]]
     irreversible: str
 
 
-async def _plan_first(_: Database, steps: Steps) -> None:
+async def _plan_first(_: Connection, steps: Steps) -> None:
     await steps.add_indexes("indexes", INDEXES)
 
 
-async def _plan_second(_: Database, steps: Steps) -> None:
+async def _plan_second(_: Connection, steps: Steps) -> None:
     match, change = claims.adopt()
     await steps.back_fill("adopt", collections.TASKS, match, change)
     await steps.add_indexes("indexes", INDEXES)

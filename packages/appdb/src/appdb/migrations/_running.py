@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from appdb._driver import AFTER
 from appdb._queries import migrations as queries
 from appdb._schema import collections
 from appdb._schema.difference import IndexDifference
+from appdb.connection import Connection
 from appdb.errors import MigrationError
 from appdb.migrations._indexes import mend_indexes
 from appdb.migrations._lock import MigrationLock, lost
 from appdb.migrations._module import Migration
-from appdb.migrations._released import Contract
 from appdb.migrations._steps import PlannedSteps, RecordedSteps
+from appdb.migrations.contract import Contract
 from appdb.migrations.options import RunOptions
-from appdb.migrations.status import (
-    Effect,
-    LockHolder,
-    MigrationState,
-    Overview,
-    Running,
-    StepProgress,
-    Stored,
-    fields_of,
-    overview,
-)
-
-if TYPE_CHECKING:
-    from appdb.database import Database
+from appdb.migrations.records import Effect, LockHolder, Running, StepProgress, fields_of
+from appdb.migrations.status import MigrationState, Overview, Stored, overview
 
 
 class Migrator:
@@ -37,31 +25,31 @@ class Migrator:
     Runs migrations on one database.
 
     Args:
-        database: Where.
+        connection: Where.
 
         known: All migrations that there are, in order.
 
         options: How.
     """
 
-    def __init__(self, database: Database, known: Sequence[Migration], options: RunOptions) -> None:
-        self._database = database
+    def __init__(self, connection: Connection, known: Sequence[Migration], options: RunOptions) -> None:
+        self._connection = connection
         self._known = known
         self._options = options
-        self._applied = database.collection(collections.MIGRATIONS)
-        self._config = database.collection(collections.CONFIG)
+        self._applied = connection.collection(collections.MIGRATIONS)
+        self._config = connection.collection(collections.CONFIG)
 
     async def overview(self) -> Overview:
         """Return how the database stands."""
         rows = {row["_id"]: row async for row in self._applied.find()}
         running = rows.pop(queries.RUNNING_ID, None)
         lock = await self._config.find_one({"_id": queries.LOCK_ID})
-        now = await self._database.server_time()
+        now = await self._connection.server_time()
         stored = Stored(
             applied=rows,
             running=None if running is None else Running.from_document(running),
             lock=None if lock is None else LockHolder.from_document(lock, now),
-            contract=await read_contract(self._database),
+            contract=await read_contract(self._connection),
         )
         return overview(self._known, stored)
 
@@ -73,19 +61,19 @@ class Migrator:
             return []
         if not found.pending and found.of(MigrationState.UNKNOWN):
             return []  # a newer release has migrated, and says itself who may work with it
-        return await MigrationLock(self._database, self._options.waiting).run(self._up)
+        return await MigrationLock(self._connection, self._options.waiting).run(self._up)
 
     async def down(self, to: int) -> list[Migration]:
         """Undo what has a number above *to*, the newest first, and return it."""
         self.undone(await self.overview(), to)
-        return await MigrationLock(self._database, self._options.waiting).run(lambda holder: self._down(holder, to))
+        return await MigrationLock(self._connection, self._options.waiting).run(lambda holder: self._down(holder, to))
 
     async def mend(self) -> list[IndexDifference]:
         """Create missing indexes, build again those that differ, and return both."""
         found = await self.overview()
         refuse([f"{row.id} was applied by another release; use that one" for row in found.of(MigrationState.UNKNOWN)])
-        lock = MigrationLock(self._database, self._options.waiting)
-        return await lock.run(lambda _: mend_indexes(self._database))
+        lock = MigrationLock(self._connection, self._options.waiting)
+        return await lock.run(lambda _: mend_indexes(self._connection))
 
     async def plan_up(self) -> list[tuple[Migration, list[Effect]]]:
         """Return what ``up`` would run, each with what it would do that those before have not done."""
@@ -93,8 +81,8 @@ class Migrator:
         refuse(found.faults())
         plans: list[tuple[Migration, list[Effect]]] = []
         for migration in self._named(found.pending):
-            steps = PlannedSteps(self._database)
-            await migration.plan(self._database, steps)
+            steps = PlannedSteps(self._connection)
+            await migration.plan(self._connection, steps)
             before = {effect for _, effects in plans for effect in effects}
             plans.append((migration, [effect for effect in steps.effects if effect not in before]))
         return plans
@@ -103,9 +91,9 @@ class Migrator:
         """Return what ``down`` would undo, each with what it would do."""
         plans = []
         for migration in self.undone(await self.overview(), to):
-            steps = PlannedSteps(self._database)
+            steps = PlannedSteps(self._connection)
             if migration.down is not None:
-                await migration.down(self._database, steps)
+                await migration.down(self._connection, steps)
             plans.append((migration, steps.effects))
         return plans
 
@@ -137,7 +125,7 @@ class Migrator:
         pending = self._named(found.pending)
         for migration in pending:
             steps = await self._begin(migration, "up", holder)
-            await migration.up(self._database, steps)
+            await migration.up(self._connection, steps)
             await self._settle(migration, migration.contract, holder)
         if not pending and found.expected is not None and not found.of(MigrationState.UNKNOWN):
             await self._state(found.expected)
@@ -150,7 +138,7 @@ class Migrator:
             # First, so that hosts which need what goes away do not start any more.
             await self._unsettle(migration, holder)
             if migration.down is not None:
-                await migration.down(self._database, steps)
+                await migration.down(self._connection, steps)
             await self._applied.delete_one(queries.under_way(holder))
         return undone
 
@@ -193,7 +181,7 @@ class Migrator:
                 raise lost()
             self._options.report(migration.id, step)
 
-        return RecordedSteps(self._database, Running.from_document(row).steps, record, self._options.pace)
+        return RecordedSteps(self._connection, Running.from_document(row).steps, record, self._options.pace)
 
     async def _state(self, contract: Contract | None) -> None:
         if contract is None:
@@ -213,9 +201,9 @@ def refuse(faults: Sequence[str]) -> None:
         raise MigrationError("; ".join(faults))
 
 
-async def read_contract(database: Database) -> Contract | None:
+async def read_contract(connection: Connection) -> Contract | None:
     """Return which contracts may work with *database*, or ``None`` before its first migration."""
-    found = await database.collection(collections.CONFIG).find_one({"_id": queries.CONTRACT_ID})
+    found = await connection.collection(collections.CONFIG).find_one({"_id": queries.CONTRACT_ID})
     if found is None:
         return None
     oldest = int(found["version"])

@@ -6,16 +6,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from appdb._queries import migrations as queries
 from appdb._schema.index import Index
+from appdb.connection import Connection
 from appdb.migrations._indexes import by_collection, create_indexes
 from appdb.migrations.options import Pace
-from appdb.migrations.status import Effect, StepProgress
-
-if TYPE_CHECKING:
-    from appdb.database import Database
+from appdb.migrations.records import Effect, StepProgress
 
 Filter = dict[str, Any]
 Change = list[dict[str, Any]]
@@ -59,25 +57,25 @@ class Steps(ABC):
 class PlannedSteps(Steps):
     """Changes nothing, and collects what would be done."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.effects: list[Effect] = []
 
     async def add_indexes(self, name: str, indexes: Iterable[Index]) -> None:  # noqa: ARG002
         """Note the missing ones."""
         for collection, group in by_collection(indexes):
-            found = await self._database.collection(collection).index_information()
+            found = await self._connection.collection(collection).index_information()
             self._note("create index", collection, [index.name for index in group if index.name not in found])
 
     async def drop_indexes(self, name: str, indexes: Iterable[tuple[str, str]]) -> None:  # noqa: ARG002
         """Note those that are there."""
         for collection, index in indexes:
-            found = await self._database.collection(collection).index_information()
+            found = await self._connection.collection(collection).index_information()
             self._note("drop index", collection, [index] if index in found else [])
 
     async def back_fill(self, name: str, collection: str, match: Filter, change: Change) -> None:  # noqa: ARG002
         """Count the documents that fit."""
-        count = await self._database.collection(collection).count_documents(match)
+        count = await self._connection.collection(collection).count_documents(match)
         self.effects += [Effect(action="update documents", target=collection, count=count)] if count else []
 
     def _note(self, action: str, collection: str, names: Iterable[str]) -> None:
@@ -88,7 +86,7 @@ class RecordedSteps(Steps):
     """Does it, and keeps how far it is.
 
     Args:
-        database: Where.
+        connection: Where.
         known: How far an earlier run came.
         record: Stores how far a step is; fails when another host has taken over.
         pace: How hard to work.
@@ -96,12 +94,12 @@ class RecordedSteps(Steps):
 
     def __init__(
         self,
-        database: Database,
+        connection: Connection,
         known: Iterable[StepProgress],
         record: Callable[[StepProgress], Awaitable[None]],
         pace: Pace,
     ) -> None:
-        self._database = database
+        self._connection = connection
         self._known = {step.name: step for step in known}
         self._record = record
         self._pace = pace
@@ -119,7 +117,7 @@ class RecordedSteps(Steps):
         step = self._known.get(name, StepProgress(name=name, unit="documents"))
         if step.finished:
             return
-        documents = self._database.collection(collection)
+        documents = self._connection.collection(collection)
         # One scan, so that the total is right also for a run that goes on where another was killed.
         left = await documents.count_documents(queries.after(match, step.position))
         step = replace(step, total=step.done + left)
@@ -134,7 +132,7 @@ class RecordedSteps(Steps):
 
     async def _next_ids(self, collection: str, match: Filter) -> list[Any]:
         # Any other index would make the server sort all that is left for each batch.
-        found = self._database.collection(collection).find(match, {"_id": 1}).hint([("_id", 1)])
+        found = self._connection.collection(collection).find(match, {"_id": 1}).hint([("_id", 1)])
         return [row["_id"] async for row in found.sort("_id", 1).limit(self._pace.batch)]
 
     async def _each(
@@ -150,8 +148,8 @@ class RecordedSteps(Steps):
         await self._record(replace(step, done=len(things), finished=True))
 
     async def _add(self, collection: str, indexes: Sequence[Index]) -> None:
-        await create_indexes(self._database, collection, indexes)
+        await create_indexes(self._connection, collection, indexes)
 
     async def _drop(self, collection: str, index: str) -> None:
-        if index in await self._database.collection(collection).index_information():
-            await self._database.collection(collection).drop_index(index)
+        if index in await self._connection.collection(collection).index_information():
+            await self._connection.collection(collection).drop_index(index)

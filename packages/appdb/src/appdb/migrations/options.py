@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from appdb.migrations.status import LockHolder, StepProgress
+from appdb.migrations.records import LockHolder, StepProgress
 
 LOCK_LEASE = timedelta(seconds=60)
 BATCH = 1_000

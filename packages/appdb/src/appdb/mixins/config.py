@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -14,7 +12,6 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from appdb._driver import (
     AFTER,
-    Collection,
     DuplicateKeyError,
     RawDocument,
     Session,
@@ -24,6 +21,7 @@ from appdb._driver import (
 )
 from appdb._queries import config as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import AnyText, accept
 from appdb.models.config import Setting, StoredSetting
@@ -38,17 +36,11 @@ MAX_VALUE_BYTES = 256 * KIB
 MAX_NAME_CHARACTERS = 100
 
 
-class ConfigMixin(ABC):
+class ConfigMixin(Connection):
     """The part of ``Database`` that holds settings. They belong to the application, not to a user.
 
     While no primary answers, methods begin again for the database's patience, but for ``set_config`` of a revision.
     """
-
-    patience: timedelta
-
-    @abstractmethod
-    def collection(self, name: str) -> Collection:
-        """Return the collection *name*."""
 
     @overload
     async def get_config(self, /, type_: str, name: str, *, as_type: type[T], session: Session | None = None) -> T: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
 from appdb._queries import option_usage as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import InvalidDataError
 from appdb.models.bounds import AnyText, Name, accept
 from appdb.models.option_usage import OptionUsage
@@ -28,14 +28,8 @@ MAX_KEYWORDS_WEIGHED = 5_000
 SHORTEST_HALF_LIFE = timedelta(seconds=1)
 
 
-class HistoryMixin(ABC):
+class HistoryMixin(Connection):
     """The part of ``Database`` that remembers what a user had before. Whatever users write is a value, never a name."""
-
-    patience: timedelta
-
-    @abstractmethod
-    def collection(self, name: str) -> Collection:
-        """Return the collection *name*."""
 
     async def use_options(
         self,

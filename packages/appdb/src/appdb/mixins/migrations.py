@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, cast
-
-from appdb._driver import Collection, translates_errors
+from appdb._driver import translates_errors
 from appdb._schema.difference import IndexDifference
+from appdb.connection import Connection
 from appdb.migrations._indexes import index_differences
 from appdb.migrations._module import Migration, known_migrations
-from appdb.migrations._released import Contract
 from appdb.migrations._running import Migrator, read_contract, refuse
+from appdb.migrations.contract import Contract
 from appdb.migrations.options import RunOptions
-from appdb.migrations.status import Effect, Overview
-
-if TYPE_CHECKING:
-    from appdb.database import Database
-
-CONTRACT_VERSION = 4
-"""What the documents mean. Raised only with a migration that brings the stored ones along."""
+from appdb.migrations.records import Effect
+from appdb.migrations.status import Overview
 
 
-class MigrationsMixin(ABC):
+class MigrationsMixin(Connection):
     """The part of ``Database`` that brings a database to this release's contract."""
-
-    @abstractmethod
-    def collection(self, name: str) -> Collection:
-        """Return the collection *name*."""
 
     @translates_errors
     async def contract(self) -> Contract | None:
         """Return which contracts may work with the database, or ``None`` before the first migration."""
-        return await read_contract(self._itself())
+        return await read_contract(self)
 
     @translates_errors
     async def contract_version(self) -> int | None:
         """Return the database's contract version, or ``None`` before the first migration."""
-        found = await read_contract(self._itself())
+        found = await read_contract(self)
         return None if found is None else found.newest
 
     @translates_errors
@@ -102,7 +91,7 @@ class MigrationsMixin(ABC):
     @translates_errors
     async def index_differences(self) -> list[IndexDifference]:
         """Return which indexes of appdb's collections are missing, in another form or name than declared, or extra."""
-        return await index_differences(self._itself())
+        return await index_differences(self)
 
     @translates_errors
     async def mend_indexes(self, options: RunOptions | None = None) -> list[IndexDifference]:
@@ -121,7 +110,4 @@ class MigrationsMixin(ABC):
         return await self._migrator(options).mend()
 
     def _migrator(self, options: RunOptions | None = None) -> Migrator:
-        return Migrator(self._itself(), known_migrations(), options or RunOptions())
-
-    def _itself(self) -> Database:
-        return cast("Database", self)
+        return Migrator(self, known_migrations(), options or RunOptions())

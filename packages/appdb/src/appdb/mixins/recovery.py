@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine
-from datetime import timedelta
-from typing import Any, TypeVar
+from collections.abc import Collection
 
-from appdb._driver import Collection as RawCollection
 from appdb._driver import Session, repeats
+from appdb.connection import Connection
 from appdb.models.recovery import Recovery
 from appdb.runs.repair import Recovering
 
-T = TypeVar("T")
 
-
-class RecoveryMixin(ABC):
+class RecoveryMixin(Connection):
     """The part of ``Database`` that sets runs right."""
-
-    patience: timedelta
-
-    @abstractmethod
-    def collection(self, name: str) -> RawCollection:
-        """Return the collection *name*."""
-
-    @abstractmethod
-    async def transaction(self, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Run *body* in one transaction."""
 
     @repeats
     async def recover_run(

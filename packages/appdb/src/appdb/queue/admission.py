@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb._driver import Session
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.models.tasks import NewTask, Task
 from appdb.queue.enqueue import Intake, check
 from appdb.queue.stopping import Stopping
@@ -23,11 +23,11 @@ class Admission(BaseRepository):
     who writes to the run, and a task that came too late is cancelled here.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._intake = Intake(database)
-        self._stopping = Stopping(database)
-        self._run_lock = RunLock(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._intake = Intake(connection)
+        self._stopping = Stopping(connection)
+        self._run_lock = RunLock(connection)
 
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None

@@ -12,7 +12,7 @@ from appdb._queries import claims as queries
 from appdb._queries.tasks import WITHOUT_LOG, all_held, held
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import AppDbError, UnreadableError
 from appdb.models.tasks import Task, TaskState
 from appdb.queue.claim_window import Window
@@ -42,9 +42,9 @@ class Claims(BaseRepository):
     round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
     """
 
-    def __init__(self, database: Database, limiter: Limiter, aside: SettingAside, lease: timedelta) -> None:
-        super().__init__(database)
-        self.survey = Survey(database)
+    def __init__(self, connection: Connection, limiter: Limiter, aside: SettingAside, lease: timedelta) -> None:
+        super().__init__(connection)
+        self.survey = Survey(connection)
         self.held_back = False
         """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
         self.trusts_hints = False
@@ -262,7 +262,7 @@ class Claims(BaseRepository):
     ) -> tuple[Grants, list[Task]]:
         token = secrets.token_hex(16)
         update = queries.take(claimer.worker_id, token, self._lease)
-        patience = Patience(self._database)
+        patience = Patience(self._connection)
 
         async def body(session: Session) -> Grants:
             await patience.try_again()
@@ -272,7 +272,7 @@ class Claims(BaseRepository):
             return grants
 
         try:
-            grants: Grants = await self._database.transaction(body)
+            grants: Grants = await self._connection.transaction(body)
         except ContendedError:
             self._limiter.leave({limit for one in candidates for limit in one.limits})
             return Grants(granted=[], denied=candidates), []

@@ -11,7 +11,7 @@ from appdb._queries import commits as queries
 from appdb._queries.tasks import all_held, ids, loose
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import DatabaseUnavailableError
 from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.finalize import Closing
@@ -33,10 +33,10 @@ class Commits(BaseRepository):
     (content, a parent, continuations) is it a transaction of its own.
     """
 
-    def __init__(self, database: Database, journal: Journal) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
-        self._closing = Closing(database)
+        self._closing = Closing(connection)
         self._journal = journal
         self._carried: dict[str, tuple[int, int]] = {}
 
@@ -90,7 +90,7 @@ class Commits(BaseRepository):
                 return set()
             return {plan.lease}
 
-        result: set[Lease] = await self._database.transaction(body)
+        result: set[Lease] = await self._connection.transaction(body)
         return result
 
     async def _move_logs(self, plans: Sequence[Plan]) -> None:

@@ -12,7 +12,7 @@ from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW, literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most, bounded_duration
@@ -30,8 +30,8 @@ REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 class Control(BaseRepository):
     """What owners and operators do to tasks that they do not hold."""
 
-    def __init__(self, database: Database, admission: Admission, journal: Journal) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection, admission: Admission, journal: Journal) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._queues = self._collection(collections.QUEUES)
         self._journal = journal
@@ -74,7 +74,7 @@ class Control(BaseRepository):
                 return await self._end_as_cancelled(task_id, owner_id)
         except (PyMongoError, DatabaseUnavailableError):
             # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
-            if not await end_abandoned_transactions(self._database, ABANDONED):
+            if not await end_abandoned_transactions(self._connection, ABANDONED):
                 raise
         return await self._end_as_cancelled(task_id, owner_id)
 

@@ -12,7 +12,7 @@ from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import AppDbError, ConflictError, DatabaseUnavailableError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
@@ -40,10 +40,10 @@ FOREIGN_ID = "its id belongs to another owner's task; make a new id"
 class Intake(BaseRepository):
     """Stores new tasks."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
-        self._arrivals: GroupCommit[NewRow, Task] = GroupCommit(self._add_together, database.operation_timeout)
+        self._arrivals: GroupCommit[NewRow, Task] = GroupCommit(self._add_together, connection.operation_timeout)
 
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
@@ -119,8 +119,8 @@ class Intake(BaseRepository):
         """Store what several callers want to store now, each as if it were alone."""
         # An insert costs the server a fifth less than an upsert. It cannot ask for the server's time, which without
         # waits decides nothing but the order.
-        with self._database.within_timeout():
-            times = NO_WAITS.from_time(await self._database.clock.now())
+        with self._connection.within_timeout():
+            times = NO_WAITS.from_time(await self._connection.clock.now())
             rows = [{**fields, **times} for _, fields in new]
             errors = await self._insert(rows)
         return [
@@ -143,8 +143,8 @@ class Intake(BaseRepository):
             check(task)
         if not tasks:
             return []
-        with self._database.within_timeout():
-            now = await self._database.clock.now()
+        with self._connection.within_timeout():
+            now = await self._connection.clock.now()
             at_once = NO_WAITS.from_time(now)
             rows = [
                 {**fields_of(task, task_id), **(waits_of(task).from_time(now) if _waits(task) else at_once)}

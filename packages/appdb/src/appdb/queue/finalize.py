@@ -10,7 +10,7 @@ from appdb._driver import RawDocument, Session, UpdateOne
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import NotFoundError, UnreadableError
 from appdb.models.content_generation_metadata import GenerationStatus
 from appdb.models.tasks import Following, TaskState
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 class Closing(BaseRepository):
     """Closes what hangs on tasks that have just become final; every method needs the caller's transaction."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._generations = self._collection(collections.GENERATIONS)
-        self._run_lock = RunLock(database)
+        self._run_lock = RunLock(connection)
 
     async def close(self, tasks: Sequence[RawDocument], session: Session) -> None:
         """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""

@@ -14,7 +14,7 @@ from appdb._queries import claims as queries
 from appdb._queries.clock import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.bounds import LONGEST
 from appdb.models.limits import Limit, Rate, TaskLimit
@@ -58,8 +58,8 @@ class Limiter(BaseRepository):
     has counted, and of two that counted the same, one is refused and counts again.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._limits = self._collection(collections.LIMITS)
         self._blocked: dict[TaskLimit, float] = {}

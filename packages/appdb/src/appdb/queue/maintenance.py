@@ -15,7 +15,7 @@ from appdb._queries import claims
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.events import TaskEventType
 from appdb.models.bounds import at_most
@@ -68,8 +68,8 @@ class WorkDue:
 class Sweeping(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, database: Database, journal: Journal, aside: SettingAside, lease: timedelta) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection, journal: Journal, aside: SettingAside, lease: timedelta) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._journal = journal
         self._aside = aside
@@ -98,7 +98,7 @@ class Sweeping(BaseRepository):
         at_most(limit)
         if await self._tasks.find_one(queries.expired(), {"_id": 1}) is None:
             return []
-        await end_abandoned_transactions(self._database, self._lease / 2)
+        await end_abandoned_transactions(self._connection, self._lease / 2)
         return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
 
     async def _move_all(self, move: Move, match: queries.Filter, fields: dict[str, int], limit: int) -> list[Task]:

@@ -8,7 +8,7 @@ import time
 from datetime import timedelta
 
 from appdb._driver import PyMongoError, end_idle_transactions
-from appdb.database import Database
+from appdb.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ FIRST_REFUSED = 2
 """The number of the try before which a transaction was refused once."""
 
 
-async def end_abandoned_transactions(database: Database, idle: timedelta) -> int:
+async def end_abandoned_transactions(connection: Connection, idle: timedelta) -> int:
     """End transactions of our hosts of this database that nobody has spoken to for *idle*, and return how many.
 
     A server keeps the transaction of a client that died for a minute or more, and until then nobody can write to the
     tasks in it. A host that lives and was only slow is told by its next call, and does that transaction again.
     """
     try:
-        ended = await end_idle_transactions(database.raw.client, app_names=_hosts_of(database.name), idle=idle)
+        ended = await end_idle_transactions(connection.raw.client, app_names=_hosts_of(connection.name), idle=idle)
     except PyMongoError as exc:
         # They end by themselves, only later; what was to be recovered meanwhile must not wait for this.
         logger.warning("abandoned transactions could not be ended", extra={"error": str(exc)})
@@ -49,8 +49,8 @@ class Patience:
     Only time after a first refusal counts: where the database is far, one try takes long, and nobody is in its way.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._tries = 0
         self._until = 0.0
         self._asked = False
@@ -69,7 +69,7 @@ class Patience:
         if self._asked:
             raise ContendedError
         self._asked = True
-        await end_abandoned_transactions(self._database, ABANDONED)
+        await end_abandoned_transactions(self._connection, ABANDONED)
         self._until = time.monotonic() + PATIENCE.total_seconds()
 
 

@@ -13,7 +13,7 @@ from appdb._queries import claims as queries
 from appdb._queries.clock import FOREVER
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.models.limits import TaskLimit
 from appdb.queue.fairness import Head
 from appdb.queue.lease import Claimer
@@ -29,8 +29,8 @@ MOST_KNOWN = 2_000
 class Survey(BaseRepository):
     """Looks at who waits, in one round trip."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._surveyed_at = float("-inf")
         self._claimer: Claimer | None = None

@@ -10,7 +10,7 @@ from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import LeaseLostError
 from appdb.models.bounds import Name, accept
 from appdb.models.tasks import NewTask
@@ -24,11 +24,11 @@ from appdb.utils import derived_id
 class Steps(BaseRepository):
     """Remembers over attempts."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._steps = self._collection(collections.TASK_STEPS)
-        self._run_lock = RunLock(database)
+        self._run_lock = RunLock(connection)
 
     async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
@@ -46,7 +46,7 @@ class Steps(BaseRepository):
             await self._fence(lease, queries.touched(), session)
             await self._steps.replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
 
-        await self._database.transaction(body)
+        await self._connection.transaction(body)
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
@@ -67,7 +67,7 @@ class Steps(BaseRepository):
                 match, update = queries.insert(fields | run, waits_of(child))
                 await self._tasks.update_one(match, update, upsert=True, session=session)
 
-        await self._database.transaction(body)
+        await self._connection.transaction(body)
         return str(fields["_id"])
 
     async def _run_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:

@@ -8,7 +8,7 @@ from appdb._driver import Session
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import LIVE_STATES, TaskFilter, TaskState
@@ -24,11 +24,11 @@ class Stopping(BaseRepository):
     before is there to be deleted, and nothing is stored after.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
-        self._journal = Journal(database)
-        self._closing = Closing(database)
+        self._journal = Journal(connection)
+        self._closing = Closing(connection)
 
     async def stop(self, task_id: str, owner_id: str, session: Session) -> None:
         """Cancel the owner's task and all that lives below it; what is final stays as it is."""
@@ -53,4 +53,4 @@ class Stopping(BaseRepository):
         """Cancel all live tasks of the owner's run, each in a transaction of its own."""
         match = queries.matching(TaskFilter(owner_id=owner_id, run_id=run_id), LIVE_STATES)
         for task_id in [row["_id"] async for row in self._tasks.find(match, {"_id": 1})]:
-            await self._database.transaction(partial(self.stop, task_id, owner_id))
+            await self._connection.transaction(partial(self.stop, task_id, owner_id))

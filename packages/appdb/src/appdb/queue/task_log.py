@@ -13,7 +13,7 @@ from appdb._queries import task_events as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import InvalidDataError
 from appdb.events import TaskEventType
 from appdb.models.bounds import accept
@@ -26,11 +26,11 @@ from appdb.size_limits import DUPLICATE_KEY, MAX_EVENT_BYTES, PAGE_BYTES, check_
 class Journal(BaseRepository):
     """Writes to a task and its log together."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._events = self._collection(collections.TASK_EVENTS)
-        self._closing = Closing(database)
+        self._closing = Closing(connection)
 
     async def append(
         self,
@@ -79,7 +79,7 @@ class Journal(BaseRepository):
                 await self._closing.close([taken], session)
             return taken
 
-        result: RawDocument | None = await self._database.transaction(body)
+        result: RawDocument | None = await self._connection.transaction(body)
         return result
 
     async def read(self, task_id: str, after: int, limit: int) -> list[RawDocument]:

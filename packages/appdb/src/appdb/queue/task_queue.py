@@ -13,7 +13,7 @@ from appdb._queries import tasks as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
@@ -49,27 +49,27 @@ class TaskQueue(BaseRepository):
     repetition would double.
 
     Args:
-        database: An open database.
+        connection: An open ``Database``.
 
         lease: How long a claim holds without being renewed. It must exceed the worst election (12 s) and the
             operation timeout.
     """
 
-    def __init__(self, database: Database, *, lease: timedelta = DEFAULT_LEASE) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection, *, lease: timedelta = DEFAULT_LEASE) -> None:
+        super().__init__(connection)
         accept(Duration, lease, "lease")
         self.lease = lease
         self._tasks = self._collection(collections.TASKS)
-        self._limiter = Limiter(database)
-        self._admission = Admission(database)
-        self._journal = Journal(database)
+        self._limiter = Limiter(connection)
+        self._admission = Admission(connection)
+        self._journal = Journal(connection)
         aside = SettingAside(self._journal)
-        self._claims = Claims(database, self._limiter, aside, lease)
-        self._commits = Commits(database, self._journal)
-        self._steps = Steps(database)
-        self._control = Control(database, self._admission, self._journal)
-        self._sweeping = Sweeping(database, self._journal, aside, lease)
-        self._statistics = Statistics(database)
+        self._claims = Claims(connection, self._limiter, aside, lease)
+        self._commits = Commits(connection, self._journal)
+        self._steps = Steps(connection)
+        self._control = Control(connection, self._admission, self._journal)
+        self._sweeping = Sweeping(connection, self._journal, aside, lease)
+        self._statistics = Statistics(connection)
 
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
         """Store a task so that it survives any single failure, and return it.
@@ -195,7 +195,7 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A name of the claimer cannot be stored, or *limit* is not positive.
         """
         accept(Claimer, claimer, "claimer")
-        with self._database.within_timeout():
+        with self._connection.within_timeout():
             return await self._claims.claim(claimer, at_most(limit))
 
     @property
@@ -221,7 +221,7 @@ class TaskQueue(BaseRepository):
         if not leases:
             return set()
         match = queries.all_held([(lease.task_id, lease.token) for lease in leases])
-        with self._database.within_timeout():
+        with self._connection.within_timeout():
             renewed = await self._tasks.update_many(match, queries.extend(self.lease))
             if renewed.matched_count == len(leases):
                 return set()
@@ -244,12 +244,12 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A value cannot be stored; nothing was written.
         """
         if all(write.repeatable for write in writes):
-            return await self._database.repeated(lambda: self._commit(writes))
+            return await self._connection.repeated(lambda: self._commit(writes))
         return await self._commit(writes)
 
     @translates_errors
     async def _commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
-        with self._database.within_timeout():
+        with self._connection.within_timeout():
             lost = await self._commits.commit(writes)
         self._limiter.ended({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
         return lost
@@ -414,7 +414,7 @@ class TaskQueue(BaseRepository):
         """
         if key is None:
             return await self._replay(task_id, owner_id, payload, key)
-        return await self._database.repeated(lambda: self._replay(task_id, owner_id, payload, key))
+        return await self._connection.repeated(lambda: self._replay(task_id, owner_id, payload, key))
 
     @translates_errors
     async def _replay(

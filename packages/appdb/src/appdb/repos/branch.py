@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appdb._driver import Session, repeats, repeats_deletion
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.models.branches import Branch, LineagePart
 from appdb.models.events import NewRunEvent
 from appdb.runs.branches import Branches
@@ -16,11 +16,11 @@ from appdb.utils import uuid7_str
 class BranchRepository(BaseRepository):
     """Which line of history a run follows. Its first branch is made with the run, and another root by a reset."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._branches = Branches(database)
-        self._forks = Forks(database)
-        self._reader = Reader(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._branches = Branches(connection)
+        self._forks = Forks(connection)
+        self._reader = Reader(connection)
 
     async def fork(
         self,

@@ -12,12 +12,12 @@ from appdb._queries import generated_content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.connection import Connection
 from appdb.content.deletion import Removal
 from appdb.content.generations import Generations, generation_id
 from appdb.content.items import Items
 from appdb.content.stored_bytes import MediaStore
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
-from appdb.database import Database
 from appdb.errors import NotFoundError
 from appdb.models.bounds import Place, accept
 from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
@@ -39,16 +39,16 @@ class ContentRepository(BaseRepository):
     their caller.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._contents = self._collection(collections.CONTENTS)
-        self._media = MediaStore(database)
-        self._run_lock = RunLock(database)
-        self._generations = Generations(database)
-        self._items = Items(database, self._media, self._generations)
-        self._removal = Removal(database, self._media)
-        self._lost_bytes = BytesSweep(database, collections.MEDIA_BUCKET, collections.CONTENTS)
-        self._lost_items = ItemsSweep(database)
+        self._media = MediaStore(connection)
+        self._run_lock = RunLock(connection)
+        self._generations = Generations(connection)
+        self._items = Items(connection, self._media, self._generations)
+        self._removal = Removal(connection, self._media)
+        self._lost_bytes = BytesSweep(connection, collections.MEDIA_BUCKET, collections.CONTENTS)
+        self._lost_items = ItemsSweep(connection)
 
     @repeats
     async def record(self, generation: NewGeneration, *, owner_id: str, session: Session | None = None) -> Generation:
@@ -72,7 +72,7 @@ class ContentRepository(BaseRepository):
         async def body(joined: Session) -> Generation:
             return await self._generations.record(generation, owner_id, joined)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def begin(

@@ -8,7 +8,7 @@ from appdb._driver import Session, repeats
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
@@ -21,12 +21,12 @@ from appdb.runs.reader import Reader
 class EventRepository(BaseRepository):
     """The log of each run: never changed, and never behind the run's caches, which are written with it."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._events = self._collection(collections.EVENTS)
-        self._run_lock = RunLock(database)
-        self._event_log = EventLog(database)
-        self._reader = Reader(database)
+        self._run_lock = RunLock(connection)
+        self._event_log = EventLog(connection)
+        self._reader = Reader(connection)
 
     @repeats
     async def append(

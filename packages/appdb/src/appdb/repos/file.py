@@ -12,9 +12,9 @@ from appdb._driver import AFTER, RawDocument, Session, repeats, translates_error
 from appdb._queries import workflow_files as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
+from appdb.connection import Connection
 from appdb.content.stored_bytes import MediaStore
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
-from appdb.database import Database
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import Name, accept, at_most
 from appdb.models.workflow_files import FileCategory, FileFormat, FileWithContent, ModelCall, NewFile, WorkflowFile
@@ -40,12 +40,12 @@ class FileRepository(BaseRepository):
     JSON is stored as text, so that it comes back as it was given: any keys, any order, numbers of any size.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._files = self._collection(collections.FILES)
-        self._run_lock = RunLock(database)
-        self._bytes = MediaStore(database, collections.FILES_BUCKET)
-        self._lost_bytes = BytesSweep(database, collections.FILES_BUCKET, collections.FILES)
+        self._run_lock = RunLock(connection)
+        self._bytes = MediaStore(connection, collections.FILES_BUCKET)
+        self._lost_bytes = BytesSweep(connection, collections.FILES_BUCKET, collections.FILES)
 
     @repeats
     async def put(self, file: NewFile, *, owner_id: str, session: Session | None = None) -> WorkflowFile:

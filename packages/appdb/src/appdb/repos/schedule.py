@@ -23,7 +23,7 @@ from appdb._driver import (
 from appdb._queries import schedules as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
 from appdb.models.bounds import AnyText, accept, at_most, bounded_duration
 from appdb.models.schedules import NewSchedule, Schedule
@@ -53,13 +53,13 @@ class ScheduleRepository(BaseRepository):
     primary answers, methods begin again for the database's patience; ``tick`` leaves that to its caller.
 
     Args:
-        database: An open database.
+        connection: An open ``Database``.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._schedules = self._collection(collections.SCHEDULES)
-        self._queue = TaskQueue(database)
+        self._queue = TaskQueue(connection)
         self._told: set[str] = set()
 
     @repeats
@@ -78,7 +78,7 @@ class ScheduleRepository(BaseRepository):
         accept(NewSchedule, schedule)
         cron = Cron.of(schedule.cron, schedule.time_zone)
         fields = _fields(schedule)
-        match, update = queries.put(fields, cron.next_after(await self._database.server_time()))
+        match, update = queries.put(fields, cron.next_after(await self._connection.server_time()))
         stored = await self._schedules.find_one_and_update(match, update, upsert=True, return_document=AFTER)
         return Schedule.from_document(stored)
 
@@ -141,7 +141,7 @@ class ScheduleRepository(BaseRepository):
             )
             return resumed
 
-        return _found(await self._database.transaction(body), name)
+        return _found(await self._connection.transaction(body), name)
 
     @repeats_deletion
     async def delete(self, name: str, *, owner_id: str) -> None:
@@ -212,7 +212,7 @@ class ScheduleRepository(BaseRepository):
         step = step_at(_cron_of(schedule), schedule.catch_up, schedule.next_at, row["now"])
         check(_task_of(schedule, schedule.next_at))
         try:
-            return await self._database.transaction(partial(self._take, schedule, step))
+            return await self._connection.transaction(partial(self._take, schedule, step))
         except _BusyError:
             return None
 

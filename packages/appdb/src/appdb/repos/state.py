@@ -6,7 +6,7 @@ from appdb._driver import Session, repeats
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch, LineagePart, cut
@@ -26,11 +26,11 @@ class StateRepository(BaseRepository):
     A read folds what came after the last snapshot; the first read of a long run folds all of it, and leaves snapshots.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._run_lock = RunLock(database)
-        self._reader = Reader(database)
-        self._forks = Forks(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._run_lock = RunLock(connection)
+        self._reader = Reader(connection)
+        self._forks = Forks(connection)
         self._events = self._collection(collections.EVENTS)
 
     @repeats

@@ -12,7 +12,7 @@ from appdb._queries import tokens as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
 from appdb.models.tokens import (
@@ -46,10 +46,10 @@ class TokenRepository(BaseRepository):
     22, so the sum of 10^12 calls is still exact.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._usage = self._collection(collections.USAGE)
-        self._run_lock = RunLock(database)
+        self._run_lock = RunLock(connection)
 
     @repeats
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:

@@ -61,7 +61,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             )
             return await self._first_key(row, joined)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def count_guests(self, *, within: timedelta, at_most: int) -> int:
@@ -69,7 +69,7 @@ class UserRepository(AccessKeys, RefreshTokens):
 
         Two round trips. Who has become a full user since is no guest any more.
         """
-        floor = uuid7_floor(USER_PREFIX, await self._database.server_time() - within)
+        floor = uuid7_floor(USER_PREFIX, await self._connection.server_time() - within)
         return int(await self._users.count_documents(queries.guests_from(floor), limit=max(at_most, 1)))
 
     @repeats
@@ -195,7 +195,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             await self._families.update_many(token_queries.held(user_id), token_queries.revoke(), session=joined)
             return user
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def activate(self, user_id: str, *, session: Session | None = None) -> User:
@@ -225,7 +225,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             await self._keys.delete_many(key_queries.all_of(user_id), session=joined)
             await self._families.delete_many(token_queries.all_of(user_id), session=joined)
 
-        await self._together(body, session)
+        await self._connection.joined(body, session)
 
     async def _one(self, match: RawDocument, name: str, session: Session | None) -> RawDocument:
         row: RawDocument | None = await self._users.find_one(match, queries.WITHOUT_PASSWORD, session=session)

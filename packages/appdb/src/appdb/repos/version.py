@@ -9,7 +9,7 @@ from appdb._driver import RawDocument, Session, repeats
 from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
 from appdb._queries.paging import NEWEST_FIRST
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.workflow_templates import WorkflowTemplate
 from appdb.models.workflow_versions import (
@@ -36,13 +36,13 @@ class VersionRepository(VersionTemplates):
     definition is never changed: what differs is another version, and what does not is the same one.
 
     Args:
-        database: An open database.
+        connection: An open ``Database``.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._trees = VersionTrees(database)
-        self._duplicates = VersionDuplicates(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._trees = VersionTrees(connection)
+        self._duplicates = VersionDuplicates(connection)
 
     @repeats
     async def store(
@@ -82,7 +82,7 @@ class VersionRepository(VersionTemplates):
         async def body(session: Session) -> VersionTree:
             return await self._trees.write(template_id, owner_id, tree, session)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def get(self, version_id: str, *, owner_id: str, session: Session | None = None) -> WorkflowVersion:
@@ -262,7 +262,7 @@ class VersionRepository(VersionTemplates):
         async def body(session: Session) -> VersionTree:
             return await self._trees.write(target_template_id, target_owner_id or owner_id, tree, session)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def sync_copy(self, template_id: str, *, owner_id: str) -> list[VersionTree]:

@@ -13,7 +13,7 @@ from appdb._queries import workflow_runs as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import InvalidDataError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
@@ -40,16 +40,16 @@ EVENT_OF: Mapping[RunStatus, E] = {
 class WorkflowRepository(BaseRepository):
     """Runs. Their status is a cache of their events, and nothing here sets it without one."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
-        self._run_lock = RunLock(database)
-        self._opening = Opening(database)
-        self._event_log = EventLog(database)
-        self._forks = Forks(database)
-        self._history = VersionHistory(database)
-        self._removal = Removal(database)
-        self._branches = Branches(database)
+        self._run_lock = RunLock(connection)
+        self._opening = Opening(connection)
+        self._event_log = EventLog(connection)
+        self._forks = Forks(connection)
+        self._history = VersionHistory(connection)
+        self._removal = Removal(connection)
+        self._branches = Branches(connection)
 
     @repeats
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:

@@ -6,13 +6,13 @@ from appdb._driver import Collection, RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.branches import Branch
 from appdb.reading import page_of
 from appdb.run_lock import RunLock
 from appdb.runs.batches import delete_all
-from appdb.runs.store import Store
 
 BRANCH = "branch"
 
@@ -20,11 +20,11 @@ BRANCH = "branch"
 class Branches:
     """Reads and deletes branches."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._branches = store.collection(collections.BRANCHES)
-        self._parts = [store.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._branches = connection.collection(collections.BRANCHES)
+        self._parts = [connection.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
 
     async def get(self, branch_id: str, owner_id: str, session: Session | None) -> Branch:
         """Return the owner's branch."""
@@ -62,7 +62,7 @@ class Branches:
                 raise ConflictError(BRANCH, branch_id, "other branches go on from it; delete those first")
             await self._branches.update_one({"_id": branch_id}, {"$set": {"deleting": True}}, session=session)
 
-        await self._store.transaction(body)
+        await self._connection.transaction(body)
         await self._finish(found)
 
     async def sweep(self, limit: int) -> int:

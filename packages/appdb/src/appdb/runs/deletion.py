@@ -11,7 +11,7 @@ from appdb._driver import AFTER, RawDocument
 from appdb._queries import workflow_runs as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import AppDbError, DatabaseUnavailableError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.tasks import LIVE_STATES, TaskFilter
@@ -41,18 +41,18 @@ class RunPart(Protocol):
 class _Rows:
     """Documents that hold nothing but themselves."""
 
-    def __init__(self, database: Database, collection: str) -> None:
-        self._rows = database.collection(collection)
+    def __init__(self, connection: Connection, collection: str) -> None:
+        self._rows = connection.collection(collection)
 
     async def delete_run(self, run_id: str, *, owner_id: str) -> int:
         return await delete_all(self._rows, {"run_id": run_id, "owner_id": owner_id})
 
 
-def _rows(collection: str) -> Callable[[Database], RunPart]:
-    return lambda database: _Rows(database, collection)
+def _rows(collection: str) -> Callable[[Connection], RunPart]:
+    return lambda connection: _Rows(connection, collection)
 
 
-PARTS: tuple[Callable[[Database], RunPart], ...] = (
+PARTS: tuple[Callable[[Connection], RunPart], ...] = (
     _rows(collections.SNAPSHOTS),
     _rows(collections.RUN_VERSIONS),
     _rows(collections.EVENTS),
@@ -66,11 +66,11 @@ PARTS: tuple[Callable[[Database], RunPart], ...] = (
 class Removal(BaseRepository):
     """Deletes runs."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
-        self._queue = TaskQueue(database)
-        self._parts = [part(database) for part in PARTS]
+        self._queue = TaskQueue(connection)
+        self._parts = [part(connection) for part in PARTS]
 
     async def delete(self, run_id: str, owner_id: str) -> None:
         """Mark the run first, so that nothing is written to it any more; then delete from the outside in."""
@@ -83,7 +83,7 @@ class Removal(BaseRepository):
 
     async def sweep(self, older_than: timedelta, limit: int) -> int:
         """Finish what was cut off, go once more through what was deleted before *older_than*, and return how many."""
-        before = await self._database.server_time() - older_than
+        before = await self._connection.server_time() - older_than
         found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
         rows = [row async for row in found.limit(at_most(limit))]
         return sum([await self._sweep_one(row, before) for row in rows])

@@ -11,13 +11,13 @@ from appdb._driver import BulkWriteError, RawDocument, Session, refused
 from appdb._queries import events as queries
 from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import accept
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock, moved_on
 from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
-from appdb.runs.store import Store
 from appdb.runs.transitions import EventSubject, Preconditions, position_changes, preconditions
 from appdb.runs.writer_line import WriterLine, lock_or_busy
 from appdb.size_limits import DUPLICATE_KEY, check_size
@@ -47,10 +47,10 @@ class EventLog:
     The run's document counts its events, so a number is never given twice and none is left out (decision 0008).
     """
 
-    def __init__(self, store: Store) -> None:
-        self._writer_line = WriterLine(store)
-        self._run_lock = RunLock(store)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._writer_line = WriterLine(connection)
+        self._run_lock = RunLock(connection)
+        self._events = connection.collection(collections.EVENTS)
 
     async def append_events(self, append: Append, session: Session | None) -> list[RunEvent]:
         """Append the events; a repeated call returns what the first one stored."""

@@ -10,6 +10,7 @@ from appdb._queries import branches as queries
 from appdb._queries import events as event_queries
 from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
@@ -21,7 +22,6 @@ from appdb.runs.event_log import EventLog, says_the_same, subject_of, weight_of
 from appdb.runs.fold import EMPTY
 from appdb.runs.reader import Reader
 from appdb.runs.size_limits import MAX_LINEAGE
-from appdb.runs.store import Store, joined
 from appdb.runs.transitions import BRANCH_REASONS, position_changes
 
 
@@ -79,13 +79,13 @@ class Fork:
 class Forks:
     """Makes branches."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._event_log = EventLog(store)
-        self._reader = Reader(store)
-        self._branches = store.collection(collections.BRANCHES)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._event_log = EventLog(connection)
+        self._reader = Reader(connection)
+        self._branches = connection.collection(collections.BRANCHES)
+        self._events = connection.collection(collections.EVENTS)
 
     async def fork(self, fork: Fork, session: Session | None) -> Branch:
         """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
@@ -106,7 +106,7 @@ class Forks:
             await self._check_same(Branch.from_document(made), fork, session)
             return Branch.from_document(made)
 
-        return await joined(self._store, session, body)
+        return await self._connection.joined(body, session)
 
     async def _check_same(self, made: Branch, fork: Fork, session: Session) -> None:
         """Check that an earlier call of *fork* has made the branch, and no other one."""

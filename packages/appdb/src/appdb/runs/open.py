@@ -7,6 +7,7 @@ from appdb._queries import events as event_queries
 from appdb._queries import workflow_runs as queries
 from appdb._queries import workflow_templates as template_queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
@@ -18,7 +19,6 @@ from appdb.runs.event_log import EventLog, check_name, says_the_same, subject_of
 from appdb.runs.fork import insert_branch
 from appdb.runs.run_versions import version_row
 from appdb.runs.size_limits import MAX_EVENT_BYTES
-from appdb.runs.store import Store
 from appdb.size_limits import check_size
 
 TRIES = 5
@@ -32,15 +32,15 @@ class _RacedError(Exception):
 class Opening:
     """Makes runs."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._event_log = EventLog(store)
-        self._runs = store.collection(collections.WORKFLOW_RUNS)
-        self._versions = store.collection(collections.RUN_VERSIONS)
-        self._templates = store.collection(collections.WORKFLOW_TEMPLATES)
-        self._branches = store.collection(collections.BRANCHES)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._event_log = EventLog(connection)
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
+        self._versions = connection.collection(collections.RUN_VERSIONS)
+        self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
+        self._branches = connection.collection(collections.BRANCHES)
+        self._events = connection.collection(collections.EVENTS)
 
     async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
@@ -57,7 +57,7 @@ class Opening:
             return await body(session)
         for _ in range(TRIES):
             try:
-                return await self._store.transaction(body)
+                return await self._connection.transaction(body)
             except _RacedError:
                 continue
         raise ConflictError("project", new.project, "others open and close its runs all the time; try again")

@@ -8,6 +8,7 @@ from appdb._driver import Session
 from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError, UnreadableError
 from appdb.models.bounds import at_most
 from appdb.models.branches import Branch, LineagePart, cut, following
@@ -18,7 +19,6 @@ from appdb.run_lock import RUN, RunLock
 from appdb.runs.fold import fold
 from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
-from appdb.runs.store import Store
 
 
 class _GapError(Exception):
@@ -32,12 +32,12 @@ class _GapError(Exception):
 class Reader:
     """Reads runs. Without a session it also stores snapshots."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._snapshots = Snapshots(store)
-        self._branches = store.collection(collections.BRANCHES)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._snapshots = Snapshots(connection)
+        self._branches = connection.collection(collections.BRANCHES)
+        self._events = connection.collection(collections.EVENTS)
 
     async def run(self, run_id: str, owner_id: str, session: Session | None) -> Run:
         """Return the owner's run."""
@@ -121,7 +121,7 @@ class Reader:
             return await self._fold(run, lineage, session)
 
         try:
-            return await self._store.transaction(body)
+            return await self._connection.transaction(body)
         except _GapError as gap:
             await self._run_lock.check_run(run.id, run.owner_id)  # a deletion takes events away, too
             raise _lost(run, gap) from gap

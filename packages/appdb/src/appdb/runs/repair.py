@@ -8,6 +8,7 @@ from appdb._driver import Session
 from appdb._queries import events as event_queries
 from appdb._queries import workflow_runs as queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import ConflictError
 from appdb.events import DbEventType
 from appdb.models.branches import LineagePart, cut
@@ -20,19 +21,18 @@ from appdb.run_lock import RUN, RunLock
 from appdb.runs.diagnosis import diagnose
 from appdb.runs.fork import Forks
 from appdb.runs.reader import Reader
-from appdb.runs.store import Store, joined
 from appdb.utils import uuid7_str
 
 
 class Recovering:
     """Looks at runs, and mends them."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._reader = Reader(store)
-        self._forks = Forks(store)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._reader = Reader(connection)
+        self._forks = Forks(connection)
+        self._events = connection.collection(collections.EVENTS)
 
     async def recover(
         self, run_id: str, owner_id: str, steps: Collection[str], session: Session | None, *, dry_run: bool
@@ -48,7 +48,7 @@ class Recovering:
                 run = await self._run_lock.lock(run_id, owner_id, session)
             return await self._look(run, steps, None if dry_run else branch_id, session)
 
-        return await joined(self._store, session, body)
+        return await self._connection.joined(body, session)
 
     async def _look(self, run: Run, steps: Collection[str], branch_id: str | None, session: Session) -> Recovery:
         newest = await self._newest(run, session)

@@ -10,6 +10,7 @@ from appdb._queries import branches as queries
 from appdb._queries import workflow_runs as run_queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.models.bounds import Name, Text, accept
 from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import Run
@@ -17,7 +18,6 @@ from appdb.reading import page_of
 from appdb.run_lock import RunLock
 from appdb.runs.branches import last_of
 from appdb.runs.size_limits import MAX_EVENT_BYTES
-from appdb.runs.store import Store, joined
 from appdb.size_limits import check_size
 from appdb.utils import uuid7_str
 
@@ -27,10 +27,10 @@ VERSION = "version"
 class VersionHistory:
     """Changes the version of a run, and remembers."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_lock = RunLock(store)
-        self._versions = store.collection(collections.RUN_VERSIONS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run_lock = RunLock(connection)
+        self._versions = connection.collection(collections.RUN_VERSIONS)
 
     async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
         """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
@@ -47,7 +47,7 @@ class VersionHistory:
             await self._versions.insert_one(version_row(run, entry, run.event_count), session=session)
             return run
 
-        return await joined(self._store, session, body)
+        return await self._connection.joined(body, session)
 
     async def page(
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None

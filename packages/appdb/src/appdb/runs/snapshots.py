@@ -8,6 +8,7 @@ from appdb._driver import Session
 from appdb._queries import branches as queries
 from appdb._queries import events as event_queries
 from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import TooLargeError
 from appdb.models.branches import LineagePart
 from appdb.models.events import RunEvent
@@ -18,7 +19,6 @@ from appdb.reading import readable
 from appdb.runs.compact import compact, expand, named_events
 from appdb.runs.fold import EMPTY, FOLD_VERSION
 from appdb.runs.size_limits import MAX_SNAPSHOT_BYTES
-from appdb.runs.store import Store
 from appdb.size_limits import check_size
 from appdb.utils import derived_id
 
@@ -26,9 +26,9 @@ from appdb.utils import derived_id
 class Snapshots:
     """Stores and finds states. One that is missing only costs time."""
 
-    def __init__(self, store: Store) -> None:
-        self._snapshots = store.collection(collections.SNAPSHOTS)
-        self._events = store.collection(collections.EVENTS)
+    def __init__(self, connection: Connection) -> None:
+        self._snapshots = connection.collection(collections.SNAPSHOTS)
+        self._events = connection.collection(collections.EVENTS)
 
     async def newest(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
         """Return the newest stored state of *lineage*, or the empty one; two round trips.

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from appdb._driver import PyMongoError, Session, is_write_conflict
+from appdb.connection import Connection
 from appdb.errors import DatabaseUnavailableError
-from appdb.runs.store import Store
 
 T = TypeVar("T")
 
@@ -41,8 +41,8 @@ async def lock_or_busy(write: Coroutine[Any, Any, T]) -> T:
 class WriterLine:
     """Lets writers of one run come one after the other: in line within a process, by short pauses between processes."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def in_line(self, run_id: str, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
@@ -58,7 +58,7 @@ class WriterLine:
             deadline = time.monotonic() + LONGEST_WAIT_SECONDS
             while True:
                 try:
-                    return await self._store.transaction(body)
+                    return await self._connection.transaction(body)
                 except BusyError as exc:
                     if time.monotonic() >= deadline:
                         raise DatabaseUnavailableError(f"writing to run {run_id}", "others do all the time") from exc

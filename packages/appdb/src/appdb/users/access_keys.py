@@ -11,7 +11,7 @@ from typing import Any
 from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import access_keys as queries
 from appdb._schema.users import KEY_RETENTION
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.base import Document, Value
@@ -36,8 +36,8 @@ class AccessKeys(UserRows):
     It is found by its id, which is public and so has no prefix of its own, and proved by its secret's digest.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._last_use = LastUse(self._keys)
 
     @translates_errors
@@ -81,7 +81,7 @@ class AccessKeys(UserRows):
             await self._keys.insert_one(row, session=joined)
             return _made(row, secret)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def authenticate(self, key: str) -> Caller | None:

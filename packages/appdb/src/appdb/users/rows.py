@@ -6,15 +6,15 @@ from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import users as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import NotFoundError
 
 
 class UserRows(BaseRepository):
     """The rooms of users, keys and sessions."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._users = self._collection(collections.USERS)
         self._keys = self._collection(collections.ACCESS_KEYS)
         self._families = self._collection(collections.REFRESH_TOKENS)

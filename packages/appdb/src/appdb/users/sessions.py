@@ -72,7 +72,7 @@ class RefreshTokens(UserRows):
             await self._families.insert_one(row, session=joined)
             return _made(RefreshFamily.from_document(row), user, proof + secret)
 
-        return await self._together(body, session)
+        return await self._connection.joined(body, session)
 
     @repeats
     async def rotate(self, token: str, *, device: Device | None = None) -> NewToken | None:

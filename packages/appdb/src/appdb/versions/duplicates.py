@@ -13,7 +13,7 @@ from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
 from appdb._schema import collections
 from appdb.canonical import content_hash
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError
 from appdb.models.workflow_templates import TemplateMerge, TemplateVisibility, WorkflowTemplate
 from appdb.models.workflow_versions import Deduplication, VersionMerge, VersionSummary, WorkflowVersion
@@ -92,11 +92,11 @@ def _seniority(one: HashedVersion) -> tuple[object, ...]:
 class VersionDuplicates:
     """Finds and merges duplicates, for ``VersionRepository``."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._templates = database.collection(collections.WORKFLOW_TEMPLATES)
-        self._versions = database.collection(collections.WORKFLOW_VERSIONS)
-        self._runs = database.collection(collections.WORKFLOW_RUNS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
+        self._versions = connection.collection(collections.WORKFLOW_VERSIONS)
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
 
     async def find(self, owner_id: str) -> Deduplication:
         """Return what ``merge`` would do."""
@@ -154,7 +154,7 @@ class VersionDuplicates:
                 await self._adopt(group[0].id, plan.versions, session)
             return True
 
-        return await self._database.transaction(body)
+        return await self._connection.transaction(body)
 
     async def _apply_to_versions(self, merges: Sequence[VersionMerge], session: Session) -> None:
         # Before anything else, so that no two versions have the same content at any time.

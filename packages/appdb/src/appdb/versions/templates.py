@@ -10,7 +10,7 @@ from appdb._queries import workflow_versions as version_queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
 from appdb.models.workflow_templates import WorkflowTemplate
@@ -26,8 +26,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class VersionTemplates(BaseRepository):
     """The part of ``VersionRepository`` that makes, finds, lists and deletes templates."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._templates = self._collection(collections.WORKFLOW_TEMPLATES)
         self._versions = self._collection(collections.WORKFLOW_VERSIONS)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
@@ -153,7 +153,7 @@ class VersionTemplates(BaseRepository):
             await self._check_unused(template["_id"], owner_id, session)
             await self._versions.delete_many(version_queries.of_templates([template["_id"]]), session=session)
 
-        await self._together(body, session)
+        await self._connection.joined(body, session)
 
     async def _check_unused(self, template_id: str, owner_id: str, session: Session) -> None:
         match = version_queries.runs_of(template_id, owner_id)

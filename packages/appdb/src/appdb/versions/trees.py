@@ -11,7 +11,7 @@ from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
 from appdb._schema import collections
 from appdb.canonical import content_hash
-from appdb.database import Database
+from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import accept
 from appdb.models.workflow_versions import (
@@ -130,9 +130,9 @@ def _check_unambiguous(resolved: Iterable[PreparedVersion]) -> None:
 class VersionTrees:
     """Writes trees, for ``VersionRepository``."""
 
-    def __init__(self, database: Database) -> None:
-        self._templates = database.collection(collections.WORKFLOW_TEMPLATES)
-        self._versions = database.collection(collections.WORKFLOW_VERSIONS)
+    def __init__(self, connection: Connection) -> None:
+        self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
+        self._versions = connection.collection(collections.WORKFLOW_VERSIONS)
 
     async def write(self, template_id: str, owner_id: str, tree: PreparedTree, session: Session) -> VersionTree:
         """Write what is new of *tree* within the caller's transaction, and return all of it as it is stored.

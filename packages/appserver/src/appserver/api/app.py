@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from appdb import Database
-from appdb.database import NO_PATIENCE, app_name_of
+from appdb.connection import NO_PATIENCE, app_name_of
 from appserver._version import __version__
 from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, tasks

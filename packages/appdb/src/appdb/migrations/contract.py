@@ -1,0 +1,21 @@
+"""The contract of a database: the version of what its documents mean, and which versions may work with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONTRACT_VERSION = 4
+"""What the documents mean. Raised only with a migration that brings the stored ones along."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """Which contracts may work with a database.
+
+    Args:
+        newest: What its documents may hold: the contract of the code that migrated it last.
+        oldest: The oldest contract whose hosts may still work with it.
+    """
+
+    newest: int
+    oldest: int
