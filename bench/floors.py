@@ -19,7 +19,7 @@ from appdb._queries.claims import CLAIM_ORDER
 from appdb._schema.collections import TASKS
 from appdb._schema.indexes import INDEXES
 from appdb.models.tasks import TaskState
-from appdb.queue.enqueue import fields_of, id_of, waits_of
+from appdb.queue.enqueue import fields_of, id_of, times_of
 from stage import IN_FLIGHT, NOOP, Stage
 
 FLOOR = "floor"
@@ -34,7 +34,7 @@ COMPLETE: dict[str, Any] = {
 def documents(count: int) -> list[RawDocument]:
     """Return *count* documents as an enqueue stores them."""
     now = datetime.now(UTC)
-    return [fields_of(NOOP, id_of(NOOP)) | waits_of(NOOP).from_time(now) for _ in range(count)]
+    return [fields_of(NOOP, id_of(NOOP)) | times_of(NOOP).from_time(now) for _ in range(count)]
 
 
 async def rate(count: int, call: Callable[[], Awaitable[object]], *, in_flight: int = IN_FLIGHT) -> float:

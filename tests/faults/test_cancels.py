@@ -51,13 +51,13 @@ RIVALS: dict[str, Rival] = {
 }  # fmt: skip
 
 
-async def race(fleet: Fleet, queue: TaskQueue, rival: Rival, chance: random.Random) -> None:
-    """Cancel one task and let *rival* write to it, a few milliseconds apart."""
+async def race(fleet: Fleet, queue: TaskQueue, competitor: Rival, chance: random.Random) -> None:
+    """Cancel one task and let *competitor* write to it, a few milliseconds apart."""
     task = await fleet.ledger.enqueue(NewTask(owner_id=OWNER, actor="race", queue="race", payload={}, max_attempts=2))
     (claimed,) = await queue.claim(CLAIMER)
     assert claimed.id == task.id
     lease = Lease.of(claimed)
-    if rival is recover:
+    if competitor is recover:
         await asyncio.sleep(LEASE.total_seconds())
 
     async def later(wait: float, call: Awaitable[object]) -> object:
@@ -67,7 +67,7 @@ async def race(fleet: Fleet, queue: TaskQueue, rival: Rival, chance: random.Rand
     delays = [0.0, 0.0] if chance.random() < 0.5 else [chance.uniform(0, 0.02), chance.uniform(0, 0.02)]
     answers = await asyncio.gather(
         later(delays[0], fleet.ledger.cancel(task)),
-        later(delays[1], rival(queue, lease)),
+        later(delays[1], competitor(queue, lease)),
         return_exceptions=True,
     )
     assert isinstance(answers[0], bool), answers[0]
@@ -79,17 +79,17 @@ async def race(fleet: Fleet, queue: TaskQueue, rival: Rival, chance: random.Rand
         await queue.complete(lease, {"late": True})
 
 
-@pytest.mark.parametrize("rival", RIVALS)
-async def test_a_cancel_that_races_is_final_or_came_too_late(fleet: Fleet, rival: str) -> None:
+@pytest.mark.parametrize("competitor", RIVALS)
+async def test_a_cancel_that_races_is_final_or_came_too_late(fleet: Fleet, competitor: str) -> None:
     chance = seeded()
     queue = TaskQueue(fleet.database, lease=LEASE)
     for _ in range(rounds(short=8)):
-        await race(fleet, queue, RIVALS[rival], chance)
+        await race(fleet, queue, RIVALS[competitor], chance)
     facts = await fleet.ledger.check()
 
     states = Counter(task["state"] for task in facts.tasks.values())
     allowed = {"complete": {"completed", "cancelled"}, "fail": {"failed", "cancelled"}}
-    assert states.keys() <= allowed.get(rival, {"cancelled"}), states
+    assert states.keys() <= allowed.get(competitor, {"cancelled"}), states
 
 
 async def work_for(fleet: Fleet, chance: random.Random) -> Task:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appdb import Database
-from appdb.queue.orphaned_transactions import end_abandoned_transactions
+from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from fleet import Fleet
 from ledger import Ledger
 
@@ -24,4 +24,4 @@ async def fleet(mongo_uri: str, database: Database, logs: Path, tmp_path: Path) 
     finally:
         made.end()
         # Whoever was killed inside a transaction would keep the database from being dropped for a minute or more.
-        await end_abandoned_transactions(database, timedelta(0))
+        await end_orphaned_transactions(database, timedelta(0))

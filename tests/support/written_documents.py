@@ -48,7 +48,7 @@ from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.runs.size_limits import SNAPSHOT_EVERY
-from appdb.size_limits import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_RECENT_EVENTS
 from runs import Runs, completed, started, step_started
 
 USER = "usr_a"
@@ -149,9 +149,9 @@ async def _task(database: Database) -> Task:
     lease = Lease.of(task)
     await queue.remember(lease, "outline", {"scenes": 3})
     told = NewEvent(type=TaskEventType.PROGRESS, data={"fraction": 0.5, "message": "drawing"})
-    for first in range(0, 2 * MAX_TAIL_EVENTS, 8):
+    for first in range(0, 2 * MAX_RECENT_EVENTS, 8):
         await queue.record(lease, [told] * 8, seq=first)
-    await queue.record(lease, [told], seq=2 * MAX_TAIL_EVENTS)
+    await queue.record(lease, [told], seq=2 * MAX_RECENT_EVENTS)
     return task
 
 

@@ -379,7 +379,10 @@ SCENES = Scenes(
         ),
         Scenario(method="TaskQueue.clear_limit", call=lambda queue, _, owner_id: queue.clear_limit(owner_id)),
         Scenario(method="TaskQueue.limits", call=lambda queue, _, __: queue.limits(), scans=FEW),
-        Scenario(method="TaskQueue.work_due", call=lambda queue, _, __: queue.work_due(horizon=timedelta(minutes=1))),
+        Scenario(
+            method="TaskQueue.maintenance_due",
+            call=lambda queue, _, __: queue.maintenance_due(horizon=timedelta(minutes=1)),
+        ),
         Scenario(method="TaskQueue.promote", call=lambda queue, _, __: queue.promote()),
         Scenario(method="TaskQueue.recover", call=lambda queue, _, __: queue.recover()),
         Scenario(method="TaskQueue.adopt", call=lambda queue, _, __: queue.adopt()),

@@ -24,8 +24,8 @@ MAX_WRITE_BYTES = 1024 * KIB
 """All events of one write of one attempt."""
 PAGE_BYTES = 512 * KIB
 """Of events that are read at once; the event that passes it is the last."""
-MAX_TAIL_BYTES = 64 * KIB
-MAX_TAIL_EVENTS = 64
+MAX_RECENT_BYTES = 64 * KIB
+MAX_RECENT_EVENTS = 64
 """What of its log a task carries itself before a writer moves it out."""
 MAX_ERROR_CHARACTERS = 4_000
 DUPLICATE_KEY = 11000

@@ -162,7 +162,7 @@ async def test_a_task_that_was_claimed_in_time_does_not_expire(subject: Subject)
 async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) -> None:
     await subject.queue.enqueue_many([numbered(n) for n in range(4)])
     await subject.queue.enqueue_many([numbered(n, owner_id=OTHER) for n in range(10, 12)])
-    subject.queue.look_again()
+    subject.queue.invalidate_snapshot()
     taken = await subject.claim(6)
 
     assert [task.payload["n"] for task in taken] == [0, 10, 1, 11, 2, 3]
@@ -219,7 +219,7 @@ async def test_a_newcomer_is_served_beside_eighty_owners_whose_limits_are_full(s
     await subject.let_others_hear()
 
     assert [task.id for task in await subject.claim(20)] == [newcomer.id]
-    assert subject.queue.held_back
+    assert subject.queue.limit_reached
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
@@ -227,10 +227,10 @@ async def test_a_claim_finds_a_newcomer_behind_many_owners_whom_a_rival_has_serv
     subject: Subject, limit: int
 ) -> None:
     await subject.queue.enqueue_many([new_task(owner_id=f"owner_{number:02}") for number in range(60)])
-    rival = subject.elsewhere()
-    assert len(await rival.claim(claimer("rival"), limit=1)) == 1
+    competitor = subject.elsewhere()
+    assert len(await competitor.claim(claimer("competitor"), limit=1)) == 1
     await subject.claim(limit)
-    while await rival.claim(claimer("rival"), limit=20):
+    while await competitor.claim(claimer("competitor"), limit=20):
         pass
     newcomer = await subject.queue.enqueue(new_task(owner_id="usr_c"))
 

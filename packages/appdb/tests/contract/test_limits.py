@@ -148,14 +148,14 @@ async def test_a_key_of_operators_and_dollars_is_only_a_name(subject: Subject) -
 async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) -> None:
     await add(subject, 2, Limit(key="k", concurrency=1))
     (task,) = await all_given(subject)
-    told_while_full = subject.queue.held_back
+    told_while_full = subject.queue.limit_reached
     await subject.queue.complete(Lease.of(task))
     (last,) = await all_given(subject, rounds=1)
     await subject.queue.complete(Lease.of(last))
     await all_given(subject)
 
     assert told_while_full
-    assert not subject.queue.held_back
+    assert not subject.queue.limit_reached
 
 
 async def test_two_limits_of_one_key_in_one_task_both_hold(subject: Subject) -> None:

@@ -179,13 +179,13 @@ async def test_a_recovered_attempt_cannot_come_back_through_maintenance(subject:
 
 async def test_upkeep_knows_what_is_due_and_when_more_will_be(subject: Subject) -> None:
     horizon = timedelta(seconds=60)
-    nothing = await subject.queue.work_due(horizon=horizon)
+    nothing = await subject.queue.maintenance_due(horizon=horizon)
     await subject.claimed()
     await subject.queue.enqueue(new_task(expires_in=SOON))
     await subject.queue.enqueue(new_task(delay=timedelta(seconds=80)))
-    later = await subject.queue.work_due(horizon=horizon)
+    later = await subject.queue.maintenance_due(horizon=horizon)
     await subject.lose_lease()
-    due = await subject.queue.work_due(horizon=horizon)
+    due = await subject.queue.maintenance_due(horizon=horizon)
 
     assert (nothing.recover, nothing.expire, nothing.promote_in) == (False, False, None)
     assert (later.recover, later.expire, later.promote_in) == (False, False, None)

@@ -24,8 +24,8 @@ from appdb._queries import tasks as queries
 from appdb.connection import app_name_of
 from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
-from appdb.queue.orphaned_transactions import end_abandoned_transactions
-from appdb.queue.task_log import Journal
+from appdb.queue.orphaned_transactions import end_orphaned_transactions
+from appdb.queue.task_log import TaskLog
 
 LEASE = timedelta(seconds=1)
 OWNER = "usr_a"
@@ -50,7 +50,7 @@ async def write_half(database: Database, lease: Lease) -> Session:
     session = await start_session(database.raw.client)
     await start_transaction(session)
     match = queries.held(lease.task_id, lease.token)
-    await Journal(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
+    await TaskLog(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
     return session
 
 
@@ -106,7 +106,7 @@ async def test_a_limit_that_a_dead_host_locked_holds_up_a_claim_for_a_moment(
 async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     session = await write_half(dying, lease)
-    ended = await end_abandoned_transactions(database, timedelta(minutes=1))
+    ended = await end_orphaned_transactions(database, timedelta(minutes=1))
     await session.commit_transaction()
 
     assert ended == 0
@@ -117,7 +117,7 @@ async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dyin
 async def test_transactions_of_other_applications_are_left_alone(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name, app_name="reports") as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_abandoned_transactions(database, timedelta(0))
+        ended = await end_orphaned_transactions(database, timedelta(0))
         await session.commit_transaction()
         await session.end_session()
 
@@ -128,7 +128,7 @@ async def test_transactions_of_another_database_are_left_alone(mongo_uri: str, d
     # It writes to the same one, for want of a second: what counts is what it calls itself.
     async with Database(mongo_uri, database.name, app_name=app_name_of("appworker/0.0.0", "another")) as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_abandoned_transactions(database, timedelta(0))
+        ended = await end_orphaned_transactions(database, timedelta(0))
         await session.commit_transaction()
         await session.end_session()
 
@@ -138,7 +138,7 @@ async def test_transactions_of_another_database_are_left_alone(mongo_uri: str, d
 async def test_a_host_is_told_apart_by_its_database_whatever_its_program_is(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name) as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_abandoned_transactions(database, timedelta(0))
+        ended = await end_orphaned_transactions(database, timedelta(0))
         await session.end_session()
 
     assert ended == 1

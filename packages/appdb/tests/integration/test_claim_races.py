@@ -178,8 +178,8 @@ async def test_who_loses_all_to_others_asks_again_soon(database: Database, mongo
             quick = Claimer(worker_id="quick", queues=("default",), handlers=("echo@1",))
             assert len(await TaskQueue(database).claim(quick, limit=2)) == 2
             assert await claim == []
-        told = queue.held_back
+        told = queue.limit_reached
 
         assert told
         assert await queue.claim(slow, limit=2) == []
-        assert not queue.held_back
+        assert not queue.limit_reached

@@ -15,7 +15,7 @@ from appdb._queries.paging import NEWEST_FIRST
 from appdb.models.tasks import TaskFilter, TaskState
 
 OTHERS = 5_000
-LANE = claims.lane("default", "echo@1")
+LANE = claims.claim_key("default", "echo@1")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def crowded(database: Database) -> Database:
         base = {"_id": f"tq_{state}_{number:05}", "owner_id": "usr_a" if number < 10 else f"usr_{number % 50}"}
         common = {"queue": "default", "lane": LANE, "priority": number % 3, "queued_at": now, "run_at": now}
         common |= {"created_at": now - timedelta(seconds=number)}
-        common |= {"group": claims.group(LANE, base["owner_id"], []), "limited": False}
+        common |= {"group": claims.fairness_key(LANE, base["owner_id"], []), "limited": False}
         return base | common | {"state": state, "lease": {"expires_at": now}} | more
 
     far = now.replace(year=now.year + 1)
@@ -49,12 +49,12 @@ async def explain(database: Database, match: dict[str, Any], **options: Any) -> 
 CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
     "claim": (claims.free([LANE]), {"sort": dict(claims.CLAIM_ORDER), "limit": 5}, 5),
     "claim_many_lanes": (
-        claims.free([claims.lane("media", "a@1"), LANE]),
+        claims.free([claims.claim_key("media", "a@1"), LANE]),
         {"sort": dict(claims.CLAIM_ORDER), "limit": 5},
         5,
     ),
     "claim_in_turns": (
-        claims.due_of([claims.group(LANE, f"usr_{number}", []) for number in "a12"]),
+        claims.due_of([claims.fairness_key(LANE, f"usr_{number}", []) for number in "a12"]),
         {"sort": dict(claims.CLAIM_ORDER), "limit": 5},
         5,
     ),

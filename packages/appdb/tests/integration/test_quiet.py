@@ -29,7 +29,7 @@ from appdb import (
     UserRepository,
 )
 from appdb._driver import DRIVER, Client
-from appdb.size_limits import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_RECENT_EVENTS
 from fail_points import fail_point
 from time_machine import let_time_pass
 
@@ -62,7 +62,7 @@ async def test_a_queue_whose_tasks_nobody_may_claim_writes_nothing(slow: Databas
     end = time.monotonic() + 2
     while time.monotonic() < end:
         assert await queue.claim(ME, limit=4) == []
-        await queue.work_due(horizon=timedelta(seconds=5))
+        await queue.maintenance_due(horizon=timedelta(seconds=5))
     await slow.raw.command("profile", 0)
     profile = slow.collection("system.profile")
 
@@ -128,7 +128,7 @@ async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_hold
     while page := await TaskQueue(database).events(task.id, after=len(events) - 1, limit=1_000):
         events += page
 
-    assert sum(len(batch["events"]) for batch in stored["tail"]) < 2 * MAX_TAIL_EVENTS
+    assert sum(len(batch["events"]) for batch in stored["tail"]) < 2 * MAX_RECENT_EVENTS
     assert [event.seq for event in events] == list(range(30 * 21))
 
 

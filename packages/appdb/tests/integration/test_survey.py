@@ -7,7 +7,7 @@ from typing import Any
 
 from appdb import Claimer, Database, NewTask, TaskQueue
 from appdb._queries.claims import SAMPLED_LEASES
-from appdb.queue.queue_snapshot import MAX_GROUPS, MOST_KNOWN, Survey
+from appdb.queue.queue_snapshot import MAX_GROUPS, MAX_REMEMBERED, QueueSnapshot
 
 OTHERS = 3
 MINE = SAMPLED_LEASES + 36
@@ -25,20 +25,20 @@ def waiting(owner: str, **changes: Any) -> NewTask:
 async def test_a_rival_is_seen_behind_many_newer_leases_of_ones_own(database: Database) -> None:
     queue = TaskQueue(database)
     await queue.enqueue_many([NewTask(owner_id="usr_a", actor="echo", payload={})] * (OTHERS + MINE))
-    assert len(await queue.claim(claimer("rival"), limit=OTHERS)) == OTHERS
+    assert len(await queue.claim(claimer("competitor"), limit=OTHERS)) == OTHERS
     assert len(await queue.claim(claimer("me"), limit=MINE)) == MINE
 
-    survey = Survey(database)
+    survey = QueueSnapshot(database)
     await survey.refresh(claimer("me"))
 
-    assert survey.rivals == {"rival"}
+    assert survey.competitors == {"competitor"}
 
 
 async def test_surveys_see_every_group_of_every_lane_and_then_begin_again(database: Database) -> None:
     lanes = [{"queue": queue, "actor": actor} for queue in ("a", "b") for actor in ("echo", "paint")]
     new = [waiting(f"usr_{number:03}", **lane) for number in range(130) for lane in lanes]
     await TaskQueue(database).enqueue_many(new)
-    survey = Survey(database)
+    survey = QueueSnapshot(database)
     seen, surveys = set(), 0
     while not (surveys and survey.all_seen):
         await survey.refresh(BOTH)
@@ -50,7 +50,7 @@ async def test_surveys_see_every_group_of_every_lane_and_then_begin_again(databa
 
 
 async def test_what_is_gone_when_its_page_is_seen_again_is_forgotten(database: Database) -> None:
-    queue, survey = TaskQueue(database), Survey(database)
+    queue, survey = TaskQueue(database), QueueSnapshot(database)
     await queue.enqueue_many([waiting(f"usr_{number:03}", queue="a") for number in range(MAX_GROUPS + 50)])
     for _ in range(2):
         await survey.refresh(BOTH)
@@ -63,13 +63,13 @@ async def test_what_is_gone_when_its_page_is_seen_again_is_forgotten(database: D
 
 
 async def test_a_claimer_remembers_a_bounded_number_of_groups(database: Database) -> None:
-    queue, survey = TaskQueue(database), Survey(database)
+    queue, survey = TaskQueue(database), QueueSnapshot(database)
     for thousand in range(3):
         await queue.enqueue_many([waiting(f"usr_{thousand}_{number:03}", queue="a") for number in range(1_000)])
     for _ in range(3_000 // MAX_GROUPS + 1):
         await survey.refresh(BOTH)
 
-    assert len(survey.heads) == MOST_KNOWN
+    assert len(survey.heads) == MAX_REMEMBERED
     assert survey.all_seen
 
 
@@ -78,7 +78,7 @@ async def test_the_highest_priority_is_seen_at_once_behind_any_number_of_groups(
     await queue.enqueue_many([waiting(f"usr_{number:04}", queue="a") for number in range(900)])
     assert len(await queue.claim(BOTH, limit=2)) == 2
     first = await queue.enqueue(waiting("zz_last", queue="b", priority=100))
-    queue.look_again()
+    queue.invalidate_snapshot()
 
     assert [task.id for task in await queue.claim(BOTH)] == [first.id]
 
@@ -91,7 +91,7 @@ async def test_every_owner_is_served_in_the_round_that_sees_them(database: Datab
     served: Counter[str] = Counter()
     # As many surveys as see them all, and a turn for everybody after each.
     for _ in range(len(lines) // MAX_GROUPS + 1):
-        queue.look_again()
+        queue.invalidate_snapshot()
         for _ in range(len(lines) // 8 + 1):
             served.update(task.owner_id for task in await queue.claim(BOTH, limit=8))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, DatabaseUnavailableError
-from appdb.queue.orphaned_transactions import end_abandoned_transactions
+from appdb.queue.orphaned_transactions import end_orphaned_transactions
 
 LIMIT = timedelta(seconds=1)
 GENEROUS_SECONDS = 10
@@ -110,7 +110,7 @@ async def test_a_slow_but_living_transaction_that_is_ended_is_done_again(databas
     async with asyncio.TaskGroup() as group:
         writers = [group.create_task(go_on(number)) for number in range(WRITERS)]
         while ended < ENDED:
-            ended += await end_abandoned_transactions(database, timedelta(0))
+            ended += await end_orphaned_transactions(database, timedelta(0))
             await asyncio.sleep(0.3)  # in which some come to an end
         enough.set()
 

@@ -21,15 +21,15 @@ from appdb import (
     TaskQueue,
     UsedKeyword,
 )
-from appdb.connection import NO_PATIENCE
-from appdb.size_limits import MAX_TAIL_EVENTS
+from appdb.database import NO_PATIENCE
+from appdb.size_limits import MAX_RECENT_EVENTS
 from fail_points import fail_point
 
 APP = "unconfirmed-writes"
 OWNER = "usr_a"
 NO_MAJORITY = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
 TASK = NewTask(owner_id=OWNER, actor="echo", payload={})
-EVENTS = MAX_TAIL_EVENTS + 10
+EVENTS = MAX_RECENT_EVENTS + 10
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
-from appdb.size_limits import MAX_TAIL_EVENTS
+from appdb.size_limits import MAX_RECENT_EVENTS
 from time_machine import let_time_pass
 
 LEASE = timedelta(seconds=30)
@@ -203,13 +203,13 @@ async def test_many_attempts_are_written_beside_one_whose_log_is_none(queue: Tas
     leases = {task.id: Lease.of(task) for task in await queue.claim(CLAIMER, limit=4)}
     await database.collection("tasks").update_one({"_id": ids[0]}, {"$set": {"tail": [1, {"first": "zero"}]}})
     await database.collection("tasks").update_one({"_id": ids[1]}, {"$set": {"tail": "none"}})
-    events = [NewEvent(type=TaskEventType.STARTED)] * (MAX_TAIL_EVENTS + 1)
+    events = [NewEvent(type=TaskEventType.STARTED)] * (MAX_RECENT_EVENTS + 1)
     lost = await queue.commit([AttemptWrite(lease=leases[one], events=events, seq=0) for one in ids])
     lost |= await queue.commit([AttemptWrite(lease=leases[one], outcome=Completed(result=None)) for one in ids])
 
     assert lost == set()
     for one in ids:
-        assert [event.seq for event in await queue.events(one)] == list(range(MAX_TAIL_EVENTS + 2))
+        assert [event.seq for event in await queue.events(one)] == list(range(MAX_RECENT_EVENTS + 2))
 
 
 async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue, database: Database) -> None:
@@ -273,7 +273,7 @@ async def test_what_is_due_is_told_although_a_time_is_none(
     await let_time_pass(database, timedelta(minutes=3))
     collection, field = DUE[duty]
     await database.collection(collection).update_one({field: {"$type": "date"}, **_waits(duty)}, {"$set": {field: odd}})
-    due = await queue.work_due(horizon=timedelta(seconds=5))
+    due = await queue.maintenance_due(horizon=timedelta(seconds=5))
     ticked = await schedules.tick()
 
     assert (due.promote_in, due.recover_in, due.tick_in) == (timedelta(0), timedelta(0), timedelta(0))

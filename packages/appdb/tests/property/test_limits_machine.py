@@ -102,7 +102,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 12))
     def claim(self, limit: int) -> None:
-        if not self.take(self.queue, limit) and not self.queue.held_back:
+        if not self.take(self.queue, limit) and not self.queue.limit_reached:
             self.check_that_nothing_may_start()
 
     @rule(limit=st.integers(1, 12))

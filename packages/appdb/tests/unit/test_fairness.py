@@ -1,4 +1,4 @@
-"""Turns: priority first, then owners in turn, then the oldest; pure, so every case is tried."""
+"""FairShare: priority first, then owners in turn, then the oldest; pure, so every case is tried."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appdb.queue.fairness import Candidate, Head, Turns
+from appdb.queue.fairness import Candidate, FairShare, GroupHead
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,8 +18,8 @@ def candidate(number: int, owner: str, priority: int = 0) -> Candidate:
     return Candidate(task_id=f"t{number:04}", owner_id=owner, priority=priority, queued_at=at, limits=())
 
 
-def head(owner: str, priority: int = 0) -> Head:
-    return Head(group=f"lane|{owner}", owner_id=owner, priority=priority, queued_at=START, limits=())
+def head(owner: str, priority: int = 0) -> GroupHead:
+    return GroupHead(group=f"lane|{owner}", owner_id=owner, priority=priority, queued_at=START, limits=())
 
 
 candidates = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=30).map(
@@ -29,7 +29,7 @@ candidates = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_
 
 @given(candidates)
 def test_every_candidate_is_ordered_once_with_higher_priorities_first(found: list[Candidate]) -> None:
-    ordered = Turns().order(found)
+    ordered = FairShare().in_turns(found)
 
     assert sorted(one.task_id for one in ordered) == sorted(one.task_id for one in found)
     assert [one.priority for one in ordered] == sorted((one.priority for one in found), reverse=True)
@@ -37,7 +37,7 @@ def test_every_candidate_is_ordered_once_with_higher_priorities_first(found: lis
 
 @given(candidates)
 def test_the_tasks_of_one_owner_and_priority_stay_in_the_order_they_came_in(found: list[Candidate]) -> None:
-    ordered = Turns().order(found)
+    ordered = FairShare().in_turns(found)
     for owner in "abc":
         for priority in range(3):
             mine = [one.task_id for one in ordered if (one.owner_id, one.priority) == (owner, priority)]
@@ -48,29 +48,29 @@ def test_the_tasks_of_one_owner_and_priority_stay_in_the_order_they_came_in(foun
 def test_owners_get_every_other_task_while_both_wait(many: int, few: int) -> None:
     found = [candidate(number, "flood") for number in range(many)]
     found += [candidate(many + number, "other") for number in range(few)]
-    ordered = Turns().order(found)
+    ordered = FairShare().in_turns(found)
     first = Counter(one.owner_id for one in ordered[: 2 * min(many, few)])
 
     assert first["flood"] == first["other"] == min(many, few)
 
 
 def test_whoever_was_served_less_comes_first_and_a_newcomer_starts_level() -> None:
-    turns = Turns()
-    turns.waiting(["flood"])
+    turns = FairShare()
+    turns.set_waiting(["flood"])
     for _ in range(100):
-        turns.served("flood")
-    turns.waiting(["flood", "other"])
-    turns.served("flood")
+        turns.count_served("flood")
+    turns.set_waiting(["flood", "other"])
+    turns.count_served("flood")
 
-    assert turns.lines([head("flood"), head("other")], 1) == [["lane|other"]]
-    ordered = turns.order([candidate(0, "flood"), candidate(1, "other"), candidate(2, "flood")])
+    assert turns.groups_by_owner([head("flood"), head("other")], 1) == [["lane|other"]]
+    ordered = turns.in_turns([candidate(0, "flood"), candidate(1, "other"), candidate(2, "flood")])
     assert [one.owner_id for one in ordered] == ["other", "flood", "flood"]
 
 
 def test_a_higher_priority_outranks_any_turn() -> None:
-    turns = Turns()
-    turns.waiting(["flood", "other"])
+    turns = FairShare()
+    turns.set_waiting(["flood", "other"])
     for _ in range(9):
-        turns.served("flood")
+        turns.count_served("flood")
 
-    assert turns.lines([head("flood", 5), head("other")], 1) == [["lane|flood"]]
+    assert turns.groups_by_owner([head("flood", 5), head("other")], 1) == [["lane|flood"]]

@@ -15,7 +15,7 @@ from appdb.feed import TASKS_READY, task_topic, topics_of
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskState
 from appdb.utils import derived_id, milliseconds, uuid7_str
 
-WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)
+WAITS = queries.TaskTimes(delay=timedelta(0), expires_in=None, unique_for=None)
 
 
 def test_ids_sort_by_the_time_of_their_making() -> None:

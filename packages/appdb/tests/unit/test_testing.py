@@ -94,9 +94,9 @@ async def test_upkeep_that_is_due_is_told() -> None:
     await queue.enqueue(TASK)
     await queue.claim(CLAIMER)
     await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={}, delay=timedelta(seconds=40)))
-    early = await queue.work_due(horizon=timedelta(seconds=5))
+    early = await queue.maintenance_due(horizon=timedelta(seconds=5))
     queue.advance(timedelta(seconds=38))
-    late = await queue.work_due(horizon=timedelta(seconds=5))
+    late = await queue.maintenance_due(horizon=timedelta(seconds=5))
 
     assert (early.recover, early.expire, early.promote_in) == (False, False, None)
     assert (late.recover, late.expire, late.promote_in) == (True, False, timedelta(seconds=2))

@@ -1,18 +1,18 @@
-"""Windows: exactly the next candidates while a claimer is alone, and others than its rivals' otherwise."""
+"""Windows: exactly the next candidates while a claimer is alone, and others than its competitors' otherwise."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appdb.queue.claim_window import CONTENDED_MOST, MOST_SHARERS, Window
+from appdb.queue.claim_window import CONTENDED_MOST, MOST_SHARERS, ClaimWindow
 
 IDS = [f"tq_{number:04}" for number in range(400)]
 
 
 @given(st.integers(1, 300))
 def test_a_claimer_that_is_alone_takes_exactly_the_next_ones(limit: int) -> None:
-    window = Window()
+    window = ClaimWindow()
 
     assert window.size(limit, frozenset()) == limit
     assert window.apart(IDS, limit, "me", frozenset(), key=str) == IDS
@@ -23,9 +23,9 @@ def test_claimers_that_know_of_each_other_go_for_different_tasks(limit: int, oth
     names = frozenset(f"w{number}" for number in range(others + 1))
     goals: list[set[str]] = []
     for name in names:
-        rivals = names - {name}
-        wanted = Window().size(limit, rivals)
-        near = Window().apart(IDS[:wanted], limit, name, rivals, key=str)
+        competitors = names - {name}
+        wanted = ClaimWindow().size(limit, competitors)
+        near = ClaimWindow().apart(IDS[:wanted], limit, name, competitors, key=str)
         assert sorted(near) == IDS[:wanted]
         goals.append(set(near[: max(1, limit // 2)]))
 
@@ -34,7 +34,7 @@ def test_claimers_that_know_of_each_other_go_for_different_tasks(limit: int, oth
 
 @given(st.integers(1, 16), st.lists(st.booleans(), max_size=40))
 def test_a_window_widens_within_bounds_and_closes_again(limit: int, lost: list[bool]) -> None:
-    window, nobody = Window(), frozenset[str]()
+    window, nobody = ClaimWindow(), frozenset[str]()
     for one in lost:
         window.tried(lost=one)
         assert limit <= window.size(limit, nobody) <= max(CONTENDED_MOST, 32 * limit)

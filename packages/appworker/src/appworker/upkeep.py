@@ -22,7 +22,7 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.feed import TASKS_SCHEDULED, Subscription
-from appdb.queue.maintenance import WorkDue
+from appdb.queue.maintenance import MaintenanceDue
 
 logger = logging.getLogger(__name__)
 
@@ -122,12 +122,12 @@ class Upkeep:
         """Begin what is due, and return how soon to look again."""
         interval = (INTERVAL if self._feed.live else BLIND_INTERVAL) * random.uniform(0.8, 1)
         asked_at = time.monotonic()
-        due = await self._queue.work_due(horizon=interval)
+        due = await self._queue.maintenance_due(horizon=interval)
         self._notice_gaps(asked_at)
         self._begin(due, group)
         return min([interval, *(wait for wait in self._waits(due) if wait > timedelta(0))])
 
-    def _waits(self, due: WorkDue) -> Iterator[timedelta]:
+    def _waits(self, due: MaintenanceDue) -> Iterator[timedelta]:
         yield from (wait for wait in (due.promote_in, due.tick_in, due.next_tick_in) if wait is not None)
         if due.recover:
             yield timedelta(seconds=max(self._recovers_at - time.monotonic(), 0))
@@ -135,7 +135,7 @@ class Upkeep:
             # All hosts see the same lease end.
             yield due.recover_in + RECOVERY_JITTER * random.random()
 
-    def _begin(self, due: WorkDue, group: asyncio.TaskGroup) -> None:
+    def _begin(self, due: MaintenanceDue, group: asyncio.TaskGroup) -> None:
         at_once = timedelta(0)
         if due.promote_in == at_once:
             self._promoting.begin(group)

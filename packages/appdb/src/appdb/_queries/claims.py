@@ -23,31 +23,31 @@ SEPARATOR = "\x1f"
 """Parts a key from the next; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
 SAMPLED_LEASES = 64
-"""How many of others' newest leases tell who the rivals are; one's own, which may be more and newer, do not count."""
-MOST_RIVALS = 16
+"""The newest leases of others tell who the competitors are; one's own, which may be newer, do not count."""
+MAX_COMPETITORS = 16
 FIRST_TASKS = 8
 """How many tasks a survey looks at in plain order, to see who has the highest priority."""
 
 
-def lane(queue: str, handler: str) -> str:
-    """Return the key of what one handler may take from one queue."""
+def claim_key(queue: str, handler: str) -> str:
+    """Return the claim key: what one handler may take from one queue."""
     return f"{queue}{SEPARATOR}{handler}"
 
 
-def group(lane_key: str, owner_id: str, limits: Iterable[TaskLimit]) -> str:
-    """Return the key of tasks that stand in one line: of one lane and one owner, under the same limits."""
+def fairness_key(key: str, owner_id: str, limits: Iterable[TaskLimit]) -> str:
+    """Return the fairness key: it groups the tasks of one claim key and one owner that have the same limits."""
     named = sorted(f"{limit.key} {limit.concurrency} {limit.rate} {limit.per_seconds}" for limit in limits)
-    return SEPARATOR.join([lane_key, owner_id, *named])
+    return SEPARATOR.join([key, owner_id, *named])
 
 
-def due(lanes: Sequence[str]) -> Filter:
-    """Due tasks of *lanes* that have not expired; the state must be an equality for the partial index to serve."""
-    return {"state": TaskState.QUEUED, "lane": {"$in": list(lanes)}, **_unexpired()}
+def due(claim_keys: Sequence[str]) -> Filter:
+    """Due tasks of *claim_keys* that have not expired; the state must be an equality for the partial index to serve."""
+    return {"state": TaskState.QUEUED, "lane": {"$in": list(claim_keys)}, **_unexpired()}
 
 
-def free(lanes: Sequence[str]) -> Filter:
+def free(claim_keys: Sequence[str]) -> Filter:
     """Those of ``due`` that one atomic operation may take, since no limit has to be looked at."""
-    return due(lanes) | {"limited": False}
+    return due(claim_keys) | {"limited": False}
 
 
 def due_of(groups: Sequence[str]) -> Filter:
@@ -64,26 +64,26 @@ def _unexpired() -> Filter:
     return {"$expr": {"$gt": [{"$ifNull": ["$expires_at", FOREVER]}, NOW]}}
 
 
-def survey(lanes: Sequence[str], open_lanes: Sequence[str], worker_id: str, *, after: str, limit: int) -> Pipeline:
-    """What a claimer wants to know beside the order: paused queues, rivals, who is first, and one row for each line.
+def survey(claim_keys: Sequence[str], open_keys: Sequence[str], worker_id: str, *, after: str, limit: int) -> Pipeline:
+    """One row per waiting group (its first task), paused queue and competing worker, and the first tasks of all.
 
-    A line is the first task of a group. The first *limit* lines after the group *after* come by group, one index seek
-    each (a distinct scan), whichever of *lanes* they are in. Who is first in *open_lanes* is shown as well: however
-    many lines wait, those with the highest priority are seen by every survey.
+    The first *limit* groups after the group *after* come in their order, one index seek each (a distinct scan),
+    whichever of *claim_keys* they are in. The first tasks under *open_keys* are shown as well: however many groups
+    wait, each look sees those with the highest priority.
     """
-    rivals: Pipeline = [
+    competitors: Pipeline = [
         {"$match": {"state": TaskState.PROCESSING, "lease.worker_id": {"$ne": worker_id}}},
         {"$sort": {"lease.expires_at": -1}},
         {"$limit": SAMPLED_LEASES},
         {"$group": {"_id": "$lease.worker_id"}},
-        {"$limit": MOST_RIVALS},
-        {"$project": {"about": "rival"}},
+        {"$limit": MAX_COMPETITORS},
+        {"$project": {"about": "competitor"}},
     ]
     paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"about": "paused"}}]
-    stages = [*rivals, _union(collections.QUEUES, paused)]
-    if open_lanes:
-        stages.append(_union(collections.TASKS, _first_in(open_lanes)))
-    if lines := [_heads_of(lane_key, after, limit) for lane_key in sorted(lanes) if after < _end_of(lane_key)]:
+    stages = [*competitors, _union(collections.QUEUES, paused)]
+    if open_keys:
+        stages.append(_union(collections.TASKS, _first_in(open_keys)))
+    if lines := [_heads_of(key, after, limit) for key in sorted(claim_keys) if after < _end_of(key)]:
         first, *others = lines
         more = [_union(collections.TASKS, heads) for heads in others]
         stages.append(_union(collections.TASKS, [*first, *more, {"$limit": limit}]))
@@ -94,22 +94,22 @@ def _union(collection: str, pipeline: Pipeline) -> dict[str, Any]:
     return {"$unionWith": {"coll": collection, "pipeline": pipeline}}
 
 
-def _first_in(lanes: Sequence[str]) -> Pipeline:
+def _first_in(claim_keys: Sequence[str]) -> Pipeline:
     shown = dict.fromkeys(HEAD_FIELDS, 1)
     return [
-        {"$match": {"state": TaskState.QUEUED, "lane": {"$in": list(lanes)}}},
+        {"$match": {"state": TaskState.QUEUED, "lane": {"$in": list(claim_keys)}}},
         {"$sort": dict(CLAIM_ORDER)},
         {"$limit": FIRST_TASKS},
         {"$project": shown | {"_id": "$group", "about": "first"}},
     ]
 
 
-def _heads_of(lane_key: str, after: str, limit: int) -> Pipeline:
-    low = max(f"{lane_key}{SEPARATOR}", after)
+def _heads_of(key: str, after: str, limit: int) -> Pipeline:
+    low = max(f"{key}{SEPARATOR}", after)
     head = {name: {"$first": f"${name}"} for name in HEAD_FIELDS}
     # One range of one field: with several, the server reads every key.
     return [
-        {"$match": {"state": TaskState.QUEUED, "group": {"$gt": low, "$lt": _end_of(lane_key)}}},
+        {"$match": {"state": TaskState.QUEUED, "group": {"$gt": low, "$lt": _end_of(key)}}},
         {"$sort": {"state": 1, "group": 1, "priority": -1, "queued_at": 1, "_id": 1}},
         {"$group": {"_id": "$group", **head}},
         {"$limit": limit},
@@ -117,8 +117,8 @@ def _heads_of(lane_key: str, after: str, limit: int) -> Pipeline:
     ]
 
 
-def _end_of(lane_key: str) -> str:
-    return f"{lane_key}{AFTER_SEPARATOR}"
+def _end_of(key: str) -> str:
+    return f"{key}{AFTER_SEPARATOR}"
 
 
 def first_of_each(lines: Sequence[Sequence[str]], limit: int) -> Pipeline:

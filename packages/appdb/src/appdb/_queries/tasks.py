@@ -26,7 +26,7 @@ WITHOUT_LOG = {"tail": 0, "then": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
+class TaskTimes:
     """The durations of a new task, from its enqueue on; ``None`` for none."""
 
     delay: timedelta
@@ -46,17 +46,17 @@ class Waits:
         }
 
 
-def insert(fields: Mapping[str, Any], waits: Waits) -> tuple[Filter, Pipeline]:
+def insert(fields: Mapping[str, Any], times: TaskTimes) -> tuple[Filter, Pipeline]:
     """Upsert a new task with the server's times; on a document that is already there it changes nothing."""
-    times = {
+    stamped = {
         "created_at": NOW,
         "updated_at": NOW,
-        "queued_at": from_now(waits.delay),
-        "run_at": from_now(waits.delay),
-        "expires_at": None if waits.expires_in is None else from_now(waits.expires_in),
-        "unique_until": None if waits.unique_for is None else from_now(waits.unique_for),
+        "queued_at": from_now(times.delay),
+        "run_at": from_now(times.delay),
+        "expires_at": None if times.expires_in is None else from_now(times.expires_in),
+        "unique_until": None if times.unique_for is None else from_now(times.unique_for),
     }
-    fresh = {"$mergeObjects": [literal(dict(fields)), times]}
+    fresh = {"$mergeObjects": [literal(dict(fields)), stamped]}
     is_new = {"$eq": [{"$type": "$state"}, "missing"]}
     return {"_id": fields["_id"]}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
 
@@ -170,7 +170,7 @@ def finished_before(age: timedelta) -> Filter:
     return {"finished_at": {"$type": "date"}, "$expr": {"$lte": ["$finished_at", from_now(-age)]}}
 
 
-def work_due(horizon: timedelta) -> Pipeline:
+def maintenance_due(horizon: timedelta) -> Pipeline:
     """What upkeep there is: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
 
     One seek of one index each. The next tick to come is asked for by itself, since a schedule that no host can read
@@ -228,7 +228,7 @@ def logged(
     return [{"$set": log.appended(stored) | shown | {"updated_at": NOW} | dict(changes)}]
 
 
-def loose() -> Filter:
+def without_dependents() -> Filter:
     """Tasks whose end concerns nobody else: no content, no parent, nothing that follows."""
     return {"attached": {"$ne": True}}
 
@@ -279,12 +279,12 @@ def touched() -> Pipeline:
     return [{"$set": {"touched_at": NOW}}]
 
 
-def adopted() -> Pipeline:
+def child_added() -> Pipeline:
     """Count one more open child."""
     return [{"$set": {"children_open": {"$add": [number("$children_open"), 1]}, "updated_at": NOW}}]
 
 
-def bereaved(ended: int) -> Pipeline:
+def child_finished(ended: int) -> Pipeline:
     """Count *ended* children as final, and wake the parent when it waited for the last of them."""
     left = {"$max": [0, {"$subtract": [number("$children_open"), ended]}]}
     wakes = {"$and": [{"$eq": ["$state", TaskState.SCHEDULED]}, "$waiting", {"$lte": [left, 0]}]}

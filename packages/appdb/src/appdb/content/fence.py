@@ -9,19 +9,19 @@ from appdb._queries import tasks as queries
 from appdb.errors import LeaseLostError
 from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
-from appdb.queue.task_log import Journal
+from appdb.queue.task_log import TaskLog
 
 MAKES_CONTENT = {"has_content": True, "attached": True}
 """What a task says of itself so that its generation is closed when it ends."""
 
 
 async def fence(
-    journal: Journal, lease: Lease, session: Session, events: Sequence[NewEvent] = (), seq: int | None = None
+    task_log: TaskLog, lease: Lease, session: Session, events: Sequence[NewEvent] = (), seq: int | None = None
 ) -> RawDocument:
     """Write to the task that *lease* holds, and return it.
 
     Args:
-        journal: Writes.
+        task_log: Writes.
         lease: The fence.
         session: The caller's transaction.
         events: What to append to the task's log.
@@ -31,7 +31,7 @@ async def fence(
         LeaseLostError: Another worker may hold the task.
     """
     match = queries.held(lease.task_id, lease.token) | ({} if seq is None else {"event_count": seq})
-    fenced = await journal.append(match, events, session=session, changes=MAKES_CONTENT)
+    fenced = await task_log.append(match, events, session=session, changes=MAKES_CONTENT)
     if fenced is None:
         raise LeaseLostError(lease.task_id, lease.attempt)
     return fenced

@@ -22,7 +22,7 @@ from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, Gene
 from appdb.models.generated_content import Content
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
-from appdb.queue.task_log import Journal
+from appdb.queue.task_log import TaskLog
 from appdb.reading import first_readable, readable
 from appdb.run_lock import RunLock
 from appdb.size_limits import KIB, check_size
@@ -39,11 +39,11 @@ class Generations:
     """The part of ``ContentRepository`` that is about generations; documented there."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection = database
         self._tasks = connection.collection(collections.TASKS)
         self._generations = connection.collection(collections.GENERATIONS)
         self._run_lock = RunLock(connection)
-        self._journal = Journal(connection)
+        self._log = TaskLog(connection)
 
     async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
         """Write a generation that its task has not begun yet."""
@@ -87,7 +87,7 @@ class Generations:
         check_size("source data", source, MAX_SOURCE_BYTES)
 
         async def body(session: Session) -> RawDocument:
-            fenced = await fence(self._journal, lease, session)
+            fenced = await fence(self._log, lease, session)
             run = await self._run_of(origin, fenced, task.owner_id, session)
             update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
@@ -118,7 +118,7 @@ class Generations:
         update = [{"$set": {name: literal(value) for name, value in changes.items()}}]
 
         async def body(session: Session) -> RawDocument:
-            await fence(self._journal, lease, session)
+            await fence(self._log, lease, session)
             match = {"_id": generation_id(lease.task_id)}
             found: RawDocument | None = await self._generations.find_one_and_update(
                 match, update, return_document=AFTER, session=session

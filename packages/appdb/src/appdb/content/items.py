@@ -19,8 +19,8 @@ from appdb.models.generated_content import Content, NewContent
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
-from appdb.queue.task_log import Journal, check_events
-from appdb.size_limits import KIB, MAX_TAIL_EVENTS, check_size
+from appdb.queue.task_log import TaskLog, check_events
+from appdb.size_limits import KIB, MAX_RECENT_EVENTS, check_size
 from appdb.utils import derived_id
 
 MAX_ITEM_BYTES = 64 * KIB
@@ -33,9 +33,9 @@ class Items:
     """The part of ``ContentRepository`` that stores items; documented there."""
 
     def __init__(self, connection: Connection, media: MediaStore, generations: Generations) -> None:
-        self._connection = connection
+        self._connection = database
         self._contents = connection.collection(collections.CONTENTS)
-        self._journal = Journal(connection)
+        self._log = TaskLog(connection)
         self._media = media
         self._generations = generations
 
@@ -55,7 +55,7 @@ class Items:
         async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
             if (stored := await self._stored(lease, content_id, seq, session)) is not None:
                 return stored, {"file_id": upload.file_id}
-            fenced = await fence(self._journal, lease, session, [event], seq)
+            fenced = await fence(self._log, lease, session, [event], seq)
             await self._generations.ensure(task, session)
             await self._mark_preview(task, item, session)
             changes = row | {"seq": seq, "created_at": fenced["updated_at"]}
@@ -71,8 +71,8 @@ class Items:
             raise
         if replaced is not None:
             await self._media.delete(replaced["file_id"])
-        if seq % MAX_TAIL_EVENTS == 0:
-            await self._journal.spill([task.id])
+        if seq % MAX_RECENT_EVENTS == 0:
+            await self._log.archive([task.id])
         return Content.from_document(document)
 
     async def _stored(self, lease: Lease, content_id: str, seq: int, session: Session) -> RawDocument | None:

@@ -9,7 +9,7 @@ from appdb._driver import Session
 from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.models.tasks import NewTask, Task
-from appdb.queue.enqueue import Intake, check
+from appdb.queue.enqueue import Enqueuer, check
 from appdb.queue.stopping import Stopping
 from appdb.run_lock import RunLock, no_run
 
@@ -25,43 +25,43 @@ class Admission(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._intake = Intake(connection)
+        self._enqueuer = Enqueuer(connection)
         self._stopping = Stopping(connection)
         self._run_lock = RunLock(connection)
 
     async def add(
         self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
     ) -> Task:
-        """Store *task* as ``Intake.add`` does; for one of a run, a round trip more in a transaction, else two.
+        """Store *task* as ``Enqueuer.add`` does; for one of a run, a round trip more in a transaction, else two.
 
         Raises:
             NotFoundError: Its owner has no such run, or it is being deleted.
         """
         if task.run_id is None:
-            return await self._intake.add(task, task_id, session, more)
+            return await self._enqueuer.add(task, task_id, session, more)
         check(task)
         if session is not None:
             await self._run_lock.lock(task.run_id, task.owner_id, session)
-            return await self._intake.add(task, task_id, session, more)
+            return await self._enqueuer.add(task, task_id, session, more)
         runs = {(task.run_id, task.owner_id)}
         await self._check(runs)
-        stored = await self._intake.add(task, task_id, None, more)
+        stored = await self._enqueuer.add(task, task_id, None, more)
         await self._check_again(runs)
         return stored
 
     async def add_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
-        """Store *tasks* as ``Intake.add_many`` does; two round trips more where some work for runs.
+        """Store *tasks* as ``Enqueuer.add_many`` does; two round trips more where some work for runs.
 
         Raises:
             NotFoundError: An owner has no such run, or it is being deleted.
         """
         runs = {(task.run_id, task.owner_id) for task in tasks if task.run_id is not None}
         if not runs:
-            return await self._intake.add_many(tasks, ids)
+            return await self._enqueuer.add_many(tasks, ids)
         for task in tasks:
             check(task)
         await self._check(runs)
-        stored = await self._intake.add_many(tasks, ids)
+        stored = await self._enqueuer.add_many(tasks, ids)
         await self._check_again(runs)
         return stored
 

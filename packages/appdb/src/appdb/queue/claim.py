@@ -15,26 +15,26 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import AppDbError, UnreadableError
 from appdb.models.tasks import Task, TaskState
-from appdb.queue.claim_window import Window
-from appdb.queue.fairness import Candidate, Head, Turns
+from appdb.queue.claim_window import ClaimWindow
+from appdb.queue.fairness import Candidate, FairShare, GroupHead
 from appdb.queue.lease import Claimer, handler
 from appdb.queue.limiter import Grants, Limiter
-from appdb.queue.orphaned_transactions import ContendedError, Patience
-from appdb.queue.queue_snapshot import Survey, open_lanes, priority_of, queued_at, task_limits
-from appdb.queue.unreadable_tasks import SettingAside
+from appdb.queue.orphaned_transactions import ContendedError, Contention
+from appdb.queue.queue_snapshot import QueueSnapshot, open_claim_keys, priority_of, queued_at, task_limits
+from appdb.queue.unreadable_tasks import UnreadableTasks
 
 logger = logging.getLogger(__name__)
 
-MAX_LINES = 8
-"""Owners whose tasks a claim looks at first; the next claim goes on with those who were served least."""
-MOST_LINES = 128
-"""And most of those that it looks at together while it finds nothing that it may take."""
-MAX_LOOKS = 4
+FIRST_OWNERS = 8
+"""Owners whose tasks a claim refreshes at first; the next claim goes on with those who were served least."""
+MAX_OWNERS_TRIED = 128
+"""And most of those that it refreshes at together while it finds nothing that it may take."""
+MAX_REFRESHES = 4
 """Surveys that a claim makes before it says that it found nothing: of up to 800 groups."""
 MAX_TRIES = 3
 
 
-class Claims(BaseRepository):
+class Claiming(BaseRepository):
     """
     One claimer's way to due tasks.
 
@@ -42,73 +42,73 @@ class Claims(BaseRepository):
     round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
     """
 
-    def __init__(self, connection: Connection, limiter: Limiter, aside: SettingAside, lease: timedelta) -> None:
+    def __init__(self, connection: Connection, limiter: Limiter, unreadable: UnreadableTasks, lease: timedelta) -> None:
         super().__init__(connection)
-        self.survey = Survey(connection)
-        self.held_back = False
+        self.snapshot = QueueSnapshot(connection)
+        self.limit_reached = False
         """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
-        self.trusts_hints = False
-        """Whether somebody calls ``survey.forget`` when a queue is paused, so that an idle claimer need not look."""
+        self.relies_on_change_feed = False
+        """Whether the host invalidates the snapshot when a queue is paused, so that an idle claimer need not look."""
         self._tasks = self._collection(collections.TASKS)
         self._limiter = limiter
-        self._aside = aside
+        self._unreadable = unreadable
         self._set_aside = False
         self._lease = lease
-        self._turns = Turns()
-        self._window = Window()
+        self._shares = FairShare()
+        self._window = ClaimWindow()
         self._busy = False
-        self._look_next = False
+        self._refresh_next = False
 
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
         """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
 
-        What cannot be read is set aside, and what is behind it taken.
+        What cannot be read is set unreadable, and what is behind it taken.
         """
-        self.survey.serve(claimer)
+        self.snapshot.serve(claimer)
         self._window.lost = False
         while True:
             self._set_aside = False
             taken = await self._claim_what_is_due(claimer, limit)
             if taken or not self._set_aside:
                 break
-        self.held_back = self.held_back or (not taken and self._window.lost)
+        self.limit_reached = self.limit_reached or (not taken and self._window.lost)
         return taken
 
     async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
-        looks = 0
-        if self._look_next or self._must_look():
-            await self._look(claimer)
-            looks += 1
+        refreshes = 0
+        if self._refresh_next or self._must_refresh():
+            await self._refresh(claimer)
+            refreshes += 1
         taken = await self._claim(claimer, limit)
         # Whatever was known of who waits may be over; what a look has seen since then is claimed from in any case.
-        while not taken and looks < max(1, min(self.survey.round, MAX_LOOKS)):
-            await self._look(claimer)
-            looks += 1
-            if self.survey.heads:
+        while not taken and refreshes < max(1, min(self.snapshot.round, MAX_REFRESHES)):
+            await self._refresh(claimer)
+            refreshes += 1
+            if self.snapshot.heads:
                 taken = await self._claim(claimer, limit)
         # Some were left over for which limits must be looked at, perhaps; what was taken need not wait for that.
-        self._look_next = not looks and len(taken) < limit
+        self._refresh_next = not refreshes and len(taken) < limit
         self._busy = len(taken) == limit
         return taken
 
-    def _must_look(self) -> bool:
-        idle = not (self._busy or self.survey.crowded or self.survey.rivals)
-        return self.survey.stale and not (idle and self.trusts_hints and self.survey.known)
+    def _must_refresh(self) -> bool:
+        idle = not (self._busy or self.snapshot.needs_turns or self.snapshot.competitors)
+        return self.snapshot.stale and not (idle and self.relies_on_change_feed and self.snapshot.loaded)
 
-    async def _look(self, claimer: Claimer) -> None:
-        await self.survey.refresh(claimer)
-        self._turns.waiting((head.owner_id for head in self.survey.heads), all_seen=self.survey.all_seen)
+    async def _refresh(self, claimer: Claimer) -> None:
+        await self.snapshot.refresh(claimer)
+        self._shares.set_waiting((head.owner_id for head in self.snapshot.heads), all_seen=self.snapshot.all_seen)
 
     async def _claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        lanes = open_lanes(claimer, self.survey.paused)
-        if lanes and self.survey.crowded:
+        claim_keys = open_claim_keys(claimer, self.snapshot.paused)
+        if claim_keys and self.snapshot.needs_turns:
             return await self._claim_in_turns(claimer, limit)
-        self.held_back = False
-        if not lanes:
+        self.limit_reached = False
+        if not claim_keys:
             return []
-        if limit == 1 and not self.survey.rivals:
-            return await self._claim_first(queries.free(lanes), claimer)
-        ids = await self._candidate_ids(lanes, claimer, limit)
+        if limit == 1 and not self.snapshot.competitors:
+            return await self._claim_first(queries.free(claim_keys), claimer)
+        ids = await self._candidate_ids(claim_keys, claimer, limit)
         return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids[:limit], claimer)
 
     async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
@@ -122,15 +122,15 @@ class Claims(BaseRepository):
         )
         return [] if taken is None else await self._readable([taken], claimer, token)
 
-    async def _candidate_ids(self, lanes: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
-        rivals = self.survey.rivals
-        wanted = self._window.size(limit, rivals)
+    async def _candidate_ids(self, claim_keys: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
+        competitors = self.snapshot.competitors
+        wanted = self._window.size(limit, competitors)
         # What no majority has confirmed yet may be looked at: the claim itself asks again.
-        look = with_local_reads(self._tasks).find(queries.free(lanes), {"_id": 1}).sort(queries.CLAIM_ORDER)
+        look = with_local_reads(self._tasks).find(queries.free(claim_keys), {"_id": 1}).sort(queries.CLAIM_ORDER)
         # In one answer: by itself the server gives 101 at first.
         rows = [row async for row in look.limit(wanted).batch_size(wanted)]
         ids: list[str] = [row["_id"] for row in await self._named(rows)]
-        return self._window.apart(ids, limit, claimer.worker_id, rivals, key=str)
+        return self._window.apart(ids, limit, claimer.worker_id, competitors, key=str)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         for task_id in ids[:MAX_TRIES]:
@@ -147,49 +147,53 @@ class Claims(BaseRepository):
         return taken
 
     async def _claim_in_turns(self, claimer: Claimer, limit: int) -> list[Task]:
-        if self.held_back:
-            await self._look_at_limits(self.survey.heads)
+        if self.limit_reached:
+            await self._look_at_limits(self.snapshot.heads)
         taken: list[Task] = []
         tried: set[str] = set()
-        most = MAX_LINES
+        most = FIRST_OWNERS
         while not taken and (heads := self._with_room(tried)):
-            lines = self._turns.lines(heads, most)
-            candidates = await self._candidates(lines, limit)
+            by_owner = self._shares.groups_by_owner(heads, most)
+            candidates = await self._candidates(by_owner, limit)
             taken = await self._claim_from(candidates, claimer, limit)
             if not taken:
-                most = min(most * 4, MOST_LINES)
-                await self._go_behind({group for line in lines for group in line}, tried, empty=not candidates)
+                most = min(most * 4, MAX_OWNERS_TRIED)
+                await self._skip_groups({group for groups in by_owner for group in groups}, tried, empty=not candidates)
         for task in taken:
-            self._turns.served(task.owner_id)
-        self.held_back = any(self._limiter.blocks(head.limits) for head in self.survey.heads)
+            self._shares.count_served(task.owner_id)
+        self.limit_reached = any(self._limiter.blocks(head.limits) for head in self.snapshot.heads)
         return taken
 
-    def _with_room(self, tried: Collection[str]) -> list[Head]:
-        return [head for head in self.survey.heads if head.group not in tried and not self._limiter.blocks(head.limits)]
+    def _with_room(self, tried: Collection[str]) -> list[GroupHead]:
+        return [
+            head for head in self.snapshot.heads if head.group not in tried and not self._limiter.blocks(head.limits)
+        ]
 
-    async def _look_at_limits(self, heads: Iterable[Head]) -> None:
-        await self._limiter.look({limit for head in heads for limit in head.limits})
+    async def _look_at_limits(self, heads: Iterable[GroupHead]) -> None:
+        await self._limiter.refresh({limit for head in heads for limit in head.limits})
 
-    async def _go_behind(self, groups: set[str], tried: set[str], *, empty: bool) -> None:
+    async def _skip_groups(self, groups: set[str], tried: set[str], *, empty: bool) -> None:
         """Leave *groups*, of which nothing could be taken, for those behind them whose limits have room."""
         tried |= groups
         if empty:
-            self.survey.drop(groups)
+            self.snapshot.drop(groups)
         await self._look_at_limits(self._with_room(tried))
 
-    async def _candidates(self, lines: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
-        wanted = self._window.size(limit, self.survey.rivals)
+    async def _candidates(self, by_owner: Sequence[Sequence[str]], limit: int) -> list[Candidate]:
+        wanted = self._window.size(limit, self.snapshot.competitors)
         # In all as many as eight owners would give, or twice the window.
-        together = max(limit * min(len(lines), MAX_LINES), 2 * wanted if wanted > limit else 0)
-        of_each = max(1, together // len(lines))
-        found = self._tasks.aggregate(queries.first_of_each(lines, of_each), batchSize=len(lines) * of_each + 1)
+        together = max(limit * min(len(by_owner), FIRST_OWNERS), 2 * wanted if wanted > limit else 0)
+        of_each = max(1, together // len(by_owner))
+        found = self._tasks.aggregate(queries.first_of_each(by_owner, of_each), batchSize=len(by_owner) * of_each + 1)
         rows = [row async for row in found]
-        return self._turns.order([_candidate(row) for row in await self._named(rows)])
+        return self._shares.in_turns([_candidate(row) for row in await self._named(rows)])
 
     async def _claim_from(self, candidates: list[Candidate], claimer: Claimer, limit: int) -> list[Task]:
-        rivals = self.survey.rivals
-        wanted = self._window.size(limit, rivals)
-        near = self._window.apart(candidates[:wanted], limit, claimer.worker_id, rivals, key=lambda one: one.task_id)
+        competitors = self.snapshot.competitors
+        wanted = self._window.size(limit, competitors)
+        near = self._window.apart(
+            candidates[:wanted], limit, claimer.worker_id, competitors, key=lambda one: one.task_id
+        )
         left, taken, tries = near + candidates[wanted:], list[Task](), 0
         try:
             while left and (room := limit - len(taken)) > 0 and tries < MAX_TRIES:
@@ -220,11 +224,11 @@ class Claims(BaseRepository):
         return grants
 
     async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
-        """Return those of *rows* whose id is text, and set the others aside."""
+        """Return those of *rows* whose id is text, and set the others unreadable."""
         for row in rows:
             if not isinstance(row["_id"], str):
                 found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
-                self._set_aside |= await self._aside.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
+                self._set_aside |= await self._unreadable.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
         return [row for row in rows if isinstance(row["_id"], str)]
 
     async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
@@ -254,7 +258,7 @@ class Claims(BaseRepository):
             try:
                 taken.append(_task_for(claimer, row))
             except UnreadableError as exc:
-                self._set_aside |= await self._aside.fail(held(row["_id"], token), exc)
+                self._set_aside |= await self._unreadable.fail(held(row["_id"], token), exc)
         return taken
 
     async def _take_limited(
@@ -262,11 +266,11 @@ class Claims(BaseRepository):
     ) -> tuple[Grants, list[Task]]:
         token = secrets.token_hex(16)
         update = queries.take(claimer.worker_id, token, self._lease)
-        patience = Patience(self._connection)
+        contention = Contention(self._connection)
 
         async def body(session: Session) -> Grants:
-            await patience.try_again()
-            grants = await self._limiter.granted(candidates, most, session)
+            await contention.try_again()
+            grants = await self._limiter.grant_up_to(candidates, most, session)
             if grants.limited:
                 await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)
             return grants
@@ -274,7 +278,7 @@ class Claims(BaseRepository):
         try:
             grants: Grants = await self._connection.transaction(body)
         except ContendedError:
-            self._limiter.leave({limit for one in candidates for limit in one.limits})
+            self._limiter.block({limit for one in candidates for limit in one.limits})
             return Grants(granted=[], denied=candidates), []
         return grants, await self._held(grants.limited, claimer, token) if grants.limited else []
 

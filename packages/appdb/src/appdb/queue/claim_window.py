@@ -17,10 +17,10 @@ LEAST_WINDOW = 32
 MOST_FOR_ONE = 8
 """How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
 MOST_SHARERS = 7
-"""Rivals with whom a claimer divides the candidates; among more, chance decides who goes for which."""
+"""Competitors with whom a claimer divides the candidates; among more, chance decides who goes for which."""
 
 
-class Window:
+class ClaimWindow:
     """The candidates that a claimer looks at, exactly the next ones while it is alone."""
 
     def __init__(self) -> None:
@@ -28,17 +28,17 @@ class Window:
         self.lost = False
         """Whether others were quicker at what was tried last."""
 
-    def size(self, limit: int, rivals: Collection[str]) -> int:
+    def size(self, limit: int, competitors: Collection[str]) -> int:
         """Return how many candidates a claim of *limit* tasks should look at."""
-        if _shared(limit, rivals):
-            return (len(rivals) + 1) * limit * 5 // 4
-        if not self._contended(rivals):
+        if _shared(limit, competitors):
+            return (len(competitors) + 1) * limit * 5 // 4
+        if not self._contended(competitors):
             return limit
         least = LEAST_WINDOW * (1 if limit > 1 else min(self._width, MOST_FOR_ONE))
         return max(least, min(limit * CONTENDED_WINDOW, CONTENDED_MOST), limit * self._width)
 
     def apart(
-        self, candidates: Sequence[T], limit: int, worker_id: str, rivals: Collection[str], key: Callable[[T], str]
+        self, candidates: Sequence[T], limit: int, worker_id: str, competitors: Collection[str], key: Callable[[T], str]
     ) -> list[T]:
         """Return *candidates* in an order in which others do not go for them: one's share first, or as chance has it.
 
@@ -46,34 +46,34 @@ class Window:
             candidates: In the order in which they should be taken.
             limit: How many are wanted.
             worker_id: Who claims.
-            rivals: Who else does.
+            competitors: Who else does.
             key: Tells a candidate's id.
         """
-        if _shared(limit, rivals):
-            return _own_share_first(candidates, worker_id, rivals, key)
-        return random.sample(candidates, len(candidates)) if self._contended(rivals) else list(candidates)
+        if _shared(limit, competitors):
+            return _own_share_first(candidates, worker_id, competitors, key)
+        return random.sample(candidates, len(candidates)) if self._contended(competitors) else list(candidates)
 
     def tried(self, *, lost: bool) -> None:
         """Look at more candidates after some were *lost* to others, and again at fewer while none are."""
         self.lost = lost
         self._width = min(max(self._width, 2) * 2, WIDEST_WINDOW) if lost else max(self._width - 1, 1)
 
-    def _contended(self, rivals: Collection[str]) -> bool:
-        return self._width > 1 or bool(rivals)
+    def _contended(self, competitors: Collection[str]) -> bool:
+        return self._width > 1 or bool(competitors)
 
 
-def _shared(limit: int, rivals: Collection[str]) -> bool:
-    return 0 < len(rivals) <= MOST_SHARERS and limit > 1
+def _shared(limit: int, competitors: Collection[str]) -> bool:
+    return 0 < len(competitors) <= MOST_SHARERS and limit > 1
 
 
 def _own_share_first(
-    candidates: Sequence[T], worker_id: str, rivals: Collection[str], key: Callable[[T], str]
+    candidates: Sequence[T], worker_id: str, competitors: Collection[str], key: Callable[[T], str]
 ) -> list[T]:
-    """Return *candidates* in order, those first that are *worker_id*'s share when it divides them with its *rivals*.
+    """Return *candidates* in order, but *worker_id*'s share of them first; its *competitors* have the other shares.
 
     All divide alike as long as they know of each other, and so do not go for the same tasks; who knows less goes for
     some of another's, which the claim settles.
     """
-    sharers = sorted({worker_id, *rivals})
+    sharers = sorted({worker_id, *competitors})
     mine = sharers.index(worker_id)
     return sorted(candidates, key=lambda one: zlib.crc32(key(one).encode()) % len(sharers) != mine)

@@ -19,8 +19,8 @@ from appdb.models.bounds import at_most, bounded_duration
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
-from appdb.queue.orphaned_transactions import ABANDONED, PATIENCE, end_abandoned_transactions
-from appdb.queue.task_log import Journal
+from appdb.queue.orphaned_transactions import CONTENTION_WAIT, ORPHANED_AFTER, end_orphaned_transactions
+from appdb.queue.task_log import TaskLog
 from appdb.reading import readable
 from appdb.utils import derived_id, uuid7_str
 
@@ -30,11 +30,11 @@ REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 class Control(BaseRepository):
     """What owners and operators do to tasks that they do not hold."""
 
-    def __init__(self, connection: Connection, admission: Admission, journal: Journal) -> None:
+    def __init__(self, connection: Connection, admission: Admission, task_log: TaskLog) -> None:
         super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._queues = self._collection(collections.QUEUES)
-        self._journal = journal
+        self._log = task_log
         self._admission = admission
 
     async def get(self, task_id: str, owner_id: str) -> RawDocument:
@@ -70,18 +70,18 @@ class Control(BaseRepository):
 
     async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
         try:
-            with within(PATIENCE):
+            with within(CONTENTION_WAIT):
                 return await self._end_as_cancelled(task_id, owner_id)
         except (PyMongoError, DatabaseUnavailableError):
             # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
-            if not await end_abandoned_transactions(self._connection, ABANDONED):
+            if not await end_orphaned_transactions(self._connection, ORPHANED_AFTER):
                 raise
         return await self._end_as_cancelled(task_id, owner_id)
 
     async def _end_as_cancelled(self, task_id: str, owner_id: str) -> RawDocument | None:
         cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
         changes = queries.settle(TaskState.CANCELLED, None, None)
-        return await self._journal.end(queries.live(task_id, owner_id), cancelled, changes)
+        return await self._log.end(queries.live(task_id, owner_id), cancelled, changes)
 
     async def cancel_many(self, wanted: TaskFilter, limit: int) -> int:
         """Cancel live tasks, oldest first, and return how many; what ended meanwhile is passed over."""

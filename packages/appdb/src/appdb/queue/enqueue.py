@@ -37,7 +37,7 @@ MAX_TRIES = 3
 FOREIGN_ID = "its id belongs to another owner's task; make a new id"
 
 
-class Intake(BaseRepository):
+class Enqueuer(BaseRepository):
     """Stores new tasks."""
 
     def __init__(self, connection: Connection) -> None:
@@ -78,7 +78,7 @@ class Intake(BaseRepository):
         return first or await self._upsert(task, fields, session)
 
     async def _upsert(self, task: NewTask, fields: RawDocument, session: Session | None) -> Task:
-        match, update = queries.insert(fields, waits_of(task))
+        match, update = queries.insert(fields, times_of(task))
         stored = await self._tasks.find_one_and_update(
             match, update, upsert=True, return_document=AFTER, session=session
         )
@@ -120,7 +120,7 @@ class Intake(BaseRepository):
         # An insert costs the server a fifth less than an upsert. It cannot ask for the server's time, which without
         # waits decides nothing but the order.
         with self._connection.within_timeout():
-            times = NO_WAITS.from_time(await self._connection.clock.now())
+            times = NO_TIMES.from_time(await self._connection.clock.now())
             rows = [{**fields, **times} for _, fields in new]
             errors = await self._insert(rows)
         return [
@@ -145,9 +145,9 @@ class Intake(BaseRepository):
             return []
         with self._connection.within_timeout():
             now = await self._connection.clock.now()
-            at_once = NO_WAITS.from_time(now)
+            at_once = NO_TIMES.from_time(now)
             rows = [
-                {**fields_of(task, task_id), **(waits_of(task).from_time(now) if _waits(task) else at_once)}
+                {**fields_of(task, task_id), **(times_of(task).from_time(now) if _waits(task) else at_once)}
                 for task, task_id in zip(tasks, ids, strict=True)
             ]
             errors = await self._insert(rows)
@@ -222,22 +222,22 @@ def _own(stored: RawDocument, task: NewTask) -> Task:
     return Task.from_document(stored)
 
 
-NO_WAITS = queries.Waits(delay=timedelta(0), expires_in=None, unique_for=None)
+NO_TIMES = queries.TaskTimes(delay=timedelta(0), expires_in=None, unique_for=None)
 
 
 def _waits(task: NewTask) -> bool:
     return bool(task.delay or task.expires_in is not None or isinstance(task.unique_for, timedelta))
 
 
-def waits_of(task: NewTask) -> queries.Waits:
+def times_of(task: NewTask) -> queries.TaskTimes:
     """Return the durations of *task*."""
     if not _waits(task):
-        return NO_WAITS
+        return NO_TIMES
     unique_for = task.unique_for if isinstance(task.unique_for, timedelta) else None
-    return queries.Waits(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
+    return queries.TaskTimes(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
 
 
-_BLANK: RawDocument = {
+NEW_TASK_FIELDS: RawDocument = {
     "attempt": 0,
     "limited": False,
     "limits": [],
@@ -258,16 +258,16 @@ _BLANK: RawDocument = {
 
 def fields_of(task: NewTask, task_id: str) -> RawDocument:
     """Return the document of *task* under *task_id*, all but its times."""
-    lane, group = _lines(task.queue, task.actor, task.actor_version, task.owner_id)
+    claim_key, fairness_key = _lines(task.queue, task.actor, task.actor_version, task.owner_id)
     fields: RawDocument = {
-        **_BLANK,
+        **NEW_TASK_FIELDS,
         "_id": task_id,
         "owner_id": task.owner_id,
         "actor": task.actor,
         "actor_version": task.actor_version,
         "queue": task.queue,
-        "lane": lane,
-        "group": group,
+        "lane": claim_key,
+        "group": fairness_key,
         "payload": task.payload,
         "priority": task.priority,
         "state": TaskState.SCHEDULED if task.delay else TaskState.QUEUED,
@@ -279,7 +279,7 @@ def fields_of(task: NewTask, task_id: str) -> RawDocument:
         fields |= {
             "limited": True,
             "limits": [limit.model_dump() for limit in limits],
-            "group": claims.group(lane, task.owner_id, limits),
+            "group": claims.fairness_key(claim_key, task.owner_id, limits),
         }
     rare = task.unique_key is not None or task.run_id is not None or task.then
     return fields | _rare_fields(task) if rare else fields
@@ -287,9 +287,9 @@ def fields_of(task: NewTask, task_id: str) -> RawDocument:
 
 @lru_cache(maxsize=1_024)
 def _lines(queue: str, actor: str, version: int, owner_id: str) -> tuple[str, str]:
-    """Return the lane and the group of tasks without limits."""
-    lane = claims.lane(queue, handler(actor, version))
-    return lane, claims.group(lane, owner_id, [])
+    """Return the claim_key and the fairness_key of tasks without limits."""
+    claim_key = claims.claim_key(queue, handler(actor, version))
+    return claim_key, claims.fairness_key(claim_key, owner_id, [])
 
 
 def _rare_fields(task: NewTask) -> RawDocument:
@@ -303,7 +303,7 @@ def _rare_fields(task: NewTask) -> RawDocument:
 
 def _stored_form(task: NewTask) -> RawDocument:
     """Return *task* as it waits in another task for that one's completion."""
-    waits = waits_of(task)
+    waits = times_of(task)
     return {
         "fields": fields_of(task, id_of(task)),
         "delay_ms": milliseconds(waits.delay),
@@ -314,7 +314,7 @@ def _stored_form(task: NewTask) -> RawDocument:
 
 def stored_insert(stored: Following) -> tuple[queries.Filter, queries.Pipeline]:
     """Return the upsert of a task that waited in another one, with its durations from now on."""
-    waits = queries.Waits(
+    waits = queries.TaskTimes(
         delay=bounded_duration(stored.delay_ms / 1000),
         expires_in=_optional_duration(stored.expires_in_ms),
         unique_for=_optional_duration(stored.unique_for_ms),

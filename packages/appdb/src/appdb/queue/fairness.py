@@ -22,7 +22,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class GroupHead:
     """The first task of a group: of one owner, in one lane, under the same limits."""
 
     group: str
@@ -34,18 +34,18 @@ class Head:
 
 MOST_GROUPS_OF_ONE = 100
 """How many groups of one owner a claim looks at: with many more, the server would sort all that wait in them."""
-MOST_REMEMBERED = 20_000
+MAX_OWNERS = 20_000
 """How many owners' turns are remembered beyond those who are known to wait now."""
 
 
-class Turns:
+class FairShare:
     """How often each waiting owner was served of late by this process: the weighted part of a deficit round robin."""
 
     def __init__(self) -> None:
         self._served: Counter[str] = Counter()
         self._seen: set[str] = set()
 
-    def waiting(self, owners: Iterable[str], *, all_seen: bool = True) -> None:
+    def set_waiting(self, owners: Iterable[str], *, all_seen: bool = True) -> None:
         """Let newcomers start level with those who were served least, and forget who no longer waits.
 
         Args:
@@ -58,26 +58,26 @@ class Turns:
         for owner in known:
             self._served.setdefault(owner, least)
         self._seen |= known
-        if all_seen or len(self._served) > MOST_REMEMBERED + len(known):
+        if all_seen or len(self._served) > MAX_OWNERS + len(known):
             kept = self._seen if all_seen else known
             self._served = Counter({owner: self._served[owner] for owner in kept if owner in self._served})
             self._seen = set()
 
-    def served(self, owner_id: str) -> None:
+    def count_served(self, owner_id: str) -> None:
         """Count one task of *owner_id* as taken."""
         if owner_id in self._served:
             self._served[owner_id] += 1
 
-    def lines(self, heads: Sequence[Head], limit: int) -> list[list[str]]:
+    def groups_by_owner(self, heads: Sequence[GroupHead], limit: int) -> list[list[str]]:
         """Return the groups of the next *limit* owners, a line each: those with the highest priority, then the least
         served, then who has waited longest, first."""
-        by_owner: dict[str, list[Head]] = {}
+        by_owner: dict[str, list[GroupHead]] = {}
         for head in sorted(heads, key=lambda head: (-head.priority, head.queued_at)):
             by_owner.setdefault(head.owner_id, []).append(head)
         ranked = sorted(by_owner, key=lambda owner: (-by_owner[owner][0].priority, self._served[owner]))
         return [[head.group for head in by_owner[owner][:MOST_GROUPS_OF_ONE]] for owner in ranked[:limit]]
 
-    def order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+    def in_turns(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return *candidates* in the order to take them: priority first, then turn by turn, then the oldest."""
         rank = self._served.copy()
         turns = []

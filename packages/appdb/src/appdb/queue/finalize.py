@@ -21,7 +21,7 @@ from appdb.run_lock import RunLock
 logger = logging.getLogger(__name__)
 
 
-class Closing(BaseRepository):
+class TaskFinalizer(BaseRepository):
     """Closes what hangs on tasks that have just become final; every method needs the caller's transaction."""
 
     def __init__(self, connection: Connection) -> None:
@@ -34,7 +34,7 @@ class Closing(BaseRepository):
         """Close what hangs on those of *tasks* that are final; no round trip when nothing does."""
         final = [task for task in tasks if word(TaskState, task["state"]).final]
         await self._close_generations(final, session)
-        await self._tell_parents(final, session)
+        await self._notify_parents(final, session)
         for task in final:
             if task["state"] == TaskState.COMPLETED:
                 await self._continue(task, session)
@@ -50,10 +50,10 @@ class Closing(BaseRepository):
             match = {"task_id": {"$in": [task["_id"] for task in made]}, "status": GenerationStatus.PENDING}
             await self._generations.update_many(match, {"$set": closed}, session=session)
 
-    async def _tell_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:
+    async def _notify_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:
         ended = Counter(task["parent_id"] for task in tasks if isinstance(task.get("parent_id"), str))
         for parent_id, count in sorted(ended.items()):
-            await self._tasks.update_one({"_id": parent_id}, queries.bereaved(count), session=session)
+            await self._tasks.update_one({"_id": parent_id}, queries.child_finished(count), session=session)
 
     async def _continue(self, task: RawDocument, session: Session) -> None:
         following = [one for one in _following(task) if await self._inherits_run(one.fields, task, session)]

@@ -72,12 +72,12 @@ class Limiter(BaseRepository):
         now = time.monotonic()
         return any(self._blocked.get(limit, 0.0) > now for limit in limits)
 
-    async def look(self, limits: Collection[TaskLimit]) -> None:
+    async def refresh(self, limits: Collection[TaskLimit]) -> None:
         """Find out which of *limits* are reached, and block them for a moment; one round trip, and no write."""
         if limits:
             self._remember(limits, await self._standings(limits, None))
 
-    async def granted(self, candidates: Sequence[Candidate], most: int, session: Session) -> Grants:
+    async def grant_up_to(self, candidates: Sequence[Candidate], most: int, session: Session) -> Grants:
         """Return up to *most* of *candidates*, in order, that every limit allows to start now.
 
         Three round trips in the caller's transaction, however many keys there are; two when none is granted.
@@ -143,26 +143,26 @@ class Limiter(BaseRepository):
             await self._limits.bulk_write(writes, session=session)
 
     def _remember(self, limits: Iterable[TaskLimit], standings: Mapping[str, _Standing]) -> None:
-        self.leave(limit for limit in limits if not standings[limit.key].allowance.admits(limit))
+        self.block(limit for limit in limits if not standings[limit.key].allowance.admits(limit))
 
-    def leave(self, limits: Iterable[TaskLimit]) -> None:
+    def block(self, limits: Iterable[TaskLimit]) -> None:
         """Leave *limits* alone for a moment."""
         now = time.monotonic()
         self._blocked |= dict.fromkeys(limits, now + BLOCKED_SECONDS)
         self._blocked = {limit: until for limit, until in self._blocked.items() if until > now}
 
-    def ended(self, keys: Collection[str]) -> None:
+    def unblock(self, keys: Collection[str]) -> None:
         """Ask again at the next claim: something that was limited by *keys* has ended here."""
         if keys and self._blocked:
             self._blocked = {limit: until for limit, until in self._blocked.items() if limit.key not in keys}
 
-    async def set(self, limit: Limit) -> None:
+    async def set_override(self, limit: Limit) -> None:
         """Let *limit* count from now on, whatever tasks carry for its key; one round trip."""
         override = {"concurrency": limit.concurrency, "rate": limit.rate, "per_seconds": limit.per.total_seconds()}
         update = [{"$set": {"override": literal(override)}}]
         await self._limits.update_one({"_id": limit.key}, update, upsert=True)
 
-    async def clear(self, key: str) -> None:
+    async def clear_override(self, key: str) -> None:
         """Let what tasks carry for *key* count again; one round trip."""
         await self._limits.update_one({"_id": key}, {"$unset": {"override": ""}})
 

@@ -1,4 +1,4 @@
-"""Sweeping: what time does to tasks. Idempotent, run by every worker, led by nobody."""
+"""TaskMaintenance: what time does to tasks. Idempotent, run by every worker, led by nobody."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from appdb.models.bounds import at_most
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import LIVE_STATES, Task, TaskState
 from appdb.queue.lease import Lease
-from appdb.queue.orphaned_transactions import end_abandoned_transactions
-from appdb.queue.parallel import abreast, in_batches
+from appdb.queue.orphaned_transactions import end_orphaned_transactions
+from appdb.queue.parallel import concurrently, in_batches
 from appdb.queue.prepared_write import retrying
-from appdb.queue.task_log import Journal
-from appdb.queue.unreadable_tasks import SettingAside
+from appdb.queue.task_log import TaskLog
+from appdb.queue.unreadable_tasks import UnreadableTasks
 from appdb.reading import readable
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ IDLE_LIMIT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkDue:
+class MaintenanceDue:
     """What maintenance there is.
 
     Args:
@@ -65,21 +65,21 @@ class WorkDue:
         return self.recover_in == AT_ONCE
 
 
-class Sweeping(BaseRepository):
+class TaskMaintenance(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, connection: Connection, journal: Journal, aside: SettingAside, lease: timedelta) -> None:
+    def __init__(self, connection: Connection, task_log: TaskLog, unreadable: UnreadableTasks, lease: timedelta) -> None:
         super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
-        self._journal = journal
-        self._aside = aside
+        self._log = task_log
+        self._unreadable = unreadable
         self._lease = lease
 
-    async def work_due(self, horizon: timedelta) -> WorkDue:
+    async def maintenance_due(self, horizon: timedelta) -> MaintenanceDue:
         """Return what there is to do now, and what comes next within *horizon*; one round trip."""
-        rows = {row["about"]: row async for row in self._tasks.aggregate(queries.work_due(horizon))}
+        rows = {row["about"]: row async for row in self._tasks.aggregate(queries.maintenance_due(horizon))}
         waits = {about: timedelta(milliseconds=float(row["in_ms"])) for about, row in rows.items()}
-        return WorkDue(
+        return MaintenanceDue(
             expire="expire" in rows,
             recover_in=waits.get("recover"),
             promote_in=waits.get("promote"),
@@ -98,7 +98,7 @@ class Sweeping(BaseRepository):
         at_most(limit)
         if await self._tasks.find_one(queries.expired(), {"_id": 1}) is None:
             return []
-        await end_abandoned_transactions(self._connection, self._lease / 2)
+        await end_orphaned_transactions(self._connection, self._lease / 2)
         return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
 
     async def _move_all(self, move: Move, match: queries.Filter, fields: dict[str, int], limit: int) -> list[Task]:
@@ -114,7 +114,7 @@ class Sweeping(BaseRepository):
         while room := limit - len(moved):
             found = self._tasks.find(match, fields).limit(room + len(passed))
             rows = [row async for row in found if row["_id"] not in passed]
-            outcomes = await abreast(move, rows)
+            outcomes = await concurrently(move, rows)
             failures = [(row, one) for row, one in zip(rows, outcomes, strict=True) if isinstance(one, Exception)]
             moved += [one for one in outcomes if isinstance(one, Task)]
             passed += [row["_id"] for row, one in zip(rows, outcomes, strict=True) if not isinstance(one, Task)]
@@ -130,7 +130,7 @@ class Sweeping(BaseRepository):
         try:
             task, lease = _held_task(row)
         except UnreadableError as exc:
-            if not await self._aside.fail(match, exc):
+            if not await self._unreadable.fail(match, exc):
                 raise
             return None
         error: dict[str, JsonValue] = {
@@ -167,7 +167,7 @@ class Sweeping(BaseRepository):
         return await self._move(match, [event], queries.settle(TaskState.FAILED, None, error))
 
     async def _move(self, match: dict[str, Any], events: Sequence[NewEvent], changes: dict[str, Any]) -> Task | None:
-        taken = await self._journal.end(match, events, changes)
+        taken = await self._log.end(match, events, changes)
         return None if taken is None else next(iter(readable(Task.from_document, [taken])), None)
 
     async def prune(self, older_than: timedelta, limit: int) -> int:

@@ -12,16 +12,16 @@ from appdb.connection import Connection
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = timedelta(seconds=2)
+CONTENTION_WAIT = timedelta(seconds=2)
 """How long a write tries before it looks for transactions that dead hosts have left open."""
-ABANDONED = timedelta(seconds=1)
+ORPHANED_AFTER = timedelta(seconds=1)
 """How long such a transaction has been idle: what was left before the write began certainly has."""
 
 FIRST_REFUSED = 2
 """The number of the try before which a transaction was refused once."""
 
 
-async def end_abandoned_transactions(connection: Connection, idle: timedelta) -> int:
+async def end_orphaned_transactions(connection: Connection, idle: timedelta) -> int:
     """End transactions of our hosts of this database that nobody has spoken to for *idle*, and return how many.
 
     A server keeps the transaction of a client that died for a minute or more, and until then nobody can write to the
@@ -42,7 +42,7 @@ class ContendedError(Exception):
     """Others who live write to the same documents all the time."""
 
 
-class Patience:
+class Contention:
     """
     What a transaction does about others that keep it from its documents, each time before it is tried again.
 
@@ -63,14 +63,14 @@ class Patience:
         """
         self._tries += 1
         if self._tries == FIRST_REFUSED:
-            self._until = time.monotonic() + PATIENCE.total_seconds()
+            self._until = time.monotonic() + CONTENTION_WAIT.total_seconds()
         if self._tries < FIRST_REFUSED or time.monotonic() < self._until:
             return
         if self._asked:
             raise ContendedError
         self._asked = True
-        await end_abandoned_transactions(self._connection, ABANDONED)
-        self._until = time.monotonic() + PATIENCE.total_seconds()
+        await end_orphaned_transactions(self._connection, ORPHANED_AFTER)
+        self._until = time.monotonic() + CONTENTION_WAIT.total_seconds()
 
 
 def _hosts_of(name: str) -> str:

@@ -12,13 +12,13 @@ from appdb.errors import AppDbError
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST_ABREAST = 8
+MAX_CONCURRENT = 8
 """Round trips under way at a time: enough to hide a far database, and few beside the hundred that a client may have."""
 
 
-async def abreast(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R | Exception]:
+async def concurrently(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R | Exception]:
     """Return for each of *items*, in order, what *work* gave or the error of the database that it met."""
-    room = asyncio.Semaphore(MOST_ABREAST)
+    room = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def alone(item: T) -> R | Exception:
         async with room:

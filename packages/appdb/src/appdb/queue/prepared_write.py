@@ -20,10 +20,10 @@ from appdb.models.tasks import TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import check_events, latest_progress, stored_form
-from appdb.size_limits import MAX_ERROR_CHARACTERS, MAX_RESULT_BYTES, MAX_TAIL_EVENTS, MAX_WRITE_BYTES, check_size
+from appdb.size_limits import MAX_ERROR_CHARACTERS, MAX_RECENT_EVENTS, MAX_RESULT_BYTES, MAX_WRITE_BYTES, check_size
 
 
-class Plan:
+class PreparedWrite:
     """What *write* changes, and how to tell afterwards whether it did.
 
     Raises:
@@ -48,15 +48,15 @@ class Plan:
         return len(self._events)
 
     @property
-    def turns_page(self) -> bool:
+    def fills_log(self) -> bool:
         """Whether its events bring the log past another page, counted over all attempts and holders."""
         if self.seq is None or not self._events:
             return False
         last = self.seq + len(self._events) - 1
-        return max(self.seq - 1, 0) // MAX_TAIL_EVENTS < last // MAX_TAIL_EVENTS
+        return max(self.seq - 1, 0) // MAX_RECENT_EVENTS < last // MAX_RECENT_EVENTS
 
     @property
-    def written(self) -> dict[str, Any]:
+    def batch_row(self) -> dict[str, Any]:
         """What a statement for many tasks must know of this one."""
         result = self._outcome.result if isinstance(self._outcome, Completed) else None
         return {

@@ -14,7 +14,7 @@ from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
 from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.lease import Claimer, Lease
-from appdb.queue.maintenance import WorkDue
+from appdb.queue.maintenance import MaintenanceDue
 
 
 class TaskQueueProtocol(Protocol):
@@ -50,13 +50,13 @@ class TaskQueueProtocol(Protocol):
         """Take up to *limit* due tasks for this claimer alone."""
 
     @property
-    def held_back(self) -> bool:
+    def limit_reached(self) -> bool:
         """Whether the last claim left due tasks where they are because of a limit."""
 
-    def trust_hints(self) -> None:
-        """Rely on the caller to call ``look_again`` when a queue is paused or resumed."""
+    def rely_on_change_feed(self) -> None:
+        """Rely on the caller to call ``invalidate_snapshot`` when a queue is paused or resumed."""
 
-    def look_again(self) -> None:
+    def invalidate_snapshot(self) -> None:
         """Look up who waits and what is paused at the next claim."""
 
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
@@ -134,7 +134,7 @@ class TaskQueueProtocol(Protocol):
     async def limits(self) -> list[Limit]:
         """Return the limits that were set, by key."""
 
-    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+    async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
 
     async def promote(self) -> int:

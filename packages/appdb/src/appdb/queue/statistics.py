@@ -23,7 +23,7 @@ class _Counts:
     paused: bool = False
 
 
-class Statistics(BaseRepository):
+class QueueStatistics(BaseRepository):
     """Counts tasks by queue."""
 
     async def by_queue(self, window: timedelta) -> list[QueueStats]:

@@ -14,14 +14,14 @@ from appdb.connection import Connection
 from appdb.errors import LeaseLostError
 from appdb.models.bounds import Name, accept
 from appdb.models.tasks import NewTask
-from appdb.queue.enqueue import check, fields_of, id_of, waits_of
+from appdb.queue.enqueue import check, fields_of, id_of, times_of
 from appdb.queue.lease import Lease
 from appdb.run_lock import RunLock
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
 
 
-class Steps(BaseRepository):
+class TaskSteps(BaseRepository):
     """Remembers over attempts."""
 
     def __init__(self, connection: Connection) -> None:
@@ -59,12 +59,12 @@ class Steps(BaseRepository):
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
-            parent = await self._fence(lease, queries.touched() if known else queries.adopted(), session)
+            parent = await self._fence(lease, queries.touched() if known else queries.child_added(), session)
             if parent["owner_id"] != task.owner_id:
                 raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent['owner_id']!r}")
             if not known:
                 run = await self._run_of(child, parent, session)
-                match, update = queries.insert(fields | run, waits_of(child))
+                match, update = queries.insert(fields | run, times_of(child))
                 await self._tasks.update_one(match, update, upsert=True, session=session)
 
         await self._connection.transaction(body)

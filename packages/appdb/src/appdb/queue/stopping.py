@@ -12,8 +12,8 @@ from appdb.connection import Connection
 from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import LIVE_STATES, TaskFilter, TaskState
-from appdb.queue.finalize import Closing
-from appdb.queue.task_log import Journal
+from appdb.queue.finalize import TaskFinalizer
+from appdb.queue.task_log import TaskLog
 
 
 class Stopping(BaseRepository):
@@ -27,8 +27,8 @@ class Stopping(BaseRepository):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
-        self._journal = Journal(connection)
-        self._closing = Closing(connection)
+        self._log = TaskLog(connection)
+        self._finalizer = TaskFinalizer(connection)
 
     async def stop(self, task_id: str, owner_id: str, session: Session) -> None:
         """Cancel the owner's task and all that lives below it; what is final stays as it is."""
@@ -45,9 +45,9 @@ class Stopping(BaseRepository):
         cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
         changes = queries.settle(TaskState.CANCELLED, None, None)
         match = queries.live(task_id, owner_id)
-        task = await self._journal.append(match, cancelled, session=session, changes=changes)
+        task = await self._log.append(match, cancelled, session=session, changes=changes)
         if task is not None:
-            await self._closing.close([task], session)
+            await self._finalizer.close([task], session)
 
     async def stop_run(self, run_id: str, owner_id: str) -> None:
         """Cancel all live tasks of the owner's run, each in a transaction of its own."""

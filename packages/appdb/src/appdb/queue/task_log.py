@@ -19,18 +19,18 @@ from appdb.events import TaskEventType
 from appdb.models.bounds import accept
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import Progress
-from appdb.queue.finalize import Closing
+from appdb.queue.finalize import TaskFinalizer
 from appdb.size_limits import DUPLICATE_KEY, MAX_EVENT_BYTES, PAGE_BYTES, check_size
 
 
-class Journal(BaseRepository):
+class TaskLog(BaseRepository):
     """Writes to a task and its log together."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._events = self._collection(collections.TASK_EVENTS)
-        self._closing = Closing(connection)
+        self._finalizer = TaskFinalizer(connection)
 
     async def append(
         self,
@@ -68,15 +68,15 @@ class Journal(BaseRepository):
         One round trip when nothing hangs on it, else a transaction: a host that is killed in one keeps the task
         locked until the server gives it up, so there is none without need.
         """
-        loose = {**match, **task_queries.loose()}
-        task = await self.append(loose, events, session=None, changes=changes)
+        without_dependents = {**match, **task_queries.without_dependents()}
+        task = await self.append(without_dependents, events, session=None, changes=changes)
         if task is not None:
             return task
 
         async def body(session: Session) -> RawDocument | None:
             taken = await self.append(match, events, session=session, changes=changes)
             if taken is not None:
-                await self._closing.close([taken], session)
+                await self._finalizer.close([taken], session)
             return taken
 
         result: RawDocument | None = await self._connection.transaction(body)
@@ -99,7 +99,7 @@ class Journal(BaseRepository):
         found = [*older, *(row for row in newest if row["seq"] > after)][:limit]
         return found[: length_of_page(row.pop("bytes", None) or weight_of(row["data"]) for row in found)]
 
-    async def spill(self, task_ids: Collection[str]) -> None:
+    async def archive(self, task_ids: Collection[str]) -> None:
         """Move the logs of *task_ids* out of the tasks; three round trips, and safe to repeat."""
         found = self._tasks.find(task_queries.ids(task_ids), queries.TAIL)
         tails = {row["_id"]: queries.rows(row["_id"], row.get("tail")) async for row in found}

@@ -22,17 +22,17 @@ from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
-from appdb.queue.claim import Claims
-from appdb.queue.commit import Commits
+from appdb.queue.claim import Claiming
+from appdb.queue.commit import AttemptCommitter
 from appdb.queue.control import Control
 from appdb.queue.enqueue import id_of
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
-from appdb.queue.maintenance import Sweeping, WorkDue
-from appdb.queue.statistics import Statistics
-from appdb.queue.steps import Steps
-from appdb.queue.task_log import Journal
-from appdb.queue.unreadable_tasks import SettingAside
+from appdb.queue.maintenance import MaintenanceDue, TaskMaintenance
+from appdb.queue.statistics import QueueStatistics
+from appdb.queue.steps import TaskSteps
+from appdb.queue.task_log import TaskLog
+from appdb.queue.unreadable_tasks import UnreadableTasks
 from appdb.reading import page_of, readable
 
 STATS_WINDOW = timedelta(hours=1)
@@ -62,14 +62,14 @@ class TaskQueue(BaseRepository):
         self._tasks = self._collection(collections.TASKS)
         self._limiter = Limiter(connection)
         self._admission = Admission(connection)
-        self._journal = Journal(connection)
-        aside = SettingAside(self._journal)
-        self._claims = Claims(connection, self._limiter, aside, lease)
-        self._commits = Commits(connection, self._journal)
-        self._steps = Steps(connection)
-        self._control = Control(connection, self._admission, self._journal)
-        self._sweeping = Sweeping(connection, self._journal, aside, lease)
-        self._statistics = Statistics(connection)
+        self._log = TaskLog(connection)
+        unreadable = UnreadableTasks(self._log)
+        self._claiming = Claiming(connection, self._limiter, unreadable, lease)
+        self._committer = AttemptCommitter(connection, self._log)
+        self._steps = TaskSteps(connection)
+        self._control = Control(connection, self._admission, self._log)
+        self._maintenance = TaskMaintenance(connection, self._log, unreadable, lease)
+        self._statistics = QueueStatistics(connection)
 
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
         """Store a task so that it survives any single failure, and return it.
@@ -166,7 +166,7 @@ class TaskQueue(BaseRepository):
 
         The log has no owner of its own: look the task up by its owner first.
         """
-        while rows := await self._journal.read(task_id, after, at_most(limit)):
+        while rows := await self._log.read(task_id, after, at_most(limit)):
             if found := readable(TaskEvent.from_document, rows):
                 return found
             after = rows[-1]["seq"]
@@ -196,21 +196,21 @@ class TaskQueue(BaseRepository):
         """
         accept(Claimer, claimer, "claimer")
         with self._connection.within_timeout():
-            return await self._claims.claim(claimer, at_most(limit))
+            return await self._claiming.claim(claimer, at_most(limit))
 
     @property
-    def held_back(self) -> bool:
+    def limit_reached(self) -> bool:
         """Whether the last claim left due tasks where they are because of a limit, or lost all to others who were
         quicker: ask again soon."""
-        return self._claims.held_back
+        return self._claiming.limit_reached
 
-    def trust_hints(self) -> None:
-        """Rely on the caller to call ``look_again`` when a queue is paused or resumed: an idle claim saves a look."""
-        self._claims.trusts_hints = True
+    def rely_on_change_feed(self) -> None:
+        """Look up nothing while idle: the caller calls ``invalidate_snapshot`` when a queue is paused or resumed."""
+        self._claiming.relies_on_change_feed = True
 
-    def look_again(self) -> None:
+    def invalidate_snapshot(self) -> None:
         """Look up who waits and what is paused at the next claim."""
-        self._claims.survey.forget()
+        self._claiming.snapshot.invalidate()
 
     @repeats
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
@@ -250,8 +250,8 @@ class TaskQueue(BaseRepository):
     @translates_errors
     async def _commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         with self._connection.within_timeout():
-            lost = await self._commits.commit(writes)
-        self._limiter.ended({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
+            lost = await self._committer.commit(writes)
+        self._limiter.unblock({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
         return lost
 
     async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
@@ -439,14 +439,14 @@ class TaskQueue(BaseRepository):
         """Hand out nothing from *queue*: this object at once, others within a second. What runs goes on."""
         accept(Name, queue, "queue")
         await self._control.pause(queue, paused=True)
-        self.look_again()
+        self.invalidate_snapshot()
 
     @repeats
     async def resume(self, queue: str) -> None:
         """Hand out tasks of *queue* again."""
         accept(Name, queue, "queue")
         await self._control.pause(queue, paused=False)
-        self.look_again()
+        self.invalidate_snapshot()
 
     @repeats
     async def paused(self) -> set[str]:
@@ -457,12 +457,12 @@ class TaskQueue(BaseRepository):
     async def set_limit(self, limit: Limit) -> None:
         """Let *limit* count for its key from now on, whatever tasks carry."""
         accept(Limit, limit, "limit")
-        await self._limiter.set(limit)
+        await self._limiter.set_override(limit)
 
     @repeats
     async def clear_limit(self, key: str) -> None:
         """Let what tasks carry for *key* count again."""
-        await self._limiter.clear(key)
+        await self._limiter.clear_override(key)
 
     @repeats
     async def limits(self) -> list[Limit]:
@@ -470,14 +470,14 @@ class TaskQueue(BaseRepository):
         return await self._limiter.overrides()
 
     @repeats
-    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+    async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
-        return await self._sweeping.work_due(horizon)
+        return await self._maintenance.maintenance_due(horizon)
 
     @translates_errors
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable, and return how many; safe to run anywhere, any time."""
-        return await self._sweeping.promote()
+        return await self._maintenance.promote()
 
     @translates_errors
     async def recover(self, *, limit: int = 100) -> list[Task]:
@@ -489,17 +489,17 @@ class TaskQueue(BaseRepository):
         Returns:
             The tasks as they are now, at most *limit*.
         """
-        return await self._sweeping.recover(limit)
+        return await self._maintenance.recover(limit)
 
     @translates_errors
     async def adopt(self) -> int:
         """Let queued tasks be claimed that a host of an older release enqueued during an upgrade; return how many."""
-        return await self._sweeping.adopt()
+        return await self._maintenance.adopt()
 
     @translates_errors
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that no worker claimed in time, with the error type ``Expired``; return at most *limit*."""
-        return await self._sweeping.expire(limit)
+        return await self._maintenance.expire(limit)
 
     @translates_errors
     async def prune(self, *, older_than: timedelta, limit: int = 1_000) -> int:
@@ -508,4 +508,4 @@ class TaskQueue(BaseRepository):
         What they made stays: content belongs to its owner. So do the children of a task that still lives: an attempt of
         it that spawns them again finds them.
         """
-        return await self._sweeping.prune(older_than, limit)
+        return await self._maintenance.prune(older_than, limit)

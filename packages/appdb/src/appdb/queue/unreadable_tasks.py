@@ -14,15 +14,15 @@ from appdb.errors import AppDbError, UnreadableError
 from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskState
-from appdb.queue.task_log import Journal
+from appdb.queue.task_log import TaskLog
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "Unreadable"
-"""The error's type of a task that was set aside."""
+"""The error's type of a task that was set unreadable."""
 
 
-class SettingAside:
+class UnreadableTasks:
     """
     Fails tasks that cannot be read.
 
@@ -31,8 +31,8 @@ class SettingAside:
     it holds stays as it is until it is pruned.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, task_log: TaskLog) -> None:
+        self._log = task_log
 
     async def fail(self, match: Mapping[str, Any], found: UnreadableError) -> bool:
         """Fail the one task that *match* finds, and return whether that was done; it never raises for the database.
@@ -47,7 +47,7 @@ class SettingAside:
         }
         event = NewEvent(type=TaskEventType.FAILED, data={"attempt": 0, "error": error})
         try:
-            ended = await self._journal.end(match, [event], queries.settle(TaskState.FAILED, None, error))
+            ended = await self._log.end(match, [event], queries.settle(TaskState.FAILED, None, error))
         except (PyMongoError, AppDbError) as exc:
             # Those beside it must not be held up; whoever meets it next tries again.
             logger.warning("a task that cannot be read could not be set aside", extra=told | {"error": str(exc)})

@@ -29,7 +29,7 @@ from appdb.models.bounds import AnyText, accept, at_most, bounded_duration
 from appdb.models.schedules import NewSchedule, Schedule
 from appdb.models.tasks import NewTask, Task
 from appdb.queue.enqueue import check
-from appdb.queue.parallel import abreast
+from appdb.queue.parallel import concurrently
 from appdb.queue.task_queue import TaskQueue
 from appdb.reading import page_of
 from appdb.schedules.cron import Cron, Step, step_at
@@ -187,7 +187,7 @@ class ScheduleRepository(BaseRepository):
             found = self._schedules.aggregate(queries.due(at_most(limit) + len(left_out)))
             rows = [row async for row in found if row["_id"] not in left_out]
             random.shuffle(rows)  # hosts that tick together begin with different schedules
-            outcomes = await abreast(self._pass, rows)
+            outcomes = await concurrently(self._pass, rows)
             failed = [(row["_id"], one) for row, one in zip(rows, outcomes, strict=True) if isinstance(one, Exception)]
             self._tell(failed)
             left_out += [schedule_id for schedule_id, _ in failed]

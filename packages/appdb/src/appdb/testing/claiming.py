@@ -8,7 +8,7 @@ from datetime import datetime
 from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.models.tasks import TaskState
 from appdb.queue.allowance import Allowance, grant, least, refilled
-from appdb.queue.fairness import Candidate, Turns
+from appdb.queue.fairness import Candidate, FairShare
 from appdb.testing.store import Row, Store
 
 
@@ -22,26 +22,26 @@ class Dispatcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turns = Turns()
+        self._shares = FairShare()
         self._levels: dict[str, tuple[datetime, Mapping[Rate, float]]] = {}
         self.overrides: dict[str, Limit] = {}
-        self.held_back = False
+        self.limit_reached = False
 
     def chosen(self, due: Sequence[Row], limit: int) -> Iterator[Row]:
         """Yield at most *limit* of *due*, each to be taken before the next: by priority, in turns, then the oldest."""
-        self.held_back = False
-        self._turns.waiting(row.task.owner_id for row in due)
+        self.limit_reached = False
+        self._shares.set_waiting(row.task.owner_id for row in due)
         by_id = {row.task.id: row for row in due}
         count = 0
-        for candidate in self._turns.order([_candidate(row) for row in due]):
+        for candidate in self._shares.in_turns([_candidate(row) for row in due]):
             if count == limit:
                 return
             if self._admit(by_id[candidate.task_id]):
-                self._turns.served(candidate.owner_id)
+                self._shares.count_served(candidate.owner_id)
                 count += 1
                 yield by_id[candidate.task_id]
             else:
-                self.held_back = True
+                self.limit_reached = True
 
     def _admit(self, row: Row) -> bool:
         allowances = {limit.key: self._allowance(limit.key) for limit in row.task.limits}

@@ -22,7 +22,7 @@ from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Released,
 from appdb.queue.control import REPLAYABLE
 from appdb.queue.enqueue import check
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
-from appdb.queue.maintenance import WorkDue
+from appdb.queue.maintenance import MaintenanceDue
 from appdb.queue.prepared_write import check_write, retrying
 from appdb.queue.steps import check_key
 from appdb.queue.task_log import length_of_page, weight_of
@@ -140,14 +140,14 @@ class InMemoryTaskQueue:
         return taken
 
     @property
-    def held_back(self) -> bool:
+    def limit_reached(self) -> bool:
         """Whether the last claim left due tasks where they are because of a limit."""
-        return self._dispatcher.held_back
+        return self._dispatcher.limit_reached
 
-    def trust_hints(self) -> None:
+    def rely_on_change_feed(self) -> None:
         """Change nothing: this queue sees a pause at once."""
 
-    def look_again(self) -> None:
+    def invalidate_snapshot(self) -> None:
         """Change nothing: every claim looks."""
 
     async def extend(self, leases: Collection[Lease]) -> set[Lease]:
@@ -324,13 +324,13 @@ class InMemoryTaskQueue:
         await _let_others_go_first()
         return [limit for _, limit in sorted(self._dispatcher.overrides.items())]
 
-    async def work_due(self, *, horizon: timedelta) -> WorkDue:
+    async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
         await _let_others_go_first()
         now = self.clock.now()
         runs = [row.task.run_at for row in self._store.in_state(TaskState.SCHEDULED)]
         held = [row.task.lease for row in self._store.in_state(TaskState.PROCESSING)]
-        return WorkDue(
+        return MaintenanceDue(
             expire=bool(self._store.unclaimed()),
             recover_in=_soonest((lease.expires_at - now for lease in held if lease is not None), horizon),
             promote_in=_soonest((run_at - now for run_at in runs), horizon),

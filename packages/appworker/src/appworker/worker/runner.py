@@ -122,7 +122,7 @@ class Runner:
         self._registry = RegistryRepository(database)
         self._feed = ChangeFeed(database, events=False)
         self._feed.add(QUEUES, _QueuesChanged(queue))
-        queue.trust_hints()
+        queue.rely_on_change_feed()
         self._guard = guard
         self._keeper = LeaseKeeper(queue, self._feed, guard, options.heartbeat)
         contents = ContentRepository(database)
@@ -310,7 +310,7 @@ class Runner:
 
     async def _wait_for_work(self, ready: Subscription) -> None:
         poll = POLL if self._feed.live else BLIND_POLL
-        if self._queue.held_back:
+        if self._queue.limit_reached:
             poll = LIMITED_POLL
         hinted = asyncio.create_task(ready.wait(poll * random.uniform(0.8, 1)))
         changed = asyncio.create_task(self._changed.wait())
@@ -421,4 +421,4 @@ class _QueuesChanged:
         self._queue = queue
 
     def hint(self) -> None:
-        self._queue.look_again()
+        self._queue.invalidate_snapshot()
