@@ -62,7 +62,7 @@ class Claiming(BaseRepository):
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
         """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
 
-        What cannot be read is set unreadable, and what is behind it taken.
+        What cannot be read is set aside, and what is behind it taken.
         """
         self.snapshot.serve(claimer)
         self._window.lost = False
@@ -224,7 +224,7 @@ class Claiming(BaseRepository):
         return grants
 
     async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
-        """Return those of *rows* whose id is text, and set the others unreadable."""
+        """Return those of *rows* whose id is text, and set the others aside."""
         for row in rows:
             if not isinstance(row["_id"], str):
                 found = UnreadableError("Task", repr(row["_id"]), "its id is no text")

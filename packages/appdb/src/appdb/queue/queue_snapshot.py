@@ -100,7 +100,7 @@ class QueueSnapshot(BaseRepository):
         self._replace_page([_head(row) for row in rows if row["about"] == "line"])
         self._add(_head(row) for row in reversed(rows) if row["about"] == "first")
         open_now = tuple(f"{claim_key}{queries.SEPARATOR}" for claim_key in open_claim_keys(claimer, self.paused))
-        # Only a look at each line finds a task whose limits cannot be read, so that it is taken and set unreadable.
+        # Only a look at each line finds a task whose limits cannot be read, so that it is taken and set aside.
         self._damaged = any(row.get("limits") and not task_limits(row["limits"]) for row in rows)
         self.heads = [head for head in self._known.values() if head.group.startswith(open_now)]
         self._taken_at = asked_at

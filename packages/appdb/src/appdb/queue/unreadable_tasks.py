@@ -19,7 +19,7 @@ from appdb.queue.task_log import TaskLog
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "Unreadable"
-"""The error's type of a task that was set unreadable."""
+"""The error's type of a task that was set aside."""
 
 
 class UnreadableTasks:
