@@ -39,7 +39,7 @@ class Generations:
     """The part of ``ContentRepository`` that is about generations; documented there."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = database
+        self._connection = connection
         self._tasks = connection.collection(collections.TASKS)
         self._generations = connection.collection(collections.GENERATIONS)
         self._run_lock = RunLock(connection)

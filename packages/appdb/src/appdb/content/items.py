@@ -33,7 +33,7 @@ class Items:
     """The part of ``ContentRepository`` that stores items; documented there."""
 
     def __init__(self, connection: Connection, media: MediaStore, generations: Generations) -> None:
-        self._connection = database
+        self._connection = connection
         self._contents = connection.collection(collections.CONTENTS)
         self._log = TaskLog(connection)
         self._media = media

@@ -68,7 +68,9 @@ class MaintenanceDue:
 class TaskMaintenance(BaseRepository):
     """Moves tasks on whose time has come."""
 
-    def __init__(self, connection: Connection, task_log: TaskLog, unreadable: UnreadableTasks, lease: timedelta) -> None:
+    def __init__(
+        self, connection: Connection, task_log: TaskLog, unreadable: UnreadableTasks, lease: timedelta
+    ) -> None:
         super().__init__(connection)
         self._tasks = self._collection(collections.TASKS)
         self._log = task_log
