@@ -21,7 +21,7 @@ from appdb import (
     TaskQueue,
     UsedKeyword,
 )
-from appdb.database import NO_PATIENCE
+from appdb.connection import NO_PATIENCE
 from appdb.size_limits import MAX_RECENT_EVENTS
 from fail_points import fail_point
 
