@@ -43,13 +43,13 @@ async def test_a_follower_that_lost_the_history_of_its_stream_misses_no_event(
         follower = _start_follower(short_memory.uri, database.name, task.id, logs)
         try:
             await asyncio.to_thread(follower.wait_for, "(following)")
-            await queue.record(lease, [NewEvent(type=TaskEventType.STARTED)], seq=0)
+            await queue.append_events(lease, [NewEvent(type=TaskEventType.STARTED)], seq=0)
             await asyncio.to_thread(follower.wait_for, r"(seq 0)\b")
             follower.process.send_signal(signal.SIGSTOP)
             last_known = (await _oplog(database, -1))["ts"]
             for seq in range(1, EVENTS, BATCH):
                 chunks = [NewEvent(type=TaskEventType.CHUNK, data={"n": seq + n}) for n in range(BATCH)]
-                await queue.record(lease, chunks, seq=seq)
+                await queue.append_events(lease, chunks, seq=seq)
             await _turn_oplog_over(database, last_known)
             follower.process.send_signal(signal.SIGCONT)
             await asyncio.to_thread(follower.wait_for, "(the change feed was interrupted)")

@@ -356,8 +356,8 @@ async def claimed(ledger: Ledger) -> Lease:
 async def test_what_the_real_queue_does_is_lawful(ledger: Ledger) -> None:
     lease = await claimed(ledger)
     queue = TaskQueue(ledger.database)
-    await queue.extend([lease])
-    await queue.record(lease, [NewEvent(type=TaskEventType.CHUNK, data={"run": RUNS[0]})], seq=1)
+    await queue.renew([lease])
+    await queue.append_events(lease, [NewEvent(type=TaskEventType.CHUNK, data={"run": RUNS[0]})], seq=1)
     await queue.complete(lease)
     facts = await ledger.check()
 

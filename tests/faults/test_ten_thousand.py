@@ -87,7 +87,7 @@ class MixedWrites:
     async def _perform(self, task: Task) -> None:
         lease = Lease.of(task)
         started = NewEvent(type=TaskEventType.STARTED, data={"attempt": 1, "worker_id": lease.worker_id})
-        await self._acknowledged("record", partial(self._queue.record, lease, [started], seq=task.event_count))
+        await self._acknowledged("record", partial(self._queue.append_events, lease, [started], seq=task.event_count))
         if random.random() < 0.25:
             await self._store(lease, task)
         result = {"token": lease.token}

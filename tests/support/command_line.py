@@ -116,7 +116,7 @@ class StandIn:
 
     async def write(self, task: Task, events: Sequence[NewEvent]) -> None:
         now = await self.queue.get(task.id, owner_id=task.owner_id)
-        await self.queue.record(Lease.of(task), events, seq=now.event_count)
+        await self.queue.append_events(Lease.of(task), events, seq=now.event_count)
 
     async def progress(self, task: Task, fraction: float, message: str = "") -> None:
         data: dict[str, JsonValue] = {"fraction": fraction, "message": message}

@@ -158,7 +158,7 @@ class QueueLoad:
         started = NewEvent(type=TaskEventType.STARTED, data={"attempt": lease.attempt, "worker_id": lease.worker_id})
         result = {"token": lease.token}
         try:
-            await self._settled("record", partial(self.queue.record, lease, [started], seq=task.event_count))
+            await self._settled("record", partial(self.queue.append_events, lease, [started], seq=task.event_count))
             await self._settled("complete", partial(self.queue.complete, lease, result))
         except LeaseLostError:
             self.lost_leases += 1

@@ -147,11 +147,11 @@ async def _task(database: Database) -> Task:
     )
     (task,) = await queue.claim(CLAIMER)
     lease = Lease.of(task)
-    await queue.remember(lease, "outline", {"scenes": 3})
+    await queue.save_step(lease, "outline", {"scenes": 3})
     told = NewEvent(type=TaskEventType.PROGRESS, data={"fraction": 0.5, "message": "drawing"})
     for first in range(0, 2 * MAX_RECENT_EVENTS, 8):
-        await queue.record(lease, [told] * 8, seq=first)
-    await queue.record(lease, [told], seq=2 * MAX_RECENT_EVENTS)
+        await queue.append_events(lease, [told] * 8, seq=first)
+    await queue.append_events(lease, [told], seq=2 * MAX_RECENT_EVENTS)
     return task
 
 

@@ -48,13 +48,13 @@ async def live_child(stage: Stage) -> str:
 
 async def logged(stage: Stage) -> Held:
     held = await hold(stage)
-    await TaskQueue(stage.database).record(held.lease, [event()], seq=0)
+    await TaskQueue(stage.database).append_events(held.lease, [event()], seq=0)
     return held
 
 
 async def remembered(stage: Stage) -> Held:
     held = await hold(stage)
-    await TaskQueue(stage.database).remember(held.lease, "step", 1)
+    await TaskQueue(stage.database).save_step(held.lease, "step", 1)
     return held
 
 
@@ -126,7 +126,7 @@ async def _said(stage: Stage, held: Held, text: str) -> object:
 
 async def _record(stage: Stage, text: str) -> Mapping[str, object]:
     held = await hold(stage)
-    await TaskQueue(stage.database).record(held.lease, [event(text)], seq=0)
+    await TaskQueue(stage.database).append_events(held.lease, [event(text)], seq=0)
     return {"events.data": await _said(stage, held, text)}
 
 
@@ -178,8 +178,8 @@ async def _commit(stage: Stage, text: str) -> Mapping[str, object]:
 
 async def _remember(stage: Stage, text: str) -> Mapping[str, object]:
     held, queue = await hold(stage), TaskQueue(stage.database)
-    await queue.remember(held.lease, text, hostile_json(text))
-    found, value = await queue.recall(held.lease, text)
+    await queue.save_step(held.lease, text, hostile_json(text))
+    found, value = await queue.get_step(held.lease, text)
     return {"key": text if found else None, "value": told(text, value)}
 
 
@@ -308,7 +308,7 @@ SCENES = Scenes(
             prepare=limited,
             call=lambda queue, made, _: queue.claim(claimer(made)),
         ),
-        Scenario(method="TaskQueue.extend", prepare=hold, call=lambda queue, made, _: queue.extend([made.lease])),
+        Scenario(method="TaskQueue.renew", prepare=hold, call=lambda queue, made, _: queue.renew([made.lease])),
         Scenario(
             method="TaskQueue.commit",
             prepare=hold,
@@ -321,9 +321,9 @@ SCENES = Scenes(
             call=lambda queue, made, _: queue.commit([AttemptWrite(lease=made.lease, events=[event()])]),
         ),
         Scenario(
-            method="TaskQueue.record",
+            method="TaskQueue.append_events",
             prepare=hold,
-            call=lambda queue, made, _: queue.record(made.lease, [event()], seq=0),
+            call=lambda queue, made, _: queue.append_events(made.lease, [event()], seq=0),
         ),
         Scenario(method="TaskQueue.complete", prepare=logged, call=lambda queue, made, _: queue.complete(made.lease)),
         Scenario(
@@ -334,14 +334,14 @@ SCENES = Scenes(
         Scenario(method="TaskQueue.release", prepare=hold, call=lambda queue, made, _: queue.release(made.lease)),
         Scenario(method="TaskQueue.suspend", prepare=hold, call=lambda queue, made, _: queue.suspend(made.lease)),
         Scenario(
-            method="TaskQueue.recall",
+            method="TaskQueue.get_step",
             prepare=remembered,
-            call=lambda queue, made, _: queue.recall(made.lease, "step"),
+            call=lambda queue, made, _: queue.get_step(made.lease, "step"),
         ),
         Scenario(
-            method="TaskQueue.remember",
+            method="TaskQueue.save_step",
             prepare=hold,
-            call=lambda queue, made, _: queue.remember(made.lease, "step", 1),
+            call=lambda queue, made, _: queue.save_step(made.lease, "step", 1),
         ),
         Scenario(
             method="TaskQueue.spawn",
@@ -385,7 +385,7 @@ SCENES = Scenes(
         ),
         Scenario(method="TaskQueue.promote", call=lambda queue, _, __: queue.promote()),
         Scenario(method="TaskQueue.recover", call=lambda queue, _, __: queue.recover()),
-        Scenario(method="TaskQueue.adopt", call=lambda queue, _, __: queue.adopt()),
+        Scenario(method="TaskQueue.fill_claim_keys", call=lambda queue, _, __: queue.fill_claim_keys()),
         Scenario(method="TaskQueue.expire", call=lambda queue, _, __: queue.expire()),
         Scenario(method="TaskQueue.prune", call=lambda queue, _, __: queue.prune(older_than=CENTURY)),
     ),
@@ -411,7 +411,7 @@ SCENES = Scenes(
             fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key"),
             store=_spawn,
         ),
-        Text(method="TaskQueue.record", fields=("events.data",), store=_record),
+        Text(method="TaskQueue.append_events", fields=("events.data",), store=_record),
         Text(method="TaskQueue.complete", fields=("result", "events.data"), store=_complete),
         Text(method="TaskQueue.fail", fields=("kind", "message", "events.data"), store=_fail),
         Text(method="TaskQueue.release", fields=("events.data",), store=_release),
@@ -426,7 +426,7 @@ SCENES = Scenes(
             ),
             store=_commit,
         ),
-        Text(method="TaskQueue.remember", fields=("key", "value"), store=_remember),
+        Text(method="TaskQueue.save_step", fields=("key", "value"), store=_remember),
         Text(method="TaskQueue.replay", fields=("payload", "key"), store=_replay),
         Text(method="TaskQueue.replay_many", fields=("key",), store=_replay_many),
         Text(method="TaskQueue.pause", fields=("queue",), store=_pause),

@@ -10,10 +10,10 @@ from queue_contract import LEASE, STARTED, Subject, claimer, new_task, progress
 
 async def test_a_new_attempt_begins_anew_and_every_old_one_leaves_its_error(subject: Subject) -> None:
     task, lease = await subject.claimed(max_attempts=3)
-    await subject.queue.record(lease, [STARTED, progress(0.5, "half")], seq=0)
+    await subject.queue.append_events(lease, [STARTED, progress(0.5, "half")], seq=0)
     await subject.queue.fail(lease, "Busy", "first", retry_in=timedelta(0))
     (second,) = await subject.claim()
-    await subject.queue.record(Lease.of(second), [progress(0.9, "nearly")], seq=second.event_count)
+    await subject.queue.append_events(Lease.of(second), [progress(0.9, "nearly")], seq=second.event_count)
     await subject.pass_time(LEASE.total_seconds() + 1)
     await subject.queue.recover()
     before = await subject.now()

@@ -85,7 +85,7 @@ async def test_cancelling_many_leaves_what_is_over_and_other_states_alone(subjec
 
     assert count == 1
     assert await subject.state(done) is TaskState.FAILED
-    assert await subject.queue.extend([lease]) == set()
+    assert await subject.queue.renew([lease]) == set()
     assert await subject.state(held) is TaskState.PROCESSING
     assert await subject.state(waiting) is TaskState.CANCELLED
 

@@ -125,7 +125,7 @@ async def test_cancelling_a_parent_cancels_its_live_children_and_theirs(subject:
     for task_id in (parent.id, child_id, grandchild_id):
         assert await subject.state(task_id) is TaskState.CANCELLED
         assert await subject.log(task_id) == [TaskEventType.CANCELLED]
-    assert await subject.queue.extend([Lease.of(child)]) == {Lease.of(child)}
+    assert await subject.queue.renew([Lease.of(child)]) == {Lease.of(child)}
 
 
 async def test_cancelling_reaches_what_lives_below_a_child_that_has_ended(subject: Subject) -> None:

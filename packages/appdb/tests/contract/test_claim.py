@@ -134,7 +134,7 @@ async def test_a_pause_is_heeded_elsewhere_within_a_second(subject: Subject) -> 
 async def test_a_paused_queue_lets_running_tasks_finish(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.pause("default")
-    assert await subject.queue.extend([lease]) == set()
+    assert await subject.queue.renew([lease]) == set()
     await subject.queue.complete(lease)
 
     assert await subject.state(task) is TaskState.COMPLETED

@@ -13,13 +13,13 @@ from appdb.queue.protocol import TaskQueueProtocol
 from queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
 
 ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]] = {
-    "record": lambda queue, lease: queue.record(lease, [CHUNK], seq=0),
+    "append_events": lambda queue, lease: queue.append_events(lease, [CHUNK], seq=0),
     "complete": lambda queue, lease: queue.complete(lease, {"by": "zombie"}),
     "fail": lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=None),
     "retry": lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=timedelta(0)),
     "release": lambda queue, lease: queue.release(lease),
     "suspend": lambda queue, lease: queue.suspend(lease),
-    "remember": lambda queue, lease: queue.remember(lease, "step", 1),
+    "save_step": lambda queue, lease: queue.save_step(lease, "step", 1),
     "spawn": lambda queue, lease: queue.spawn(lease, "child", new_task()),
 }
 
@@ -36,7 +36,7 @@ async def test_a_lease_that_another_holds_now_cannot_write(
         await write(subject.queue, old)
 
     assert await subject.get(task) == again
-    assert await subject.queue.recall(Lease.of(again), "step") == (False, None)
+    assert await subject.queue.get_step(Lease.of(again), "step") == (False, None)
     assert await subject.queue.children(task.id, owner_id=OWNER) == []
     assert await subject.log(task) == [TaskEventType.RETRYING]
 
@@ -92,7 +92,7 @@ async def test_a_renewed_lease_is_not_recovered(subject: Subject) -> None:
     _, lease = await subject.claimed()
     for _ in range(3):
         await subject.pass_time(20)
-        assert await subject.queue.extend([lease]) == set()
+        assert await subject.queue.renew([lease]) == set()
 
     assert await subject.queue.recover() == []
 
@@ -105,8 +105,8 @@ async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
     await subject.queue.complete(done)
     missing = Lease(task_id="tq_missing", token="none", attempt=1, max_attempts=3, worker_id="w1")
 
-    assert await subject.queue.extend([held, lost, done, missing]) == {lost, done, missing}
-    assert await subject.queue.extend([]) == set()
+    assert await subject.queue.renew([held, lost, done, missing]) == {lost, done, missing}
+    assert await subject.queue.renew([]) == set()
 
 
 @pytest.mark.parametrize("old_last", [False, True])
@@ -119,7 +119,7 @@ async def test_an_older_lease_of_the_same_task_does_not_keep_the_new_one_from_be
     (again,) = await subject.claim()
     new = Lease.of(again)
     await subject.pass_time(LEASE.total_seconds() / 2)
-    lost = await subject.queue.extend([new, old] if old_last else [old, new])
+    lost = await subject.queue.renew([new, old] if old_last else [old, new])
     await subject.pass_time(LEASE.total_seconds() * 3 / 4)
 
     assert lost == {old}
@@ -130,7 +130,7 @@ async def test_extending_moves_only_the_end_of_the_lease(subject: Subject) -> No
     _, lease = await subject.claimed()
     await subject.pass_time(10)
     before = await subject.get(lease.task_id)
-    await subject.queue.extend([lease])
+    await subject.queue.renew([lease])
     renewed = await subject.get(lease.task_id)
 
     assert before.lease is not None
@@ -147,7 +147,7 @@ async def test_swapped_tokens_hold_nothing(subject: Subject) -> None:
         Lease(task_id=two.id, token=first.token, attempt=1, max_attempts=3, worker_id="w1"),
     ]
 
-    assert await subject.queue.extend(crossed) == set(crossed)
+    assert await subject.queue.renew(crossed) == set(crossed)
     for lease in crossed:
         with pytest.raises(LeaseLostError):
             await subject.queue.complete(lease)
@@ -155,7 +155,7 @@ async def test_swapped_tokens_hold_nothing(subject: Subject) -> None:
 
 async def test_recovering_counts_the_attempt_and_tells_why(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.lose_lease()
     (found,) = await subject.queue.recover()
 

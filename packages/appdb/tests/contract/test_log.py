@@ -26,8 +26,8 @@ from queue_contract import CHUNK, OWNER, STARTED, Subject, new_task, progress
 
 async def test_events_have_dense_numbers_attempt_and_data(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED, CHUNK], seq=0)
-    await subject.queue.record(lease, [progress(0.5, "half")], seq=2)
+    await subject.queue.append_events(lease, [STARTED, CHUNK], seq=0)
+    await subject.queue.append_events(lease, [progress(0.5, "half")], seq=2)
     events = await subject.queue.events(task.id)
 
     assert [(event.seq, event.type, event.attempt) for event in events] == [
@@ -42,9 +42,9 @@ async def test_events_have_dense_numbers_attempt_and_data(subject: Subject) -> N
 
 async def test_the_last_progress_of_a_batch_is_the_tasks_own(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [progress(0.1), progress(0.7, "$$NOW"), CHUNK], seq=0)
+    await subject.queue.append_events(lease, [progress(0.1), progress(0.7, "$$NOW"), CHUNK], seq=0)
     found = await subject.get(task)
-    await subject.queue.record(lease, [CHUNK], seq=3)
+    await subject.queue.append_events(lease, [CHUNK], seq=3)
 
     assert found.progress == Progress(fraction=0.7, message="$$NOW")
     assert (await subject.get(task)).progress == found.progress
@@ -54,14 +54,14 @@ async def test_the_last_progress_of_a_batch_is_the_tasks_own(subject: Subject) -
 async def test_a_progress_that_nobody_could_read_is_refused(subject: Subject, data: dict[str, float | str]) -> None:
     task, lease = await subject.claimed()
     with pytest.raises(InvalidDataError, match="progress"):
-        await subject.queue.record(lease, [NewEvent(type=TaskEventType.PROGRESS, data={**data})], seq=0)
+        await subject.queue.append_events(lease, [NewEvent(type=TaskEventType.PROGRESS, data={**data})], seq=0)
 
     assert await subject.get(task) == task
 
 
 async def test_events_are_read_from_any_number_on(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [CHUNK] * 10, seq=0)
+    await subject.queue.append_events(lease, [CHUNK] * 10, seq=0)
 
     assert [event.seq for event in await subject.queue.events(task.id, after=6)] == [7, 8, 9]
     assert [event.seq for event in await subject.queue.events(task.id, after=1, limit=3)] == [2, 3, 4]
@@ -76,9 +76,9 @@ async def test_a_page_of_heavy_events_is_bounded_in_bytes_and_the_pages_hold_the
     task, lease = await subject.claimed()
     heavy = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 60 * 1024]})
     for number in range(30):
-        await subject.queue.record(lease, [heavy], seq=number)
+        await subject.queue.append_events(lease, [heavy], seq=number)
     # With more behind them, all of the heavy ones have moved out of the task.
-    await subject.queue.record(lease, [CHUNK] * more, seq=30)
+    await subject.queue.append_events(lease, [CHUNK] * more, seq=30)
     after, lengths, seen = -1, [], []
     while page := await subject.queue.events(task.id, after=after):
         lengths.append(len(page))
@@ -94,27 +94,27 @@ async def test_a_page_of_heavy_events_is_bounded_in_bytes_and_the_pages_hold_the
 async def test_a_repeated_record_is_applied_once(subject: Subject) -> None:
     task, lease = await subject.claimed()
     for _ in range(3):
-        await subject.queue.record(lease, [STARTED, CHUNK], seq=0)
+        await subject.queue.append_events(lease, [STARTED, CHUNK], seq=0)
 
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.CHUNK]
 
 
 async def test_a_number_that_does_not_follow_is_refused(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.append_events(lease, [STARTED], seq=0)
     for seq in (2, 7):
         with pytest.raises(LeaseLostError):
-            await subject.queue.record(lease, [CHUNK], seq=seq)
+            await subject.queue.append_events(lease, [CHUNK], seq=seq)
 
     assert await subject.log(task) == [TaskEventType.STARTED]
 
 
 async def test_numbers_go_on_over_attempts(subject: Subject) -> None:
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
     (again,) = await subject.claim()
-    await subject.queue.record(Lease.of(again), [STARTED], seq=again.event_count)
+    await subject.queue.append_events(Lease.of(again), [STARTED], seq=again.event_count)
     events = await subject.queue.events(task.id)
 
     assert [(event.seq, event.attempt) for event in events] == [(0, 1), (1, 1), (2, 2)]
@@ -125,7 +125,7 @@ async def test_two_writers_of_one_number_leave_no_gap_and_no_repeat(subject: Sub
 
     async def write(seq: int) -> bool:
         try:
-            await subject.queue.record(lease, [CHUNK], seq=seq)
+            await subject.queue.append_events(lease, [CHUNK], seq=seq)
         except LeaseLostError:
             return False
         return True
@@ -225,7 +225,7 @@ async def test_a_commit_with_something_too_large_writes_nothing_of_anybody(subje
 async def test_a_commit_of_one_outcome_only_counts_by_itself(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task())
     (held,) = await subject.claim()
-    await subject.queue.record(Lease.of(held), [STARTED], seq=0)
+    await subject.queue.append_events(Lease.of(held), [STARTED], seq=0)
     await subject.queue.complete(Lease.of(held))
 
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.COMPLETED]

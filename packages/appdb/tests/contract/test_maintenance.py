@@ -69,7 +69,7 @@ async def test_expiring_at_once_fails_a_task_once_and_in_portions(subject: Subje
 
 async def test_pruning_deletes_old_final_tasks_with_their_events(subject: Subject) -> None:
     old, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.queue.complete(lease)
     await subject.pass_time(50)
     fresh = await subject.failed()
@@ -173,7 +173,7 @@ async def test_a_recovered_attempt_cannot_come_back_through_maintenance(subject:
 
     assert dead.state is TaskState.FAILED
     assert rounds == [(0, [], [])]
-    assert await subject.queue.extend([lease]) == {lease}
+    assert await subject.queue.renew([lease]) == {lease}
     assert await subject.claim() == []
 
 

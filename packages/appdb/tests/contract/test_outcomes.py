@@ -108,7 +108,7 @@ async def test_a_new_attempt_starts_without_the_old_progress(subject: Subject) -
     from queue_contract import progress
 
     _, lease = await subject.claimed()
-    await subject.queue.record(lease, [progress(0.9)], seq=0)
+    await subject.queue.append_events(lease, [progress(0.9)], seq=0)
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
     (again,) = await subject.claim()
 

@@ -35,7 +35,7 @@ async def test_promise_2_one_holder_at_a_time_and_a_lost_lease_changes_nothing_a
     with pytest.raises(LeaseLostError, match="attempt 1"):
         await subject.queue.complete(old, {"by": "zombie"})
 
-    assert await subject.queue.extend([old]) == {old}
+    assert await subject.queue.renew([old]) == {old}
     assert await subject.get(task) == held
 
 
@@ -80,7 +80,7 @@ async def test_promise_4_higher_priority_first_then_the_oldest_and_limits_hold_o
 async def test_promise_5_only_the_queues_own_clock_is_trusted(subject: Subject) -> None:
     before = await subject.now()
     task, lease = await subject.claimed()
-    await subject.queue.record(lease, [STARTED], seq=0)
+    await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.queue.complete(lease)
     done = await subject.get(task)
     after = await subject.now()
@@ -98,7 +98,7 @@ async def test_promise_6_a_dead_workers_task_runs_again_and_fails_after_its_atte
     for attempt in (1, 2):
         (held,) = await subject.claim(by=f"w{attempt}")
         assert held.attempt == attempt
-        await subject.queue.record(Lease.of(held), [STARTED], seq=held.event_count)
+        await subject.queue.append_events(Lease.of(held), [STARTED], seq=held.event_count)
         assert await subject.queue.recover() == []
         await subject.lose_lease()
         await subject.queue.recover()
@@ -140,7 +140,7 @@ async def test_promise_8_a_cancelled_task_never_turns_into_completed(subject: Su
         await subject.queue.cancel((await subject.failed()).id, owner_id=OWNER)
 
     assert lost == {lease}
-    assert await subject.queue.extend([lease]) == {lease}
+    assert await subject.queue.renew([lease]) == {lease}
     assert await subject.get(task) == cancelled
 
 
@@ -214,9 +214,9 @@ async def test_promise_13_every_write_is_safe_to_repeat(subject: Subject) -> Non
     (held,) = await subject.claim()
     lease = Lease.of(held)
     for _ in range(2):
-        await subject.queue.record(lease, [STARTED], seq=0)
+        await subject.queue.append_events(lease, [STARTED], seq=0)
     for _ in range(2):
-        await subject.queue.remember(lease, "step", 1)
+        await subject.queue.save_step(lease, "step", 1)
     children = {await subject.queue.spawn(lease, "child", new_task(queue="below")) for _ in range(2)}
     for _ in range(2):
         await subject.queue.complete(lease, {"n": 1}, events=[CHUNK])

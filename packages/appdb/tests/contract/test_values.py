@@ -28,7 +28,9 @@ HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", 
 async def test_what_a_user_writes_stays_text(subject: Subject, value: str) -> None:
     payload: dict[str, Any] = {"text": value, "nested": {"$gt": value, "a.b": [value], "$$ROOT": {"": value}}}
     task, lease = await subject.claimed(payload=payload)
-    await subject.queue.record(lease, [progress(0, value), NewEvent(type=TaskEventType.CHUNK, data=payload)], seq=0)
+    await subject.queue.append_events(
+        lease, [progress(0, value), NewEvent(type=TaskEventType.CHUNK, data=payload)], seq=0
+    )
     await subject.queue.complete(lease, payload)
     done = await subject.get(task)
 
@@ -72,7 +74,7 @@ async def test_what_utf_8_cannot_hold_is_replaced_in_errors_and_refused_elsewher
     with pytest.raises(InvalidDataError, match="result"):
         await subject.queue.complete(lease, {"text": "\ud800"})
     with pytest.raises(InvalidDataError, match="chunk"):
-        await subject.queue.record(lease, [NewEvent(type=TaskEventType.CHUNK, data={"a": "\ud800"})], seq=0)
+        await subject.queue.append_events(lease, [NewEvent(type=TaskEventType.CHUNK, data={"a": "\ud800"})], seq=0)
     with pytest.raises(InvalidDataError, match="payload"):
         await subject.queue.enqueue(new_task(payload={"text": "\ud800"}))
     await subject.queue.fail(lease, "Bro\udfffken", "half\ud800", retry_in=None)
@@ -108,14 +110,14 @@ async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(subject
     with pytest.raises(TooLargeError, match="result"):
         await subject.queue.complete(lease, {"data": "x" * 300_000})
 
-    assert await subject.queue.extend([lease]) == set()
+    assert await subject.queue.renew([lease]) == set()
     assert await subject.state(task) is TaskState.PROCESSING
     assert await subject.log(task) == []
 
 
 LARGE = [NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 70_000]})]
 WITH_LARGE_EVENT: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[None]]] = {
-    "record": lambda queue, lease: queue.record(lease, LARGE, seq=0),
+    "append_events": lambda queue, lease: queue.append_events(lease, LARGE, seq=0),
     "complete": lambda queue, lease: queue.complete(lease, events=LARGE),
     "fail": lambda queue, lease: queue.fail(lease, "E", "m", retry_in=None, events=LARGE),
     "release": lambda queue, lease: queue.release(lease, events=LARGE),

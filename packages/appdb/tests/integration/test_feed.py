@@ -40,9 +40,9 @@ async def test_events_and_final_states_wake_viewers_and_renewals_do_not(feed: Ch
     with feed.subscribe(task_topic(task.id)) as hints:
         (held,) = await queue.claim(Claimer(worker_id="w", queues=("default",), handlers=("echo@1",)))
         await hints.wait(NEVER)  # the enqueue's own hint may come late
-        await queue.extend([Lease.of(held)])
+        await queue.renew([Lease.of(held)])
         assert not await hints.wait(NEVER)
-        await queue.record(Lease.of(held), [NewEvent(type=TaskEventType.STARTED)], seq=0)
+        await queue.append_events(Lease.of(held), [NewEvent(type=TaskEventType.STARTED)], seq=0)
         assert await hints.wait(SOON)
         await queue.cancel(task.id, owner_id="usr_a")
         assert await hints.wait(SOON)

@@ -91,8 +91,8 @@ async def test_what_a_host_of_the_first_release_enqueues_during_the_upgrade_is_c
     old = task_of_the_first_release(await database.server_time(), _id="tq_old")
     await database.collection("tasks").insert_one(old)
     before = await queue.maintenance_due(horizon=timedelta(seconds=1))
-    adopted = await queue.adopt()
+    adopted = await queue.fill_claim_keys()
     after = await queue.maintenance_due(horizon=timedelta(seconds=1))
 
-    assert (before.adopt, adopted, after.adopt) == (True, 1, False)
+    assert (before.fill_claim_keys, adopted, after.fill_claim_keys) == (True, 1, False)
     assert len(await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))) == 1

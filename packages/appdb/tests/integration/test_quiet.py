@@ -121,7 +121,7 @@ async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_hold
     for _ in range(30):
         holder = TaskQueue(database)
         (held,) = await holder.claim(ME)
-        await holder.record(Lease.of(held), chunks, seq=held.event_count)
+        await holder.append_events(Lease.of(held), chunks, seq=held.event_count)
         await holder.fail(Lease.of(held), "Busy", "again", retry_in=timedelta(0))
     stored = await database.collection("tasks").find_one({"_id": task.id}) or {}
     events: list[TaskEvent] = []

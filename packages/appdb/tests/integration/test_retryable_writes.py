@@ -135,7 +135,7 @@ class Record(Write):
     command = "update"
 
     async def call(self, subject: Subject) -> None:
-        await subject.queue.record(subject.lease, [NewEvent(type=TaskEventType.STARTED)], seq=0)
+        await subject.queue.append_events(subject.lease, [NewEvent(type=TaskEventType.STARTED)], seq=0)
 
     async def applied(self, subject: Subject) -> int:
         return await subject.events(TaskEventType.STARTED)

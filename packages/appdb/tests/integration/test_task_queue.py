@@ -73,7 +73,7 @@ async def assert_log(queue: TaskQueue, task_id: str, *types: TaskEventType) -> N
 
 async def test_a_task_goes_from_enqueue_to_completed(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
-    await queue.record(lease, [NewEvent(type=TaskEventType.STARTED), progress(0.5)], seq=0)
+    await queue.append_events(lease, [NewEvent(type=TaskEventType.STARTED), progress(0.5)], seq=0)
     await queue.complete(lease, {"answer": 42})
     done = await queue.get(task.id, owner_id=OWNER)
 
@@ -102,7 +102,7 @@ async def test_a_lone_surrogate_is_refused_before_anything_is_stored(queue: Task
 async def test_what_a_user_writes_stays_text(queue: TaskQueue, value: str) -> None:
     payload = {"text": value, "nested": {"$gt": value, "a.b": [value]}}
     task, lease = await claimed(queue, payload=payload)
-    await queue.record(lease, [progress(0, value)], seq=0)
+    await queue.append_events(lease, [progress(0, value)], seq=0)
     await queue.fail(lease, "Broken", value, retry_in=None)
     failed = await queue.get(task.id, owner_id=OWNER)
 
@@ -264,14 +264,14 @@ async def test_a_lost_lease_cannot_write(queue: TaskQueue) -> None:
     (again,) = await queue.claim(claimer("w2"))
 
     with pytest.raises(LeaseLostError):
-        await queue.record(old, [NewEvent(type=TaskEventType.CHUNK)], seq=again.event_count)
+        await queue.append_events(old, [NewEvent(type=TaskEventType.CHUNK)], seq=again.event_count)
     with pytest.raises(LeaseLostError):
         await queue.complete(old, {"by": "zombie"})
     with pytest.raises(LeaseLostError):
         await queue.fail(old, "Late", "late", retry_in=None)
     with pytest.raises(LeaseLostError):
         await queue.release(old)
-    assert await queue.extend([old]) == {old}
+    assert await queue.renew([old]) == {old}
     held = await queue.get(task.id, owner_id=OWNER)
     assert held.lease is not None
     assert (held.state, held.lease.worker_id, held.result) == (TaskState.PROCESSING, "w2", None)
@@ -282,7 +282,7 @@ async def test_a_renewed_lease_is_not_recovered(queue: TaskQueue) -> None:
     _, lease = await claimed(queue)
     for _ in range(4):
         await asyncio.sleep(0.2)
-        assert await queue.extend([lease]) == set()
+        assert await queue.renew([lease]) == set()
 
     assert await queue.recover() == []
 
@@ -331,7 +331,7 @@ async def test_handing_back_does_not_cost_an_attempt(queue: TaskQueue) -> None:
 async def test_a_repeated_write_is_applied_once(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     for _ in range(3):
-        await queue.record(lease, [NewEvent(type=TaskEventType.CHUNK, data={"n": 1})], seq=0)
+        await queue.append_events(lease, [NewEvent(type=TaskEventType.CHUNK, data={"n": 1})], seq=0)
     for _ in range(3):
         await queue.complete(lease, {"n": 1})
 
@@ -343,7 +343,7 @@ async def test_two_writers_of_one_log_leave_no_gap_and_no_repeat(queue: TaskQueu
 
     async def write(seq: int) -> bool:
         try:
-            await queue.record(lease, [NewEvent(type=TaskEventType.CHUNK, data={"seq": seq})], seq=seq)
+            await queue.append_events(lease, [NewEvent(type=TaskEventType.CHUNK, data={"seq": seq})], seq=seq)
         except LeaseLostError:
             return False
         return True
@@ -416,7 +416,7 @@ async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(queue: 
     with pytest.raises(TooLargeError, match="result"):
         await queue.complete(lease, {"data": "x" * 300_000})
 
-    assert await queue.extend([lease]) == set()
+    assert await queue.renew([lease]) == set()
 
 
 @pytest.mark.parametrize(
@@ -439,7 +439,7 @@ async def test_a_failure_on_the_way_changes_no_outcome(
     tasks = await repeated(partial(queue.claim, claimer(), limit=3))
     for task in tasks:
         lease = Lease.of(task)
-        await repeated(partial(queue.record, lease, [NewEvent(type=TaskEventType.STARTED)], seq=0))
+        await repeated(partial(queue.append_events, lease, [NewEvent(type=TaskEventType.STARTED)], seq=0))
         await repeated(partial(queue.complete, lease, {"ok": True}))
 
     assert [task.id for task in tasks] == [task.id for task in added]

@@ -46,11 +46,11 @@ async def test_a_log_stays_in_its_task_until_a_majority_has_the_copy(database: D
     events = [NewEvent(type=TaskEventType.CHUNK, data={"chunks": [str(n)]}) for n in range(EVENTS)]
     async with fail_point(database, APP, ["insert"], **NO_MAJORITY):
         with pytest.raises(DatabaseUnavailableError):
-            await queue.record(Lease.of(task), events, seq=0)
+            await queue.append_events(Lease.of(task), events, seq=0)
     # What a rollback does to the copy.
     rolled_back = await database.collection("task_events").delete_many({"task_id": task.id})
     after_rollback = [event.seq for event in await queue.events(task.id)]
-    await queue.record(Lease.of(task), events, seq=0)
+    await queue.append_events(Lease.of(task), events, seq=0)
 
     assert rolled_back.deleted_count == EVENTS
     assert after_rollback == list(range(EVENTS))
@@ -69,9 +69,9 @@ async def test_a_copy_that_an_earlier_call_made_is_confirmed_by_the_repetition(
         for _ in range(2):
             # The second time every event is there already, and still no majority has them.
             with pytest.raises(DatabaseUnavailableError):
-                await queue.record(Lease.of(task), events, seq=0)
+                await queue.append_events(Lease.of(task), events, seq=0)
     assert await in_task(database, task.id) == EVENTS
-    await queue.record(Lease.of(task), events, seq=0)
+    await queue.append_events(Lease.of(task), events, seq=0)
 
     assert await in_task(database, task.id) == 0
     assert len(await queue.events(task.id)) == EVENTS

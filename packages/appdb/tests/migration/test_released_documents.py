@@ -115,13 +115,13 @@ async def test_unknown_fields_of_tasks_survive_all_that_happens_to_them(empty: D
     await queue.recover()
     await queue.promote()
     await queue.retry(tasks[TaskState.SCHEDULED].id, owner_id=owner)
-    await queue.adopt()
+    await queue.fill_claim_keys()
     first = NewEvent(type=TaskEventType.PROGRESS, data={"fraction": 0.1, "message": ""})
     while claimed := await queue.claim(CLAIMER, limit=1):
         (task,) = claimed
         lease = Lease.of(task)
-        await queue.extend([lease])
-        await queue.record(lease, [first], seq=(await queue.get(task.id, owner_id=owner)).event_count)
+        await queue.renew([lease])
+        await queue.append_events(lease, [first], seq=(await queue.get(task.id, owner_id=owner)).event_count)
         await queue.complete(lease, {"ok": True})
     for task in await queue.page(owner_id=owner, states=[TaskState.SCHEDULED, TaskState.PROCESSING], limit=50):
         await queue.cancel(task.id, owner_id=owner)

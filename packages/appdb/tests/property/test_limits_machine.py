@@ -161,9 +161,9 @@ class LimitsMachine(RuleBasedStateMachine):
 
     @rule()
     def buckets_fill(self) -> None:
-        self.run(self.queue.extend([lease for _, lease in self.model.running.values()]))
+        self.run(self.queue.renew([lease for _, lease in self.model.running.values()]))
         self.world.pass_time(PER.total_seconds() + 1)
-        self.run(self.queue.extend([lease for _, lease in self.model.running.values()]))
+        self.run(self.queue.renew([lease for _, lease in self.model.running.values()]))
         self.run(self.queue.prune(older_than=timedelta(days=1)))
         self.model.spent = {}
 

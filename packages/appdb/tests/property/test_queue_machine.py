@@ -61,7 +61,7 @@ LAWFUL: dict[TaskState, set[TaskState]] = {
 # Times move with the clock, errors hold times, and a key that a new task has taken is the old one's no more.
 MAY_DIFFER = {"created_at", "updated_at", "run_at", "started_at", "finished_at", "error", "errors", "unique_key"}
 ZOMBIE_WRITES: dict[TaskEventType, Callable[[TaskQueueProtocol, Lease], Coroutine[Any, Any, None]]] = {
-    E.CHUNK: lambda queue, lease: queue.record(lease, EVENTS[:1], seq=0),
+    E.CHUNK: lambda queue, lease: queue.append_events(lease, EVENTS[:1], seq=0),
     E.COMPLETED: lambda queue, lease: queue.complete(lease, {"by": "zombie"}),
     E.FAILED: lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=None),
     E.RETRYING: lambda queue, lease: queue.fail(lease, "Late", "late", retry_in=timedelta(0)),
@@ -240,7 +240,7 @@ class QueueMachine(RuleBasedStateMachine):
     def extend(self, picks: list[int]) -> None:
         leases = {self.model.leases[pick % len(self.model.leases)] for pick in picks}
         held = leases & set(self.model.held())
-        assert self.run(self.queue.extend(leases)) == leases - held
+        assert self.run(self.queue.renew(leases)) == leases - held
         for lease in held:
             self.model.tasks[lease.task_id].lease_until = self.model.now + LEASE
 
@@ -249,7 +249,7 @@ class QueueMachine(RuleBasedStateMachine):
     def record(self, pick: int, events: list[NewEvent], repeats: int) -> None:
         lease, task = self.a_held_task(pick)
         for _ in range(repeats):
-            self.run(self.queue.record(lease, events, seq=len(task.log)))
+            self.run(self.queue.append_events(lease, events, seq=len(task.log)))
         task.log += [event.type for event in events]
 
     @ANY_HELD

@@ -110,7 +110,7 @@ async def events_of(command: list[str]) -> list[tuple[str, dict[str, Any]]]:
 async def chunks(queue: TaskQueue, lease: Lease, first: int, count: int) -> None:
     for seq in range(first, first + count):
         event = NewEvent(type=TaskEventType.CHUNK, data={"chunks": [f"part {seq}\u2028\u0085 ü " + "x" * 150]})
-        await queue.record(lease, [event], seq=seq)
+        await queue.append_events(lease, [event], seq=seq)
 
 
 async def test_a_client_of_the_page_sees_each_event_once_and_in_order_although_it_is_cut_off(

@@ -31,14 +31,14 @@ async def test_a_stream_of_two_tasks_brings_each_ones_events_once_and_in_order_a
 ) -> None:
     tasks = [(await submit(client))["id"] for _ in range(2)]
     leases = [(await claim())[1] for _ in tasks]
-    await queue.record(leases[0], [CHUNK, CHUNK], seq=0)
+    await queue.append_events(leases[0], [CHUNK, CHUNK], seq=0)
     seen: dict[str, list[int]] = {task: [] for task in tasks}
     after = ",".join(f"{task}:-1" for task in tasks)
     async with asyncio.timeout(10), client.stream("GET", "/api/stream", params={"after": after}) as answer:
         async for last_id, event in events_of(answer, frames):
             seen[event["task_id"]].append(event["seq"])
             if seen[tasks[0]] == [0, 1] and not seen[tasks[1]]:
-                await queue.record(leases[1], [CHUNK], seq=0)
+                await queue.append_events(leases[1], [CHUNK], seq=0)
                 await queue.complete(leases[1], {})
             if seen[tasks[1]] == [0, 1] and len(seen[tasks[0]]) == 2:
                 assert last_id == f"{tasks[0]}:1,{tasks[1]}:1"
@@ -55,7 +55,7 @@ async def test_who_comes_back_with_the_last_id_misses_nothing_and_gets_nothing_t
     tasks = [(await submit(client))["id"] for _ in range(2)]
     for _ in tasks:
         _, lease = await claim()
-        await queue.record(lease, [CHUNK] * 3, seq=0)
+        await queue.append_events(lease, [CHUNK] * 3, seq=0)
         await queue.complete(lease, {})
     query = {"after": ",".join(f"{task}:-1" for task in tasks)}
     seen, position = [], ""
@@ -105,7 +105,7 @@ async def test_a_viewer_that_leaves_lets_all_readers_go(
 ) -> None:
     tasks = [(await submit(client))["id"] for _ in range(3)]
     _, lease = await claim()
-    await queue.record(lease, [CHUNK] * 40, seq=0)
+    await queue.append_events(lease, [CHUNK] * 40, seq=0)
     after = ",".join(f"{task}:-1" for task in tasks)
     for _ in range(21):  # a user may have 20 streams at once
         async with asyncio.timeout(10), client.stream("GET", "/api/stream", params={"after": after}) as answer:

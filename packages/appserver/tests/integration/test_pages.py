@@ -135,7 +135,7 @@ async def test_the_page_shows_what_is_there_so_far(
     picture = await store(task, caption="The <b>lamp</b>.")
     progress = Progress(fraction=0.42, message="Scene 1 of 2: speaking")
     event = NewEvent(type=TaskEventType.PROGRESS, data=progress.model_dump())
-    await queue.record(lease, [event], seq=1)
+    await queue.append_events(lease, [event], seq=1)
 
     text = (await visitor.get(place)).text
 

@@ -29,7 +29,7 @@ async def record(queue: TaskQueue, lease: Lease, first: int, count: int) -> None
         NewEvent(type=TaskEventType.PROGRESS, data=Progress(fraction=0.5, message=f"step {first + n}").model_dump())
         for n in range(count)
     ]
-    await queue.record(lease, events, seq=first)
+    await queue.append_events(lease, events, seq=first)
 
 
 async def read_all(client: httpx2.AsyncClient, frames: Frames, task_id: str, **options: Any) -> list[Frame]:
@@ -362,7 +362,7 @@ async def test_closing_a_stream_cancels_nothing(
         await anext(frames(answer))
 
     assert (await client.get(f"/api/tasks/{task['id']}")).json()["state"] == "processing"
-    assert await queue.extend([lease]) == set()
+    assert await queue.renew([lease]) == set()
 
 
 @pytest.mark.usefixtures("announced")

@@ -291,7 +291,7 @@ async def test_cancelling_is_final_and_may_be_repeated(
 
     assert (first.status_code, first.json()["state"]) == (200, "cancelled")
     assert second.json() == first.json()
-    assert await queue.extend([lease]) == {lease}
+    assert await queue.renew([lease]) == {lease}
 
 
 async def test_a_completed_task_cannot_be_cancelled(

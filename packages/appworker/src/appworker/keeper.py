@@ -98,7 +98,7 @@ class LeaseKeeper:
         held = (attempt for attempt in self._attempts if attempt.stop.reason is not StopReason.LEASE_LOST)
         attempts = {attempt.lease: attempt for attempt in held}
         asked_at = time.monotonic()
-        lost = await self._queue.extend(attempts)
+        lost = await self._queue.renew(attempts)
         for lease, attempt in attempts.items():
             if lease in lost:
                 attempt.stop.throw(StopReason.LEASE_LOST)

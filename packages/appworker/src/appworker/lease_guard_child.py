@@ -110,7 +110,7 @@ class Guard:
                 if now >= next_at and self._worker_runs():
                     next_at = now + facts["heartbeat"]
                     with suppress(AppDbError):  # tried again at the next heartbeat
-                        await queue.extend(
+                        await queue.renew(
                             [Lease(**self._named(lease)) for lease, until in self._held.values() if until > now]
                         )
                         self._worker.send(b"%r\n" % now)

@@ -82,7 +82,7 @@ class Upkeep:
         self._stores = stores
         self._feed = feed
         self._retention = retention
-        self._promoting, self._adopting = Duty(queue.promote), Duty(queue.adopt)
+        self._promoting, self._adopting = Duty(queue.promote), Duty(queue.fill_claim_keys)
         self._ticking = Duty(schedules.tick)
         self._expiring, self._recovering = Duty(self._expire), Duty(self._recover)
         self._reached_at = time.monotonic()
@@ -141,7 +141,7 @@ class Upkeep:
             self._promoting.begin(group)
         if due.tick_in == at_once:
             self._ticking.begin(group)
-        if due.adopt:
+        if due.fill_claim_keys:
             self._adopting.begin(group)
         if due.expire:
             self._expiring.begin(group)

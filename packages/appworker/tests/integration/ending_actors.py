@@ -128,7 +128,7 @@ def take_threads_away(_context: Context) -> Made:
 def break_the_worker(context: Context) -> Made:
     """Have the worker's next claim, renewal of leases and commit of this attempt alone fail by a fault of its own."""
     _fail_once("claim", lambda _claimer: True)
-    _fail_once("extend", lambda _leases: True)
+    _fail_once("renew", lambda _leases: True)
     _fail_once("commit", lambda writes: {write.lease.task_id for write in writes} == {context.task_id})
     return Made(value=True)
 

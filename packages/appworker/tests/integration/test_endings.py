@@ -197,7 +197,7 @@ async def test_a_fault_in_a_loop_of_the_worker_ends_neither_the_worker_nor_what_
     running = await tasks.add("probe.work", seconds=9, items=4)
     await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
     await tasks.add("ending.task", what="a broken worker")
-    for name in ("claim", "extend", "commit"):
+    for name in ("claim", "renew", "commit"):
         await asyncio.to_thread(host.wait_for, f"({name} fails on purpose)")
     following = await tasks.final(await tasks.add("ending.task", what="a model"))
 

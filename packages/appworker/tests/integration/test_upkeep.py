@@ -78,7 +78,7 @@ async def test_a_host_that_was_cut_off_gives_holders_a_lease_to_renew(database: 
         # The lease is over and the host is back: it must not be the first. A holder that was cut off too renews now.
         await asyncio.sleep(LEASE.total_seconds() / 4)
         assert await state(queue, lease.task_id) is TaskState.PROCESSING
-        assert await queue.extend([lease]) == set()
+        assert await queue.renew([lease]) == set()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -98,7 +98,7 @@ async def test_a_host_that_was_not_cut_off_recovers_soon_after_the_lease(databas
         await asyncio.gather(running, return_exceptions=True)
 
     assert time.monotonic() - began < LEASE.total_seconds() + 5
-    assert await queue.extend([lease]) == {lease}
+    assert await queue.renew([lease]) == {lease}
 
 
 async def test_a_delayed_task_is_due_on_time_and_not_at_the_next_look(database: Database) -> None:

@@ -136,7 +136,7 @@ def _fence(task_ids: list[str], token: str, seq: int | None) -> Filter:
     return fence if seq is None else fence | {"event_count": seq}
 
 
-def extend(lease: timedelta) -> Pipeline:
+def renewed_leases(lease: timedelta) -> Pipeline:
     """Renew leases; ``updated_at`` stays, since nothing that a viewer sees has changed."""
     return [{"$set": {"lease.expires_at": from_now(lease)}}]
 
@@ -184,7 +184,7 @@ def maintenance_due(horizon: timedelta) -> Pipeline:
     ending = {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", end]}}
     recover = _first(ending, "recover", "lease.expires_at")
     expire = _first(unclaimed(), "expire", "expires_at")
-    adopt = _first({"state": TaskState.QUEUED, "lane": None}, "adopt", "queued_at")
+    adopt = _first({"state": TaskState.QUEUED, "lane": None}, "fill_claim_keys", "queued_at")
     schedules = [(collections.SCHEDULES, pipeline) for pipeline in (tick, next_tick)]
     unions = [*schedules, *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]
     return [*promote, *({"$unionWith": {"coll": coll, "pipeline": stages}} for coll, stages in unions)]

@@ -49,7 +49,7 @@ class MaintenanceDue:
         promote_in: How long until the next scheduled task is due, when that is soon.
         tick_in: How long until the first tick of a schedule that was not passed yet, when that is soon.
         next_tick_in: How long until the first tick that is still to come, when that is soon.
-        adopt: Whether a host of an older release has enqueued something.
+        fill_claim_keys: Whether a host of an older release has enqueued something.
     """
 
     expire: bool
@@ -57,7 +57,7 @@ class MaintenanceDue:
     promote_in: timedelta | None
     tick_in: timedelta | None
     next_tick_in: timedelta | None = None
-    adopt: bool = False
+    fill_claim_keys: bool = False
 
     @property
     def recover(self) -> bool:
@@ -87,7 +87,7 @@ class TaskMaintenance(BaseRepository):
             promote_in=waits.get("promote"),
             tick_in=waits.get("tick"),
             next_tick_in=waits.get("next_tick"),
-            adopt="adopt" in rows,
+            fill_claim_keys="fill_claim_keys" in rows,
         )
 
     async def promote(self) -> int:
@@ -146,7 +146,7 @@ class TaskMaintenance(BaseRepository):
         changes = queries.reschedule(timedelta(0), error)
         return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
 
-    async def adopt(self) -> int:
+    async def fill_claim_keys(self) -> int:
         """Let tasks be claimed that a host of an older release enqueued; one round trip."""
         match, update = claims.adopt()
         adopted = await self._tasks.update_many(match | {"state": TaskState.QUEUED}, update)

@@ -59,13 +59,13 @@ class TaskQueueProtocol(Protocol):
     def invalidate_snapshot(self) -> None:
         """Look up who waits and what is paused at the next claim."""
 
-    async def extend(self, leases: Collection[Lease]) -> set[Lease]:
+    async def renew(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew leases, and return the lost ones."""
 
     async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         """Write events and outcomes of many attempts at once, and return the leases that were lost."""
 
-    async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
+    async def append_events(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append events to the log of the attempt's task."""
 
     async def complete(
@@ -90,10 +90,10 @@ class TaskQueueProtocol(Protocol):
     async def suspend(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Let the task wait for its children; the attempt does not count."""
 
-    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+    async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether a step is remembered, and its value."""
 
-    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+    async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Remember a finished step's value over attempts."""
 
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
@@ -143,7 +143,7 @@ class TaskQueueProtocol(Protocol):
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing."""
 
-    async def adopt(self) -> int:
+    async def fill_claim_keys(self) -> int:
         """Let tasks be claimed that a host of an older release enqueued."""
 
     async def expire(self, *, limit: int = 100) -> list[Task]:

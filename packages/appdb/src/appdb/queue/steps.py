@@ -30,12 +30,12 @@ class TaskSteps(BaseRepository):
         self._steps = self._collection(collections.TASK_STEPS)
         self._run_lock = RunLock(connection)
 
-    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+    async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
         found = await self._steps.find_one({"_id": _step_id(lease.task_id, key)})
         return (False, None) if found is None else (True, found["value"])
 
-    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+    async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave; one transaction of two writes."""
         accept(Lease, lease, "lease")
         check_key(key)

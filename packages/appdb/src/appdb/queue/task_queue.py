@@ -43,10 +43,22 @@ class TaskQueue(BaseRepository):
     Durable tasks, each run by one worker at a time under a lease.
 
     Every time is the database's. After ``DatabaseUnavailableError`` the outcome of a write is unknown, and the same
-    call settles it. Methods do that themselves, for as long as the database's patience goes, but for these: ``claim``
-    and the upkeep (``promote``, ``recover``, ``adopt``, ``expire``, ``prune``), which are called again anyway;
-    ``cancel_many``, whose answer counts; ``retry``, ``replay`` without a key, and events that the log counts, which a
-    repetition would double.
+    call settles it. While no primary answers, most methods retry by themselves for the database's retry timeout. In a
+    caller's transaction (``session=``) none does: the caller repeats the transaction as a whole.
+
+    ==================================  =======  ================================================================
+    Method                              Retried  Why not
+    ==================================  =======  ================================================================
+    ``claim``                           no       Its caller claims again; the lease frees what was taken unseen.
+    ``promote``, ``recover``            no       Maintenance runs them again soon.
+    ``expire``, ``prune``               no       Maintenance runs them again soon.
+    ``fill_claim_keys``                 no       Maintenance runs it again soon.
+    ``cancel_many``                     no       The count would be that of the last try only.
+    ``retry``                           no       A second try could enqueue a second task.
+    ``replay`` without *key*            no       A second try would enqueue a second task.
+    ``commit`` of events without *seq*  no       A second try would append the events twice.
+    all others                          yes
+    ==================================  =======  ================================================================
 
     Args:
         connection: An open ``Database``.
@@ -213,7 +225,7 @@ class TaskQueue(BaseRepository):
         self._claiming.snapshot.invalidate()
 
     @repeats
-    async def extend(self, leases: Collection[Lease]) -> set[Lease]:
+    async def renew(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew *leases* for another lease time, and return those that are lost.
 
         One round trip while none is lost, two otherwise. A lost lease means: stop that attempt.
@@ -222,7 +234,7 @@ class TaskQueue(BaseRepository):
             return set()
         match = queries.all_held([(lease.task_id, lease.token) for lease in leases])
         with self._connection.within_timeout():
-            renewed = await self._tasks.update_many(match, queries.extend(self.lease))
+            renewed = await self._tasks.update_many(match, queries.renewed_leases(self.lease))
             if renewed.matched_count == len(leases):
                 return set()
             found = self._tasks.find(match, {"lease.token": 1})
@@ -254,7 +266,7 @@ class TaskQueue(BaseRepository):
         self._limiter.unblock({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
         return lost
 
-    async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
+    async def append_events(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append *events* to the task's log behind the fence.
 
         The last ``progress`` event among them is also what the task itself shows.
@@ -331,19 +343,19 @@ class TaskQueue(BaseRepository):
             raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
     @repeats
-    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+    async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt of the task finished the step *key*, and what it gave."""
-        return await self._steps.recall(lease, key)
+        return await self._steps.get_step(lease, key)
 
     @repeats
-    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+    async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave, for later attempts; a repeated call replaces it.
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing was written.
             TooLargeError: The value is over 256 KiB.
         """
-        await self._steps.remember(lease, key, value)
+        await self._steps.save_step(lease, key, value)
 
     @repeats
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
@@ -492,9 +504,9 @@ class TaskQueue(BaseRepository):
         return await self._maintenance.recover(limit)
 
     @translates_errors
-    async def adopt(self) -> int:
+    async def fill_claim_keys(self) -> int:
         """Let queued tasks be claimed that a host of an older release enqueued during an upgrade; return how many."""
-        return await self._maintenance.adopt()
+        return await self._maintenance.fill_claim_keys()
 
     @translates_errors
     async def expire(self, *, limit: int = 100) -> list[Task]:

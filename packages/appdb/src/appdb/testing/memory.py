@@ -150,7 +150,7 @@ class InMemoryTaskQueue:
     def invalidate_snapshot(self) -> None:
         """Change nothing: every claim looks."""
 
-    async def extend(self, leases: Collection[Lease]) -> set[Lease]:
+    async def renew(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew leases, and return the lost ones."""
         await _let_others_go_first()
         expires_at = self.clock.now() + self.lease
@@ -171,7 +171,7 @@ class InMemoryTaskQueue:
         if await self.commit([write]):
             raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
-    async def record(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
+    async def append_events(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append events to the log of the attempt's task."""
         await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq))
 
@@ -202,14 +202,14 @@ class InMemoryTaskQueue:
         """Let the task wait for its children; the attempt does not count."""
         await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Suspended()))
 
-    async def recall(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
+    async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether a step is remembered, and its value."""
         await _let_others_go_first()
         row = self._store.rows.get(lease.task_id)
         steps = row.steps if row is not None else {}
         return key in steps, copy.deepcopy(steps.get(key))
 
-    async def remember(self, lease: Lease, key: str, value: JsonValue) -> None:
+    async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Remember a finished step's value over attempts; a repeated call replaces it."""
         await _let_others_go_first()
         check_key(key)
@@ -365,7 +365,7 @@ class InMemoryTaskQueue:
             events = [retrying(error.attempt, shown(error), 0.0)]
             self._store.requeue(row, events, timedelta(0), error)
 
-    async def adopt(self) -> int:
+    async def fill_claim_keys(self) -> int:
         """Let tasks be claimed that a host of an older release enqueued: here there are none."""
         await _let_others_go_first()
         return 0

@@ -175,11 +175,11 @@ class Attempt:
 
     async def recall(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt of the task finished the step *key*, and what it gave."""
-        return await self._persist(partial(self._desk.queue.recall, self.lease, key))
+        return await self._persist(partial(self._desk.queue.get_step, self.lease, key))
 
     async def remember(self, key: str, value: JsonValue) -> None:
         """Keep what the step *key* gave."""
-        await self._persist(partial(self._desk.queue.remember, self.lease, key, value))
+        await self._persist(partial(self._desk.queue.save_step, self.lease, key, value))
 
     async def spawn(
         self, key: str, actor: str, payload: Mapping[str, JsonValue], queue: str | None, priority: int | None
