@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from appdb import Database
-    from shared_database import SharedDatabase
+    from appsupport.mongo.shared_database import SharedDatabase
 
 
 def pytest_configure() -> None:
@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def mongo_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URI of a replica set; which one it is, is printed."""
-    from mongo_server import mongo_server
+    from appsupport.mongo.server import mongo_server
 
     with mongo_server(on_disk=False) as server:
         reporter = request.config.pluginmanager.get_plugin("terminalreporter")
@@ -37,7 +37,7 @@ def mongo_uri(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def standalone_mongo_uri() -> Iterator[str]:
     """The URI of a MongoDB that is no replica set."""
-    from mongo_server import standalone_server
+    from appsupport.mongo.server import standalone_server
 
     with standalone_server() as uri:
         yield uri
@@ -57,7 +57,7 @@ def database_name(mongo_uri: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_database(mongo_uri: str) -> Iterator[SharedDatabase]:
     """A database that tests use one after another."""
-    from shared_database import SharedDatabase
+    from appsupport.mongo.shared_database import SharedDatabase
 
     shared = SharedDatabase(mongo_uri)
     yield shared

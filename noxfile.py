@@ -120,7 +120,9 @@ def packages(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the examples in docs/collections.md again, from the models."""
     session.install(*_group("test"), *_wheels(session, "appdb"))
-    session.run("python", "tests/support/examples.py")
+    session.run(
+        "python", "-m", "appsupport.documents.collections_page", env={"PYTHONPATH": str(ROOT / "tests/support")}
+    )
 
 
 @nox.session

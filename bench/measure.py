@@ -11,28 +11,20 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import blind
-import conflicts
-import drain
-import enqueue
-import history
-import idle
-import memory
-import pickup
-import streaming
+from appbench import conflicts, drain, enqueue, history, idle, memory, pickup, polling_pickup, streaming
+from appbench.rows import HEAD, Row, line, write_json
+from appbench.stage import BenchError, Stage
 from appdb import AppDbError
 from appdb._driver import PyMongoError
-from hosts import HostError
-from mongo_server import mongo_server
-from rows import HEAD, Row, line, write_json
-from stage import BenchError, Stage
+from appdemo.host import HostError
+from appsupport.mongo.server import mongo_server
 
 MEASURES: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "enqueue": enqueue.measure,
     "drain": drain.measure,
     "conflicts": conflicts.measure,
     "pickup": pickup.measure,
-    "blind": blind.measure,
+    "blind": polling_pickup.measure,
     "streaming": streaming.measure,
     "idle": idle.measure,
     "history": history.measure,

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from folder import FolderTakenError
-from hosts import HostError
-from keeper import Environments, Keeper
+from appdemo.data_folder import FolderTakenError
+from appdemo.demo_hosts import DemoHosts, Environments
+from appdemo.host import HostError
 
 DEFAULT_PORT = 8000
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _serve(environments: Environments, folder: Path, port: int) -> int:
-    hosts = Keeper(environments, folder, port)
+    hosts = DemoHosts(environments, folder, port)
     try:
         hosts.start()
         print(f"\n  Open {hosts.address} in a browser. Logs are in {folder / 'logs'}; stop with Ctrl-C.", flush=True)
@@ -53,10 +53,10 @@ def _serve(environments: Environments, folder: Path, port: int) -> int:
 
 
 def _check(environments: Environments) -> int:
-    from check import run_story
+    from appdemo.story_check import run_story
 
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
-        hosts = Keeper(environments, Path(folder), port=0)
+        hosts = DemoHosts(environments, Path(folder), port=0)
         try:
             hosts.start()
             script = Path(__file__).with_name("script.txt").read_text(encoding="utf-8")

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from hosts import Host
-from stack import Stack, commands
+from appdemo.host import Host
+from appsupport.hosts.installed_hosts import Stack, commands
 
 Submit = Callable[..., str]
 

@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
-from hosts import Host
-from stack import SCRIPT
+from appdemo.host import Host
+from appsupport.hosts.installed_hosts import SCRIPT
 
 Submit = Callable[..., str]
 

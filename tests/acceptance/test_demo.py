@@ -17,9 +17,9 @@ import httpx2
 import pymongo
 import pytest
 
-from check import Event, read_stream
-from processes import gone
-from stack import commands, generate
+from appdemo.story_check import Event, read_stream
+from appsupport.hosts.installed_hosts import commands, generate
+from appsupport.hosts.process_status import gone
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from stack import Stack
+from appsupport.hosts.installed_hosts import Stack
 
 
 def test_the_description_is_shown_without_asking_anybody_else(page: Page, stack: Stack) -> None:

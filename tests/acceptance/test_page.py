@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, Page, expect
 
-from stack import SCRIPT, Stack
+from appsupport.hosts.installed_hosts import SCRIPT, Stack
 
 LONG = "\n\n".join([SCRIPT.replace("a little", "quite a lot, really, and then some more")] * 4)
 MINUTE = 60_000

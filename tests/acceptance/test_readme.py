@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 from playwright.sync_api import Page, expect
 
-from hosts import Host
-from stack import Stack, commands
+from appdemo.host import Host
+from appsupport.hosts.installed_hosts import Stack, commands
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import commands
+from appsupport.hosts.installed_hosts import commands
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from check import Event, read_stream
-from stack import Stack, generate
+from appdemo.story_check import Event, read_stream
+from appsupport.hosts.installed_hosts import Stack, generate
 
 TERMINAL = {"completed", "failed", "cancelled"}
 LONG_SCRIPT = "\n\n".join(

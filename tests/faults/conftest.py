@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from appdb import Database
-from fault_bounds import QUICK_ELECTION
-from hosts import Host
-from replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
-from set_workers import StartWorker
+from appdemo.host import Host
+from appsupport.faults.fault_bounds import QUICK_ELECTION
+from appsupport.faults.replica_set_workers import StartWorker
+from appsupport.mongo.replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
 
 ACTORS = "set_actors:steady"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import crash_points
 from appdb.models.generated_content import ContentKind, NewContent
+from appsupport.faults import crash_points
 from appworker import ActorContext, actor
 
 crash_points.arm()

@@ -12,9 +12,9 @@ from datetime import timedelta
 import pytest
 
 from appdb import Claimer, Lease, LeaseLostError, NewTask, Task, TaskQueue
-from fleet import LEASE_SECONDS, OWNER, RECOVER_SECONDS, Fleet, rounds, seeded, signal_to
+from appsupport.faults.worker_fleet import LEASE_SECONDS, OWNER, RECOVER_SECONDS, Fleet, rounds, seeded, signal_to
 
-pytest_plugins = ["fleet_plugin"]
+pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = [pytest.mark.short, pytest.mark.timeout(3600)]
 LEASE = timedelta(seconds=1)
 CLAIMER = Claimer(worker_id="wrk_test", queues=("race",), handlers=("race@1",))

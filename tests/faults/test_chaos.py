@@ -22,10 +22,10 @@ import appworker
 from appdb import Database, DatabaseUnavailableError, NewTask, uuid7_str
 from appdb.connection import app_name_of
 from appdb.embedded import EmbeddedServer
-from chaos_plan import WORKERS, Fault, FaultKind, Plan, PlannedTask, make_plan
-from fleet import LEASE_SECONDS, OWNER, Fleet, signal_to
-from hosts import Host
-from ledger import Ledger
+from appdemo.host import Host
+from appsupport.faults.chaos_plan import WORKERS, Fault, FaultKind, Plan, PlannedTask, make_plan
+from appsupport.faults.ledger import Ledger
+from appsupport.faults.worker_fleet import LEASE_SECONDS, OWNER, Fleet, signal_to
 
 DEFAULT_SECONDS = 600.0
 SETTLE_SECONDS = 300.0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from acknowledged import Acknowledged
 from appdb import Database, NewTask, RegistryRepository, Task, TaskEventType, TaskQueue, TaskState
-from live_tasks import OWNER, Tasks
-from set_workers import StartWorker
+from appsupport.faults.acknowledged_writes import Acknowledged
+from appsupport.faults.replica_set_workers import StartWorker
+from appsupport.hosts.live_tasks import OWNER, Tasks
 
 LEASE_SECONDS = 6
 DELAY = timedelta(seconds=5)

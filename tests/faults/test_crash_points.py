@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from appdb import Task, TaskState
-from crash_points import VARIABLE
-from fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, whole
-from hosts import Host
+from appdemo.host import Host
+from appsupport.faults.crash_points import VARIABLE
+from appsupport.faults.worker_fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, whole
 
-pytest_plugins = ["fleet_plugin"]
+pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = pytest.mark.timeout(3600)
 MOST_POINTS = 150
 DEATH = -9

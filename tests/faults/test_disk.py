@@ -12,13 +12,13 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from appdb import ContentRepository, Database, DatabaseUnavailableError, NewTask, TaskEventType, TaskQueue, TaskState
-from fault_bounds import QUICK_ELECTION
-from live_tasks import OWNER, Tasks
-from queue_load import QueueLoad
-from replica_set import Node, ReplicaSet, SetOptions, fresh_database, replica_set
-from set_processes import ProcessNode
-from set_workers import StartWorker
-from small_disk import disk_problem, fill, small_disk
+from appsupport.faults.fault_bounds import QUICK_ELECTION
+from appsupport.faults.replica_set_workers import StartWorker
+from appsupport.hosts.live_tasks import OWNER, Tasks
+from appsupport.mongo.replica_set import Node, ReplicaSet, SetOptions, fresh_database, replica_set
+from appsupport.mongo.replica_set_processes import ProcessNode
+from appsupport.mongo.small_disk import disk_problem, fill, small_disk
+from appsupport.queue.queue_load import QueueLoad
 
 PROGRESS = 20
 MONGOD_MEGABYTES = 420

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from appdb import Task, TaskState
-from fleet import NOISE_SECONDS, Fleet, signal_to
+from appsupport.faults.worker_fleet import NOISE_SECONDS, Fleet, signal_to
 
-pytest_plugins = ["fleet_plugin"]
+pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = pytest.mark.short
 SLOTS = 8
 GRACE_SECONDS = 2.0

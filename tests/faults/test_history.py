@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from appdb import Claimer, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
-from fault_bounds import QUICK_ELECTION
-from hosts import Host
-from replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
+from appdemo.host import Host
+from appsupport.faults.fault_bounds import QUICK_ELECTION
+from appsupport.mongo.replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
 
 OPLOG_MEGABYTES = 16
 EVENTS, BATCH = 300, 20

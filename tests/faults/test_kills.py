@@ -10,10 +10,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from appdb import Task, TaskState
-from fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, rounds, seeded, signal_to
-from ledger_facts import Facts, steps, token_of
+from appsupport.faults.ledger_facts import Facts, steps, token_of
+from appsupport.faults.worker_fleet import (
+    LEASE_SECONDS,
+    NOISE_SECONDS,
+    RECOVER_SECONDS,
+    Fleet,
+    rounds,
+    seeded,
+    signal_to,
+)
 
-pytest_plugins = ["fleet_plugin"]
+pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = pytest.mark.timeout(3600)
 KINDS = ["fault.task", "fault.thread", "fault.process"]
 LONGEST_TASK = 1.5

@@ -12,9 +12,9 @@ import pytest
 
 from appdb import Claimer, ContentRepository, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
 from appdb.models.generated_content import ContentKind, NewContent
-from ledger import Ledger
-from ledger_checks import CHECKS, problems
-from ledger_facts import Acknowledged, Bytes, Change, Facts, Note
+from appsupport.faults.ledger import Ledger
+from appsupport.faults.ledger_checks import CHECKS, problems
+from appsupport.faults.ledger_facts import Acknowledged, Bytes, Change, Facts, Note
 
 pytestmark = pytest.mark.short
 

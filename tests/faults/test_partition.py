@@ -8,16 +8,16 @@ import time
 
 import pytest
 
-from acknowledged import Acknowledged
 from appdb import Database, RegistryRepository, TaskState
 from appdb.queue.task_queue import TaskQueue
 from appdb.utils import utc_now
-from fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS
-from live_tasks import Tasks
-from namespaces import Way
-from queue_load import QueueLoad
-from replica_set import ReplicaSet
-from set_workers import StartWorker
+from appsupport.faults.acknowledged_writes import Acknowledged
+from appsupport.faults.fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS
+from appsupport.faults.replica_set_workers import StartWorker
+from appsupport.hosts.live_tasks import Tasks
+from appsupport.mongo.network_namespaces import Way
+from appsupport.mongo.replica_set import ReplicaSet
+from appsupport.queue.queue_load import QueueLoad
 
 PROGRESS = 20
 CUT_SECONDS = 30

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from appdb import NewTask, Task, TaskQueue, TaskState
-from fleet import OWNER, Fleet
+from appsupport.faults.worker_fleet import OWNER, Fleet
 
-pytest_plugins = ["fleet_plugin"]
+pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = [pytest.mark.short, pytest.mark.timeout(600)]
 
 ATTEMPTS = 2

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from acknowledged import Acknowledged
 from appdb import Database, TaskQueue, TaskState
-from fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS, QUICK_ELECTION, ROUNDS
-from live_tasks import Tasks
-from queue_load import QueueLoad
-from replica_set import SERVER_ELECTION, ReplicaSet
-from set_workers import StartWorker
+from appsupport.faults.acknowledged_writes import Acknowledged
+from appsupport.faults.fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS, QUICK_ELECTION, ROUNDS
+from appsupport.faults.replica_set_workers import StartWorker
+from appsupport.hosts.live_tasks import Tasks
+from appsupport.mongo.replica_set import SERVER_ELECTION, ReplicaSet
+from appsupport.queue.queue_load import QueueLoad
 
 PROGRESS = 20
 SEEN_BY_USERS = ("enqueue", "page")

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import pytest
 
-from acknowledged import OWNER, Acknowledged
 from appdb import (
     Claimer,
     ContentRepository,
@@ -32,8 +31,9 @@ from appdb import (
 from appdb._driver import Session
 from appdb.connection import PATIENCE
 from appdb.models.generated_content import ContentKind, NewContent
-from fault_bounds import NOISE_SECONDS, QUICK_ELECTION
-from replica_set import SERVER_ELECTION, ReplicaSet, fresh_database
+from appsupport.faults.acknowledged_writes import OWNER, Acknowledged
+from appsupport.faults.fault_bounds import NOISE_SECONDS, QUICK_ELECTION
+from appsupport.mongo.replica_set import SERVER_ELECTION, ReplicaSet, fresh_database
 
 T = TypeVar("T")
 LANES = 16

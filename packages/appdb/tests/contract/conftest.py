@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from appdb import Database
-from queue_contract import MemorySubject, MongoSubject, Subject
-from shared_database import empty, migrated_database
+from appsupport.mongo.shared_database import empty, migrated_database
+from appsupport.queue.queue_contract import MemorySubject, MongoSubject, Subject
 
 
 @pytest.fixture(scope="module")

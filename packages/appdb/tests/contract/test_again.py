@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import ConflictError, Lease, NotFoundError, Task, TaskEventType, TaskFilter, TaskState, TooLargeError
-from queue_contract import OTHER, OWNER, Subject, new_task, numbered
+from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task, numbered
 
 HOUR = timedelta(hours=1)
 

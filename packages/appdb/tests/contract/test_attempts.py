@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from appdb import Lease, TaskState
-from queue_contract import LEASE, STARTED, Subject, claimer, new_task, progress
+from appsupport.queue.queue_contract import LEASE, STARTED, Subject, claimer, new_task, progress
 
 
 async def test_a_new_attempt_begins_anew_and_every_old_one_leaves_its_error(subject: Subject) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import ConflictError, Lease, LeaseLostError, NotFoundError, TaskEventType, TaskFilter, TaskState
-from queue_contract import OTHER, OWNER, Subject, new_task
+from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task
 
 
 @pytest.mark.parametrize("state", [TaskState.SCHEDULED, TaskState.QUEUED, TaskState.PROCESSING])

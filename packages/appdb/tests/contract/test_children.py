@@ -10,7 +10,7 @@ import pytest
 
 from appdb import InvalidDataError, Lease, NewTask, TaskEventType, TaskState, TooLargeError
 from appdb.size_limits import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
-from queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
+from appsupport.queue.queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
 async def test_a_child_is_a_task_that_knows_its_parent(subject: Subject) -> None:

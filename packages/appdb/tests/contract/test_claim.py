@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import Lease, Limit, TaskState
-from queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
+from appsupport.queue.queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
 async def test_a_claim_counts_the_attempt_and_holds_for_the_lease(subject: Subject) -> None:

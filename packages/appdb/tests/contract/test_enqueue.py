@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appdb import ConflictError, InvalidDataError, Lease, TaskState, TooLargeError
-from queue_contract import OTHER, OWNER, Subject, new_task, numbered
+from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task, numbered
 
 HOUR = timedelta(hours=1)
 

@@ -10,7 +10,7 @@ import pytest
 
 from appdb import AttemptWrite, Completed, Lease, LeaseLostError, TaskEventType, TaskState
 from appdb.queue.protocol import TaskQueueProtocol
-from queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
+from appsupport.queue.queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
 
 ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]] = {
     "append_events": lambda queue, lease: queue.append_events(lease, [CHUNK], seq=0),

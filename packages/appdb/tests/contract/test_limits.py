@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from appdb import Lease, Limit, Task
-from queue_contract import OWNER, Subject, claimer, new_task, numbered
+from appsupport.queue.queue_contract import OWNER, Subject, claimer, new_task, numbered
 
 TWO = Limit(key="provider:x", concurrency=2)
 DAY = timedelta(days=1)

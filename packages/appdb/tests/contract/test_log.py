@@ -21,7 +21,7 @@ from appdb import (
     TaskState,
     TooLargeError,
 )
-from queue_contract import CHUNK, OWNER, STARTED, Subject, new_task, progress
+from appsupport.queue.queue_contract import CHUNK, OWNER, STARTED, Subject, new_task, progress
 
 
 async def test_events_have_dense_numbers_attempt_and_data(subject: Subject) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import Lease, NotFoundError, TaskEventType, TaskState
-from queue_contract import OTHER, OWNER, STARTED, Subject, new_task
+from appsupport.queue.queue_contract import OTHER, OWNER, STARTED, Subject, new_task
 
 SOON = timedelta(seconds=20)
 HOUR = timedelta(hours=1)

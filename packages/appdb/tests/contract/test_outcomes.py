@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import Lease, LeaseLostError, TaskEventType, TaskState
-from queue_contract import Subject, claimer, new_task
+from appsupport.queue.queue_contract import Subject, claimer, new_task
 
 
 async def test_a_completed_task_keeps_its_result_and_is_over(subject: Subject) -> None:
@@ -105,7 +105,7 @@ async def test_a_task_that_completes_after_failures_shows_no_error_of_its_own(su
 
 
 async def test_a_new_attempt_starts_without_the_old_progress(subject: Subject) -> None:
-    from queue_contract import progress
+    from appsupport.queue.queue_contract import progress
 
     _, lease = await subject.claimed()
     await subject.queue.append_events(lease, [progress(0.9)], seq=0)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import AttemptWrite, Completed, ConflictError, Lease, LeaseLostError, Limit, TaskEventType, TaskState
-from queue_contract import CHUNK, OWNER, STARTED, Subject, claimer, new_task, numbered
+from appsupport.queue.queue_contract import CHUNK, OWNER, STARTED, Subject, claimer, new_task, numbered
 
 NOW = timedelta(0)
 

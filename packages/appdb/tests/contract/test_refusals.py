@@ -14,7 +14,7 @@ from appdb.canonical import MAX_DEPTH
 from appdb.models.bounds import LARGEST, LONGEST, MAX_NAME_CHARACTERS
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
-from queue_contract import OWNER, Subject, claimer, new_task
+from appsupport.queue.queue_contract import OWNER, Subject, claimer, new_task
 
 LONG = "x" * (MAX_NAME_CHARACTERS + 1)
 FOREVER = timedelta.max

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appdb import InvalidDataError, Lease, LeaseLostError, TooLargeError
-from queue_contract import OWNER, Subject, new_task
+from appsupport.queue.queue_contract import OWNER, Subject, new_task
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "$$NOW", [1, {"$gt": "a.b"}], {"$set": {"a.b": None}}, True, 1.5])

@@ -19,7 +19,7 @@ from appdb import (
     TooLargeError,
 )
 from appdb.queue.protocol import TaskQueueProtocol
-from queue_contract import OTHER, OWNER, Subject, claimer, new_task, progress
+from appsupport.queue.queue_contract import OTHER, OWNER, Subject, claimer, new_task, progress
 
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$payload"]
 

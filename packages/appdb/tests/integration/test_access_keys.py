@@ -10,8 +10,8 @@ import pytest
 
 from appdb import ConflictError, Database, InvalidDataError, NewKey, NewUser, NotFoundError, Role, UserRepository
 from appdb.users.access_keys import MAX_KEYS
-from fail_points import fail_point
-from time_machine import let_time_pass
+from appsupport.mongo.fail_points import fail_point
+from appsupport.mongo.stored_times import let_time_pass
 
 ROUNDS = 50
 APP = "test_access_keys"

@@ -8,7 +8,9 @@ import pytest
 
 from appdb import ConflictError, Database, DbEventType, LineagePart, NotFoundError, Run, RunStatus
 from appdb.runs import fork as forking
-from runs import OTHER, OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started, two_steps
+from appsupport.runs.run_checks import check_cache
+from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
+from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 E = DbEventType
 

@@ -13,7 +13,7 @@ from pymongo.read_concern import ReadConcern
 
 from appdb import Claimer, Database, DatabaseUnavailableError, Lease, LeaseLostError, Limit, NewTask, Task, TaskQueue
 from appdb.models.tasks import TaskFilter, TaskState
-from fail_points import fail_point
+from appsupport.mongo.fail_points import fail_point
 
 LEASE = timedelta(seconds=1)
 CLAIMERS = 12

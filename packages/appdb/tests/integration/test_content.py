@@ -27,7 +27,7 @@ from appdb import (
 from appdb.content.stored_bytes import CHUNK_BYTES
 from appdb.models.content_generation_metadata import GenerationStatus
 from appdb.models.generated_content import Content, ContentKind, NewContent
-from fail_points import fail_point
+from appsupport.mongo.fail_points import fail_point
 
 OWNER = "usr_a"
 READER = "content-reader"

@@ -30,7 +30,7 @@ from appdb import (
 )
 from appdb.content.stored_bytes import CHUNK_BYTES, MediaStore
 from appdb.utils import uuid7_at
-from runs import open_run
+from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER, RUN = "usr_a", "usr_b", "wf_1"
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))

@@ -34,8 +34,9 @@ from appdb import (
 from appdb.models.tasks import LIVE_STATES
 from appdb.runs import deletion as removal
 from appdb.runs.snapshots import Snapshots
-from rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
-from runs import OTHER, OWNER, Runs, step_started, two_steps
+from appsupport.runs.rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
+from appsupport.runs.run_events import step_started, two_steps
+from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 
 @pytest.fixture

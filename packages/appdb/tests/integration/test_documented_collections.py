@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from appdb import Database
-from examples import EXAMPLES, declared_collections
-from written_documents import write_all
+from appsupport.documents.collections_page import EXAMPLES, declared_collections
+from appsupport.documents.written_documents import write_all
 
 KINDS: tuple[tuple[type, ...], ...] = ((bool,), (int,), (float,), (str,), (bytes,), (list, tuple), (dict,))
 

@@ -12,7 +12,7 @@ import pytest
 
 from appdb import EmbeddedServerError
 from appdb.embedded import EmbeddedServer
-from processes import gone, until_gone
+from appsupport.hosts.process_status import gone, until_gone
 
 OWNER = """
 import asyncio, pathlib, sys

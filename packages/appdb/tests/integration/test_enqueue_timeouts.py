@@ -13,7 +13,7 @@ import pytest
 from appdb import Database, DatabaseUnavailableError, NewTask, TaskQueue
 from appdb.connection import NO_PATIENCE
 from appdb.utils import uuid7_str
-from fail_points import fail_point
+from appsupport.mongo.fail_points import fail_point
 
 APP = "enqueue-timeouts"
 OPERATION_SECONDS = 1.5

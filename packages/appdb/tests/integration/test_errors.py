@@ -26,7 +26,7 @@ from appdb.connection import NO_PATIENCE
 from appdb.embedded import free_port
 from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
-from made_arguments import Values, public_methods
+from appsupport.scenarios.method_arguments import Values, public_methods
 
 METHODS = public_methods()
 NAMES = [f"{kind.__name__}.{name}" for kind, name in METHODS]

@@ -16,8 +16,8 @@ from appdb import Database
 from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
 from appdb.content.stored_bytes import MediaStore
 from appdb.utils import uuid7_str
-from scenarios.kit import Stage
-from scenarios.table import SCENARIOS, SCENES, made_for
+from appsupport.scenarios.scenario import Stage
+from appsupport.scenarios.table import SCENARIOS, SCENES, made_for
 
 OTHERS = 100_000
 BATCH = 10_000

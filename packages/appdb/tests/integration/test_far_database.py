@@ -7,7 +7,7 @@ import time
 import pytest
 
 from appdb import Claimer, Database, Lease, Limit, NewTask, TaskQueue
-from far_database import far_away
+from appsupport.mongo.distant_database import far_away
 
 ME = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
 KEYS = 12

@@ -25,7 +25,7 @@ from appdb import (
 from appdb._queries import workflow_files as queries
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
-from runs import open_run
+from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER, RUN = "usr_a", "usr_b", "wf_1"
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$where"]

@@ -30,7 +30,7 @@ from appdb import (
 )
 from appdb._queries import generated_content as queries
 from appdb._queries.paging import older_than
-from runs import open_run
+from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"
 ORIGIN = Origin(run_id="wf_1", interaction_id="media_1", prompt_id="p1")

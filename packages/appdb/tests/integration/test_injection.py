@@ -8,8 +8,8 @@ import pytest
 
 from appdb import Database, InvalidDataError
 from appdb.utils import uuid7_str
-from scenarios.kit import Stage
-from scenarios.table import TEXTS, methods, plain_of, texts_of
+from appsupport.scenarios.scenario import Stage
+from appsupport.scenarios.table import TEXTS, methods, plain_of, texts_of
 
 HOSTILE = [
     "$ne",
@@ -47,7 +47,7 @@ def test_every_parameter_that_holds_text_is_tried_or_declared_plain(method: str)
 
     assert not forgotten, (
         f"{method}: {', '.join(sorted(forgotten))} can hold what a user wrote: store it in a Text of the repository's "
-        "module in tests/support/scenarios, or declare it plain there"
+        "module in tests/support/appsupport/scenarios, or declare it plain there"
     )
     assert tried <= texts_of(method)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from appdb import Claimer, Database, Limit, NewTask, TaskQueue
-from time_machine import let_time_pass
+from appsupport.mongo.stored_times import let_time_pass
 
 KEY = "provider:x"
 DAY = timedelta(days=1)

@@ -28,10 +28,10 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.utils import uuid7_str
-from scenarios.contents import content
-from scenarios.kit import Stage
-from scenarios.registry import actor, worker
-from scenarios.staged import branch_of, worked
+from appsupport.scenarios.contents import content
+from appsupport.scenarios.registry import actor, worker
+from appsupport.scenarios.scenario import Stage
+from appsupport.scenarios.staged_runs import branch_of, worked
 
 LONG = "x" * 5_000_000
 E = DbEventType

@@ -10,8 +10,8 @@ import pytest
 from appdb import Database
 from appdb.errors import AppDbError
 from appdb.utils import uuid7_str
-from scenarios.kit import NOBODY, Scenario, Stage, missing
-from scenarios.table import SCENARIOS, made_for, methods, owned_methods
+from appsupport.scenarios.scenario import NOBODY, Scenario, Stage, missing
+from appsupport.scenarios.table import SCENARIOS, made_for, methods, owned_methods
 
 OWNED = sorted(name for name, scenario in SCENARIOS.items() if scenario.method in owned_methods())
 HOSTILE = ["", "$ne", "$owner_id", "$$ROOT", "{'$gt': ''}", "__proto__", "a\x00b", ".", "\U0001f600" * 300]
@@ -20,7 +20,7 @@ HOSTILE = ["", "$ne", "$owner_id", "$$ROOT", "{'$gt': ''}", "__proto__", "a\x00b
 @pytest.mark.parametrize("method", sorted(methods()))
 def test_every_method_has_a_scenario(method: str) -> None:
     assert method in {scenario.method for scenario in SCENARIOS.values()}, (
-        f"{method} is in no scenario: add one to the module of its repository in tests/support/scenarios"
+        f"{method} is in no scenario: add one to the module of its repository in tests/support/appsupport/scenarios"
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 from appdb import Database, InvalidDataError
 from appdb.models.bounds import LARGEST
 from appdb.utils import uuid7_str
-from scenarios.kit import Stage
-from scenarios.table import SCENARIOS, made_for, methods
+from appsupport.scenarios.scenario import Stage
+from appsupport.scenarios.table import SCENARIOS, made_for, methods
 
 LIMITED = sorted(name for name, method in methods().items() if "limit" in inspect.signature(method).parameters)
 LIMITED.remove("TaskQueue.set_limit")

@@ -27,8 +27,8 @@ from appdb import (
 )
 from appdb.embedded import free_port
 from appdb.utils import uuid7_str
-from scenarios.kit import Scenario, Stage
-from scenarios.table import SCENARIOS, SUBJECTS, made_for
+from appsupport.scenarios.scenario import Scenario, Stage
+from appsupport.scenarios.table import SCENARIOS, SUBJECTS, made_for
 
 GUARANTEES = Path(__file__).parents[4] / "docs" / "guarantees.md"
 LISTED = re.compile(r"^\| `(\w+\.\w+(?: \([^)]+\))?)` \| (.+) \|$", re.MULTILINE)

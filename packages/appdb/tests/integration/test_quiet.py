@@ -30,8 +30,8 @@ from appdb import (
 )
 from appdb._driver import DRIVER, Client
 from appdb.size_limits import MAX_RECENT_EVENTS
-from fail_points import fail_point
-from time_machine import let_time_pass
+from appsupport.mongo.fail_points import fail_point
+from appsupport.mongo.stored_times import let_time_pass
 
 OWNER = "usr_a"
 LEASE = timedelta(seconds=30)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, Disagreement, NewRunEvent, RunStatus
-from runs import OWNER, Runs, answered, asked, check_cache, completed, event, started, step_completed, step_started
+from appsupport.runs.run_checks import check_cache
+from appsupport.runs.run_events import answered, asked, completed, event, started, step_completed, step_started
+from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
 D = Disagreement

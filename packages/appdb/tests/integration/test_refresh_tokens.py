@@ -21,7 +21,7 @@ from appdb import (
     UserRepository,
 )
 from appdb._queries.refresh_tokens import GRACE, MAX_LIVE
-from time_machine import let_time_pass
+from appsupport.mongo.stored_times import let_time_pass
 
 ROUNDS = 50
 AFTER_GRACE = GRACE + timedelta(seconds=1)

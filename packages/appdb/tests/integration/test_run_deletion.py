@@ -34,7 +34,7 @@ from appdb.queue.control import Control
 from appdb.runs import batches as deleting
 from appdb.runs import branches
 from appdb.runs import deletion as removal
-from rich_runs import (
+from appsupport.runs.rich_runs import (
     ANY_AGE,
     DATA,
     LARGE,
@@ -48,7 +48,8 @@ from rich_runs import (
     rich_run,
     rows_left,
 )
-from runs import OTHER, OWNER, Runs, two_steps
+from appsupport.runs.run_events import two_steps
+from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 
 @pytest.fixture

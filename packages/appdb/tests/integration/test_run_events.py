@@ -18,13 +18,10 @@ from appdb import (
     RunStatus,
     TooLargeError,
 )
-from runs import (
-    OTHER,
-    OWNER,
-    Runs,
+from appsupport.runs.run_checks import check_cache
+from appsupport.runs.run_events import (
     answered,
     asked,
-    check_cache,
     completed,
     event,
     started,
@@ -32,6 +29,7 @@ from runs import (
     step_started,
     two_steps,
 )
+from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 E = DbEventType
 

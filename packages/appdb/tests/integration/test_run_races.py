@@ -34,8 +34,10 @@ from appdb import (
     VersionRepository,
 )
 from appdb.models.tasks import LIVE_STATES
-from rich_runs import held_task
-from runs import OWNER, Runs, answered, asked, check_cache, completed, event, started, step_started
+from appsupport.runs.rich_runs import held_task
+from appsupport.runs.run_checks import check_cache
+from appsupport.runs.run_events import answered, asked, completed, event, started, step_started
+from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
 ROUNDS = 50

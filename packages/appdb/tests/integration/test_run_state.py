@@ -12,7 +12,9 @@ from appdb import ConflictError, Database, DbEventType, NewRunEvent, NotFoundErr
 from appdb.runs import fold as folding
 from appdb.runs import snapshots
 from appdb.runs.fold import FOLD_VERSION, fold
-from runs import OWNER, Runs, answered, asked, check_lawful, completed, event, started, step_started, two_steps
+from appsupport.runs.run_checks import check_lawful
+from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
+from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
 LONG = 10_000

@@ -21,7 +21,9 @@ from appdb import (
     TooLargeError,
 )
 from appdb.runs import run_versions as versions
-from runs import OTHER, OWNER, Runs, asked, check_cache, completed, event, step_started
+from appsupport.runs.run_checks import check_cache
+from appsupport.runs.run_events import asked, completed, event, step_started
+from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 E = DbEventType
 

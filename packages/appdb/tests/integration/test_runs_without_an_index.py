@@ -8,7 +8,8 @@ import pytest
 
 from appdb import Database, DbEventType, EventFilter, RunStatus
 from appdb._schema.workflow_runs import INDEXES
-from runs import OWNER, Runs, asked, completed, started, step_started, two_steps
+from appsupport.runs.run_events import asked, completed, started, step_started, two_steps
+from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
 

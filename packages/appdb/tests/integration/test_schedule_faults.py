@@ -14,7 +14,7 @@ import pytest
 
 from appdb import CatchUp, Database, NewSchedule, Schedule, ScheduleRepository
 from appdb.repos.schedule import task_id_of
-from hosts import Host
+from appdemo.host import Host
 
 OWNER = "usr_a"
 MINUTE = timedelta(minutes=1)

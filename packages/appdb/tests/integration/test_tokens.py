@@ -24,7 +24,7 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb._queries import tokens as queries
-from runs import open_run
+from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$where"]

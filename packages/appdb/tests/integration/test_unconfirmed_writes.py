@@ -23,7 +23,7 @@ from appdb import (
 )
 from appdb.connection import NO_PATIENCE
 from appdb.size_limits import MAX_RECENT_EVENTS
-from fail_points import fail_point
+from appsupport.mongo.fail_points import fail_point
 
 APP = "unconfirmed-writes"
 OWNER = "usr_a"

@@ -9,9 +9,9 @@ import pytest
 
 from appdb import AppDbError, Database, NewTask, TaskQueue, UnreadableError
 from appdb.utils import uuid7_str
-from damage import MARK, damage
-from scenarios.kit import Scenario, Stage
-from scenarios.table import SCENARIOS, made_for, methods
+from appsupport.documents.damaged_documents import MARK, damage
+from appsupport.scenarios.scenario import Scenario, Stage
+from appsupport.scenarios.table import SCENARIOS, made_for, methods
 
 WRITES = {"EventRepository.append", "TaskQueue.claim", "VersionRepository.sync_copy"}
 """What returns a list and changes what it returns."""

@@ -26,7 +26,7 @@ from appdb import (
     TaskState,
 )
 from appdb.size_limits import MAX_RECENT_EVENTS
-from time_machine import let_time_pass
+from appsupport.mongo.stored_times import let_time_pass
 
 LEASE = timedelta(seconds=30)
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))

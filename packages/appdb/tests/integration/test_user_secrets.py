@@ -15,7 +15,7 @@ from appdb._queries.refresh_tokens import GRACE, Shown
 from appdb.errors import AppDbError
 from appdb.models.access_keys import AccessKey
 from appdb.models.refresh_tokens import RefreshFamily
-from time_machine import let_time_pass
+from appsupport.mongo.stored_times import let_time_pass
 
 CANARY = "$argon2id$CANARY-hash"
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from appdb import Database
-from command_line import CommandLine
+from appsupport.hosts.appdb_command import CommandLine
 
 
 @pytest.fixture

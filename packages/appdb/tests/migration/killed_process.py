@@ -16,7 +16,7 @@ from pymongo import monitoring
 from appdb import Database
 from appdb.cli import main
 from appdb.migrations.options import Pace, RunOptions, Waiting
-from trial_migration import migrator
+from appsupport.migrations.trial_migration import migrator
 
 WRITES = frozenset({"createIndexes", "delete", "dropIndexes", "findAndModify", "insert", "update"})
 

@@ -11,7 +11,7 @@ from appdb.migrations._module import known_migrations
 from appdb.migrations.options import Pace, RunOptions
 from appdb.migrations.records import Effect, StepProgress
 from appdb.migrations.status import MigrationState
-from trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
+from appsupport.migrations.trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
 
 
 async def test_a_back_fill_shows_how_far_it_is_and_goes_on_there_when_it_was_stopped(empty: Database) -> None:

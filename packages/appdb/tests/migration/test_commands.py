@@ -11,8 +11,8 @@ import pytest
 from appdb import Database
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
-from command_line import CommandLine
-from released import all_indexes, restore
+from appsupport.hosts.appdb_command import CommandLine
+from appsupport.migrations.earlier_releases import all_indexes, restore
 
 NAMES = [migration.id for migration in known_migrations()]
 

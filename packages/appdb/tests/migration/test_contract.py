@@ -6,8 +6,8 @@ import pytest
 
 from appdb import ContractMismatchError, Database
 from appdb.migrations.contract import CONTRACT_VERSION
-from command_line import CommandLine
-from released import restore
+from appsupport.hosts.appdb_command import CommandLine
+from appsupport.migrations.earlier_releases import restore
 
 NEXT = CONTRACT_VERSION + 1
 

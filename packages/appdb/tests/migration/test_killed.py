@@ -15,9 +15,9 @@ from appdb import Database, MigrationError
 from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.migrations.options import RunOptions, Waiting
 from appdb.migrations.status import MigrationState
-from command_line import CommandLine
-from released import ROOT, all_indexes, restore
-from trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes
+from appsupport.hosts.appdb_command import CommandLine
+from appsupport.migrations.earlier_releases import ROOT, all_indexes, restore
+from appsupport.migrations.trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes
 
 PROCESS = Path(__file__).with_name("killed_process.py")
 PATIENT = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))

@@ -17,8 +17,8 @@ import pytest
 from appdb import Claimer, ContractMismatchError, Database, Lease, NewTask, TaskQueue
 from appdb.migrations.options import Pace, RunOptions
 from appdb.migrations.records import StepProgress
-from released import CONTRACT_2, restore, sources_of
-from trial_migration import COLLECTION, migrator, write_notes
+from appsupport.migrations.earlier_releases import CONTRACT_2, restore, sources_of
+from appsupport.migrations.trial_migration import COLLECTION, migrator, write_notes
 
 HOST = Path(__file__).with_name("older_host.py")
 MANY = 100_000

@@ -40,7 +40,7 @@ from appdb.models.actors import AnnouncedActor
 from appdb.models.generated_content import ContentKind, NewContent
 from appdb.models.schedules import NewSchedule
 from appdb.models.workers import AnnouncedWorker
-from released import documents, key_of, restore
+from appsupport.migrations.earlier_releases import documents, key_of, restore
 
 VERSIONS = ["0.1", "0.2", "0.3"]
 NEWER = {"of_a_newer_release": {"a.b": "$x", "n": 1}}

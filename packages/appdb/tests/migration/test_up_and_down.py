@@ -11,8 +11,8 @@ from appdb._schema.indexes import INDEXES
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.repos.user import UserRepository
-from command_line import CommandLine
-from released import all_indexes, restore
+from appsupport.hosts.appdb_command import CommandLine
+from appsupport.migrations.earlier_releases import all_indexes, restore
 
 DECLARED = {(index.collection, index.name) for index in INDEXES}
 

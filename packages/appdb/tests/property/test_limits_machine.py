@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from appdb import Claimer, Lease, Limit, NewTask
 from appdb.queue.protocol import TaskQueueProtocol
-from queue_worlds import LEASE, MemoryWorld, MongoWorld, World, opened
-from shared_database import migrated_database
+from appsupport.mongo.shared_database import migrated_database
+from appsupport.queue.queue_worlds import LEASE, MemoryWorld, MongoWorld, World, opened
 
 CLAIMER = Claimer(worker_id="w1", queues=("a", "b"), handlers=("echo@1",))
 PER = timedelta(days=30)

@@ -28,9 +28,9 @@ from appdb import (
     TaskState,
 )
 from appdb.queue.protocol import TaskQueueProtocol
-from queue_worlds import LEASE as LEASE_TIME
-from queue_worlds import MOMENT, MemoryWorld, MongoWorld, World, opened
-from shared_database import migrated_database
+from appsupport.mongo.shared_database import migrated_database
+from appsupport.queue.queue_worlds import LEASE as LEASE_TIME
+from appsupport.queue.queue_worlds import MOMENT, MemoryWorld, MongoWorld, World, opened
 
 S = TaskState
 E = TaskEventType

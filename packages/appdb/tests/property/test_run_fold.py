@@ -12,9 +12,23 @@ from appdb.models.branches import cut, following
 from appdb.models.snapshots import CompactState
 from appdb.runs.compact import compact, expand, named_events
 from appdb.runs.fold import fold
-from run_model import RunModel
-from run_steps import ANY_STEP, WORKFLOWS, Again, Append, Fork, Jump, Module, Recover, Reset, Step, possible, straight
-from runs import check_lawful, event
+from appsupport.runs.run_checks import check_lawful
+from appsupport.runs.run_events import event
+from appsupport.runs.run_model import RunModel
+from appsupport.runs.run_steps import (
+    ANY_STEP,
+    WORKFLOWS,
+    Again,
+    Append,
+    Fork,
+    Jump,
+    Module,
+    Recover,
+    Reset,
+    Step,
+    possible,
+    straight,
+)
 
 HISTORIES = st.lists(ANY_STEP, max_size=25)
 MANY = settings(max_examples=400, deadline=None)

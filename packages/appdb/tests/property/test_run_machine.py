@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from appdb import AppDbError, Database, Run
 from appdb.runs import reader
-from run_model import RunModel
-from run_steps import ANY_STEP, Step, possible
-from runs import OWNER, Runs, check_cache, check_lawful
-from shared_database import empty, migrated_database
+from appsupport.mongo.shared_database import empty, migrated_database
+from appsupport.runs.run_checks import check_cache, check_lawful
+from appsupport.runs.run_model import RunModel
+from appsupport.runs.run_repositories import OWNER, Runs
+from appsupport.runs.run_steps import ANY_STEP, Step, possible
 
 EXAMPLES = 30
 

@@ -21,10 +21,10 @@ from appdb._driver import RawDocument, decimal_of
 from appdb.models.base import Document
 from appdb.repos.token import MONEY
 from appdb.utils import uuid7_str
-from examples import EXAMPLES
-from scenarios.kit import Scenario, Stage, hostile_json
-from scenarios.table import SCENARIOS, TEXTS, made_for
-from shared_database import empty, migrated_database
+from appsupport.documents.collections_page import EXAMPLES
+from appsupport.mongo.shared_database import empty, migrated_database
+from appsupport.scenarios.scenario import Scenario, Stage, hostile_json
+from appsupport.scenarios.table import SCENARIOS, TEXTS, made_for
 
 TRIES = 10
 READERS: dict[str, type[Document]] = {one.collection: one.model for one in EXAMPLES if one.model is not None}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from example import Example
-from examples import EXAMPLES, MEND, PAGE, declared_collections, with_examples
+from appsupport.documents.collections_page import EXAMPLES, MEND, PAGE, declared_collections, with_examples
+from appsupport.documents.example import Example
 
 
 def test_the_documented_examples_are_those_of_the_models() -> None:
@@ -16,13 +16,13 @@ def test_the_documented_examples_are_those_of_the_models() -> None:
 
 def test_every_collection_has_an_example() -> None:
     assert {example.collection for example in EXAMPLES} == declared_collections(), (
-        "add it to tests/support/examples_of_*"
+        "add it to tests/support/appsupport/documents"
     )
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.collection)
 def test_an_example_names_every_field_of_its_model(example: Example) -> None:
-    assert not example.missing(), f"give {example.collection} a value for it in tests/support/examples_of_*"
+    assert not example.missing(), f"give {example.collection} a value for it in tests/support/appsupport/documents"
 
 
 def test_a_page_without_its_marks_is_refused() -> None:

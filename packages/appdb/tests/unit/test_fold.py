@@ -13,7 +13,16 @@ from appdb.models.branches import LineagePart, cut, following
 from appdb.runs.fold import fold
 from appdb.runs.interactions import interactions, tries
 from appdb.runs.transitions import EventSubject, preconditions
-from runs import answered, asked, completed, event, started, step_completed, step_started, two_steps
+from appsupport.runs.run_events import (
+    answered,
+    asked,
+    completed,
+    event,
+    started,
+    step_completed,
+    step_started,
+    two_steps,
+)
 
 E = DbEventType
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from appdb import DbEventType, RunStatus, Task, TaskEventType, TaskState, UnreadableError, models
 from appdb.models.base import Value
 from appdb.models.vocabulary import is_known, word
-from examples import EXAMPLES
+from appsupport.documents.collections_page import EXAMPLES
 
 LATER = "of_tomorrow"
 EXAMPLES_WITH_WORDS = [

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from appdb import Database
-from hosts import Host
-from live_tasks import LEASE_SECONDS, StartWorker, Tasks
+from appdemo.host import Host
+from appsupport.hosts.live_tasks import LEASE_SECONDS, StartWorker, Tasks
 
 PROBES = (
     "work,leave,noop,block,burn,chunks,raise_,exit_,discard,huge,slow,later,thread,process,deaf,report,gate,untold,"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from appdb import Database, NewTask, Task, TaskEventType, TaskState
-from hosts import Host
-from live_tasks import OWNER, Tasks
-from worker_hosts import HEALTH, WorkerHosts, eventually, value
+from appdemo.host import Host
+from appsupport.hosts.live_tasks import OWNER, Tasks
+from appsupport.hosts.worker_hosts import HEALTH, WorkerHosts, eventually, value
 
 HERE = Path(__file__).parent
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:gate"

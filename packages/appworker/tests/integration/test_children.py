@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from appdb import TaskEventType, TaskState
-from live_tasks import OWNER, StartWorker, Tasks
+from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 
 
 async def test_a_parent_leaves_its_only_slot_to_its_children_and_repeats_neither_steps_nor_children(

@@ -14,7 +14,7 @@ import pytest
 from pydantic import JsonValue
 
 from appdb import NewTask, Task, TaskState
-from live_tasks import OWNER, StartWorker, Tasks
+from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 
 ACTORS = "ending_actors:task ending_actors:thread ending_actors:process"
 ISOLATIONS = ("task", "thread", "process")

@@ -14,9 +14,9 @@ import pytest
 
 from appdb import Database, RegistryRepository, TaskState
 from appdb.embedded import EmbeddedServer, free_port
+from appsupport.hosts.live_tasks import OWNER, Tasks
+from appsupport.hosts.worker_hosts import HEALTH, READY, WorkerHosts, ask, eventually, failing, value
 from appworker.health.health import DATABASE_LIMIT, LOOP_LIMIT
-from live_tasks import OWNER, Tasks
-from worker_hosts import HEALTH, READY, WorkerHosts, ask, eventually, failing, value
 
 HERE = Path(__file__).parent
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:raise_"

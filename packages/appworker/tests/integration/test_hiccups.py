@@ -9,9 +9,9 @@ from typing import Any
 
 from appdb import Database, NewTask, TaskEventType, TaskState
 from appdb.connection import app_name_of
+from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
+from appsupport.mongo.fail_points import fail_point
 from appworker._version import __version__
-from fail_points import fail_point
-from live_tasks import OWNER, StartWorker, Tasks
 
 APP = f"appworker/{__version__}"
 PATIENT = {"APPWORKER_LEASE": "12", "APPWORKER_HEARTBEAT": "0.4"}

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from appdb import ContentRepository, Database, Task, TaskEventType, TaskState
-from live_tasks import OWNER, StartWorker, Tasks
-from processes import until_gone
+from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
+from appsupport.hosts.process_status import until_gone
 
 
 async def reported_pid(tasks: Tasks, task: Task) -> int:

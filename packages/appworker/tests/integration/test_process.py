@@ -18,6 +18,8 @@ import pytest
 from pydantic import JsonValue
 
 from appdb.models.generated_content import ContentKind
+from appsupport.hosts.process_status import gone, until_gone
+from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker.actors.base import Actor
 from appworker.actors.loading import load_actor
 from appworker.execution.executors import Executors
@@ -26,8 +28,6 @@ from appworker.execution.process.executor import KILLED_WITHIN
 from appworker.execution.process.parent_side import TERM_GRACE
 from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended
 from appworker.execution.stop import STOP_GRACE, StopReason
-from processes import gone, until_gone
-from recording import RecordingContext, job_of
 
 HERE = Path(__file__).parent
 PATIENCE = 90
@@ -295,7 +295,7 @@ WORKER = """
     import asyncio, sys
     from appworker.execution.executors import Executors
     from appworker.actors.loading import load_actor
-    from recording import RecordingContext, job_of
+    from appsupport.hosts.recording_context import RecordingContext, job_of
 
     async def main():
         executors, contexts = Executors(), []

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from appdb import Database, RegistryRepository, TaskState
-from hosts import Host
-from live_tasks import Tasks
-from worker_hosts import READY, WorkerHosts, eventually, failing, two_free_ports, value
+from appdemo.host import Host
+from appsupport.hosts.live_tasks import Tasks
+from appsupport.hosts.worker_hosts import READY, WorkerHosts, eventually, failing, two_free_ports, value
 
 HERE = Path(__file__).parent
 ACTORS = "probe_actors:noop,probe_actors:work"

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
+from appsupport.hosts.live_tasks import OWNER, Tasks
 from appworker import Actor, ActorContext, actor
 from appworker.attempt.attempt import Attempt, Desk
 from appworker.attempt.attempt_runner import Performer
@@ -21,7 +22,6 @@ from appworker.execution.stop import StopReason
 from appworker.keeper import LeaseKeeper
 from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.worker.slots import Slots
-from live_tasks import OWNER, Tasks
 
 CLAIMER = Claimer(worker_id="w", queues=("default",), handlers=("waits@1",))
 SOON = timedelta(seconds=5)

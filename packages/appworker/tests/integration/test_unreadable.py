@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appdb import Database, NewTask, TaskState
-from damage import damage
-from live_tasks import OWNER, StartWorker, Tasks
-from written_documents import write_all
+from appsupport.documents.damaged_documents import damage
+from appsupport.documents.written_documents import write_all
+from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 DAMAGES: list[dict[str, Any]] = [

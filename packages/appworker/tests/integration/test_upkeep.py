@@ -27,10 +27,10 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.utils import uuid7_at
+from appsupport.documents.damaged_documents import damage
+from appsupport.documents.written_documents import write_all
+from appsupport.mongo.fail_points import fail_point
 from appworker.upkeep import Stores, Upkeep
-from damage import damage
-from fail_points import fail_point
-from written_documents import write_all
 
 LEASE = timedelta(seconds=2)
 CUT_OFF = "upkeep-test"

@@ -13,7 +13,7 @@ import pytest
 
 from appdb import ContentRepository, Database, RegistryRepository, TaskEventType, TaskState
 from appdb.models.content_generation_metadata import GenerationStatus
-from live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
+from appsupport.hosts.live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
 
 
 async def types_of(tasks: Tasks, task_id: str) -> list[TaskEventType]:

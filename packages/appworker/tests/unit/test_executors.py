@@ -12,11 +12,11 @@ import pytest
 from pydantic import BaseModel, JsonValue
 
 from appdb.models.generated_content import ContentKind, NewContent
+from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker import ActorContext, DiscardError, RetryLaterError, SyncContext, actor
 from appworker.execution.executors import Executors
 from appworker.execution.results import Done, Failed, Stopped, Suspended
 from appworker.execution.stop import StopReason
-from recording import RecordingContext, job_of
 
 PATIENCE = 30
 """Seconds that a slow machine gets; nothing is measured by them."""

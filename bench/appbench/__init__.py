@@ -1,0 +1,1 @@
+"""Measures of the queue and the worker against bare driver calls."""

@@ -1,0 +1,1 @@
+"""The demo: its hosts, its folder, and the story that checks it."""

@@ -1,0 +1,1 @@
+"""Stored documents of the tests: examples of every collection, written and damaged ones; for appdb's own tests."""

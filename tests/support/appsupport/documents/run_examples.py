@@ -1,0 +1,256 @@
+"""Examples of what workflows and their runs keep."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from appdb import (
+    Branch,
+    DbEventType,
+    FileCategory,
+    FileFormat,
+    FileRole,
+    LineagePart,
+    OptionUsage,
+    Position,
+    Run,
+    RunEvent,
+    RunStatus,
+    RunVersion,
+    SourceType,
+    TemplateVisibility,
+    Usage,
+    VersionKind,
+    WeightedKeyword,
+    WorkflowFile,
+    WorkflowTemplate,
+    WorkflowVersion,
+    content_hash,
+)
+from appdb._schema import collections
+from appdb.models.snapshots import Snapshot
+from appdb.utils import derived_id
+from appsupport.documents.example import (
+    ASKED,
+    BRANCH,
+    MADE,
+    ROOT,
+    RUN,
+    TEMPLATE,
+    USER,
+    VERSION,
+    Example,
+    at,
+    made_id,
+    sha256,
+)
+
+DEFINITION = {"steps": [{"id": "plan", "modules": ["ask", "choose"]}]}
+REQUEST = '{"prompt": "a bridge in the fog"}'
+
+WORKFLOWS = (
+    Example(
+        collection=collections.WORKFLOW_TEMPLATES,
+        what="A named workflow of one owner.",
+        model=WorkflowTemplate,
+        values=MADE
+        | {
+            "id": TEMPLATE,
+            "name": "film",
+            "visibility": TemplateVisibility.VISIBLE,
+            "derived_from": None,
+            "merged_ids": (),
+            "revision": 1,
+            "updated_at": at(1),
+        },
+        beside={"used_at": at(60)},
+    ),
+    Example(
+        collection=collections.WORKFLOW_VERSIONS,
+        what="One immutable definition of a workflow, found by the hash of its content.",
+        model=WorkflowVersion,
+        values=MADE
+        | {
+            "id": VERSION,
+            "template_id": TEMPLATE,
+            "content_hash": content_hash(DEFINITION),
+            "source_type": SourceType.JSON,
+            "kind": VersionKind.RAW,
+            "parent_id": None,
+            "requires": (),
+            "merged_ids": (),
+            "size": 88,
+            "definition": DEFINITION,
+        },
+    ),
+    Example(
+        collection=collections.WORKFLOW_RUNS,
+        what="A run: whose, which version and branch, and caches of where its events have led. Of a deleted one its id "
+        "and owner, `deleting` and `deleted_at` stay for a day.",
+        model=Run,
+        values=MADE
+        | {
+            "id": RUN,
+            "project": "film",
+            "template_id": TEMPLATE,
+            "version_id": VERSION,
+            "branch_id": BRANCH,
+            "parent_id": None,
+            "status": RunStatus.AWAITING_INPUT,
+            "open": True,
+            "position": Position(step="plan", module="choose", interaction_id=ASKED, started=True, ended=None),
+            "event_count": 8,
+            "updated_at": at(60),
+            "touched_at": at(60),
+            "completed_at": None,
+        },
+        beside={"listed": True},
+    ),
+    Example(
+        collection=collections.RUN_VERSIONS,
+        what="From which event on a run followed a version, and for what client.",
+        model=RunVersion,
+        values=MADE
+        | {
+            "id": made_id("rv_", 10),
+            "run_id": RUN,
+            "version_id": VERSION,
+            "seq": 0,
+            "capabilities": ["video"],
+            "requires": [{"capability": "video", "priority": 1}],
+        },
+    ),
+    Example(
+        collection=collections.EVENTS,
+        what="One event of a run; numbers are dense from 0 over all its branches.",
+        model=RunEvent,
+        values=MADE
+        | {
+            "id": made_id("evt_", 11),
+            "run_id": RUN,
+            "branch_id": ROOT,
+            "seq": 5,
+            "type": DbEventType.INTERACTION_REQUESTED,
+            "step": "plan",
+            "module": "choose",
+            "interaction_id": ASKED,
+            "version_id": VERSION,
+            "data": {"interaction_id": ASKED, "question": "Which picture?"},
+        },
+    ),
+    Example(
+        collection=collections.BRANCHES,
+        what="A line of history: what each branch gives to it, from the root on.",
+        model=Branch,
+        values=MADE
+        | {
+            "id": BRANCH,
+            "run_id": RUN,
+            "lineage": [
+                LineagePart(branch_id=ROOT, first_seq=0, cutoff_seq=5),
+                LineagePart(branch_id=BRANCH, first_seq=7, cutoff_seq=None),
+            ],
+            "deleting": False,
+        },
+    ),
+    Example(
+        collection=collections.SNAPSHOTS,
+        what="A state that was folded before; it names the events that it keeps.",
+        model=Snapshot,
+        values=MADE
+        | {
+            "id": derived_id("snap_", RUN, ROOT, "205", "1"),
+            "run_id": RUN,
+            "branch_id": ROOT,
+            "seq": 205,
+            "fold_version": 2,
+            "state": {
+                "seq": 205,
+                "stable_seq": 205,
+                "last_type": "output_stored",
+                "position": {"step": "plan", "module": None, "interaction_id": None, "started": True, "ended": None},
+                "steps": [],
+                "modules": [{"step": "plan", "names": ["ask"]}],
+                "outputs": [made_id("evt_", 12)],
+                "given": [],
+                "unknown_type": None,
+                "pending": None,
+                "error": None,
+            },
+        },
+    ),
+    Example(
+        collection=collections.FILES,
+        what="An artefact of a run; inline up to 64 KiB, else in GridFS `files` under `file_id`.",
+        model=WorkflowFile,
+        values=MADE
+        | {
+            "id": made_id("wff_", 13),
+            "run_id": RUN,
+            "branch_id": BRANCH,
+            "category": FileCategory.API_CALLS,
+            "group": "call-1",
+            "name": "request.json",
+            "role": FileRole.REQUEST,
+            "format": FileFormat.JSON,
+            "metadata": {"model": "local-1"},
+            "size": len(REQUEST),
+            "sha256": sha256(REQUEST.encode()),
+            "file_id": None,
+            "updated_at": at(),
+        },
+        beside={"text": REQUEST, "replaced_file_id": None},
+    ),
+    Example(
+        collection=collections.USAGE,
+        what="What one call to a model used and cost, exactly.",
+        model=Usage,
+        values=MADE
+        | {
+            "id": made_id("tok_", 14),
+            "run_id": RUN,
+            "step_id": "plan",
+            "module_name": "ask",
+            "provider": "local",
+            "model": "local-1",
+            "operation": "chat",
+            "display_name": "Local model",
+            "input_tokens": 812,
+            "output_tokens": 96,
+            "units": Decimal(0),
+            "cost": Decimal("0.001287"),
+        },
+    ),
+    Example(
+        collection=collections.OPTION_USAGE,
+        what="How often an owner picked an option.",
+        model=OptionUsage,
+        values={
+            "id": derived_id("opt_", USER, TEMPLATE, "plan", "choose", "night"),
+            "owner_id": USER,
+            "template_id": TEMPLATE,
+            "step_id": "plan",
+            "module": "choose",
+            "option": "night",
+            "count": 3,
+            "last_used_at": at(),
+        },
+        beside={"use_id": made_id("use_", 15), "use_ids": [derived_id("", made_id("use_", 15))]},
+    ),
+    Example(
+        collection=collections.WEIGHTED_KEYWORDS,
+        what="A keyword that a workflow used; its weight halves as time passes.",
+        model=WeightedKeyword,
+        values={
+            "id": derived_id("kw_", USER, TEMPLATE, "mood", "fog"),
+            "owner_id": USER,
+            "template_id": TEMPLATE,
+            "category": "mood",
+            "keyword": "fog",
+            "weight": 1.5,
+            "last_used_at": at(),
+            "details": {"color": "grey"},
+        },
+        beside={"use_id": made_id("use_", 16), "use_ids": [derived_id("", made_id("use_", 16))]},
+    ),
+)

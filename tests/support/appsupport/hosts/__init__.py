@@ -1,0 +1,1 @@
+"""Host processes of the tests, and tasks as seen from outside of them."""

@@ -1,0 +1,1 @@
+"""The task queue under test, in memory and in MongoDB, and load on it."""
