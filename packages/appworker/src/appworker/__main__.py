@@ -28,7 +28,7 @@ from appworker.host.supervisor import Supervisor
 from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.logs import configure_logs
 from appworker.providers.registry import installed_providers, working
-from appworker.settings import Settings, load_settings
+from appworker.settings import WorkerSettings, load_settings
 from appworker.worker.runner import Runner, RunnerOptions
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,9 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     return 0
 
 
-async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOptions, parent: Parent | None) -> None:
+async def _work(
+    settings: WorkerSettings, actors: ActorsByHandler, options: RunnerOptions, parent: Parent | None
+) -> None:
     database = Database(
         settings.mongo_uri.get_secret_value(),
         settings.mongo_database,
@@ -91,7 +93,7 @@ async def _work(settings: Settings, actors: ActorsByHandler, options: RunnerOpti
             await runner.run()
 
 
-def _guard_facts(settings: Settings) -> GuardFacts:
+def _guard_facts(settings: WorkerSettings) -> GuardFacts:
     return GuardFacts(
         uri=settings.mongo_uri,
         database=settings.mongo_database,
@@ -105,7 +107,7 @@ def _drain_alone(runner: Runner) -> None:
     runner.drain()
 
 
-def _options(settings: Settings, actors: ActorsByHandler) -> RunnerOptions:
+def _options(settings: WorkerSettings, actors: ActorsByHandler) -> RunnerOptions:
     queues = settings.queues or tuple(sorted({actor.queue for actor in actors.values()}))
     return RunnerOptions(
         queues=queues,

@@ -17,11 +17,11 @@ PREFIX = "APPWORKER_"
 MAX_PORT = 65_535
 
 
-class SettingsError(AppWorkerError):
+class WorkerSettingsError(AppWorkerError):
     """A setting is wrong or unknown; the message names it."""
 
 
-class Settings(BaseSettings):
+class WorkerSettings(BaseSettings):
     """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
 
     model_config = SettingsConfigDict(
@@ -65,27 +65,27 @@ class Settings(BaseSettings):
         return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(**overrides: object) -> WorkerSettings:
     """Read the settings; *overrides* from the command line win.
 
     Raises:
-        SettingsError: A setting is wrong, or an ``APPWORKER_`` or ``APP_MONGO_`` variable is unknown.
+        WorkerSettingsError: A setting is wrong, or an ``APPWORKER_`` or ``APP_MONGO_`` variable is unknown.
     """
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")]
+    known = [f"{PREFIX}{name.upper()}" for name in WorkerSettings.model_fields if not name.startswith("mongo_")]
     try:
         check_names([*os.environ, *file_variables()], known, prefix=PREFIX)
-        settings = Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
+        settings = WorkerSettings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except InvalidDataError as exc:
-        raise SettingsError(str(exc)) from exc
+        raise WorkerSettingsError(str(exc)) from exc
     except (ValidationError, ValueError) as exc:
-        raise SettingsError(f"the settings do not fit: {_problems(exc)}") from exc
+        raise WorkerSettingsError(f"the settings do not fit: {_problems(exc)}") from exc
     if settings.heartbeat * 3 > settings.lease:
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"APPWORKER_LEASE ({settings.lease.total_seconds():g} s) must be at least three times "
             f"APPWORKER_HEARTBEAT ({settings.heartbeat.total_seconds():g} s), so that one lost renewal costs nothing"
         )
     if (settings.health_port or 0) + settings.processes - 1 > MAX_PORT:
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"APPWORKER_HEALTH_PORT ({settings.health_port}) must leave a port for each of the {settings.processes} "
             f"processes: process N serves at port + N, and {MAX_PORT} is the last"
         )

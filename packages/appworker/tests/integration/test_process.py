@@ -26,7 +26,7 @@ from appworker.execution.executors import Executors
 from appworker.execution.process import executor as process_executor
 from appworker.execution.process.executor import KILLED_WITHIN
 from appworker.execution.process.parent_side import TERM_GRACE
-from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended
+from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorStopped, ActorSuspended
 from appworker.execution.stop import STOP_GRACE, StopReason
 
 HERE = Path(__file__).parent
@@ -50,8 +50,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     return lambda name: load_actor(f"process_actors:{name}")
 
 
-def pid_of(outcome: Outcome) -> int:
-    assert isinstance(outcome, Done), outcome
+def pid_of(outcome: ActorResult) -> int:
+    assert isinstance(outcome, ActorDone), outcome
     assert outcome.result is not None
     return int(outcome.result["pid"])
 
@@ -74,7 +74,7 @@ async def test_all_of_the_context_works_across_the_pipe(
     pid = pid_of(outcome)
     facts = ["task-1", "user-1", 2, "key-1", context.deadline.isoformat()]
     step = {"pid": pid}
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, ActorDone)
     assert outcome.result == {"pid": pid, "text": f"{facts} {step} child-c {context.children}"}
     assert pid != os.getpid()
     assert context.steps == {"step": step}
@@ -100,7 +100,7 @@ async def test_a_plain_function_works_across_the_pipe(executors: Executors, load
 
     pid = pid_of(outcome)
     step = {"pid": pid}
-    assert outcome == Done(result={"pid": pid, "text": f"{step} []"})
+    assert outcome == ActorDone(result={"pid": pid, "text": f"{step} []"})
     assert context.said == [(0.5, "half"), {"n": 3}, ("bytes", ContentKind.TEXT, 7)]
 
 
@@ -115,8 +115,8 @@ async def test_a_process_is_used_again_after_a_good_end_only(executors: Executor
     await executors.close()
 
     assert first == again == after_suspension
-    assert suspended == Suspended()
-    assert {type(outcome) for outcome in failed + raised} == {Failed}
+    assert suspended == ActorSuspended()
+    assert {type(outcome) for outcome in failed + raised} == {ActorFailed}
     assert gone(first)
 
 
@@ -135,11 +135,11 @@ async def test_what_an_actor_raises_is_told_apart(
     invalid = await executors.start(job_of(raising, RecordingContext(), number="many"))
 
     assert [await outcome for outcome in started] == [
-        Failed(kind="Discarded", message="never", retry=False),
-        Failed(kind="RetryLater", message="busy", retry=True, retry_in=timedelta(seconds=9)),
-        Failed(kind="RuntimeError", message="broken", retry=True),
+        ActorFailed(kind="Discarded", message="never", retry=False),
+        ActorFailed(kind="RetryLater", message="busy", retry=True, retry_in=timedelta(seconds=9)),
+        ActorFailed(kind="RuntimeError", message="broken", retry=True),
     ]
-    assert isinstance(invalid, Failed)
+    assert isinstance(invalid, ActorFailed)
     assert (invalid.kind, invalid.retry) == ("InvalidPayload", False)
     tracebacks = [str(record.__dict__.get("exception")) for record in caplog.records]
     assert any('raise RuntimeError("broken")' in text for text in tracebacks)
@@ -161,13 +161,13 @@ async def test_the_death_of_a_process_is_a_failure_that_names_its_cause(
 ) -> None:
     outcome = await executors.start(job_of(load(name), RecordingContext(), number=number))
 
-    assert outcome == Failed(kind="ProcessDied", message=message, retry=True)
+    assert outcome == ActorFailed(kind="ProcessDied", message=message, retry=True)
 
 
 async def test_a_memory_limit_leaves_what_is_below_it(executors: Executors, load: Load) -> None:
     outcome = await executors.start(job_of(load("memory"), RecordingContext(), number=30))
 
-    assert isinstance(outcome, Done)
+    assert isinstance(outcome, ActorDone)
     assert outcome.result is not None
     assert outcome.result["text"] == str(30 * 1024 * 1024)
 
@@ -176,7 +176,7 @@ async def test_a_huge_result_fails_without_weighing_on_the_worker(executors: Exe
     before = peak_mib()
     outcome = await executors.start(job_of(load("huge"), RecordingContext(), number=100))
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, ActorFailed)
     assert (outcome.kind, outcome.retry) == ("TooLargeError", False)
     assert "over the limit" in outcome.message
     assert peak_mib() - before < 50
@@ -196,7 +196,7 @@ async def test_a_stop_is_heard_inside_the_process(
     context.stop.throw(StopReason.DRAIN)
     stopped_at = time.monotonic()
 
-    assert await outcome == Stopped()
+    assert await outcome == ActorStopped()
     assert time.monotonic() - stopped_at < STOP_GRACE.total_seconds()
     assert "stopped politely" in caplog.messages
     assert gone(pid)
@@ -212,7 +212,7 @@ class StoppedByACall(RecordingContext):
 
 @pytest.mark.parametrize("name", ["works", "plain"])
 async def test_a_call_that_a_stop_refuses_is_no_failure(executors: Executors, load: Load, name: str) -> None:
-    assert await executors.start(job_of(load(name), StoppedByACall(), number=1)) == Stopped()
+    assert await executors.start(job_of(load(name), StoppedByACall(), number=1)) == ActorStopped()
 
 
 async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Executors, load: Load) -> None:
@@ -220,7 +220,7 @@ async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Ex
     outcome = executors.start(job_of(load("polite"), context, number=1))
     os.kill((await said(context))["pid"], signal.SIGTERM)
 
-    assert isinstance(await outcome, Done)
+    assert isinstance(await outcome, ActorDone)
 
 
 async def test_a_process_that_waits_too_long_is_let_go(
@@ -242,7 +242,7 @@ async def test_an_actor_that_does_not_stop_gets_sigterm_after_the_grace(executor
     context.stop.throw(StopReason.TIMEOUT)
     stopped_at = time.monotonic()
 
-    assert await outcome == Stopped()
+    assert await outcome == ActorStopped()
     assert time.monotonic() - stopped_at >= STOP_GRACE.total_seconds()
     assert gone(pid)
 
@@ -256,7 +256,7 @@ async def test_an_actor_that_ignores_sigterm_too_is_killed_with_all_that_it_star
     context.stop.throw(StopReason.LEASE_LOST)
     stopped_at = time.monotonic()
 
-    assert await outcome == Stopped()
+    assert await outcome == ActorStopped()
     took = time.monotonic() - stopped_at
     assert took >= (STOP_GRACE + TERM_GRACE).total_seconds()
     # Twice, for a machine that has much else to do.
@@ -275,7 +275,7 @@ async def test_a_process_that_cannot_load_its_actor_says_why(
     module.unlink()
     outcome = await executors.start(job_of(found, RecordingContext()))
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, ActorFailed)
     assert (outcome.kind, outcome.retry) == ("ActorLoadError", True)
     assert "'fading_actors:plain' cannot be loaded: No module named" in outcome.message
     assert load("plain").name == found.name
@@ -287,7 +287,7 @@ async def test_an_actor_that_nobody_loaded_by_name_cannot_be_isolated(executors:
 
     outcome = await executors.start(job_of(actor("nameless", isolation="process")(nameless), RecordingContext()))
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, ActorFailed)
     assert "needs a name that a process can load it by" in outcome.message
 
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, SecretStr
 from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
 from appsupport.hosts.live_tasks import OWNER, Tasks
 from appworker import Actor, ActorContext, actor
-from appworker.attempt.attempt import Attempt, Desk
-from appworker.attempt.attempt_runner import Performer
-from appworker.attempt.commit_batcher import Outbox
+from appworker.attempt.attempt import Attempt, AttemptServices
+from appworker.attempt.attempt_runner import AttemptRunner
+from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.flusher import Flusher
 from appworker.execution.stop import StopReason
 from appworker.keeper import LeaseKeeper
@@ -53,11 +53,11 @@ class Hall:
         )
         self.guard = LeaseGuard(facts)
         self.keeper = LeaseKeeper(self.queue, self.feed, self.guard, heartbeat)
-        self.outbox = Outbox(self.queue)
-        self.performer = Performer(self.keeper)
+        self.outbox = CommitBatcher(self.queue)
+        self.performer = AttemptRunner(self.keeper)
         self.slots = Slots(1, lambda: None)
-        self.occupied = self.slots.line_up()
-        self.desk = Desk(
+        self.occupied = self.slots.request()
+        self.desk = AttemptServices(
             queue=self.queue,
             contents=ContentRepository(database),
             registry=RegistryRepository(database),
@@ -65,9 +65,9 @@ class Hall:
             flusher=Flusher(),
         )
 
-    def line_up(self, task: Task) -> tuple[Attempt, asyncio.Task[None]]:
+    def request(self, task: Task) -> tuple[Attempt, asyncio.Task[None]]:
         attempt = Attempt(task, self.desk, claimed_at=time.monotonic())
-        return attempt, asyncio.create_task(self.performer.perform(attempt, WAITS, self.slots.line_up()))
+        return attempt, asyncio.create_task(self.performer.perform(attempt, WAITS, self.slots.request()))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def claimed(tasks: Tasks) -> Task:
 
 async def test_who_is_cancelled_meanwhile_does_not_start(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
-    attempt, performing = hall.line_up(task)
+    attempt, performing = hall.request(task)
     await asyncio.sleep(0)
     await tasks.queue.cancel(task.id, owner_id=OWNER)
     async with asyncio.timeout(SOON.total_seconds()):
@@ -108,7 +108,7 @@ async def test_who_is_cancelled_meanwhile_does_not_start(hall: Hall, tasks: Task
 
 async def test_whose_turn_does_not_come_goes_back_as_if_it_had_not_been_claimed(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
-    _, performing = hall.line_up(task)
+    _, performing = hall.request(task)
     await performing
     back = await tasks.get(task)
 
@@ -119,7 +119,7 @@ async def test_whose_turn_does_not_come_goes_back_as_if_it_had_not_been_claimed(
 
 async def test_whose_turn_comes_runs(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
-    _, performing = hall.line_up(task)
+    _, performing = hall.request(task)
     hall.occupied.over()
     await performing
 

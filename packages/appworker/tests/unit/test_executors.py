@@ -15,7 +15,7 @@ from appdb.models.generated_content import ContentKind, NewContent
 from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker import ActorContext, DiscardError, RetryLaterError, SyncContext, actor
 from appworker.execution.executors import Executors
-from appworker.execution.results import Done, Failed, Stopped, Suspended
+from appworker.execution.results import ActorDone, ActorFailed, ActorStopped, ActorSuspended
 from appworker.execution.stop import StopReason
 
 PATIENCE = 30
@@ -86,15 +86,15 @@ async def test_tasks_share_a_thread_and_threads_are_of_their_own(executors: Exec
     started = [executors.start(job_of(made, RecordingContext())) for made in (where, where, where_in_a_thread)]
     one, other, alone = [await outcome for outcome in started]
 
-    assert one == other == Done(result={"thread": "actors-0", "request": "r-1"})
-    assert alone == Done(result={"thread": "actor-task-1", "request": "r-1"})
+    assert one == other == ActorDone(result={"thread": "actors-0", "request": "r-1"})
+    assert alone == ActorDone(result={"thread": "actor-task-1", "request": "r-1"})
 
 
 async def test_a_thousand_attempts_each_get_their_own_result(executors: Executors) -> None:
     started = [executors.start(job_of(double, RecordingContext(), number=number)) for number in range(1_000)]
     outcomes = await asyncio.gather(*started)
 
-    assert outcomes == [Done(result={"number": 2 * number}) for number in range(1_000)]
+    assert outcomes == [ActorDone(result={"number": 2 * number}) for number in range(1_000)]
     assert executors.blocked_seconds < PATIENCE
 
 
@@ -107,14 +107,14 @@ async def test_an_attempt_that_must_end_ends(executors: Executors, made: object,
         await asyncio.sleep(0.01)
     context.stop.throw(reason)
 
-    assert await outcome == Stopped()
+    assert await outcome == ActorStopped()
 
 
 async def test_an_attempt_that_must_end_before_it_begins_ends(executors: Executors) -> None:
     context = RecordingContext()
     context.stop.throw(StopReason.DRAIN)
 
-    assert await executors.start(job_of(forever, context)) == Stopped()
+    assert await executors.start(job_of(forever, context)) == ActorStopped()
 
 
 async def test_an_actor_that_blocks_hurts_only_those_beside_it(executors: Executors) -> None:
@@ -140,11 +140,13 @@ async def test_an_actor_that_blocks_hurts_only_those_beside_it(executors: Execut
         await asyncio.sleep(0.01)
     started_again = await executors.start(job_of(where, RecordingContext()))
 
-    threads = [found.result["thread"] for found in (*moved, started_later) if isinstance(found, Done) and found.result]
+    threads = [
+        found.result["thread"] for found in (*moved, started_later) if isinstance(found, ActorDone) and found.result
+    ]
     assert threads == ["actors-1"] * 11
     assert blocked_seconds >= 0.5
-    assert recovered == Done(result={"thread": "actors-0", "request": ""})
-    assert isinstance(started_again, Done)
+    assert recovered == ActorDone(result={"thread": "actors-0", "request": ""})
+    assert isinstance(started_again, ActorDone)
     assert started_again.result == {"thread": "actors-0", "request": "none"}
 
 
@@ -164,10 +166,10 @@ async def test_an_actor_cannot_end_the_loop_of_the_others(
     after = await executors.start(job_of(double, RecordingContext(), number=1))
     neighbour.stop.throw(StopReason.DRAIN)
 
-    assert direct == Failed(kind="SystemExit", message="3", retry=True)
-    assert by_a_task == Failed(kind="SystemExit", message="4", retry=True)
-    assert after == Done(result={"number": 2})
-    assert await beside == Stopped()
+    assert direct == ActorFailed(kind="SystemExit", message="3", retry=True)
+    assert by_a_task == ActorFailed(kind="SystemExit", message="4", retry=True)
+    assert after == ActorDone(result={"number": 2})
+    assert await beside == ActorStopped()
     assert "a task of an actor tried to end the worker" in caplog.messages
 
 
@@ -195,7 +197,7 @@ async def test_a_plain_actor_says_and_stores_and_remembers(executors: Executors)
     context = RecordingContext(children=[{"state": "completed"}])
     outcome = await executors.start(job_of(plain, context, number=5))
 
-    assert outcome == Done(result={"number": 1})
+    assert outcome == ActorDone(result={"number": 1})
     assert works == ["actor-task-1"]
     assert context.steps == {"first": {"made": 1}}
     assert context.stored == {"k": b"data"}
@@ -219,7 +221,7 @@ async def test_a_parent_whose_children_run_is_suspended(executors: Executors) ->
 
     started = [executors.start(job_of(made, RecordingContext())) for made in (parent, parent_plainly)]
 
-    assert [await outcome for outcome in started] == [Suspended(), Suspended()]
+    assert [await outcome for outcome in started] == [ActorSuspended(), ActorSuspended()]
 
 
 async def test_what_an_actor_raises_is_told_apart(executors: Executors) -> None:
@@ -235,10 +237,10 @@ async def test_what_an_actor_raises_is_told_apart(executors: Executors) -> None:
     invalid = executors.start(job_of(raising, RecordingContext(), number="many"))
 
     assert [await outcome for outcome in started] == [
-        Failed(kind="Discarded", message="never", retry=False),
-        Failed(kind="RetryLater", message="busy", retry=True, retry_in=timedelta(seconds=9)),
-        Failed(kind="RuntimeError", message="broken", retry=True),
+        ActorFailed(kind="Discarded", message="never", retry=False),
+        ActorFailed(kind="RetryLater", message="busy", retry=True, retry_in=timedelta(seconds=9)),
+        ActorFailed(kind="RuntimeError", message="broken", retry=True),
     ]
     found = await invalid
-    assert isinstance(found, Failed)
+    assert isinstance(found, ActorFailed)
     assert (found.kind, found.retry, found.message[:7]) == ("InvalidPayload", False, "number:")

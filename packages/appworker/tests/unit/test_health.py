@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appworker.health.health import Health, Report
+from appworker.health.health import HealthReport, WorkerHealth
 
 
 class Process:
@@ -13,7 +13,7 @@ class Process:
     def __init__(self) -> None:
         self.now = 1000.0
         self.loop_owes = 0.0
-        self.health = Health(loop_waiting=lambda: self.loop_owes, clock=lambda: self.now)
+        self.health = WorkerHealth(loop_waiting=lambda: self.loop_owes, clock=lambda: self.now)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def process() -> Process:
     return made
 
 
-def failing(report: Report) -> set[str]:
+def failing(report: HealthReport) -> set[str]:
     return {name for name, check in report.checks.items() if not check.ok}
 
 

@@ -11,18 +11,18 @@ from typing import NoReturn
 
 import pytest
 
-from appworker.health.health import Health
+from appworker.health.health import WorkerHealth
 from appworker.health.metrics import Metrics
 from appworker.health.server import MAX_CONNECTIONS, REQUEST_TIME, HealthPortError, HealthServer
 
 
 @pytest.fixture
-def health() -> Health:
-    return Health(loop_waiting=lambda: 0.0)
+def health() -> WorkerHealth:
+    return WorkerHealth(loop_waiting=lambda: 0.0)
 
 
 @pytest.fixture
-def port(health: Health) -> Iterator[int]:
+def port(health: WorkerHealth) -> Iterator[int]:
     """The port of a running server."""
     with HealthServer("127.0.0.1", 0, health, Metrics(actors=["a"], queues=["q"], slots=2)) as server:
         yield int(server.address.rpartition(":")[2])
@@ -115,7 +115,7 @@ def test_connections_beyond_the_limit_are_closed_and_make_room_again(port: int) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-name.invalid", "203.0.113.9"])
-def test_an_address_that_cannot_be_used_names_the_settings(health: Health, host: str) -> None:
+def test_an_address_that_cannot_be_used_names_the_settings(health: WorkerHealth, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HealthPortError) as refused:
         HealthServer(host, taken.getsockname()[1], health, Metrics(actors=[], queues=[], slots=1))
 
@@ -123,12 +123,12 @@ def test_an_address_that_cannot_be_used_names_the_settings(health: Health, host:
     assert "APPWORKER_HEALTH_HOST" in str(refused.value)
 
 
-def test_it_is_served_on_ipv6_too(health: Health) -> None:
+def test_it_is_served_on_ipv6_too(health: WorkerHealth) -> None:
     with HealthServer("::1", 0, health, Metrics(actors=[], queues=[], slots=1)) as server:
         assert server.address.startswith("http://[::1]:")
 
 
-def test_the_port_is_free_again_after_the_block(health: Health) -> None:
+def test_the_port_is_free_again_after_the_block(health: WorkerHealth) -> None:
     metrics = Metrics(actors=[], queues=[], slots=1)
     with HealthServer("127.0.0.1", 0, health, metrics) as first:
         port = int(first.address.rpartition(":")[2])

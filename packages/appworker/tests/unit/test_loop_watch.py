@@ -7,7 +7,7 @@ import threading
 import time
 from datetime import timedelta
 
-from appworker.health.loop_lag import LoopWatch
+from appworker.health.loop_lag import LoopLag
 
 OFTEN = timedelta(milliseconds=5)
 
@@ -22,7 +22,7 @@ async def test_an_idle_loop_answers_over_and_over() -> None:
             enough.set()
 
     async with asyncio.timeout(10):
-        with LoopWatch(asyncio.get_running_loop(), answered, interval=OFTEN):
+        with LoopLag(asyncio.get_running_loop(), answered, interval=OFTEN):
             await enough.wait()
 
     assert all(seconds >= 0 for seconds in answers)
@@ -31,7 +31,7 @@ async def test_an_idle_loop_answers_over_and_over() -> None:
 async def test_a_blocked_loop_is_seen_from_another_thread_while_it_is_blocked() -> None:
     answers: list[float] = []
     seen: list[float] = []
-    with LoopWatch(asyncio.get_running_loop(), answers.append, interval=OFTEN) as watch:
+    with LoopLag(asyncio.get_running_loop(), answers.append, interval=OFTEN) as watch:
         looking = threading.Timer(0.4, lambda: seen.append(watch.waiting()))
         looking.start()
         time.sleep(0.6)  # noqa: ASYNC251 - the block is the point

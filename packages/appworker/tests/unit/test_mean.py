@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from appworker.worker.moving_average import Mean
+from appworker.worker.moving_average import MovingAverage
 
 
 def test_the_first_values_count_alike() -> None:
-    mean = Mean(10)
+    mean = MovingAverage(10)
     for value in (1, 2, 6):
         mean.add(value)
 
@@ -16,7 +16,7 @@ def test_the_first_values_count_alike() -> None:
 
 
 def test_older_values_are_forgotten() -> None:
-    mean = Mean(10)
+    mean = MovingAverage(10)
     for value in [100.0] * 50 + [1.0] * 100:
         mean.add(value)
 

@@ -21,10 +21,17 @@ from appworker.execution.process.messages import (
     content_to_json,
     error_from_json,
     error_to_json,
-    outcome_from_json,
-    outcome_to_json,
+    result_from_json,
+    result_to_json,
 )
-from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended, outcome_of
+from appworker.execution.results import (
+    ActorDone,
+    ActorFailed,
+    ActorResult,
+    ActorStopped,
+    ActorSuspended,
+    actor_result_of,
+)
 from appworker.execution.stop import StopReason
 
 texts = st.text(max_size=50)
@@ -35,11 +42,13 @@ values = st.recursive(
 )
 objects = st.dictionaries(texts, values, max_size=5)
 pauses = st.none() | st.integers(0, 10**6).map(lambda seconds: timedelta(seconds=seconds))
-failures = st.builds(Failed, kind=texts, message=texts, retry=st.booleans(), retry_in=pauses)
-outcomes = st.one_of(st.builds(Done, result=st.none() | objects), failures, st.just(Stopped()), st.just(Suspended()))
+failures = st.builds(ActorFailed, kind=texts, message=texts, retry=st.booleans(), retry_in=pauses)
+outcomes = st.one_of(
+    st.builds(ActorDone, result=st.none() | objects), failures, st.just(ActorStopped()), st.just(ActorSuspended())
+)
 
 
-async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = True) -> frames.Frame:
+async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = True) -> frames.PipeFrame:
     reader = asyncio.StreamReader()
     reader.feed_data(frames.encode(body, blob))
     reader.feed_eof()
@@ -48,14 +57,14 @@ async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = Tr
 
 @given(objects, st.binary(max_size=100))
 def test_a_frame_comes_out_as_it_went_in(body: dict[str, object], blob: bytes) -> None:
-    assert asyncio.run(sent(body, blob)) == frames.Frame(body=body, blob=blob)
+    assert asyncio.run(sent(body, blob)) == frames.PipeFrame(body=body, blob=blob)
 
 
 @given(outcomes)
-def test_an_outcome_comes_out_as_it_went_in(outcome: Outcome) -> None:
-    frame = asyncio.run(sent(outcome_to_json(outcome)))
+def test_an_outcome_comes_out_as_it_went_in(outcome: ActorResult) -> None:
+    frame = asyncio.run(sent(result_to_json(outcome)))
 
-    assert outcome_from_json(frame.body) == outcome
+    assert result_from_json(frame.body) == outcome
 
 
 async def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
@@ -84,9 +93,9 @@ async def test_a_frame_that_is_no_json_is_refused() -> None:
 
 
 def test_a_result_that_is_too_large_becomes_a_failure_that_says_so_and_is_not_retried() -> None:
-    found = outcome_from_json(outcome_to_json(Done(result={"x": "y" * MAX_RESULT_BYTES})))
+    found = result_from_json(result_to_json(ActorDone(result={"x": "y" * MAX_RESULT_BYTES})))
 
-    assert isinstance(found, Failed)
+    assert isinstance(found, ActorFailed)
     assert (found.kind, found.retry) == ("TooLargeError", False)
     assert "store large data as content" in found.message
 
@@ -143,25 +152,25 @@ def test_content_that_is_too_large_to_cross_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("stop", [None, StopReason.DRAIN])
 def test_what_is_certain_stays_an_outcome_even_when_the_attempt_must_end(stop: StopReason | None) -> None:
-    assert outcome_of(DiscardError("never"), stop) == Failed(kind="Discarded", message="never", retry=False)
-    assert outcome_of(SuspendedError(), stop) == Suspended()
+    assert actor_result_of(DiscardError("never"), stop) == ActorFailed(kind="Discarded", message="never", retry=False)
+    assert actor_result_of(SuspendedError(), stop) == ActorSuspended()
 
 
 def test_what_an_actor_raises_because_it_must_end_is_no_failure() -> None:
-    assert outcome_of(RuntimeError("aborted"), StopReason.DRAIN) == Stopped()
-    assert outcome_of(asyncio.CancelledError(), StopReason.TIMEOUT) == Stopped()
+    assert actor_result_of(RuntimeError("aborted"), StopReason.DRAIN) == ActorStopped()
+    assert actor_result_of(asyncio.CancelledError(), StopReason.TIMEOUT) == ActorStopped()
 
 
 def test_an_actor_that_stops_itself_has_failed() -> None:
-    found = outcome_of(asyncio.CancelledError(), None)
+    found = actor_result_of(asyncio.CancelledError(), None)
 
-    assert found == Failed(kind="CancelledError", message="the actor stopped itself", retry=True)
+    assert found == ActorFailed(kind="CancelledError", message="the actor stopped itself", retry=True)
 
 
 def test_an_actor_can_say_when_to_come_back() -> None:
     after = timedelta(seconds=90)
-    found = outcome_of(RetryLaterError("the provider is busy", after), None)
+    found = actor_result_of(RetryLaterError("the provider is busy", after), None)
 
-    assert found == Failed(kind="RetryLater", message="the provider is busy", retry=True, retry_in=after)
+    assert found == ActorFailed(kind="RetryLater", message="the provider is busy", retry=True, retry_in=after)
     with pytest.raises(ValueError, match="cannot be negative"):
         RetryLaterError("no", timedelta(seconds=-1))

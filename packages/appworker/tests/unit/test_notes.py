@@ -9,10 +9,10 @@ from pydantic import JsonValue
 from appdb import NewEvent, Progress, TaskEventType
 from appdb.queue.task_log import check_events
 from appdb.size_limits import MAX_WRITE_BYTES, check_size
-from appworker.attempt.event_buffer import MAX_BATCH, Notes
+from appworker.attempt.event_buffer import MAX_BATCH, EventBuffer
 
 
-def take_all(notes: Notes) -> list[list[NewEvent]]:
+def take_all(notes: EventBuffer) -> list[list[NewEvent]]:
     batches = []
     more = True
     while more:
@@ -23,7 +23,7 @@ def take_all(notes: Notes) -> list[list[NewEvent]]:
 
 @given(st.lists(st.integers(0, 50_000), max_size=120))
 def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int]) -> None:
-    notes = Notes()
+    notes = EventBuffer()
     for number, size in enumerate(sizes):
         chunk: dict[str, JsonValue] = {"n": number, "text": "x" * size}
         notes.chunk(chunk, check_size("chunk", chunk, 60 * 1024))
@@ -37,7 +37,7 @@ def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int
 
 
 def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> None:
-    notes = Notes()
+    notes = EventBuffer()
     notes.event(NewEvent(type=TaskEventType.STARTED))
     notes.progress(Progress(fraction=0.1))
     notes.chunk({"n": 1}, 12)
@@ -50,7 +50,7 @@ def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> N
 
 
 def test_what_was_not_written_goes_before_what_came_later() -> None:
-    notes = Notes()
+    notes = EventBuffer()
     notes.chunk({"n": 1}, 12)
     first, _ = notes.take()
     notes.chunk({"n": 2}, 12)

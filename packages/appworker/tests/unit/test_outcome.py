@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from appworker import DiscardError
-from appworker.execution.results import Failed, outcome_of
+from appworker.execution.results import ActorFailed, actor_result_of
 
 
 class HeavyError(Exception):
@@ -32,14 +32,14 @@ class MuteError(HeavyError):
 @pytest.mark.parametrize(
     ("error", "failed"),
     [
-        (HeavyError("refused"), Failed(kind="HeavyError", message="refused", retry=True)),
+        (HeavyError("refused"), ActorFailed(kind="HeavyError", message="refused", retry=True)),
         (
             MuteError("refused"),
-            Failed(kind="MuteError", message="MuteError, which cannot be told: its __str__ fails", retry=True),
+            ActorFailed(kind="MuteError", message="MuteError, which cannot be told: its __str__ fails", retry=True),
         ),
-        (DiscardError(HeavyError("refused")), Failed(kind="Discarded", message="refused", retry=False)),  # type: ignore[arg-type]  # as untyped code does
+        (DiscardError(HeavyError("refused")), ActorFailed(kind="Discarded", message="refused", retry=False)),  # type: ignore[arg-type]  # as untyped code does
     ],
     ids=["attributes that cannot be stored", "no text", "an error for a reason"],
 )
-def test_an_error_is_told_as_text_whatever_it_holds(error: Exception, failed: Failed) -> None:
-    assert outcome_of(error, None) == failed
+def test_an_error_is_told_as_text_whatever_it_holds(error: Exception, failed: ActorFailed) -> None:
+    assert actor_result_of(error, None) == failed

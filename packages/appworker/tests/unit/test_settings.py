@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appworker.settings import PREFIX, Settings, SettingsError, load_settings
+from appworker.settings import PREFIX, WorkerSettings, WorkerSettingsError, load_settings
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -50,13 +50,13 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:
     monkeypatch.setenv(name, text)
 
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(WorkerSettingsError, match=message):
         load_settings()
 
 
 def test_every_process_needs_a_port() -> None:
     assert load_settings(health_port=65_534, processes=2).health_port == 65_534
-    with pytest.raises(SettingsError, match="a port for each"):
+    with pytest.raises(WorkerSettingsError, match="a port for each"):
         load_settings(health_port=65_535, processes=2)
 
 
@@ -68,5 +68,5 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
 
     assert listed == {
         f"APP_{name.upper()}" if name.startswith("mongo_") else f"{PREFIX}{name.upper()}"
-        for name in Settings.model_fields
+        for name in WorkerSettings.model_fields
     }

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from appworker.worker.slots import MISJUDGED_SECONDS, MOST_AHEAD, PATIENCE, Slots, Turn
+from appworker.worker.slots import MAX_PREFETCH, MISJUDGED_SECONDS, SLOT_WAIT, Slots, SlotTicket
 
 COUNT = 4
 
@@ -19,13 +19,13 @@ def learned(task_seconds: float, claim_seconds: float, count: int = COUNT) -> Sl
     """Return free slots that have seen such tasks and claims."""
     slots = Slots(count, nothing)
     slots.claim_took(claim_seconds)
-    slots.line_up()
+    slots.request()
     slots.give_back(task_seconds)
     assert slots.busy == 0
     return slots
 
 
-async def comes(turn: Turn) -> bool:
+async def comes(turn: SlotTicket) -> bool:
     """Return whether *turn* comes; it must be known by now."""
     async with asyncio.timeout(0):
         return await turn.comes()
@@ -33,7 +33,7 @@ async def comes(turn: Turn) -> bool:
 
 async def test_a_free_slot_is_taken_at_once_and_others_wait_in_order() -> None:
     slots = Slots(1, nothing)
-    first, second, third = (slots.line_up() for _ in range(3))
+    first, second, third = (slots.request() for _ in range(3))
     assert await comes(first)
     assert (slots.busy, slots.waiting) == (1, 2)
 
@@ -48,7 +48,7 @@ async def test_a_free_slot_is_taken_at_once_and_others_wait_in_order() -> None:
 async def test_whoever_watches_hears_of_each_slot_that_is_given_back() -> None:
     heard: list[int] = []
     slots = Slots(1, lambda: heard.append(slots.busy))
-    first, second = slots.line_up(), slots.line_up()
+    first, second = slots.request(), slots.request()
     first.over()
     assert heard == [1]
     assert await comes(second)
@@ -60,24 +60,24 @@ async def test_nothing_is_claimed_ahead_before_anything_has_run() -> None:
     slots = Slots(COUNT, nothing)
     slots.claim_took(1)
 
-    assert (slots.ahead, slots.room, slots.much) == (0, COUNT, COUNT)
+    assert (slots.prefetch, slots.room, slots.worth_a_claim) == (0, COUNT, COUNT)
 
 
 @pytest.mark.parametrize(
     ("task_seconds", "ahead"),
-    [(0.001, 40), (0.01, 4), (0.02, 2), (0.041, 0), (60, 0), (0.000_01, MOST_AHEAD)],
+    [(0.001, 40), (0.01, 4), (0.02, 2), (0.041, 0), (60, 0), (0.000_01, MAX_PREFETCH)],
 )
 async def test_as_many_are_claimed_ahead_as_end_while_a_claim_is_under_way(task_seconds: float, ahead: int) -> None:
     slots = learned(task_seconds, claim_seconds=0.01)
 
-    assert (slots.ahead, slots.room) == (ahead, COUNT + ahead)
-    assert COUNT <= slots.much <= slots.room
+    assert (slots.prefetch, slots.room) == (ahead, COUNT + ahead)
+    assert COUNT <= slots.worth_a_claim <= slots.room
 
 
 async def test_a_slow_claim_lets_nobody_wait_longer_than_is_waited() -> None:
     slots = learned(0.05, claim_seconds=30)
-    turns = [slots.line_up() for _ in range(slots.room)]
-    assert slots.waiting == COUNT * PATIENCE.total_seconds() / 2 / 0.05
+    turns = [slots.request() for _ in range(slots.room)]
+    assert slots.waiting == COUNT * SLOT_WAIT.total_seconds() / 2 / 0.05
     await asyncio.sleep(0.05)  # all that run end
     for turn in turns[:COUNT]:
         turn.over()
@@ -89,8 +89,8 @@ async def test_who_runs_and_who_waits_leaves_less_room() -> None:
     slots = learned(0.01, claim_seconds=0.01)
     for taken in range(COUNT + 4):
         assert slots.room == COUNT + 4 - taken
-        slots.line_up()
-    slots.line_up()
+        slots.request()
+    slots.request()
 
     assert (slots.room, slots.waiting) == (0, 5)
 
@@ -98,35 +98,35 @@ async def test_who_runs_and_who_waits_leaves_less_room() -> None:
 async def test_one_long_task_among_short_ones_stops_claiming_ahead_for_a_while() -> None:
     slots = learned(0.001, claim_seconds=0.01)
     for _ in range(100):
-        slots.line_up()
+        slots.request()
         slots.give_back(0.001)
-    assert slots.ahead == 40
-    slots.line_up()
+    assert slots.prefetch == 40
+    slots.request()
     slots.give_back(10)
-    assert slots.ahead == 0
+    assert slots.prefetch == 0
     for _ in range(500):
-        slots.line_up()
+        slots.request()
         slots.give_back(0.001)
 
-    assert 20 < slots.ahead <= 40
+    assert 20 < slots.prefetch <= 40
 
 
 async def test_whose_turn_does_not_come_in_time_is_told_and_nothing_is_claimed_ahead_until_that_is_forgotten() -> None:
     slots = learned(0.001, claim_seconds=0.01, count=1)
-    first, second = slots.line_up(), slots.line_up()
+    first, second = slots.request(), slots.request()
     began = asyncio.get_running_loop().time()
     assert not await second.comes()
     waited = asyncio.get_running_loop().time() - began
 
-    assert PATIENCE.total_seconds() * 0.9 < waited < MISJUDGED_SECONDS
-    assert (slots.busy, slots.waiting, slots.ahead) == (1, 0, 0)
+    assert SLOT_WAIT.total_seconds() * 0.9 < waited < MISJUDGED_SECONDS
+    assert (slots.busy, slots.waiting, slots.prefetch) == (1, 0, 0)
     first.over()
-    assert (slots.busy, slots.ahead) == (0, 0)
+    assert (slots.busy, slots.prefetch) == (0, 0)
 
 
 async def test_whose_turn_came_is_not_told_otherwise_later() -> None:
     slots = Slots(1, nothing)
-    first, second, third = slots.line_up(), slots.line_up(), slots.line_up()
+    first, second, third = slots.request(), slots.request(), slots.request()
     first.over()
     assert not await third.comes()
 
@@ -136,10 +136,10 @@ async def test_whose_turn_came_is_not_told_otherwise_later() -> None:
 
 async def test_closed_slots_let_nobody_wait_and_are_still_given() -> None:
     slots = Slots(1, nothing)
-    first, before = slots.line_up(), slots.line_up()
+    first, before = slots.request(), slots.request()
     slots.close()
-    after = slots.line_up()
+    after = slots.request()
     assert [await comes(turn) for turn in (first, before, after)] == [True, False, False]
     first.over()
 
-    assert await comes(slots.line_up())
+    assert await comes(slots.request())

@@ -33,8 +33,8 @@ from appdb import (
     TaskQueue,
 )
 from appdb.models.generated_content import NewContent
-from appworker.attempt.commit_batcher import Outbox
-from appworker.attempt.event_buffer import Chunk, Notes
+from appworker.attempt.commit_batcher import CommitBatcher
+from appworker.attempt.event_buffer import Chunk, EventBuffer
 from appworker.attempt.flusher import Flusher
 from appworker.errors import TaskStoppedError
 from appworker.execution.stop import StopReason, StopSwitch
@@ -51,13 +51,13 @@ RETRY_PAUSE_SECONDS = (0.05, 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class AttemptServices:
     """What every attempt of a worker writes with."""
 
     queue: TaskQueue
     contents: ContentRepository
     registry: RegistryRepository
-    outbox: Outbox
+    outbox: CommitBatcher
     flusher: Flusher
 
 
@@ -77,7 +77,7 @@ class Attempt:
         claimed_at: ``time.monotonic()`` when the claim was asked for: the lease cannot have begun earlier.
     """
 
-    def __init__(self, task: Task, desk: Desk, *, claimed_at: float) -> None:
+    def __init__(self, task: Task, desk: AttemptServices, *, claimed_at: float) -> None:
         self.task = task
         self.lease = Lease.of(task)
         self.stop = StopSwitch()
@@ -89,7 +89,7 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._seq = task.event_count
-        self._notes = Notes()
+        self._notes = EventBuffer()
         self._asked = False
 
     @property
@@ -103,12 +103,12 @@ class Attempt:
         self._notes.event(NewEvent(type=TaskEventType.STARTED, data=data))
         self._desk.flusher.soon(self, START_DELAY_SECONDS)
 
-    def note_progress(self, progress: Progress) -> None:
+    def add_progress(self, progress: Progress) -> None:
         """Keep *progress* as the latest, from any thread."""
         self._notes.progress(progress)
         self._ask(PROGRESS_DELAY_SECONDS)
 
-    def note_chunk(self, chunk: Chunk, size: int) -> int:
+    def add_chunk(self, chunk: Chunk, size: int) -> int:
         """Keep *chunk*, of *size* bytes, to be written, from any thread, and return how many wait."""
         waiting = self._notes.chunk(chunk, size)
         self._ask(CHUNK_DELAY_SECONDS)

@@ -18,11 +18,11 @@ from appworker.attempt.attempt import Attempt
 from appworker.attempt.context import AttemptContext
 from appworker.errors import TaskStoppedError
 from appworker.execution.executors import Executors
-from appworker.execution.job import Job, soon
-from appworker.execution.results import Done, Failed, Outcome, Stopped, Suspended
+from appworker.execution.job import Job, threadsafe
+from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorStopped, ActorSuspended
 from appworker.execution.stop import StopReason
 from appworker.keeper import LeaseKeeper
-from appworker.worker.slots import Turn
+from appworker.worker.slots import SlotTicket
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SPARE = timedelta(seconds=15)
 """How long after its timeout an attempt may still be stopped and settled, while its lease is kept."""
 
 
-class Performer:
+class AttemptRunner:
     """Performs attempts.
 
     Args:
@@ -50,7 +50,7 @@ class Performer:
         """Let go of the threads and processes that actors ran in."""
         await self._executors.close()
 
-    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn) -> None:
+    async def perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: SlotTicket) -> None:
         """Run *actor* on the attempt's task, and settle it.
 
         Args:
@@ -59,7 +59,7 @@ class Performer:
             turn: Its use of a slot, which is over when nothing of the actor runs any more: also while the outcome is
                 still being written, and not before its thread is done. Whose turn does not come is handed back.
         """
-        self._keeper.add(attempt, kept_until(attempt.task, actor))
+        self._keeper.add(attempt, renewed_until(attempt.task, actor))
         try:
             if not await turn.comes():
                 await attempt.release()
@@ -72,17 +72,17 @@ class Performer:
         finally:
             self._keeper.remove(attempt)
 
-    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn) -> Outcome:
+    async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], turn: SlotTicket) -> ActorResult:
         if attempt.stop.reason is not None:  # while it waited
             turn.over()
-            return Stopped()
+            return ActorStopped()
         timeout = _timeout(attempt.task, actor)
         try:
             running = self._start(attempt, actor, timeout)
         except Exception as exc:
             turn.over()
             logger.exception("an attempt could not be started", extra=attempt.names)
-            return Failed(kind="NotStarted", message=f"the host cannot start the attempt: {exc}", retry=True)
+            return ActorFailed(kind="NotStarted", message=f"the host cannot start the attempt: {exc}", retry=True)
         running.add_done_callback(lambda _: turn.over())
         await _ended_or_stopped(running, attempt, timeout)
         if not running.done():
@@ -90,34 +90,34 @@ class Performer:
             await asyncio.wait({running}, timeout=self._executors.grace(actor).total_seconds())
         if not running.done():
             logger.error("an actor does not end; its slot stays taken", extra=attempt.names)
-            return Stopped()
-        return _outcome_of(running, attempt)
+            return ActorStopped()
+        return _result_of(running, attempt)
 
-    def _start(self, attempt: Attempt, actor: Actor[BaseModel], timeout: timedelta) -> asyncio.Future[Outcome]:
+    def _start(self, attempt: Attempt, actor: Actor[BaseModel], timeout: timedelta) -> asyncio.Future[ActorResult]:
         attempt.begin()
         logger.info("a task begins", extra=attempt.names)
         context = AttemptContext(attempt, timeout, asyncio.get_running_loop())
         return self._executors.start(Job(actor=actor, context=context, payload=attempt.task.payload, stop=attempt.stop))
 
-    async def _settle(self, attempt: Attempt, actor: Actor[BaseModel], outcome: Outcome) -> None:
+    async def _settle(self, attempt: Attempt, actor: Actor[BaseModel], outcome: ActorResult) -> None:
         match outcome:
-            case Done(result=result):
+            case ActorDone(result=result):
                 await _complete(attempt, result)
-            case Failed(kind=kind, message=message):
+            case ActorFailed(kind=kind, message=message):
                 await attempt.fail(kind, message, _retry_in(attempt, actor, outcome))
-            case Suspended():
+            case ActorSuspended():
                 await attempt.suspend()
-            case Stopped():
+            case ActorStopped():
                 await _settle_stopped(attempt, actor)
             case _:
                 assert_never(outcome)
 
 
-async def _ended_or_stopped(running: asyncio.Future[Outcome], attempt: Attempt, limit: timedelta) -> None:
+async def _ended_or_stopped(running: asyncio.Future[ActorResult], attempt: Attempt, limit: timedelta) -> None:
     home = asyncio.get_running_loop()
     either: asyncio.Future[None] = home.create_future()
     running.add_done_callback(lambda _: _resolve(either))
-    attempt.stop.on_stop(soon(home, partial(_resolve, either)))
+    attempt.stop.on_stop(threadsafe(home, partial(_resolve, either)))
     timer = home.call_later(limit.total_seconds(), attempt.stop.throw, StopReason.TIMEOUT)
     try:
         await either
@@ -125,13 +125,13 @@ async def _ended_or_stopped(running: asyncio.Future[Outcome], attempt: Attempt, 
         timer.cancel()
 
 
-def _outcome_of(running: asyncio.Future[Outcome], attempt: Attempt) -> Outcome:
+def _result_of(running: asyncio.Future[ActorResult], attempt: Attempt) -> ActorResult:
     error = running.exception()
     if error is None:
         return running.result()
     # Whatever it is, it must end this attempt, and not the lease of three.
     logger.error("an attempt ended in an error of its executor", extra=attempt.names, exc_info=error)
-    return Failed(kind=type(error).__name__, message=f"the worker could not run the attempt: {error}", retry=True)
+    return ActorFailed(kind=type(error).__name__, message=f"the worker could not run the attempt: {error}", retry=True)
 
 
 async def _complete(attempt: Attempt, result: dict[str, object] | None) -> None:
@@ -147,9 +147,9 @@ async def _settle_stopped(attempt: Attempt, actor: Actor[BaseModel]) -> None:
         await attempt.release()
         return
     if reason is StopReason.TIMEOUT:
-        failed = Failed(kind="Timeout", message="the attempt was out of time", retry=True)
+        failed = ActorFailed(kind="Timeout", message="the attempt was out of time", retry=True)
     elif reason is StopReason.REFUSED and attempt.refusal is not None:
-        failed = Failed(kind=type(attempt.refusal).__name__, message=str(attempt.refusal), retry=True)
+        failed = ActorFailed(kind=type(attempt.refusal).__name__, message=str(attempt.refusal), retry=True)
     else:
         raise TaskStoppedError(attempt.task.id, StopReason.LEASE_LOST)
     await attempt.fail(failed.kind, failed.message, _retry_in(attempt, actor, failed))
@@ -160,7 +160,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def kept_until(task: Task, actor: Actor[BaseModel]) -> float:
+def renewed_until(task: Task, actor: Actor[BaseModel]) -> float:
     """Return until when, by the monotonic clock, the lease of an attempt that begins now is worth renewing."""
     return time.monotonic() + (_timeout(task, actor) + SPARE).total_seconds()
 
@@ -170,7 +170,7 @@ def _timeout(task: Task, actor: Actor[BaseModel]) -> timedelta:
     return actor.timeout if seconds is None else timedelta(seconds=min(seconds, LONGEST.total_seconds()))
 
 
-def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: Failed) -> timedelta | None:
+def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: ActorFailed) -> timedelta | None:
     """Return the pause before the next attempt, or ``None`` when there must be none."""
     if not failed.retry or attempt.task.attempt >= attempt.task.max_attempts:
         return None

@@ -19,7 +19,7 @@ MAX_EVENTS = 1_000
 Waiting = tuple[AttemptWrite, "asyncio.Future[None]"]
 
 
-class Outbox:
+class CommitBatcher:
     """
     Commits what attempts hand in, in batches that form by themselves: group commit, without a timer.
 

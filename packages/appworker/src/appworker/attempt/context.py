@@ -60,7 +60,7 @@ class AttemptContext:
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
         self.check_cancelled()
-        self._attempt.note_progress(progress_of(fraction, message))
+        self._attempt.add_progress(progress_of(fraction, message))
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -71,27 +71,27 @@ class AttemptContext:
         """Send partial output."""
         self.check_cancelled()
         size = check_size("chunk", data, MAX_CHUNK_BYTES)
-        if self._attempt.note_chunk(dict(data), size) > MAX_PENDING:
-            await self._at_home(self._attempt.flush())
+        if self._attempt.add_chunk(dict(data), size) > MAX_PENDING:
+            await self._on_control_loop(self._attempt.flush())
 
     async def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
         """Record what is being made and by whom."""
         self.check_cancelled()
-        await self._at_home(self._attempt.describe(operation, provider, source_data))
+        await self._on_control_loop(self._attempt.describe(operation, provider, source_data))
 
     async def store(self, item: NewContent) -> str:
         """Store a content item."""
         self.check_cancelled()
-        return await self._at_home(self._attempt.store(item))
+        return await self._on_control_loop(self._attempt.store(item))
 
     async def recall(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether a step is remembered, and what it returned."""
         self.check_cancelled()
-        return await self._at_home(self._attempt.recall(key))
+        return await self._on_control_loop(self._attempt.recall(key))
 
     async def remember(self, key: str, value: JsonValue) -> None:
         """Remember what a step returned, also when the attempt must end: the fence tells whether it still may."""
-        await self._at_home(self._attempt.remember(key, value))
+        await self._on_control_loop(self._attempt.remember(key, value))
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
         """Run *work* once, and remember what it returned."""
@@ -108,17 +108,17 @@ class AttemptContext:
     ) -> str:
         """Enqueue a child task."""
         self.check_cancelled()
-        return await self._at_home(self._attempt.spawn(key, actor, payload, queue, priority))
+        return await self._on_control_loop(self._attempt.spawn(key, actor, payload, queue, priority))
 
     async def join(self) -> list[dict[str, JsonValue]]:
         """Return what became of the children."""
         self.check_cancelled()
-        children = await self._at_home(self._attempt.children())
+        children = await self._on_control_loop(self._attempt.children())
         if not all(child.state.final for child in children):
             raise SuspendedError(self.task_id)
         return [_ended(child) for child in children]
 
-    async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _on_control_loop(self, work: Coroutine[Any, Any, T]) -> T:
         # A write that has begun runs to its end, also when the actor is cancelled meanwhile: the numbers depend on it.
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_to_its_end(work), self._home))
 

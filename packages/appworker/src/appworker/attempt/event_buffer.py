@@ -21,7 +21,7 @@ CHUNK_OVERHEAD_BYTES = 12
 Chunk = Mapping[str, JsonValue]
 
 
-class Notes:
+class EventBuffer:
     """A buffer that any thread may add to, and that the worker's loop empties."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from appworker.actors.contexts import ActorContext
 
 
-class Surface(ActorContext, Protocol):
+class ExecutorContext(ActorContext, Protocol):
     """A context whose steps can be taken apart, so that their work runs where the actor does."""
 
     async def recall(self, key: str) -> tuple[bool, JsonValue]:

@@ -13,14 +13,14 @@ from appworker.execution.inprocess.shared import SharedExecutor
 from appworker.execution.inprocess.thread import ThreadExecutor
 from appworker.execution.job import Job
 from appworker.execution.process.executor import KILLED_WITHIN, ProcessExecutor
-from appworker.execution.results import Outcome
+from appworker.execution.results import ActorResult
 from appworker.execution.stop import STOP_GRACE
 
 
 class Executor(Protocol):
     """Runs attempts. An attempt is stopped by its job's switch."""
 
-    def start(self, job: Job) -> asyncio.Future[Outcome]:
+    def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when nothing of it runs any more."""
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ class Executors:
         """
         return KILLED_WITHIN if actor.isolation == "process" else STOP_GRACE
 
-    def start(self, job: Job) -> asyncio.Future[Outcome]:
+    def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when nothing of it runs any more."""
         return self._by_isolation[job.actor.isolation].start(job)
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from appworker.actors.base import Actor, AsyncFunction, PlainFunction
 from appworker.errors import InvalidPayloadError, InvalidResultError, SuspendedError, TaskStoppedError
-from appworker.execution.executor_context import Surface
+from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.inprocess.blocking import BlockingContext
-from appworker.execution.results import Done, Failed, Outcome, outcome_of
+from appworker.execution.results import ActorDone, ActorFailed, ActorResult, actor_result_of
 from appworker.execution.stop import StopSwitch
 
 logger = logging.getLogger(__name__)
@@ -33,21 +33,21 @@ class Job:
     """
 
     actor: Actor[BaseModel]
-    context: Surface
+    context: ExecutorContext
     payload: dict[str, Any]
     stop: StopSwitch
 
 
-async def perform(job: Job) -> Outcome:
+async def perform(job: Job) -> ActorResult:
     """Run an async actor in the running event loop; whatever it raises is an outcome."""
     try:
         function, payload = cast("AsyncFunction[BaseModel]", job.actor.function), _accepted(job)
-        return payload if isinstance(payload, Failed) else _done(job, await function(job.context, payload))
+        return payload if isinstance(payload, ActorFailed) else _done(job, await function(job.context, payload))
     except BaseException as exc:  # noqa: BLE001 - even SystemExit must not end the loop of other attempts
         return _ended_by(job, exc)
 
 
-def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> Outcome:
+def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> ActorResult:
     """Run an actor of either kind in the calling thread, and return when it has ended.
 
     Args:
@@ -58,38 +58,38 @@ def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> Outcome:
         if job.actor.plain:
             function, payload = cast("PlainFunction[BaseModel]", job.actor.function), _accepted(job)
             context = BlockingContext(job.context, home)
-            return payload if isinstance(payload, Failed) else _done(job, function(context, payload))
+            return payload if isinstance(payload, ActorFailed) else _done(job, function(context, payload))
         with asyncio.Runner() as runner:
             return runner.run(_perform_until_stopped(job))
     except BaseException as exc:  # noqa: BLE001 - see above
         return _ended_by(job, exc)
 
 
-def _accepted(job: Job) -> BaseModel | Failed:
+def _accepted(job: Job) -> BaseModel | ActorFailed:
     # Here and not by what is raised: a model that fits badly in the actor's own code says nothing of the payload.
     try:
         return job.actor.accept(job.payload)
     except InvalidPayloadError as exc:
-        return Failed(kind="InvalidPayload", message=str(exc), retry=False)
+        return ActorFailed(kind="InvalidPayload", message=str(exc), retry=False)
 
 
-def _done(job: Job, returned: object) -> Outcome:
+def _done(job: Job, returned: object) -> ActorResult:
     try:
-        return Done(result=job.actor.result_of(returned))
+        return ActorDone(result=job.actor.result_of(returned))
     except InvalidResultError as exc:
         # The work is done, and may have been paid for: it would return the same again.
         logger.exception("an actor's result is none", extra={"task_id": job.context.task_id, "actor": job.actor.name})
-        return Failed(kind="InvalidResult", message=str(exc), retry=False)
+        return ActorFailed(kind="InvalidResult", message=str(exc), retry=False)
 
 
-async def _perform_until_stopped(job: Job) -> Outcome:
+async def _perform_until_stopped(job: Job) -> ActorResult:
     task = asyncio.current_task()
     if task is not None:
-        job.stop.on_stop(soon(asyncio.get_running_loop(), task.cancel))
+        job.stop.on_stop(threadsafe(asyncio.get_running_loop(), task.cancel))
     return await perform(job)
 
 
-def soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+def threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
     """Return a function for any thread that has *loop* make the *call*, if it is not closed by then."""
 
     def ask() -> None:
@@ -99,8 +99,8 @@ def soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callabl
     return ask
 
 
-def _ended_by(job: Job, error: BaseException) -> Outcome:
+def _ended_by(job: Job, error: BaseException) -> ActorResult:
     if not isinstance(error, TaskStoppedError | SuspendedError | asyncio.CancelledError):
         about = {"task_id": job.context.task_id, "actor": job.actor.name}
         logger.error("an actor raised an error", extra=about, exc_info=error)
-    return outcome_of(error, job.stop.reason)
+    return actor_result_of(error, job.stop.reason)

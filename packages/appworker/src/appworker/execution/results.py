@@ -15,14 +15,14 @@ MAX_MESSAGE_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class ActorDone:
     """The actor returned."""
 
     result: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class ActorFailed:
     """The actor raised, or its process died.
 
     Args:
@@ -39,19 +39,19 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
+class ActorStopped:
     """The actor ended because it had to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspended:
+class ActorSuspended:
     """The actor waits for its children, and is run again once they are final."""
 
 
-Outcome = Done | Failed | Stopped | Suspended
+ActorResult = ActorDone | ActorFailed | ActorStopped | ActorSuspended
 
 
-def outcome_of(error: BaseException, stop: StopReason | None) -> Outcome:
+def actor_result_of(error: BaseException, stop: StopReason | None) -> ActorResult:
     """Return what *error* means for the attempt that it ended.
 
     Args:
@@ -60,16 +60,16 @@ def outcome_of(error: BaseException, stop: StopReason | None) -> Outcome:
     """
     match error:
         case SuspendedError():
-            return Suspended()
+            return ActorSuspended()
         case DiscardError():
-            return Failed(kind="Discarded", message=told(error.reason), retry=False)
+            return ActorFailed(kind="Discarded", message=told(error.reason), retry=False)
         case _ if stop is not None:
-            return Stopped()
+            return ActorStopped()
         case RetryLaterError():
-            return Failed(kind="RetryLater", message=told(error.reason), retry=True, retry_in=error.after)
+            return ActorFailed(kind="RetryLater", message=told(error.reason), retry=True, retry_in=error.after)
     stopped_itself = isinstance(error, TaskStoppedError | asyncio.CancelledError)
     message = "the actor stopped itself" if stopped_itself else told(error)
-    return Failed(kind=type(error).__name__, message=message, retry=True)
+    return ActorFailed(kind=type(error).__name__, message=message, retry=True)
 
 
 def told(reason: object) -> str:

@@ -12,10 +12,12 @@ from appdb import InvalidDataError
 from appdb.queue.steps import check_key
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appworker.errors import DiscardError
-from appworker.execution.executor_context import Surface
+from appworker.execution.executor_context import ExecutorContext
 
 
-async def take_step(surface: Surface, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
+async def take_step(
+    surface: ExecutorContext, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]
+) -> JsonValue:
     """Run *work* unless an attempt has finished the step *key*, and return what it gave, now or then.
 
     Raises:
@@ -32,7 +34,7 @@ async def take_step(surface: Surface, key: str, work: Callable[[], Awaitable[Jso
     return value
 
 
-async def remember(surface: Surface, key: str, value: JsonValue) -> None:
+async def remember(surface: ExecutorContext, key: str, value: JsonValue) -> None:
     """Keep what the step *key* gave; the attempt ends for good where the database does not take it."""
     try:
         await surface.remember(key, value)

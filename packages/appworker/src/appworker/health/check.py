@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from appworker.errors import AppWorkerError
 from appworker.health.server import LIVE, READY
-from appworker.settings import Settings
+from appworker.settings import WorkerSettings
 
 Question = Literal["live", "ready"]
 TIMEOUT_SECONDS = 6.0
@@ -19,7 +19,7 @@ class UnhealthyError(AppWorkerError):
     """A worker process on this host is not live or not ready, or does not answer; the message says which."""
 
 
-def check_health(settings: Settings, question: Question) -> str:
+def check_health(settings: WorkerSettings, question: Question) -> str:
     """Ask every worker process of this host whether it is live, or ready.
 
     Args:

@@ -14,7 +14,7 @@ DATABASE_LIMIT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class HealthCheck:
     """One thing that was looked at.
 
     Args:
@@ -27,10 +27,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class HealthReport:
     """What all checks of one question say."""
 
-    checks: Mapping[str, Check]
+    checks: Mapping[str, HealthCheck]
 
     @property
     def ok(self) -> bool:
@@ -43,7 +43,7 @@ class Report:
         return {"status": "ok" if self.ok else "failing", "checks": checks}
 
 
-class Health:
+class WorkerHealth:
     """
     What is known of this process's health.
 
@@ -85,28 +85,30 @@ class Health:
         """The database answered just now."""
         self._answered_at = self._clock()
 
-    def live(self) -> Report:
+    def live(self) -> HealthReport:
         """Say whether the process works at all; if not, only a restart helps."""
-        return Report(checks={"control_loop": self._control_loop()})
+        return HealthReport(checks={"control_loop": self._control_loop()})
 
-    def ready(self) -> Report:
+    def ready(self) -> HealthReport:
         """Say whether tasks are claimed now. Without the change feed they are, by polling, so that is only told."""
         checks = {
             "control_loop": self._control_loop(),
-            "announced": Check(ok=self._announced, detail="announced" if self._announced else "not announced yet"),
-            "claiming": Check(ok=not self._draining, detail="draining" if self._draining else "not draining"),
+            "announced": HealthCheck(
+                ok=self._announced, detail="announced" if self._announced else "not announced yet"
+            ),
+            "claiming": HealthCheck(ok=not self._draining, detail="draining" if self._draining else "not draining"),
             "database": self._database(),
-            "change_feed": Check(ok=True, detail="live" if self._feed_live() else "polling"),
+            "change_feed": HealthCheck(ok=True, detail="live" if self._feed_live() else "polling"),
         }
-        return Report(checks=checks)
+        return HealthReport(checks=checks)
 
-    def _control_loop(self) -> Check:
+    def _control_loop(self) -> HealthCheck:
         waiting = self._loop_waiting()
         ok = waiting <= LOOP_LIMIT.total_seconds()
-        return Check(ok=ok, detail="answers" if ok else f"has not answered for {waiting:.1f} s")
+        return HealthCheck(ok=ok, detail="answers" if ok else f"has not answered for {waiting:.1f} s")
 
-    def _database(self) -> Check:
+    def _database(self) -> HealthCheck:
         if self._answered_at is None:
-            return Check(ok=False, detail="has not answered yet")
+            return HealthCheck(ok=False, detail="has not answered yet")
         silence = self._clock() - self._answered_at
-        return Check(ok=silence <= DATABASE_LIMIT.total_seconds(), detail=f"answered {silence:.1f} s ago")
+        return HealthCheck(ok=silence <= DATABASE_LIMIT.total_seconds(), detail=f"answered {silence:.1f} s ago")

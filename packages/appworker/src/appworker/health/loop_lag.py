@@ -14,7 +14,7 @@ INTERVAL = timedelta(seconds=0.5)
 """The pause between an answer and the next question."""
 
 
-class LoopWatch:
+class LoopLag:
     """
     Measures how late an event loop is, even while it is blocked; watches for the length of a ``with`` block.
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from appworker.health.health import Health
-from appworker.health.loop_lag import LoopWatch
+from appworker.health.health import WorkerHealth
+from appworker.health.loop_lag import LoopLag
 from appworker.health.metrics import Metrics
 from appworker.health.server import HealthServer
-from appworker.settings import Settings
+from appworker.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,9 @@ class Monitor:
         watch: How late the control loop is.
     """
 
-    health: Health
+    health: WorkerHealth
     metrics: Metrics
-    watch: LoopWatch
+    watch: LoopLag
 
     def follow(
         self,
@@ -51,15 +51,15 @@ class Monitor:
 
 
 @contextmanager
-def monitored(settings: Settings, *, actors: Iterable[str], queues: Iterable[str]) -> Iterator[Monitor]:
+def monitored(settings: WorkerSettings, *, actors: Iterable[str], queues: Iterable[str]) -> Iterator[Monitor]:
     """Yield the monitor of the running event loop's worker, served for the length of the block if a port is set.
 
     Raises:
         HealthPortError: The port that was set cannot be used.
     """
     metrics = Metrics(actors=actors, queues=queues, slots=settings.slots)
-    watch = LoopWatch(asyncio.get_running_loop(), metrics.loop_answered)
-    health = Health(loop_waiting=watch.waiting)
+    watch = LoopLag(asyncio.get_running_loop(), metrics.loop_answered)
+    health = WorkerHealth(loop_waiting=watch.waiting)
     monitor = Monitor(health=health, metrics=metrics, watch=watch)
     if settings.health_port is None:
         yield monitor

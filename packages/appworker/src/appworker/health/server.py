@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from appworker.errors import AppWorkerError
-from appworker.health.health import Health, Report
+from appworker.health.health import HealthReport, WorkerHealth
 from appworker.health.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class HealthServer:
         HealthPortError: The address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, health: Health, metrics: Metrics) -> None:
+    def __init__(self, host: str, port: int, health: WorkerHealth, metrics: Metrics) -> None:
         try:
             self._server = _Server(host, port, health, metrics)
         except OSError as exc:
@@ -91,7 +91,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, host: str, port: int, health: Health, metrics: Metrics) -> None:
+    def __init__(self, host: str, port: int, health: WorkerHealth, metrics: Metrics) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.health = health
         self.metrics = metrics
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_error(404, f"Only {LIVE}, {READY} and {METRICS} are here")
 
-    def _send_report(self, report: Report) -> None:
+    def _send_report(self, report: HealthReport) -> None:
         body = json.dumps(report.body()).encode()
         self._send(200 if report.ok else 503, body, "application/json")
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from appworker.host.forks import heeded
 from appworker.host.supervised import READY
-from appworker.settings import Settings
+from appworker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Supervisor:
         arguments: The command line that each of them gets.
     """
 
-    def __init__(self, settings: Settings, arguments: Sequence[str]) -> None:
+    def __init__(self, settings: WorkerSettings, arguments: Sequence[str]) -> None:
         self._settings = settings
         self._arguments = list(arguments)
         self._children: set[Process] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Mean:
+class MovingAverage:
     """The exponential moving average of what was added.
 
     Args:

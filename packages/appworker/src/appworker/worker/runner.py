@@ -37,9 +37,9 @@ from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
 from appworker.actors.base import Actor
 from appworker.actors.loading import ActorsByHandler, announcement
-from appworker.attempt.attempt import Attempt, Desk
-from appworker.attempt.attempt_runner import Performer, kept_until
-from appworker.attempt.commit_batcher import Outbox
+from appworker.attempt.attempt import Attempt, AttemptServices
+from appworker.attempt.attempt_runner import AttemptRunner, renewed_until
+from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.flusher import Flusher
 from appworker.execution.stop import StopReason
 from appworker.health.metrics import Ending
@@ -47,7 +47,7 @@ from appworker.health.monitor import Monitor
 from appworker.keeper import LeaseKeeper
 from appworker.lease_guard import LeaseGuard
 from appworker.upkeep import Stores, Upkeep, every, survive
-from appworker.worker.slots import Slots, Turn
+from appworker.worker.slots import Slots, SlotTicket
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +58,11 @@ LIMITED_POLL = timedelta(seconds=0.25)
 """How soon to ask again after a limit left due tasks where they are: nobody tells when there is room."""
 SIGN_OF_LIFE_INTERVAL = timedelta(seconds=10)
 ANNOUNCE_INTERVAL = timedelta(minutes=10)
-GATHER_SECONDS = 0.005
+COALESCE_SECONDS = 0.005
 """How long a full claim is followed by no other while slots become free."""
-RUSH_SECONDS = 0.2
+BUSY_STREAK_SECONDS = 0.2
 """How long short tasks have come one after the other before the change feed is paused."""
-BEGINNING_SECONDS = 0.003
+HEAD_START_SECONDS = 0.003
 """How long after a quiet time the first task has the processor for itself."""
 PAUSE_SECONDS = (0.5, 1.5)
 """How long what failed waits before it is tried again; a random time between, so that hosts do not march in step."""
@@ -128,14 +128,14 @@ class Runner:
         contents = ContentRepository(database)
         stores = Stores(contents=contents, files=FileRepository(database), workflows=WorkflowRepository(database))
         self._upkeep = Upkeep(queue, ScheduleRepository(database), stores, self._feed, options.retention)
-        self._desk = Desk(
+        self._desk = AttemptServices(
             queue=queue,
             contents=contents,
             registry=self._registry,
-            outbox=Outbox(queue),
+            outbox=CommitBatcher(queue),
             flusher=Flusher(),
         )
-        self._performer = Performer(self._keeper)
+        self._performer = AttemptRunner(self._keeper)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._more_is_due = False
         self._was_idle = True
@@ -242,7 +242,7 @@ class Runner:
             return
         room = self._room()
         if room == 0:
-            if not await self._until_changed(RUSH_SECONDS):
+            if not await self._until_changed(BUSY_STREAK_SECONDS):
                 self._end_rush()
                 await self._changed.wait()
             return
@@ -255,23 +255,23 @@ class Runner:
         if claimed == 0:
             await self._wait_for_work(ready)
         elif woken:
-            await self._until_changed(BEGINNING_SECONDS)
+            await self._until_changed(HEAD_START_SECONDS)
 
     async def _claim_and_start(self, wanted: int) -> int:
         tasks, asked_at = await self._claim(wanted)
         if tasks:
-            self._guard.hold([(Lease.of(task), kept_until(task, self._actor(task))) for task in tasks])
+            self._guard.hold([(Lease.of(task), renewed_until(task, self._actor(task))) for task in tasks])
         for task in tasks:
             self._start(task, asked_at)
         return len(tasks)
 
     def _listen_or_not(self) -> None:
         """Follow no changes while short tasks come one after the other: a claim finds the next ones anyway."""
-        if self._was_idle or not self._slots.ahead:
+        if self._was_idle or not self._slots.prefetch:
             self._end_rush()
         elif self._rushed_since is None:
             self._rushed_since = time.monotonic()
-        elif time.monotonic() - self._rushed_since > RUSH_SECONDS:
+        elif time.monotonic() - self._rushed_since > BUSY_STREAK_SECONDS:
             self._feed.pause()
 
     def _end_rush(self) -> None:
@@ -288,8 +288,8 @@ class Runner:
     async def _gather_room(self) -> None:
         """Wait a moment for more slots to become free: one claim for many costs as much as one for few."""
         clock = asyncio.get_running_loop()
-        until = clock.time() + GATHER_SECONDS
-        while self._room() < self._slots.much and not self._draining and (left := until - clock.time()) > 0:
+        until = clock.time() + COALESCE_SECONDS
+        while self._room() < self._slots.worth_a_claim and not self._draining and (left := until - clock.time()) > 0:
             await self._until_changed(left)
 
     async def _claim(self, wanted: int) -> tuple[list[Task], float]:
@@ -323,11 +323,11 @@ class Runner:
 
     def _start(self, task: Task, claimed_at: float) -> None:
         attempt = Attempt(task, self._desk, claimed_at=claimed_at)
-        running = asyncio.create_task(self._perform(attempt, self._actor(task), self._slots.line_up(), claimed_at))
+        running = asyncio.create_task(self._perform(attempt, self._actor(task), self._slots.request(), claimed_at))
         self._attempts[running] = attempt
         running.add_done_callback(self._settled)
 
-    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: Turn, claimed_at: float) -> None:
+    async def _perform(self, attempt: Attempt, actor: Actor[BaseModel], turn: SlotTicket, claimed_at: float) -> None:
         try:
             await self._performer.perform(attempt, actor, turn)
         finally:

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 
-from appworker.worker.moving_average import Mean
+from appworker.worker.moving_average import MovingAverage
 
-PATIENCE = timedelta(seconds=0.1)
+SLOT_WAIT = timedelta(seconds=0.1)
 """How long a task waits for a slot before it is handed back, so that another worker may run it."""
-MOST_AHEAD = 64
+MAX_PREFETCH = 64
 """Tasks that are claimed ahead at most: the server does little less for each of more."""
 REMEMBERED_TASKS = 64
 REMEMBERED_CLAIMS = 8
@@ -21,14 +21,14 @@ MISJUDGED_SECONDS = 1.0
 """What a task is thought to take after one waited in vain: nothing is claimed ahead for the next few hundred."""
 
 
-class Turn:
+class SlotTicket:
     """One attempt's use of a slot, now or when one is free."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._began = 0.0
-        self.waits_until = time.monotonic() + PATIENCE.total_seconds()
+        self.waits_until = time.monotonic() + SLOT_WAIT.total_seconds()
         """When it is given up, by the monotonic clock."""
 
     async def comes(self) -> bool:
@@ -63,10 +63,10 @@ class Slots:
     def __init__(self, count: int, changed: Callable[[], None]) -> None:
         self._count = count
         self._changed = changed
-        self._line: deque[Turn] = deque()
+        self._line: deque[SlotTicket] = deque()
         self._closed = self._watched = False
-        self._task_seconds = Mean(REMEMBERED_TASKS)
-        self._claim_seconds = Mean(REMEMBERED_CLAIMS)
+        self._task_seconds = MovingAverage(REMEMBERED_TASKS)
+        self._claim_seconds = MovingAverage(REMEMBERED_CLAIMS)
         self.busy = 0
         """How many slots are taken."""
 
@@ -76,27 +76,27 @@ class Slots:
         return len(self._line)
 
     @property
-    def ahead(self) -> int:
+    def prefetch(self) -> int:
         """How many may be in line: those whose slots are free before a claim could answer."""
         if not self._task_seconds.value:
             return 0
         # A claim that was slow for once must not let tasks wait that will be handed back.
-        horizon = min(self._claim_seconds.value, PATIENCE.total_seconds() / 2)
-        return min(int(self._count * horizon / self._task_seconds.value), MOST_AHEAD)
+        horizon = min(self._claim_seconds.value, SLOT_WAIT.total_seconds() / 2)
+        return min(int(self._count * horizon / self._task_seconds.value), MAX_PREFETCH)
 
     @property
     def room(self) -> int:
         """How many tasks to claim now."""
-        return max(self._count + self.ahead - self.busy - self.waiting, 0)
+        return max(self._count + self.prefetch - self.busy - self.waiting, 0)
 
     @property
-    def much(self) -> int:
+    def worth_a_claim(self) -> int:
         """The room that is worth a claim at once: one for many costs little more than one for few."""
-        return max(self._count, (self._count + self.ahead) * 2 // 3)
+        return max(self._count, (self._count + self.prefetch) * 2 // 3)
 
-    def line_up(self) -> Turn:
+    def request(self) -> SlotTicket:
         """Return the turn of a task that was claimed; it begins now when a slot is free."""
-        turn = Turn(self)
+        turn = SlotTicket(self)
         if self.busy < self._count:
             self.busy += 1
             turn.settle(granted=True)

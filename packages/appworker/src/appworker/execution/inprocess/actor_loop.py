@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import uvloop
 
-from appworker.execution.job import Job, perform, soon
-from appworker.execution.results import Outcome, outcome_of
+from appworker.execution.job import Job, perform, threadsafe
+from appworker.execution.results import ActorResult, actor_result_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Run:
+class QueuedJob:
     """A job on its way: the future that its outcome goes to, and the context variables of whoever started it."""
 
     job: Job
-    outcome: asyncio.Future[Outcome]
+    outcome: asyncio.Future[ActorResult]
     variables: contextvars.Context
 
 
@@ -47,8 +47,8 @@ class ActorLoop:
         self._loop = uvloop.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, f"actor-helper-{number}"))
         self._closing = asyncio.Event()
-        self._inbox: deque[Run] = deque()
-        self._outbox: deque[tuple[Run, Outcome]] = deque()
+        self._inbox: deque[QueuedJob] = deque()
+        self._outbox: deque[tuple[QueuedJob, ActorResult]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._called = self._called_back = False
         self._asked_at: float | None = None
@@ -85,7 +85,7 @@ class ActorLoop:
     def _answer(self) -> None:
         self._asked_at = None
 
-    def post(self, run: Run) -> None:
+    def post(self, run: QueuedJob) -> None:
         """Have *run* begin."""
         self._posted += 1
         self._inbox.append(run)
@@ -93,7 +93,7 @@ class ActorLoop:
             self._called = True
             self._loop.call_soon_threadsafe(self._begin_all)
 
-    def take_back(self) -> list[Run]:
+    def take_back(self) -> list[QueuedJob]:
         """Return what was posted and has not begun."""
         taken = []
         while self._inbox:
@@ -132,17 +132,17 @@ class ActorLoop:
             task = self._loop.create_task(self._perform(run), context=run.variables)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            run.job.stop.on_stop(soon(self._loop, task.cancel))
+            run.job.stop.on_stop(threadsafe(self._loop, task.cancel))
 
-    async def _perform(self, run: Run) -> None:
+    async def _perform(self, run: QueuedJob) -> None:
         try:
             outcome = await perform(run.job)
         except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
-            outcome = outcome_of(exc, run.job.stop.reason)
+            outcome = actor_result_of(exc, run.job.stop.reason)
         self._outbox.append((run, outcome))
         if not self._called_back:
             self._called_back = True
-            soon(self._home, self._deliver_all)()
+            threadsafe(self._home, self._deliver_all)()
 
     def _deliver_all(self) -> None:
         self._called_back = False

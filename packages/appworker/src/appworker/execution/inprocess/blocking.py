@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from appdb.models.generated_content import NewContent
 from appdb.queue.steps import check_key
-from appworker.execution.executor_context import Surface
+from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.steps import as_json, remember
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class BlockingContext:
         home: The event loop that the work is done in; never that of the calling thread.
     """
 
-    def __init__(self, surface: Surface, home: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, surface: ExecutorContext, home: asyncio.AbstractEventLoop) -> None:
         self.task_id = surface.task_id
         self.owner_id = surface.owner_id
         self.attempt = surface.attempt

@@ -6,9 +6,9 @@ import asyncio
 import contextvars
 import logging
 
-from appworker.execution.inprocess.actor_loop import ActorLoop, Run
+from appworker.execution.inprocess.actor_loop import ActorLoop, QueuedJob
 from appworker.execution.job import Job
-from appworker.execution.results import Outcome
+from appworker.execution.results import ActorResult
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ class SharedExecutor:
         """How long the worst loop has owed an answer; 0 when all answer."""
         return max((loop.blocked_seconds for loop in self._loops), default=0.0)
 
-    def start(self, job: Job) -> asyncio.Future[Outcome]:
+    def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when the actor has ended."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._answering().post(Run(job=job, outcome=outcome, variables=contextvars.copy_context()))
+        outcome: asyncio.Future[ActorResult] = asyncio.get_running_loop().create_future()
+        self._answering().post(QueuedJob(job=job, outcome=outcome, variables=contextvars.copy_context()))
         if self._next_look is None:
             self._look_later()
         return outcome

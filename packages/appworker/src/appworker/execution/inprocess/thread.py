@@ -8,7 +8,7 @@ import logging
 import threading
 
 from appworker.execution.job import Job, perform_here
-from appworker.execution.results import Outcome, outcome_of
+from appworker.execution.results import ActorResult, actor_result_of
 
 logger = logging.getLogger(__name__)
 
@@ -19,13 +19,13 @@ class ThreadExecutor:
     The threads are daemons: an actor that heeds nothing cannot keep the process alive.
     """
 
-    def start(self, job: Job) -> asyncio.Future[Outcome]:
+    def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when the thread is."""
         home = asyncio.get_running_loop()
-        outcome: asyncio.Future[Outcome] = home.create_future()
+        outcome: asyncio.Future[ActorResult] = home.create_future()
         context = contextvars.copy_context()
 
-        def settle(value: Outcome) -> None:
+        def settle(value: ActorResult) -> None:
             if not outcome.done():
                 outcome.set_result(value)
 
@@ -33,7 +33,7 @@ class ThreadExecutor:
             try:
                 value = context.run(perform_here, job, home)
             except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
-                value = outcome_of(exc, job.stop.reason)
+                value = actor_result_of(exc, job.stop.reason)
             try:
                 home.call_soon_threadsafe(settle, value)
             except RuntimeError:

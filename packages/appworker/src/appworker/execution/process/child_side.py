@@ -18,10 +18,10 @@ from appworker.actors.loading import load_actor
 from appworker.errors import ActorLoadError
 from appworker.execution.job import Job, perform_here
 from appworker.execution.process.limits import die_with_parent, limit_cpu, limit_memory
-from appworker.execution.process.messages import outcome_to_json
+from appworker.execution.process.messages import result_to_json
 from appworker.execution.process.proxy_context import ProxyContext
-from appworker.execution.process.worker_pipe import OUT_OF_MEMORY, Link, Order
-from appworker.execution.results import Failed, Outcome
+from appworker.execution.process.worker_pipe import OUT_OF_MEMORY, ActorOrder, WorkerPipe
+from appworker.execution.results import ActorFailed, ActorResult
 from appworker.host.forks import STOPPING, part_from_forks
 from appworker.unfailing import Unfailing
 
@@ -29,14 +29,14 @@ _OWN_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime",
 MAX_LOG_CHARACTERS = 20_000
 
 
-class LinkHandler(Unfailing):
+class PipeLogHandler(Unfailing):
     """Sends log records to the worker, which writes all logs.
 
     Args:
         link: Reaches the worker.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: WorkerPipe) -> None:
         super().__init__()
         self._link = link
 
@@ -70,14 +70,14 @@ def main() -> int:
     # What an actor starts must not hold the pipe: its end is how the worker hears of this process's death.
     pipe.set_inheritable(False)
     part_from_forks([pipe.fileno()])
-    link = Link(pipe)
+    link = WorkerPipe(pipe)
     for number in STOPPING:
         signal.signal(number, partial(_heed, link))
     load = link.orders.get()
     if load is None:
         return 0
     root = logging.getLogger()
-    root.handlers = [LinkHandler(link)]
+    root.handlers = [PipeLogHandler(link)]
     root.setLevel(load.facts["log_level"])
     try:
         actor = _load(load.facts)
@@ -86,11 +86,11 @@ def main() -> int:
         link.flush()
         return 1
     while (order := link.orders.get()) is not None:
-        link.end_attempt(outcome_to_json(_run(actor, order, link)))
+        link.end_attempt(result_to_json(_run(actor, order, link)))
     return 0
 
 
-def _heed(link: Link, number: int, _frame: object) -> None:
+def _heed(link: WorkerPipe, number: int, _frame: object) -> None:
     """End, if the worker has stopped the attempt before.
 
     Service managers send their signal to all processes of a service, and the worker drains: it says what ends when.
@@ -114,14 +114,14 @@ def _load(facts: dict[str, Any]) -> Actor[BaseModel]:
     return actor
 
 
-def _run(actor: Actor[BaseModel], order: Order, link: Link) -> Outcome:
+def _run(actor: Actor[BaseModel], order: ActorOrder, link: WorkerPipe) -> ActorResult:
     if actor.cpu_limit is not None:
         limit_cpu(actor.name, actor.cpu_limit)
     context = ProxyContext(order, actor.name, link)
     job = Job(actor=actor, context=context, payload=order.facts["payload"], stop=order.stop)
     try:
         outcome = perform_here(job, link.loop)
-        if isinstance(outcome, Failed) and outcome.kind == MemoryError.__name__:
+        if isinstance(outcome, ActorFailed) and outcome.kind == MemoryError.__name__:
             link.flush()
             os._exit(OUT_OF_MEMORY)
     except MemoryError:

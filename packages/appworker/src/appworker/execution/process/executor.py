@@ -10,7 +10,7 @@ from datetime import timedelta
 from appworker.errors import ActorLoadError
 from appworker.execution.job import Job
 from appworker.execution.process.parent_side import TERM_GRACE, ActorProcess
-from appworker.execution.results import Done, Failed, Outcome, Suspended, outcome_of
+from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorSuspended, actor_result_of
 from appworker.execution.stop import STOP_GRACE
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ProcessExecutor:
         self._idle: defaultdict[str, list[ActorProcess]] = defaultdict(list)
         self._letting_go: set[asyncio.Task[None]] = set()
 
-    def start(self, job: Job) -> asyncio.Future[Outcome]:
+    def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop; when it is done, so is the attempt's process."""
         return asyncio.get_running_loop().create_task(self._run(job))
 
@@ -42,21 +42,21 @@ class ProcessExecutor:
                 self._let_go(idle.pop())
         await asyncio.gather(*self._letting_go)
 
-    async def _run(self, job: Job) -> Outcome:
+    async def _run(self, job: Job) -> ActorResult:
         if not job.actor.source:
             error = ActorLoadError(job.actor.name, "isolation='process' needs a name that a process can load it by")
-            return outcome_of(error, job.stop.reason)
+            return actor_result_of(error, job.stop.reason)
         try:
             process = self._waiting(job.actor.source) or await ActorProcess.start(job.actor)
         except OSError as exc:
             logger.exception("an actor's process cannot be started", extra={"actor": job.actor.name})
-            return Failed(kind="ProcessNotStarted", message=f"the host cannot start a process: {exc}", retry=True)
-        outcome: Outcome | None = None
+            return ActorFailed(kind="ProcessNotStarted", message=f"the host cannot start a process: {exc}", retry=True)
+        outcome: ActorResult | None = None
         try:
             outcome = await process.run(job)
             return outcome
         finally:
-            if isinstance(outcome, Done | Suspended) and job.stop.reason is None:
+            if isinstance(outcome, ActorDone | ActorSuspended) and job.stop.reason is None:
                 self._keep(process)
             else:
                 await process.end()

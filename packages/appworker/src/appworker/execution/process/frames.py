@@ -24,7 +24,7 @@ class BrokenFrameError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class PipeFrame:
     """One message."""
 
     body: dict[str, Any]
@@ -42,7 +42,7 @@ def encode(body: Mapping[str, Any], blob: bytes = b"") -> bytes:
     return _HEADER.pack(len(text), len(blob)) + text + blob
 
 
-async def read(reader: asyncio.StreamReader, *, limited: bool) -> Frame:
+async def read(reader: asyncio.StreamReader, *, limited: bool) -> PipeFrame:
     """Return the next frame.
 
     Args:
@@ -58,6 +58,6 @@ async def read(reader: asyncio.StreamReader, *, limited: bool) -> Frame:
         raise BrokenFrameError(f"it announced {json_bytes + blob_bytes:,} bytes")
     text, blob = await reader.readexactly(json_bytes), await reader.readexactly(blob_bytes)
     try:
-        return Frame(body=json.loads(text), blob=blob)
+        return PipeFrame(body=json.loads(text), blob=blob)
     except ValueError as exc:
         raise BrokenFrameError(f"it is no JSON ({exc})") from exc

@@ -12,7 +12,15 @@ from appdb import ConflictError, InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.generated_content import ContentKind, NewContent
 from appworker.errors import AppWorkerError, SuspendedError, TaskStoppedError
 from appworker.execution.process.frames import KIB, MAX_BLOB_BYTES, to_json
-from appworker.execution.results import MAX_MESSAGE_CHARACTERS, Done, Failed, Outcome, Stopped, Suspended, told
+from appworker.execution.results import (
+    MAX_MESSAGE_CHARACTERS,
+    ActorDone,
+    ActorFailed,
+    ActorResult,
+    ActorStopped,
+    ActorSuspended,
+    told,
+)
 
 MAX_RESULT_BYTES = 512 * KIB
 """As JSON; what the database takes is less."""
@@ -33,24 +41,24 @@ _SHARED_ERRORS: dict[str, type[Exception]] = {
 """What an actor may want to tell apart; all of them are made of JSON arguments."""
 
 
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+def result_to_json(outcome: ActorResult) -> dict[str, Any]:
     """Return *outcome* for the worker; a result that is too large to cross becomes a failure that says so."""
     match outcome:
-        case Done(result=result):
+        case ActorDone(result=result):
             size = len(to_json(result))
             if size <= MAX_RESULT_BYTES:
                 return {"is": "done", "result": result}
             too_large = TooLargeError("the actor's result", size, MAX_RESULT_BYTES)
-            return _failure(Failed(kind=type(too_large).__name__, message=str(too_large), retry=False))
-        case Failed():
+            return _failure(ActorFailed(kind=type(too_large).__name__, message=str(too_large), retry=False))
+        case ActorFailed():
             return _failure(outcome)
-        case Suspended():
+        case ActorSuspended():
             return {"is": "suspended"}
-        case Stopped():
+        case ActorStopped():
             return {"is": "stopped"}
 
 
-def _failure(failed: Failed) -> dict[str, Any]:
+def _failure(failed: ActorFailed) -> dict[str, Any]:
     return {
         "is": "failed",
         "kind": failed.kind,
@@ -60,17 +68,17 @@ def _failure(failed: Failed) -> dict[str, Any]:
     }
 
 
-def outcome_from_json(found: Mapping[str, Any]) -> Outcome:
+def result_from_json(found: Mapping[str, Any]) -> ActorResult:
     """Return the outcome that a process sent."""
     match found["is"]:
         case "done":
-            return Done(result=found["result"])
+            return ActorDone(result=found["result"])
         case "suspended":
-            return Suspended()
+            return ActorSuspended()
         case "stopped":
-            return Stopped()
+            return ActorStopped()
     pause = found["retry_in"]
-    return Failed(
+    return ActorFailed(
         kind=found["kind"],
         message=found["message"],
         retry=found["retry"],

@@ -17,14 +17,14 @@ from pydantic import BaseModel
 from appdb.queue.lease import handler
 from appworker.actors.base import Actor
 from appworker.errors import TaskStoppedError
-from appworker.execution.job import Job, soon
+from appworker.execution.job import Job, threadsafe
 from appworker.execution.process import frames
 from appworker.execution.process.limits import MIB, limit_behind
-from appworker.execution.process.messages import outcome_from_json
+from appworker.execution.process.messages import result_from_json
 from appworker.execution.process.output import relay
 from appworker.execution.process.rpc import answer_to
 from appworker.execution.process.worker_pipe import OUT_OF_MEMORY
-from appworker.execution.results import Failed, Outcome, Stopped
+from appworker.execution.results import ActorFailed, ActorResult, ActorStopped
 from appworker.execution.stop import STOP_GRACE, StopSwitch
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class ActorProcess:
         """Whether the process has not ended, as far as is known."""
         return self._process.returncode is None
 
-    async def run(self, job: Job) -> Outcome:
+    async def run(self, job: Job) -> ActorResult:
         """Run one attempt; what it says is passed on until its outcome comes, or the process is gone."""
         self.attempts += 1
         ending = asyncio.create_task(self._end_when_stopped(job.stop))
@@ -105,7 +105,7 @@ class ActorProcess:
             logger.exception("an actor's process said what cannot be read; it is killed", extra=self._about())
             self._signal(signal.SIGKILL)
             message = f"the actor's process was killed, since a message of it cannot be read: {exc}"
-            return Failed(kind="ProcessDied", message=message, retry=True)
+            return ActorFailed(kind="ProcessDied", message=message, retry=True)
         finally:
             ending.cancel()
             # A write that has begun is finished, so that what was stored and what is logged agree.
@@ -121,7 +121,7 @@ class ActorProcess:
             async with asyncio.timeout(EXIT_SECONDS):
                 await self._relaying
 
-    async def _converse(self, job: Job) -> Outcome:
+    async def _converse(self, job: Job) -> ActorResult:
         while True:
             frame = await frames.read(self._reader, limited=True)
             body = frame.body
@@ -135,11 +135,11 @@ class ActorProcess:
                 case "log":
                     logging.getLogger(body["logger"]).log(body["level"], "%s", body["message"], extra=body["extra"])
                 case "outcome":
-                    return outcome_from_json(body["outcome"])
+                    return result_from_json(body["outcome"])
                 case "refused":
-                    return Failed(kind=body["kind"], message=body["message"], retry=True)
+                    return ActorFailed(kind=body["kind"], message=body["message"], retry=True)
 
-    async def _serve(self, job: Job, frame: frames.Frame) -> None:
+    async def _serve(self, job: Job, frame: frames.PipeFrame) -> None:
         answer = await answer_to(frame, job.context)
         if job.stop.reason is not None:
             # The answer may be the error of a stopped attempt: told first, the process knows that it was stopped.
@@ -158,7 +158,7 @@ class ActorProcess:
 
     async def _end_when_stopped(self, stop: StopSwitch) -> None:
         stopped = asyncio.Event()
-        stop.on_stop(soon(asyncio.get_running_loop(), stopped.set))
+        stop.on_stop(threadsafe(asyncio.get_running_loop(), stopped.set))
         await stopped.wait()
         self._tell_to_stop(stop)
         await asyncio.sleep(STOP_GRACE.total_seconds())
@@ -168,11 +168,11 @@ class ActorProcess:
         logger.warning("an actor's process does not end; it gets SIGKILL", extra=self._about())
         self._signal(signal.SIGKILL)
 
-    async def _death(self, stop: StopSwitch) -> Outcome:
+    async def _death(self, stop: StopSwitch) -> ActorResult:
         code = await self._exited()
         if stop.reason is not None:
-            return Stopped()
-        failed = Failed(kind="ProcessDied", message=f"the actor's process {self._cause(code)}", retry=True)
+            return ActorStopped()
+        failed = ActorFailed(kind="ProcessDied", message=f"the actor's process {self._cause(code)}", retry=True)
         logger.error("an actor's process died", extra={**self._about(), "cause": failed.message})
         return failed
 

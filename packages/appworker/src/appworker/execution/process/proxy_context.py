@@ -14,12 +14,12 @@ from appdb.models.generated_content import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.execution.notices import progress_of
 from appworker.execution.process.messages import content_to_json
-from appworker.execution.process.worker_pipe import Link, Order
+from appworker.execution.process.worker_pipe import ActorOrder, WorkerPipe
 from appworker.execution.steps import take_step
 
 
 class ProxyContext:
-    """The ``Surface`` of a process.
+    """The ``ExecutorContext`` of a process.
 
     Args:
         order: What the worker said of the attempt.
@@ -27,7 +27,7 @@ class ProxyContext:
         link: Reaches the worker.
     """
 
-    def __init__(self, order: Order, actor: str, link: Link) -> None:
+    def __init__(self, order: ActorOrder, actor: str, link: WorkerPipe) -> None:
         facts = order.facts
         self.task_id: str = facts["task_id"]
         self.owner_id: str = facts["owner_id"]

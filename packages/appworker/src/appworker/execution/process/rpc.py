@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from appworker.execution.executor_context import Surface
-from appworker.execution.process.frames import Frame, encode
+from appworker.execution.executor_context import ExecutorContext
+from appworker.execution.process.frames import PipeFrame, encode
 from appworker.execution.process.messages import content_from_json, error_to_json
 
 METHODS = frozenset({"describe", "emit", "join", "recall", "remember", "spawn"})
 """Those whose arguments and values are JSON as they are; ``store`` is the other one."""
 
 
-async def answer_to(call: Frame, context: Surface) -> bytes:
+async def answer_to(call: PipeFrame, context: ExecutorContext) -> bytes:
     """Make *call* on *context*, and return the frame to send: a value, or the error that the actor is to see."""
     answer = {"type": "answer", "number": call.body["number"]}
     try:
@@ -19,7 +19,7 @@ async def answer_to(call: Frame, context: Surface) -> bytes:
         return encode(answer | {"error": error_to_json(exc)})
 
 
-async def _value(call: Frame, context: Surface) -> object:
+async def _value(call: PipeFrame, context: ExecutorContext) -> object:
     method, arguments = call.body["method"], call.body["arguments"]
     if method == "store":
         return await context.store(content_from_json(arguments["item"], call.blob))

@@ -24,7 +24,7 @@ OUT_OF_MEMORY = 71
 """The exit code of a process that could not get more memory."""
 WORKER_GONE = 72
 """The exit code of a process whose worker died during an attempt."""
-LINK_BROKEN = 73
+PIPE_BROKEN = 73
 """The exit code of a process that could not read what the worker said."""
 MAX_UNSENT_BYTES = 1024 * 1024
 """How much may wait to be sent before whoever says more has to wait."""
@@ -33,14 +33,14 @@ REPORT_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class ActorOrder:
     """Something that the worker wants done; an attempt comes with the switch that stops it."""
 
     facts: dict[str, Any]
     stop: StopSwitch
 
 
-class Link:
+class WorkerPipe:
     """Takes orders, and carries calls to the worker and answers back.
 
     Args:
@@ -48,7 +48,7 @@ class Link:
     """
 
     def __init__(self, pipe: socket.socket) -> None:
-        self.orders: SimpleQueue[Order | None] = SimpleQueue()
+        self.orders: SimpleQueue[ActorOrder | None] = SimpleQueue()
         """What to do, in order; ``None`` when the worker wants nothing more."""
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_exit_without_memory)
@@ -129,7 +129,7 @@ class Link:
         except BaseException:  # noqa: BLE001 - see below
             # Nobody hears this process any more, so it must not go on, nor wait for answers for ever.
             traceback.print_exc()
-            os._exit(LINK_BROKEN)
+            os._exit(PIPE_BROKEN)
 
     async def _listen(self) -> None:
         reader, self._writer = await asyncio.open_unix_connection(sock=self._pipe)
@@ -144,11 +144,11 @@ class Link:
     def _take(self, body: dict[str, Any]) -> None:
         match body["type"]:
             case "load":
-                self.orders.put(Order(facts=body, stop=StopSwitch()))
+                self.orders.put(ActorOrder(facts=body, stop=StopSwitch()))
             case "run":
                 # Here and not by the actor's thread, so that a stop that follows at once finds its switch.
                 self._running = StopSwitch()
-                self.orders.put(Order(facts=body, stop=self._running))
+                self.orders.put(ActorOrder(facts=body, stop=self._running))
             case "stop" if self._running is not None:
                 self._running.throw(StopReason(body["reason"]))
             case "answer" if (answer := self._calls.get(body["number"])) is not None and not answer.done():
