@@ -16,7 +16,7 @@ from typing import Any
 from appbench.stage import IN_FLIGHT, NOOP, Stage
 from appdb import Database
 from appdb._driver import AFTER, IndexModel, RawDocument, UpdateOne
-from appdb._queries.claims import CLAIM_ORDER
+from appdb._queries.task_claims import CLAIM_ORDER
 from appdb._schema.collections import TASKS
 from appdb._schema.indexes import INDEXES
 from appdb.models.tasks import TaskState

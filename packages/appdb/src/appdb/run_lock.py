@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import workflow_runs as queries
+from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -73,7 +74,7 @@ class RunLock:
             raise ConflictError(RUN, run_id, moved_on(run.branch_id))
         return locked.model_copy(update={"updated_at": locked.touched_at})
 
-    async def change_run(self, match: queries.Filter, update: queries.Pipeline, session: Session) -> Run | None:
+    async def change_run(self, match: Filter, update: Pipeline, session: Session) -> Run | None:
         """Change the run that *match* finds and return it, or ``None``.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appdb import Database
-from appdb._queries import claims
+from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb._queries.paging import NEWEST_FIRST

@@ -23,6 +23,7 @@ from appdb import (
     TooLargeError,
 )
 from appdb._queries import workflow_files as queries
+from appdb._queries.paging import BY_ID
 from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
 from appsupport.runs.run_repositories import open_run
@@ -337,9 +338,9 @@ async def test_a_sweep_leaves_what_files_name_and_what_is_young(
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, int], int]] = {
-    "run": (queries.page(RUN, OWNER, None, None, None), dict(queries.OLDEST_FIRST), 5),
-    "category": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, None, None), dict(queries.OLDEST_FIRST), 5),
-    "group": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, "g1", None), dict(queries.OLDEST_FIRST), 5),
+    "run": (queries.page(RUN, OWNER, None, None, None), dict(BY_ID), 5),
+    "category": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, None, None), dict(BY_ID), 5),
+    "group": (queries.page(RUN, OWNER, FileCategory.OUTPUTS, "g1", None), dict(BY_ID), 5),
     "newest": (queries.named(RUN, OWNER, "f1", None), dict(queries.NEWEST_FIRST), 1),
 }
 

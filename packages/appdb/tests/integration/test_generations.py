@@ -28,7 +28,7 @@ from appdb import (
     TaskQueue,
     TooLargeError,
 )
-from appdb._queries import generated_content as queries
+from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries.paging import older_than
 from appsupport.runs.run_repositories import open_run
 
@@ -361,8 +361,14 @@ async def test_a_list_is_one_query_that_reads_only_what_it_returns(
         await begin(contents, task, origin=ORIGIN)
         for n in range(3):
             last = await contents.store(Lease.of(task), task, item(f"{n}", index=n), seq=n)
-    page = queries.generations(OWNER, **about) | older_than({"_id": last.generation_id, "created_at": last.created_at})
-    command = {"aggregate": "content_generation_metadata", "pipeline": queries.with_items(page, 5), "cursor": {}}
+    page = generation_queries.generations(OWNER, **about) | older_than(
+        {"_id": last.generation_id, "created_at": last.created_at}
+    )
+    command = {
+        "aggregate": "content_generation_metadata",
+        "pipeline": generation_queries.with_items(page, 5),
+        "cursor": {},
+    }
     answer = await database.raw.command({"explain": command, "verbosity": "executionStats"})
     cursor = answer["stages"][0]["$cursor"]["executionStats"]
     (lookup,) = [stage for stage in answer["stages"] if "$lookup" in stage]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from appdb import Claimer, Database, Lease, TaskQueue, TaskState
-from appdb._queries.migrations import CONTRACT_ID
+from appdb._queries.config import CONTRACT_ID
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType, EventFilter, LineagePart, RunStatus, TaskFilter, TaskState
-from appdb._queries import branches, events
+from appdb._queries import branches, events, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
 
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "deleting_branches": ("branches", branches.deleting(), {"limit": 100}),
     "branches": ("branches", branches.page(RUN, OWNER, None), {"sort": NEWEST, "limit": 50}),
     "built_on": ("branches", branches.built_on(RUN, "br_1"), {}),
-    "snapshot": ("snapshots", branches.snapshots(RUN, OWNER, LINEAGE, 1), {"sort": DOWN, "limit": 1}),
+    "snapshot": ("snapshots", snapshots.snapshots(RUN, OWNER, LINEAGE, 1), {"sort": DOWN, "limit": 1}),
     "events_of_branch": ("events", branches.of_branch(RUN, "br_1"), {"limit": 100}),
     "tasks_of_run": (
         "tasks",

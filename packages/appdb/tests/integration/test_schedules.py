@@ -24,6 +24,7 @@ from appdb import (
     TooLargeError,
 )
 from appdb._queries import schedules as queries
+from appdb._queries.paging import BY_NAME
 from appdb.cli import main
 from appdb.repos.schedule import task_id_of
 from appdb.schedules.cron import MAX_CATCH_UP
@@ -399,7 +400,7 @@ async def test_ticking_reads_no_more_than_what_is_due(crowded: Database) -> None
 
 async def test_a_page_of_schedules_is_read_in_the_order_of_its_index(crowded: Database) -> None:
     match = queries.page(OWNER, "01000")
-    plan = await explain(crowded, [{"$match": match}, {"$sort": dict(queries.BY_NAME)}, {"$limit": 10}])
+    plan = await explain(crowded, [{"$match": match}, {"$sort": dict(BY_NAME)}, {"$limit": 10}])
 
     assert "schedules_owner" in plan
     assert '"SORT"' not in plan

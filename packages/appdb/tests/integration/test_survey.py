@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from appdb import Claimer, Database, NewTask, TaskQueue
-from appdb._queries.claims import SAMPLED_LEASES
+from appdb._queries.task_claims import SAMPLED_LEASES
 from appdb.queue.queue_snapshot import MAX_GROUPS, MAX_REMEMBERED, QueueSnapshot
 
 OTHERS = 3

@@ -10,9 +10,10 @@ import pytest
 from appdb import Database
 from appdb._queries import config
 from appdb._queries import option_usage as history
+from appdb._queries import weighted_keywords as keyword_queries
 from appdb._queries import workflow_templates as templates
 from appdb._queries import workflow_versions as versions
-from appdb._queries.paging import NEWEST_FIRST
+from appdb._queries.paging import BY_NAME, LAST_USED_FIRST, NEWEST_FIRST
 from appdb._schema import collections
 
 OTHERS = 3_000
@@ -85,9 +86,9 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -
             20,
         ),
         ("workflow_versions", copied, {}, OTHERS // GROUPS),
-        ("config", config.page("8", None), {"sort": dict(config.BY_NAME), "limit": 20}, 20),
-        ("config", config.page("8", "01500"), {"sort": dict(config.BY_NAME), "limit": 20}, 20),
-        ("option_usage", history.scope(MODULE), {"sort": dict(history.NEWEST_FIRST), "limit": 20}, 20),
+        ("config", config.page("8", None), {"sort": dict(BY_NAME), "limit": 20}, 20),
+        ("config", config.page("8", "01500"), {"sort": dict(BY_NAME), "limit": 20}, 20),
+        ("option_usage", history.scope(MODULE), {"sort": dict(LAST_USED_FIRST), "limit": 20}, 20),
     ]
     for collection, match, options, returned in cases:
         command = {"find": collection, "filter": match, **options}
@@ -103,7 +104,7 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -
 
 async def test_weighing_reads_one_category_and_no_more_than_its_bound(crowded: Database) -> None:
     match = history.scope({"owner_id": MINE, "template_id": TEMPLATE, "category": "c"})
-    pipeline = history.heaviest(match, half_life=timedelta(days=1), limit=5, most=50)
+    pipeline = keyword_queries.heaviest(match, half_life=timedelta(days=1), limit=5, most=50)
     command = {"aggregate": "weighted_keywords", "pipeline": pipeline, "cursor": {}}
     answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})
     found = answer["stages"][0]["$cursor"] if "stages" in answer else answer

@@ -20,7 +20,7 @@ from appdb import (
     TaskQueue,
 )
 from appdb._driver import RawDocument
-from appdb._queries.claims import SAMPLED_LEASES
+from appdb._queries.task_claims import SAMPLED_LEASES
 from appsupport.scenarios.held_tasks import Held, claimer, failed, hold, new_task, queued
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 

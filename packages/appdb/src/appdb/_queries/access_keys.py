@@ -6,14 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from appdb._queries.clock import FOREVER, NOW, from_now
+from appdb._queries.types import Filter, Pipeline, Update
 from appdb._schema import collections
 from appdb._schema.users import KEY_RETENTION
 
-Filter = dict[str, Any]
-Update = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-NEWEST_FIRST = [("_id", -1)]
 WITHOUT_DIGEST = {"digest": 0}
 STAMP_EVERY = timedelta(minutes=1)
 """How exact ``last_used_at`` is: a key that is used all the time costs one write in this time."""

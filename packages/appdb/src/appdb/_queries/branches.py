@@ -1,16 +1,12 @@
-"""What we ask of ``branches``, ``snapshots`` and ``workflow_run_versions``."""
+"""Queries and updates of ``branches``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
 from appdb._queries.paging import older_than
-from appdb.models.branches import LineagePart
-
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
+from appdb._queries.types import Filter
 
 
 def owned(branch_id: str, owner_id: str) -> Filter:
@@ -42,22 +38,3 @@ def built_on(run_id: str, branch_id: str) -> Filter:
 def of_branch(run_id: str, branch_id: str) -> Filter:
     """The events or snapshots of one branch; served by index events_branch or snapshots_branch."""
     return {"run_id": run_id, "branch_id": branch_id}
-
-
-def snapshots(run_id: str, owner_id: str, lineage: Sequence[LineagePart], fold_version: int) -> Filter:
-    """The snapshots that hold for a line of history; served by index snapshots_branch."""
-    clauses = [
-        {
-            "run_id": run_id,
-            "branch_id": part.branch_id,
-            "fold_version": fold_version,
-            "seq": {"$gte": part.first_seq} | ({} if part.cutoff_seq is None else {"$lte": part.cutoff_seq}),
-        }
-        for part in lineage
-    ]
-    return {"owner_id": owner_id} | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
-
-
-def snapshot(fields: Mapping[str, Any]) -> Pipeline:
-    """Store a snapshot, timed by the server."""
-    return [{"$set": {name: literal(value) for name, value in fields.items()} | {"created_at": NOW}}]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, JsonValue, RootModel
 
-from appdb._queries.clock import NOW, literal
-
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-BY_NAME = [("name", 1)]
+from appdb._queries.clock import NOW, from_now
+from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline
 
 
 def one(setting_id: str) -> Filter:
@@ -68,3 +66,31 @@ def _merging(model: BaseModel, dumped: Mapping[str, JsonValue], path: str) -> di
 
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LOCK_ID = "migrations"
+CONTRACT_ID = "contract"
+
+
+def lock_if_free(holder: str, by: str, lease: timedelta) -> Pipeline:
+    """Take the lock for *holder* unless somebody has it whose lease has not ended."""
+    # An absent expiry sorts below every date, so a new document counts as free.
+    free = {"$lte": ["$expires_at", NOW]}
+    mine = {"holder": literal(holder), "by": literal(by), "since": NOW, "expires_at": from_now(lease)}
+    return [{"$set": {name: {"$cond": [free, value, f"${name}"]} for name, value in mine.items()}}]
+
+
+def held_lock(holder: str) -> Filter:
+    """The lock while *holder* has it."""
+    return {"_id": LOCK_ID, "holder": holder}
+
+
+def renewed(lease: timedelta) -> Pipeline:
+    """Hold the lock for *lease* from now."""
+    return [{"$set": {"expires_at": from_now(lease)}}]
+
+
+def contract(newest: int, oldest: int) -> Pipeline:
+    """Say which contracts may work with the database.
+
+    Hosts before contract 3 compare ``version`` with their own contract and know no more, so it is the oldest that may.
+    """
+    return [{"$set": {"version": oldest, "newest": newest, "updated_at": NOW}}]

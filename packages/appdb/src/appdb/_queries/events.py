@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
+from appdb._queries.types import Filter, Sort
 from appdb.events import DbEventType
 from appdb.models.branches import LineagePart
 from appdb.models.events import EventFilter
 
-Filter = dict[str, Any]
-Sort = list[tuple[str, int]]
-
 OLDEST_FIRST: Sort = [("seq", 1)]
 NEWEST_FIRST: Sort = [("seq", -1)]
-
-
 ALL = EventFilter()
 
 

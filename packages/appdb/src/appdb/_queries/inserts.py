@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
 
 
 def insert_once(

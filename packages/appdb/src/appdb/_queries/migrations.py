@@ -1,47 +1,16 @@
-"""What migrations write of themselves: the lock, the contract, what is applied, and how far a run is."""
+"""Queries and updates of ``migrations``: which are applied, and how far the running one is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from appdb._queries.clock import NOW, from_now, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline, Update
 
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-Update = dict[str, Any]
-
-LOCK_ID = "migrations"
-CONTRACT_ID = "contract"
 RUNNING_ID = "running"
 """Among the applied migrations, the one that is under way; releases before contract 3 look at applied ones by id."""
-
-
-def lock_if_free(holder: str, by: str, lease: timedelta) -> Pipeline:
-    """Take the lock for *holder* unless somebody has it whose lease has not ended."""
-    # An absent expiry sorts below every date, so a new document counts as free.
-    free = {"$lte": ["$expires_at", NOW]}
-    mine = {"holder": literal(holder), "by": literal(by), "since": NOW, "expires_at": from_now(lease)}
-    return [{"$set": {name: {"$cond": [free, value, f"${name}"]} for name, value in mine.items()}}]
-
-
-def held_lock(holder: str) -> Filter:
-    """The lock while *holder* has it."""
-    return {"_id": LOCK_ID, "holder": holder}
-
-
-def renewed(lease: timedelta) -> Pipeline:
-    """Hold the lock for *lease* from now."""
-    return [{"$set": {"expires_at": from_now(lease)}}]
-
-
-def contract(newest: int, oldest: int) -> Pipeline:
-    """Say which contracts may work with the database.
-
-    Hosts before contract 3 compare ``version`` with their own contract and know no more, so it is the oldest that may.
-    """
-    return [{"$set": {"version": oldest, "newest": newest, "updated_at": NOW}}]
 
 
 def applied(description: str, checksum: str) -> Pipeline:

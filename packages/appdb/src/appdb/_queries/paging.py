@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Filter = dict[str, Any]
+from appdb._queries.types import Filter, Sort
 
-NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
+NEWEST_FIRST: Sort = [("created_at", -1), ("_id", -1)]
+OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
+BY_ID: Sort = [("_id", 1)]
+"""Ids that are made with a time (``uuid7_str``) are in the order of their making."""
+NEWEST_ID_FIRST: Sort = [("_id", -1)]
+LAST_USED_FIRST: Sort = [("last_used_at", -1), ("_id", 1)]
+BY_NAME: Sort = [("name", 1)]
 
 
 def older_than(row: Mapping[str, Any]) -> Filter:

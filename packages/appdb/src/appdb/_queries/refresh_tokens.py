@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from appdb._queries.clock import NOW, from_now, literal
+from appdb._queries.clock import NOW, from_now
+from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline
 from appdb.models.refresh_tokens import RevokedBecause
 
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-NEWEST_FIRST = [("_id", -1)]
 WITHOUT_DIGESTS = {"proof": 0, "live": 0, "previous": 0}
 GRACE = timedelta(seconds=30)
 """Worst election (12 s) + an operation's timeout (8 s) < this: who repeats a refresh after a failover stays in."""

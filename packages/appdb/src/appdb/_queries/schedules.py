@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline, Update
 from appdb.models.schedules import Schedule
-
-Filter = dict[str, Any]
-Update = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-BY_NAME = [("name", 1)]
 
 
 def put(fields: Mapping[str, Any], next_at: datetime) -> tuple[Filter, Pipeline]:

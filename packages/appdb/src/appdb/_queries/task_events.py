@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW, array, number
-
-Pipeline = list[dict[str, Any]]
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import array, number
+from appdb._queries.types import Pipeline
 
 TAIL = {"tail": 1, "event_count": 1}
 

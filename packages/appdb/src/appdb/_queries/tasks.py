@@ -1,4 +1,4 @@
-"""What we ask of ``tasks``: each function returns a filter, an update pipeline, or both."""
+"""Queries and updates of ``tasks``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from appdb._queries import task_events as log
-from appdb._queries.clock import FOREVER, NOW, array, from_now, literal, number
-from appdb._schema import collections
+from appdb._queries.clock import FOREVER, NOW, from_now
+from appdb._queries.expressions import array, literal, number
+from appdb._queries.types import Filter, Pipeline, Sort
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
 
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-Sort = list[tuple[str, int]]
-
 # Ids that are derived from a key tell no time.
-OLDEST_FIRST: Sort = [("created_at", 1), ("_id", 1)]
 FINISHED_FIRST: Sort = [("finished_at", 1)]
 MAX_KEPT_ERRORS = 10
 WITHOUT_LOG = {"tail": 0, "then": 0}
@@ -168,38 +164,6 @@ def unclaimed() -> Filter:
 def finished_before(age: timedelta) -> Filter:
     """Final tasks older than *age*; served by index tasks_finished."""
     return {"finished_at": {"$type": "date"}, "$expr": {"$lte": ["$finished_at", from_now(-age)]}}
-
-
-def maintenance_due(horizon: timedelta) -> Pipeline:
-    """What upkeep there is: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
-
-    One seek of one index each. The next tick to come is asked for by itself, since a schedule that no host can read
-    stays due.
-    """
-    end = from_now(horizon)
-    promote = _first({"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", end]}}, "promote", "run_at")
-    tick = _first({"enabled": True, "$expr": {"$lte": ["$next_at", end]}}, "tick", "next_at")
-    ahead = {"$and": [{"$gt": ["$next_at", NOW]}, {"$lte": ["$next_at", end]}]}
-    next_tick = _first({"enabled": True, "$expr": ahead}, "next_tick", "next_at")
-    ending = {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", end]}}
-    recover = _first(ending, "recover", "lease.expires_at")
-    expire = _first(unclaimed(), "expire", "expires_at")
-    adopt = _first({"state": TaskState.QUEUED, "lane": None}, "fill_claim_keys", "queued_at")
-    schedules = [(collections.SCHEDULES, pipeline) for pipeline in (tick, next_tick)]
-    unions = [*schedules, *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]
-    return [*promote, *({"$unionWith": {"coll": coll, "pipeline": stages}} for coll, stages in unions)]
-
-
-def _first(match: Filter, about: str, time_field: str) -> Pipeline:
-    # What is no time sorts before all of them, so that it is due; and an expression that fails would hide all others.
-    is_time = {"$eq": [{"$type": f"${time_field}"}, "date"]}
-    wait = {"$cond": [is_time, {"$max": [0, {"$subtract": [f"${time_field}", NOW]}]}, 0]}
-    return [
-        {"$match": match},
-        {"$sort": {time_field: 1}},
-        {"$limit": 1},
-        {"$project": {"about": about, "in_ms": wait}},
-    ]
 
 
 def live(task_id: str, owner_id: str) -> Filter:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
 from appdb._queries.paging import older_than
+from appdb._queries.types import Filter, Pipeline
 from appdb.models.tokens import UsageFilter
-
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
 
 SUMMED = ("input_tokens", "output_tokens", "units", "cost")
 

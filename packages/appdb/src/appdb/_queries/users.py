@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline, Update
 
-Filter = dict[str, Any]
-Update = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-NEWEST_FIRST = [("_id", -1)]
 WITHOUT_PASSWORD = {"password_hash": 0}
 
 

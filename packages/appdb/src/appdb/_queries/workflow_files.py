@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
+from appdb._queries.paging import BY_ID
+from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.models.workflow_files import FileCategory
 
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
 KEY = ("owner_id", "run_id", "category", "group", "name", "branch_id")
-OLDEST_FIRST = [("_id", 1)]
 NEWEST_FIRST = [("updated_at", -1), ("_id", -1)]
 WITHOUT_CONTENT = {"text": 0}
 MAX_FILES_PER_CALL = 200
@@ -69,7 +68,7 @@ def calls(run_id: str, owner_id: str, before: str | None, limit: int) -> Pipelin
         "foreignField": "group",
         "pipeline": [
             {"$match": calls_of_run},
-            {"$sort": dict(OLDEST_FIRST)},
+            {"$sort": dict(BY_ID)},
             {"$limit": MAX_FILES_PER_CALL},
             {"$project": WITHOUT_CONTENT},
         ],

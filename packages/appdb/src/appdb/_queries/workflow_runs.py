@@ -6,16 +6,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
 from appdb._queries.paging import older_than
+from appdb._queries.types import Filter, Pipeline, Sort
 from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
-
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-Sort = list[tuple[str, int]]
+from appdb.models.workflow_templates import GLOBAL_OWNER
 
 LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
-
 _STATUS = {
     "$switch": {
         "branches": [
@@ -168,3 +166,12 @@ def doomed() -> Pipeline:
 def marked() -> Pipeline:
     """Leave nothing of a run but the mark that it was deleted, and when."""
     return [{"$replaceWith": {"_id": "$_id", "owner_id": "$owner_id", "deleting": True, "deleted_at": NOW}}]
+
+
+def runs_of(template_id: str, owner_id: str) -> Filter:
+    """The runs of an owner's template that keep it, in ``workflow_runs``; served by index runs_template.
+
+    Everybody may run a global one. A private one is its owner's alone, whatever an older release has let others open.
+    """
+    whose = {} if owner_id == GLOBAL_OWNER else {"owner_id": owner_id}
+    return {"template_id": template_id, "deleting": {"$ne": True}, **whose}

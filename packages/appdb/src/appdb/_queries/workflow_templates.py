@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb._queries.clock import literal
+from appdb._queries.expressions import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
+from appdb._queries.types import Filter, Pipeline, Update
 from appdb.models.workflow_templates import GLOBAL_OWNER, TemplateVisibility
-
-Filter = dict[str, Any]
-Update = dict[str, Any]
-Pipeline = list[dict[str, Any]]
 
 
 def readable(owner_id: str) -> Filter:

@@ -1,21 +1,17 @@
-"""What we ask of ``workflow_versions``: each function returns a filter, an update, or both."""
+"""Queries and updates of ``workflow_versions``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb._queries.clock import literal
+from appdb._queries.expressions import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
+from appdb._queries.types import Filter, Pipeline
 from appdb._queries.workflow_templates import known_as, readable, standing_for
-from appdb.models.workflow_templates import GLOBAL_OWNER
 from appdb.models.workflow_versions import VersionKind
 
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-
-OLDEST_FIRST = [("created_at", 1), ("_id", 1)]
 SOURCE_FIRST = [("parent_id", 1)]
 WITHOUT_DEFINITION = {"definition": False}
 ONLY_SIZE = {"size": True}
@@ -83,12 +79,3 @@ def stand_for(content_hash: str, merged_ids: Sequence[str]) -> Pipeline:
 def move(template_ids: Sequence[str], template_id: str) -> tuple[Filter, dict[str, Any]]:
     """Give what belongs to some templates, versions or runs, to another one."""
     return of_templates(template_ids), {"$set": {"template_id": template_id}}
-
-
-def runs_of(template_id: str, owner_id: str) -> Filter:
-    """The runs of an owner's template that keep it, in ``workflow_runs``; served by index runs_template.
-
-    Everybody may run a global one. A private one is its owner's alone, whatever an older release has let others open.
-    """
-    whose = {} if owner_id == GLOBAL_OWNER else {"owner_id": owner_id}
-    return {"template_id": template_id, "deleting": {"$ne": True}, **whose}

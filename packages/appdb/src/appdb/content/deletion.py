@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from appdb._driver import RawDocument, Session
+from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import generated_content as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
@@ -83,7 +84,7 @@ class Removal:
 
     async def run(self, run_id: str, owner_id: str, session: Session | None) -> int:
         """Delete all generations of a run, some at a time, and return how many they were."""
-        match = queries.generations(owner_id, run_id=run_id)
+        match = generation_queries.generations(owner_id, run_id=run_id)
         deleted, count = 0, GENERATIONS_AT_ONCE
 
         async def body(joined: Session) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb._driver import AFTER, RawDocument, Session
-from appdb._queries import generated_content as queries
+from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import tasks as task_queries
-from appdb._queries.clock import literal
+from appdb._queries.expressions import literal
 from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -60,7 +60,7 @@ class Generations:
         if marked is None:
             raise await self._refusal(new.task_id, owner_id, session)
         fields |= await self._run_of(new.origin, marked, owner_id, session)
-        return Generation.from_document(await self._write(new.task_id, queries.recorded(fields), session))
+        return Generation.from_document(await self._write(new.task_id, generation_queries.recorded(fields), session))
 
     async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
         """Return the run that a generation is made for, by default its task's, with its fence taken."""
@@ -89,7 +89,7 @@ class Generations:
         async def body(session: Session) -> RawDocument:
             fenced = await fence(self._log, lease, session)
             run = await self._run_of(origin, fenced, task.owner_id, session)
-            update = queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
+            update = generation_queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
 
         return Generation.from_document(await self._connection.transaction(body))
@@ -108,7 +108,7 @@ class Generations:
         match = {"_id": generation_id(task.id)}
         if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
             fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
-            await self._generations.update_one(match, queries.recorded(fields), upsert=True, session=session)
+            await self._generations.update_one(match, generation_queries.recorded(fields), upsert=True, session=session)
 
     async def report(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
         """Set *changes* behind the fence."""
@@ -145,7 +145,7 @@ class Generations:
             match = match | older_than(last)
 
         def look(most: int) -> Awaitable[Sequence[RawDocument]]:
-            return self._generations.aggregate(queries.with_items(match, most)).to_list(None)
+            return self._generations.aggregate(generation_queries.with_items(match, most)).to_list(None)
 
         return await first_readable(_with_items, look, limit)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from appdb._driver import RawDocument, translates_stream_errors
-from appdb._queries import media as queries
+from appdb._queries import gridfs as queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.media_type import MediaTypeProbe

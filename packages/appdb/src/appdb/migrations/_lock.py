@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from appdb._driver import AFTER
-from appdb._queries import migrations as queries
+from appdb._queries import config as config_queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import MigrationError
@@ -60,7 +60,7 @@ class MigrationLock:
             for task in (running, renewal):
                 task.cancel()
             await asyncio.gather(running, renewal, return_exceptions=True)
-            await self._config.delete_one(queries.held_lock(self.holder))
+            await self._config.delete_one(config_queries.held_lock(self.holder))
 
     async def _take(self) -> None:
         deadline = time.monotonic() + self._waiting.longest.total_seconds()
@@ -80,8 +80,8 @@ class MigrationLock:
         """Take the lock, or return who has it."""
         by = f"{socket.gethostname()}, process {os.getpid()}"
         lock = await self._config.find_one_and_update(
-            {"_id": queries.LOCK_ID},
-            queries.lock_if_free(self.holder, by, self._waiting.lease),
+            {"_id": config_queries.LOCK_ID},
+            config_queries.lock_if_free(self.holder, by, self._waiting.lease),
             upsert=True,
             return_document=AFTER,
         )
@@ -93,7 +93,7 @@ class MigrationLock:
         while True:
             await asyncio.sleep(self._waiting.lease.total_seconds() / 4)
             renewed = await self._config.update_one(
-                queries.held_lock(self.holder), queries.renewed(self._waiting.lease)
+                config_queries.held_lock(self.holder), config_queries.renewed(self._waiting.lease)
             )
             if not renewed.matched_count:
                 raise lost()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from appdb._queries import claims
+from appdb._queries import task_claims as claims
 from appdb._schema import collections
 from appdb._schema.indexes import INDEXES
 from appdb.connection import Connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appdb._driver import AFTER
+from appdb._queries import config as config_queries
 from appdb._queries import migrations as queries
 from appdb._schema import collections
 from appdb._schema.difference import IndexDifference
@@ -43,7 +44,7 @@ class Migrator:
         """Return how the database stands."""
         rows = {row["_id"]: row async for row in self._applied.find()}
         running = rows.pop(queries.RUNNING_ID, None)
-        lock = await self._config.find_one({"_id": queries.LOCK_ID})
+        lock = await self._config.find_one({"_id": config_queries.LOCK_ID})
         now = await self._connection.server_time()
         stored = Stored(
             applied=rows,
@@ -185,10 +186,10 @@ class Migrator:
 
     async def _state(self, contract: Contract | None) -> None:
         if contract is None:
-            await self._config.delete_one({"_id": queries.CONTRACT_ID})
+            await self._config.delete_one({"_id": config_queries.CONTRACT_ID})
             return
-        stated = queries.contract(contract.newest, contract.oldest)
-        await self._config.update_one({"_id": queries.CONTRACT_ID}, stated, upsert=True)
+        stated = config_queries.contract(contract.newest, contract.oldest)
+        await self._config.update_one({"_id": config_queries.CONTRACT_ID}, stated, upsert=True)
 
 
 def refuse(faults: Sequence[str]) -> None:
@@ -203,7 +204,7 @@ def refuse(faults: Sequence[str]) -> None:
 
 async def read_contract(connection: Connection) -> Contract | None:
     """Return which contracts may work with *database*, or ``None`` before its first migration."""
-    found = await connection.collection(collections.CONFIG).find_one({"_id": queries.CONTRACT_ID})
+    found = await connection.collection(collections.CONFIG).find_one({"_id": config_queries.CONTRACT_ID})
     if found is None:
         return None
     oldest = int(found["version"])

@@ -20,6 +20,7 @@ from appdb._driver import (
     translates_errors,
 )
 from appdb._queries import config as queries
+from appdb._queries.paging import BY_NAME
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
@@ -174,7 +175,7 @@ class ConfigMixin(Connection):
             session: A transaction to take part in.
         """
         settings = self.collection(collections.CONFIG).find(queries.page(type_, after), session=session)
-        found = settings.sort(queries.BY_NAME)
+        found = settings.sort(BY_NAME)
         adapter: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
         return await page_of(lambda row: _typed(row, adapter), found, limit)
 

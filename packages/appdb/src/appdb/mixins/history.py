@@ -9,6 +9,8 @@ from typing import Any
 
 from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
 from appdb._queries import option_usage as queries
+from appdb._queries import weighted_keywords as keyword_queries
+from appdb._queries.paging import LAST_USED_FIRST
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import InvalidDataError
@@ -87,7 +89,7 @@ class HistoryMixin(Connection):
         """
         where = {"owner_id": owner_id, "template_id": template_id, "step_id": step_id, "module": module}
         picked = self.collection(collections.OPTION_USAGE).find(queries.scope(where), session=session)
-        found = picked.sort(queries.NEWEST_FIRST)
+        found = picked.sort(LAST_USED_FIRST)
         return await page_of(OptionUsage.from_document, found, limit)
 
     @repeats
@@ -170,7 +172,7 @@ class HistoryMixin(Connection):
         keywords = self.collection(collections.WEIGHTED_KEYWORDS)
 
         def look(most: int) -> Awaitable[Sequence[RawDocument]]:
-            pipeline = queries.heaviest(match, half_life=half_life, limit=most, most=MAX_KEYWORDS_WEIGHED)
+            pipeline = keyword_queries.heaviest(match, half_life=half_life, limit=most, most=MAX_KEYWORDS_WEIGHED)
             return keywords.aggregate(pipeline, session=session).to_list(None)
 
         return await first_readable(WeightedKeyword.from_document, look, limit)
@@ -199,7 +201,7 @@ class HistoryMixin(Connection):
         """
         _check_half_life(half_life)
         match = queries.scope({"owner_id": owner_id, "template_id": template_id})
-        gone = queries.lighter_than(match, lighter_than, half_life)
+        gone = keyword_queries.lighter_than(match, lighter_than, half_life)
         deleted = await self.collection(collections.WEIGHTED_KEYWORDS).delete_many(gone, session=session)
         return deleted.deleted_count
 
@@ -243,7 +245,7 @@ def _keyword_row(where: Mapping[str, str], keyword: UsedKeyword) -> RawDocument:
 
 def _adding(keyword: UsedKeyword, *, use_id: str, half_life: timedelta) -> Callable[[RawDocument], Any]:
     def pipeline(fields: RawDocument) -> Any:
-        return queries.use_keyword(fields, keyword.details, use_id, weight=keyword.weight, half_life=half_life)
+        return keyword_queries.use_keyword(fields, keyword.details, use_id, weight=keyword.weight, half_life=half_life)
 
     return pipeline
 

@@ -46,11 +46,7 @@ class TaskState(StrEnum):
 
 
 FINAL_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
-
-
 LIVE_STATES = frozenset(TaskState) - FINAL_STATES
-
-
 Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 """What is counted in a stored task, within the bounds of what its holder writes."""
 

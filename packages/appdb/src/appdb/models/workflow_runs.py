@@ -34,8 +34,6 @@ class RunStatus(StrEnum):
 
 
 CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
-
-
 OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
 
 

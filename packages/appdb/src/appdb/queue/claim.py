@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
-from appdb._queries import claims as queries
+from appdb._queries import task_claims as queries
 from appdb._queries.tasks import WITHOUT_LOG, all_held, held
+from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -111,7 +112,7 @@ class Claiming(BaseRepository):
         ids = await self._candidate_ids(claim_keys, claimer, limit)
         return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids[:limit], claimer)
 
-    async def _claim_first(self, match: queries.Filter, claimer: Claimer) -> list[Task]:
+    async def _claim_first(self, match: Filter, claimer: Claimer) -> list[Task]:
         token = secrets.token_hex(16)
         taken: RawDocument | None = await self._tasks.find_one_and_update(
             match,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
-from appdb._queries import commits as queries
+from appdb._queries import task_commits as queries
 from appdb._queries.tasks import all_held, ids, without_dependents
 from appdb._schema import collections
 from appdb.base import BaseRepository

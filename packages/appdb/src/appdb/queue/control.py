@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from appdb._driver import PyMongoError, RawDocument, within
 from appdb._queries import tasks as queries
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection

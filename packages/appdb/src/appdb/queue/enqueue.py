@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from appdb._driver import AFTER, BulkWriteError, DuplicateKeyError, PyMongoError, RawDocument, Session, refused
-from appdb._queries import claims
+from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
+from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -312,7 +313,7 @@ def _stored_form(task: NewTask) -> RawDocument:
     }
 
 
-def stored_insert(stored: Following) -> tuple[queries.Filter, queries.Pipeline]:
+def stored_insert(stored: Following) -> tuple[Filter, Pipeline]:
     """Return the upsert of a task that waited in another one, with its durations from now on."""
     waits = queries.TaskTimes(
         delay=bounded_duration(stored.delay_ms / 1000),

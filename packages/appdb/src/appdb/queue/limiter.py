@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from appdb._driver import RawDocument, Session, UpdateOne, with_local_reads
-from appdb._queries import claims as queries
-from appdb._queries.clock import literal
+from appdb._queries import limits as limit_queries
+from appdb._queries import task_claims as queries
+from appdb._queries.expressions import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -124,9 +125,9 @@ class Limiter(BaseRepository):
     async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
         at_once = 2 * len(keys) + 1
         if session is None:  # a hint, for which no majority is waited
-            found = with_local_reads(self._limits).aggregate(queries.under_limits(keys), batchSize=at_once)
+            found = with_local_reads(self._limits).aggregate(limit_queries.under_limits(keys), batchSize=at_once)
             return [row async for row in found]
-        limits = self._limits.aggregate(queries.remembered(keys), session=session, batchSize=at_once)
+        limits = self._limits.aggregate(limit_queries.remembered(keys), session=session, batchSize=at_once)
         running = self._tasks.aggregate(queries.running_under(keys), session=session, batchSize=at_once)
         return [*[row async for row in limits], *[row async for row in running]]
 
@@ -137,7 +138,7 @@ class Limiter(BaseRepository):
             if left.granted:
                 full_in = timedelta(seconds=min(left.full_in_seconds, LONGEST.total_seconds()))
                 writes.append(
-                    UpdateOne({"_id": key}, queries.spent(key, left.levels, standing.at, full_in), upsert=True)
+                    UpdateOne({"_id": key}, limit_queries.spent(key, left.levels, standing.at, full_in), upsert=True)
                 )
         if writes:
             await self._limits.bulk_write(writes, session=session)

@@ -11,8 +11,11 @@ from typing import Any, TypeAlias
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument
-from appdb._queries import claims
+from appdb._queries import limits as limit_queries
+from appdb._queries import maintenance as maintenance_queries
+from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
+from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -79,7 +82,7 @@ class TaskMaintenance(BaseRepository):
 
     async def maintenance_due(self, horizon: timedelta) -> MaintenanceDue:
         """Return what there is to do now, and what comes next within *horizon*; one round trip."""
-        rows = {row["about"]: row async for row in self._tasks.aggregate(queries.maintenance_due(horizon))}
+        rows = {row["about"]: row async for row in self._tasks.aggregate(maintenance_queries.maintenance_due(horizon))}
         waits = {about: timedelta(milliseconds=float(row["in_ms"])) for about, row in rows.items()}
         return MaintenanceDue(
             expire="expire" in rows,
@@ -103,7 +106,7 @@ class TaskMaintenance(BaseRepository):
         await end_orphaned_transactions(self._connection, self._lease / 2)
         return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
 
-    async def _move_all(self, move: Move, match: queries.Filter, fields: dict[str, int], limit: int) -> list[Task]:
+    async def _move_all(self, move: Move, match: Filter, fields: dict[str, int], limit: int) -> list[Task]:
         """Move what *match* finds until *limit* are moved or none is left, and return those that were.
 
         What cannot be moved holds up nobody behind it; the next sweep tries it again.
@@ -184,7 +187,7 @@ class TaskMaintenance(BaseRepository):
             for name in (collections.TASK_EVENTS, collections.TASK_STEPS):
                 await self._collection(name).delete_many({"task_id": {"$in": ids}})
             await self._tasks.delete_many(queries.ids(ids) | queries.finished_before(older_than))
-        await self._collection(collections.LIMITS).delete_many(claims.unused_limits(IDLE_LIMIT))
+        await self._collection(collections.LIMITS).delete_many(limit_queries.unused_limits(IDLE_LIMIT))
         return len(ids)
 
     async def _prunable(self, older_than: timedelta, limit: int) -> list[Any]:

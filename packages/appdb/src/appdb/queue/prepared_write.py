@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from appdb._driver import RawDocument, UpdateOne
 from appdb._queries import tasks as queries
-from appdb._queries.clock import literal
+from appdb._queries.expressions import literal
 from appdb.errors import TooLargeError
 from appdb.events import TaskEventType
 from appdb.models.bounds import accept

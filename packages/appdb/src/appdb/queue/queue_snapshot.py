@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from appdb._driver import RawDocument
-from appdb._queries import claims as queries
+from appdb._queries import task_claims as queries
 from appdb._queries.clock import FOREVER
 from appdb._schema import collections
 from appdb.base import BaseRepository

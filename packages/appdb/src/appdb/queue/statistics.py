@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from appdb._queries import statistics as queries
+from appdb._queries import queue_statistics as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.models.queues import QueueStats

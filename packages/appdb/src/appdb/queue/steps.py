@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
+from appdb._queries.types import Pipeline
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -77,7 +78,7 @@ class TaskSteps(BaseRepository):
             await self._run_lock.lock(run_id, child.owner_id, session)
         return {} if run_id is None else {"run_id": run_id}
 
-    async def _fence(self, lease: Lease, update: queries.Pipeline, session: Session) -> RawDocument:
+    async def _fence(self, lease: Lease, update: Pipeline, session: Session) -> RawDocument:
         """Write to the held task, and return its owner and its run."""
         held = queries.held(lease.task_id, lease.token)
         found = {"owner_id": 1, "run_id": 1}

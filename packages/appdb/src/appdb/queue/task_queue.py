@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from appdb._driver import Session, repeats, translates_errors
 from appdb._queries import tasks as queries
-from appdb._queries.paging import NEWEST_FIRST, older_than
+from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST, older_than
+from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -153,7 +154,7 @@ class TaskQueue(BaseRepository):
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
         return await self._newest(queries.matching(match, match.states or frozenset(TaskState)), before, limit)
 
-    async def _newest(self, match: queries.Filter, before: str | None, limit: int) -> list[Task]:
+    async def _newest(self, match: Filter, before: str | None, limit: int) -> list[Task]:
         if before is not None:
             owned = {name: match[name] for name in ("owner_id",) if name in match}
             last = await self._tasks.find_one(owned | {"_id": before}, {"created_at": 1})
@@ -166,7 +167,7 @@ class TaskQueue(BaseRepository):
     @repeats
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
-        found = self._tasks.find(queries.children(task_id, owner_id), queries.WITHOUT_LOG).sort(queries.OLDEST_FIRST)
+        found = self._tasks.find(queries.children(task_id, owner_id), queries.WITHOUT_LOG).sort(OLDEST_FIRST)
         return readable(Task.from_document, await found.to_list(None))
 
     @repeats

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors, translates_stream_errors
+from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import generated_content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
@@ -221,7 +222,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The interaction has no generation *before*.
         """
-        match = queries.generations(owner_id, interaction_id=interaction_id)
+        match = generation_queries.generations(owner_id, interaction_id=interaction_id)
         return await self._generations.page(match, before, limit)
 
     @repeats
@@ -233,7 +234,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
         """
-        found = await self._generations.page(queries.generations(owner_id, run_id=run_id), before, limit)
+        found = await self._generations.page(generation_queries.generations(owner_id, run_id=run_id), before, limit)
         await self._run_lock.check_run(run_id, owner_id)
         return found
 
@@ -242,7 +243,7 @@ class ContentRepository(BaseRepository):
         self, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
         """Return the owner's generations, as ``list_for_interaction`` does."""
-        return await self._generations.page(queries.generations(owner_id), before, limit)
+        return await self._generations.page(generation_queries.generations(owner_id), before, limit)
 
     @translates_stream_errors
     async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import workflow_files as queries
+from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -178,7 +179,7 @@ class FileRepository(BaseRepository):
         if group is not None and category is None:
             raise ValueError("a group belongs to a category; give that too")
         match = queries.page(run_id, owner_id, category, group, after)
-        found = self._files.find(match, queries.WITHOUT_CONTENT).sort(queries.OLDEST_FIRST)
+        found = self._files.find(match, queries.WITHOUT_CONTENT).sort(BY_ID)
         files = await page_of(WorkflowFile.from_document, found, limit)
         await self._run_lock.check_run(run_id, owner_id)
         return files

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from appdb._driver import repeats
-from appdb._queries.clock import NOW, from_now, literal
+from appdb._queries.clock import NOW, from_now
+from appdb._queries.expressions import literal
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError

@@ -21,6 +21,7 @@ from appdb._driver import (
     translates_errors,
 )
 from appdb._queries import schedules as queries
+from appdb._queries.paging import BY_NAME
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -101,7 +102,7 @@ class ScheduleRepository(BaseRepository):
             after: The name of the last schedule of the page before.
             limit: The most schedules to return.
         """
-        found = self._schedules.find(queries.page(owner_id, after)).sort(queries.BY_NAME)
+        found = self._schedules.find(queries.page(owner_id, after)).sort(BY_NAME)
         return await page_of(Schedule.from_document, found, limit)
 
     @repeats

@@ -10,6 +10,7 @@ from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeat
 from appdb._queries import access_keys as key_queries
 from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
+from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.access_keys import NewKey
 from appdb.models.users import Login, NewUser, Role, User
@@ -149,7 +150,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             session: The transaction to join.
         """
         users = self._users.find(queries.page(before), queries.WITHOUT_PASSWORD, session=session)
-        found = users.sort(queries.NEWEST_FIRST)
+        found = users.sort(NEWEST_ID_FIRST)
         return await page_of(User.from_document, found, limit)
 
     @repeats

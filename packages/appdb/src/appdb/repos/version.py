@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from appdb._driver import RawDocument, Session, repeats
 from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
-from appdb._queries.paging import NEWEST_FIRST
+from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.workflow_templates import WorkflowTemplate
@@ -251,7 +251,7 @@ class VersionRepository(VersionTemplates):
         source, parent = await self.get_with_parent(version_id, owner_id=owner_id, session=session)
         source = parent or source
         rows = self._versions.find(queries.children(source.template_id, source.id, owner_id), session=session)
-        children = [WorkflowVersion.from_document(row) async for row in rows.sort(queries.OLDEST_FIRST)]
+        children = [WorkflowVersion.from_document(row) async for row in rows.sort(OLDEST_FIRST)]
         tree = await asyncio.to_thread(
             prepare,
             NewVersion(definition=source.definition, source_type=source.source_type),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appdb._driver import Session
-from appdb._queries import branches as queries
 from appdb._queries import events as event_queries
+from appdb._queries import snapshots as snapshot_queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import TooLargeError
@@ -35,7 +35,7 @@ class Snapshots:
 
         A snapshot belongs to an event of a branch, and holds for every line of history that has this event.
         """
-        match = queries.snapshots(run.id, run.owner_id, lineage, FOLD_VERSION)
+        match = snapshot_queries.snapshots(run.id, run.owner_id, lineage, FOLD_VERSION)
         found = await self._snapshots.find_one(match, sort=[("seq", -1)], session=session)
         if found is None:
             return EMPTY
@@ -64,4 +64,4 @@ class Snapshots:
         except TooLargeError:
             return  # so many names that folding again is what remains
         key = derived_id("snap_", run.id, branch_id, str(state.seq), str(FOLD_VERSION))
-        await self._snapshots.update_one({"_id": key}, queries.snapshot(fields), upsert=True)
+        await self._snapshots.update_one({"_id": key}, snapshot_queries.snapshot(fields), upsert=True)

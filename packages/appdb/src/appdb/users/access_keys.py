@@ -10,6 +10,7 @@ from typing import Any
 
 from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import access_keys as queries
+from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb._schema.users import KEY_RETENTION
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -115,7 +116,7 @@ class AccessKeys(UserRows):
         One round trip, by index ``access_keys_held``. Another's and a missing user's list is empty.
         """
         found = self._keys.find(queries.held(owner_id), queries.WITHOUT_DIGEST, session=session)
-        rows = await found.sort(queries.NEWEST_FIRST).to_list(None)
+        rows = await found.sort(NEWEST_ID_FIRST).to_list(None)
         return readable(KeyInfo.from_document, rows)
 
     @repeats

@@ -8,6 +8,7 @@ from datetime import datetime
 from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
 from appdb._queries import refresh_tokens as queries
 from appdb._queries import users as user_queries
+from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb._queries.refresh_tokens import Shown
 from appdb.errors import NotFoundError, TokenReuseError
 from appdb.models.bounds import accept
@@ -130,7 +131,7 @@ class RefreshTokens(UserRows):
             session: The transaction to join.
         """
         families = self._families.find(queries.page(owner_id, before), queries.WITHOUT_DIGESTS, session=session)
-        found = families.sort(queries.NEWEST_FIRST)
+        found = families.sort(NEWEST_ID_FIRST)
         return await page_of(UserSession.from_document, found, limit)
 
     @repeats

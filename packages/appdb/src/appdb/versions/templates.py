@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion
+from appdb._queries import workflow_runs as run_queries
 from appdb._queries import workflow_templates as queries
 from appdb._queries import workflow_versions as version_queries
 from appdb._queries.paging import NEWEST_FIRST
@@ -156,7 +157,7 @@ class VersionTemplates(BaseRepository):
         await self._connection.joined(body, session)
 
     async def _check_unused(self, template_id: str, owner_id: str, session: Session) -> None:
-        match = version_queries.runs_of(template_id, owner_id)
+        match = run_queries.runs_of(template_id, owner_id)
         runs = await self._runs.count_documents(match, limit=MAX_RUNS_COUNTED, session=session)
         if runs:
             count = f"at least {runs}" if runs == MAX_RUNS_COUNTED else str(runs)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from appdb._queries.claims import SEPARATOR
 from appdb._queries.clock import FOREVER, NOW, from_now
+from appdb._queries.stages import union
+from appdb._queries.task_claims import SEPARATOR
+from appdb._queries.types import Pipeline
 from appdb._schema import collections
 from appdb.models.tasks import TaskState
-
-Pipeline = list[dict[str, Any]]
 
 
 def by_queue(window: timedelta) -> Pipeline:
@@ -19,13 +18,9 @@ def by_queue(window: timedelta) -> Pipeline:
     paused: Pipeline = [{"$match": {"paused": True}}, {"$project": {"_id": 0, "queue": "$_id", "about": "paused"}}]
     return [
         *first,
-        *(_union(collections.TASKS, pipeline) for pipeline in [*others, _finished(window)]),
-        _union(collections.QUEUES, paused),
+        *(union(collections.TASKS, pipeline) for pipeline in [*others, _finished(window)]),
+        union(collections.QUEUES, paused),
     ]
-
-
-def _union(collection: str, pipeline: Pipeline) -> dict[str, Any]:
-    return {"$unionWith": {"coll": collection, "pipeline": pipeline}}
 
 
 def _queued() -> Pipeline:

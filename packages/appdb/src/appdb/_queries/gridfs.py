@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-Filter = dict[str, Any]
+from appdb._queries.types import Filter
 
 CHUNKS_INDEX = [("files_id", 1), ("n", 1)]
 """GridFS's own unique index, by which a file's chunks are found."""

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appdb._queries import task_events as log
-from appdb._queries.clock import NOW, literal
+from appdb._queries.clock import NOW
+from appdb._queries.expressions import literal
+from appdb._queries.types import Pipeline
 from appdb.models.tasks import TaskState
-
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
 
 WRITTEN_FIELDS = dict.fromkeys(
     [
