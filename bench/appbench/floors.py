@@ -56,13 +56,13 @@ async def bare_collection(stage: Stage, database: Database) -> AsyncIterator[Flo
 
     Its operations may take any time: where all fight for the head of an index, one of them can starve.
     """
-    patient = Database(stage.uri, database.name, operation_timeout=None)
+    unlimited = Database(stage.uri, database.name, operation_timeout=None)
     try:
-        floors = Floors(patient)
+        floors = Floors(unlimited)
         await floors.tasks.create_indexes(task_indexes())
         yield floors
     finally:
-        await patient.close()
+        await unlimited.close()
 
 
 def task_indexes() -> list[IndexModel]:

@@ -69,18 +69,18 @@ async def _row(with_history: _Claims, without: _Claims, name: str, limit: int, c
 
 async def _fill(stage: Stage, database: Database) -> None:
     """Let the server multiply some documents; the indexes come after, which is faster than to keep them meanwhile."""
-    patient = Database(stage.uri, database.name, operation_timeout=None)
+    unlimited = Database(stage.uri, database.name, operation_timeout=None)
     try:
         finished, scheduled = stage.history, stage.history // SCHEDULED_SHARE
-        await _seed(patient, "seeds", TaskState.COMPLETED)
-        await _seed(patient, "later", TaskState.SCHEDULED)
-        await patient.collection(TASKS).drop()
+        await _seed(unlimited, "seeds", TaskState.COMPLETED)
+        await _seed(unlimited, "later", TaskState.SCHEDULED)
+        await unlimited.collection(TASKS).drop()
         union = {"$unionWith": {"coll": "later", "pipeline": _copies(scheduled // SEEDS)}}
         stages = [*_copies(finished // SEEDS), union, {"$out": TASKS}]
-        _ = [row async for row in patient.collection("seeds").aggregate(stages)]
-        await patient.collection(TASKS).create_indexes(task_indexes())
+        _ = [row async for row in unlimited.collection("seeds").aggregate(stages)]
+        await unlimited.collection(TASKS).create_indexes(task_indexes())
     finally:
-        await patient.close()
+        await unlimited.close()
 
 
 async def _seed(database: Database, collection: str, state: TaskState) -> None:

@@ -29,7 +29,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb._driver import Session
-from appdb.connection import PATIENCE
+from appdb.connection import RETRY_TIMEOUT
 from appdb.models.generated_content import ContentKind, NewContent
 from appsupport.faults.acknowledged_writes import OWNER, Acknowledged
 from appsupport.faults.fault_bounds import NOISE_SECONDS, QUICK_ELECTION
@@ -113,7 +113,7 @@ class MixedWrites:
                     {"_id": key + part}, {"key": key}, upsert=True, session=session
                 )
 
-        await self._acknowledged("transaction", lambda: self.database.repeated(lambda: self.database.transaction(body)))
+        await self._acknowledged("transaction", lambda: self.database.retry(lambda: self.database.transaction(body)))
         self.notes.add(key)
 
     async def _acknowledged(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -151,9 +151,9 @@ class MixedWrites:
 
 
 @pytest.fixture
-async def patient_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
-    """An open database on the set, with the patience that it has by default."""
-    async with fresh_database(three_nodes.uri, patience=PATIENCE) as database:
+async def retrying_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
+    """An open database on the set, with the retry timeout that it has by default."""
+    async with fresh_database(three_nodes.uri, retry_timeout=RETRY_TIMEOUT) as database:
         yield database
 
 
@@ -166,12 +166,12 @@ async def patient_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
     ],
 )
 async def test_killing_the_primary_in_many_writes_is_seen_by_no_caller(
-    three_nodes: ReplicaSet, patient_database: Database, count: int, election: timedelta
+    three_nodes: ReplicaSet, retrying_database: Database, count: int, election: timedelta
 ) -> None:
     await asyncio.to_thread(three_nodes.set_election, election)
-    await patient_database.collection("notes").insert_one({"_id": "first", "key": "first"})
-    await patient_database.collection("notes").delete_one({"_id": "first"})
-    writes = MixedWrites(patient_database, count)
+    await retrying_database.collection("notes").insert_one({"_id": "first", "key": "first"})
+    await retrying_database.collection("notes").delete_one({"_id": "first"})
+    writes = MixedWrites(retrying_database, count)
     running = asyncio.create_task(writes.run())
     await writes.until(count // 2)
     await asyncio.to_thread(three_nodes.kill, await asyncio.to_thread(three_nodes.primary))

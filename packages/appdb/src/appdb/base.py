@@ -12,17 +12,17 @@ class BaseRepository:
     """
     A room for the queries of one subject over a shared ``Database``.
 
-    While no primary answers, a method begins again for the database's patience, unless the guarantees list it as not
-    repeated: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.
+    While no primary answers, a method is retried for the database's retry timeout, unless the guarantees list it as not
+    retried: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @property
-    def patience(self) -> timedelta:
-        """How long calls that are safe to repeat are begun again after they found no primary."""
-        return self._connection.patience
+    def retry_timeout(self) -> timedelta:
+        """How long calls that are safe to repeat are retried after they found no primary."""
+        return self._connection.retry_timeout
 
     def _collection(self, name: str) -> Collection:
         return self._connection.collection(name)

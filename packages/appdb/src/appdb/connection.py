@@ -1,4 +1,4 @@
-"""The connection to one MongoDB database: its client, collections, transactions, repeated calls and times.
+"""The connection to one MongoDB database: its client, collections, transactions, retries and times.
 
 Everything of appdb that reads or writes stands on it; it knows nothing of what is stored.
 """
@@ -20,7 +20,7 @@ from appdb._driver import (
     connect,
     hosts_of,
     in_transaction,
-    repeated,
+    retry,
     translates_errors,
     within,
 )
@@ -33,9 +33,9 @@ T = TypeVar("T")
 SELECTION_TIMEOUT = timedelta(seconds=8)
 OPERATION_TIMEOUT = timedelta(seconds=8)
 """Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
-PATIENCE = timedelta(seconds=12)
-"""The worst election; with the operation timeout, the longest call that is repeated takes 20 s."""
-NO_PATIENCE = timedelta(0)
+RETRY_TIMEOUT = timedelta(seconds=12)
+"""The worst election; with the operation timeout, the longest call that is retried takes 20 s."""
+NO_RETRIES = timedelta(0)
 
 
 def app_name_of(host: str, database: str) -> str:
@@ -62,8 +62,8 @@ class Connection:
         selection_timeout: How long to look for a primary where there is no operation timeout, which else holds for
             that too.
 
-        patience: How long a call of a repository, of the queue, or of settings, history and recovery is begun again,
-            with jittered pauses, after it found no primary; the guarantees list the few that are not. ``NO_PATIENCE``
+        retry_timeout: How long a call of a repository, of the queue, or of settings, history and recovery is retried,
+            with jittered pauses, after it found no primary; the guarantees list the few that are not. ``NO_RETRIES``
             leaves that to the caller, who then never waits longer than the operation timeout: so do hosts that have
             loops of their own, or somebody who waits.
     """
@@ -76,7 +76,7 @@ class Connection:
         app_name: str | None = None,
         operation_timeout: timedelta | None = OPERATION_TIMEOUT,
         selection_timeout: timedelta = SELECTION_TIMEOUT,
-        patience: timedelta = PATIENCE,
+        retry_timeout: timedelta = RETRY_TIMEOUT,
     ) -> None:
         check_name(name)
         self._client: Client = connect(
@@ -92,7 +92,7 @@ class Connection:
         self.name = name
         self.clock = ServerClock(self.server_time)
         """The primary's time without a round trip for each question."""
-        self.patience = patience
+        self.retry_timeout = retry_timeout
 
     @translates_errors
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class Connection:
         After a transient error the whole *body* runs again, and a commit without an answer is told again, both for the
         operation timeout in all; so it must have no effect outside of the database. A transaction that fails is ended
         on the server and leaves no locks. What comes after an unknown outcome is left to the caller: where running
-        *body* twice is harmless, ``repeated`` goes on.
+        *body* twice is harmless, ``retry`` goes on.
 
         Args:
             body: Gets the session, which it must pass as ``session=`` to every call.
@@ -152,12 +152,12 @@ class Connection:
 
         Args:
             body: Gets the session, which it must pass as ``session=`` to every call.
-            session: The caller's transaction, which is then neither committed nor repeated here.
+            session: The caller's transaction, which is then neither committed nor retried here.
         """
         return await (self.transaction(body) if session is None else body(session))
 
-    async def repeated(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *call* gives, beginning it again while no primary answers, for the patience of this database.
+    async def retry(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what *call* gives, and call it again while no primary answers, for the retry timeout.
 
         Args:
             call: Calls appdb; calling it twice must be harmless, since the first may have happened.
@@ -165,7 +165,7 @@ class Connection:
         Raises:
             DatabaseUnavailableError: There was no primary for all that time; the outcome of the last call is unknown.
         """
-        return await repeated(call, self.patience)
+        return await retry(call, self.retry_timeout)
 
     async def _hello(self) -> dict[str, Any]:
         try:

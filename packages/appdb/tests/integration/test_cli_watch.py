@@ -154,7 +154,7 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_no_watch(
 async def test_a_database_that_is_silent_for_too_long_leaves_the_outcome_open(
     command: CommandLine, worker: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 1.0)
     waiting = asyncio.create_task(command("tasks", "submit", ACTOR, "--owner", OWNER, "--wait"))
     task = await worker.claim()
     async with failing(database, "find", closeConnection=True):

@@ -23,7 +23,7 @@ from appdb import (
 )
 from appdb._schema.indexes import INDEXES
 from appdb.cli import main
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 from appdb.embedded import EmbeddedServer, free_port
 from appdb.migrations._module import known_migrations
 
@@ -233,7 +233,7 @@ async def test_a_weak_default_write_concern_is_reported_and_refused_to_nobody(
     assert "the server's default write concern is weak" in caplog.text
 
 
-async def test_a_call_without_a_primary_is_repeated_for_the_patience_and_no_longer() -> None:
+async def test_retry_without_primary_ends_at_the_retry_timeout() -> None:
     tries = 0
 
     async def call() -> None:
@@ -241,16 +241,16 @@ async def test_a_call_without_a_primary_is_repeated_for_the_patience_and_no_long
         tries += 1
         raise DatabaseUnavailableError("calling", "nobody is there")
 
-    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", patience=timedelta(milliseconds=300))
+    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", retry_timeout=timedelta(milliseconds=300))
     with pytest.raises(DatabaseUnavailableError):
         async with asyncio.timeout(10):
-            await database.repeated(call)
+            await database.retry(call)
     await database.close()
 
     assert tries > 1
 
 
-async def test_without_patience_a_call_is_made_once() -> None:
+async def test_no_retries_calls_once() -> None:
     tries = 0
 
     async def call() -> None:
@@ -258,9 +258,9 @@ async def test_without_patience_a_call_is_made_once() -> None:
         tries += 1
         raise DatabaseUnavailableError("calling", "nobody is there")
 
-    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", patience=NO_PATIENCE)
+    database = Database(f"mongodb://127.0.0.1:{free_port()}/", "app", retry_timeout=NO_RETRIES)
     with pytest.raises(DatabaseUnavailableError):
-        await database.repeated(call)
+        await database.retry(call)
     await database.close()
 
     assert tries == 1

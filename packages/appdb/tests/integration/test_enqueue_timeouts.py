@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import Database, DatabaseUnavailableError, NewTask, TaskQueue
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 from appdb.utils import uuid7_str
 from appsupport.mongo.fail_points import fail_point
 
@@ -26,7 +26,9 @@ TASK = NewTask(owner_id="usr_a", actor="echo", payload={})
 async def hurried(mongo_uri: str, database: Database) -> AsyncIterator[Database]:
     """The same database for a host whose operations may take little time and are not repeated."""
     limit = timedelta(seconds=OPERATION_SECONDS)
-    async with Database(mongo_uri, database.name, app_name=APP, operation_timeout=limit, patience=NO_PATIENCE) as made:
+    async with Database(
+        mongo_uri, database.name, app_name=APP, operation_timeout=limit, retry_timeout=NO_RETRIES
+    ) as made:
         yield made
 
 

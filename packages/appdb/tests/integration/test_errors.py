@@ -22,7 +22,7 @@ from appdb import (
     TooLargeError,
 )
 from appdb.base import BaseRepository
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 from appdb.embedded import free_port
 from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
@@ -57,7 +57,7 @@ async def nowhere() -> AsyncIterator[Database]:
         "app",
         operation_timeout=timedelta(milliseconds=200),
         selection_timeout=timedelta(milliseconds=100),
-        patience=NO_PATIENCE,
+        retry_timeout=NO_RETRIES,
     )
     yield made
     await made.close()

@@ -28,14 +28,14 @@ from appdb import (
     uuid7_str,
 )
 from appdb._driver import Session
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 
 APP = "appfaults/1"
 OWNER = "usr_a"
 LIMIT = timedelta(seconds=2)
 QUICK = "heartbeatFrequencyMS=500"
 """How soon a driver finds again a server that said it shuts down, and did not."""
-PATIENCE = timedelta(seconds=10)
+RETRY_TIMEOUT = timedelta(seconds=10)
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
 TASK = NewTask(owner_id=OWNER, actor="echo", payload={})
 CHILD = NewTask(owner_id=OWNER, actor="other", payload={})
@@ -228,8 +228,8 @@ async def failing(database: Database, command: str, effect: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def subject_on(undisturbed: Database, uri: str, patience: timedelta) -> AsyncIterator[Subject]:
-    options: dict[str, Any] = {"app_name": APP, "operation_timeout": LIMIT, "patience": patience}
+async def subject_on(undisturbed: Database, uri: str, retry_timeout: timedelta) -> AsyncIterator[Subject]:
+    options: dict[str, Any] = {"app_name": APP, "operation_timeout": LIMIT, "retry_timeout": retry_timeout}
     async with Database(f"{uri}&{QUICK}", undisturbed.name, **options) as database:
         queue = TaskQueue(database)
         await undisturbed.collection("notes").insert_one({"about": "the collection"})
@@ -268,7 +268,7 @@ async def test_a_write_that_the_server_fails_has_a_known_outcome(
     database: Database, mongo_uri: str, name: str, effect: str
 ) -> None:
     write = WRITES[name]
-    async with subject_on(database, mongo_uri, NO_PATIENCE) as subject:
+    async with subject_on(database, mongo_uri, NO_RETRIES) as subject:
         async with failing(database, write.command, effect):
             outcome = await outcome_of(partial(write.call, subject))
         await until_served(database)
@@ -282,11 +282,9 @@ async def test_a_write_that_the_server_fails_has_a_known_outcome(
 
 
 @pytest.mark.parametrize(("name", "effect"), MAY_BE_REPEATED)
-async def test_with_patience_a_write_that_is_safe_to_repeat_happens_once(
-    database: Database, mongo_uri: str, name: str, effect: str
-) -> None:
+async def test_retried_write_happens_once(database: Database, mongo_uri: str, name: str, effect: str) -> None:
     write = WRITES[name]
-    async with subject_on(database, mongo_uri, PATIENCE) as subject:
+    async with subject_on(database, mongo_uri, RETRY_TIMEOUT) as subject:
         async with failing(database, write.command, effect):
             outcome = await outcome_of(partial(write.call, subject))
         await until_served(database)

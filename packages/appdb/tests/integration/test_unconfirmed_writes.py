@@ -21,7 +21,7 @@ from appdb import (
     TaskQueue,
     UsedKeyword,
 )
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 from appdb.size_limits import MAX_RECENT_EVENTS
 from appsupport.mongo.fail_points import fail_point
 
@@ -35,7 +35,7 @@ EVENTS = MAX_RECENT_EVENTS + 10
 @pytest.fixture
 async def cut_off(mongo_uri: str, database: Database) -> AsyncIterator[Database]:
     """The same database for a host whose primary can be cut off from the majority."""
-    async with Database(mongo_uri, database.name, app_name=APP, patience=NO_PATIENCE) as made:
+    async with Database(mongo_uri, database.name, app_name=APP, retry_timeout=NO_RETRIES) as made:
         yield made
 
 

@@ -20,7 +20,7 @@ from appsupport.migrations.earlier_releases import ROOT, all_indexes, restore
 from appsupport.migrations.trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes
 
 PROCESS = Path(__file__).with_name("killed_process.py")
-PATIENT = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))
+WAIT_FOR_LOCK = RunOptions(waiting=Waiting(longest=timedelta(seconds=60), lease=timedelta(seconds=1)))
 SHORT = ("--lock-lease", "500ms")
 EDGE = 8
 """Writes at the beginning and at the end that are each a kind of their own."""
@@ -59,9 +59,9 @@ async def test_a_run_up_that_is_killed_after_any_write_is_finished_by_the_next(e
     points = await points_of(*up)
     whole = await all_indexes(empty)
     for point in points:
-        await empty.migrate_down(to=2, options=PATIENT)
+        await empty.migrate_down(to=2, options=WAIT_FOR_LOCK)
         assert await died_after(point, *up) is None
-        await empty.migrate(PATIENT)
+        await empty.migrate(WAIT_FOR_LOCK)
 
         assert (await empty.migration_overview()).problems() == []
         assert await empty.pending_migrations() == []
@@ -80,11 +80,11 @@ async def test_a_run_down_that_is_killed_after_any_write_is_finished_or_taken_ba
     points = await points_of(*down)
     before = await all_indexes(empty)
     for point in points:
-        await empty.migrate(PATIENT)
+        await empty.migrate(WAIT_FOR_LOCK)
         assert await all_indexes(empty) == whole
         assert await died_after(point, *down) is None
         if point % 2:
-            await empty.migrate_down(to=2, options=PATIENT)
+            await empty.migrate_down(to=2, options=WAIT_FOR_LOCK)
             assert await all_indexes(empty) == before
             assert await empty.contract_version() == 2
 
@@ -99,10 +99,10 @@ async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_
     await write_notes(empty, 35)
     points = await points_of(*trial)
     for point in points:
-        await migrator(empty, PATIENT).down(BEFORE)
+        await migrator(empty, WAIT_FOR_LOCK).down(BEFORE)
         assert await empty.collection(COLLECTION).count_documents({"label": {"$exists": True}}) == 0
         assert await died_after(point, *trial) is None
-        await migrator(empty, PATIENT).up()
+        await migrator(empty, WAIT_FOR_LOCK).up()
         notes = [row async for row in empty.collection(COLLECTION).find()]
 
         assert len(notes) == 35

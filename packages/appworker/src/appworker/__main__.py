@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from appdb import AppDbError, Database, TaskQueue
-from appdb.connection import NO_PATIENCE, app_name_of
+from appdb.connection import NO_RETRIES, app_name_of
 from appworker._version import __version__
 from appworker.actors.loading import ActorsByHandler, load_actors
 from appworker.errors import AppWorkerError
@@ -76,7 +76,7 @@ async def _work(
         settings.mongo_uri.get_secret_value(),
         settings.mongo_database,
         app_name=app_name_of(f"appworker/{__version__}", settings.mongo_database),
-        patience=NO_PATIENCE,  # its loops repeat, and must hear in time that they cannot renew
+        retry_timeout=NO_RETRIES,  # its loops repeat, and must hear in time that they cannot renew
     )
     loop = asyncio.get_running_loop()
     names = {actor.name for actor in actors.values()}

@@ -102,8 +102,7 @@ class Guard:
 
         facts, heard_at, next_at = self._facts, self._heard_at, 0.0
         lease_time = timedelta(seconds=facts["lease"])
-        patience = timedelta(0)
-        async with Database(facts["uri"], facts["database"], patience=patience) as database:
+        async with Database(facts["uri"], facts["database"], retry_timeout=timedelta(0)) as database:
             queue = TaskQueue(database, lease=lease_time)
             while self._heard_at == heard_at:
                 now = time.monotonic()

@@ -19,7 +19,7 @@ from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 ACTORS = "ending_actors:task ending_actors:thread ending_actors:process"
 ISOLATIONS = ("task", "thread", "process")
 TRIED_AGAIN = 2
-PATIENCE = 180
+TIMEOUT_SECONDS = 180
 """Seconds that a slow machine gets to start a process for each attempt that fails; nothing is measured by them."""
 LEAVING = 20
 """Seconds that a slow machine gets to end a process that ends within 5."""
@@ -89,7 +89,7 @@ async def test_however_an_actor_ends_its_task_has_the_right_outcome_and_its_neig
     gate, ledger = tmp_path / "gate", tmp_path / "paid"
     neighbour = await tasks.add("probe.gate", ledger=str(gate))
     added = {what: await twice(tasks, f"ending.{isolation}", what, ledger) for what in COMPLETED | FAILED}
-    final = {what: await tasks.final(task, PATIENCE) for what, task in added.items()}
+    final = {what: await tasks.final(task, TIMEOUT_SECONDS) for what, task in added.items()}
     (tmp_path / "gate.open").touch()
 
     for what, result in COMPLETED.items():

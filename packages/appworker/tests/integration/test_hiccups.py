@@ -14,7 +14,7 @@ from appsupport.mongo.fail_points import fail_point
 from appworker._version import __version__
 
 APP = f"appworker/{__version__}"
-PATIENT = {"APPWORKER_LEASE": "12", "APPWORKER_HEARTBEAT": "0.4"}
+LONG_LEASE = {"APPWORKER_LEASE": "12", "APPWORKER_HEARTBEAT": "0.4"}
 EXCEEDED_TIME_LIMIT = 262
 """An error that leaves the connection as it is: a driver that lost its server would look for it, for longer."""
 SLOTS = 12
@@ -32,7 +32,7 @@ async def reporting(tasks: Tasks, seconds: float) -> Any:
 async def test_a_database_that_refuses_writes_for_a_while_ends_no_heartbeat_and_no_attempt(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
-    host = start_worker(slots=1, **PATIENT)
+    host = start_worker(slots=1, **LONG_LEASE)
     task = await reporting(tasks, 5)
     async with fail_point(database, app_name_of(APP, database.name), ["update"], errorCode=EXCEEDED_TIME_LIMIT):
         told = '"event": "(leases could not be renewed; trying again)"'
@@ -53,7 +53,7 @@ async def test_a_database_that_refuses_writes_for_a_while_ends_no_heartbeat_and_
 async def test_a_slow_database_keeps_no_actor_waiting(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
-    start_worker(slots=1, **PATIENT)
+    start_worker(slots=1, **LONG_LEASE)
     task = await reporting(tasks, 5)
     commands = ["find", "update", "aggregate", "findAndModify"]
     async with fail_point(
@@ -86,7 +86,7 @@ async def test_a_worker_holds_no_more_tasks_than_it_runs_at_that_moment(
 ) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "ledger.open"
     added = [await tasks.add("probe.gate", ledger=str(ledger)) for _ in range(SLOTS + 4)]
-    start_worker(slots=SLOTS, **PATIENT)
+    start_worker(slots=SLOTS, **LONG_LEASE)
     async with asyncio.timeout(30):
         while not ledger.exists() or len(ledger.read_text().splitlines()) < SLOTS:
             await asyncio.sleep(0.05)

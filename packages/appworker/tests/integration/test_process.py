@@ -30,7 +30,7 @@ from appworker.execution.results import ActorDone, ActorFailed, ActorResult, Act
 from appworker.execution.stop import STOP_GRACE, StopReason
 
 HERE = Path(__file__).parent
-PATIENCE = 90
+TIMEOUT_SECONDS = 90
 """Seconds that a slow machine gets; nothing is measured by them."""
 
 Load = Callable[[str], Actor[Any]]
@@ -39,7 +39,7 @@ Load = Callable[[str], Actor[Any]]
 @pytest.fixture
 async def executors() -> AsyncIterator[Executors]:
     made = Executors()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         yield made
         await made.close()
 
@@ -320,7 +320,7 @@ def start_worker() -> subprocess.Popen[str]:
 async def test_no_process_outlives_a_worker_that_is_killed() -> None:
     worker = start_worker()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert worker.stdout is not None
             pids = [int(pid) for pid in (await asyncio.to_thread(worker.stdout.readline)).split()]
             assert len(pids) == 2

@@ -18,7 +18,7 @@ from appworker.execution.executors import Executors
 from appworker.execution.results import ActorDone, ActorFailed, ActorStopped, ActorSuspended
 from appworker.execution.stop import StopReason
 
-PATIENCE = 30
+TIMEOUT_SECONDS = 30
 """Seconds that a slow machine gets; nothing is measured by them."""
 
 request_id = contextvars.ContextVar("request_id", default="none")
@@ -36,7 +36,7 @@ class Where(BaseModel):
 @pytest.fixture
 async def executors() -> AsyncIterator[Executors]:
     made = Executors()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         yield made
         await made.close()
 
@@ -95,7 +95,7 @@ async def test_a_thousand_attempts_each_get_their_own_result(executors: Executor
     outcomes = await asyncio.gather(*started)
 
     assert outcomes == [ActorDone(result={"number": 2 * number}) for number in range(1_000)]
-    assert executors.blocked_seconds < PATIENCE
+    assert executors.blocked_seconds < TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize("made", [forever, forever_in_a_thread, forever_plainly])
@@ -124,7 +124,7 @@ async def test_an_actor_that_blocks_hurts_only_those_beside_it(executors: Execut
     async def block(_context: ActorContext, _payload: Number) -> Where:
         blocked.set()
         await asyncio.sleep(0)
-        released.wait(PATIENCE)
+        released.wait(TIMEOUT_SECONDS)
         return Where(thread=threading.current_thread().name, request="")
 
     blocking = executors.start(job_of(block, RecordingContext()))

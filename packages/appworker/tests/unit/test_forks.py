@@ -8,13 +8,13 @@ import textwrap
 
 import pytest
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 """Seconds that a slow machine gets."""
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
 
 
 @pytest.mark.parametrize(("disposition", "heeded"), [("SIG_DFL", True), ("SIG_IGN", False)])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 """Seconds that a slow machine gets."""
 
 BEGIN = "import logging, os, sys, threading\nfrom appworker.logs import configure_logs\nconfigure_logs('INFO')\n"
@@ -15,7 +15,7 @@ BEGIN = "import logging, os, sys, threading\nfrom appworker.logs import configur
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", BEGIN + textwrap.dedent(program)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
 
 
 def test_forked_children_can_log_while_another_thread_does() -> None:

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from appdb import Database
-from appdb.connection import NO_PATIENCE
+from appdb.connection import NO_RETRIES
 from appsupport.mongo.network_namespaces import Place, Way
 from appsupport.mongo.replica_set_processes import process_ground
 
@@ -272,10 +272,10 @@ def replica_set(options: SetOptions | None = None) -> Iterator[ReplicaSet]:
 
 
 @asynccontextmanager
-async def fresh_database(uri: str, *, patience: timedelta = NO_PATIENCE) -> AsyncIterator[Database]:
+async def fresh_database(uri: str, *, retry_timeout: timedelta = NO_RETRIES) -> AsyncIterator[Database]:
     """Yield an open, migrated database with a name that nobody else uses; it goes with the set.
 
-    Hosts have no patience, so that loads see what hosts see.
+    Hosts do not retry, so that loads see what hosts see.
     """
     name = f"test_{uuid.uuid4().hex[:12]}"
     migrating = Database(uri, name, operation_timeout=None)
@@ -283,7 +283,7 @@ async def fresh_database(uri: str, *, patience: timedelta = NO_PATIENCE) -> Asyn
         await migrating.migrate()
     finally:
         await migrating.close()
-    async with Database(uri, name, patience=patience) as database:
+    async with Database(uri, name, retry_timeout=retry_timeout) as database:
         yield database
 
 

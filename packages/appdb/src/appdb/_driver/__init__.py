@@ -31,7 +31,7 @@ from appdb._driver._connect import check_name, connect, hosts_of, within
 from appdb._driver._diagnosis import unfit, unfitness
 from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
-from appdb._driver._repeating import repeated, repeats, repeats_deletion
+from appdb._driver._retries import retried, retried_deletion, retry
 from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
 from appdb._driver._values import READING, decimal_of, stored_decimal
 
@@ -64,9 +64,9 @@ __all__ = [
     "is_write_conflict",
     "make_primary",
     "refused",
-    "repeated",
-    "repeats",
-    "repeats_deletion",
+    "retried",
+    "retried_deletion",
+    "retry",
     "start_session",
     "start_transaction",
     "stored_decimal",

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 POLL = timedelta(seconds=1)
 """What a lost hint can cost."""
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 """An election takes 12 s at worst; a database that is silent for this long is not electing."""
 PAUSE_SECONDS = 0.5
 
@@ -52,10 +52,10 @@ class Follower:
             NotFoundError: The owner has no such task, or it was pruned meanwhile.
             DatabaseUnavailableError: The database did not answer for a minute.
         """
-        task = await _patiently(self._get)
+        task = await _retried(self._get)
         async with _hints(self._database, self._task_id) as hints:
             while not (task.state.final and task.last_seq <= self._seq):
-                found = await _patiently(self._read)
+                found = await _retried(self._read)
                 for event in found:
                     self._seq = event.seq
                     show(event)
@@ -65,7 +65,7 @@ class Follower:
                     break  # the last events cannot be read
                 if not found:
                     await hints.wait(POLL)
-                task = await _patiently(self._get)
+                task = await _retried(self._get)
         return task
 
     async def _read(self) -> list[TaskEvent]:
@@ -75,14 +75,14 @@ class Follower:
         return await named_task(self._queue, self._task_id, self._owner)
 
 
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+async def _retried(call: Callable[[], Awaitable[T]]) -> T:
     """Return what *call* gives, and call again while the database does not answer, for a minute."""
     asked_at, told = time.monotonic(), False
     while True:
         try:
             return await call()
         except DatabaseUnavailableError:
-            if time.monotonic() - asked_at > PATIENCE_SECONDS:
+            if time.monotonic() - asked_at > RETRY_SECONDS:
                 raise
         if not told:
             click.echo("the database does not answer; trying again", err=True)

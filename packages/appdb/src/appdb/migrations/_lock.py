@@ -87,7 +87,7 @@ class MigrationLock:
         )
         if lock["holder"] == self.holder:
             return None
-        return LockHolder.from_document(lock, await self._connection.repeated(self._connection.server_time))
+        return LockHolder.from_document(lock, await self._connection.retry(self._connection.server_time))
 
     async def _renew(self) -> None:
         while True:

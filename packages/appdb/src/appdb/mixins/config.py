@@ -15,8 +15,8 @@ from appdb._driver import (
     DuplicateKeyError,
     RawDocument,
     Session,
-    repeated,
-    repeats,
+    retried,
+    retry,
     translates_errors,
 )
 from appdb._queries import config as queries
@@ -40,7 +40,7 @@ MAX_NAME_CHARACTERS = 100
 class ConfigMixin(Connection):
     """The part of ``Database`` that holds settings. They belong to the application, not to a user.
 
-    While no primary answers, methods begin again for the database's patience, but for ``set_config`` of a revision.
+    While no primary answers, methods are retried for the retry timeout, but for ``set_config`` of a revision.
     """
 
     @overload
@@ -51,7 +51,7 @@ class ConfigMixin(Connection):
         self, /, type_: str, name: str, *, as_type: type[T], default: D, session: Session | None = None
     ) -> T | D: ...
 
-    @repeats
+    @retried
     async def get_config(
         self, type_: str, name: str, *, as_type: Any, default: Any = ..., session: Session | None = None
     ) -> Any:
@@ -75,7 +75,7 @@ class ConfigMixin(Connection):
                 raise
             return default
 
-    @repeats
+    @retried
     async def read_config(
         self, type_: str, name: str, *, as_type: type[T], session: Session | None = None
     ) -> Setting[T]:
@@ -117,7 +117,7 @@ class ConfigMixin(Connection):
         written = queries.writing(value, dumped)
         write = partial(self._put_config, type_, name, queries.put(type_, name, written), revision, session=session)
         # Of a revision, a second write would lose against the first.
-        row = await (repeated(write, self.patience) if revision is None and session is None else write())
+        row = await (retry(write, self.retry_timeout) if revision is None and session is None else write())
         return _setting(StoredSetting.from_document(row), read_back)
 
     @translates_errors
@@ -137,7 +137,7 @@ class ConfigMixin(Connection):
             raise _changed(type_, name, revision)
         return row
 
-    @repeats
+    @retried
     async def delete_config(
         self, type_: str, name: str, *, revision: int | None = None, session: Session | None = None
     ) -> bool:
@@ -162,7 +162,7 @@ class ConfigMixin(Connection):
             raise _changed(type_, name, revision)
         return False
 
-    @repeats
+    @retried
     async def list_config(
         self, type_: str, *, after: str | None = None, limit: int = 100, session: Session | None = None
     ) -> list[Setting[JsonValue]]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, repeats
+from appdb._driver import BulkWriteError, Collection, RawDocument, Session, UpdateOne, refused, retried
 from appdb._queries import option_usage as queries
 from appdb._queries import weighted_keywords as keyword_queries
 from appdb._queries.paging import LAST_USED_FIRST
@@ -66,7 +66,7 @@ class HistoryMixin(Connection):
         updates = [_update(row, lambda fields: queries.use_option(fields, use)) for row in rows]
         await self._count(self.collection(collections.OPTION_USAGE), updates, session=session)
 
-    @repeats
+    @retried
     async def list_option_usage(
         self,
         *,
@@ -92,7 +92,7 @@ class HistoryMixin(Connection):
         found = picked.sort(LAST_USED_FIRST)
         return await page_of(OptionUsage.from_document, found, limit)
 
-    @repeats
+    @retried
     async def prune_option_usage(
         self, *, owner_id: str, template_id: str, unused_for: timedelta, session: Session | None = None
     ) -> int:
@@ -141,7 +141,7 @@ class HistoryMixin(Connection):
         updates = [_update(row, _adding(keywords[one], use_id=use, half_life=half_life)) for one, row in rows.items()]
         await self._count(self.collection(collections.WEIGHTED_KEYWORDS), updates, session=session)
 
-    @repeats
+    @retried
     async def list_keywords(
         self,
         *,
@@ -177,7 +177,7 @@ class HistoryMixin(Connection):
 
         return await first_readable(WeightedKeyword.from_document, look, limit)
 
-    @repeats
+    @retried
     async def prune_keywords(
         self,
         *,
@@ -205,7 +205,7 @@ class HistoryMixin(Connection):
         deleted = await self.collection(collections.WEIGHTED_KEYWORDS).delete_many(gone, session=session)
         return deleted.deleted_count
 
-    @repeats
+    @retried
     async def _count(self, collection: Collection, updates: Sequence[UpdateOne], *, session: Session | None) -> None:
         if len(updates) > MAX_USES:
             raise InvalidDataError("uses", f"{len(updates)} are more than {MAX_USES:,} at once; write them in parts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from appdb._driver import Session, repeats
+from appdb._driver import Session, retried
 from appdb.connection import Connection
 from appdb.models.recovery import Recovery
 from appdb.runs.repair import Recovering
@@ -13,7 +13,7 @@ from appdb.runs.repair import Recovering
 class RecoveryMixin(Connection):
     """The part of ``Database`` that sets runs right."""
 
-    @repeats
+    @retried
     async def recover_run(
         self,
         run_id: str,

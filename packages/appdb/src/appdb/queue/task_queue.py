@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import Session, repeats, translates_errors
+from appdb._driver import Session, retried, translates_errors
 from appdb._queries import tasks as queries
 from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST, older_than
 from appdb._queries.types import Filter
@@ -100,7 +100,7 @@ class TaskQueue(BaseRepository):
         """
         return await self._store(task, id_of(task), session=session)
 
-    @repeats
+    @retried
     async def _store(self, task: NewTask, task_id: str, *, session: Session | None) -> Task:
         return await self._admission.add(task, task_id, session)
 
@@ -119,11 +119,11 @@ class TaskQueue(BaseRepository):
         """
         return await self._store_many(tasks, [id_of(task) for task in tasks])
 
-    @repeats
+    @retried
     async def _store_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
         return await self._admission.add_many(tasks, ids)
 
-    @repeats
+    @retried
     async def get(self, task_id: str, *, owner_id: str) -> Task:
         """Return the owner's task.
 
@@ -132,7 +132,7 @@ class TaskQueue(BaseRepository):
         """
         return Task.from_document(await self._control.get(task_id, owner_id))
 
-    @repeats
+    @retried
     async def page(
         self, *, owner_id: str, states: Collection[TaskState] = (), before: str | None = None, limit: int = 50
     ) -> list[Task]:
@@ -149,7 +149,7 @@ class TaskQueue(BaseRepository):
         """
         return await self._newest(queries.page(owner_id, states), before, limit)
 
-    @repeats
+    @retried
     async def find(self, match: TaskFilter, *, before: str | None = None, limit: int = 50) -> list[Task]:
         """Return the tasks that *match* describes, newest first; see ``page`` for *before* and *limit*."""
         return await self._newest(queries.matching(match, match.states or frozenset(TaskState)), before, limit)
@@ -164,13 +164,13 @@ class TaskQueue(BaseRepository):
         found = self._tasks.find(match, queries.WITHOUT_LOG).sort(NEWEST_FIRST)
         return await page_of(Task.from_document, found, limit)
 
-    @repeats
+    @retried
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
         """Return what the owner's task has spawned, oldest first."""
         found = self._tasks.find(queries.children(task_id, owner_id), queries.WITHOUT_LOG).sort(OLDEST_FIRST)
         return readable(Task.from_document, await found.to_list(None))
 
-    @repeats
+    @retried
     async def events(self, task_id: str, *, after: int = -1, limit: int = 500) -> list[TaskEvent]:
         """Return a task's events with a number above *after*, in order: at most *limit*, and about half a MiB of them.
 
@@ -185,7 +185,7 @@ class TaskQueue(BaseRepository):
             after = rows[-1]["seq"]
         return []
 
-    @repeats
+    @retried
     async def stats(self, *, window: timedelta = STATS_WINDOW) -> list[QueueStats]:
         """Return the counts of every queue, by name, from indexes alone; final tasks of the last *window* only."""
         return await self._statistics.by_queue(window)
@@ -225,7 +225,7 @@ class TaskQueue(BaseRepository):
         """Look up who waits and what is paused at the next claim."""
         self._claiming.snapshot.invalidate()
 
-    @repeats
+    @retried
     async def renew(self, leases: Collection[Lease]) -> set[Lease]:
         """Renew *leases* for another lease time, and return those that are lost.
 
@@ -257,7 +257,7 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A value cannot be stored; nothing was written.
         """
         if all(write.repeatable for write in writes):
-            return await self._connection.repeated(lambda: self._commit(writes))
+            return await self._connection.retry(lambda: self._commit(writes))
         return await self._commit(writes)
 
     @translates_errors
@@ -343,12 +343,12 @@ class TaskQueue(BaseRepository):
         if await self.commit([write]):
             raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
-    @repeats
+    @retried
     async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt of the task finished the step *key*, and what it gave."""
         return await self._steps.get_step(lease, key)
 
-    @repeats
+    @retried
     async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave, for later attempts; a repeated call replaces it.
 
@@ -358,7 +358,7 @@ class TaskQueue(BaseRepository):
         """
         await self._steps.save_step(lease, key, value)
 
-    @repeats
+    @retried
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue *task* as a child of the held one, once for each *key* over all attempts, and return its id.
 
@@ -372,7 +372,7 @@ class TaskQueue(BaseRepository):
         """
         return await self._steps.spawn(lease, key, task)
 
-    @repeats
+    @retried
     async def cancel(self, task_id: str, *, owner_id: str) -> Task:
         """Cancel the owner's task and all that lives below it, at once and for good, and return it.
 
@@ -427,7 +427,7 @@ class TaskQueue(BaseRepository):
         """
         if key is None:
             return await self._replay(task_id, owner_id, payload, key)
-        return await self._connection.repeated(lambda: self._replay(task_id, owner_id, payload, key))
+        return await self._connection.retry(lambda: self._replay(task_id, owner_id, payload, key))
 
     @translates_errors
     async def _replay(
@@ -435,7 +435,7 @@ class TaskQueue(BaseRepository):
     ) -> Task:
         return await self._control.replay(task_id, owner_id, payload, key)
 
-    @repeats
+    @retried
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1_000) -> list[str]:
         """Repeat up to *limit* final tasks that *match* describes, failed and cancelled ones where it names no states.
 
@@ -447,42 +447,42 @@ class TaskQueue(BaseRepository):
         """
         return await self._control.replay_many(match, key, limit)
 
-    @repeats
+    @retried
     async def pause(self, queue: str) -> None:
         """Hand out nothing from *queue*: this object at once, others within a second. What runs goes on."""
         accept(Name, queue, "queue")
         await self._control.pause(queue, paused=True)
         self.invalidate_snapshot()
 
-    @repeats
+    @retried
     async def resume(self, queue: str) -> None:
         """Hand out tasks of *queue* again."""
         accept(Name, queue, "queue")
         await self._control.pause(queue, paused=False)
         self.invalidate_snapshot()
 
-    @repeats
+    @retried
     async def paused(self) -> set[str]:
         """Return the queues that are paused."""
         return await self._control.paused()
 
-    @repeats
+    @retried
     async def set_limit(self, limit: Limit) -> None:
         """Let *limit* count for its key from now on, whatever tasks carry."""
         accept(Limit, limit, "limit")
         await self._limiter.set_override(limit)
 
-    @repeats
+    @retried
     async def clear_limit(self, key: str) -> None:
         """Let what tasks carry for *key* count again."""
         await self._limiter.clear_override(key)
 
-    @repeats
+    @retried
     async def limits(self) -> list[Limit]:
         """Return the limits that were set, by key."""
         return await self._limiter.overrides()
 
-    @repeats
+    @retried
     async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
         """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
         return await self._maintenance.maintenance_due(horizon)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._driver import Session, repeats, repeats_deletion
+from appdb._driver import Session, retried, retried_deletion
 from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.models.branches import Branch, LineagePart
@@ -62,11 +62,11 @@ class BranchRepository(BaseRepository):
         )
         return await self._fork(fork, session=session)
 
-    @repeats
+    @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 
-    @repeats
+    @retried
     async def get(self, branch_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the owner's branch.
 
@@ -75,7 +75,7 @@ class BranchRepository(BaseRepository):
         """
         return await self._branches.get(branch_id, owner_id, session)
 
-    @repeats
+    @retried
     async def current(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the branch that a run's events go to.
 
@@ -85,7 +85,7 @@ class BranchRepository(BaseRepository):
         run = await self._reader.run(run_id, owner_id, session)
         return await self._branches.get(run.branch_id, owner_id, session)
 
-    @repeats
+    @retried
     async def root(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
         """Return the branch that the current line of history begins with.
 
@@ -95,7 +95,7 @@ class BranchRepository(BaseRepository):
         current = await self.current(run_id, owner_id=owner_id, session=session)
         return await self._branches.get(current.lineage[0].branch_id, owner_id, session)
 
-    @repeats
+    @retried
     async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[LineagePart]:
         """Return the current line of history from its root, each part cut off at the last event that counts.
 
@@ -105,7 +105,7 @@ class BranchRepository(BaseRepository):
         run = await self._reader.run(run_id, owner_id, session)
         return await self._reader.lineage(run, run.branch_id, session)
 
-    @repeats
+    @retried
     async def page(
         self,
         run_id: str,
@@ -122,7 +122,7 @@ class BranchRepository(BaseRepository):
         """
         return await self._branches.page(run_id, owner_id, before, limit, session)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete(self, branch_id: str, *, owner_id: str) -> None:
         """Delete a branch with its events.
 

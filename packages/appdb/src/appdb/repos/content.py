@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors, translates_stream_errors
+from appdb._driver import RawDocument, Session, retried, retried_deletion, translates_errors, translates_stream_errors
 from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import generated_content as queries
 from appdb._queries.paging import NEWEST_FIRST, older_than
@@ -36,7 +36,7 @@ class ContentRepository(BaseRepository):
     A generation belongs to one task, and its status is moved by the end of the task alone, in the same transaction:
     ``pending`` becomes ``completed``, ``failed`` with the task's error message, or ``cancelled``, and stays that.
 
-    While no primary answers, methods begin again for the database's patience; ``read`` and ``sweep`` leave that to
+    While no primary answers, methods are retried for the database's retry timeout; ``read`` and ``sweep`` leave that to
     their caller.
     """
 
@@ -51,7 +51,7 @@ class ContentRepository(BaseRepository):
         self._lost_bytes = BytesSweep(connection, collections.MEDIA_BUCKET, collections.CONTENTS)
         self._lost_items = ItemsSweep(connection)
 
-    @repeats
+    @retried
     async def record(self, generation: NewGeneration, *, owner_id: str, session: Session | None = None) -> Generation:
         """Record what a task is going to make, so that its owner sees it before a worker begins.
 
@@ -75,7 +75,7 @@ class ContentRepository(BaseRepository):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def begin(
         self,
         lease: Lease,
@@ -108,7 +108,7 @@ class ContentRepository(BaseRepository):
         fields = {"operation": operation, "provider": provider}
         return await self._generations.begin(lease, task, fields, source_data, origin)
 
-    @repeats
+    @retried
     async def report(
         self, lease: Lease, *, provider_task_id: str | None = None, usage: Mapping[str, JsonValue] | None = None
     ) -> Generation:
@@ -128,7 +128,7 @@ class ContentRepository(BaseRepository):
         said = {"provider_task_id": provider_task_id, "usage": None if usage is None else dict(usage)}
         return await self._generations.report(lease, {name: value for name, value in said.items() if value is not None})
 
-    @repeats
+    @retried
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
@@ -150,7 +150,7 @@ class ContentRepository(BaseRepository):
         """
         return await self._items.store(lease, task, item, seq)
 
-    @repeats
+    @retried
     async def get(self, content_id: str, *, owner_id: str) -> Content:
         """Return the owner's content item.
 
@@ -162,13 +162,13 @@ class ContentRepository(BaseRepository):
             raise NotFoundError("content", content_id)
         return Content.from_document(found)
 
-    @repeats
+    @retried
     async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
         """Return all that the owner's task has made so far, by index."""
         found = self._contents.find({"owner_id": owner_id, "task_id": task_id}).sort(queries.BY_INDEX)
         return readable(Content.from_document, await found.to_list(None))
 
-    @repeats
+    @retried
     async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
         """Return the owner's content items, newest first.
 
@@ -187,7 +187,7 @@ class ContentRepository(BaseRepository):
         found = self._contents.find(match).sort(NEWEST_FIRST)
         return await page_of(Content.from_document, found, limit)
 
-    @repeats
+    @retried
     async def generation(self, task_id: str, *, owner_id: str) -> Generation:
         """Return the record of what the owner's task makes.
 
@@ -197,7 +197,7 @@ class ContentRepository(BaseRepository):
         match = queries.owned(generation_id(task_id), owner_id)
         return await self._generations.get(match, "generation of task", task_id)
 
-    @repeats
+    @retried
     async def get_generation(self, generation_id: str, *, owner_id: str) -> Generation:
         """Return the owner's generation.
 
@@ -207,7 +207,7 @@ class ContentRepository(BaseRepository):
         match = queries.owned(generation_id, owner_id)
         return await self._generations.get(match, "generation", generation_id)
 
-    @repeats
+    @retried
     async def list_for_interaction(
         self, interaction_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
@@ -225,7 +225,7 @@ class ContentRepository(BaseRepository):
         match = generation_queries.generations(owner_id, interaction_id=interaction_id)
         return await self._generations.page(match, before, limit)
 
-    @repeats
+    @retried
     async def list_for_run(
         self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
@@ -238,7 +238,7 @@ class ContentRepository(BaseRepository):
         await self._run_lock.check_run(run_id, owner_id)
         return found
 
-    @repeats
+    @retried
     async def list_for_owner(
         self, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
@@ -260,7 +260,7 @@ class ContentRepository(BaseRepository):
         async for part in self._media.read(content.file_id, start, stop):
             yield part
 
-    @repeats_deletion
+    @retried_deletion
     async def delete(self, content_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete an item with its bytes, and its preview when no other item has the same.
 
@@ -272,7 +272,7 @@ class ContentRepository(BaseRepository):
         """
         await self._removal.item(content_id, owner_id, session)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete_generation(self, generation_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete a generation with its items and their bytes, for good.
 
@@ -284,7 +284,7 @@ class ContentRepository(BaseRepository):
         """
         await self._removal.generation(generation_id, owner_id, session)
 
-    @repeats
+    @retried
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
         """Delete all generations of a run, as ``delete_generation`` does, and return how many they were.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appdb._driver import Session, repeats
+from appdb._driver import Session, retried
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -28,7 +28,7 @@ class EventRepository(BaseRepository):
         self._event_log = EventLog(connection)
         self._reader = Reader(connection)
 
-    @repeats
+    @retried
     async def append(
         self,
         run_id: str,
@@ -63,7 +63,7 @@ class EventRepository(BaseRepository):
         append = checked_append(run_id, owner_id, branch_id, expected_seq, events)
         return await self._event_log.append_events(append, session)
 
-    @repeats
+    @retried
     async def get(self, event_id: str, *, owner_id: str, session: Session | None = None) -> RunEvent:
         """Return the owner's event.
 
@@ -76,7 +76,7 @@ class EventRepository(BaseRepository):
         await self._run_lock.check_run(found["run_id"], owner_id, session)
         return RunEvent.from_document(found)
 
-    @repeats
+    @retried
     async def log(
         self, run_id: str, *, owner_id: str, after: int = -1, limit: int = 500, session: Session | None = None
     ) -> list[RunEvent]:
@@ -93,7 +93,7 @@ class EventRepository(BaseRepository):
         await self._run_lock.check_run(run_id, owner_id, session)
         return log
 
-    @repeats
+    @retried
     async def read(
         self,
         run_id: str,
@@ -122,7 +122,7 @@ class EventRepository(BaseRepository):
         )
         return events
 
-    @repeats
+    @retried
     async def latest(
         self,
         run_id: str,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, retried, translates_errors
 from appdb._queries import workflow_files as queries
 from appdb._queries.paging import BY_ID
 from appdb._schema import collections
@@ -48,7 +48,7 @@ class FileRepository(BaseRepository):
         self._bytes = MediaStore(connection, collections.FILES_BUCKET)
         self._lost_bytes = BytesSweep(connection, collections.FILES_BUCKET, collections.FILES)
 
-    @repeats
+    @retried
     async def put(self, file: NewFile, *, owner_id: str, session: Session | None = None) -> WorkflowFile:
         """Write a file, replacing the one with the same run, branch, category, group and name, whose id it keeps.
 
@@ -111,7 +111,7 @@ class FileRepository(BaseRepository):
         upload = await self._bytes.upload(data, filename=file.name, metadata=metadata)
         return {"text": None, "file_id": upload.file_id}
 
-    @repeats
+    @retried
     async def get(self, file_id: str, *, owner_id: str) -> FileWithContent:
         """Return a file with its content.
 
@@ -120,7 +120,7 @@ class FileRepository(BaseRepository):
         """
         return await self._read(queries.owned(file_id, owner_id), file_id)
 
-    @repeats
+    @retried
     async def newest(
         self, run_id: str, name: str, *, owner_id: str, category: FileCategory | None = None
     ) -> FileWithContent:
@@ -151,7 +151,7 @@ class FileRepository(BaseRepository):
         parts = [part async for part in self._bytes.read(found["file_id"], 0, found["size"])]
         return b"".join(parts).decode()
 
-    @repeats
+    @retried
     async def page(
         self,
         run_id: str,
@@ -184,7 +184,7 @@ class FileRepository(BaseRepository):
         await self._run_lock.check_run(run_id, owner_id)
         return files
 
-    @repeats
+    @retried
     async def calls(self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[ModelCall]:
         """Return what was said to models and what they answered, a call for each group, in one aggregation.
 
@@ -203,7 +203,7 @@ class FileRepository(BaseRepository):
         await self._run_lock.check_run(run_id, owner_id)
         return [ModelCall.of(group, files) for group, files in rows if files]
 
-    @repeats
+    @retried
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
         """Delete all files of a run with their bytes, and return how many they were.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from appdb._driver import repeats
+from appdb._driver import retried
 from appdb._queries.clock import NOW, from_now
 from appdb._queries.expressions import literal
 from appdb._schema import collections
@@ -26,7 +26,7 @@ WORKER_ALIVE = timedelta(seconds=30)
 class RegistryRepository(BaseRepository):
     """Workers and actors. An actor outlives its workers by a week, so that tasks are accepted while none is up."""
 
-    @repeats
+    @retried
     async def announce(self, worker: AnnouncedWorker, actors: Sequence[AnnouncedActor]) -> bool:
         """Say that *worker* lives and what its *actors* accept; repeated while it lives, one round trip each.
 
@@ -56,12 +56,12 @@ class RegistryRepository(BaseRepository):
         )
         return told.upserted_id is not None
 
-    @repeats
+    @retried
     async def withdraw(self, worker_id: str) -> None:
         """Forget a worker that has stopped."""
         await self._collection(collections.WORKERS).delete_one({"_id": worker_id})
 
-    @repeats
+    @retried
     async def actor(self, name: str) -> Actor:
         """Return what is known of the actor *name*.
 
@@ -73,13 +73,13 @@ class RegistryRepository(BaseRepository):
             raise NotFoundError("actor", name)
         return Actor.from_document(found)
 
-    @repeats
+    @retried
     async def actors(self) -> list[Actor]:
         """Return every known actor, by name."""
         found = self._collection(collections.ACTORS).find().sort("_id", 1)
         return readable(Actor.from_document, await found.to_list(None))
 
-    @repeats
+    @retried
     async def workers(self) -> list[Worker]:
         """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
         alive = {"$expr": {"$gte": ["$seen_at", from_now(-WORKER_ALIVE)]}}

@@ -16,8 +16,8 @@ from appdb._driver import (
     RawDocument,
     Session,
     is_write_conflict,
-    repeats,
-    repeats_deletion,
+    retried,
+    retried_deletion,
     translates_errors,
 )
 from appdb._queries import schedules as queries
@@ -51,7 +51,7 @@ class ScheduleRepository(BaseRepository):
 
     A schedule is found by its owner and its name; another owner's looks like a missing one. Every time is the
     database's. How cron expressions behave where clocks change is told at ``appdb.schedules.cron.Cron``. While no
-    primary answers, methods begin again for the database's patience; ``tick`` leaves that to its caller.
+    primary answers, methods are retried for the database's retry timeout; ``tick`` leaves that to its caller.
 
     Args:
         connection: An open ``Database``.
@@ -63,7 +63,7 @@ class ScheduleRepository(BaseRepository):
         self._queue = TaskQueue(connection)
         self._told: set[str] = set()
 
-    @repeats
+    @retried
     async def put(self, schedule: NewSchedule) -> Schedule:
         """Create the schedule, or replace the owner's one of that name, and return it; safe to repeat.
 
@@ -83,7 +83,7 @@ class ScheduleRepository(BaseRepository):
         stored = await self._schedules.find_one_and_update(match, update, upsert=True, return_document=AFTER)
         return Schedule.from_document(stored)
 
-    @repeats
+    @retried
     async def get(self, name: str, *, owner_id: str) -> Schedule:
         """Return the owner's schedule *name*; one round trip, by ``_id``.
 
@@ -93,7 +93,7 @@ class ScheduleRepository(BaseRepository):
         found = await self._schedules.find_one(queries.owned(_id_of(owner_id, name), owner_id))
         return _found(found, name)
 
-    @repeats
+    @retried
     async def page(self, *, owner_id: str, after: str | None = None, limit: int = 50) -> list[Schedule]:
         """Return the owner's schedules by name; one round trip, by index ``schedules_owner``.
 
@@ -105,7 +105,7 @@ class ScheduleRepository(BaseRepository):
         found = self._schedules.find(queries.page(owner_id, after)).sort(BY_NAME)
         return await page_of(Schedule.from_document, found, limit)
 
-    @repeats
+    @retried
     async def pause(self, name: str, *, owner_id: str) -> Schedule:
         """Stop the owner's schedule from firing, and return it; safe to repeat. One round trip, by ``_id``.
 
@@ -119,7 +119,7 @@ class ScheduleRepository(BaseRepository):
         paused = await self._schedules.find_one_and_update(match, queries.pause(), return_document=AFTER)
         return _found(paused, name)
 
-    @repeats
+    @retried
     async def resume(self, name: str, *, owner_id: str) -> Schedule:
         """Let the owner's schedule fire again, from the first tick after now, and return it; safe to repeat.
 
@@ -144,7 +144,7 @@ class ScheduleRepository(BaseRepository):
 
         return _found(await self._connection.transaction(body), name)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete(self, name: str, *, owner_id: str) -> None:
         """Forget the owner's schedule; tasks that it has enqueued stay. One round trip, by ``_id``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb._driver import Session, repeats
+from appdb._driver import Session, retried
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -33,7 +33,7 @@ class StateRepository(BaseRepository):
         self._forks = Forks(connection)
         self._events = self._collection(collections.EVENTS)
 
-    @repeats
+    @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunState:
         """Return the state of a run: position, outputs, what is pending.
 
@@ -43,7 +43,7 @@ class StateRepository(BaseRepository):
         """
         return (await self._reader.current(run_id, owner_id, session))[1]
 
-    @repeats
+    @retried
     async def at(
         self,
         run_id: str,
@@ -67,7 +67,7 @@ class StateRepository(BaseRepository):
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._reader.state(run, lineage, session)
 
-    @repeats
+    @retried
     async def interactions(
         self,
         run_id: str,
@@ -102,7 +102,7 @@ class StateRepository(BaseRepository):
         counting = [event for event in answers if _counts(lineage, event)]
         return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
 
-    @repeats
+    @retried
     async def module_output(
         self, run_id: str, module: str, *, owner_id: str, step: str | None = None, session: Session | None = None
     ) -> RunEvent | None:
@@ -121,7 +121,7 @@ class StateRepository(BaseRepository):
         await self._run_lock.check_run(run_id, owner_id, session)
         return None if found is None else RunEvent.from_document(found)
 
-    @repeats
+    @retried
     async def retry_context(
         self,
         run_id: str,
@@ -212,7 +212,7 @@ class StateRepository(BaseRepository):
         fork = _fork_of(run_id, owner_id, branch_id, new_branch_id, point, event)
         return await self._fork(fork, session=session)
 
-    @repeats
+    @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, decimal_of, repeats, stored_decimal
+from appdb._driver import AFTER, RawDocument, Session, decimal_of, retried, stored_decimal
 from appdb._queries import tokens as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
@@ -51,7 +51,7 @@ class TokenRepository(BaseRepository):
         self._usage = self._collection(collections.USAGE)
         self._run_lock = RunLock(connection)
 
-    @repeats
+    @retried
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
         """Record a call; repeating it with the same id changes nothing and returns what was recorded first.
 
@@ -91,7 +91,7 @@ class TokenRepository(BaseRepository):
             if await self._usage.find_one(known, {"_id": 1}, session=session) is None:
                 raise
 
-    @repeats
+    @retried
     async def page(
         self, *, owner_id: str, wanted: UsageFilter = EVERYTHING, before: str | None = None, limit: int = 50
     ) -> list[Usage]:
@@ -116,7 +116,7 @@ class TokenRepository(BaseRepository):
             raise NotFoundError("usage", usage_id)
         return found
 
-    @repeats
+    @retried
     async def totals(self, *, owner_id: str, wanted: UsageFilter = EVERYTHING) -> UsageTotals:
         """Return what an owner's calls used and cost: all together, by provider, by model and by step.
 

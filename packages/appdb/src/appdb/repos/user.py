@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion, translates_errors
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, retried, retried_deletion, translates_errors
 from appdb._queries import access_keys as key_queries
 from appdb._queries import refresh_tokens as token_queries
 from appdb._queries import users as queries
@@ -29,11 +29,11 @@ class UserRepository(AccessKeys, RefreshTokens):
     Passwords are the host's matter: it hashes them, and what is stored here is an opaque hash, which only ``login`` and
     nothing else gives back. Nothing here checks who asks: a host allows ``set_roles`` and the like to whom it may.
 
-    While no primary answers, methods begin again for the database's patience; ``create_guest``, ``create_key`` and
+    While no primary answers, methods are retried for the database's retry timeout; ``create_guest``, ``create_key`` and
     ``sign_in`` leave that to their caller, since their secrets are told once.
     """
 
-    @repeats
+    @retried
     async def create(self, user: NewUser, *, session: Session | None = None) -> User:
         """Make a user and return it; one round trip.
 
@@ -64,7 +64,7 @@ class UserRepository(AccessKeys, RefreshTokens):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def count_guests(self, *, within: timedelta, at_most: int) -> int:
         """Return how many guests were made *within* that time until now, by their ids, counted up to *at_most*.
 
@@ -73,7 +73,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         floor = uuid7_floor(USER_PREFIX, await self._connection.server_time() - within)
         return int(await self._users.count_documents(queries.guests_from(floor), limit=max(at_most, 1)))
 
-    @repeats
+    @retried
     async def upgrade_guest(self, user: NewUser, *, session: Session | None = None) -> User:
         """Make a full user of the guest ``user.user_id`` and return it; keys and documents stay theirs.
 
@@ -94,7 +94,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             raise ConflictError("user", user.user_id, "is no guest; sign in as that user")
         return User.from_document(stored)
 
-    @repeats
+    @retried
     async def get(self, user_id: str, *, session: Session | None = None) -> User:
         """Return the user; one round trip, by ``_id``.
 
@@ -103,7 +103,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
         return User.from_document(await self._one(queries.by_id(user_id), user_id, session))
 
-    @repeats
+    @retried
     async def by_username(self, username: str, *, session: Session | None = None) -> User:
         """Return the user of this name, however its case is written; one round trip, by index ``users_username``.
 
@@ -113,7 +113,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
         return User.from_document(await self._one(queries.by_username(username_key(username)), username, session))
 
-    @repeats
+    @retried
     async def by_email(self, email: str, *, session: Session | None = None) -> User:
         """Return the user of this address, however its case is written; one round trip, by index ``users_email``.
 
@@ -123,7 +123,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
         return User.from_document(await self._one(queries.by_email(email_key(email)), email, session))
 
-    @repeats
+    @retried
     async def login(self, name: str, *, session: Session | None = None) -> Login:
         """Return the active user of this username or e-mail address, and the hash to check a password against.
 
@@ -140,7 +140,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             raise NotFoundError("active user", name)
         return Login(user=User.from_document(row), password_hash=row.get("password_hash"))
 
-    @repeats
+    @retried
     async def page(self, *, before: str | None = None, limit: int = 50, session: Session | None = None) -> list[User]:
         """Return users, newest first; one round trip, by ``_id``. For hosts' administrators.
 
@@ -153,7 +153,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         found = users.sort(NEWEST_ID_FIRST)
         return await page_of(User.from_document, found, limit)
 
-    @repeats
+    @retried
     async def set_roles(self, user_id: str, roles: Iterable[Role], *, session: Session | None = None) -> User:
         """Replace the user's roles and return the user; safe to repeat. One round trip, by ``_id``.
 
@@ -165,7 +165,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
         return await self._change(queries.by_id(user_id), queries.set_roles(role_names(roles)), session)
 
-    @repeats
+    @retried
     async def set_password_hash(
         self, user_id: str, password_hash: str | None, *, session: Session | None = None
     ) -> User:
@@ -180,7 +180,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         checked = None if password_hash is None else checked_hash(password_hash)
         return await self._change(queries.by_id(user_id), queries.set_password_hash(checked), session)
 
-    @repeats
+    @retried
     async def deactivate(self, user_id: str, *, session: Session | None = None) -> User:
         """Switch the user off and return the user; safe to repeat. One transaction of three round trips.
 
@@ -198,7 +198,7 @@ class UserRepository(AccessKeys, RefreshTokens):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def activate(self, user_id: str, *, session: Session | None = None) -> User:
         """Let a user who was switched off in again, and return the user; safe to repeat. One round trip, by ``_id``.
 
@@ -207,7 +207,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
         return await self._change(queries.by_id(user_id), queries.set_active(True), session)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete(self, user_id: str, *, session: Session | None = None) -> None:
         """Delete the user with all keys and sessions; one transaction of four round trips.
 

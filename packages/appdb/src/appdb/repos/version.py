@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from appdb._driver import RawDocument, Session, repeats
+from appdb._driver import RawDocument, Session, retried
 from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
 from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST
@@ -44,7 +44,7 @@ class VersionRepository(VersionTemplates):
         self._trees = VersionTrees(connection)
         self._duplicates = VersionDuplicates(connection)
 
-    @repeats
+    @retried
     async def store(
         self,
         template_id: str,
@@ -84,7 +84,7 @@ class VersionRepository(VersionTemplates):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def get(self, version_id: str, *, owner_id: str, session: Session | None = None) -> WorkflowVersion:
         """Return a version that the owner may read, also by the id of a duplicate that was merged into it.
 
@@ -96,7 +96,7 @@ class VersionRepository(VersionTemplates):
             raise NotFoundError("workflow version", version_id)
         return WorkflowVersion.from_document(found)
 
-    @repeats
+    @retried
     async def get_with_parent(
         self, version_id: str, *, owner_id: str, session: Session | None = None
     ) -> tuple[WorkflowVersion, WorkflowVersion | None]:
@@ -110,7 +110,7 @@ class VersionRepository(VersionTemplates):
             return version, None
         return version, await self.get(version.parent_id, owner_id=owner_id, session=session)
 
-    @repeats
+    @retried
     async def find_by_content(
         self, template_id: str, content_hash: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowVersion:
@@ -131,7 +131,7 @@ class VersionRepository(VersionTemplates):
             raise NotFoundError("workflow version", content_hash)
         return WorkflowVersion.from_document(found)
 
-    @repeats
+    @retried
     async def latest_source(
         self, template_id: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowVersion:
@@ -146,7 +146,7 @@ class VersionRepository(VersionTemplates):
             raise NotFoundError("version of workflow template", template_id)
         return WorkflowVersion.from_document(found)
 
-    @repeats
+    @retried
     async def list_sources(
         self,
         template_id: str,
@@ -171,7 +171,7 @@ class VersionRepository(VersionTemplates):
         last = await self._last(before, owner_id, session)
         return await self._list(queries.page(template_id, None, owner_id, last), limit, session)
 
-    @repeats
+    @retried
     async def list_resolved(
         self,
         version_id: str,
@@ -197,7 +197,7 @@ class VersionRepository(VersionTemplates):
         last = await self._last(before, owner_id, session)
         return await self._list(queries.page(source.template_id, source.id, owner_id, last), limit, session)
 
-    @repeats
+    @retried
     async def version_for(
         self, version_id: str, capabilities: Collection[str], *, owner_id: str, session: Session | None = None
     ) -> WorkflowVersion:
@@ -224,7 +224,7 @@ class VersionRepository(VersionTemplates):
             raise ConflictError("workflow version", version_id, _unfit(offered, capabilities))
         return await self.get(best.id, owner_id=owner_id, session=session)
 
-    @repeats
+    @retried
     async def copy_tree(
         self,
         version_id: str,
@@ -264,7 +264,7 @@ class VersionRepository(VersionTemplates):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def sync_copy(self, template_id: str, *, owner_id: str) -> list[VersionTree]:
         """Bring the owner's copy of a template up to its original, and return the trees that were new; safe to repeat.
 
@@ -294,7 +294,7 @@ class VersionRepository(VersionTemplates):
             if version.id in missing
         ]
 
-    @repeats
+    @retried
     async def deduplicate(self, *, owner_id: str, dry_run: bool = False) -> Deduplication:
         """Merge what is there twice, and return what was merged: templates of one name, versions of one content.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, repeats, repeats_deletion, translates_errors
+from appdb._driver import RawDocument, Session, retried, retried_deletion, translates_errors
 from appdb._queries import workflow_runs as queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
@@ -51,7 +51,7 @@ class WorkflowRepository(BaseRepository):
         self._removal = Removal(connection)
         self._branches = Branches(connection)
 
-    @repeats
+    @retried
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
         """Return the project's open run, or make it with its first branch and event, in one transaction.
 
@@ -69,7 +69,7 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._opening.open(new, owner_id, session)
 
-    @repeats
+    @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Run:
         """Return the owner's run.
 
@@ -78,13 +78,13 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._run_lock.find_run(run_id, owner_id, session)
 
-    @repeats
+    @retried
     async def find_open(self, project: str, *, owner_id: str, session: Session | None = None) -> Run | None:
         """Return the run that the owner's next visit to *project* goes on with, or ``None``."""
         found = await self._runs.find_one(queries.open_of(owner_id, project), session=session)
         return None if found is None else Run.from_document(found)
 
-    @repeats
+    @retried
     async def page(
         self,
         *,
@@ -119,7 +119,7 @@ class WorkflowRepository(BaseRepository):
             raise no_run(run_id)
         return found
 
-    @repeats
+    @retried
     async def children(
         self, run_id: str, *, owner_id: str, limit: int = 50, session: Session | None = None
     ) -> list[Run]:
@@ -145,7 +145,7 @@ class WorkflowRepository(BaseRepository):
         """
         return await self._run_lock.lock(run_id, owner_id, session)
 
-    @repeats
+    @retried
     async def set_status(
         self,
         run_id: str,
@@ -184,7 +184,7 @@ class WorkflowRepository(BaseRepository):
         await self._event_log.append_events(checked_append(run_id, owner_id, branch_id, None, [told]), session)
         return await self.get(run_id, owner_id=owner_id, session=session)
 
-    @repeats
+    @retried
     async def set_version(
         self,
         run_id: str,
@@ -211,7 +211,7 @@ class WorkflowRepository(BaseRepository):
         entry = {"version_id": version_id, "capabilities": list(capabilities), "requires": [*map(dict, requires)]}
         return await self._history.change(run_id, owner_id, entry, session)
 
-    @repeats
+    @retried
     async def versions(
         self,
         run_id: str,
@@ -263,11 +263,11 @@ class WorkflowRepository(BaseRepository):
         )
         return await self._fork(fork, session=session)
 
-    @repeats
+    @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forks.fork(fork, session)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:
         """Delete a run with all that hangs on it; its live tasks are cancelled, and what its calls cost is kept.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, retried, translates_errors
 from appdb._queries import access_keys as queries
 from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb._schema.users import KEY_RETENTION
@@ -84,7 +84,7 @@ class AccessKeys(UserRows):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def authenticate(self, key: str) -> Caller | None:
         """Return who an active user's active key belongs to, or ``None``; one round trip, by ``_id``.
 
@@ -103,13 +103,13 @@ class AccessKeys(UserRows):
             self._last_use.note(key_id)
         return caller
 
-    @repeats
+    @retried
     async def user_of_key(self, key: str) -> str | None:
         """Return the id of the user whose active key this is, or ``None``; otherwise as ``authenticate``."""
         caller = await self.authenticate(key)
         return None if caller is None else caller.user_id
 
-    @repeats
+    @retried
     async def keys(self, *, owner_id: str, session: Session | None = None) -> list[KeyInfo]:
         """Return the user's keys that were not revoked, newest first, expired ones too; at most 50.
 
@@ -119,7 +119,7 @@ class AccessKeys(UserRows):
         rows = await found.sort(NEWEST_ID_FIRST).to_list(None)
         return readable(KeyInfo.from_document, rows)
 
-    @repeats
+    @retried
     async def rename_key(self, key_id: str, name: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
         """Give the user's key another name and return it; safe to repeat. One round trip, by ``_id``.
 
@@ -130,7 +130,7 @@ class AccessKeys(UserRows):
         match = queries.owned_and_active(key_id, owner_id)
         return await self._change_key(match, queries.rename(checked_key_name(name)), key_id, session)
 
-    @repeats
+    @retried
     async def revoke_key(self, key_id: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
         """End the user's key for good and return it; safe to repeat. One round trip, by ``_id``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from appdb._driver import AFTER, RawDocument, Session, repeats, translates_errors
+from appdb._driver import AFTER, RawDocument, Session, retried, translates_errors
 from appdb._queries import refresh_tokens as queries
 from appdb._queries import users as user_queries
 from appdb._queries.paging import NEWEST_ID_FIRST
@@ -75,7 +75,7 @@ class RefreshTokens(UserRows):
 
         return await self._connection.joined(body, session)
 
-    @repeats
+    @retried
     async def rotate(self, token: str, *, device: Device | None = None) -> NewToken | None:
         """Return the token that follows *token*, which is used up, or ``None`` if it is good for nothing.
 
@@ -106,7 +106,7 @@ class RefreshTokens(UserRows):
         user = await self._users.find_one(user_queries.active(family.user_id), user_queries.WITHOUT_PASSWORD)
         return None if user is None else _made(family, User.from_document(user), found[2] + secret)
 
-    @repeats
+    @retried
     async def sign_out(self, token: str, *, session: Session | None = None) -> bool:
         """End the session of a token, be it used up or not, and return whether there is one; safe to repeat.
 
@@ -118,7 +118,7 @@ class RefreshTokens(UserRows):
         ended = await self._families.update_one(queries.proved(_shown(found)), queries.revoke(), session=session)
         return ended.matched_count == 1
 
-    @repeats
+    @retried
     async def sessions(
         self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
     ) -> list[UserSession]:
@@ -134,7 +134,7 @@ class RefreshTokens(UserRows):
         found = families.sort(NEWEST_ID_FIRST)
         return await page_of(UserSession.from_document, found, limit)
 
-    @repeats
+    @retried
     async def revoke_session(self, session_id: str, *, owner_id: str, session: Session | None = None) -> UserSession:
         """End the user's session for good and return it; safe to repeat. One round trip, by ``_id``.
 
@@ -154,7 +154,7 @@ class RefreshTokens(UserRows):
             raise NotFoundError("session", session_id)
         return UserSession.from_document(row)
 
-    @repeats
+    @retried
     async def revoke_sessions(self, *, owner_id: str, but: str | None = None, session: Session | None = None) -> int:
         """End all sessions of the user and return how many; safe to repeat, and to be done after an unknown outcome.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, repeats, repeats_deletion
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, retried, retried_deletion
 from appdb._queries import workflow_runs as run_queries
 from appdb._queries import workflow_templates as queries
 from appdb._queries import workflow_versions as version_queries
@@ -33,7 +33,7 @@ class VersionTemplates(BaseRepository):
         self._versions = self._collection(collections.WORKFLOW_VERSIONS)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
 
-    @repeats
+    @retried
     async def get_or_create_template(
         self, name: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -52,7 +52,7 @@ class VersionTemplates(BaseRepository):
         fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
         return await self._get_or_create(queries.named(owner_id, known), fields, session)
 
-    @repeats
+    @retried
     async def get_or_create_copy(
         self, template_id: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -88,7 +88,7 @@ class VersionTemplates(BaseRepository):
             # Somebody else has just made it, so now it is found.
             return WorkflowTemplate.from_document(await upsert())
 
-    @repeats
+    @retried
     async def get_template(
         self, template_id: str, *, owner_id: str, session: Session | None = None
     ) -> WorkflowTemplate:
@@ -102,7 +102,7 @@ class VersionTemplates(BaseRepository):
             raise NotFoundError("workflow template", template_id)
         return WorkflowTemplate.from_document(found)
 
-    @repeats
+    @retried
     async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
         """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
 
@@ -115,7 +115,7 @@ class VersionTemplates(BaseRepository):
             raise NotFoundError("workflow template", name)
         return WorkflowTemplate.from_document(found)
 
-    @repeats
+    @retried
     async def list_templates(
         self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
     ) -> list[WorkflowTemplate]:
@@ -137,7 +137,7 @@ class VersionTemplates(BaseRepository):
         found = self._templates.find(queries.page(owner_id, last), session=session).sort(NEWEST_FIRST)
         return await page_of(WorkflowTemplate.from_document, found, limit)
 
-    @repeats_deletion
+    @retried_deletion
     async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
         """Delete the owner's template with all its versions, in one transaction; copies of it stay.
 

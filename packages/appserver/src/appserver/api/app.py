@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from appdb import Database
-from appdb.connection import NO_PATIENCE, app_name_of
+from appdb.connection import NO_RETRIES, app_name_of
 from appserver._version import __version__
 from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, tasks
@@ -53,7 +53,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     uri, name = settings.mongo_uri.get_secret_value(), settings.mongo_database
     # Whoever asks gets an answer within the operation timeout, and asks again.
     app_name = app_name_of(f"appserver/{__version__}", name)
-    async with Database(uri, name, app_name=app_name, patience=NO_PATIENCE) as database:
+    async with Database(uri, name, app_name=app_name, retry_timeout=NO_RETRIES) as database:
         app.state.app = build_state(settings, database)
         following = asyncio.create_task(app.state.app.feed.run())
         try:

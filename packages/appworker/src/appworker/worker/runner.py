@@ -361,8 +361,8 @@ class Runner:
         if not self._attempts:
             return
         logger.info("draining", extra={"running": len(self._attempts), **self._shape()})
-        patience = 0 if self._at_once else self._options.drain.total_seconds()
-        await asyncio.wait(set(self._attempts), timeout=patience)
+        timeout = 0 if self._at_once else self._options.drain.total_seconds()
+        await asyncio.wait(set(self._attempts), timeout=timeout)
         self._stop_all()
         if self._attempts:
             await asyncio.wait(set(self._attempts), timeout=LAST_WRITES.total_seconds())

@@ -1,4 +1,4 @@
-"""Repeating what is safe to repeat while no primary answers: bounded, with jitter."""
+"""Retries of calls that are safe to repeat, while no primary answers: bounded in time, with jittered pauses."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
-_IS_REPEATED: ContextVar[bool] = ContextVar("_IS_REPEATED", default=False)
-"""Whether somebody further up repeats already: two who do would take twice the patience."""
+_IS_RETRIED: ContextVar[bool] = ContextVar("_IS_RETRIED", default=False)
+"""Whether a caller further up retries already: two who do would take twice the retry timeout."""
 
 
-class Patient(Protocol):
-    """Somebody who knows how long to repeat."""
+class HasRetryTimeout(Protocol):
+    """An object that knows its retry timeout."""
 
     @property
-    def patience(self) -> timedelta:
-        """How long a call that found no primary is begun again."""
+    def retry_timeout(self) -> timedelta:
+        """How long a call that found no primary is retried."""
 
 
-S = TypeVar("S", bound=Patient)
+S = TypeVar("S", bound=HasRetryTimeout)
 
 
-def repeats(
+def retried(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Translate errors, and call *method* again while no primary answers; for what the same call may do twice.
@@ -48,15 +48,15 @@ def repeats(
     async def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if kwargs.get("session") is not None:
             return await once(self, *args, **kwargs)
-        return await repeated(lambda: once(self, *args, **kwargs), self.patience)
+        return await retry(lambda: once(self, *args, **kwargs), self.retry_timeout)
 
     return wrapper
 
 
-def repeats_deletion(
+def retried_deletion(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, None]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, None]]:
-    """Do as ``repeats`` does, for a deletion that says whether there was something to delete.
+    """Do as ``retried`` does, for a deletion that says whether there was something to delete.
 
     What a later try does not find any more may have been deleted by an earlier one without an answer: it is gone.
     """
@@ -76,20 +76,20 @@ def repeats_deletion(
 
         if kwargs.get("session") is not None:
             return await once(self, *args, **kwargs)
-        return await repeated(delete, self.patience)
+        return await retry(delete, self.retry_timeout)
 
     return wrapper
 
 
-async def repeated(call: Callable[[], Coroutine[Any, Any, T]], patience: timedelta) -> T:
-    """Return what *call* gives, beginning it again after each ``DatabaseUnavailableError`` until *patience* is over."""
-    if _IS_REPEATED.get():
+async def retry(call: Callable[[], Coroutine[Any, Any, T]], retry_timeout: timedelta) -> T:
+    """Return what *call* gives, calling it again after each ``DatabaseUnavailableError`` for *retry_timeout*."""
+    if _IS_RETRIED.get():
         return await call()
-    token = _IS_REPEATED.set(True)
+    token = _IS_RETRIED.set(True)
     try:
-        return await _until_answered(call, time.monotonic() + patience.total_seconds())
+        return await _until_answered(call, time.monotonic() + retry_timeout.total_seconds())
     finally:
-        _IS_REPEATED.reset(token)
+        _IS_RETRIED.reset(token)
 
 
 async def _until_answered(call: Callable[[], Coroutine[Any, Any, T]], deadline: float) -> T:

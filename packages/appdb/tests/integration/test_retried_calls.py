@@ -1,4 +1,4 @@
-"""Calls that find no primary: begun again until there is one, or listed as not repeated with the reason."""
+"""Calls that find no primary: retried until there is one, or listed as not retried with the reason."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ GENEROUS_SECONDS = 10
 
 
 def listed() -> dict[str, str]:
-    """Return what the guarantees list as not repeated, each with its reason."""
+    """Return what the guarantees list as not retried, each with its reason."""
     text = GUARANTEES.read_text(encoding="utf-8")
-    section = text[text.index("## Repeated calls") : text.index("## Defaults")]
+    section = text[text.index("## Retried calls") : text.index("## Defaults")]
     return dict(LISTED.findall(section))
 
 
@@ -82,9 +82,9 @@ def relay(uri: str, port: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def unreachable(name: str, port: int, patience: timedelta) -> AsyncIterator[Database]:
+async def unreachable(name: str, port: int, retry_timeout: timedelta) -> AsyncIterator[Database]:
     uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-    database = Database(uri, name, operation_timeout=SHORT, patience=patience)
+    database = Database(uri, name, operation_timeout=SHORT, retry_timeout=retry_timeout)
     try:
         yield database
     finally:
@@ -137,9 +137,9 @@ def test_what_is_listed_as_not_repeated_is_a_method_with_a_reason() -> None:
     assert all(listed().values())
 
 
-async def test_a_repeated_call_inside_of_another_does_not_wait_for_the_patience_once_more() -> None:
-    patience = timedelta(seconds=1)
-    async with unreachable("app", free_port(), patience) as database:
+async def test_nested_retries_share_one_retry_timeout() -> None:
+    retry_timeout = timedelta(seconds=1)
+    async with unreachable("app", free_port(), retry_timeout) as database:
         is_late = False
 
         async def outer() -> None:
@@ -152,7 +152,7 @@ async def test_a_repeated_call_inside_of_another_does_not_wait_for_the_patience_
 
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailableError):
-            await database.repeated(outer)
+            await database.retry(outer)
 
     assert time.monotonic() - began < 1.7
 
