@@ -28,7 +28,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
-from appdb.content.stored_bytes import CHUNK_BYTES, MediaStore
+from appdb.content.stored_bytes import CHUNK_BYTES, ByteStore
 from appdb.utils import uuid7_at
 from appsupport.runs.run_repositories import open_run
 
@@ -252,9 +252,9 @@ async def test_a_sweep_looks_at_a_part_and_comes_round_to_all(contents: ContentR
 async def test_bytes_of_an_upload_that_was_never_named_are_swept_by_the_servers_clock(
     contents: ContentRepository, database: Database
 ) -> None:
-    media = MediaStore(database)
+    media = ByteStore(database)
     for data in (b"", DATA):
-        await media.upload(data, filename="f", metadata={})
+        await media.upload_bytes(data, filename="f", metadata={})
 
     assert await contents.sweep(older_than=AGE) == 0
     assert await contents.sweep(older_than=timedelta(seconds=-1)) == 2

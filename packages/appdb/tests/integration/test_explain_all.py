@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 
 from appdb import Database
 from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
-from appdb.content.stored_bytes import MediaStore
+from appdb.content.stored_bytes import ByteStore
 from appdb.utils import uuid7_str
 from appsupport.scenarios.scenario import Stage
 from appsupport.scenarios.table import SCENARIOS, SCENES, made_for
@@ -55,7 +55,7 @@ async def _migrate(mongo_uri: str, name: str) -> None:
     await database.migrate()
     for bucket_name in (MEDIA_BUCKET, FILES_BUCKET):
         # The first upload of all makes the bucket's indexes, so it comes before the crowd.
-        await MediaStore(database, bucket_name).upload(b"first", filename="first", metadata={})
+        await ByteStore(database, bucket_name).upload_bytes(b"first", filename="first", metadata={})
     await database.close()
 
 

@@ -28,7 +28,7 @@ from appdb import (
     TokenRepository,
     UsageFilter,
 )
-from appdb.content.stored_bytes import MediaStore
+from appdb.content.stored_bytes import ByteStore
 from appdb.models.tasks import LIVE_STATES
 from appdb.queue.control import Control
 from appdb.runs import batches as deleting
@@ -115,9 +115,9 @@ async def test_bytes_of_a_run_whose_host_was_killed_at_them_are_swept(
     run, kept = await rich_run(runs), await rich_run(runs, "other")
     before = await made_by(runs, kept)
     deleted = 0
-    delete = MediaStore.delete
+    delete = ByteStore.delete_bytes
 
-    async def die(media: MediaStore, file_id: str) -> None:
+    async def die(media: ByteStore, file_id: str) -> None:
         nonlocal deleted
         if deleted == survived:
             raise KilledError(file_id)
@@ -125,7 +125,7 @@ async def test_bytes_of_a_run_whose_host_was_killed_at_them_are_swept(
         await delete(media, file_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MediaStore, "delete", die)
+        patch.setattr(ByteStore, "delete_bytes", die)
         with pytest.raises(KilledError):
             await runs.workflows.delete(run.id, owner_id=OWNER)
 

@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appdb import DbEventType, RunState
-from appdb.models.branches import cut, following
 from appdb.models.snapshots import CompactState
 from appdb.runs.compact import compact, expand, named_events
 from appdb.runs.fold import fold
+from appdb.runs.lineage import next_seq, truncated
 from appsupport.runs.run_checks import check_lawful
 from appsupport.runs.run_events import event
 from appsupport.runs.run_model import RunModel
@@ -90,7 +90,7 @@ def test_what_happens_behind_a_cutoff_is_never_seen(first: list[Step], later: li
     model = made(first)
     lineage = model.lineages[model.branch]
     seq = [entry.seq for entry in model.counting][pick % len(model.counting)]
-    kept = cut(lineage, seq)
+    kept = truncated(lineage, seq)
     state = fold(model.along(kept))
     for step in later:
         possible(step, model)
@@ -110,7 +110,7 @@ def test_every_line_of_history_is_dense(history: list[Step]) -> None:
         assert seqs == sorted(seqs)
         last = -1
         for seq in seqs:
-            assert following(lineage, last) == seq
+            assert next_seq(lineage, last) == seq
             last = seq
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from appdb import DbEventType, InvalidDataError, NewRunEvent, RunEvent, RunState, RunStatus
-from appdb.models.branches import LineagePart, cut, following
+from appdb.models.branches import LineagePart
 from appdb.runs.fold import fold
 from appdb.runs.interactions import interactions, tries
+from appdb.runs.lineage import next_seq, truncated
 from appdb.runs.transitions import EventSubject, preconditions
 from appsupport.runs.run_events import (
     answered,
@@ -211,17 +212,17 @@ LINEAGE = [
 
 
 def test_a_lineage_is_cut_at_an_event_of_it_and_nowhere_else() -> None:
-    assert cut(LINEAGE, 10) == [LINEAGE[0], LineagePart(branch_id="b", first_seq=9, cutoff_seq=10)]
-    assert cut(LINEAGE, 4) == [LINEAGE[0]]
-    assert cut(LINEAGE, 7) == []
-    assert cut(LINEAGE, 15) == []
+    assert truncated(LINEAGE, 10) == [LINEAGE[0], LineagePart(branch_id="b", first_seq=9, cutoff_seq=10)]
+    assert truncated(LINEAGE, 4) == [LINEAGE[0]]
+    assert truncated(LINEAGE, 7) == []
+    assert truncated(LINEAGE, 15) == []
 
 
 def test_what_follows_an_event_skips_what_does_not_count() -> None:
     counted = [-1]
-    while (seq := following(LINEAGE[:2], counted[-1])) is not None:
+    while (seq := next_seq(LINEAGE[:2], counted[-1])) is not None:
         counted.append(seq)
 
     assert counted[1:] == [0, 1, 2, 3, 4, 9, 10, 11]
-    assert following(LINEAGE, 11) == 20
-    assert following(LINEAGE, 20) == 21
+    assert next_seq(LINEAGE, 11) == 20
+    assert next_seq(LINEAGE, 20) == 21

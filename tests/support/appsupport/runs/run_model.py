@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appdb import ConflictError, DbEventType, LineagePart, NewRunEvent, NotFoundError, Position, RunEvent, RunState
-from appdb.models.branches import cut
 from appdb.runs.fold import fold
+from appdb.runs.lineage import truncated
 from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes, preconditions
 from appsupport.runs.run_events import event
 
@@ -57,7 +57,7 @@ class RunModel:
 
     def fork(self, seq: int, why: NewRunEvent) -> None:
         source = self.lineages[self.log[seq].branch_id]
-        self._fork(cut(source, seq), why)
+        self._fork(truncated(source, seq), why)
 
     def jump(self, step: str, module: str | None) -> None:
         counting = self.counting
@@ -65,7 +65,7 @@ class RunModel:
             begins = entry.type is E.STEP_STARTED if module is None else entry.module == module
             if begins and entry.step == step:
                 before = next(one for one in reversed(counting[:place]) if one.type not in BRANCH_REASONS)
-                self._fork(cut(self.lineages[self.branch], before.seq), event(E.JUMP_REQUESTED, step, module))
+                self._fork(truncated(self.lineages[self.branch], before.seq), event(E.JUMP_REQUESTED, step, module))
                 return
         raise NotFoundError("module", module or step)
 
@@ -81,7 +81,7 @@ class RunModel:
 
     def recover(self) -> None:
         """Mend a status that is wrong, whichever it is."""
-        self._fork(cut(self.lineages[self.branch], self.state.stable_seq), event(E.WORKFLOW_RECOVERED))
+        self._fork(truncated(self.lineages[self.branch], self.state.stable_seq), event(E.WORKFLOW_RECOVERED))
 
     def _fork(self, lineage: list[LineagePart], why: NewRunEvent) -> None:
         self._begin(lineage, why, fold(self.along(lineage)).position)

@@ -11,7 +11,7 @@ from appdb._queries import generated_content as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.content.stored_bytes import MediaStore
+from appdb.content.stored_bytes import ByteStore
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.tasks import TaskState
 from appdb.models.vocabulary import word
@@ -21,18 +21,18 @@ GENERATIONS_AT_ONCE = 20
 """How many generations a transaction deletes: each may have hundreds of items."""
 
 
-class Removal:
+class ContentDeletion:
     """The part of ``ContentRepository`` that deletes; documented there."""
 
-    def __init__(self, connection: Connection, media: MediaStore) -> None:
+    def __init__(self, connection: Connection, stored: ByteStore) -> None:
         self._connection = connection
         self._tasks = connection.collection(collections.TASKS)
         self._generations = connection.collection(collections.GENERATIONS)
         self._contents = connection.collection(collections.CONTENTS)
         self._stopping = Stopping(connection)
-        self._media = media
+        self._bytes = stored
 
-    async def item(self, content_id: str, owner_id: str, session: Session | None) -> None:
+    async def delete_item(self, content_id: str, owner_id: str, session: Session | None) -> None:
         """Delete an item, and its preview when no other item has the same."""
 
         async def body(joined: Session) -> list[str]:
@@ -71,7 +71,7 @@ class Removal:
         preview = await self._contents.find_one(queries.owned(preview_id, item["owner_id"]), session=session)
         return [] if preview is None else [preview]
 
-    async def generation(self, generation_id: str, owner_id: str, session: Session | None) -> None:
+    async def delete_with_items(self, generation_id: str, owner_id: str, session: Session | None) -> None:
         """Delete a generation with its items; its task is cancelled if it still runs."""
 
         async def body(joined: Session) -> list[str]:
@@ -82,7 +82,7 @@ class Removal:
 
         await self._run(body, session)
 
-    async def run(self, run_id: str, owner_id: str, session: Session | None) -> int:
+    async def delete_of_run(self, run_id: str, owner_id: str, session: Session | None) -> int:
         """Delete all generations of a run, some at a time, and return how many they were."""
         match = generation_queries.generations(owner_id, run_id=run_id)
         deleted, count = 0, GENERATIONS_AT_ONCE
@@ -113,4 +113,4 @@ class Removal:
             # A transaction can be undone, and deleted bytes cannot: they are left to the sweep.
             await body(session)
             return
-        await self._media.delete_all(await self._connection.transaction(body))
+        await self._bytes.delete_all(await self._connection.transaction(body))

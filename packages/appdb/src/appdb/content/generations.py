@@ -15,7 +15,7 @@ from appdb._queries.expressions import literal
 from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.content.fence import MAKES_CONTENT, fence
+from appdb.content.task_hold import MAKES_CONTENT, hold_task
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Label, Name, Text, accept
 from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
@@ -45,7 +45,7 @@ class Generations:
         self._run_lock = RunLock(connection)
         self._log = TaskLog(connection)
 
-    async def record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
+    async def record_generation(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
         """Write a generation that its task has not begun yet."""
         accept(NewGeneration, new)
         accept(Name, owner_id, "owner_id")
@@ -75,7 +75,7 @@ class Generations:
             return NotFoundError("task", task_id)
         return ConflictError("task", task_id, f"it is already {found['state']}; record what it makes before it ends")
 
-    async def begin(
+    async def begin_generation(
         self, lease: Lease, task: Task, fields: Mapping[str, str], source: Mapping[str, JsonValue], origin: Origin
     ) -> Generation:
         """Write what the attempt makes, behind its fence; *fields* are provider and operation."""
@@ -87,8 +87,8 @@ class Generations:
         check_size("source data", source, MAX_SOURCE_BYTES)
 
         async def body(session: Session) -> RawDocument:
-            fenced = await fence(self._log, lease, session)
-            run = await self._run_of(origin, fenced, task.owner_id, session)
+            held = await hold_task(self._log, lease, session)
+            run = await self._run_of(origin, held, task.owner_id, session)
             update = generation_queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
 
@@ -101,7 +101,7 @@ class Generations:
         )
         return written
 
-    async def ensure(self, task: Task, session: Session) -> None:
+    async def ensure_generation(self, task: Task, session: Session) -> None:
         """Write the generation of *task* if there is none: its actor stores without having said what it makes."""
         named = {"owner_id": task.owner_id, "task_id": task.id, "provider": "", "operation": task.actor}
         fields = named | {"request": task.payload, "source_data": {}}
@@ -110,7 +110,7 @@ class Generations:
             fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
             await self._generations.update_one(match, generation_queries.recorded(fields), upsert=True, session=session)
 
-    async def report(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
+    async def report_generation(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
         """Set *changes* behind the fence."""
         if "provider_task_id" in changes:
             accept(Text, changes["provider_task_id"], "provider_task_id")
@@ -118,7 +118,7 @@ class Generations:
         update = [{"$set": {name: literal(value) for name, value in changes.items()}}]
 
         async def body(session: Session) -> RawDocument:
-            await fence(self._log, lease, session)
+            await hold_task(self._log, lease, session)
             match = {"_id": generation_id(lease.task_id)}
             found: RawDocument | None = await self._generations.find_one_and_update(
                 match, update, return_document=AFTER, session=session
@@ -129,14 +129,14 @@ class Generations:
 
         return Generation.from_document(await self._connection.transaction(body))
 
-    async def get(self, match: RawDocument, kind: str, asked_id: str) -> Generation:
+    async def find_generation(self, match: RawDocument, kind: str, asked_id: str) -> Generation:
         """Return the one generation that *match* finds."""
         found = await self._generations.find_one(match)
         if found is None:
             raise NotFoundError(kind, asked_id)
         return Generation.from_document(found)
 
-    async def page(self, match: RawDocument, before: str | None, limit: int) -> list[GenerationWithItems]:
+    async def page_with_items(self, match: RawDocument, before: str | None, limit: int) -> list[GenerationWithItems]:
         """Return a page of what *match* finds, newest first: one aggregation, and a look at *before*."""
         if before is not None:
             last = await self._generations.find_one(match | {"_id": before}, {"created_at": 1})

@@ -9,9 +9,9 @@ from pydantic import JsonValue
 from appdb._driver import RawDocument, Session
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.content.fence import fence
 from appdb.content.generations import Generations, generation_id
-from appdb.content.stored_bytes import MediaStore, Upload
+from appdb.content.stored_bytes import ByteStore, Upload
+from appdb.content.task_hold import hold_task
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
 from appdb.models.bounds import Count, accept
@@ -29,17 +29,17 @@ UNKNOWN_DIGEST = "0" * 64
 """Stands for the digest of bytes that are still to be read, where only the size of an event matters."""
 
 
-class Items:
+class ContentItems:
     """The part of ``ContentRepository`` that stores items; documented there."""
 
-    def __init__(self, connection: Connection, media: MediaStore, generations: Generations) -> None:
+    def __init__(self, connection: Connection, stored: ByteStore, generations: Generations) -> None:
         self._connection = connection
         self._contents = connection.collection(collections.CONTENTS)
         self._log = TaskLog(connection)
-        self._media = media
+        self._bytes = stored
         self._generations = generations
 
-    async def store(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
+    async def write_item(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence."""
         accept(Lease, lease, "lease")
         accept(NewContent, item)
@@ -55,10 +55,10 @@ class Items:
         async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
             if (stored := await self._stored(lease, content_id, seq, session)) is not None:
                 return stored, {"file_id": upload.file_id}
-            fenced = await fence(self._log, lease, session, [event], seq)
-            await self._generations.ensure(task, session)
+            held = await hold_task(self._log, lease, session, [event], seq)
+            await self._generations.ensure_generation(task, session)
             await self._mark_preview(task, item, session)
-            changes = row | {"seq": seq, "created_at": fenced["updated_at"]}
+            changes = row | {"seq": seq, "created_at": held["updated_at"]}
             replaced = await self._contents.find_one_and_update(
                 {"_id": content_id}, {"$set": changes}, upsert=True, session=session
             )
@@ -67,10 +67,10 @@ class Items:
         try:
             document, replaced = await self._connection.transaction(body)
         except (LeaseLostError, NotFoundError):
-            await self._media.delete(upload.file_id)
+            await self._bytes.delete_bytes(upload.file_id)
             raise
         if replaced is not None:
-            await self._media.delete(replaced["file_id"])
+            await self._bytes.delete_bytes(replaced["file_id"])
         if seq % MAX_RECENT_EVENTS == 0:
             await self._log.archive([task.id])
         return Content.from_document(document)
@@ -90,7 +90,7 @@ class Items:
 
     async def _upload(self, task: Task, item: NewContent) -> Upload:
         metadata = {"owner_id": task.owner_id, "task_id": task.id}
-        return await self._media.upload(item.data, filename=item.filename, metadata=metadata)
+        return await self._bytes.upload_bytes(item.data, filename=item.filename, metadata=metadata)
 
 
 def content_id_of(task_id: str, key: str) -> str:

@@ -41,7 +41,7 @@ class Upload:
     """The media type that the bytes show."""
 
 
-class MediaStore:
+class ByteStore:
     """
     Stores bytes under an id of their own, new at each upload, so that replacing an item never breaks a reader.
 
@@ -58,7 +58,7 @@ class MediaStore:
         self._files = connection.collection(f"{bucket_name}.files")
         self._chunks = connection.collection(f"{bucket_name}.chunks")
 
-    async def upload(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
+    async def upload_bytes(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
         """Store *data* (bytes, or a file that is streamed) and return where it is; nothing is left after an error.
 
         A round trip for each 2 MiB, which is also what it holds in memory, and three more.
@@ -70,7 +70,7 @@ class MediaStore:
             said = {"filename": filename, "metadata": dict(metadata)}
             await self._files.insert_one(queries.file(file_id, upload.size, CHUNK_BYTES, began_at, said))
         except BaseException:
-            await self.delete(file_id)
+            await self.delete_bytes(file_id)
             raise
         return upload
 
@@ -102,7 +102,7 @@ class MediaStore:
             await self._chunks.create_index(queries.CHUNKS_INDEX, unique=True)
 
     @translates_stream_errors
-    async def read(self, file_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    async def read_range(self, file_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from *start* up to and without *end*, a chunk at a time.
 
         Two chunks are asked for once those before were taken: a reader that pauses costs that much and no cursor.
@@ -127,7 +127,7 @@ class MediaStore:
                 at += len(part)
                 yield part
 
-    async def delete(self, file_id: str) -> None:
+    async def delete_bytes(self, file_id: str) -> None:
         """Delete the bytes; harmless when they are gone already, and swept when it is cut off in the middle."""
         await self._files.delete_one({"_id": file_id})
         await self._chunks.delete_many({"files_id": file_id})
@@ -135,7 +135,7 @@ class MediaStore:
     async def delete_all(self, file_ids: Iterable[str]) -> None:
         """Delete the bytes of many; those that a kill leaves behind are swept."""
         for file_id in file_ids:
-            await self.delete(file_id)
+            await self.delete_bytes(file_id)
 
 
 def _part_of(chunk: RawDocument, file_id: str, at: int, end: int, size: int) -> bytes:

@@ -10,7 +10,7 @@ from appdb._driver import RawDocument
 from appdb._queries import generated_content as queries
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.content.stored_bytes import FILE_PREFIX, MediaStore
+from appdb.content.stored_bytes import FILE_PREFIX, ByteStore
 from appdb.models.bounds import at_most
 from appdb.utils import uuid7_floor
 
@@ -19,19 +19,19 @@ GRACE = timedelta(days=1)
 LOOKED_AT_ONCE = 1_000
 
 
-class Place:
+class SweepCursor:
     """Where a sweep goes on: it looks at a part each time, and at all of it sooner or later."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._config = connection.collection(collections.CONFIG)
         self._id = f"sweep.{name}"
 
-    async def get(self) -> str:
+    async def position(self) -> str:
         """Return the id that was looked at last, empty at the beginning."""
         found = await self._config.find_one({"_id": self._id})
         return str(found["after"]) if found else ""
 
-    async def move(self, seen: list[str], limit: int) -> None:
+    async def advance(self, seen: list[str], limit: int) -> None:
         """Go on after what was *seen*, or from the beginning when that was less than *limit*."""
         after = seen[-1] if len(seen) >= limit else ""
         await self._config.update_one({"_id": self._id}, {"$set": {"after": after}}, upsert=True)
@@ -56,18 +56,18 @@ class BytesSweep:
         self._files = connection.collection(f"{bucket_name}.files")
         self._chunks = connection.collection(f"{bucket_name}.chunks")
         self._names = connection.collection(named_by)
-        self._media = MediaStore(connection, bucket_name)
-        self._place = Place(connection, bucket_name)
+        self._bytes = ByteStore(connection, bucket_name)
+        self._cursor = SweepCursor(connection, bucket_name)
 
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* files and return how many were deleted; four round trips, and two for each deleted one."""
         end = uuid7_floor(FILE_PREFIX, await self._connection.server_time() - grace)
-        seen = await self._next(max(await self._place.get(), FILE_PREFIX), end, limit)
+        seen = await self._next(max(await self._cursor.position(), FILE_PREFIX), end, limit)
         names = await self._names.distinct("file_id", {"file_id": {"$in": seen}})
         named = {name for name in names if isinstance(name, str)}
         orphans = [file_id for file_id in seen if file_id not in named]
-        await self._media.delete_all(orphans)
-        await self._place.move(seen, limit)
+        await self._bytes.delete_all(orphans)
+        await self._cursor.advance(seen, limit)
         return len(orphans)
 
     async def _next(self, after: str, end: str, limit: int) -> list[str]:
@@ -87,18 +87,18 @@ class ItemsSweep:
     def __init__(self, connection: Connection) -> None:
         self._contents = connection.collection(collections.CONTENTS)
         self._generations = connection.collection(collections.GENERATIONS)
-        self._media = MediaStore(connection)
-        self._place = Place(connection, collections.CONTENTS)
+        self._bytes = ByteStore(connection)
+        self._cursor = SweepCursor(connection, collections.CONTENTS)
 
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
-        match = {"_id": {"$gt": await self._place.get()}}
+        match = {"_id": {"$gt": await self._cursor.position()}}
         rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
         named = [row for row in rows if row.get("in_generation") and _names_both(row)]
         there = await self._existing({row["generation_id"] for row in named})
         lost = [row for row in named if row["generation_id"] not in there]
         deleted = [row for row in lost if await self._delete(row, grace)]
-        await self._place.move([row["_id"] for row in rows], limit)
+        await self._cursor.advance([row["_id"] for row in rows], limit)
         return len(deleted)
 
     async def _existing(self, generation_ids: Some[str]) -> set[str]:
@@ -108,7 +108,7 @@ class ItemsSweep:
     async def _delete(self, row: RawDocument, grace: timedelta) -> bool:
         deleted = await self._contents.delete_one(queries.orphaned(row["_id"], row["file_id"], grace))
         if deleted.deleted_count:
-            await self._media.delete(row["file_id"])
+            await self._bytes.delete_bytes(row["file_id"])
         return bool(deleted.deleted_count)
 
 

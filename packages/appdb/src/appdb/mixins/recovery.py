@@ -7,7 +7,7 @@ from collections.abc import Collection
 from appdb._driver import Session, retried
 from appdb.connection import Connection
 from appdb.models.recovery import Recovery
-from appdb.runs.repair import Recovering
+from appdb.runs.repair import RunRepair
 
 
 class RecoveryMixin(Connection):
@@ -43,4 +43,4 @@ class RecoveryMixin(Connection):
             ConflictError: Events are missing, its project has another open run by now, or a newer release has written
                 to it what this one does not know.
         """
-        return await Recovering(self).recover(run_id, owner_id, steps, session, dry_run=dry_run)
+        return await RunRepair(self).repair_run(run_id, owner_id, steps, session, dry_run=dry_run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from appdb.models.base import Document, Value
@@ -35,19 +34,3 @@ class Branch(Document):
     def parent_id(self) -> str | None:
         """The branch that this one forked from; ``None`` for a root."""
         return self.lineage[-2].branch_id if len(self.lineage) > 1 else None
-
-
-def cut(lineage: Sequence[LineagePart], seq: int) -> list[LineagePart]:
-    """Return the part of *lineage* that ends with the event *seq*; empty when that event is not in it."""
-    for place, part in enumerate(lineage):
-        if part.has(seq):
-            return [*lineage[:place], part.model_copy(update={"cutoff_seq": seq})]
-    return []
-
-
-def following(lineage: Sequence[LineagePart], seq: int) -> int | None:
-    """Return the number of the event that comes after *seq* in *lineage*; ``None`` after its last cutoff."""
-    for part in lineage:
-        if part.cutoff_seq is None or seq < part.cutoff_seq:
-            return max(part.first_seq, seq + 1)
-    return None

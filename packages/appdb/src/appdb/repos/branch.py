@@ -7,9 +7,10 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.models.branches import Branch, LineagePart
 from appdb.models.events import NewRunEvent
-from appdb.runs.branches import Branches
-from appdb.runs.fork import AtEvent, Fork, Forks
-from appdb.runs.reader import Reader
+from appdb.run_lock import RunLock
+from appdb.runs.branches import RunBranches
+from appdb.runs.fork import AtEvent, Fork, RunForker
+from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
 
@@ -18,9 +19,10 @@ class BranchRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._branches = Branches(connection)
-        self._forks = Forks(connection)
-        self._reader = Reader(connection)
+        self._branches = RunBranches(connection)
+        self._forker = RunForker(connection)
+        self._reader = RunReader(connection)
+        self._run_lock = RunLock(connection)
 
     async def fork(
         self,
@@ -64,7 +66,7 @@ class BranchRepository(BaseRepository):
 
     @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
-        return await self._forks.fork(fork, session)
+        return await self._forker.fork_run(fork, session)
 
     @retried
     async def get(self, branch_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
@@ -73,7 +75,7 @@ class BranchRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such branch.
         """
-        return await self._branches.get(branch_id, owner_id, session)
+        return await self._branches.get_branch(branch_id, owner_id, session)
 
     @retried
     async def current(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
@@ -82,8 +84,8 @@ class BranchRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        return await self._branches.get(run.branch_id, owner_id, session)
+        run = await self._run_lock.find_run(run_id, owner_id, session)
+        return await self._branches.get_branch(run.branch_id, owner_id, session)
 
     @retried
     async def root(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Branch:
@@ -93,7 +95,7 @@ class BranchRepository(BaseRepository):
             NotFoundError: The owner has no such run.
         """
         current = await self.current(run_id, owner_id=owner_id, session=session)
-        return await self._branches.get(current.lineage[0].branch_id, owner_id, session)
+        return await self._branches.get_branch(current.lineage[0].branch_id, owner_id, session)
 
     @retried
     async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[LineagePart]:
@@ -102,8 +104,8 @@ class BranchRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        return await self._reader.lineage(run, run.branch_id, session)
+        run = await self._run_lock.find_run(run_id, owner_id, session)
+        return await self._reader.lineage_of(run, run.branch_id, session)
 
     @retried
     async def page(
@@ -120,7 +122,7 @@ class BranchRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or the run has no branch *before*.
         """
-        return await self._branches.page(run_id, owner_id, before, limit, session)
+        return await self._branches.page_of_run(run_id, owner_id, before, limit, session)
 
     @retried_deletion
     async def delete(self, branch_id: str, *, owner_id: str) -> None:
@@ -132,4 +134,4 @@ class BranchRepository(BaseRepository):
             NotFoundError: The owner has no such branch.
             ConflictError: The run's events go to it, or other branches go on from it.
         """
-        await self._branches.delete(branch_id, owner_id)
+        await self._branches.delete_with_events(branch_id, owner_id)

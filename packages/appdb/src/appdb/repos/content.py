@@ -14,10 +14,10 @@ from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.content.deletion import Removal
+from appdb.content.deletion import ContentDeletion
 from appdb.content.generations import Generations, generation_id
-from appdb.content.items import Items
-from appdb.content.stored_bytes import MediaStore
+from appdb.content.items import ContentItems
+from appdb.content.stored_bytes import ByteStore
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
 from appdb.errors import NotFoundError
 from appdb.models.bounds import Place, accept
@@ -43,11 +43,11 @@ class ContentRepository(BaseRepository):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._contents = self._collection(collections.CONTENTS)
-        self._media = MediaStore(connection)
+        self._bytes = ByteStore(connection)
         self._run_lock = RunLock(connection)
         self._generations = Generations(connection)
-        self._items = Items(connection, self._media, self._generations)
-        self._removal = Removal(connection, self._media)
+        self._items = ContentItems(connection, self._bytes, self._generations)
+        self._deletion = ContentDeletion(connection, self._bytes)
         self._lost_bytes = BytesSweep(connection, collections.MEDIA_BUCKET, collections.CONTENTS)
         self._lost_items = ItemsSweep(connection)
 
@@ -71,7 +71,7 @@ class ContentRepository(BaseRepository):
         """
 
         async def body(joined: Session) -> Generation:
-            return await self._generations.record(generation, owner_id, joined)
+            return await self._generations.record_generation(generation, owner_id, joined)
 
         return await self._connection.joined(body, session)
 
@@ -106,7 +106,7 @@ class ContentRepository(BaseRepository):
             InvalidDataError: A value cannot be stored; nothing was written.
         """
         fields = {"operation": operation, "provider": provider}
-        return await self._generations.begin(lease, task, fields, source_data, origin)
+        return await self._generations.begin_generation(lease, task, fields, source_data, origin)
 
     @retried
     async def report(
@@ -126,7 +126,8 @@ class ContentRepository(BaseRepository):
             InvalidDataError: A value cannot be stored; nothing was written.
         """
         said = {"provider_task_id": provider_task_id, "usage": None if usage is None else dict(usage)}
-        return await self._generations.report(lease, {name: value for name, value in said.items() if value is not None})
+        changes = {name: value for name, value in said.items() if value is not None}
+        return await self._generations.report_generation(lease, changes)
 
     @retried
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
@@ -148,7 +149,7 @@ class ContentRepository(BaseRepository):
             TooLargeError: What is said of the item is over 64 KiB; nothing was stored.
             InvalidDataError: A value cannot be stored; nothing was stored.
         """
-        return await self._items.store(lease, task, item, seq)
+        return await self._items.write_item(lease, task, item, seq)
 
     @retried
     async def get(self, content_id: str, *, owner_id: str) -> Content:
@@ -195,7 +196,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The owner has no such task, or it has not begun to make anything.
         """
         match = queries.owned(generation_id(task_id), owner_id)
-        return await self._generations.get(match, "generation of task", task_id)
+        return await self._generations.find_generation(match, "generation of task", task_id)
 
     @retried
     async def get_generation(self, generation_id: str, *, owner_id: str) -> Generation:
@@ -205,7 +206,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The owner has no such generation.
         """
         match = queries.owned(generation_id, owner_id)
-        return await self._generations.get(match, "generation", generation_id)
+        return await self._generations.find_generation(match, "generation", generation_id)
 
     @retried
     async def list_for_interaction(
@@ -223,7 +224,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The interaction has no generation *before*.
         """
         match = generation_queries.generations(owner_id, interaction_id=interaction_id)
-        return await self._generations.page(match, before, limit)
+        return await self._generations.page_with_items(match, before, limit)
 
     @retried
     async def list_for_run(
@@ -234,7 +235,9 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
         """
-        found = await self._generations.page(generation_queries.generations(owner_id, run_id=run_id), before, limit)
+        found = await self._generations.page_with_items(
+            generation_queries.generations(owner_id, run_id=run_id), before, limit
+        )
         await self._run_lock.check_run(run_id, owner_id)
         return found
 
@@ -243,7 +246,7 @@ class ContentRepository(BaseRepository):
         self, *, owner_id: str, before: str | None = None, limit: int = 50
     ) -> list[GenerationWithItems]:
         """Return the owner's generations, as ``list_for_interaction`` does."""
-        return await self._generations.page(generation_queries.generations(owner_id), before, limit)
+        return await self._generations.page_with_items(generation_queries.generations(owner_id), before, limit)
 
     @translates_stream_errors
     async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -257,7 +260,7 @@ class ContentRepository(BaseRepository):
         stop = content.size if end is None else min(end, content.size)
         accept(Place, start, "start")
         accept(Place, stop, "end")
-        async for part in self._media.read(content.file_id, start, stop):
+        async for part in self._bytes.read_range(content.file_id, start, stop):
             yield part
 
     @retried_deletion
@@ -270,7 +273,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The owner has no such item; it may have been deleted already.
             ConflictError: Its task still runs and may store it again.
         """
-        await self._removal.item(content_id, owner_id, session)
+        await self._deletion.delete_item(content_id, owner_id, session)
 
     @retried_deletion
     async def delete_generation(self, generation_id: str, *, owner_id: str, session: Session | None = None) -> None:
@@ -282,7 +285,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such generation; it may have been deleted already.
         """
-        await self._removal.generation(generation_id, owner_id, session)
+        await self._deletion.delete_with_items(generation_id, owner_id, session)
 
     @retried
     async def delete_run(self, run_id: str, *, owner_id: str, session: Session | None = None) -> int:
@@ -291,7 +294,7 @@ class ContentRepository(BaseRepository):
         Twenty at a time, so a call that was cut off has deleted some; repeat it. Tasks of the run that have recorded no
         generation are not known here, so cancel them before.
         """
-        return await self._removal.run(run_id, owner_id, session)
+        return await self._deletion.delete_of_run(run_id, owner_id, session)
 
     @translates_errors
     async def sweep(self, *, older_than: timedelta = GRACE, limit: int = LOOKED_AT_ONCE) -> int:

@@ -15,7 +15,7 @@ from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.reading import page_of
 from appdb.run_lock import RunLock
 from appdb.runs.event_log import EventLog, checked_append
-from appdb.runs.reader import Reader
+from appdb.runs.reader import RunReader
 
 
 class EventRepository(BaseRepository):
@@ -26,7 +26,7 @@ class EventRepository(BaseRepository):
         self._events = self._collection(collections.EVENTS)
         self._run_lock = RunLock(connection)
         self._event_log = EventLog(connection)
-        self._reader = Reader(connection)
+        self._reader = RunReader(connection)
 
     @retried
     async def append(
@@ -117,7 +117,7 @@ class EventRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch.
         """
-        _, events = await self._reader.counting(
+        _, events = await self._reader.counting_events(
             run_id, owner_id, wanted, branch_id=branch_id, limit=limit, session=session
         )
         return events
@@ -139,5 +139,5 @@ class EventRepository(BaseRepository):
             NotFoundError: The owner has no such run.
         """
         wanted = EventFilter(types=[event_type], step=step, module=module)
-        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=1, newest=True, session=session)
+        _, found = await self._reader.counting_events(run_id, owner_id, wanted, limit=1, newest=True, session=session)
         return found[0] if found else None

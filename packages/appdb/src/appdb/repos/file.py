@@ -14,7 +14,7 @@ from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.content.stored_bytes import MediaStore
+from appdb.content.stored_bytes import ByteStore
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
 from appdb.errors import InvalidDataError, NotFoundError, TooLargeError
 from appdb.models.bounds import Name, accept, at_most
@@ -45,7 +45,7 @@ class FileRepository(BaseRepository):
         super().__init__(connection)
         self._files = self._collection(collections.FILES)
         self._run_lock = RunLock(connection)
-        self._bytes = MediaStore(connection, collections.FILES_BUCKET)
+        self._bytes = ByteStore(connection, collections.FILES_BUCKET)
         self._lost_bytes = BytesSweep(connection, collections.FILES_BUCKET, collections.FILES)
 
     @retried
@@ -95,20 +95,20 @@ class FileRepository(BaseRepository):
 
     async def _settle(self, written: RawDocument) -> None:
         if (replaced := written["replaced_file_id"]) is not None:
-            await self._bytes.delete(replaced)
+            await self._bytes.delete_bytes(replaced)
         try:
             await self._run_lock.check_run(written["run_id"], written["owner_id"])
         except NotFoundError:
             await self.delete_run(written["run_id"], owner_id=written["owner_id"])
             if written["file_id"] is not None:  # whose name the run's deletion may have taken alone
-                await self._bytes.delete(written["file_id"])
+                await self._bytes.delete_bytes(written["file_id"])
             raise
 
     async def _placed(self, file: NewFile, data: bytes, owner_id: str) -> dict[str, str | None]:
         if len(data) <= MAX_INLINE_BYTES:
             return {"text": data.decode(), "file_id": None}
         metadata = {"owner_id": owner_id, "run_id": file.run_id}
-        upload = await self._bytes.upload(data, filename=file.name, metadata=metadata)
+        upload = await self._bytes.upload_bytes(data, filename=file.name, metadata=metadata)
         return {"text": None, "file_id": upload.file_id}
 
     @retried
@@ -148,7 +148,7 @@ class FileRepository(BaseRepository):
             looks += 1
 
     async def _text(self, found: RawDocument) -> str:
-        parts = [part async for part in self._bytes.read(found["file_id"], 0, found["size"])]
+        parts = [part async for part in self._bytes.read_range(found["file_id"], 0, found["size"])]
         return b"".join(parts).decode()
 
     @retried

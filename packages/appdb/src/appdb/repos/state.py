@@ -9,13 +9,14 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
-from appdb.models.branches import Branch, LineagePart, cut
+from appdb.models.branches import Branch
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.state import Interaction, RunState, Try
 from appdb.run_lock import RunLock
 from appdb.runs import interactions as history
-from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Forks, Point
-from appdb.runs.reader import Reader
+from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
+from appdb.runs.lineage import counts, truncated
+from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
 
@@ -29,8 +30,8 @@ class StateRepository(BaseRepository):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._run_lock = RunLock(connection)
-        self._reader = Reader(connection)
-        self._forks = Forks(connection)
+        self._reader = RunReader(connection)
+        self._forker = RunForker(connection)
         self._events = self._collection(collections.EVENTS)
 
     @retried
@@ -41,7 +42,7 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run.
             ConflictError: An event is missing from its log.
         """
-        return (await self._reader.current(run_id, owner_id, session))[1]
+        return (await self._reader.current_state(run_id, owner_id, session))[1]
 
     @retried
     async def at(
@@ -58,14 +59,14 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
-        run = await self._reader.run(run_id, owner_id, session)
-        lineage = cut(await self._reader.lineage(run, branch_id or run.branch_id, session), seq)
+        run = await self._run_lock.find_run(run_id, owner_id, session)
+        lineage = truncated(await self._reader.lineage_of(run, branch_id or run.branch_id, session), seq)
         match = queries.numbered(run_id, owner_id, seq)
         found = await self._events.find_one(match, {"branch_id": 1}, session=session)
         if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
             await self._run_lock.check_run(run_id, owner_id, session)
             raise NotFoundError(f"event of run {run_id}", str(seq))
-        return await self._reader.state(run, lineage, session)
+        return await self._reader.state_after(run, lineage, session)
 
     @retried
     async def interactions(
@@ -90,7 +91,7 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run.
         """
         wanted = EventFilter(types=[E.INTERACTION_REQUESTED], before=before)
-        lineage, asked = await self._reader.counting(
+        lineage, asked = await self._reader.counting_events(
             run_id, owner_id, wanted, limit=limit, newest=True, session=session
         )
         ids = {event.interaction_id for event in asked if event.interaction_id is not None}
@@ -99,7 +100,7 @@ class StateRepository(BaseRepository):
         match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
         answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
         await self._run_lock.check_run(run_id, owner_id, session)
-        counting = [event for event in answers if _counts(lineage, event)]
+        counting = [event for event in answers if counts(lineage, event)]
         return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
 
     @retried
@@ -146,7 +147,9 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run.
         """
         wanted = EventFilter(types=[E.MODULE_COMPLETED, E.RETRY_REQUESTED], module=module, step=step)
-        _, found = await self._reader.counting(run_id, owner_id, wanted, limit=limit, newest=True, session=session)
+        _, found = await self._reader.counting_events(
+            run_id, owner_id, wanted, limit=limit, newest=True, session=session
+        )
         return history.tries(reversed(found))
 
     async def jump(
@@ -214,11 +217,7 @@ class StateRepository(BaseRepository):
 
     @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
-        return await self._forks.fork(fork, session)
-
-
-def _counts(lineage: list[LineagePart], event: RunEvent) -> bool:
-    return any(part.branch_id == event.branch_id and part.has(event.seq) for part in lineage)
+        return await self._forker.fork_run(fork, session)
 
 
 def _fork_of(run_id: str, owner_id: str, current: str, branch_id: str | None, point: Point, event: NewRunEvent) -> Fork:

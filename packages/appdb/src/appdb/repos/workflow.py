@@ -22,12 +22,12 @@ from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import NewRun, Run, RunStatus
 from appdb.reading import page_of
 from appdb.run_lock import RunLock, no_run
-from appdb.runs.branches import Branches
-from appdb.runs.deletion import LINGER, Removal
+from appdb.runs.branches import RunBranches
+from appdb.runs.deletion import LINGER, RunDeletion
 from appdb.runs.event_log import EventLog, checked_append
-from appdb.runs.fork import AtBeginning, Fork, Forks
-from appdb.runs.open import Opening
-from appdb.runs.run_versions import VersionHistory
+from appdb.runs.fork import AtBeginning, Fork, RunForker
+from appdb.runs.open import RunOpener
+from appdb.runs.run_versions import RunVersions
 from appdb.runs.transitions import ENDINGS
 from appdb.utils import uuid7_str
 
@@ -44,12 +44,12 @@ class WorkflowRepository(BaseRepository):
         super().__init__(connection)
         self._runs = self._collection(collections.WORKFLOW_RUNS)
         self._run_lock = RunLock(connection)
-        self._opening = Opening(connection)
+        self._opener = RunOpener(connection)
         self._event_log = EventLog(connection)
-        self._forks = Forks(connection)
-        self._history = VersionHistory(connection)
-        self._removal = Removal(connection)
-        self._branches = Branches(connection)
+        self._forker = RunForker(connection)
+        self._run_versions = RunVersions(connection)
+        self._deletion = RunDeletion(connection)
+        self._branches = RunBranches(connection)
 
     @retried
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
@@ -67,7 +67,7 @@ class WorkflowRepository(BaseRepository):
             InvalidDataError: The project's name is empty or too long.
             TooLargeError: The data is over 256 KiB as BSON.
         """
-        return await self._opening.open(new, owner_id, session)
+        return await self._opener.open_run(new, owner_id, session)
 
     @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Run:
@@ -209,7 +209,7 @@ class WorkflowRepository(BaseRepository):
             NotFoundError: The owner has no such run.
         """
         entry = {"version_id": version_id, "capabilities": list(capabilities), "requires": [*map(dict, requires)]}
-        return await self._history.change(run_id, owner_id, entry, session)
+        return await self._run_versions.follow_version(run_id, owner_id, entry, session)
 
     @retried
     async def versions(
@@ -226,7 +226,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or the run has no entry *before*.
         """
-        return await self._history.page(run_id, owner_id, before, limit, session)
+        return await self._run_versions.page_of_run(run_id, owner_id, before, limit, session)
 
     async def reset(
         self,
@@ -265,7 +265,7 @@ class WorkflowRepository(BaseRepository):
 
     @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
-        return await self._forks.fork(fork, session)
+        return await self._forker.fork_run(fork, session)
 
     @retried_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:
@@ -276,7 +276,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        await self._removal.delete(run_id, owner_id)
+        await self._deletion.delete_whole(run_id, owner_id)
 
     @translates_errors
     async def sweep(self, *, older_than: timedelta = LINGER, limit: int = 100) -> int:
@@ -289,4 +289,4 @@ class WorkflowRepository(BaseRepository):
             older_than: How long nobody can still be about to write for a run that he has seen before its deletion.
             limit: The most runs and the most branches to look at.
         """
-        return await self._branches.sweep(limit) + await self._removal.sweep(older_than, limit)
+        return await self._branches.finish_cut_off(limit) + await self._deletion.finish_cut_off(older_than, limit)

@@ -17,7 +17,7 @@ from appdb.runs.batches import delete_all
 BRANCH = "branch"
 
 
-class Branches:
+class RunBranches:
     """Reads and deletes branches."""
 
     def __init__(self, connection: Connection) -> None:
@@ -26,7 +26,7 @@ class Branches:
         self._branches = connection.collection(collections.BRANCHES)
         self._parts = [connection.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
 
-    async def get(self, branch_id: str, owner_id: str, session: Session | None) -> Branch:
+    async def get_branch(self, branch_id: str, owner_id: str, session: Session | None) -> Branch:
         """Return the owner's branch."""
         found = await self._branches.find_one(queries.owned(branch_id, owner_id), session=session)
         if found is None:
@@ -34,7 +34,7 @@ class Branches:
         await self._run_lock.check_run(found["run_id"], owner_id, session)
         return Branch.from_document(found)
 
-    async def page(
+    async def page_of_run(
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[Branch]:
         """Return the branches of a run, newest first."""
@@ -47,7 +47,7 @@ class Branches:
         await self._run_lock.check_run(run_id, owner_id, session)
         return branches
 
-    async def delete(self, branch_id: str, owner_id: str) -> None:
+    async def delete_with_events(self, branch_id: str, owner_id: str) -> None:
         """Delete a branch, then its events: in between they are in no line of history any more."""
         found = await self._branches.find_one({"_id": branch_id, "owner_id": owner_id})
         if found is None:
@@ -65,7 +65,7 @@ class Branches:
         await self._connection.transaction(body)
         await self._finish(found)
 
-    async def sweep(self, limit: int) -> int:
+    async def finish_cut_off(self, limit: int) -> int:
         """Finish deletions that were cut off, and return how many."""
         rows = [row async for row in self._branches.find(queries.deleting()).limit(at_most(limit))]
         for row in rows:

@@ -63,7 +63,7 @@ PARTS: tuple[Callable[[Connection], RunPart], ...] = (
 """All that hangs on a run, but for its tasks and its child runs. What its calls cost outlives it."""
 
 
-class Removal(BaseRepository):
+class RunDeletion(BaseRepository):
     """Deletes runs."""
 
     def __init__(self, connection: Connection) -> None:
@@ -72,7 +72,7 @@ class Removal(BaseRepository):
         self._queue = TaskQueue(connection)
         self._parts = [part(connection) for part in PARTS]
 
-    async def delete(self, run_id: str, owner_id: str) -> None:
+    async def delete_whole(self, run_id: str, owner_id: str) -> None:
         """Mark the run first, so that nothing is written to it any more; then delete from the outside in."""
         marked = await self._runs.find_one_and_update(
             queries.deletable(run_id, owner_id), queries.doomed(), return_document=AFTER
@@ -81,14 +81,14 @@ class Removal(BaseRepository):
             raise NotFoundError(RUN, run_id)
         await self._finish(run_id, owner_id)
 
-    async def sweep(self, older_than: timedelta, limit: int) -> int:
+    async def finish_cut_off(self, older_than: timedelta, limit: int) -> int:
         """Finish what was cut off, go once more through what was deleted before *older_than*, and return how many."""
         before = await self._connection.server_time() - older_than
         found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
         rows = [row async for row in found.limit(at_most(limit))]
-        return sum([await self._sweep_one(row, before) for row in rows])
+        return sum([await self._finish_and_forget(row, before) for row in rows])
 
-    async def _sweep_one(self, row: RawDocument, before: datetime) -> bool:
+    async def _finish_and_forget(self, row: RawDocument, before: datetime) -> bool:
         try:
             await self._finish(row["_id"], row["owner_id"])
         except DatabaseUnavailableError:

@@ -22,8 +22,8 @@ def fold(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
     """Return what *state* becomes by *events*, which follow it in this order; *state* itself stays as it is."""
     draft = _Draft.of(state)
     for event in events:
-        draft.take(event)
-    return draft.state()
+        draft.apply(event)
+    return draft.finished()
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class _Draft:
             unknown_type=state.unknown_type,
         )
 
-    def state(self) -> RunState:
+    def finished(self) -> RunState:
         return RunState(
             seq=self.seq,
             stable_seq=self.stable_seq,
@@ -73,7 +73,7 @@ class _Draft:
             unknown_type=self.unknown_type,
         )
 
-    def take(self, event: RunEvent) -> None:
+    def apply(self, event: RunEvent) -> None:
         self._progress(event)
         changed = position_changes(
             EventSubject(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)

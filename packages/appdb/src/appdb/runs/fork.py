@@ -14,13 +14,14 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
-from appdb.models.branches import Branch, LineagePart, cut
+from appdb.models.branches import Branch, LineagePart
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Position, Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.event_log import EventLog, says_the_same, subject_of, weight_of
 from appdb.runs.fold import EMPTY
-from appdb.runs.reader import Reader
+from appdb.runs.lineage import truncated
+from appdb.runs.reader import RunReader
 from appdb.runs.size_limits import MAX_LINEAGE
 from appdb.runs.transitions import BRANCH_REASONS, position_changes
 
@@ -76,18 +77,18 @@ class Fork:
     event: NewRunEvent
 
 
-class Forks:
+class RunForker:
     """Makes branches."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run_lock = RunLock(connection)
         self._event_log = EventLog(connection)
-        self._reader = Reader(connection)
+        self._reader = RunReader(connection)
         self._branches = connection.collection(collections.BRANCHES)
         self._events = connection.collection(collections.EVENTS)
 
-    async def fork(self, fork: Fork, session: Session | None) -> Branch:
+    async def fork_run(self, fork: Fork, session: Session | None) -> Branch:
         """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
         accept(Name, fork.branch_id, "new_branch_id")
         weight_of(fork.event)
@@ -95,7 +96,7 @@ class Forks:
 
         if session is None:
             # Folded and kept outside, so that a long history does not have to fit into one transaction.
-            await self._reader.current(fork.run_id, fork.owner_id, None)
+            await self._reader.current_state(fork.run_id, fork.owner_id, None)
 
         async def body(session: Session) -> Branch:
             made = await self._branches.find_one(
@@ -124,10 +125,10 @@ class Forks:
     async def _fork(self, fork: Fork, session: Session) -> Branch:
         run = await self._run_lock.lock(fork.run_id, fork.owner_id, session, branch_id=fork.current)
         lineage = await self._lineage(run, fork.point, session)
-        position = EMPTY.position if not lineage else (await self._reader.state(run, lineage, session)).position
-        return await self.begin(run, lineage, position, fork.branch_id, fork.event, session)
+        position = EMPTY.position if not lineage else (await self._reader.state_after(run, lineage, session)).position
+        return await self.begin_branch(run, lineage, position, fork.branch_id, fork.event, session)
 
-    async def begin(
+    async def begin_branch(
         self,
         run: Run,
         lineage: Sequence[LineagePart],
@@ -174,23 +175,23 @@ class Forks:
         return found
 
     async def _behind(self, run: Run, event: RawDocument, session: Session) -> list[LineagePart]:
-        lineage = await self._reader.lineage(run, event["branch_id"], session)
-        return cut(lineage, event["seq"])
+        lineage = await self._reader.lineage_of(run, event["branch_id"], session)
+        return truncated(lineage, event["seq"])
 
     async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[LineagePart]:
-        lineage = await self._reader.lineage(run, run.branch_id, session)
+        lineage = await self._reader.lineage_of(run, run.branch_id, session)
         first = await self._first(run, lineage, point, session)
         # What only told why a branch began goes with it, so that jumping again and again makes no longer lineage.
         kept = EventFilter(before=first.seq, without=BRANCH_REASONS)
-        before = await self._reader.events(run, lineage, kept, limit=1, session=session, newest=True)
-        return cut(lineage, before[0].seq)
+        before = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
+        return truncated(lineage, before[0].seq)
 
     async def _first(self, run: Run, lineage: Sequence[LineagePart], point: BeforeFirst, session: Session) -> RunEvent:
         if point.module is None:
             wanted = EventFilter(types=[E.STEP_STARTED], step=point.step)
         else:
             wanted = EventFilter(module=point.module, step=point.step)
-        found = await self._reader.events(run, lineage, wanted, limit=1, session=session)
+        found = await self._reader.events_on(run, lineage, wanted, limit=1, session=session)
         if not found:
             what = f"step of run {run.id}" if point.module is None else f"module of step {point.step} of run {run.id}"
             raise NotFoundError(what, point.module or point.step)

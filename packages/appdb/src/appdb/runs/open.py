@@ -29,7 +29,7 @@ class _RacedError(Exception):
     """Another host opened a run for the same project at the same time."""
 
 
-class Opening:
+class RunOpener:
     """Makes runs."""
 
     def __init__(self, connection: Connection) -> None:
@@ -42,7 +42,7 @@ class Opening:
         self._branches = connection.collection(collections.BRANCHES)
         self._events = connection.collection(collections.EVENTS)
 
-    async def open(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
+    async def open_run(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
         accept(NewRun, new)
         accept(Name, owner_id, "owner_id")

@@ -11,12 +11,13 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError, UnreadableError
 from appdb.models.bounds import at_most
-from appdb.models.branches import Branch, LineagePart, cut, following
+from appdb.models.branches import Branch, LineagePart
 from appdb.models.events import EventFilter, RunEvent
 from appdb.models.state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.fold import fold
+from appdb.runs.lineage import next_seq, truncated
 from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
 
@@ -29,7 +30,7 @@ class _GapError(Exception):
         self.seq = seq
 
 
-class Reader:
+class RunReader:
     """Reads runs. Without a session it also stores snapshots."""
 
     def __init__(self, connection: Connection) -> None:
@@ -43,13 +44,13 @@ class Reader:
         """Return the owner's run."""
         return await self._run_lock.find_run(run_id, owner_id, session)
 
-    async def current(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
+    async def current_state(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
         """Return the owner's run and its state."""
-        run = await self.run(run_id, owner_id, session)
-        lineage = await self.lineage(run, run.branch_id, session)
-        return run, await self.state(run, lineage, session)
+        run = await self._run_lock.find_run(run_id, owner_id, session)
+        lineage = await self.lineage_of(run, run.branch_id, session)
+        return run, await self.state_after(run, lineage, session)
 
-    async def lineage(self, run: Run, branch_id: str, session: Session | None) -> list[LineagePart]:
+    async def lineage_of(self, run: Run, branch_id: str, session: Session | None) -> list[LineagePart]:
         """Return the line of history of a branch of *run*, up to what *run* counts."""
         match = branch_queries.of_run(run.id, run.owner_id, branch_id)
         found = await self._branches.find_one(match, session=session)
@@ -59,11 +60,11 @@ class Reader:
         lineage = Branch.from_document(found).lineage
         if branch_id != run.branch_id:
             return lineage
-        if not (counting := cut(lineage, run.event_count - 1)):
+        if not (counting := truncated(lineage, run.event_count - 1)):
             raise UnreadableError("Branch", branch_id, f"its line of history lacks event {run.event_count - 1}")
         return counting
 
-    async def events(
+    async def events_on(
         self,
         run: Run,
         lineage: Sequence[LineagePart],
@@ -81,7 +82,7 @@ class Reader:
         found = self._events.find(match, session=session).sort(order).limit(at_most(limit))
         return [RunEvent.from_document(row) async for row in found]
 
-    async def counting(
+    async def counting_events(
         self,
         run_id: str,
         owner_id: str,
@@ -97,13 +98,13 @@ class Reader:
         Raises:
             NotFoundError: The owner has no such run or branch.
         """
-        run = await self.run(run_id, owner_id, session)
-        lineage = await self.lineage(run, branch_id or run.branch_id, session)
-        events = await self.events(run, lineage, wanted, limit=limit, newest=newest, session=session)
+        run = await self._run_lock.find_run(run_id, owner_id, session)
+        lineage = await self.lineage_of(run, branch_id or run.branch_id, session)
+        events = await self.events_on(run, lineage, wanted, limit=limit, newest=newest, session=session)
         await self._run_lock.check_run(run_id, owner_id, session)
         return lineage, events
 
-    async def state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+    async def state_after(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
         """Return the state at the end of *lineage*, which must be cut off.
 
         Raises:
@@ -127,15 +128,15 @@ class Reader:
             raise _lost(run, gap) from gap
 
     async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
-        state = await self._snapshots.newest(run, lineage, session)
+        state = await self._snapshots.newest_state(run, lineage, session)
         stored = state.seq
-        while (expected := following(lineage, state.seq)) is not None:
+        while (expected := next_seq(lineage, state.seq)) is not None:
             wanted = EventFilter(after=state.seq)
-            events = await self.events(run, lineage, wanted, limit=PAGE_EVENTS, session=session)
+            events = await self.events_on(run, lineage, wanted, limit=PAGE_EVENTS, session=session)
             _check_dense(lineage, expected, events)
             state = fold(events, state)
             if session is None and state.seq - stored >= SNAPSHOT_EVERY:
-                await self._snapshots.save(run, lineage, state)
+                await self._snapshots.save_state(run, lineage, state)
                 stored = state.seq
         return state
 
@@ -146,7 +147,7 @@ def _check_dense(lineage: Sequence[LineagePart], expected: int | None, events: S
     for event in events:
         if event.seq != expected:
             raise _GapError(expected)
-        expected = following(lineage, event.seq)
+        expected = next_seq(lineage, event.seq)
 
 
 def _lost(run: Run, gap: _GapError) -> ConflictError:

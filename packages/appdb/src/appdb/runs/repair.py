@@ -11,7 +11,7 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError
 from appdb.events import DbEventType
-from appdb.models.branches import LineagePart, cut
+from appdb.models.branches import LineagePart
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.state import RunState
@@ -19,22 +19,23 @@ from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.diagnosis import diagnose
-from appdb.runs.fork import Forks
-from appdb.runs.reader import Reader
+from appdb.runs.fork import RunForker
+from appdb.runs.lineage import truncated
+from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
 
-class Recovering:
+class RunRepair:
     """Looks at runs, and mends them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run_lock = RunLock(connection)
-        self._reader = Reader(connection)
-        self._forks = Forks(connection)
+        self._reader = RunReader(connection)
+        self._forker = RunForker(connection)
         self._events = connection.collection(collections.EVENTS)
 
-    async def recover(
+    async def repair_run(
         self, run_id: str, owner_id: str, steps: Collection[str], session: Session | None, *, dry_run: bool
     ) -> Recovery:
         """Compare, and mend unless *dry_run*; see ``RecoveryMixin.recover_run``."""
@@ -54,8 +55,8 @@ class Recovering:
         newest = await self._newest(run, session)
         # Events go to the current branch alone, so the newest one tells which that is.
         true = run.model_copy(update={"event_count": newest.seq + 1, "branch_id": newest.branch_id})
-        lineage = await self._reader.lineage(true, true.branch_id, session)
-        state = await self._reader.state(true, lineage, session)
+        lineage = await self._reader.lineage_of(true, true.branch_id, session)
+        state = await self._reader.state_after(true, lineage, session)
         _check_known(run, state)
         found = diagnose(run, state, newest, steps)
         if any(disagreement.forks for disagreement in found):
@@ -81,11 +82,11 @@ class Recovering:
         branch_id: str | None,
         session: Session,
     ) -> Recovery:
-        stable = cut(lineage, state.stable_seq)
-        settled = await self._reader.state(true, stable, session)
+        stable = truncated(lineage, state.stable_seq)
+        settled = await self._reader.state_after(true, stable, session)
         if branch_id is not None:
             event = NewRunEvent(type=DbEventType.WORKFLOW_RECOVERED, data={"reasons": [str(name) for name in found]})
-            await self._forks.begin(true, stable, settled.position, branch_id, event, session)
+            await self._forker.begin_branch(true, stable, settled.position, branch_id, event, session)
         return _result(run, settled, found, state.stable_seq, branch_id, applied=branch_id is not None)
 
 

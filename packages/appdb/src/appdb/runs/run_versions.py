@@ -24,7 +24,7 @@ from appdb.utils import uuid7_str
 VERSION = "version"
 
 
-class VersionHistory:
+class RunVersions:
     """Changes the version of a run, and remembers."""
 
     def __init__(self, connection: Connection) -> None:
@@ -32,7 +32,9 @@ class VersionHistory:
         self._run_lock = RunLock(connection)
         self._versions = connection.collection(collections.RUN_VERSIONS)
 
-    async def change(self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None) -> Run:
+    async def follow_version(
+        self, run_id: str, owner_id: str, entry: Mapping[str, Any], session: Session | None
+    ) -> Run:
         """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
         accept(Name, entry["version_id"], "version_id")
         accept(list[Text], entry["capabilities"], "capabilities")
@@ -49,7 +51,7 @@ class VersionHistory:
 
         return await self._connection.joined(body, session)
 
-    async def page(
+    async def page_of_run(
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[RunVersion]:
         """Return the entries of a run's history, newest first."""

@@ -30,7 +30,7 @@ class Snapshots:
         self._snapshots = connection.collection(collections.SNAPSHOTS)
         self._events = connection.collection(collections.EVENTS)
 
-    async def newest(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+    async def newest_state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
         """Return the newest stored state of *lineage*, or the empty one; two round trips.
 
         A snapshot belongs to an event of a branch, and holds for every line of history that has this event.
@@ -48,7 +48,7 @@ class Snapshots:
         events = {event.id: event for event in rows}
         return expand(snapshot.state, events) if named == events.keys() else EMPTY
 
-    async def save(self, run: Run, lineage: Sequence[LineagePart], state: RunState) -> None:
+    async def save_state(self, run: Run, lineage: Sequence[LineagePart], state: RunState) -> None:
         """Store *state*, which was folded along *lineage*; storing it again changes nothing that matters."""
         branch_id = next(part.branch_id for part in lineage if part.has(state.seq))
         fields = {

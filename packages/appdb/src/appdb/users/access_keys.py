@@ -19,7 +19,7 @@ from appdb.models.base import Document, Value
 from appdb.models.users import Role
 from appdb.reading import readable
 from appdb.users.identity import checked_duration, checked_key_name, checked_scopes, digest_of, new_secret
-from appdb.users.key_usage import LastUse
+from appdb.users.key_usage import KeyUsage
 from appdb.users.rows import UserRows
 from appdb.utils import uuid7_str
 
@@ -39,7 +39,7 @@ class AccessKeys(UserRows):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._last_use = LastUse(self._keys)
+        self._key_usage = KeyUsage(self._keys)
 
     @translates_errors
     async def create_key(
@@ -100,7 +100,7 @@ class AccessKeys(UserRows):
             return None
         caller = _Proved.from_document(rows[0]).caller()
         if rows[0]["stale"]:
-            self._last_use.note(key_id)
+            self._key_usage.note_use(key_id)
         return caller
 
     @retried

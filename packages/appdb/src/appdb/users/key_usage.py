@@ -12,14 +12,14 @@ from appdb._queries import access_keys as queries
 logger = logging.getLogger(__name__)
 
 
-class LastUse:
+class KeyUsage:
     """Writes when keys were used: one write at a time for each key, and none that anybody waits for."""
 
     def __init__(self, keys: Collection) -> None:
         self._keys = keys
         self._writing: dict[str, asyncio.Task[None]] = {}
 
-    def note(self, key_id: str) -> None:
+    def note_use(self, key_id: str) -> None:
         """Have the use of a key noted, soon; when the process ends before, that is not noted."""
         if key_id in self._writing:
             return

@@ -15,7 +15,7 @@ MAKES_CONTENT = {"has_content": True, "attached": True}
 """What a task says of itself so that its generation is closed when it ends."""
 
 
-async def fence(
+async def hold_task(
     task_log: TaskLog, lease: Lease, session: Session, events: Sequence[NewEvent] = (), seq: int | None = None
 ) -> RawDocument:
     """Write to the task that *lease* holds, and return it.
@@ -31,7 +31,7 @@ async def fence(
         LeaseLostError: Another worker may hold the task.
     """
     match = queries.held(lease.task_id, lease.token) | ({} if seq is None else {"event_count": seq})
-    fenced = await task_log.append(match, events, session=session, changes=MAKES_CONTENT)
-    if fenced is None:
+    held = await task_log.append(match, events, session=session, changes=MAKES_CONTENT)
+    if held is None:
         raise LeaseLostError(lease.task_id, lease.attempt)
-    return fenced
+    return held
