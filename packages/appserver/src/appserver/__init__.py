@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from appserver._version import __version__
 from appserver.api.app import create_app
-from appserver.settings import Settings
+from appserver.settings import ServerSettings
 
-__all__ = ["Settings", "__version__", "create_app"]
+__all__ = ["ServerSettings", "__version__", "create_app"]

@@ -14,8 +14,9 @@ import uvicorn
 from appdb import AppDbError, Database
 from appserver._version import __version__
 from appserver.api.app import create_app
+from appserver.errors import ServerSettingsError
 from appserver.logs import configure_logs
-from appserver.settings import Settings, SettingsError, load_settings
+from appserver.settings import ServerSettings, load_settings
 
 
 class Server(uvicorn.Server):
@@ -39,18 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logs(settings.log_level)
         asyncio.run(_check(settings))
         return _serve(settings)
-    except (SettingsError, AppDbError) as exc:
+    except (ServerSettingsError, AppDbError) as exc:
         print(f"appserver: {exc}", file=sys.stderr)
         return 1
 
 
-async def _check(settings: Settings) -> None:
+async def _check(settings: ServerSettings) -> None:
     # Before the server starts, so that the reason is all that is printed.
     async with Database(settings.mongo_uri.get_secret_value(), settings.mongo_database):
         pass
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: ServerSettings) -> int:
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,
@@ -77,7 +78,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        raise SettingsError(
+        raise ServerSettingsError(
             f"cannot listen on {host}:{port}: {exc.strerror}; stop what listens there, or choose another APPSERVER_PORT"
         ) from exc
 

@@ -11,15 +11,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
 from appdb.environment import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
+from appserver.errors import ServerSettingsError
 
 PREFIX = "APPSERVER_"
 
 
-class SettingsError(Exception):
-    """A setting is wrong or unknown; the message names it."""
-
-
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
     """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
 
     model_config = SettingsConfigDict(
@@ -63,18 +60,18 @@ class Settings(BaseSettings):
         return value
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(**overrides: object) -> ServerSettings:
     """Read the settings; *overrides* from the command line win.
 
     Raises:
-        SettingsError: A setting is wrong, or an ``APPSERVER_`` or ``APP_MONGO_`` variable is unknown.
+        ServerSettingsError: A setting is wrong, or an ``APPSERVER_`` or ``APP_MONGO_`` variable is unknown.
     """
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if not name.startswith("mongo_")]
+    known = [f"{PREFIX}{name.upper()}" for name in ServerSettings.model_fields if not name.startswith("mongo_")]
     try:
         check_names([*os.environ, *file_variables()], known, prefix=PREFIX)
-        return Settings(**overrides)  # type: ignore[arg-type]  # checked by the model
+        return ServerSettings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except InvalidDataError as exc:
-        raise SettingsError(str(exc)) from exc
+        raise ServerSettingsError(str(exc)) from exc
     except ValidationError as exc:
         problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
-        raise SettingsError(f"the settings do not fit: {problems}") from exc
+        raise ServerSettingsError(f"the settings do not fit: {problems}") from exc

@@ -1,4 +1,4 @@
-"""What the application holds while it runs, typed."""
+"""The state of the application while it runs: one of each, typed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from appdb import ChangeFeed, ContentRepository, Database, RegistryRepository, TaskQueue, UserRepository
 from appserver.accounts.guests import Guests
-from appserver.settings import Settings
+from appserver.settings import ServerSettings
+from appserver.streams.frames import EncodeEvent
 from appserver.streams.hub import TaskStreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppState:
-    """One of each, shared by all requests."""
+    """The services and repositories that all requests share."""
 
-    settings: Settings
+    settings: ServerSettings
     database: Database
     feed: ChangeFeed
     queue: TaskQueue
@@ -25,8 +26,8 @@ class AppState:
     streams: TaskStreams
 
 
-def build_state(settings: Settings, database: Database) -> AppState:
-    """Return the state over an open *database*."""
+def build_state(settings: ServerSettings, database: Database, encode: EncodeEvent) -> AppState:
+    """Return the state over an open *database*; *encode* gives events the form in which streams carry them."""
     feed = ChangeFeed(database, events=True)
     queue = TaskQueue(database)
     users = UserRepository(database)
@@ -43,5 +44,5 @@ def build_state(settings: Settings, database: Database) -> AppState:
             per_day=settings.guests_per_day,
         ),
         users=users,
-        streams=TaskStreams(queue, feed, per_user=settings.streams_per_user),
+        streams=TaskStreams(queue, feed, encode=encode, per_user=settings.streams_per_user),
     )

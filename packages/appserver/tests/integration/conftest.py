@@ -16,7 +16,7 @@ from appdb import Claimer, ContentRepository, Database, Lease, RegistryRepositor
 from appdb.models.actors import AnnouncedActor
 from appdb.models.generated_content import Content, ContentKind, NewContent
 from appdb.models.workers import AnnouncedWorker
-from appserver import Settings, create_app
+from appserver import ServerSettings, create_app
 
 MEDIA_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -58,7 +58,7 @@ async def announced(database: Database) -> None:
 
 
 @asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[str]:
+async def _running(settings: ServerSettings) -> AsyncIterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
@@ -81,7 +81,7 @@ async def serve(mongo_uri: str, database: Database) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(**options: object) -> str:
-            settings = Settings(**{"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database.name, **options})  # type: ignore[arg-type]
+            settings = ServerSettings(**{"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database.name, **options})  # type: ignore[arg-type]
             return await stack.enter_async_context(_running(settings))
 
         yield start

@@ -15,7 +15,8 @@ import pytest
 from appdb import Database, Lease, Task
 from appdb.models.generated_content import Content
 from appserver import create_app
-from appserver.settings import SettingsError, load_settings
+from appserver.errors import ServerSettingsError
+from appserver.settings import load_settings
 
 LAST_ID = "Last-Event-ID"
 PROBLEM = "application/problem+json"
@@ -236,7 +237,7 @@ async def test_another_site_s_page_may_use_the_api_where_the_operator_says_so(se
 def test_an_origin_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("APPSERVER_CORS_ORIGINS", origin)
 
-    with pytest.raises(SettingsError, match="cors_origins"):
+    with pytest.raises(ServerSettingsError, match="cors_origins"):
         load_settings()
 
 

@@ -13,6 +13,7 @@ import pytest
 from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
 from appdb.models.generated_content import Content
 from appserver.streams import hub as streams_hub
+from appserver.streams import log_reader
 
 Frame = dict[str, str]
 Frames = Callable[[httpx2.Response], AsyncIterator[Frame]]
@@ -133,8 +134,9 @@ async def test_a_log_longer_than_a_viewer_s_queue_comes_in_one_stream(
     queue: TaskQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams_hub, "BACKLOG", 5)
-    monkeypatch.setattr(streams_hub, "PAGE", 7)
+    monkeypatch.setattr(log_reader, "BACKLOG", 5)
+    for module in (streams_hub, log_reader):
+        monkeypatch.setattr(module, "PAGE", 7)
     task = await submit(client)
     _, lease = await claim()
     await record(queue, lease, 0, 100)
@@ -202,13 +204,13 @@ async def test_many_viewers_share_one_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reads: list[str] = []
-    read_page = streams_hub._Reader._read_page
+    read_page = log_reader.LogReader._read_page
 
-    async def counted(reader: streams_hub._Reader) -> bool:
-        reads.append(reader._task_id)
+    async def counted(reader: log_reader.LogReader) -> bool:
+        reads.append(reader._cursor.task_id)
         return await read_page(reader)
 
-    monkeypatch.setattr(streams_hub._Reader, "_read_page", counted)
+    monkeypatch.setattr(log_reader.LogReader, "_read_page", counted)
     task = await submit(client)
     _, lease = await claim()
     opened = asyncio.Semaphore(0)
@@ -241,7 +243,7 @@ async def test_a_slow_viewer_is_let_go_and_misses_nothing_when_it_comes_back(
     queue: TaskQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams_hub, "BACKLOG", 3)
+    monkeypatch.setattr(log_reader, "BACKLOG", 3)
     task = await submit(client)
     _, lease = await claim()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 
 from appdb import Task, TaskEvent
 from appdb.models.generated_content import Content
-from appserver.api.frames import Frame, event_frame, snapshot_frame
-from appserver.api.schemas.tasks import ContentView
+from appserver.api.event_frames import event_frame, snapshot_frame
+from appserver.api.schemas.contents import ContentView
+from appserver.http.sse import stream_text
+from appserver.streams.frames import StreamFrame
 from appserver.tasks.attendance import Attendance
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +48,7 @@ def content(number: int) -> ContentView:
     return ContentView.of(Content.from_document(row | {"size": 1, "attempt": 1, "created_at": NOW}))
 
 
-def fields_of(frame: Frame) -> dict[str, str]:
+def fields_of(frame: StreamFrame) -> dict[str, str]:
     """Read a frame as httpx does, which knows more ends of a line than the standard; each field is there once."""
     lines = frame.text.decode().splitlines()
     assert lines.pop() == ""
@@ -68,11 +72,16 @@ def test_every_event_has_an_id_also_a_snapshot_before_the_first() -> None:
     assert fields_of(snapshot_frame(task(event_count=3), [], NOBODY))["id"] == "2"
 
 
-def test_the_first_event_says_when_to_come_back() -> None:
-    text = event_frame(event({})).asking_to_retry_in(1_500)
+async def test_the_first_event_alone_says_when_to_come_back() -> None:
+    async def frames() -> AsyncIterator[StreamFrame]:
+        yield event_frame(event({}))
+        yield event_frame(event({}, seq=8))
 
-    assert text.startswith(b"retry: 1500\nid: 7\nevent: chunk\ndata: {")
-    assert text.endswith(b"}\n\n")
+    ping, first, second = [text async for text in stream_text(frames())]
+
+    assert ping == b": ping\n"
+    assert re.match(rb"retry: [123]\d{3}\nid: 7\nevent: chunk\ndata: {.*}\n\n$", first)
+    assert second == event_frame(event({}, seq=8)).text
 
 
 def test_the_heaviest_event_stays_below_what_clients_take() -> None:

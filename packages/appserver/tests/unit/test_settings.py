@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appserver.settings import PREFIX, Settings, SettingsError, load_settings
+from appserver.errors import ServerSettingsError
+from appserver.settings import PREFIX, ServerSettings, load_settings
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -54,7 +55,7 @@ def test_an_env_file_that_begins_with_a_mark_is_read(elsewhere: Path) -> None:
 def test_an_env_file_that_is_no_utf_8_is_refused_in_one_line(elsewhere: Path) -> None:
     (elsewhere / ".env").write_bytes("APP_MONGO_DATABASE=prod\n".encode("utf-16"))
 
-    with pytest.raises(SettingsError, match=r"^\.env: it is no text in UTF-8; save it as UTF-8$"):
+    with pytest.raises(ServerSettingsError, match=r"^\.env: it is no text in UTF-8; save it as UTF-8$"):
         load_settings()
 
 
@@ -68,7 +69,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
     monkeypatch.setenv("APPSERVER_STREAM_PER_USER", "3")
 
     with pytest.raises(
-        SettingsError, match="APPSERVER_STREAM_PER_USER: unknown setting; did you mean APPSERVER_STREAMS_PER_USER"
+        ServerSettingsError, match="APPSERVER_STREAM_PER_USER: unknown setting; did you mean APPSERVER_STREAMS_PER_USER"
     ) as refusal:
         load_settings()
 
@@ -78,7 +79,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
 def test_an_unknown_name_in_an_env_file_is_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("APPSERVER_PROT=3\n")
 
-    with pytest.raises(SettingsError, match="APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT"):
+    with pytest.raises(ServerSettingsError, match="APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT"):
         load_settings()
 
 
@@ -97,7 +98,7 @@ def test_a_wrong_value_is_refused_with_its_name(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SettingsError, match=f"{named}: "):
+    with pytest.raises(ServerSettingsError, match=f"{named}: "):
         load_settings()
 
 
@@ -122,7 +123,7 @@ def test_a_misspelt_name_of_the_database_is_no_silent_default(
 ) -> None:
     monkeypatch.setenv(name, "prod")
 
-    with pytest.raises(SettingsError, match=f"{name}: unknown setting; did you mean {right}"):
+    with pytest.raises(ServerSettingsError, match=f"{name}: unknown setting; did you mean {right}"):
         load_settings()
 
 
@@ -134,5 +135,5 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
 
     assert listed == {
         f"APP_{name.upper()}" if name.startswith("mongo_") else f"{PREFIX}{name.upper()}"
-        for name in Settings.model_fields
+        for name in ServerSettings.model_fields
     }

@@ -12,10 +12,14 @@ import pytest
 
 from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType, TaskQueue
 from appdb.feed import Subscription
-from appserver.http.problems import ProblemError
+from appserver.api.event_frames import event_frame
+from appserver.errors import TooManyStreamsError
 from appserver.streams import hub as streams_hub
+from appserver.streams import log_reader
+from appserver.streams.cursor import TaskCursor
 from appserver.streams.hub import TaskStreams
 
+START = TaskCursor(task_id="t")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -65,12 +69,12 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def hub(log: MemoryLog) -> TaskStreams:
-    return TaskStreams(cast(TaskQueue, log), cast(ChangeFeed, log), per_user=2)
+    return TaskStreams(cast(TaskQueue, log), cast(ChangeFeed, log), encode=event_frame, per_user=2)
 
 
 async def read(hub: TaskStreams, after: int = -1) -> list[int]:
     async with asyncio.timeout(10):
-        return [event.seq async for event in hub.follow("t", after)]
+        return [event.seq async for event in hub.follow(TaskCursor(task_id="t", seq=after))]
 
 
 async def until_watched(log: MemoryLog) -> None:
@@ -97,7 +101,8 @@ async def test_a_finished_log_is_read_from_any_place(hub: TaskStreams, log: Memo
 async def test_pages_of_any_size_join_without_gap_or_repeat(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(streams_hub, "PAGE", page)
+    for module in (streams_hub, log_reader):
+        monkeypatch.setattr(module, "PAGE", page)
     log.write(13)
     reading = asyncio.create_task(read(hub))
     await until_watched(log)
@@ -163,8 +168,8 @@ async def test_viewers_are_let_go_when_their_reader_breaks(hub: TaskStreams, log
 async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams_hub, "BACKLOG", 3)
-    following = hub.follow("t", -1)
+    monkeypatch.setattr(log_reader, "BACKLOG", 3)
+    following = hub.follow(START)
     first = asyncio.ensure_future(anext(following))
     await until_watched(log)
     log.write()
@@ -179,9 +184,9 @@ async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
 async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams_hub, "BACKLOG_BYTES", 500)
+    monkeypatch.setattr(log_reader, "BACKLOG_BYTES", 500)
     log.write(200)
-    following = hub.follow("t", -1)
+    following = hub.follow(START)
     # What is logged already is read at the viewer's own pace, whatever it weighs.
     seen = [await anext(following) for _ in range(200)]
     waiting = asyncio.ensure_future(anext(following))
@@ -199,7 +204,7 @@ async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
 
 
 async def test_an_event_is_encoded_once_for_all_of_its_viewers(hub: TaskStreams, log: MemoryLog) -> None:
-    followed = [hub.follow("t", -1) for _ in range(3)]
+    followed = [hub.follow(START) for _ in range(3)]
     waiting = [asyncio.ensure_future(anext(following)) for following in followed]
     await until_watched(log)
     for _ in range(20):
@@ -213,8 +218,7 @@ async def test_an_event_is_encoded_once_for_all_of_its_viewers(hub: TaskStreams,
 def test_the_number_of_streams_of_a_user_is_limited(hub: TaskStreams) -> None:
     with hub.counted("a"), hub.counted("a"), hub.counted("b"):
         hub.check_capacity("b")
-        with pytest.raises(ProblemError) as refusal:
+        with pytest.raises(TooManyStreamsError, match="You have 2 open streams"):
             hub.check_capacity("a")
 
-    assert refusal.value.status == 429
     hub.check_capacity("a")

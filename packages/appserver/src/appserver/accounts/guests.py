@@ -7,11 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from appdb import NewKey, UserRepository
-from appserver.http.problems import ProblemError
+from appserver.errors import GuestsClosedError, TooManyGuestsError
 
 HOUR_SECONDS = 3_600.0
 DAY = timedelta(days=1)
@@ -56,10 +55,11 @@ class Guests:
         """Make a guest who asks from *address*, and return the key.
 
         Raises:
-            ProblemError: 429, there were too many from this address, or in all; 403, this host takes none.
+            GuestsClosedError: This host takes no guests.
+            TooManyGuestsError: Too many guests came from this address, or in all.
         """
         if not self._per_day or not self._per_hour:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "This host takes no guests; ask its operator for a key.")
+            raise GuestsClosedError
         self._spend(_network(address))
         if await self._users.count_guests(within=DAY, at_most=self._per_day) >= self._per_day:
             raise _too_many(f"{self._per_day:,} guests have come within a day, which is the most", HOUR_SECONDS)
@@ -90,7 +90,6 @@ def _network(address: str | None) -> str:
     return str(getattr(found, "ipv4_mapped", None) or found)
 
 
-def _too_many(why: str, seconds: float) -> ProblemError:
-    wait = int(seconds) + 1
-    detail = f"{why}; keep the key that you have, or come back in {wait:,} s."
-    return ProblemError(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(wait)})
+def _too_many(reason: str, seconds: float) -> TooManyGuestsError:
+    # One second more than that, so that whoever waits as told is not refused again.
+    return TooManyGuestsError(reason, int(seconds) + 1)

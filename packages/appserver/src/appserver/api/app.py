@@ -1,4 +1,4 @@
-"""The application: opened with the database, closed with it."""
+"""The application: the composition root, the only module that imports every face."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from fastapi.staticfiles import StaticFiles
 from appdb import Database
 from appdb.connection import NO_RETRIES, app_name_of
 from appserver._version import __version__
+from appserver.api.event_frames import event_frame
 from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, tasks
 from appserver.api.routes.accounts import guests
 from appserver.api.routes.operations import health
 from appserver.api.routes.streams import many_tasks, one_task
-from appserver.http.middleware import install_middleware
-from appserver.http.problems import install_handlers
-from appserver.settings import Settings
+from appserver.http.error_handlers import install_error_handlers
+from appserver.http.middleware.install import install_middleware
+from appserver.settings import ServerSettings
 from appserver.state import build_state
 from appserver.web.pages import create, docs, task
-from appserver.web.rendering import install_pages_of_errors
+from appserver.web.rendering import install_error_pages
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: ServerSettings) -> FastAPI:
     """Return the application; it connects when it starts, and refuses to start on a database that does not fit."""
     app = Application(
         title="appserver",
@@ -38,8 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    install_handlers(app)
-    install_pages_of_errors(app)
+    install_error_handlers(app)
+    install_error_pages(app)
     install_middleware(app, settings)
     for routes in (tasks, one_task, many_tasks, contents, guests, health, create, task, docs):
         app.include_router(routes.router)
@@ -49,12 +50,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    settings: Settings = app.state.settings
+    settings: ServerSettings = app.state.settings
     uri, name = settings.mongo_uri.get_secret_value(), settings.mongo_database
-    # Whoever asks gets an answer within the operation timeout, and asks again.
+    # A caller waits: it gets an answer within the operation timeout, and asks again itself.
     app_name = app_name_of(f"appserver/{__version__}", name)
     async with Database(uri, name, app_name=app_name, retry_timeout=NO_RETRIES) as database:
-        app.state.app = build_state(settings, database)
+        app.state.app = build_state(settings, database, event_frame)
         following = asyncio.create_task(app.state.app.feed.run())
         try:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from appserver.http.problems import ProblemError
 
@@ -27,3 +27,13 @@ def check_json(request: Request) -> None:
 
 JsonDep = Annotated[None, Depends(check_json)]
 """Nothing; 415 when the body is not said to be JSON."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A second request with the same key returns the first one's task.",
+    ),
+]

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from appdb import TaskEventType
-from appserver.api.schemas.tasks import EventView, Snapshot
+from appserver.api.schemas.streams import EventView, TaskSnapshot
 from appserver.http.problems import PROBLEM_JSON, Problem
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -42,11 +42,13 @@ class Application(FastAPI):
 
 
 def _describe_streams(document: dict[str, Any]) -> None:
-    _, defined = models_json_schema([(Snapshot, "serialization"), (EventView, "serialization")], ref_template=REFERENCE)
+    _, defined = models_json_schema(
+        [(TaskSnapshot, "serialization"), (EventView, "serialization")], ref_template=REFERENCE
+    )
     document["components"]["schemas"] |= defined["$defs"]
     logged = {kind.value: {"$ref": REFERENCE.format(model="EventView")} for kind in TaskEventType}
     for path, first in STREAMS.items():
-        events = {name: {"$ref": REFERENCE.format(model="Snapshot")} for name in first} | logged
+        events = {name: {"$ref": REFERENCE.format(model="TaskSnapshot")} for name in first} | logged
         # OpenAPI 3.1 has no word for the events of a stream.
         stream = {"schema": {"type": "string"}, "example": STREAM_EXAMPLE, "x-events": events}
         answer = document["paths"][path]["get"]["responses"]["200"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
+from appdb import NewKey
 from appserver.http.problems import ProblemError
+from appserver.http.same_site import check_same_site
 from appserver.state import AppState
 
 COOKIE = "app_key"
@@ -20,7 +23,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HOW_TO_SIGN_IN = "Send `Authorization: Bearer KEY`; POST /api/guests gives you a key."
 
 
-def get_state(request: Request) -> AppState:
+async def get_state(request: Request) -> AppState:
     """Return the running application's state."""
     state: AppState = request.app.state.app
     return state
@@ -30,24 +33,53 @@ StateDep = Annotated[AppState, Depends(get_state)]
 """The application's state."""
 
 
-async def find_owner(request: Request, state: StateDep) -> str | None:
-    """Return the id of the user who asks, or ``None`` when the request carries no valid key.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedKey:
+    """A key as a request brings it; nobody has looked yet whose it is.
 
-    A cookie is sent by browsers without the user's will, so with a cookie alone nothing can be changed from another
-    site's page.
-
-    Raises:
-        ProblemError: 403, a change that came from another site.
+    Args:
+        secret: The key.
+        from_cookie: Whether a browser sent it by itself.
     """
+
+    secret: str
+    from_cookie: bool
+
+
+async def read_key(request: Request) -> PresentedKey | None:
+    """Return the key of a request, or ``None``; a bearer's key wins over a cookie."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer:
-        return await state.users.user_of_key(bearer.strip())
+        return PresentedKey(secret=bearer.strip(), from_cookie=False)
     cookie = request.cookies.get(COOKIE)
-    if cookie is None:
-        return None
-    if request.method not in SAFE_METHODS:
-        check_same_site(request)
-    return await state.users.user_of_key(cookie)
+    return None if cookie is None else PresentedKey(secret=cookie, from_cookie=True)
+
+
+KeyDep = Annotated[PresentedKey | None, Depends(read_key)]
+"""The key of the request, or ``None``."""
+
+
+async def check_cookie_use(request: Request, key: KeyDep) -> None:
+    """Check that a change by the key of a cookie comes from our own page.
+
+    Browsers send a cookie without the user's will, so with a cookie alone another site's page must change nothing.
+
+    Raises:
+        ProblemError: 403, the change came from another site.
+    """
+    if key is not None and key.from_cookie and request.method not in SAFE_METHODS:
+        await check_same_site(request)
+
+
+async def find_owner(state: StateDep, key: KeyDep, _site: Annotated[None, Depends(check_cookie_use)]) -> str | None:
+    """Return the id of the user who asks, or ``None`` when the request carries no valid key."""
+    return None if key is None else await state.users.user_of_key(key.secret)
+
+
+async def declared_keys(
+    _bearer: Annotated[object, Security(BEARER)], _cookie: Annotated[object, Security(COOKIE_KEY)]
+) -> None:
+    """Say in the API's description how to sign in; ``read_key`` reads the keys itself."""
 
 
 async def get_owner(
@@ -64,12 +96,6 @@ async def get_owner(
     return owner
 
 
-async def declared_keys(
-    _bearer: Annotated[object, Security(BEARER)], _cookie: Annotated[object, Security(COOKIE_KEY)]
-) -> None:
-    """Say in the API's description how to sign in; ``find_owner`` reads the keys itself."""
-
-
 OwnerDep = Annotated[str, Depends(get_owner)]
 """The id of the user who asks; 401 without one."""
 
@@ -77,19 +103,12 @@ VisitorDep = Annotated[str | None, Depends(find_owner)]
 """The id of the user who asks, or ``None``."""
 
 
-def check_same_site(request: Request) -> None:
-    """Check that a change was asked for by our own page, as browsers tell it.
+async def make_guest(request: Request, state: AppState) -> NewKey:
+    """Make a guest of whoever sends *request*, and return the key.
 
     Raises:
-        ProblemError: 403, it came from another site, or nothing tells where from.
+        GuestsClosedError: This host takes no guests.
+        TooManyGuestsError: Too many guests came from this address, or in all.
     """
-    if not _same_site(request):
-        raise ProblemError(HTTPStatus.FORBIDDEN, "This change came from another site's page; use this site's own page.")
-
-
-def _same_site(request: Request) -> bool:
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    host = request.headers.get("host")
-    return bool(host) and request.headers.get("origin") in (f"http://{host}", f"https://{host}")
+    # A socket of the file system has no address.
+    return await state.guests.make(request.client.host if request.client else None)

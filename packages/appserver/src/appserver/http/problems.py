@@ -1,17 +1,12 @@
-"""Errors as RFC 9457 problem details: one table from domain errors to HTTP, and the handlers that use it."""
+"""Problems: errors as RFC 9457 problem details, with the one table from domain errors to HTTP statuses."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
 from appdb import (
     AppDbError,
@@ -23,18 +18,21 @@ from appdb import (
     TooLargeError,
     UnreadableError,
 )
-
-logger = logging.getLogger(__name__)
+from appserver.errors import (
+    AppServerError,
+    FieldError,
+    GuestsClosedError,
+    InvalidRequestError,
+    TooManyGuestsError,
+    TooManyStreamsError,
+)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+"""The ``Retry-After`` of an answer while the database does not answer."""
 
-
-class FieldError(BaseModel):
-    """One field of the request that does not fit."""
-
-    field: str
-    message: str
+DomainError = AppDbError | AppServerError
+"""The errors of services and of appdb; faces know no others."""
 
 
 class Problem(BaseModel):
@@ -64,30 +62,28 @@ class ProblemError(Exception):
         self.errors, self.headers = list(errors), dict(headers or {})
 
 
-# The first class that fits decides; what is not here is our own fault.
-STATUS: tuple[tuple[type[AppDbError], HTTPStatus], ...] = (
+# The first class that fits decides, so TooLargeError stands before InvalidDataError, its base. An error that is not
+# here is our own fault.
+STATUS: tuple[tuple[type[DomainError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (ConflictError, HTTPStatus.CONFLICT),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidDataError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TooManyStreamsError, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooManyGuestsError, HTTPStatus.TOO_MANY_REQUESTS),
+    (GuestsClosedError, HTTPStatus.FORBIDDEN),
     (DatabaseUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseRefusedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 UNREADABLE = "What is stored here cannot be read. Trying again does not help: tell the operator, whose log names it."
+GENERIC_DATABASE_DETAIL = "The database cannot answer now. Nothing is lost; try again."
 NOT_JSON = "it is not valid JSON; send a JSON object in UTF-8"
 NOT_READ = "it is nested too deeply, has a number of thousands of digits, or is not UTF-8; send less of it, or texts"
-HIDDEN = "The database cannot answer now. Nothing is lost; try again."
 
 
-def install_handlers(app: FastAPI) -> None:
-    """Make every error of *app* a problem; those of the framework itself are ``answer_http_error``'s."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(AppDbError, _on_domain_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-
-
-def as_problem(exc: AppDbError) -> ProblemError:
-    """Return the HTTP form of a domain error; what only operators may read is left out."""
+def as_problem(exc: DomainError) -> ProblemError:
+    """Return the HTTP form of a domain error; the parts that only operators may read are left out."""
     if isinstance(exc, ConflictError) and exc.kind == "unique key":
         error = FieldError(field="Idempotency-Key", message=exc.problem)
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc), errors=[error])
@@ -95,84 +91,43 @@ def as_problem(exc: AppDbError) -> ProblemError:
         return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, UNREADABLE)
     status = next((status for kind, status in STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return ProblemError(status, HIDDEN, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    errors = [FieldError(field=exc.field, message=exc.problem)] if isinstance(exc, InvalidDataError) else []
-    return ProblemError(status, str(exc), errors=errors)
+        # The driver's text holds addresses and names of hosts.
+        return ProblemError(status, GENERIC_DATABASE_DETAIL, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return ProblemError(status, str(exc), errors=_fields_of(exc), headers=_headers_of(exc))
 
 
-@contextmanager
-def cursor_of_a_page() -> Iterator[None]:
-    """Make of what is not found in the block, which is the ``before`` of a page, an error of that field."""
-    try:
-        yield
-    except NotFoundError as exc:
-        error = FieldError(field="before", message=f"{exc}; begin again without it")
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"before: {error.message}", errors=[error]) from exc
+def _fields_of(exc: DomainError) -> Sequence[FieldError]:
+    match exc:
+        case InvalidDataError():
+            return [FieldError(field=exc.field, message=exc.problem)]
+        case InvalidRequestError():
+            return exc.errors
+        case _:
+            return ()
 
 
-def _answer(request: Request, problem: ProblemError) -> JSONResponse:
-    body = Problem(
-        title=problem.status.phrase,
-        status=problem.status,
-        detail=problem.detail,
-        instance=request.url.path,
-        errors=problem.errors,
-    )
-    return JSONResponse(body.model_dump(), problem.status, problem.headers, media_type=PROBLEM_JSON)
-
-
-async def _on_problem(request: Request, exc: Exception) -> JSONResponse:
-    if not isinstance(exc, ProblemError):
-        raise exc
-    return _answer(request, exc)
-
-
-async def _on_domain_error(request: Request, exc: Exception) -> JSONResponse:
-    if not isinstance(exc, AppDbError):
-        raise exc
-    problem = as_problem(exc)
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        unreadable = isinstance(exc, UnreadableError)
-        failed = "a request met what cannot be read" if unreadable else "the database did not answer a request"
-        logger.error(failed, extra={"path": request.url.path, "error": str(exc)})
-    return _answer(request, problem)
-
-
-async def _on_validation_error(request: Request, exc: Exception) -> JSONResponse:
-    if not isinstance(exc, RequestValidationError):
-        raise exc
-    return _answer(request, as_misfit(exc))
+def _headers_of(exc: DomainError) -> dict[str, str]:
+    match exc:
+        case TooManyStreamsError() | TooManyGuestsError():
+            return {"Retry-After": str(exc.retry_after_seconds)}
+        case _:
+            return {}
 
 
 def as_misfit(exc: RequestValidationError) -> ProblemError:
     """Return the problem of a request that does not fit its route."""
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return _bad_body(NOT_JSON)
+        return bad_body(NOT_JSON)
     errors = [FieldError(field=_field(error["loc"]), message=error["msg"]) for error in exc.errors()]
     detail = "The request does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
 
-def _bad_body(message: str) -> ProblemError:
+def bad_body(message: str) -> ProblemError:
+    """Return the problem of a body that cannot be read at all."""
     return ProblemError(HTTPStatus.BAD_REQUEST, f"body: {message}", errors=[FieldError(field="body", message=message)])
 
 
 def _field(location: Sequence[int | str]) -> str:
     # FastAPI begins with where the value was: body, query, path, header.
     return ".".join(str(part) for part in location[1:]) or str(location[0])
-
-
-async def answer_http_error(request: Request, exc: HTTPException) -> JSONResponse:
-    """Return what the framework refused, such as an address without a route, as a problem."""
-    if isinstance(exc.__cause__, RecursionError | ValueError):
-        # Python's reader of JSON gave up, and the framework's words do not say why.
-        return _answer(request, _bad_body(NOT_READ))
-    problem = ProblemError(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
-    return _answer(request, problem)
-
-
-def answer_surprise(request: Request, exc: Exception) -> JSONResponse:
-    """Return the answer to a request that failed by our own fault, and log why."""
-    logger.error("a request failed by our own fault", extra={"path": request.url.path}, exc_info=exc)
-    detail = "This host made a mistake, which is in its logs. Nothing is lost; try again."
-    return _answer(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

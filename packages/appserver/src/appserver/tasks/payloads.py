@@ -16,7 +16,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from appdb import InvalidDataError
 from appdb.payload_schema import judged, pattern_validator
-from appserver.http.problems import FieldError
+from appserver.errors import FieldError
 from appserver.tasks.storable import MAX_ERRORS, ROOT, has_more_values, named, storage_errors
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from itertools import islice
 
 from pydantic import JsonValue
 
-from appserver.http.problems import FieldError
+from appserver.errors import FieldError
 
 MAX_ERRORS = 20
 MAX_DEPTH = 64

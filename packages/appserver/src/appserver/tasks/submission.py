@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from pydantic import JsonValue
 
 from appdb import NotFoundError, RegistryRepository, Task, TaskQueue
 from appdb.models.actors import Actor
-from appserver.http.problems import FieldError, ProblemError
+from appserver.errors import PayloadError, UnknownActorError
 from appserver.tasks.payloads import payload_errors
 
 
@@ -36,15 +35,15 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
     """Check *submission* and enqueue it: two round trips.
 
     Raises:
-        ProblemError: 422, naming the fields: nobody announced the actor, or the payload does not fit its schema.
+        UnknownActorError: No worker announced the actor.
+        PayloadError: The payload cannot be stored, or does not fit the actor's schema.
         TooLargeError: The payload is over 256 KiB.
         ConflictError: The idempotency key was used with another payload.
     """
     actor = await _known_actor(submission.actor, registry)
     errors = payload_errors(actor.payload_schema, submission.payload)
     if errors:
-        detail = "The payload does not fit: " + "; ".join(f"{error.field}: {error.message}" for error in errors)
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+        raise PayloadError(errors)
     return await queue.enqueue(
         actor.new_task(
             submission.payload,
@@ -59,6 +58,5 @@ async def _known_actor(name: str, registry: RegistryRepository) -> Actor:
     try:
         return await registry.actor(name)
     except NotFoundError:
-        known = ", ".join(actor.id for actor in await registry.actors()) or "none: no worker has announced itself yet"
-        error = FieldError(field="actor", message=f"there is no actor {name!r}; known are {known}")
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"actor: {error.message}", errors=[error]) from None
+        known = [actor.id for actor in await registry.actors()]
+        raise UnknownActorError(name, known) from None

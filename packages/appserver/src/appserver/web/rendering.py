@@ -1,4 +1,4 @@
-"""Templates, and routes that answer problems with a page."""
+"""Rendering: the templates, and routes that answer problems with a page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.exceptions import HTTPException
 
 from appdb import AppDbError
-from appserver.http.problems import ProblemError, answer_http_error, as_misfit, as_problem
-from appserver.web.showing import clock_of
+from appserver.errors import AppServerError
+from appserver.http.error_handlers import http_error_response
+from appserver.http.problems import ProblemError, as_misfit, as_problem
+from appserver.web.formats import clock_of
+from appserver.web.texts import EXPLAINED, NO_PAGE
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +33,6 @@ _environment = Environment(
 )
 _environment.globals |= {"clock_of": clock_of}
 templates = Jinja2Templates(env=_environment)
-
-NO_PAGE = "There is no page at this address."
-EXPLAINED = {
-    HTTPStatus.UNAUTHORIZED: "This page belongs to whoever started it, and this browser does not know you.",
-    HTTPStatus.NOT_FOUND: "There is no such generation among yours. It may have been started in another browser.",
-}
 
 
 class PageRoute(APIRoute):
@@ -52,7 +49,7 @@ class PageRoute(APIRoute):
                 return _explanation(request, exc)
             except RequestValidationError as exc:
                 return _explanation(request, as_misfit(exc))
-            except AppDbError as exc:
+            except (AppDbError, AppServerError) as exc:
                 problem = as_problem(exc)
                 if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     logger.exception("the database did not answer a page", extra={"path": request.url.path})
@@ -61,14 +58,14 @@ class PageRoute(APIRoute):
         return handle_or_explain
 
 
-def install_pages_of_errors(app: FastAPI) -> None:
+def install_error_pages(app: FastAPI) -> None:
     """Answer what has no route with a page where a person asks, and with a problem where a program does."""
 
     async def explain_or_answer(request: Request, exc: Exception) -> Response:
         if not isinstance(exc, HTTPException):
             raise exc
         if "text/html" not in request.headers.get("accept", ""):
-            return await answer_http_error(request, exc)
+            return await http_error_response(request, exc)
         text = NO_PAGE if exc.status_code == HTTPStatus.NOT_FOUND else str(exc.detail)
         context = {"title": HTTPStatus(exc.status_code).phrase, "text": text}
         return templates.TemplateResponse(request, "problem.html", context, exc.status_code, exc.headers)

@@ -4,53 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query, Response
 
-from appdb import TaskState
-from appserver.api.dependencies import JsonDep
-from appserver.api.schemas.tasks import ActorView, TaskPage, TaskSummary, TaskView
+from appserver.api.dependencies import IdempotencyKey, JsonDep
+from appserver.api.schemas.actors import ActorView
+from appserver.api.schemas.tasks import TaskPage, TaskQuery, TaskRequest, TaskSummary, TaskView
 from appserver.http.callers import OwnerDep, StateDep
-from appserver.http.problems import cursor_of_a_page
+from appserver.http.paging import page_cursor
 from appserver.http.routing import Router
 from appserver.tasks.attendance import attendance
 from appserver.tasks.submission import Submission, submit
 
 router = Router(prefix="/api", tags=["tasks"])
-
-
-class TaskRequest(BaseModel):
-    """What to do."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    actor: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="See /api/actors.")
-    # What was read as JSON holds nothing else; its depth and size are checked before it is stored.
-    payload: dict[str, Any] = Field(description="The actor's input; it must fit the actor's schema.")
-    priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
-
-
-class TaskQuery(BaseModel):
-    """Which page of tasks."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: list[TaskState] = Field(default_factory=list)
-    before: str | None = Field(None, max_length=100)
-    limit: int = Field(50, ge=1, le=200)
-
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A second request with the same key returns the first one's task.",
-    ),
-]
 
 
 @router.get("/actors")
@@ -84,7 +51,7 @@ async def create_task(
 @router.get("/tasks")
 async def list_tasks(query: Annotated[TaskQuery, Query()], owner: OwnerDep, state: StateDep) -> TaskPage:
     """Return a page of the caller's tasks, newest first, without their inputs and results."""
-    with cursor_of_a_page():
+    with page_cursor():
         found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
     present = await attendance(state.registry)
     following = found[-1].id if len(found) == query.limit else None

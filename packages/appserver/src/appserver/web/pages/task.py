@@ -14,7 +14,7 @@ from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.routing import Router
 from appserver.tasks.attendance import attendance
 from appserver.web.rendering import PageRoute, templates
-from appserver.web.task_page import story_of
+from appserver.web.task_page import task_page
 
 router = Router(include_in_schema=False, route_class=PageRoute)
 
@@ -27,7 +27,7 @@ async def show_task(request: Request, task_id: str, owner: OwnerDep, state: Stat
     absence = None
     if not task.state.final:
         absence = (await attendance(state.registry)).absence(task.actor, task.actor_version, task.queue)
-    context = {"story": story_of(task, contents, absence), "version": __version__}
+    context = {"page": task_page(task, contents, absence), "version": __version__}
     return templates.TemplateResponse(request, "task.html", context)
 
 

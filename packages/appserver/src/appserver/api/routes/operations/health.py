@@ -1,15 +1,14 @@
-"""Whether the process lives, and whether it can serve."""
+"""Routes of health: whether the process lives, and whether it can serve."""
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from http import HTTPStatus
 
 from fastapi import Response
-from pydantic import BaseModel
 
 from appdb import AppDbError
+from appserver.api.schemas.operations import HostHealth
 from appserver.http.callers import StateDep
 from appserver.http.routing import Router
 from appserver.tasks.attendance import Attendance, attendance
@@ -18,25 +17,14 @@ logger = logging.getLogger(__name__)
 router = Router(prefix="/healthz", tags=["health"])
 
 
-class Health(BaseModel):
-    """Named checks; what is wrong inside is in the logs only. A host without workers is ready: it takes tasks."""
-
-    ready: bool
-    checks: dict[str, bool]
-    workers: int
-    """How many gave a sign of life within the last 30 s."""
-    worker_seen_at: datetime | None
-    """When any of them last did, as far as that is known."""
-
-
 @router.get("/live")
 async def live() -> dict[str, bool]:
     """Answer while the process can answer."""
     return {"live": True}
 
 
-@router.get("/ready", responses={503: {"model": Health}})
-async def ready(state: StateDep, response: Response) -> Health:
+@router.get("/ready", responses={503: {"model": HostHealth}})
+async def ready(state: StateDep, response: Response) -> HostHealth:
     """Say whether requests can be served: 503 while not."""
     checks = {"database": False, "contract": False}
     present = Attendance(workers=[], actors={})
@@ -50,4 +38,4 @@ async def ready(state: StateDep, response: Response) -> Health:
         logger.warning("not ready", extra={"error": str(exc), **checks})
     healthy = all(checks.values())
     response.status_code = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return Health(ready=healthy, checks=checks, workers=len(present.workers), worker_seen_at=present.seen_at)
+    return HostHealth(ready=healthy, checks=checks, workers=len(present.workers), worker_seen_at=present.seen_at)
