@@ -12,7 +12,7 @@ from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task, num
 HOUR = timedelta(hours=1)
 
 
-async def test_retrying_a_scheduled_task_makes_it_due_now(subject: Subject) -> None:
+async def test_retry_makes_scheduled_task_due_now(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "later", retry_in=HOUR)
     retried = await subject.queue.retry(task.id, owner_id=OWNER)
@@ -23,7 +23,7 @@ async def test_retrying_a_scheduled_task_makes_it_due_now(subject: Subject) -> N
     assert again.attempt == 2
 
 
-async def test_retrying_a_delayed_task_makes_it_due_now(subject: Subject) -> None:
+async def test_retry_makes_delayed_task_due_now(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(delay=HOUR))
     await subject.queue.retry(task.id, owner_id=OWNER)
     await subject.queue.promote()
@@ -32,7 +32,7 @@ async def test_retrying_a_delayed_task_makes_it_due_now(subject: Subject) -> Non
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
-async def test_retrying_what_is_over_makes_a_new_task_with_the_same_payload(subject: Subject, how: str) -> None:
+async def test_retry_of_final_task_copies_its_payload(subject: Subject, how: str) -> None:
     task, lease = await subject.claimed(priority=4)
     if how == "failed":
         await subject.queue.fail(lease, "Broken", "no", retry_in=None)
@@ -47,7 +47,7 @@ async def test_retrying_what_is_over_makes_a_new_task_with_the_same_payload(subj
 
 
 @pytest.mark.parametrize("state", [TaskState.QUEUED, TaskState.PROCESSING, TaskState.COMPLETED])
-async def test_retrying_what_waits_runs_or_is_completed_is_refused(subject: Subject, state: TaskState) -> None:
+async def test_retry_of_live_or_completed_task_refused(subject: Subject, state: TaskState) -> None:
     task = await subject.queue.enqueue(new_task())
     if state is not TaskState.QUEUED:
         (held,) = await subject.claim()
@@ -72,7 +72,7 @@ async def over(subject: Subject, state: str) -> Task:
 
 
 @pytest.mark.parametrize("state", ["completed", "failed", "cancelled"])
-async def test_a_final_task_is_replayed_as_a_new_one_and_stays_as_it_was(subject: Subject, state: str) -> None:
+async def test_replay_makes_new_task_and_keeps_old(subject: Subject, state: str) -> None:
     task = await over(subject, state)
     again = await subject.queue.replay(task.id, owner_id=OWNER)
     (held,) = await subject.claim()
@@ -85,7 +85,7 @@ async def test_a_final_task_is_replayed_as_a_new_one_and_stays_as_it_was(subject
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_a_live_task_is_not_replayed(subject: Subject, held: bool) -> None:
+async def test_live_task_is_not_replayed(subject: Subject, held: bool) -> None:
     task = await subject.queue.enqueue(new_task())
     if held:
         await subject.claim()
@@ -95,7 +95,7 @@ async def test_a_live_task_is_not_replayed(subject: Subject, held: bool) -> None
     assert len(await subject.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_a_replay_can_have_another_payload(subject: Subject) -> None:
+async def test_replay_can_have_another_payload(subject: Subject) -> None:
     task = await subject.failed()
     again = await subject.queue.replay(task.id, owner_id=OWNER, payload={"text": "$$NOW"})
 
@@ -103,7 +103,7 @@ async def test_a_replay_can_have_another_payload(subject: Subject) -> None:
     assert (await subject.get(task)).payload == task.payload
 
 
-async def test_a_replay_with_a_payload_that_is_too_large_is_refused(subject: Subject) -> None:
+async def test_replay_with_too_large_payload_refused(subject: Subject) -> None:
     task = await subject.failed()
     with pytest.raises(TooLargeError, match="payload"):
         await subject.queue.replay(task.id, owner_id=OWNER, payload={"text": "x" * 256 * 1024})
@@ -111,7 +111,7 @@ async def test_a_replay_with_a_payload_that_is_too_large_is_refused(subject: Sub
     assert len(await subject.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_the_same_key_replays_once_and_other_keys_again(subject: Subject) -> None:
+async def test_replay_happens_once_for_each_key(subject: Subject) -> None:
     task = await subject.failed()
     same = [await subject.queue.replay(task.id, owner_id=OWNER, key="k") for _ in range(2)]
     other = await subject.queue.replay(task.id, owner_id=OWNER, key="l")
@@ -121,14 +121,14 @@ async def test_the_same_key_replays_once_and_other_keys_again(subject: Subject) 
     assert len({same[0].id, other.id, *(each.id for each in free)}) == 4
 
 
-async def test_a_replay_is_not_held_back_by_the_unique_key_of_the_first(subject: Subject) -> None:
+async def test_replay_ignores_first_tasks_unique_key(subject: Subject) -> None:
     task = await subject.failed(unique_key="k")
     again = await subject.queue.replay(task.id, owner_id=OWNER)
 
     assert again.id != task.id
 
 
-async def test_many_are_replayed_by_filter_and_the_same_key_makes_the_same_tasks(subject: Subject) -> None:
+async def test_replay_many_repeats_nothing_for_same_key(subject: Subject) -> None:
     failed = [await subject.failed(payload={"n": n}) for n in range(3)]
     cancelled = await over(subject, "cancelled")
     await over(subject, "completed")
@@ -145,7 +145,7 @@ async def test_many_are_replayed_by_filter_and_the_same_key_makes_the_same_tasks
     assert len(await subject.claim(10)) == 4
 
 
-async def test_only_the_states_that_were_asked_for_are_replayed(subject: Subject) -> None:
+async def test_replay_many_takes_only_given_states(subject: Subject) -> None:
     await subject.failed()
     done = await over(subject, "completed")
     match = TaskFilter(owner_id=OWNER, states=frozenset({TaskState.COMPLETED}))
@@ -154,21 +154,21 @@ async def test_only_the_states_that_were_asked_for_are_replayed(subject: Subject
     assert (await subject.get(task_id)).replay_of == done.id
 
 
-async def test_replaying_many_takes_at_most_so_many(subject: Subject) -> None:
+async def test_replay_many_respects_limit(subject: Subject) -> None:
     for _ in range(3):
         await subject.failed()
 
     assert len(await subject.queue.replay_many(TaskFilter(owner_id=OWNER), key="k", limit=2)) == 2
 
 
-async def test_missing_tasks_are_not_retried_or_replayed(subject: Subject) -> None:
+async def test_missing_task_is_neither_retried_nor_replayed(subject: Subject) -> None:
     with pytest.raises(NotFoundError):
         await subject.queue.retry("tq_missing", owner_id=OWNER)
     with pytest.raises(NotFoundError):
         await subject.queue.replay("tq_missing", owner_id=OWNER)
 
 
-async def test_find_heeds_every_part_of_the_filter(subject: Subject) -> None:
+async def test_find_respects_every_filter(subject: Subject) -> None:
     done = await over(subject, "completed")
     await subject.pass_time(5)
     painted = await subject.queue.enqueue(numbered(1, queue="other", actor="paint"))
@@ -186,7 +186,7 @@ async def test_find_heeds_every_part_of_the_filter(subject: Subject) -> None:
     assert await found(TaskFilter(owner_id=OWNER, created_after=painted.created_at)) == [painted.id]
 
 
-async def test_find_pages_from_the_newest_on(subject: Subject) -> None:
+async def test_find_pages_are_newest_first(subject: Subject) -> None:
     made = [(await subject.queue.enqueue(numbered(n))).id for n in range(7)]
     seen: list[str] = []
     match = TaskFilter(owner_id=OWNER)
@@ -196,7 +196,7 @@ async def test_find_pages_from_the_newest_on(subject: Subject) -> None:
     assert seen == made[::-1]
 
 
-async def test_newest_first_goes_by_the_time_of_making_whatever_the_ids(subject: Subject) -> None:
+async def test_newest_first_follows_creation_time_not_id(subject: Subject) -> None:
     made = [(await subject.queue.enqueue(numbered(n))).id for n in range(5)]
     await subject.pass_time(1)
     await subject.queue.cancel_many(TaskFilter(owner_id=OWNER))
@@ -216,7 +216,7 @@ async def test_newest_first_goes_by_the_time_of_making_whatever_the_ids(subject:
     assert [task.created_at for task in listed] == sorted((task.created_at for task in listed), reverse=True)
 
 
-async def test_a_page_behind_a_task_that_its_owner_has_not_is_refused(subject: Subject) -> None:
+async def test_page_after_foreign_task_is_refused(subject: Subject) -> None:
     theirs = await subject.queue.enqueue(numbered(1, owner_id=OTHER))
 
     for before in ("nope", theirs.id):

@@ -8,7 +8,7 @@ from appdb import Lease, TaskState
 from appsupport.queue.queue_contract import LEASE, STARTED, Subject, claimer, new_task, progress
 
 
-async def test_a_new_attempt_begins_anew_and_every_old_one_leaves_its_error(subject: Subject) -> None:
+async def test_new_attempt_resets_task_and_keeps_errors(subject: Subject) -> None:
     task, lease = await subject.claimed(max_attempts=3)
     await subject.queue.append_events(lease, [STARTED, progress(0.5, "half")], seq=0)
     await subject.queue.fail(lease, "Busy", "first", retry_in=timedelta(0))
@@ -28,7 +28,7 @@ async def test_a_new_attempt_begins_anew_and_every_old_one_leaves_its_error(subj
     assert [(error.attempt, error.type) for error in done.errors] == [(1, "Busy"), (2, "LeaseExpired")]
 
 
-async def test_a_task_that_no_worker_declares_waits_in_sight_and_costs_no_attempt(subject: Subject) -> None:
+async def test_undeclared_actors_task_waits_without_attempt(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(actor="future", actor_version=2, max_attempts=1))
     known = [await subject.queue.claim(claimer("old", "echo@1", "future@1"), limit=n) for n in (1, 1, 5)]
     waiting = await subject.get(task)

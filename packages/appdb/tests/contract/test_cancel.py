@@ -12,7 +12,7 @@ from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task
 
 
 @pytest.mark.parametrize("state", [TaskState.SCHEDULED, TaskState.QUEUED, TaskState.PROCESSING])
-async def test_a_live_task_is_cancelled_for_good(subject: Subject, state: TaskState) -> None:
+async def test_cancelled_live_task_stays_cancelled(subject: Subject, state: TaskState) -> None:
     delay = timedelta(seconds=10 if state is TaskState.SCHEDULED else 0)
     task = await subject.queue.enqueue(new_task(delay=delay))
     leases = [Lease.of(found) for found in await subject.claim()] if state is TaskState.PROCESSING else []
@@ -31,7 +31,7 @@ async def test_a_live_task_is_cancelled_for_good(subject: Subject, state: TaskSt
 
 
 @pytest.mark.parametrize("how", ["completed", "failed"])
-async def test_a_task_that_is_over_cannot_be_cancelled(subject: Subject, how: str) -> None:
+async def test_final_task_cannot_be_cancelled(subject: Subject, how: str) -> None:
     task, lease = await subject.claimed()
     if how == "completed":
         await subject.queue.complete(lease)
@@ -43,12 +43,12 @@ async def test_a_task_that_is_over_cannot_be_cancelled(subject: Subject, how: st
     assert await subject.state(task) == how
 
 
-async def test_a_missing_task_cannot_be_cancelled(subject: Subject) -> None:
+async def test_missing_task_cannot_be_cancelled(subject: Subject) -> None:
     with pytest.raises(NotFoundError, match="tq_missing"):
         await subject.queue.cancel("tq_missing", owner_id=OWNER)
 
 
-async def test_a_cancel_and_a_completion_at_once_have_one_winner(subject: Subject) -> None:
+async def test_concurrent_cancel_and_complete_have_one_winner(subject: Subject) -> None:
     for _ in range(5):
         task, lease = await subject.claimed()
         outcomes = await asyncio.gather(
@@ -60,7 +60,7 @@ async def test_a_cancel_and_a_completion_at_once_have_one_winner(subject: Subjec
         assert await subject.log(task) == [TaskEventType(final.state.value)]
 
 
-async def test_many_are_cancelled_by_filter_and_repeating_ends_at_zero(subject: Subject) -> None:
+async def test_cancel_many_by_filter_ends_at_zero(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task() for _ in range(5)])
     other = await subject.queue.enqueue(new_task(actor="paint"))
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER))
@@ -77,7 +77,7 @@ async def test_many_are_cancelled_by_filter_and_repeating_ends_at_zero(subject: 
         assert await subject.log(task) == [TaskEventType.CANCELLED]
 
 
-async def test_cancelling_many_leaves_what_is_over_and_other_states_alone(subject: Subject) -> None:
+async def test_cancel_many_leaves_other_states_alone(subject: Subject) -> None:
     done = await subject.failed()
     held, lease = await subject.claimed()
     waiting = await subject.queue.enqueue(new_task())
@@ -90,7 +90,7 @@ async def test_cancelling_many_leaves_what_is_over_and_other_states_alone(subjec
     assert await subject.state(waiting) is TaskState.CANCELLED
 
 
-async def test_what_works_for_a_run_is_found_and_cancelled_with_it(subject: Subject) -> None:
+async def test_tasks_of_run_are_found_and_cancelled(subject: Subject) -> None:
     for run_id in ("wf_1", "wf_2"):
         await subject.open_run(run_id, OWNER)
     tasks = [await subject.queue.enqueue(new_task(run_id=run_id)) for run_id in ("wf_1", "wf_1", "wf_2", None)]
@@ -104,7 +104,7 @@ async def test_what_works_for_a_run_is_found_and_cancelled_with_it(subject: Subj
     assert (await subject.queue.replay(tasks[0].id, owner_id=OWNER)).run_id == "wf_1"
 
 
-async def test_an_operator_cancels_for_everybody(subject: Subject) -> None:
+async def test_operator_cancels_for_every_owner(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task(), new_task(owner_id=OTHER), new_task(queue="keep")])
 
     assert await subject.queue.cancel_many(TaskFilter(owner_id=None, queue="default")) == 2

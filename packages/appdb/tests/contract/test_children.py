@@ -13,7 +13,7 @@ from appdb.size_limits import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
 from appsupport.queue.queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
-async def test_a_child_is_a_task_that_knows_its_parent(subject: Subject) -> None:
+async def test_child_knows_its_parent(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     child_id = await subject.queue.spawn(lease, "one", new_task(priority=3))
     child = await subject.get(child_id)
@@ -23,7 +23,7 @@ async def test_a_child_is_a_task_that_knows_its_parent(subject: Subject) -> None
     assert [task.id for task in await subject.queue.children(parent.id, owner_id=OWNER)] == [child_id]
 
 
-async def test_a_child_is_spawned_once_over_all_attempts(subject: Subject) -> None:
+async def test_child_is_spawned_once_over_attempts(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     first = [await subject.queue.spawn(lease, "one", new_task()) for _ in range(2)]
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
@@ -39,7 +39,7 @@ async def test_a_child_is_spawned_once_over_all_attempts(subject: Subject) -> No
     assert (await subject.get(parent)).children_open == 2
 
 
-async def test_a_suspended_parent_runs_again_when_its_last_child_is_over(subject: Subject) -> None:
+async def test_last_finished_child_wakes_suspended_parent(subject: Subject) -> None:
     parent, lease = await subject.claimed(max_attempts=1)
     for key in ("one", "two"):
         await subject.queue.spawn(lease, key, new_task(queue="below"))
@@ -61,7 +61,7 @@ async def test_a_suspended_parent_runs_again_when_its_last_child_is_over(subject
 
 
 @pytest.mark.parametrize("how", ["cancel", "recover", "expire"])
-async def test_a_parent_hears_of_every_way_in_which_a_child_ends(subject: Subject, how: str) -> None:
+async def test_every_end_of_child_reaches_parent(subject: Subject, how: str) -> None:
     parent, lease = await subject.claimed()
     child = new_task(queue="below", max_attempts=1, expires_in=timedelta(seconds=20))
     child_id = await subject.queue.spawn(lease, "one", child)
@@ -78,7 +78,7 @@ async def test_a_parent_hears_of_every_way_in_which_a_child_ends(subject: Subjec
     assert [task.id for task in await subject.claim()] == [parent.id]
 
 
-async def test_a_child_that_is_tried_again_is_still_open(subject: Subject) -> None:
+async def test_retried_child_is_still_open(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     await subject.queue.spawn(lease, "one", new_task(queue="below"))
     await subject.queue.suspend(lease)
@@ -89,7 +89,7 @@ async def test_a_child_that_is_tried_again_is_still_open(subject: Subject) -> No
     assert await subject.claim() == []
 
 
-async def test_a_parent_that_suspends_after_its_children_are_over_runs_at_once(subject: Subject) -> None:
+async def test_parent_suspending_after_children_is_due_at_once(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     await subject.queue.spawn(lease, "one", new_task(queue="below"))
     (child,) = await subject.claim(queues=("below",))
@@ -99,7 +99,7 @@ async def test_a_parent_that_suspends_after_its_children_are_over_runs_at_once(s
     assert [task.id for task in await subject.claim()] == [parent.id]
 
 
-async def test_a_parent_that_is_over_leaves_its_children_running(subject: Subject) -> None:
+async def test_finished_parent_leaves_children_running(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     child_id = await subject.queue.spawn(lease, "one", new_task(queue="below"))
     await subject.queue.complete(lease)
@@ -111,7 +111,7 @@ async def test_a_parent_that_is_over_leaves_its_children_running(subject: Subjec
     assert await subject.log(parent) == [TaskEventType.COMPLETED]
 
 
-async def test_cancelling_a_parent_cancels_its_live_children_and_theirs(subject: Subject) -> None:
+async def test_cancelled_parent_cancels_live_descendants(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     done_id = await subject.queue.spawn(lease, "done", new_task(queue="done"))
     child_id = await subject.queue.spawn(lease, "child", new_task(queue="below"))
@@ -128,7 +128,7 @@ async def test_cancelling_a_parent_cancels_its_live_children_and_theirs(subject:
     assert await subject.queue.renew([Lease.of(child)]) == {Lease.of(child)}
 
 
-async def test_cancelling_reaches_what_lives_below_a_child_that_has_ended(subject: Subject) -> None:
+async def test_cancel_reaches_descendants_of_finished_child(subject: Subject) -> None:
     root, lease = await subject.claimed()
     child_id = await subject.queue.spawn(lease, "child", new_task(queue="below"))
     (child,) = await subject.claim(queues=("below",))
@@ -140,7 +140,7 @@ async def test_cancelling_reaches_what_lives_below_a_child_that_has_ended(subjec
     assert await subject.state(grandchild_id) is TaskState.CANCELLED
 
 
-async def test_children_are_listed_oldest_first_and_only_for_their_owner(subject: Subject) -> None:
+async def test_children_are_listed_oldest_first_for_owner(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     ids = []
     for number in range(4):
@@ -150,7 +150,7 @@ async def test_children_are_listed_oldest_first_and_only_for_their_owner(subject
     assert [task.id for task in await subject.queue.children(parent.id, owner_id=OWNER)] == ids
 
 
-async def test_a_child_of_another_owner_is_refused(subject: Subject) -> None:
+async def test_child_of_another_owner_is_refused(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     with pytest.raises(ValueError, match="owner"):
         await subject.queue.spawn(lease, "one", new_task(owner_id=OTHER))
@@ -158,7 +158,7 @@ async def test_a_child_of_another_owner_is_refused(subject: Subject) -> None:
     assert (await subject.get(parent)).children_open == 0
 
 
-async def test_a_continuation_is_enqueued_by_the_completion_and_only_once(subject: Subject) -> None:
+async def test_completion_enqueues_continuation_once(subject: Subject) -> None:
     following = numbered(2, queue="next", then=(numbered(3, queue="last"),))
     _, lease = await subject.claimed(then=(following, numbered(4, queue="next")))
     assert await subject.claim(queues=("next",)) == []
@@ -173,7 +173,7 @@ async def test_a_continuation_is_enqueued_by_the_completion_and_only_once(subjec
     assert [task.payload["n"] for task in await subject.claim(5, queues=("last",))] == [3]
 
 
-async def test_a_task_that_does_not_complete_has_no_continuation(subject: Subject) -> None:
+async def test_uncompleted_task_enqueues_no_continuation(subject: Subject) -> None:
     await subject.failed(then=(new_task(queue="next"),))
     cancelled = await subject.queue.enqueue(new_task(then=(new_task(queue="next"),)))
     await subject.queue.cancel(cancelled.id, owner_id=OWNER)
@@ -181,7 +181,7 @@ async def test_a_task_that_does_not_complete_has_no_continuation(subject: Subjec
     assert await subject.claim(queues=("next",)) == []
 
 
-async def test_a_chain_of_tasks_can_hand_on_one_live_key(subject: Subject) -> None:
+async def test_chained_tasks_hand_on_live_key(subject: Subject) -> None:
     key: dict[str, Any] = {"unique_key": "k", "unique_for": "live"}
     _, lease = await subject.claimed(**key, then=(new_task(queue="next", **key),))
     await subject.queue.complete(lease)
@@ -189,7 +189,7 @@ async def test_a_chain_of_tasks_can_hand_on_one_live_key(subject: Subject) -> No
     assert len(await subject.claim(queues=("next",))) == 1
 
 
-async def test_a_continuation_whose_key_stands_for_a_task_already_is_not_enqueued(subject: Subject) -> None:
+async def test_continuation_with_taken_key_is_not_enqueued(subject: Subject) -> None:
     task, lease = await subject.claimed(then=(new_task(queue="next", unique_key="k", payload={"text": "late"}),))
     first = await subject.queue.enqueue(new_task(queue="next", unique_key="k"))
     await subject.queue.complete(lease)
@@ -198,7 +198,7 @@ async def test_a_continuation_whose_key_stands_for_a_task_already_is_not_enqueue
     assert [found.id for found in await subject.claim(5, queues=("next",))] == [first.id]
 
 
-async def test_a_child_is_a_task_of_its_own_whatever_its_key_stands_for(subject: Subject) -> None:
+async def test_child_ignores_tasks_of_same_unique_key(subject: Subject) -> None:
     other = await subject.queue.enqueue(new_task(queue="other", unique_key="k"))
     _, lease = await subject.claimed()
     child_id = await subject.queue.spawn(lease, "one", new_task(queue="below", unique_key="k"))
@@ -207,7 +207,7 @@ async def test_a_child_is_a_task_of_its_own_whatever_its_key_stands_for(subject:
     assert [found.id for found in await subject.claim(5, queues=("below",))] == [child_id]
 
 
-async def test_a_continuation_keeps_what_it_was_given(subject: Subject) -> None:
+async def test_continuation_keeps_its_fields(subject: Subject) -> None:
     following = new_task(
         queue="next", priority=4, max_attempts=7, delay=timedelta(hours=1), payload={"$x": "$$NOW"}, task_id="tq_next"
     )
@@ -220,7 +220,7 @@ async def test_a_continuation_keeps_what_it_was_given(subject: Subject) -> None:
     assert task.run_at == task.created_at + timedelta(hours=1)
 
 
-async def test_a_continuation_that_is_too_large_is_refused_with_the_task(subject: Subject) -> None:
+async def test_too_large_continuation_is_refused(subject: Subject) -> None:
     with pytest.raises(TooLargeError):
         await subject.queue.enqueue(new_task(then=(new_task(payload={"text": "x" * 256 * 1024}),)))
 
@@ -243,7 +243,7 @@ TOO_MUCH: dict[str, Callable[[], tuple[NewTask, ...]]] = {
 
 
 @pytest.mark.parametrize("how", TOO_MUCH)
-async def test_more_continuations_than_a_task_can_hold_are_refused_with_it(subject: Subject, how: str) -> None:
+async def test_too_many_continuations_are_refused(subject: Subject, how: str) -> None:
     task = new_task(then=TOO_MUCH[how]())
     for store in (subject.queue.enqueue(task), subject.queue.enqueue_many([task])):
         with pytest.raises(InvalidDataError, match="follow"):
@@ -252,7 +252,7 @@ async def test_more_continuations_than_a_task_can_hold_are_refused_with_it(subje
     assert await subject.queue.page(owner_id=OWNER) == []
 
 
-async def test_as_many_continuations_as_a_task_can_hold_are_enqueued_by_its_completion(subject: Subject) -> None:
+async def test_largest_number_of_continuations_is_enqueued(subject: Subject) -> None:
     following = tuple(numbered(n, queue="next", unique_key=f"k{n // 2}") for n in range(MAX_FOLLOWING))
     first = await subject.queue.enqueue(new_task(queue="next", unique_key="k0", payload={"n": 0}))
     _, lease = await subject.claimed(then=following)
@@ -265,7 +265,7 @@ async def test_as_many_continuations_as_a_task_can_hold_are_enqueued_by_its_comp
     assert first.id in {task.id for task in found}
 
 
-async def test_the_longest_chain_that_a_task_can_hold_runs_to_its_end(subject: Subject) -> None:
+async def test_longest_storable_chain_runs_to_its_end(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(then=(_chain(MAX_FOLLOWING_DEPTH),)))
     count = 0
     while found := await subject.claim():
@@ -275,7 +275,7 @@ async def test_the_longest_chain_that_a_task_can_hold_runs_to_its_end(subject: S
     assert count == 1 + MAX_FOLLOWING_DEPTH
 
 
-async def test_what_a_task_of_a_run_starts_works_for_the_run_too(subject: Subject) -> None:
+async def test_child_and_continuation_inherit_run(subject: Subject) -> None:
     await subject.open_run("wf_1", OWNER)
     await subject.open_run("wf_2", OWNER)
     then = (

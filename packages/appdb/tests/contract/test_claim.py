@@ -11,7 +11,7 @@ from appdb import Lease, Limit, TaskState
 from appsupport.queue.queue_contract import LEASE, OTHER, OWNER, Subject, claimer, new_task, numbered
 
 
-async def test_a_claim_counts_the_attempt_and_holds_for_the_lease(subject: Subject) -> None:
+async def test_claim_counts_attempt_and_holds_lease(subject: Subject) -> None:
     await subject.queue.enqueue(new_task())
     (task,) = await subject.claim(by="w7")
 
@@ -22,12 +22,12 @@ async def test_a_claim_counts_the_attempt_and_holds_for_the_lease(subject: Subje
     assert await subject.get(task) == task
 
 
-async def test_nothing_is_given_when_nothing_is_due(subject: Subject) -> None:
+async def test_claim_returns_nothing_when_nothing_is_due(subject: Subject) -> None:
     assert await subject.claim() == []
     assert await subject.claim(10) == []
 
 
-async def test_every_claim_has_a_token_of_its_own(subject: Subject) -> None:
+async def test_every_claim_has_its_own_token(subject: Subject) -> None:
     _, first = await subject.claimed()
     await subject.queue.release(first)
     (again,) = await subject.claim()
@@ -35,13 +35,13 @@ async def test_every_claim_has_a_token_of_its_own(subject: Subject) -> None:
     assert Lease.of(again).token != first.token
 
 
-async def test_a_claim_for_many_slots_gives_at_most_that_many(subject: Subject) -> None:
+async def test_claim_gives_at_most_the_limit(subject: Subject) -> None:
     await subject.queue.enqueue_many([numbered(n) for n in range(5)])
 
     assert [len(await subject.claim(limit)) for limit in (3, 3, 3)] == [3, 2, 0]
 
 
-async def test_higher_priority_comes_first_then_the_oldest(subject: Subject) -> None:
+async def test_claim_order_is_priority_then_age(subject: Subject) -> None:
     for number, priority in enumerate([0, 5, 0, 5, -1, 9]):
         await subject.queue.enqueue(numbered(number, priority=priority))
     one_by_one = [(await subject.claim())[0] for _ in range(3)]
@@ -50,7 +50,7 @@ async def test_higher_priority_comes_first_then_the_oldest(subject: Subject) -> 
     assert [task.payload["n"] for task in [*one_by_one, *together]] == [5, 1, 3, 0, 2, 4]
 
 
-async def test_a_claimer_gets_only_what_it_declares(subject: Subject) -> None:
+async def test_claimer_gets_only_declared_tasks(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(actor_version=2))
     await subject.queue.enqueue(new_task(queue="other"))
     await subject.queue.enqueue(new_task(actor="paint"))
@@ -61,7 +61,7 @@ async def test_a_claimer_gets_only_what_it_declares(subject: Subject) -> None:
     assert {(task.actor, task.actor_version) for task in found} == {("echo", 2), ("paint", 1)}
 
 
-async def test_a_claimer_of_several_queues_takes_by_priority_over_all_of_them(subject: Subject) -> None:
+async def test_claim_over_several_queues_follows_priority(subject: Subject) -> None:
     for number, queue in enumerate(["a", "b", "a", "b"]):
         await subject.queue.enqueue(numbered(number, queue=queue, priority=number))
     found = await subject.claim(10, queues=("a", "b"))
@@ -69,7 +69,7 @@ async def test_a_claimer_of_several_queues_takes_by_priority_over_all_of_them(su
     assert [task.payload["n"] for task in found] == [3, 2, 1, 0]
 
 
-async def test_many_claimers_never_get_the_same_task(subject: Subject) -> None:
+async def test_concurrent_claimers_never_share_task(subject: Subject) -> None:
     ids = await subject.queue.enqueue_many([numbered(n) for n in range(60)])
 
     async def drain(name: str, limit: int) -> list[str]:
@@ -85,7 +85,7 @@ async def test_many_claimers_never_get_the_same_task(subject: Subject) -> None:
     assert sorted(taken) == sorted(ids)
 
 
-async def test_owners_take_turns_when_one_of_them_floods(subject: Subject) -> None:
+async def test_owners_alternate_when_one_floods(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task() for _ in range(400)])
     few = set(await subject.queue.enqueue_many([new_task(owner_id=OTHER) for _ in range(4)]))
     taken = [task.id for _ in range(8) for task in await subject.claim(10)]
@@ -93,7 +93,7 @@ async def test_owners_take_turns_when_one_of_them_floods(subject: Subject) -> No
     assert few <= set(taken)
 
 
-async def test_turns_of_owners_never_go_before_priority(subject: Subject) -> None:
+async def test_fair_share_never_precedes_priority(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task(priority=1) for _ in range(300)])
     await subject.queue.enqueue_many([new_task(owner_id=OTHER) for _ in range(4)])
     taken = [task for _ in range(5) for task in await subject.claim(10)]
@@ -101,7 +101,7 @@ async def test_turns_of_owners_never_go_before_priority(subject: Subject) -> Non
     assert {task.owner_id for task in taken} == {OWNER}
 
 
-async def test_a_paused_queue_gives_nothing_and_others_do(subject: Subject) -> None:
+async def test_paused_queue_gives_nothing_others_do(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(queue="a"))
     other = await subject.queue.enqueue(new_task(queue="b"))
     await subject.queue.pause("a")
@@ -111,7 +111,7 @@ async def test_a_paused_queue_gives_nothing_and_others_do(subject: Subject) -> N
     assert [task.id for task in await subject.claim(10, queues=("a", "b"))] == [other.id]
 
 
-async def test_a_resumed_queue_gives_again_and_pausing_twice_is_harmless(subject: Subject) -> None:
+async def test_resumed_queue_gives_again(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task())
     for change in (subject.queue.pause, subject.queue.pause, subject.queue.resume, subject.queue.resume):
         await change("default")
@@ -120,7 +120,7 @@ async def test_a_resumed_queue_gives_again_and_pausing_twice_is_harmless(subject
     assert [found.id for found in await subject.claim()] == [task.id]
 
 
-async def test_a_pause_is_heeded_elsewhere_within_a_second(subject: Subject) -> None:
+async def test_pause_reaches_other_processes_within_second(subject: Subject) -> None:
     elsewhere = subject.elsewhere()
     await elsewhere.claim(claimer())
     await subject.queue.pause("default")
@@ -131,7 +131,7 @@ async def test_a_pause_is_heeded_elsewhere_within_a_second(subject: Subject) -> 
     assert await elsewhere.paused() == {"default"}
 
 
-async def test_a_paused_queue_lets_running_tasks_finish(subject: Subject) -> None:
+async def test_paused_queue_lets_running_tasks_finish(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.pause("default")
     assert await subject.queue.renew([lease]) == set()
@@ -140,7 +140,7 @@ async def test_a_paused_queue_lets_running_tasks_finish(subject: Subject) -> Non
     assert await subject.state(task) is TaskState.COMPLETED
 
 
-async def test_an_expired_task_is_never_given_even_before_it_is_failed(subject: Subject) -> None:
+async def test_expired_task_is_never_claimed(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(expires_in=timedelta(seconds=20)))
     await subject.pass_time(30)
 
@@ -149,7 +149,7 @@ async def test_an_expired_task_is_never_given_even_before_it_is_failed(subject: 
     assert await subject.state(task) is TaskState.QUEUED
 
 
-async def test_a_task_that_was_claimed_in_time_does_not_expire(subject: Subject) -> None:
+async def test_task_claimed_in_time_does_not_expire(subject: Subject) -> None:
     task, lease = await subject.claimed(expires_in=timedelta(seconds=50))
     await subject.pass_time(60)
     assert await subject.queue.expire() == []
@@ -159,7 +159,7 @@ async def test_a_task_that_was_claimed_in_time_does_not_expire(subject: Subject)
     assert [found.id for found in await subject.claim()] == [task.id]
 
 
-async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) -> None:
+async def test_waiting_owners_alternate_within_priority(subject: Subject) -> None:
     await subject.queue.enqueue_many([numbered(n) for n in range(4)])
     await subject.queue.enqueue_many([numbered(n, owner_id=OTHER) for n in range(10, 12)])
     subject.queue.invalidate_snapshot()
@@ -168,7 +168,7 @@ async def test_owners_who_wait_take_turns_within_a_priority(subject: Subject) ->
     assert [task.payload["n"] for task in taken] == [0, 10, 1, 11, 2, 3]
 
 
-async def test_a_claim_finds_a_newcomer_although_those_who_waited_before_are_gone(subject: Subject) -> None:
+async def test_claim_finds_newcomer_after_waiting_tasks_vanish(subject: Subject) -> None:
     for _ in range(3):
         await subject.let_others_hear()  # so that the next claim looks up who waits
         for owner in (OWNER, OTHER):
@@ -184,7 +184,7 @@ async def test_a_claim_finds_a_newcomer_although_those_who_waited_before_are_gon
         await subject.queue.complete(Lease.of(found))
 
 
-async def test_a_claim_finds_what_is_due_whatever_was_cancelled_paused_or_moved_since_it_looked(
+async def test_claim_sees_changes_since_last_snapshot(
     subject: Subject,
 ) -> None:
     await subject.let_others_hear()
@@ -199,7 +199,7 @@ async def test_a_claim_finds_what_is_due_whatever_was_cancelled_paused_or_moved_
     assert await subject.claim(10, queues=("a", "b", "default")) == []
 
 
-async def test_a_claimer_with_other_handlers_gets_nothing_that_it_does_not_declare(subject: Subject) -> None:
+async def test_claimer_of_other_handlers_gets_nothing_undeclared(subject: Subject) -> None:
     for owner in (OWNER, OTHER, "usr_c"):
         await subject.queue.enqueue(new_task(owner_id=owner))
     assert len(await subject.claim()) == 1
@@ -208,7 +208,7 @@ async def test_a_claimer_with_other_handlers_gets_nothing_that_it_does_not_decla
     assert len(await subject.claim(5)) == 2
 
 
-async def test_a_newcomer_is_served_beside_eighty_owners_whose_limits_are_full(subject: Subject) -> None:
+async def test_newcomer_is_served_beside_eighty_limited_owners(subject: Subject) -> None:
     for number in range(80):
         limits = (Limit(key=f"user:{number}", concurrency=1),)
         await subject.queue.enqueue_many([new_task(owner_id=f"owner_{number:02}", limits=limits)] * 2)
@@ -223,9 +223,7 @@ async def test_a_newcomer_is_served_beside_eighty_owners_whose_limits_are_full(s
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
-async def test_a_claim_finds_a_newcomer_behind_many_owners_whom_a_rival_has_served(
-    subject: Subject, limit: int
-) -> None:
+async def test_newcomer_is_found_behind_owners_competitor_served(subject: Subject, limit: int) -> None:
     await subject.queue.enqueue_many([new_task(owner_id=f"owner_{number:02}") for number in range(60)])
     competitor = subject.elsewhere()
     assert len(await competitor.claim(claimer("competitor"), limit=1)) == 1

@@ -14,7 +14,7 @@ from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task, num
 HOUR = timedelta(hours=1)
 
 
-async def test_a_new_task_is_queued_with_what_it_was_given(subject: Subject) -> None:
+async def test_new_task_is_queued_as_given(subject: Subject) -> None:
     asked: dict[str, Any] = {
         "actor": "paint",
         "actor_version": 3,
@@ -32,7 +32,7 @@ async def test_a_new_task_is_queued_with_what_it_was_given(subject: Subject) -> 
     assert await subject.get(task) == task
 
 
-async def test_a_delayed_task_is_scheduled_and_not_given(subject: Subject) -> None:
+async def test_delayed_task_is_scheduled_and_not_claimed(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(delay=HOUR))
 
     assert (task.state, task.run_at) == (TaskState.SCHEDULED, task.created_at + HOUR)
@@ -40,7 +40,7 @@ async def test_a_delayed_task_is_scheduled_and_not_given(subject: Subject) -> No
     assert await subject.claim() == []
 
 
-async def test_a_delayed_task_is_given_when_its_time_has_come(subject: Subject) -> None:
+async def test_delayed_task_is_claimed_when_due(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(delay=timedelta(seconds=30)))
     await subject.pass_time(40)
 
@@ -48,7 +48,7 @@ async def test_a_delayed_task_is_given_when_its_time_has_come(subject: Subject) 
     assert [found.id for found in await subject.claim()] == [task.id]
 
 
-async def test_the_callers_own_id_is_kept_and_a_repeat_returns_the_first_task(subject: Subject) -> None:
+async def test_enqueue_with_same_id_returns_first_task(subject: Subject) -> None:
     first = await subject.queue.enqueue(new_task(task_id="tq_mine"))
     again = await subject.queue.enqueue(new_task(task_id="tq_mine"))
 
@@ -57,7 +57,7 @@ async def test_the_callers_own_id_is_kept_and_a_repeat_returns_the_first_task(su
     assert len(await subject.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_a_repeated_enqueue_after_the_end_returns_the_final_task(subject: Subject) -> None:
+async def test_enqueue_repeated_after_end_returns_final_task(subject: Subject) -> None:
     task, lease = await subject.claimed(task_id="tq_mine")
     await subject.queue.complete(lease, {"n": 1})
     again = await subject.queue.enqueue(new_task(task_id="tq_mine"))
@@ -65,14 +65,14 @@ async def test_a_repeated_enqueue_after_the_end_returns_the_final_task(subject: 
     assert (again.id, again.state, again.result) == (task.id, TaskState.COMPLETED, {"n": 1})
 
 
-async def test_many_enqueues_of_one_unique_key_make_one_task(subject: Subject) -> None:
+async def test_concurrent_enqueues_of_one_key_make_one_task(subject: Subject) -> None:
     tasks = await asyncio.gather(*(subject.queue.enqueue(new_task(unique_key="k")) for _ in range(10)))
 
     assert len({task.id for task in tasks}) == 1
     assert len(await subject.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_a_unique_key_is_refused_for_another_payload(subject: Subject) -> None:
+async def test_unique_key_refused_for_another_payload(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(unique_key="k"))
     with pytest.raises(ConflictError, match="another payload"):
         await subject.queue.enqueue(new_task(unique_key="k", payload={"text": "other"}))
@@ -80,13 +80,13 @@ async def test_a_unique_key_is_refused_for_another_payload(subject: Subject) -> 
     assert len(await subject.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_a_unique_key_is_refused_for_another_actor(subject: Subject) -> None:
+async def test_unique_key_refused_for_another_actor(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(unique_key="k"))
     with pytest.raises(ConflictError, match="unique key"):
         await subject.queue.enqueue(new_task(unique_key="k", actor="other"))
 
 
-async def test_a_unique_key_belongs_to_its_owner(subject: Subject) -> None:
+async def test_unique_key_belongs_to_owner(subject: Subject) -> None:
     mine = await subject.queue.enqueue(new_task(unique_key="k"))
     theirs = await subject.queue.enqueue(new_task(unique_key="k", owner_id=OTHER))
 
@@ -94,9 +94,7 @@ async def test_a_unique_key_belongs_to_its_owner(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize(("unique_for", "same"), [("kept", True), ("live", False), (HOUR, True)])
-async def test_a_unique_key_stands_for_a_final_task_as_long_as_was_said(
-    subject: Subject, unique_for: Any, same: bool
-) -> None:
+async def test_unique_key_outlives_final_task_as_given(subject: Subject, unique_for: Any, same: bool) -> None:
     first, lease = await subject.claimed(unique_key="k", unique_for=unique_for)
     await subject.queue.complete(lease)
     again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=unique_for))
@@ -104,7 +102,7 @@ async def test_a_unique_key_stands_for_a_final_task_as_long_as_was_said(
     assert (again.id == first.id) is same
 
 
-async def test_a_live_unique_key_stands_while_the_task_runs_and_waits_for_a_retry(subject: Subject) -> None:
+async def test_live_unique_key_covers_running_and_retrying_task(subject: Subject) -> None:
     first, lease = await subject.claimed(unique_key="k", unique_for="live")
     running = await subject.queue.enqueue(new_task(unique_key="k", unique_for="live"))
     await subject.queue.fail(lease, "Broken", "later", retry_in=HOUR)
@@ -114,7 +112,7 @@ async def test_a_live_unique_key_stands_while_the_task_runs_and_waits_for_a_retr
 
 
 @pytest.mark.parametrize("how", ["fail", "cancel", "recover", "expire"])
-async def test_a_live_unique_key_is_free_after_every_way_to_end(subject: Subject, how: str) -> None:
+async def test_live_unique_key_is_free_after_any_end(subject: Subject, how: str) -> None:
     first = await subject.queue.enqueue(
         new_task(unique_key="k", unique_for="live", max_attempts=1, expires_in=timedelta(seconds=20))
     )
@@ -133,7 +131,7 @@ async def test_a_live_unique_key_is_free_after_every_way_to_end(subject: Subject
     assert again.id != first.id
 
 
-async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject: Subject) -> None:
+async def test_timed_unique_key_is_free_after_its_time(subject: Subject) -> None:
     first = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
     await subject.pass_time(60)
     again = await subject.queue.enqueue(new_task(unique_key="k", unique_for=timedelta(seconds=50)))
@@ -143,7 +141,7 @@ async def test_a_unique_key_for_a_time_is_free_when_the_time_has_passed(subject:
     assert [(await subject.get(task)).unique_key for task in (first, again)] == [None, "k"]
 
 
-async def test_an_id_of_another_owner_is_refused_with_a_free_key_too_and_holds_up_nobody(subject: Subject) -> None:
+async def test_foreign_id_is_refused_even_with_free_key(subject: Subject) -> None:
     await subject.queue.enqueue(new_task(task_id="tq_theirs", owner_id=OTHER))
     foreign = new_task(task_id="tq_theirs", unique_key="free")
     async with asyncio.timeout(10):
@@ -160,7 +158,7 @@ async def test_an_id_of_another_owner_is_refused_with_a_free_key_too_and_holds_u
     assert len(await subject.queue.page(owner_id=OWNER)) == len(others)
 
 
-async def test_a_batch_keeps_its_order_and_is_whole(subject: Subject) -> None:
+async def test_batch_is_whole_and_in_order(subject: Subject) -> None:
     ids = await subject.queue.enqueue_many([numbered(n) for n in range(250)])
     page = await subject.queue.page(owner_id=OWNER, limit=500)
 
@@ -168,17 +166,17 @@ async def test_a_batch_keeps_its_order_and_is_whole(subject: Subject) -> None:
     assert {task.id: task.payload["n"] for task in page} == {task_id: n for n, task_id in enumerate(ids)}
 
 
-async def test_an_empty_batch_is_nothing(subject: Subject) -> None:
+async def test_empty_batch_enqueues_nothing(subject: Subject) -> None:
     assert await subject.queue.enqueue_many([]) == []
 
 
-async def test_a_batch_is_claimed_in_its_order(subject: Subject) -> None:
+async def test_batch_is_claimed_in_order(subject: Subject) -> None:
     ids = await subject.queue.enqueue_many([numbered(n) for n in range(20)])
 
     assert [task.id for task in await subject.drain()] == ids
 
 
-async def test_a_repeated_batch_returns_the_first_tasks(subject: Subject) -> None:
+async def test_repeated_batch_returns_first_tasks(subject: Subject) -> None:
     batch = [
         *(numbered(n, task_id=f"tq_{n}") for n in range(3)),
         *(numbered(n, unique_key=f"k{n}") for n in range(3)),
@@ -191,21 +189,21 @@ async def test_a_repeated_batch_returns_the_first_tasks(subject: Subject) -> Non
     assert len(await subject.queue.page(owner_id=OWNER)) == 6
 
 
-async def test_one_unique_key_twice_in_a_batch_is_one_task(subject: Subject) -> None:
+async def test_repeated_unique_key_in_batch_is_one_task(subject: Subject) -> None:
     one, two, three = await subject.queue.enqueue_many([new_task(unique_key="k"), new_task(), new_task(unique_key="k")])
 
     assert one == three != two
     assert len(await subject.queue.page(owner_id=OWNER)) == 2
 
 
-async def test_a_batch_meets_a_unique_key_that_is_there_already(subject: Subject) -> None:
+async def test_batch_returns_existing_task_of_unique_key(subject: Subject) -> None:
     first = await subject.queue.enqueue(new_task(unique_key="k"))
     ids = await subject.queue.enqueue_many([new_task(), new_task(unique_key="k")])
 
     assert ids[1] == first.id
 
 
-async def test_a_batch_with_delays_is_scheduled_and_queued(subject: Subject) -> None:
+async def test_batch_with_delays_is_scheduled_and_queued(subject: Subject) -> None:
     ids = await subject.queue.enqueue_many([new_task(), new_task(delay=HOUR)])
 
     assert [await subject.state(task_id) for task_id in ids] == [TaskState.QUEUED, TaskState.SCHEDULED]
@@ -214,7 +212,7 @@ async def test_a_batch_with_delays_is_scheduled_and_queued(subject: Subject) -> 
 @pytest.mark.parametrize(
     ("payload", "error"), [({"text": "x" * 256 * 1024}, TooLargeError), ({"text": "\ud800"}, InvalidDataError)]
 )
-async def test_a_batch_with_a_payload_that_cannot_be_stored_stores_nothing(
+async def test_batch_with_unstorable_payload_stores_nothing(
     subject: Subject, payload: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="payload"):
@@ -223,7 +221,7 @@ async def test_a_batch_with_a_payload_that_cannot_be_stored_stores_nothing(
     assert await subject.queue.page(owner_id=OWNER) == []
 
 
-async def test_enqueues_at_once_each_get_their_own_outcome(subject: Subject) -> None:
+async def test_concurrent_enqueues_get_their_own_outcomes(subject: Subject) -> None:
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER, task_id="tq_theirs"))
     asked = [numbered(number) for number in range(30)]
     asked += [new_task(task_id="tq_mine") for _ in range(5)] + [new_task(unique_key="k") for _ in range(5)]
@@ -237,7 +235,7 @@ async def test_enqueues_at_once_each_get_their_own_outcome(subject: Subject) -> 
     assert [task.payload for task in tasks[:30]] == [task.payload for task in asked[:30]]
 
 
-async def test_keys_that_final_tasks_gave_free_are_taken_again_at_once(subject: Subject) -> None:
+async def test_keys_freed_by_final_tasks_are_reusable(subject: Subject) -> None:
     keys = [f"k{number}" for number in range(8)]
     first = []
     for key in keys:

@@ -25,7 +25,7 @@ ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
 
 
 @pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
-async def test_a_lease_that_another_holds_now_cannot_write(
+async def test_lease_held_by_another_cannot_write(
     subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
 ) -> None:
     task, old = await subject.claimed()
@@ -42,7 +42,7 @@ async def test_a_lease_that_another_holds_now_cannot_write(
 
 
 @pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
-async def test_a_lease_that_was_recovered_and_nobody_holds_cannot_write(
+async def test_recovered_lease_cannot_write(
     subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
 ) -> None:
     task, old = await subject.claimed()
@@ -55,7 +55,7 @@ async def test_a_lease_that_was_recovered_and_nobody_holds_cannot_write(
 
 
 @pytest.mark.parametrize("write", ZOMBIE_WRITES.values(), ids=ZOMBIE_WRITES)
-async def test_the_same_worker_cannot_write_with_an_older_lease(
+async def test_older_lease_of_same_worker_cannot_write(
     subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[object]]
 ) -> None:
     task, old = await subject.claimed()
@@ -71,7 +71,7 @@ async def test_the_same_worker_cannot_write_with_an_older_lease(
 
 
 @pytest.mark.parametrize("zombie_first", [True, False])
-async def test_an_older_lease_in_the_same_commit_writes_nothing(subject: Subject, *, zombie_first: bool) -> None:
+async def test_older_lease_in_same_commit_writes_nothing(subject: Subject, *, zombie_first: bool) -> None:
     task, old = await subject.claimed()
     await subject.lose_lease()
     await subject.queue.recover()
@@ -88,7 +88,7 @@ async def test_an_older_lease_in_the_same_commit_writes_nothing(subject: Subject
     assert (await subject.get(other)).result == {"by": "neighbour"}
 
 
-async def test_a_renewed_lease_is_not_recovered(subject: Subject) -> None:
+async def test_renewed_lease_is_not_recovered(subject: Subject) -> None:
     _, lease = await subject.claimed()
     for _ in range(3):
         await subject.pass_time(20)
@@ -97,7 +97,7 @@ async def test_a_renewed_lease_is_not_recovered(subject: Subject) -> None:
     assert await subject.queue.recover() == []
 
 
-async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
+async def test_renew_tells_lost_leases_from_held(subject: Subject) -> None:
     _, held = await subject.claimed()
     cancelled, lost = await subject.claimed()
     _, done = await subject.claimed()
@@ -110,9 +110,7 @@ async def test_extending_tells_the_lost_from_the_held(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("old_last", [False, True])
-async def test_an_older_lease_of_the_same_task_does_not_keep_the_new_one_from_being_renewed(
-    subject: Subject, *, old_last: bool
-) -> None:
+async def test_older_lease_does_not_block_newer_renewal(subject: Subject, *, old_last: bool) -> None:
     _, old = await subject.claimed()
     await subject.lose_lease()
     await subject.queue.recover()
@@ -126,7 +124,7 @@ async def test_an_older_lease_of_the_same_task_does_not_keep_the_new_one_from_be
     assert await subject.queue.recover() == []
 
 
-async def test_extending_moves_only_the_end_of_the_lease(subject: Subject) -> None:
+async def test_renew_moves_only_the_end_of_lease(subject: Subject) -> None:
     _, lease = await subject.claimed()
     await subject.pass_time(10)
     before = await subject.get(lease.task_id)
@@ -153,7 +151,7 @@ async def test_swapped_tokens_hold_nothing(subject: Subject) -> None:
             await subject.queue.complete(lease)
 
 
-async def test_recovering_counts_the_attempt_and_tells_why(subject: Subject) -> None:
+async def test_recover_counts_attempt_and_tells_why(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.lose_lease()
@@ -167,7 +165,7 @@ async def test_recovering_counts_the_attempt_and_tells_why(subject: Subject) -> 
     assert await subject.get(task) == found
 
 
-async def test_sweepers_at_once_recover_a_task_once(subject: Subject) -> None:
+async def test_concurrent_recoveries_recover_task_once(subject: Subject) -> None:
     task, _ = await subject.claimed()
     await subject.lose_lease()
     found = await asyncio.gather(*(subject.elsewhere().recover() for _ in range(5)))
@@ -176,7 +174,7 @@ async def test_sweepers_at_once_recover_a_task_once(subject: Subject) -> None:
     assert await subject.log(task) == [TaskEventType.RETRYING]
 
 
-async def test_recovering_takes_at_most_so_many_at_a_time(subject: Subject) -> None:
+async def test_recover_respects_limit(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task() for _ in range(5)])
     await subject.claim(5)
     await subject.lose_lease()
@@ -184,14 +182,14 @@ async def test_recovering_takes_at_most_so_many_at_a_time(subject: Subject) -> N
     assert [len(await subject.queue.recover(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-async def test_a_task_whose_lease_ran_out_is_not_given_before_it_is_recovered(subject: Subject) -> None:
+async def test_expired_lease_is_not_claimed_before_recovery(subject: Subject) -> None:
     await subject.claimed()
     await subject.lose_lease()
 
     assert await subject.claim(by="w2") == []
 
 
-async def test_every_queue_object_has_a_lease_of_the_length_that_was_asked(subject: Subject) -> None:
+async def test_lease_has_length_of_its_queue_object(subject: Subject) -> None:
     await subject.queue.enqueue(new_task())
     (task,) = await subject.elsewhere().claim(claimer())
 

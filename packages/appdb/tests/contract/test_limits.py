@@ -23,7 +23,7 @@ async def all_given(subject: Subject, rounds: int = 4, limit: int = 5) -> list[T
     return [task for _ in range(rounds) for task in await subject.claim(limit)]
 
 
-async def test_a_concurrency_limit_holds_in_one_claim_and_over_many(subject: Subject) -> None:
+async def test_concurrency_limit_holds_over_batched_claims(subject: Subject) -> None:
     await add(subject, 6, TWO)
 
     assert len(await subject.claim(5)) <= 2
@@ -31,13 +31,13 @@ async def test_a_concurrency_limit_holds_in_one_claim_and_over_many(subject: Sub
     assert await subject.claim() == []
 
 
-async def test_a_concurrency_limit_holds_for_single_claims(subject: Subject) -> None:
+async def test_concurrency_limit_holds_for_single_claims(subject: Subject) -> None:
     await add(subject, 4, TWO)
 
     assert [len(await subject.claim()) for _ in range(4)] == [1, 1, 0, 0]
 
 
-async def test_a_limit_holds_when_many_claim_at_once(subject: Subject) -> None:
+async def test_limit_holds_under_concurrent_claims(subject: Subject) -> None:
     await add(subject, 12, TWO)
     claims = await asyncio.gather(*(subject.elsewhere().claim(claimer(f"w{n}"), limit=1 + n % 4) for n in range(8)))
 
@@ -45,7 +45,7 @@ async def test_a_limit_holds_when_many_claim_at_once(subject: Subject) -> None:
     assert sum(map(len, claims)) + len(await all_given(subject)) == 2
 
 
-async def test_every_way_to_end_an_attempt_frees_its_place(subject: Subject) -> None:
+async def test_every_end_of_attempt_frees_its_place(subject: Subject) -> None:
     await add(subject, 10, TWO)
     complete, fail = await all_given(subject)
     await subject.queue.complete(Lease.of(complete))
@@ -61,7 +61,7 @@ async def test_every_way_to_end_an_attempt_frees_its_place(subject: Subject) -> 
     assert len(await all_given(subject)) == 2
 
 
-async def test_a_full_limit_does_not_hold_back_other_tasks(subject: Subject) -> None:
+async def test_full_limit_does_not_block_other_tasks(subject: Subject) -> None:
     await add(subject, 5, TWO)
     free = await subject.queue.enqueue(new_task(payload={"text": "free"}))
     given = await all_given(subject)
@@ -70,14 +70,14 @@ async def test_a_full_limit_does_not_hold_back_other_tasks(subject: Subject) -> 
     assert free.id in {task.id for task in given}
 
 
-async def test_keys_are_limited_apart(subject: Subject) -> None:
+async def test_limits_of_different_keys_are_independent(subject: Subject) -> None:
     await add(subject, 3, Limit(key="a", concurrency=1))
     await add(subject, 3, Limit(key="b", concurrency=1))
 
     assert sorted(task.limits[0].key for task in await all_given(subject)) == ["a", "b"]
 
 
-async def test_a_task_obeys_all_of_its_limits(subject: Subject) -> None:
+async def test_task_obeys_all_of_its_limits(subject: Subject) -> None:
     wide, narrow = Limit(key="wide", concurrency=5), Limit(key="narrow", concurrency=1)
     await add(subject, 3, wide, narrow)
     await add(subject, 3, wide)
@@ -86,7 +86,7 @@ async def test_a_task_obeys_all_of_its_limits(subject: Subject) -> None:
     assert sorted(len(task.limits) for task in given) == [1, 1, 1, 2]
 
 
-async def test_a_rate_gives_a_burst_and_then_as_time_passes(subject: Subject) -> None:
+async def test_rate_gives_burst_then_refills(subject: Subject) -> None:
     await add(subject, 6, SLOW)
     burst = await all_given(subject, rounds=3)
     await subject.pass_time(130)
@@ -96,7 +96,7 @@ async def test_a_rate_gives_a_burst_and_then_as_time_passes(subject: Subject) ->
     assert 1 <= len(later) <= 2
 
 
-async def test_a_rate_is_spent_at_the_claim_and_not_given_back_by_the_end(subject: Subject) -> None:
+async def test_rate_is_spent_at_claim_for_good(subject: Subject) -> None:
     await add(subject, 4, Limit(key="k", rate=1, per=timedelta(hours=1)))
     (task,) = await all_given(subject)
     await subject.queue.complete(Lease.of(task))
@@ -104,7 +104,7 @@ async def test_a_rate_is_spent_at_the_claim_and_not_given_back_by_the_end(subjec
     assert await all_given(subject) == []
 
 
-async def test_an_operators_limit_takes_the_place_of_what_tasks_carry(subject: Subject) -> None:
+async def test_operators_limit_overrides_task_limits(subject: Subject) -> None:
     await add(subject, 6, TWO)
     await subject.queue.set_limit(Limit(key=TWO.key, concurrency=4))
 
@@ -112,14 +112,14 @@ async def test_an_operators_limit_takes_the_place_of_what_tasks_carry(subject: S
     assert len(await all_given(subject)) == 4
 
 
-async def test_an_operator_can_narrow_a_limit(subject: Subject) -> None:
+async def test_operator_can_narrow_limit(subject: Subject) -> None:
     await subject.queue.set_limit(Limit(key=TWO.key, concurrency=1))
     await add(subject, 4, TWO)
 
     assert len(await all_given(subject)) == 1
 
 
-async def test_a_cleared_limit_gives_the_word_back_to_the_tasks(subject: Subject) -> None:
+async def test_cleared_limit_restores_task_limits(subject: Subject) -> None:
     await subject.queue.set_limit(Limit(key=TWO.key, concurrency=1))
     await subject.queue.clear_limit(TWO.key)
     await subject.queue.clear_limit(TWO.key)
@@ -129,7 +129,7 @@ async def test_a_cleared_limit_gives_the_word_back_to_the_tasks(subject: Subject
     assert len(await all_given(subject)) == 2
 
 
-async def test_the_last_word_on_a_limit_counts_and_limits_are_listed_by_key(subject: Subject) -> None:
+async def test_last_set_limit_wins_and_list_is_sorted(subject: Subject) -> None:
     rate = Limit(key="b", rate=3, per=timedelta(minutes=1))
     for limit in (rate, Limit(key="a", concurrency=9), Limit(key="a", concurrency=1, rate=2)):
         await subject.queue.set_limit(limit)
@@ -137,7 +137,7 @@ async def test_the_last_word_on_a_limit_counts_and_limits_are_listed_by_key(subj
     assert await subject.queue.limits() == [Limit(key="a", concurrency=1, rate=2), rate]
 
 
-async def test_a_key_of_operators_and_dollars_is_only_a_name(subject: Subject) -> None:
+async def test_limit_key_with_operators_is_only_name(subject: Subject) -> None:
     for key in ("$lease.token", "a.b", "$$NOW", "{$gt: ''}"):
         await add(subject, 2, Limit(key=key, concurrency=1))
         await subject.queue.set_limit(Limit(key=key, concurrency=1))
@@ -145,7 +145,7 @@ async def test_a_key_of_operators_and_dollars_is_only_a_name(subject: Subject) -
     assert len(await all_given(subject, rounds=8)) == 4
 
 
-async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) -> None:
+async def test_claimer_is_told_limit_reached(subject: Subject) -> None:
     await add(subject, 2, Limit(key="k", concurrency=1))
     (task,) = await all_given(subject)
     told_while_full = subject.queue.limit_reached
@@ -158,14 +158,14 @@ async def test_a_claimer_is_told_that_a_limit_held_tasks_back(subject: Subject) 
     assert not subject.queue.limit_reached
 
 
-async def test_two_limits_of_one_key_in_one_task_both_hold(subject: Subject) -> None:
+async def test_two_limits_of_one_key_both_hold(subject: Subject) -> None:
     narrow, wide = Limit(key="k", concurrency=1), Limit(key="k", concurrency=5)
     await add(subject, 6, narrow, wide)
 
     assert len(await all_given(subject)) == 1
 
 
-async def test_two_rates_of_one_key_in_one_task_both_hold(subject: Subject) -> None:
+async def test_two_rates_of_one_key_both_hold(subject: Subject) -> None:
     await add(subject, 9, Limit(key="k", rate=2, per=timedelta(seconds=10)), Limit(key="k", rate=3, per=DAY))
     first = await all_given(subject)
     await subject.pass_time(60)
@@ -175,7 +175,7 @@ async def test_two_rates_of_one_key_in_one_task_both_hold(subject: Subject) -> N
     assert (len(first), len(second), len(await all_given(subject))) == (2, 1, 0)
 
 
-async def test_each_task_of_one_claim_obeys_its_own_limit(subject: Subject) -> None:
+async def test_each_task_of_claim_obeys_own_limit(subject: Subject) -> None:
     one, three = Limit(key="k", concurrency=1), Limit(key="k", concurrency=3)
     for number, limit in enumerate([three, one, three, one, three, three]):
         await subject.queue.enqueue(numbered(number, limits=(limit,)))
@@ -184,7 +184,7 @@ async def test_each_task_of_one_claim_obeys_its_own_limit(subject: Subject) -> N
     assert [task.payload["n"] for task in given] == [0, 2, 4]
 
 
-async def test_nothing_starts_beside_a_task_whose_own_limit_allows_no_more(subject: Subject) -> None:
+async def test_nothing_starts_beside_task_of_full_limit(subject: Subject) -> None:
     await subject.queue.enqueue(numbered(0, limits=(Limit(key="k", concurrency=1),)))
     await subject.queue.enqueue(numbered(1, limits=(Limit(key="k", concurrency=5),)))
     await subject.queue.enqueue(numbered(2, limits=(Limit(key="k", rate=5),)))
@@ -194,7 +194,7 @@ async def test_nothing_starts_beside_a_task_whose_own_limit_allows_no_more(subje
     assert [first.payload["n"], *sorted(task.payload["n"] for task in await all_given(subject))] == [0, 1, 2]
 
 
-async def test_a_slow_rate_holds_although_tasks_with_a_quick_one_share_its_key(subject: Subject) -> None:
+async def test_slow_rate_holds_beside_quick_one(subject: Subject) -> None:
     quick, slow = Limit(key="k", rate=100), Limit(key="k", rate=1, per=DAY)
     given = []
     for _ in range(3):
@@ -207,7 +207,7 @@ async def test_a_slow_rate_holds_although_tasks_with_a_quick_one_share_its_key(s
     assert given.count(1) <= 1
 
 
-async def test_a_rate_over_days_is_remembered_whatever_is_pruned(subject: Subject) -> None:
+async def test_rate_over_days_survives_pruning(subject: Subject) -> None:
     await add(subject, 3, Limit(key="k", rate=1, per=7 * DAY))
     (first,) = await all_given(subject)
     await subject.queue.complete(Lease.of(first))
@@ -221,7 +221,7 @@ async def test_a_rate_over_days_is_remembered_whatever_is_pruned(subject: Subjec
     assert len(await all_given(subject)) == 1
 
 
-async def test_a_full_limit_of_one_number_does_not_hold_back_a_wider_one_of_its_key(subject: Subject) -> None:
+async def test_narrow_full_limit_does_not_block_wider_one(subject: Subject) -> None:
     await add(subject, 1, Limit(key="k", concurrency=5))
     await all_given(subject)
     await add(subject, 2, Limit(key="k", concurrency=1))
@@ -230,7 +230,7 @@ async def test_a_full_limit_of_one_number_does_not_hold_back_a_wider_one_of_its_
     assert [task.payload["n"] for task in await all_given(subject)] == [7]
 
 
-async def test_the_next_task_under_a_limit_is_claimed_as_soon_as_the_one_before_has_ended(subject: Subject) -> None:
+async def test_ended_task_frees_limit_at_once(subject: Subject) -> None:
     await add(subject, 5, Limit(key="k", concurrency=1))
     done = []
     for _ in range(5):

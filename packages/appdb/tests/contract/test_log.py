@@ -24,7 +24,7 @@ from appdb import (
 from appsupport.queue.queue_contract import CHUNK, OWNER, STARTED, Subject, new_task, progress
 
 
-async def test_events_have_dense_numbers_attempt_and_data(subject: Subject) -> None:
+async def test_events_have_dense_seq_attempt_and_data(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED, CHUNK], seq=0)
     await subject.queue.append_events(lease, [progress(0.5, "half")], seq=2)
@@ -40,7 +40,7 @@ async def test_events_have_dense_numbers_attempt_and_data(subject: Subject) -> N
     assert all(event.task_id == task.id for event in events)
 
 
-async def test_the_last_progress_of_a_batch_is_the_tasks_own(subject: Subject) -> None:
+async def test_last_progress_of_batch_is_stored_in_task(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [progress(0.1), progress(0.7, "$$NOW"), CHUNK], seq=0)
     found = await subject.get(task)
@@ -51,7 +51,7 @@ async def test_the_last_progress_of_a_batch_is_the_tasks_own(subject: Subject) -
 
 
 @pytest.mark.parametrize("data", [{"fraction": 2.0, "message": ""}, {"fraction": "much"}, {"message": "none"}])
-async def test_a_progress_that_nobody_could_read_is_refused(subject: Subject, data: dict[str, float | str]) -> None:
+async def test_unreadable_progress_is_refused(subject: Subject, data: dict[str, float | str]) -> None:
     task, lease = await subject.claimed()
     with pytest.raises(InvalidDataError, match="progress"):
         await subject.queue.append_events(lease, [NewEvent(type=TaskEventType.PROGRESS, data={**data})], seq=0)
@@ -59,7 +59,7 @@ async def test_a_progress_that_nobody_could_read_is_refused(subject: Subject, da
     assert await subject.get(task) == task
 
 
-async def test_events_are_read_from_any_number_on(subject: Subject) -> None:
+async def test_events_are_read_from_given_seq(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [CHUNK] * 10, seq=0)
 
@@ -70,9 +70,7 @@ async def test_events_are_read_from_any_number_on(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 70])
-async def test_a_page_of_heavy_events_is_bounded_in_bytes_and_the_pages_hold_them_all(
-    subject: Subject, more: int
-) -> None:
+async def test_event_page_is_bounded_in_bytes(subject: Subject, more: int) -> None:
     task, lease = await subject.claimed()
     heavy = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 60 * 1024]})
     for number in range(30):
@@ -91,7 +89,7 @@ async def test_a_page_of_heavy_events_is_bounded_in_bytes_and_the_pages_hold_the
     assert (await subject.queue.events(task.id, limit=1))[0].data == heavy.data
 
 
-async def test_a_repeated_record_is_applied_once(subject: Subject) -> None:
+async def test_repeated_append_is_applied_once(subject: Subject) -> None:
     task, lease = await subject.claimed()
     for _ in range(3):
         await subject.queue.append_events(lease, [STARTED, CHUNK], seq=0)
@@ -99,7 +97,7 @@ async def test_a_repeated_record_is_applied_once(subject: Subject) -> None:
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.CHUNK]
 
 
-async def test_a_number_that_does_not_follow_is_refused(subject: Subject) -> None:
+async def test_append_with_gap_in_seq_is_refused(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED], seq=0)
     for seq in (2, 7):
@@ -109,7 +107,7 @@ async def test_a_number_that_does_not_follow_is_refused(subject: Subject) -> Non
     assert await subject.log(task) == [TaskEventType.STARTED]
 
 
-async def test_numbers_go_on_over_attempts(subject: Subject) -> None:
+async def test_seq_continues_over_attempts(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
@@ -120,7 +118,7 @@ async def test_numbers_go_on_over_attempts(subject: Subject) -> None:
     assert [(event.seq, event.attempt) for event in events] == [(0, 1), (1, 1), (2, 2)]
 
 
-async def test_two_writers_of_one_number_leave_no_gap_and_no_repeat(subject: Subject) -> None:
+async def test_concurrent_writers_leave_no_gap_or_repeat(subject: Subject) -> None:
     task, lease = await subject.claimed()
 
     async def write(seq: int) -> bool:
@@ -138,7 +136,7 @@ async def test_two_writers_of_one_number_leave_no_gap_and_no_repeat(subject: Sub
     assert await subject.log(task) == [TaskEventType.CHUNK] * length
 
 
-async def test_the_last_events_and_the_outcome_are_written_together(subject: Subject) -> None:
+async def test_last_events_and_outcome_are_written_together(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.complete(lease, {"n": 1}, events=[STARTED, progress(1.0)])
     done = await subject.get(task)
@@ -149,7 +147,7 @@ async def test_the_last_events_and_the_outcome_are_written_together(subject: Sub
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.PROGRESS, TaskEventType.COMPLETED]
 
 
-async def test_a_commit_writes_for_many_attempts_at_once(subject: Subject) -> None:
+async def test_commit_writes_for_many_attempts(subject: Subject) -> None:
     held = [await subject.claimed(payload={"n": n}) for n in range(4)]
     (a, first), (b, second), (c, third), (d, fourth) = held
     lost = await subject.queue.commit(
@@ -174,7 +172,7 @@ async def test_a_commit_writes_for_many_attempts_at_once(subject: Subject) -> No
     assert await subject.log(d) == [TaskEventType.RELEASED]
 
 
-async def test_a_commit_writes_what_it_can_and_returns_the_lost_leases(subject: Subject) -> None:
+async def test_commit_returns_lost_leases_and_writes_rest(subject: Subject) -> None:
     good, held = await subject.claimed()
     gone, lost = await subject.claimed()
     await subject.queue.cancel(gone.id, owner_id=OWNER)
@@ -191,7 +189,7 @@ async def test_a_commit_writes_what_it_can_and_returns_the_lost_leases(subject: 
     assert (await subject.get(gone)).result is None
 
 
-async def test_a_repeated_commit_changes_nothing_and_loses_nothing(subject: Subject) -> None:
+async def test_repeated_commit_changes_nothing(subject: Subject) -> None:
     (a, first), (b, second) = [await subject.claimed(payload={"n": n}) for n in range(2)]
     writes = [
         AttemptWrite(lease=first, events=[STARTED], seq=0),
@@ -204,11 +202,11 @@ async def test_a_repeated_commit_changes_nothing_and_loses_nothing(subject: Subj
     assert await subject.log(b) == [TaskEventType.STARTED, TaskEventType.COMPLETED]
 
 
-async def test_an_empty_commit_is_nothing(subject: Subject) -> None:
+async def test_empty_commit_writes_nothing(subject: Subject) -> None:
     assert await subject.queue.commit([]) == set()
 
 
-async def test_a_commit_with_something_too_large_writes_nothing_of_anybody(subject: Subject) -> None:
+async def test_commit_with_too_large_part_writes_nothing(subject: Subject) -> None:
     (a, first), (b, second) = [await subject.claimed(payload={"n": n}) for n in range(2)]
     large = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 70_000]})
     with pytest.raises(TooLargeError, match="chunk"):
@@ -222,7 +220,7 @@ async def test_a_commit_with_something_too_large_writes_nothing_of_anybody(subje
     assert await subject.log(a) == await subject.log(b) == []
 
 
-async def test_a_commit_of_one_outcome_only_counts_by_itself(subject: Subject) -> None:
+async def test_commit_of_one_outcome_only_is_counted(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task())
     (held,) = await subject.claim()
     await subject.queue.append_events(Lease.of(held), [STARTED], seq=0)
@@ -231,7 +229,7 @@ async def test_a_commit_of_one_outcome_only_counts_by_itself(subject: Subject) -
     assert await subject.log(task) == [TaskEventType.STARTED, TaskEventType.COMPLETED]
 
 
-async def test_every_event_of_the_queue_tells_what_a_viewer_needs(subject: Subject) -> None:
+async def test_queues_own_events_tell_what_viewers_need(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.release(lease)
     (held,) = await subject.claim()

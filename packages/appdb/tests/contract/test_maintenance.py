@@ -14,7 +14,7 @@ SOON = timedelta(seconds=20)
 HOUR = timedelta(hours=1)
 
 
-async def test_promoting_takes_only_what_is_due_and_only_once(subject: Subject) -> None:
+async def test_promote_takes_due_tasks_once(subject: Subject) -> None:
     await subject.queue.enqueue_many([*(new_task(delay=SOON) for _ in range(3)), new_task(delay=HOUR)])
     await subject.pass_time(30)
     counts = await asyncio.gather(*(subject.elsewhere().promote() for _ in range(3)))
@@ -24,7 +24,7 @@ async def test_promoting_takes_only_what_is_due_and_only_once(subject: Subject) 
     assert len(await subject.claim(10)) == 3
 
 
-async def test_promoted_tasks_come_in_the_order_in_which_they_became_due(subject: Subject) -> None:
+async def test_promoted_tasks_keep_order_of_due_times(subject: Subject) -> None:
     late = await subject.queue.enqueue(new_task(delay=timedelta(seconds=20)))
     early = await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
     await subject.pass_time(30)
@@ -33,7 +33,7 @@ async def test_promoted_tasks_come_in_the_order_in_which_they_became_due(subject
     assert [task.id for task in await subject.claim(2)] == [early.id, late.id]
 
 
-async def test_a_task_that_nobody_claimed_in_time_fails_as_expired(subject: Subject) -> None:
+async def test_unclaimed_task_fails_as_expired(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(expires_in=SOON))
     kept = await subject.queue.enqueue(new_task(expires_in=HOUR))
     assert await subject.queue.expire() == []
@@ -49,14 +49,14 @@ async def test_a_task_that_nobody_claimed_in_time_fails_as_expired(subject: Subj
     assert await subject.state(kept) is TaskState.QUEUED
 
 
-async def test_a_scheduled_task_expires_too(subject: Subject) -> None:
+async def test_scheduled_task_expires_too(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(expires_in=SOON, delay=HOUR))
     await subject.pass_time(30)
 
     assert [found.id for found in await subject.queue.expire()] == [task.id]
 
 
-async def test_expiring_at_once_fails_a_task_once_and_in_portions(subject: Subject) -> None:
+async def test_concurrent_expiry_fails_task_once(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task(expires_in=SOON) for _ in range(5)])
     await subject.pass_time(30)
     found = [task.id for _ in range(3) for task in await subject.queue.expire(limit=2)]
@@ -67,7 +67,7 @@ async def test_expiring_at_once_fails_a_task_once_and_in_portions(subject: Subje
     assert again == [[], [], []]
 
 
-async def test_pruning_deletes_old_final_tasks_with_their_events(subject: Subject) -> None:
+async def test_prune_deletes_old_final_tasks_with_events(subject: Subject) -> None:
     old, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED], seq=0)
     await subject.queue.complete(lease)
@@ -85,7 +85,7 @@ async def test_pruning_deletes_old_final_tasks_with_their_events(subject: Subjec
     assert await subject.log(fresh) == [TaskEventType.FAILED]
 
 
-async def test_pruning_takes_at_most_so_many_and_is_repeated_until_nothing_is_left(subject: Subject) -> None:
+async def test_prune_respects_limit_until_nothing_is_left(subject: Subject) -> None:
     for _ in range(3):
         await subject.failed()
     await subject.pass_time(5)
@@ -94,7 +94,7 @@ async def test_pruning_takes_at_most_so_many_and_is_repeated_until_nothing_is_le
     assert counts == [2, 1, 0]
 
 
-async def test_pruning_leaves_the_children_of_a_parent_that_still_lives(subject: Subject) -> None:
+async def test_prune_keeps_children_of_live_parent(subject: Subject) -> None:
     parent, lease = await subject.claimed()
     early = await subject.queue.spawn(lease, "early", new_task(queue="below", priority=1))
     late = await subject.queue.spawn(lease, "late", new_task(queue="below"))
@@ -122,7 +122,7 @@ async def test_pruning_leaves_the_children_of_a_parent_that_still_lives(subject:
         await subject.get(other)
 
 
-async def test_the_unique_key_of_a_pruned_task_is_free(subject: Subject) -> None:
+async def test_pruned_tasks_unique_key_is_free(subject: Subject) -> None:
     first = await subject.failed(unique_key="k")
     await subject.pass_time(5)
     await subject.queue.prune(older_than=timedelta(0))
@@ -131,7 +131,7 @@ async def test_the_unique_key_of_a_pruned_task_is_free(subject: Subject) -> None
     assert again.id != first.id
 
 
-async def test_figures_tell_each_queues_states_by_name(subject: Subject) -> None:
+async def test_statistics_count_states_of_each_queue(subject: Subject) -> None:
     await subject.failed(queue="b")
     await subject.claimed(queue="b")
     await subject.queue.enqueue(new_task(queue="b", owner_id=OTHER))
@@ -148,7 +148,7 @@ async def test_figures_tell_each_queues_states_by_name(subject: Subject) -> None
     assert {state: count for state, count in second.finished.items() if count} == {TaskState.FAILED: 1}
 
 
-async def test_figures_count_what_finished_within_the_window_only(subject: Subject) -> None:
+async def test_statistics_count_endings_within_window(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.complete(lease)
     await subject.queue.enqueue(new_task())
@@ -161,11 +161,11 @@ async def test_figures_count_what_finished_within_the_window_only(subject: Subje
     assert {state: count for state, count in long.finished.items() if count} == {TaskState.COMPLETED: 1}
 
 
-async def test_there_are_no_figures_of_nothing(subject: Subject) -> None:
+async def test_statistics_of_empty_queue_are_none(subject: Subject) -> None:
     assert await subject.queue.stats() == []
 
 
-async def test_a_recovered_attempt_cannot_come_back_through_maintenance(subject: Subject) -> None:
+async def test_recovered_attempt_does_not_return_by_maintenance(subject: Subject) -> None:
     _, lease = await subject.claimed(max_attempts=1)
     await subject.lose_lease()
     (dead,) = await subject.queue.recover()
@@ -177,7 +177,7 @@ async def test_a_recovered_attempt_cannot_come_back_through_maintenance(subject:
     assert await subject.claim() == []
 
 
-async def test_upkeep_knows_what_is_due_and_when_more_will_be(subject: Subject) -> None:
+async def test_maintenance_due_tells_now_and_next_time(subject: Subject) -> None:
     horizon = timedelta(seconds=60)
     nothing = await subject.queue.maintenance_due(horizon=horizon)
     await subject.claimed()

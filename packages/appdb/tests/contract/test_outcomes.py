@@ -10,7 +10,7 @@ from appdb import Lease, LeaseLostError, TaskEventType, TaskState
 from appsupport.queue.queue_contract import Subject, claimer, new_task
 
 
-async def test_a_completed_task_keeps_its_result_and_is_over(subject: Subject) -> None:
+async def test_completed_task_keeps_result(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.complete(lease, {"a": [1, {"b": None}]})
     done = await subject.get(task)
@@ -20,14 +20,14 @@ async def test_a_completed_task_keeps_its_result_and_is_over(subject: Subject) -
     assert await subject.log(task) == [TaskEventType.COMPLETED]
 
 
-async def test_a_task_can_complete_without_a_result(subject: Subject) -> None:
+async def test_task_can_complete_without_result(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.complete(lease)
 
     assert (await subject.get(task)).result is None
 
 
-async def test_a_failed_attempt_runs_again_after_its_delay(subject: Subject) -> None:
+async def test_failed_attempt_runs_again_after_delay(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "not now", retry_in=timedelta(seconds=60))
     waiting = await subject.get(task)
@@ -41,7 +41,7 @@ async def test_a_failed_attempt_runs_again_after_its_delay(subject: Subject) -> 
     assert (again.id, again.attempt) == (task.id, 2)
 
 
-async def test_the_last_attempt_fails_for_good_even_when_a_retry_is_asked_for(subject: Subject) -> None:
+async def test_last_attempt_fails_despite_retry(subject: Subject) -> None:
     task, lease = await subject.claimed(max_attempts=1)
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(seconds=1))
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(seconds=1))
@@ -50,7 +50,7 @@ async def test_the_last_attempt_fails_for_good_even_when_a_retry_is_asked_for(su
     assert await subject.log(task) == [TaskEventType.FAILED]
 
 
-async def test_a_retry_without_delay_is_due_at_once(subject: Subject) -> None:
+async def test_retry_without_delay_is_due_at_once(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
     (again,) = await subject.claim()
@@ -58,7 +58,7 @@ async def test_a_retry_without_delay_is_due_at_once(subject: Subject) -> None:
     assert (again.id, again.attempt) == (task.id, 2)
 
 
-async def test_an_error_tells_type_message_attempt_and_time(subject: Subject) -> None:
+async def test_error_tells_type_message_attempt_and_time(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "ProviderError", "too busy", retry_in=None)
     failed = await subject.get(task)
@@ -83,7 +83,7 @@ async def test_every_attempts_error_is_kept(subject: Subject) -> None:
     assert await subject.log(task) == [TaskEventType.RETRYING, TaskEventType.FAILED]
 
 
-async def test_only_the_last_errors_are_kept(subject: Subject) -> None:
+async def test_only_last_errors_are_kept(subject: Subject) -> None:
     task = await subject.queue.enqueue(new_task(max_attempts=30))
     for number in range(14):
         (held,) = await subject.claim()
@@ -93,7 +93,7 @@ async def test_only_the_last_errors_are_kept(subject: Subject) -> None:
     assert [error.type for error in errors] == [f"E{number}" for number in range(4, 14)]
 
 
-async def test_a_task_that_completes_after_failures_shows_no_error_of_its_own(subject: Subject) -> None:
+async def test_completed_task_after_failures_shows_no_error(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
     (again,) = await subject.claim()
@@ -104,7 +104,7 @@ async def test_a_task_that_completes_after_failures_shows_no_error_of_its_own(su
     assert len(done.errors) == 1
 
 
-async def test_a_new_attempt_starts_without_the_old_progress(subject: Subject) -> None:
+async def test_new_attempt_has_no_old_progress(subject: Subject) -> None:
     from appsupport.queue.queue_contract import progress
 
     _, lease = await subject.claimed()
@@ -115,7 +115,7 @@ async def test_a_new_attempt_starts_without_the_old_progress(subject: Subject) -
     assert again.progress is None
 
 
-async def test_handing_back_does_not_cost_an_attempt(subject: Subject) -> None:
+async def test_release_does_not_count_attempt(subject: Subject) -> None:
     task, lease = await subject.claimed(max_attempts=1)
     await subject.queue.release(lease)
     back = await subject.get(task)
@@ -126,7 +126,7 @@ async def test_handing_back_does_not_cost_an_attempt(subject: Subject) -> None:
     assert await subject.log(task) == [TaskEventType.RELEASED]
 
 
-async def test_a_task_that_was_handed_back_keeps_its_place_in_line(subject: Subject) -> None:
+async def test_released_task_keeps_its_place(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.enqueue(new_task())
     await subject.queue.release(lease)
@@ -134,7 +134,7 @@ async def test_a_task_that_was_handed_back_keeps_its_place_in_line(subject: Subj
     assert [found.id for found in await subject.claim()] == [task.id]
 
 
-async def test_a_retried_task_goes_behind_those_that_were_due_before(subject: Subject) -> None:
+async def test_retried_task_goes_behind_earlier_due_ones(subject: Subject) -> None:
     task, lease = await subject.claimed()
     other = await subject.queue.enqueue(new_task())
     await subject.pass_time(1)
@@ -144,7 +144,7 @@ async def test_a_retried_task_goes_behind_those_that_were_due_before(subject: Su
 
 
 @pytest.mark.parametrize("how", ["complete", "fail", "retry", "release", "suspend"])
-async def test_settling_twice_in_the_same_way_is_harmless(subject: Subject, how: str) -> None:
+async def test_settling_again_alike_is_harmless(subject: Subject, how: str) -> None:
     task, lease = await subject.claimed()
     for _ in range(3):
         match how:
@@ -160,7 +160,7 @@ async def test_settling_twice_in_the_same_way_is_harmless(subject: Subject, how:
     assert len(await subject.log(task)) == 1
 
 
-async def test_settling_in_another_way_after_the_end_is_refused(subject: Subject) -> None:
+async def test_settling_again_differently_is_refused(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.complete(lease, {"n": 1})
     with pytest.raises(LeaseLostError):
@@ -172,7 +172,7 @@ async def test_settling_in_another_way_after_the_end_is_refused(subject: Subject
     assert await subject.log(task) == [TaskEventType.COMPLETED]
 
 
-async def test_another_worker_takes_what_was_handed_back(subject: Subject) -> None:
+async def test_released_task_can_go_to_another_worker(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.release(lease)
     (again,) = await subject.queue.claim(claimer("w2"))

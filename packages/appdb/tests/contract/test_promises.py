@@ -13,7 +13,7 @@ from appsupport.queue.queue_contract import CHUNK, OWNER, STARTED, Subject, clai
 NOW = timedelta(0)
 
 
-async def test_promise_1_an_acknowledged_enqueue_is_there_for_everybody_and_its_key_returns_the_first_task(
+async def test_promise_1_acknowledged_enqueue_is_durable_and_idempotent(
     subject: Subject,
 ) -> None:
     task = await subject.queue.enqueue(new_task(unique_key="k"))
@@ -24,7 +24,7 @@ async def test_promise_1_an_acknowledged_enqueue_is_there_for_everybody_and_its_
     assert [found.id for found in await elsewhere.claim(claimer())] == [task.id]
 
 
-async def test_promise_2_one_holder_at_a_time_and_a_lost_lease_changes_nothing_and_is_told_so(
+async def test_promise_2_lost_lease_writes_nothing(
     subject: Subject,
 ) -> None:
     task, old = await subject.claimed()
@@ -39,7 +39,7 @@ async def test_promise_2_one_holder_at_a_time_and_a_lost_lease_changes_nothing_a
     assert await subject.get(task) == held
 
 
-async def test_promise_3_state_result_and_terminal_event_appear_together_and_a_repeat_doubles_nothing(
+async def test_promise_3_outcome_is_atomic_and_idempotent(
     subject: Subject,
 ) -> None:
     task, lease = await subject.claimed()
@@ -61,7 +61,7 @@ async def test_promise_3_state_result_and_terminal_event_appear_together_and_a_r
     assert await subject.log(task) == [TaskEventType.CHUNK, TaskEventType.COMPLETED]
 
 
-async def test_promise_4_higher_priority_first_then_the_oldest_and_limits_hold_over_all_claimers(
+async def test_promise_4_order_and_limits_hold_over_claimers(
     subject: Subject,
 ) -> None:
     one = Limit(key="provider:x", concurrency=1)
@@ -77,7 +77,7 @@ async def test_promise_4_higher_priority_first_then_the_oldest_and_limits_hold_o
     assert sum(map(len, claims)) + len(late) == 1
 
 
-async def test_promise_5_only_the_queues_own_clock_is_trusted(subject: Subject) -> None:
+async def test_promise_5_only_queues_clock_is_trusted(subject: Subject) -> None:
     before = await subject.now()
     task, lease = await subject.claimed()
     await subject.queue.append_events(lease, [STARTED], seq=0)
@@ -91,7 +91,7 @@ async def test_promise_5_only_the_queues_own_clock_is_trusted(subject: Subject) 
     assert all(time is not None and time.tzinfo is not None for time in times)
 
 
-async def test_promise_6_a_dead_workers_task_runs_again_and_fails_after_its_attempts_with_its_history(
+async def test_promise_6_dead_workers_task_runs_again(
     subject: Subject,
 ) -> None:
     task = await subject.queue.enqueue(new_task(max_attempts=2))
@@ -115,7 +115,7 @@ async def test_promise_6_a_dead_workers_task_runs_again_and_fails_after_its_atte
     assert replayed.state is TaskState.QUEUED
 
 
-async def test_promise_7_a_retry_waits_for_its_delay_and_what_is_not_worth_retrying_never_runs_again(
+async def test_promise_7_retry_waits_and_final_failure_stays(
     subject: Subject,
 ) -> None:
     later, lease = await subject.claimed()
@@ -130,7 +130,7 @@ async def test_promise_7_a_retry_waits_for_its_delay_and_what_is_not_worth_retry
     assert await subject.state(never) is TaskState.FAILED
 
 
-async def test_promise_8_a_cancelled_task_never_turns_into_completed(subject: Subject) -> None:
+async def test_promise_8_cancelled_task_never_completes(subject: Subject) -> None:
     task, lease = await subject.claimed()
     cancelled = await subject.queue.cancel(task.id, owner_id=OWNER)
     with pytest.raises(LeaseLostError):
@@ -144,7 +144,7 @@ async def test_promise_8_a_cancelled_task_never_turns_into_completed(subject: Su
     assert await subject.get(task) == cancelled
 
 
-async def test_promise_9_polling_alone_finds_everything_that_is_due(subject: Subject) -> None:
+async def test_promise_9_polling_finds_everything_due(subject: Subject) -> None:
     released, lease = await subject.claimed()
     await subject.queue.release(lease)
     delayed = await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
@@ -174,7 +174,7 @@ async def test_promise_10_delays_pauses_timeouts_and_continuations(subject: Subj
     assert next_one.timeout_seconds == 5
 
 
-async def test_promise_11_maintenance_is_idempotent_and_anybody_may_run_it_at_once(subject: Subject) -> None:
+async def test_promise_11_concurrent_maintenance_is_idempotent(subject: Subject) -> None:
     lost, _ = await subject.claimed()
     await subject.queue.enqueue(new_task(delay=timedelta(seconds=10)))
     expired = await subject.queue.enqueue(new_task(queue="nobody", expires_in=timedelta(seconds=10)))
@@ -209,7 +209,7 @@ async def test_promise_12_nothing_grows_without_bound(subject: Subject) -> None:
     assert await subject.queue.events(task.id) == []
 
 
-async def test_promise_13_every_write_is_safe_to_repeat(subject: Subject) -> None:
+async def test_promise_13_every_write_can_be_repeated(subject: Subject) -> None:
     first = [await subject.queue.enqueue(new_task(task_id="tq_1")) for _ in range(2)]
     (held,) = await subject.claim()
     lease = Lease.of(held)

@@ -64,9 +64,7 @@ DOORS: dict[str, Door] = {
 
 
 @pytest.mark.parametrize(("field", "value"), ROWS, ids=[f"{field}-{value!r:.30}" for field, value in ROWS])
-async def test_what_a_task_cannot_have_is_refused_by_name_and_nothing_is_written(
-    subject: Subject, field: str, value: object
-) -> None:
+async def test_invalid_task_fields_are_refused_by_name(subject: Subject, field: str, value: object) -> None:
     held, lease = await subject.claimed()
     for door in DOORS.values():
         with pytest.raises(InvalidDataError) as caught:
@@ -78,7 +76,7 @@ async def test_what_a_task_cannot_have_is_refused_by_name_and_nothing_is_written
     assert await subject.get(held) == held
 
 
-async def test_the_longest_and_largest_that_are_accepted_come_back_and_keep_nobody_from_working(
+async def test_largest_accepted_values_come_back_and_run(
     subject: Subject,
 ) -> None:
     most: dict[str, Any] = {
@@ -104,7 +102,7 @@ async def test_the_longest_and_largest_that_are_accepted_come_back_and_keep_nobo
     assert await subject.queue.recover() == []
 
 
-async def test_a_name_or_limit_that_cannot_be_stored_is_refused_by_every_control(subject: Subject) -> None:
+async def test_unstorable_name_or_limit_refused_by_control(subject: Subject) -> None:
     queue = subject.queue
     for refused in (
         queue.pause("a\x1fb"),
@@ -121,7 +119,7 @@ async def test_a_name_or_limit_that_cannot_be_stored_is_refused_by_every_control
 
 
 @pytest.mark.parametrize("lease", [FOREVER, timedelta(0), -timedelta(seconds=1)])
-def test_a_lease_that_cannot_be_stored_is_refused(database: Database, lease: timedelta) -> None:
+def test_unstorable_lease_is_refused(database: Database, lease: timedelta) -> None:
     with pytest.raises(InvalidDataError, match="lease"):
         InMemoryTaskQueue(lease=lease)
     with pytest.raises(InvalidDataError, match="lease"):
@@ -129,7 +127,7 @@ def test_a_lease_that_cannot_be_stored_is_refused(database: Database, lease: tim
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True])
-async def test_a_limit_that_is_no_positive_number_is_refused(subject: Subject, limit: Any) -> None:
+async def test_non_positive_limit_is_refused(subject: Subject, limit: Any) -> None:
     queue, everything = subject.queue, TaskFilter(owner_id=OWNER)
     task, _ = await subject.claimed()
     for asked in (

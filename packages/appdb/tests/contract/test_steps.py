@@ -12,7 +12,7 @@ from appsupport.queue.queue_contract import OWNER, Subject, new_task
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "$$NOW", [1, {"$gt": "a.b"}], {"$set": {"a.b": None}}, True, 1.5])
-async def test_a_remembered_value_comes_back_as_it_was(subject: Subject, value: Any) -> None:
+async def test_saved_step_comes_back_as_it_was(subject: Subject, value: Any) -> None:
     _, lease = await subject.claimed()
     assert await subject.queue.get_step(lease, "step") == (False, None)
     await subject.queue.save_step(lease, "step", value)
@@ -20,7 +20,7 @@ async def test_a_remembered_value_comes_back_as_it_was(subject: Subject, value: 
     assert await subject.queue.get_step(lease, "step") == (True, value)
 
 
-async def test_steps_are_remembered_over_attempts(subject: Subject) -> None:
+async def test_steps_are_kept_over_attempts(subject: Subject) -> None:
     _, lease = await subject.claimed()
     await subject.queue.save_step(lease, "step", {"job": 7})
     await subject.queue.fail(lease, "Broken", "again", retry_in=timedelta(0))
@@ -35,9 +35,7 @@ async def test_steps_are_remembered_over_attempts(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("how", ["retry", "replay"])
-async def test_a_step_that_ends_after_a_cancel_is_remembered_by_nobody_and_a_repetition_begins_anew(
-    subject: Subject, how: str
-) -> None:
+async def test_step_ended_after_cancel_is_not_saved(subject: Subject, how: str) -> None:
     task, lease = await subject.claimed()
     await subject.queue.save_step(lease, "before", 1)
     await subject.queue.cancel(task.id, owner_id=OWNER)
@@ -51,7 +49,7 @@ async def test_a_step_that_ends_after_a_cancel_is_remembered_by_nobody_and_a_rep
     assert steps == [(False, None), (False, None)]
 
 
-async def test_steps_belong_to_their_task_and_key(subject: Subject) -> None:
+async def test_steps_belong_to_task_and_key(subject: Subject) -> None:
     _, first = await subject.claimed()
     _, second = await subject.claimed()
     await subject.queue.save_step(first, "step", 1)
@@ -60,7 +58,7 @@ async def test_steps_belong_to_their_task_and_key(subject: Subject) -> None:
     assert await subject.queue.get_step(first, "step 2") == (False, None)
 
 
-async def test_remembering_again_with_the_same_value_is_harmless(subject: Subject) -> None:
+async def test_saving_same_step_again_is_harmless(subject: Subject) -> None:
     _, lease = await subject.claimed()
     for _ in range(3):
         await subject.queue.save_step(lease, "step", [1])
@@ -69,7 +67,7 @@ async def test_remembering_again_with_the_same_value_is_harmless(subject: Subjec
 
 
 @pytest.mark.parametrize("key", ["a.b", "$where", "😀", "\u202eabc", "x" * 200])
-async def test_a_key_of_any_text_is_only_a_name(subject: Subject, key: str) -> None:
+async def test_step_key_of_any_text_is_only_name(subject: Subject, key: str) -> None:
     _, lease = await subject.claimed()
     await subject.queue.save_step(lease, key, 1)
 
@@ -77,7 +75,7 @@ async def test_a_key_of_any_text_is_only_a_name(subject: Subject, key: str) -> N
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\x00b"])
-async def test_a_key_without_or_with_too_many_or_control_characters_is_refused(subject: Subject, key: str) -> None:
+async def test_empty_long_or_control_step_key_refused(subject: Subject, key: str) -> None:
     task, lease = await subject.claimed()
     with pytest.raises(InvalidDataError, match=r"^key: "):
         await subject.queue.save_step(lease, key, 1)
@@ -87,7 +85,7 @@ async def test_a_key_without_or_with_too_many_or_control_characters_is_refused(s
     assert await subject.get(task) == task
 
 
-async def test_remembering_again_replaces_the_value(subject: Subject) -> None:
+async def test_saving_step_again_replaces_value(subject: Subject) -> None:
     _, lease = await subject.claimed()
     for value in (1, 2):
         await subject.queue.save_step(lease, "step", value)
@@ -96,7 +94,7 @@ async def test_remembering_again_replaces_the_value(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize(("value", "error"), [("x" * 300_000, TooLargeError), ("\ud800", InvalidDataError)])
-async def test_a_value_that_cannot_be_stored_is_refused(subject: Subject, value: str, error: type[Exception]) -> None:
+async def test_unstorable_step_value_is_refused(subject: Subject, value: str, error: type[Exception]) -> None:
     _, lease = await subject.claimed()
     with pytest.raises(error):
         await subject.queue.save_step(lease, "step", value)

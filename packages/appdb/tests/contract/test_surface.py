@@ -22,7 +22,7 @@ def parameters(queue: type[object], name: str) -> list[tuple[str, object, bool]]
 
 @pytest.mark.parametrize("queue", QUEUES)
 @pytest.mark.parametrize("name", CALLS)
-def test_every_call_takes_what_the_protocol_says(queue: type[TaskQueueProtocol], name: str) -> None:
+def test_both_queues_have_protocols_signatures(queue: type[TaskQueueProtocol], name: str) -> None:
     assert parameters(queue, name) == parameters(TaskQueueProtocol, name)
     assert inspect.iscoroutinefunction(getattr(queue, name)) is inspect.iscoroutinefunction(
         getattr(TaskQueueProtocol, name)
@@ -30,13 +30,13 @@ def test_every_call_takes_what_the_protocol_says(queue: type[TaskQueueProtocol],
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_both_queues_have_the_same_defaults(name: str) -> None:
+def test_both_queues_have_same_defaults(name: str) -> None:
     real, memory = (inspect.signature(getattr(queue, name)).parameters for queue in QUEUES)
 
     assert {each.name: each.default for each in real.values()} == {each.name: each.default for each in memory.values()}
 
 
-def test_the_real_queue_offers_nothing_that_the_one_in_memory_lacks() -> None:
+def test_real_queue_adds_no_public_method() -> None:
     real, memory = (
         {name for name, value in vars(queue).items() if callable(value) and not name.startswith("_")}
         for queue in QUEUES

@@ -25,7 +25,7 @@ HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", 
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(subject: Subject, value: str) -> None:
+async def test_user_text_stays_text(subject: Subject, value: str) -> None:
     payload: dict[str, Any] = {"text": value, "nested": {"$gt": value, "a.b": [value], "$$ROOT": {"": value}}}
     task, lease = await subject.claimed(payload=payload)
     await subject.queue.append_events(
@@ -41,7 +41,7 @@ async def test_what_a_user_writes_stays_text(subject: Subject, value: str) -> No
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_an_error_says_stays_text(subject: Subject, value: str) -> None:
+async def test_error_text_stays_text(subject: Subject, value: str) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, value, value, retry_in=None)
     failed = await subject.get(task)
@@ -51,7 +51,7 @@ async def test_what_an_error_says_stays_text(subject: Subject, value: str) -> No
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value.isprintable() and value])
-async def test_names_of_owners_queues_actors_and_workers_stay_text(subject: Subject, value: str) -> None:
+async def test_names_of_every_kind_stay_text(subject: Subject, value: str) -> None:
     task = await subject.queue.enqueue(
         new_task(owner_id=value, queue=value, actor=value, unique_key=value, payload={"text": value})
     )
@@ -69,7 +69,7 @@ async def test_names_of_owners_queues_actors_and_workers_stay_text(subject: Subj
     assert [found.id for found in await subject.queue.page(owner_id=value)] == [task.id]
 
 
-async def test_what_utf_8_cannot_hold_is_replaced_in_errors_and_refused_elsewhere(subject: Subject) -> None:
+async def test_invalid_utf_8_replaced_in_errors_refused_elsewhere(subject: Subject) -> None:
     task, lease = await subject.claimed()
     with pytest.raises(InvalidDataError, match="result"):
         await subject.queue.complete(lease, {"text": "\ud800"})
@@ -84,28 +84,28 @@ async def test_what_utf_8_cannot_hold_is_replaced_in_errors_and_refused_elsewher
     assert (failed.error.type, failed.error.message) == ("Bro?ken", "half?")
 
 
-async def test_a_number_that_bson_cannot_hold_is_refused(subject: Subject) -> None:
+async def test_number_beyond_bson_is_refused(subject: Subject) -> None:
     with pytest.raises(InvalidDataError, match="payload"):
         await subject.queue.enqueue(new_task(payload={"n": 2**64}))
 
     assert await subject.queue.page(owner_id=OWNER) == []
 
 
-async def test_a_payload_over_256_kib_is_refused_and_nothing_is_stored(subject: Subject) -> None:
+async def test_payload_over_256_kib_is_refused(subject: Subject) -> None:
     with pytest.raises(TooLargeError, match="payload"):
         await subject.queue.enqueue(new_task(payload={"text": "x" * 256 * 1024}))
 
     assert await subject.queue.page(owner_id=OWNER) == []
 
 
-async def test_a_payload_just_under_the_limit_is_kept_whole(subject: Subject) -> None:
+async def test_payload_just_under_limit_is_kept(subject: Subject) -> None:
     text = "x" * (256 * 1024 - 100)
     task = await subject.queue.enqueue(new_task(payload={"text": text}))
 
     assert (await subject.get(task)).payload["text"] == text
 
 
-async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(subject: Subject) -> None:
+async def test_too_large_result_is_refused_and_lease_stays(subject: Subject) -> None:
     task, lease = await subject.claimed()
     with pytest.raises(TooLargeError, match="result"):
         await subject.queue.complete(lease, {"data": "x" * 300_000})
@@ -126,7 +126,7 @@ WITH_LARGE_EVENT: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[None]
 
 
 @pytest.mark.parametrize("write", WITH_LARGE_EVENT.values(), ids=WITH_LARGE_EVENT)
-async def test_an_event_that_is_too_large_is_refused_and_nothing_is_written(
+async def test_too_large_event_is_refused(
     subject: Subject, write: Callable[[TaskQueueProtocol, Lease], Awaitable[None]]
 ) -> None:
     task, lease = await subject.claimed()
@@ -137,7 +137,7 @@ async def test_an_event_that_is_too_large_is_refused_and_nothing_is_written(
     assert await subject.log(task) == []
 
 
-async def test_a_long_error_message_is_cut(subject: Subject) -> None:
+async def test_long_error_message_is_cut(subject: Subject) -> None:
     task, lease = await subject.claimed()
     await subject.queue.fail(lease, "Broken", "m" * 10_000, retry_in=None)
     failed = await subject.get(task)
@@ -146,7 +146,7 @@ async def test_a_long_error_message_is_cut(subject: Subject) -> None:
     assert failed.error.message == "m" * 4_000
 
 
-async def test_another_owners_task_looks_like_a_missing_one(subject: Subject) -> None:
+async def test_another_owners_task_looks_missing(subject: Subject) -> None:
     task = await subject.failed()
     for call in (subject.queue.get, subject.queue.cancel, subject.queue.retry, subject.queue.replay):
         errors = []
@@ -159,7 +159,7 @@ async def test_another_owners_task_looks_like_a_missing_one(subject: Subject) ->
     assert await subject.get(task) == task
 
 
-async def test_an_owners_lists_and_filters_hold_only_its_own(subject: Subject) -> None:
+async def test_lists_and_filters_are_limited_to_owner(subject: Subject) -> None:
     mine, lease = await subject.claimed()
     await subject.queue.spawn(lease, "one", new_task())
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER))
@@ -175,7 +175,7 @@ async def test_an_owners_lists_and_filters_hold_only_its_own(subject: Subject) -
     assert len(await subject.queue.children(mine.id, owner_id=OWNER)) == 1
 
 
-async def test_another_owners_children_are_not_shown(subject: Subject) -> None:
+async def test_another_owners_children_are_hidden(subject: Subject) -> None:
     mine, lease = await subject.claimed()
     await subject.queue.spawn(lease, "one", new_task())
     try:
@@ -186,7 +186,7 @@ async def test_another_owners_children_are_not_shown(subject: Subject) -> None:
     assert shown == []
 
 
-async def test_another_owners_task_id_is_not_handed_out_by_enqueue(subject: Subject) -> None:
+async def test_enqueue_hides_another_owners_task_id(subject: Subject) -> None:
     mine = await subject.queue.enqueue(new_task(task_id="tq_mine", payload={"secret": 1}))
     with pytest.raises(ConflictError, match="tq_mine"):
         await subject.queue.enqueue(new_task(task_id="tq_mine", owner_id=OTHER))
@@ -194,7 +194,7 @@ async def test_another_owners_task_id_is_not_handed_out_by_enqueue(subject: Subj
     assert await subject.get(mine) == mine
 
 
-async def test_a_page_can_be_of_some_states_only(subject: Subject) -> None:
+async def test_page_can_be_limited_to_states(subject: Subject) -> None:
     failed = await subject.failed()
     held, _ = await subject.claimed()
     queued = await subject.queue.enqueue(new_task())
@@ -207,7 +207,7 @@ async def test_a_page_can_be_of_some_states_only(subject: Subject) -> None:
     assert await page() == [queued.id, held.id, failed.id]
 
 
-async def test_what_is_returned_can_be_changed_without_changing_the_task(subject: Subject) -> None:
+async def test_changed_result_does_not_change_task(subject: Subject) -> None:
     payload: dict[str, Any] = {"list": [1]}
     task = await subject.queue.enqueue(new_task(payload=payload))
     payload["list"].append(2)

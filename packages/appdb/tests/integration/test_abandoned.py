@@ -54,9 +54,7 @@ async def write_half(database: Database, lease: Lease) -> Session:
     return session
 
 
-async def test_a_task_is_recovered_in_time_although_its_holder_died_in_a_transaction(
-    database: Database, dying: Database
-) -> None:
+async def test_holders_death_in_transaction_delays_no_recovery(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     session = await write_half(dying, lease)
     await asyncio.sleep(LEASE.total_seconds() + 0.1)
@@ -71,9 +69,7 @@ async def test_a_task_is_recovered_in_time_although_its_holder_died_in_a_transac
     await session.end_session()
 
 
-async def test_a_task_is_cancelled_in_time_although_its_holder_died_in_a_transaction(
-    database: Database, dying: Database
-) -> None:
+async def test_holders_death_in_transaction_delays_no_cancel(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     await write_half(dying, lease)
     asked_at = time.monotonic()
@@ -83,9 +79,7 @@ async def test_a_task_is_cancelled_in_time_although_its_holder_died_in_a_transac
     assert time.monotonic() - asked_at < 7
 
 
-async def test_a_limit_that_a_dead_host_locked_holds_up_a_claim_for_a_moment(
-    database: Database, dying: Database
-) -> None:
+async def test_limit_locked_by_dead_host_delays_claim_briefly(database: Database, dying: Database) -> None:
     queue = TaskQueue(database)
     limits = (Limit(key="provider:x", concurrency=1),)
     await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, limits=limits))
@@ -103,7 +97,7 @@ async def test_a_limit_that_a_dead_host_locked_holds_up_a_claim_for_a_moment(
     await session.end_session()
 
 
-async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dying: Database) -> None:
+async def test_live_transaction_is_left_alone(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     session = await write_half(dying, lease)
     ended = await end_orphaned_transactions(database, timedelta(minutes=1))
@@ -114,7 +108,7 @@ async def test_a_transaction_that_goes_on_is_left_alone(database: Database, dyin
     await session.end_session()
 
 
-async def test_transactions_of_other_applications_are_left_alone(mongo_uri: str, database: Database) -> None:
+async def test_other_applications_transactions_are_left_alone(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name, app_name="reports") as other:
         session = await write_half(other, await claimed(database))
         ended = await end_orphaned_transactions(database, timedelta(0))
@@ -124,7 +118,7 @@ async def test_transactions_of_other_applications_are_left_alone(mongo_uri: str,
     assert ended == 0
 
 
-async def test_transactions_of_another_database_are_left_alone(mongo_uri: str, database: Database) -> None:
+async def test_other_databases_transactions_are_left_alone(mongo_uri: str, database: Database) -> None:
     # It writes to the same one, for want of a second: what counts is what it calls itself.
     async with Database(mongo_uri, database.name, app_name=app_name_of("appworker/0.0.0", "another")) as other:
         session = await write_half(other, await claimed(database))
@@ -135,7 +129,7 @@ async def test_transactions_of_another_database_are_left_alone(mongo_uri: str, d
     assert ended == 0
 
 
-async def test_a_host_is_told_apart_by_its_database_whatever_its_program_is(mongo_uri: str, database: Database) -> None:
+async def test_host_is_identified_by_database_not_program(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name) as other:
         session = await write_half(other, await claimed(database))
         ended = await end_orphaned_transactions(database, timedelta(0))

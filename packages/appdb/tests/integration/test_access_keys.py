@@ -32,14 +32,14 @@ async def key_of(users: UserRepository, owner_id: str, **options: Any) -> NewKey
     return await users.create_key(owner_id=owner_id, name="laptop", **options)
 
 
-async def test_a_guests_key_is_that_guest(users: UserRepository) -> None:
+async def test_guests_key_identifies_guest(users: UserRepository) -> None:
     first, second = await users.create_guest(), await users.create_guest()
 
     assert await users.user_of_key(first.secret) == first.user_id
     assert await users.user_of_key(second.secret) == second.user_id
 
 
-async def test_a_wrong_key_is_nobody(users: UserRepository) -> None:
+async def test_wrong_key_identifies_nobody(users: UserRepository) -> None:
     made, other = await users.create_guest(), await users.create_guest()
     wrong = [
         "",
@@ -59,7 +59,7 @@ async def test_a_wrong_key_is_nobody(users: UserRepository) -> None:
     assert [await users.user_of_key(key) for key in wrong] == [None] * len(wrong)
 
 
-async def test_a_key_of_the_first_release_goes_on_working(users: UserRepository, database: Database) -> None:
+async def test_first_releases_key_still_works(users: UserRepository, database: Database) -> None:
     made = await users.create_guest()
     now = await database.server_time()
     for name, old in (("users", ["is_guest", "is_active"]), ("access_keys", ["user_id", "digest", "is_active"])):
@@ -79,7 +79,7 @@ async def test_a_key_of_the_first_release_goes_on_working(users: UserRepository,
     assert [key.name for key in await users.keys(owner_id=made.user_id)] == [""]
 
 
-async def test_a_key_tells_who_and_what_for(users: UserRepository, ada: str) -> None:
+async def test_key_tells_owner_and_scopes(users: UserRepository, ada: str) -> None:
     whole, narrow = (
         await key_of(users, ada),
         await key_of(users, ada, scopes=["tasks:read", "tasks:read", "runs:write"]),
@@ -99,13 +99,13 @@ async def test_a_key_tells_who_and_what_for(users: UserRepository, ada: str) -> 
 @pytest.mark.parametrize(
     "scopes", [[], ["tasks"], ["Tasks:read"], ["tasks:read "], ["tasks:$ne"], [f"a:b{n}" for n in range(51)]]
 )
-async def test_what_is_no_scope_is_refused(users: UserRepository, ada: str, scopes: list[str]) -> None:
+async def test_unknown_scope_is_refused(users: UserRepository, ada: str, scopes: list[str]) -> None:
     with pytest.raises(InvalidDataError, match="tasks:read"):
         await key_of(users, ada, scopes=scopes)
     assert await users.keys(owner_id=ada) == []
 
 
-async def test_a_key_ends_by_the_servers_clock(users: UserRepository, database: Database, ada: str) -> None:
+async def test_key_expires_by_servers_clock(users: UserRepository, database: Database, ada: str) -> None:
     key, lasting = await key_of(users, ada, expires_in=timedelta(days=1)), await key_of(users, ada)
     before = await users.user_of_key(key.secret)
     await let_time_pass(database, timedelta(days=1))
@@ -118,12 +118,12 @@ async def test_a_key_ends_by_the_servers_clock(users: UserRepository, database: 
 
 
 @pytest.mark.parametrize("expires_in", [timedelta(0), timedelta(days=-1), timedelta.max])
-async def test_an_impossible_time_is_refused(users: UserRepository, ada: str, expires_in: timedelta) -> None:
+async def test_impossible_expiry_is_refused(users: UserRepository, ada: str, expires_in: timedelta) -> None:
     with pytest.raises(InvalidDataError, match="expires_in"):
         await key_of(users, ada, expires_in=expires_in)
 
 
-async def test_a_revoked_key_is_nobody_at_once_and_for_good(users: UserRepository, ada: str) -> None:
+async def test_revoked_key_is_refused_for_good(users: UserRepository, ada: str) -> None:
     key, kept = await key_of(users, ada), await key_of(users, ada)
     revoked = [await users.revoke_key(key.key_id, owner_id=ada) for _ in range(2)]
 
@@ -136,7 +136,7 @@ async def test_a_revoked_key_is_nobody_at_once_and_for_good(users: UserRepositor
         await users.rename_key(key.key_id, "again", owner_id=ada)
 
 
-async def test_a_check_that_begins_after_a_revocation_finds_nobody(
+async def test_check_after_revocation_finds_nobody(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     async with Database(mongo_uri, database.name) as other:
@@ -150,9 +150,7 @@ async def test_a_check_that_begins_after_a_revocation_finds_nobody(
             assert set(await asyncio.gather(*checks)) <= {ada, None}
 
 
-async def test_a_key_of_a_user_who_is_switched_off_is_nobody_until_they_are_back(
-    users: UserRepository, ada: str
-) -> None:
+async def test_key_of_disabled_user_is_refused_until_enabled(users: UserRepository, ada: str) -> None:
     key = await key_of(users, ada)
     await users.deactivate(ada)
     off = await users.user_of_key(key.secret)
@@ -163,7 +161,7 @@ async def test_a_key_of_a_user_who_is_switched_off_is_nobody_until_they_are_back
     assert (off, await users.user_of_key(key.secret)) == (None, ada)
 
 
-async def test_keys_are_listed_without_digests_and_renamed(users: UserRepository, ada: str) -> None:
+async def test_keys_are_listed_without_digest_and_renamed(users: UserRepository, ada: str) -> None:
     first, second = await key_of(users, ada, scopes=["tasks:read"]), await key_of(users, ada)
     renamed = await users.rename_key(first.key_id, "$lease.token", owner_id=ada)
     listed = await users.keys(owner_id=ada)
@@ -177,7 +175,7 @@ async def test_keys_are_listed_without_digests_and_renamed(users: UserRepository
             await users.rename_key(first.key_id, name, owner_id=ada)
 
 
-async def test_the_limit_of_keys_holds_when_many_are_made_at_once(
+async def test_key_limit_holds_under_concurrent_creation(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     for _ in range(MAX_KEYS - 3):
@@ -206,7 +204,7 @@ async def last_use(database: Database, key_id: str) -> Any:
             await asyncio.sleep(0.01)
 
 
-async def test_the_last_use_is_noted_once_a_minute(users: UserRepository, database: Database, ada: str) -> None:
+async def test_last_use_is_noted_once_per_minute(users: UserRepository, database: Database, ada: str) -> None:
     key = await key_of(users, ada)
     before = await database.server_time()
     for _ in range(5):
@@ -225,7 +223,7 @@ async def test_the_last_use_is_noted_once_a_minute(users: UserRepository, databa
     assert await last_use(database, key.key_id) >= first
 
 
-async def test_a_check_waits_for_no_note_of_it_and_survives_its_failure(
+async def test_check_survives_failed_use_note(
     mongo_uri: str, database: Database, users: UserRepository, ada: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = await key_of(users, ada)
@@ -243,7 +241,7 @@ async def test_a_check_waits_for_no_note_of_it_and_survives_its_failure(
     assert key.secret.split("_", 2)[2] not in caplog.text
 
 
-async def test_every_refusal_takes_the_same_path(users: UserRepository, database: Database, ada: str) -> None:
+async def test_every_refused_key_takes_same_path(users: UserRepository, database: Database, ada: str) -> None:
     keys = [await key_of(users, ada, expires_in=timedelta(days=1)) for _ in range(3)]
     secrets = [key.secret.split("_", 2)[2] for key in keys]
     await users.revoke_key(keys[1].key_id, owner_id=ada)

@@ -27,7 +27,7 @@ async def run(runs: Runs) -> Run:
     return made
 
 
-async def test_a_fork_keeps_what_came_before_it(runs: Runs, run: Run) -> None:
+async def test_fork_keeps_earlier_events(runs: Runs, run: Run) -> None:
     why = event(E.RETRY_REQUESTED, target_module="draft", target_step="write")
     branch = await runs.branches.fork(run.id, 3, why, owner_id=OWNER, branch_id=run.branch_id)
 
@@ -44,7 +44,7 @@ async def test_a_fork_keeps_what_came_before_it(runs: Runs, run: Run) -> None:
     check_cache(await runs.get(run), await runs.state(run))
 
 
-async def test_a_fork_can_go_back_to_a_branch_that_was_left(runs: Runs, run: Run) -> None:
+async def test_fork_can_return_to_left_branch(runs: Runs, run: Run) -> None:
     first = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
     resumed = event(E.WORKFLOW_RESUMED)
     second = await runs.branches.fork(run.id, 8, resumed, owner_id=OWNER, branch_id=first.id)
@@ -53,7 +53,7 @@ async def test_a_fork_can_go_back_to_a_branch_that_was_left(runs: Runs, run: Run
     assert (await runs.state(run)).steps_completed == ("write",)
 
 
-async def test_a_jump_goes_before_the_first_event_of_a_module_or_a_step(runs: Runs, run: Run) -> None:
+async def test_jump_lands_before_first_event_of_target(runs: Runs, run: Run) -> None:
     await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=run.branch_id)
     state, now = await runs.state(run), await runs.get(run)
     assert state.modules_completed == {"write": ("draft",)}
@@ -68,7 +68,7 @@ async def test_a_jump_goes_before_the_first_event_of_a_module_or_a_step(runs: Ru
         await runs.states.jump(run.id, "paint", owner_id=OWNER, branch_id=now.branch_id)
 
 
-async def test_jumping_again_and_again_makes_no_longer_lineage(runs: Runs, run: Run) -> None:
+async def test_repeated_jumps_do_not_lengthen_lineage(runs: Runs, run: Run) -> None:
     for _ in range(4):
         now = await runs.get(run)
         branch = await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=now.branch_id)
@@ -77,7 +77,7 @@ async def test_jumping_again_and_again_makes_no_longer_lineage(runs: Runs, run: 
     assert len(branch.lineage) == 2
 
 
-async def test_an_old_form_is_pending_again_and_nothing_before_it_runs_again(runs: Runs, run: Run) -> None:
+async def test_old_form_becomes_pending_without_reruns(runs: Runs, run: Run) -> None:
     branch = await runs.states.branch_from_interaction(
         run.id, "select_1", owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_again"
     )
@@ -97,7 +97,7 @@ async def test_an_old_form_is_pending_again_and_nothing_before_it_runs_again(run
     assert [pair.response and pair.response.data["value"] for pair in pairs] == [2]
 
 
-async def test_a_completed_run_is_open_again_after_a_jump(runs: Runs, run: Run) -> None:
+async def test_jump_reopens_completed_run(runs: Runs, run: Run) -> None:
     await runs.append(run, event(E.WORKFLOW_COMPLETED))
     await runs.states.jump(run.id, "paint", owner_id=OWNER, branch_id=run.branch_id)
 
@@ -105,7 +105,7 @@ async def test_a_completed_run_is_open_again_after_a_jump(runs: Runs, run: Run) 
     assert (now.status, now.open, now.completed_at) == (RunStatus.PROCESSING, True, None)
 
 
-async def test_a_taken_id_of_a_branch_or_of_its_event_makes_nothing(runs: Runs, run: Run) -> None:
+async def test_taken_branch_or_event_id_makes_nothing(runs: Runs, run: Run) -> None:
     other = await runs.begin("other")
     why = event(E.WORKFLOW_RESUMED)
     made = await runs.branches.fork(other.id, 0, why, owner_id=OWNER, branch_id=other.branch_id)
@@ -120,7 +120,7 @@ async def test_a_taken_id_of_a_branch_or_of_its_event_makes_nothing(runs: Runs, 
     assert (now.branch_id, now.event_count) == (run.branch_id, 11)
 
 
-async def test_an_id_that_is_repeated_with_another_fork_is_a_conflict(runs: Runs, run: Run) -> None:
+async def test_branch_id_reused_for_other_fork_conflicts(runs: Runs, run: Run) -> None:
     why = event(E.WORKFLOW_RESUMED, reason="again")
     fork = partial(runs.branches.fork, run.id, owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
     made = await fork(2, why)
@@ -151,7 +151,7 @@ async def test_branches_are_listed_newest_first(runs: Runs, run: Run) -> None:
         await runs.branches.get(made[0], owner_id=OTHER)
 
 
-async def test_only_a_branch_that_nothing_is_built_on_is_deleted(runs: Runs, run: Run) -> None:
+async def test_only_leaf_branch_is_deleted(runs: Runs, run: Run) -> None:
     left = await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=run.branch_id)
     await runs.append(run, started("write", "choose"), completed("write", "choose"))
     child = await runs.branches.fork(run.id, 12, event(E.WORKFLOW_RESUMED), owner_id=OWNER, branch_id=left.id)
@@ -175,7 +175,7 @@ async def test_only_a_branch_that_nothing_is_built_on_is_deleted(runs: Runs, run
     check_cache(await runs.get(run), await runs.state(run))
 
 
-async def test_a_deletion_of_a_branch_that_was_cut_off_is_taken_up_again(runs: Runs, run: Run) -> None:
+async def test_interrupted_branch_deletion_resumes(runs: Runs, run: Run) -> None:
     left = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
     await runs.workflows.reset(run.id, owner_id=OWNER, branch_id=left.id)
     await runs.database.collection("branches").update_one({"_id": left.id}, {"$set": {"deleting": True}})
@@ -190,9 +190,7 @@ async def test_a_deletion_of_a_branch_that_was_cut_off_is_taken_up_again(runs: R
     assert left.id not in {entry.branch_id for entry in await runs.log(run)}
 
 
-async def test_a_history_that_forks_without_end_is_refused(
-    runs: Runs, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_endless_forking_is_refused(runs: Runs, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forking, "MAX_LINEAGE", 2)
     await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
     now = await runs.get(run)

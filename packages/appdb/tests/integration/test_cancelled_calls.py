@@ -36,12 +36,12 @@ async def _end_all(call: Callable[[], Awaitable[object]]) -> int:
     return unended
 
 
-async def test_a_cancelled_reader_ends(database: Database) -> None:
+async def test_cancelled_reader_ends(database: Database) -> None:
     queue = TaskQueue(database)
     task = await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={}))
 
     assert await _end_all(lambda: queue.get(task.id, owner_id="usr_a")) == 0
 
 
-async def test_a_cancelled_feed_ends(database: Database) -> None:
+async def test_cancelled_feed_ends(database: Database) -> None:
     assert await _end_all(lambda: ChangeFeed(database, events=True).run()) == 0

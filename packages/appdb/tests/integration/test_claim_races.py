@@ -113,7 +113,7 @@ class Race:
 
 
 @pytest.mark.timeout(GIVE_UP_SECONDS + 30)
-async def test_claimers_that_race_and_die_never_exceed_a_limit_and_leave_nothing_over(database: Database) -> None:
+async def test_racing_dying_claimers_never_exceed_limit(database: Database) -> None:
     race = Race(database, 1)
     await race.fill()
     async with asyncio.timeout(GIVE_UP_SECONDS), asyncio.TaskGroup() as group:
@@ -128,7 +128,7 @@ async def test_claimers_that_race_and_die_never_exceed_a_limit_and_leave_nothing
 
 
 @pytest.mark.parametrize("limit", [1, 8])
-async def test_claimers_of_several_owners_tasks_keep_out_of_each_others_way(database: Database, limit: int) -> None:
+async def test_concurrent_claimers_avoid_each_others_tasks(database: Database, limit: int) -> None:
     count = 300 * limit
     new = [NewTask(owner_id=f"usr_{number % 2}", actor="echo", payload={}) for number in range(count)]
     await TaskQueue(database).enqueue_many(new)
@@ -147,7 +147,7 @@ async def test_claimers_of_several_owners_tasks_keep_out_of_each_others_way(data
     assert given.count(0) <= len(given) // 4
 
 
-async def test_a_claim_that_is_refused_in_the_middle_returns_what_it_has_taken(database: Database) -> None:
+async def test_refused_claim_returns_what_it_took(database: Database) -> None:
     queue = TaskQueue(database)
     limited = await queue.enqueue(
         NewTask(owner_id="usr_a", actor="echo", payload={}, limits=(Limit(key="one", concurrency=1),))
@@ -167,7 +167,7 @@ async def test_a_claim_that_is_refused_in_the_middle_returns_what_it_has_taken(d
     assert [task.id for task in await queue.claim(claimer, limit=2)] == [free.id]
 
 
-async def test_who_loses_all_to_others_asks_again_soon(database: Database, mongo_uri: str) -> None:
+async def test_claimer_losing_all_races_asks_again_soon(database: Database, mongo_uri: str) -> None:
     await TaskQueue(database).enqueue_many([NewTask(owner_id="usr_a", actor="echo", payload={})] * 2)
     slow = Claimer(worker_id="slow", queues=("default",), handlers=("echo@1",))
     async with Database(mongo_uri, database.name, app_name="slow") as theirs:

@@ -14,7 +14,7 @@ async def databases(database: Database) -> set[str]:
     return {name for name in await database.raw.client.list_database_names() if name.startswith("appdb_bench_")}
 
 
-async def test_the_benchmark_measures_and_leaves_nothing(command: CommandLine, database: Database) -> None:
+async def test_benchmark_measures_and_cleans_up(command: CommandLine, database: Database) -> None:
     before = await database.collection("tasks").count_documents({})
     answer = await command(*QUICK, "--json")
 
@@ -32,7 +32,7 @@ async def test_the_benchmark_measures_and_leaves_nothing(command: CommandLine, d
     assert await database.collection("tasks").count_documents({}) == before == 0
 
 
-async def test_an_interrupted_benchmark_drops_its_database(command: CommandLine, database: Database) -> None:
+async def test_interrupted_benchmark_drops_its_database(command: CommandLine, database: Database) -> None:
     process = command.start("bench", "--seconds", "60", "--tasks", "1000000")
     assert process.stderr is not None
     started = process.stderr.readline()

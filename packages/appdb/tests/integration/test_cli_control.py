@@ -32,7 +32,7 @@ async def states(worker: StandIn, owner: str = OWNER) -> list[str]:
     return [task.state.value for task in await worker.queue.page(owner_id=owner)]
 
 
-async def test_tasks_are_listed_newest_first_a_page_at_a_time(command: CommandLine, worker: StandIn) -> None:
+async def test_list_pages_are_newest_first(command: CommandLine, worker: StandIn) -> None:
     ids = [task.id for task in await add(worker, 5)]
     first = await command("tasks", "list", "--owner", OWNER, "--limit", "3")
     rest = await command("tasks", "list", "--owner", OWNER, "--limit", "3", "--before", ids[2], "--quiet")
@@ -42,7 +42,7 @@ async def test_tasks_are_listed_newest_first_a_page_at_a_time(command: CommandLi
     assert (rest.out.split(), rest.err) == ([ids[1], ids[0]], "")
 
 
-async def test_a_list_is_of_one_owner_or_of_everybody_and_says_so(command: CommandLine, worker: StandIn) -> None:
+async def test_list_tells_whose_tasks_it_shows(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 1)
     await add(worker, 1, owner_id="usr_b")
     mine = await command("tasks", "list", "--owner", OWNER, "--json")
@@ -56,7 +56,7 @@ async def test_a_list_is_of_one_owner_or_of_everybody_and_says_so(command: Comma
         assert "--owner ID, or --everybody" in refused.err
 
 
-async def test_a_list_is_narrowed_by_state_queue_actor_and_age(command: CommandLine, worker: StandIn) -> None:
+async def test_list_filters_by_state_queue_actor_age(command: CommandLine, worker: StandIn) -> None:
     (_, other), (done,) = await add(worker, 2, queue="other"), await failed(worker, 1)
 
     async def found(*filters: str) -> list[str]:
@@ -73,7 +73,7 @@ async def test_a_list_is_narrowed_by_state_queue_actor_and_age(command: CommandL
 
 
 @pytest.mark.parametrize("hostile", ['{"$ne": null}', "$owner_id", "", "\x1b[2J", "a.b"])
-async def test_what_a_filter_says_is_never_an_operator(command: CommandLine, worker: StandIn, hostile: str) -> None:
+async def test_filter_value_is_never_operator(command: CommandLine, worker: StandIn, hostile: str) -> None:
     await add(worker, 1)
     for filters in (["--owner", hostile], ["--everybody", "--queue", hostile], ["--everybody", "--actor", hostile]):
         listed = await command("tasks", "list", "--json", *filters)
@@ -83,7 +83,7 @@ async def test_what_a_filter_says_is_never_an_operator(command: CommandLine, wor
     assert await states(worker) == ["queued"]
 
 
-async def test_showing_a_task_tells_of_errors_events_and_children(command: CommandLine, worker: StandIn) -> None:
+async def test_show_tells_errors_events_and_children(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 1)
     task = await worker.claim()
     await worker.queue.spawn(Lease.of(task), "part", replace(TASK, payload={"part": 1}))
@@ -100,7 +100,7 @@ async def test_showing_a_task_tells_of_errors_events_and_children(command: Comma
     assert [error["type"] for error in row["errors"]] == ["PaintError"]
 
 
-async def test_no_command_tells_the_fence(command: CommandLine, worker: StandIn) -> None:
+async def test_no_command_shows_lease_token(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 1)
     task = await worker.claim()
     assert task.lease is not None
@@ -111,7 +111,7 @@ async def test_no_command_tells_the_fence(command: CommandLine, worker: StandIn)
             assert task.lease.token not in answer.out
 
 
-async def test_one_task_is_cancelled_and_only_while_it_lives(command: CommandLine, worker: StandIn) -> None:
+async def test_cancel_takes_only_live_task(command: CommandLine, worker: StandIn) -> None:
     (task,), (done,) = await add(worker, 1, delay=timedelta(hours=1)), await failed(worker, 1)
     first = await command("tasks", "cancel", task.id, "--owner", OWNER)
     too_late = await command("tasks", "cancel", done.id, "--owner", OWNER)
@@ -125,7 +125,7 @@ async def test_one_task_is_cancelled_and_only_while_it_lives(command: CommandLin
 
 
 @pytest.mark.parametrize("answer", ["n\n", "", "\n"])
-async def test_many_tasks_are_not_cancelled_without_a_yes(command: CommandLine, worker: StandIn, answer: str) -> None:
+async def test_cancel_many_needs_confirmation(command: CommandLine, worker: StandIn, answer: str) -> None:
     await add(worker, 3)
     refused = await command("tasks", "cancel", "--all", "--owner", OWNER, stdin=answer)
 
@@ -135,7 +135,7 @@ async def test_many_tasks_are_not_cancelled_without_a_yes(command: CommandLine, 
     assert await states(worker) == ["queued"] * 3
 
 
-async def test_all_that_fit_are_cancelled_after_a_yes(command: CommandLine, worker: StandIn) -> None:
+async def test_confirmed_cancel_takes_all_matches(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 2)
     await add(worker, 2, queue="other")
     await add(worker, 1, owner_id="usr_b")
@@ -163,9 +163,7 @@ async def test_all_that_fit_are_cancelled_after_a_yes(command: CommandLine, work
         (f"retry --owner {OWNER}", "name one TASK_ID, or give --all"),
     ],
 )
-async def test_a_command_that_does_not_say_clearly_what_is_meant_is_refused(
-    command: CommandLine, worker: StandIn, words: str, problem: str
-) -> None:
+async def test_ambiguous_command_is_refused(command: CommandLine, worker: StandIn, words: str, problem: str) -> None:
     await add(worker, 1)
     refused = await command("tasks", *words.split())
 
@@ -174,7 +172,7 @@ async def test_a_command_that_does_not_say_clearly_what_is_meant_is_refused(
     assert await states(worker) == ["queued"]
 
 
-async def test_a_failed_task_runs_again_as_a_new_one(command: CommandLine, worker: StandIn) -> None:
+async def test_failed_task_is_retried_as_new_one(command: CommandLine, worker: StandIn) -> None:
     (done,) = await failed(worker, 1)
     words = ("tasks", "retry", done.id, "--owner", OWNER, "--json", "--key", "again")
     (row,), (repeated,) = (await command(*words)).rows(), (await command(*words)).rows()
@@ -187,9 +185,7 @@ async def test_a_failed_task_runs_again_as_a_new_one(command: CommandLine, worke
     assert (await worker.queue.get(done.id, owner_id=OWNER)).state is TaskState.FAILED
 
 
-async def test_a_retry_that_waits_is_due_at_once_and_a_running_task_is_left_alone(
-    command: CommandLine, worker: StandIn
-) -> None:
+async def test_retry_makes_waiting_task_due_spares_running(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 1)
     task = await worker.claim()
     running = await command("tasks", "retry", task.id, "--owner", OWNER)
@@ -202,7 +198,7 @@ async def test_a_retry_that_waits_is_due_at_once_and_a_running_task_is_left_alon
     assert (await worker.claim()).id == task.id
 
 
-async def test_a_completed_task_runs_again_only_with_a_payload(command: CommandLine, worker: StandIn) -> None:
+async def test_completed_task_needs_payload_to_run_again(command: CommandLine, worker: StandIn) -> None:
     await add(worker, 1)
     task = await worker.claim()
     await worker.end(task, "completed")
@@ -213,7 +209,7 @@ async def test_a_completed_task_runs_again_only_with_a_payload(command: CommandL
     assert f"it repeats {task.id}" in edited.out
 
 
-async def test_many_failed_tasks_run_again_once_per_key(command: CommandLine, worker: StandIn) -> None:
+async def test_many_failed_tasks_replay_once_per_key(command: CommandLine, worker: StandIn) -> None:
     await failed(worker, 3)
     asked = await command("tasks", "retry", "--all", "--owner", OWNER, stdin="n\n")
     words = ("tasks", "retry", "--all", "--owner", OWNER, "--yes", "--quiet", "--key", "monday")
@@ -246,7 +242,7 @@ async def test_statistics_count_each_queue(command: CommandLine, worker: StandIn
     assert as_text.out.splitlines()[1].split()[:8] == [QUEUE, "yes", "1", "2", "0", "0", "0", "0"]
 
 
-async def test_a_paused_queue_hands_out_nothing_until_it_is_resumed(command: CommandLine, worker: StandIn) -> None:
+async def test_paused_queue_gives_nothing_until_resumed(command: CommandLine, worker: StandIn) -> None:
     (task,) = await add(worker, 1)
     paused = await command("queues", "pause", QUEUE)
     listed = await command("queues", "list", "--json")
@@ -277,12 +273,12 @@ async def test_limits_are_set_listed_and_cleared(command: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("words", [["k"], ["k", "--concurrency", "0"], ["", "--rate", "1"], ["k", "--rate", "many"]])
-async def test_a_limit_that_limits_nothing_is_refused(command: CommandLine, words: list[str]) -> None:
+async def test_limit_without_bound_is_refused(command: CommandLine, words: list[str]) -> None:
     assert (await command("limits", "set", *words)).code == 2
     assert (await command("limits", "list", "--json")).rows() == []
 
 
-async def test_no_database_is_told_in_one_line_with_the_next_step() -> None:
+async def test_missing_database_is_one_line_with_remedy() -> None:
     nowhere = CommandLine(f"mongodb://127.0.0.1:{free_port()}/?replicaSet=rs0", "app")
     answer = await nowhere("tasks", "stats")
 

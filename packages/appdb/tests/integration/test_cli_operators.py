@@ -21,14 +21,14 @@ TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payloa
 
 
 @pytest.mark.usefixtures("worker")
-async def test_workers_that_live_are_listed_with_what_they_do(command: CommandLine) -> None:
+async def test_live_workers_are_listed_with_their_work(command: CommandLine) -> None:
     text, (row,) = await command("workers", "list"), (await command("workers", "list", "--json")).rows()
 
     assert text.out.splitlines()[1].split()[:4] == ["worker-1", "here", "1", "1"]
     assert (row["id"], row["actors"], row["queues"]) == ("worker-1", [f"{ACTOR}@3"], [QUEUE])
 
 
-async def test_that_no_worker_lives_is_said_with_what_to_do(command: CommandLine) -> None:
+async def test_absence_of_workers_is_told_with_remedy(command: CommandLine) -> None:
     answer = await command("workers", "list")
 
     assert (answer.code, answer.out) == (0, "")
@@ -36,9 +36,7 @@ async def test_that_no_worker_lives_is_said_with_what_to_do(command: CommandLine
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_actor_is_listed_with_its_live_workers_and_shown_with_its_schema(
-    command: CommandLine, database: Database
-) -> None:
+async def test_actor_shows_workers_and_schema(command: CommandLine, database: Database) -> None:
     other = AnnouncedWorker(id="w2", host="h", pid=2, queues=["other"], actors=["paint@2"], slots=1)
     await RegistryRepository(database).announce(other, [])
     text, (row,) = await command("actors", "list"), (await command("actors", "list", "--json")).rows()
@@ -51,7 +49,7 @@ async def test_an_actor_is_listed_with_its_live_workers_and_shown_with_its_schem
     assert (missing.code, "pant" in missing.err) == (1, True)
 
 
-async def test_the_first_user_and_key_are_made_at_the_command_line(command: CommandLine, database: Database) -> None:
+async def test_first_user_and_key_are_made(command: CommandLine, database: Database) -> None:
     (user,) = (await command("users", "create", "ada", "--email", "ada@example.org", "--admin", "--json")).rows()
     made = await command("keys", "create", "--owner", user["id"], "--name", "laptop", "--scope", "tasks:read")
     caller = await UserRepository(database).authenticate(made.out.strip())
@@ -65,9 +63,7 @@ async def test_the_first_user_and_key_are_made_at_the_command_line(command: Comm
     assert made.out.strip() not in (await command("keys", "list", "--owner", user["id"])).out
 
 
-async def test_a_revoked_key_and_those_of_a_user_who_is_off_open_nothing(
-    command: CommandLine, database: Database
-) -> None:
+async def test_revoked_or_disabled_key_opens_nothing(command: CommandLine, database: Database) -> None:
     users = UserRepository(database)
     (user,) = (await command("users", "create", "ada", "--json")).rows()
     first, second = [
@@ -84,7 +80,7 @@ async def test_a_revoked_key_and_those_of_a_user_who_is_off_open_nothing(
     assert await users.authenticate(second["key"]) is not None
 
 
-async def test_users_are_listed_newest_first_and_a_wrong_name_is_told_in_one_line(command: CommandLine) -> None:
+async def test_users_are_listed_and_wrong_name_told(command: CommandLine) -> None:
     for name in ("ada", "bob"):
         await command("users", "create", name)
     listed = await command("users", "list", "--limit", "1")
@@ -95,9 +91,7 @@ async def test_users_are_listed_newest_first_and_a_wrong_name_is_told_in_one_lin
     assert (taken.code, len(taken.err.splitlines())) == (1, 1)
 
 
-async def test_a_task_is_looked_at_cancelled_and_repeated_by_its_id_alone(
-    command: CommandLine, worker: StandIn
-) -> None:
+async def test_task_commands_need_only_its_id(command: CommandLine, worker: StandIn) -> None:
     task = await worker.queue.enqueue(TASK)
     shown = await command("tasks", "show", task.id)
     cancelled = await command("tasks", "cancel", task.id)
@@ -109,7 +103,7 @@ async def test_a_task_is_looked_at_cancelled_and_repeated_by_its_id_alone(
     assert (await worker.queue.get(repeated.out.strip(), owner_id=OWNER)).replay_of == task.id
 
 
-async def test_an_owner_that_is_given_is_checked(command: CommandLine, worker: StandIn) -> None:
+async def test_given_owner_is_checked(command: CommandLine, worker: StandIn) -> None:
     task = await worker.queue.enqueue(TASK)
     for words in (["show"], ["cancel"], ["watch"], ["retry"]):
         answer = await command("tasks", *words, task.id, "--owner", "usr_b")
@@ -119,7 +113,7 @@ async def test_an_owner_that_is_given_is_checked(command: CommandLine, worker: S
 
 
 @pytest.mark.usefixtures("worker")
-async def test_pausing_a_queue_that_nobody_has_is_told_with_those_there_are(command: CommandLine) -> None:
+async def test_pausing_unknown_queue_names_known_ones(command: CommandLine) -> None:
     misspelt, right = await command("queues", "pause", "medai"), await command("queues", "pause", QUEUE)
 
     assert misspelt.code == right.code == 0
@@ -127,7 +121,7 @@ async def test_pausing_a_queue_that_nobody_has_is_told_with_those_there_are(comm
     assert right.err == ""
 
 
-async def test_the_command_reads_the_file_that_hosts_read(
+async def test_command_reads_hosts_env_file(
     mongo_uri: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("APP_MONGO_URI", "APP_MONGO_DATABASE"):
@@ -144,7 +138,7 @@ async def test_the_command_reads_the_file_that_hosts_read(
     assert "APP_MONGO_DB: unknown setting; did you mean APP_MONGO_DATABASE?" in misspelt.output
 
 
-async def test_a_file_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_env_file_not_utf_8_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("APP_MONGO_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     # What `echo ... > .env` writes in some shells.
@@ -154,7 +148,7 @@ async def test_a_file_that_is_no_utf_8_is_told_in_one_line(tmp_path: Path, monke
     assert (refused.exit_code, refused.output) == (1, "Error: .env: it is no text in UTF-8; save it as UTF-8\n")
 
 
-async def test_a_file_that_begins_with_a_mark_is_read(
+async def test_env_file_with_byte_order_mark_is_read(
     mongo_uri: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("APP_MONGO_URI", raising=False)
@@ -168,16 +162,14 @@ async def test_a_file_that_begins_with_a_mark_is_read(
 
 
 @pytest.mark.parametrize("name", ["a b", "a$", "admin"])
-async def test_a_name_that_no_database_can_have_is_refused_in_one_line(mongo_uri: str, name: str) -> None:
+async def test_impossible_database_name_is_told(mongo_uri: str, name: str) -> None:
     ended = await CommandLine(mongo_uri, name)("migrate")
 
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
     assert f"database name: {name!r}" in ended.err
 
 
-async def test_documents_that_cannot_be_read_are_listed_with_what_to_do(
-    command: CommandLine, database: Database
-) -> None:
+async def test_unreadable_documents_are_listed_with_remedy(command: CommandLine, database: Database) -> None:
     await write_all(database)
     whole = json.loads((await command("check", "--documents", "--json")).out)
     tasks = [row["_id"] async for row in database.collection("tasks").find({}, {"_id": 1})]
@@ -196,11 +188,11 @@ async def test_documents_that_cannot_be_read_are_listed_with_what_to_do(
     assert "then replay the task" in text.err
 
 
-def test_every_model_of_a_collection_is_among_those_that_are_checked() -> None:
+def test_every_model_is_checked_for_unreadable_documents() -> None:
     assert READERS.keys() == MODELS.keys()
 
 
-async def test_an_empty_list_of_an_unknown_owner_says_so(command: CommandLine) -> None:
+async def test_empty_list_of_unknown_owner_is_told(command: CommandLine) -> None:
     tasks = await command("tasks", "list", "--owner", "usr_nobody")
     keys = await command("keys", "list", "--owner", "usr_nobody")
 

@@ -17,7 +17,7 @@ SUBMIT = ("tasks", "submit", ACTOR, "--owner", OWNER)
 HOSTILE = {"$where": "1 == 1", "a.b": {"$ne": None}, "now": "$$NOW", "path": "$owner_id", "screen": "\x1b[2J\x9b31m"}
 
 
-async def test_a_submitted_task_is_as_its_actor_was_announced(command: CommandLine, worker: StandIn) -> None:
+async def test_submitted_task_follows_announcement(command: CommandLine, worker: StandIn) -> None:
     answer = await command(*SUBMIT, "--payload", '{"prompt": "a fox"}', "--json")
     (row,) = answer.rows()
     task = await worker.queue.get(row["id"], owner_id=OWNER)
@@ -27,7 +27,7 @@ async def test_a_submitted_task_is_as_its_actor_was_announced(command: CommandLi
     assert task.payload == row["payload"] == {"prompt": "a fox"}
 
 
-async def test_what_the_command_line_says_goes_before_the_announcement(command: CommandLine, worker: StandIn) -> None:
+async def test_command_line_overrides_announcement(command: CommandLine, worker: StandIn) -> None:
     words = ["--queue", "slow", "--priority", "7", "--delay", "10m", "--max-attempts", "5", "--timeout", "1.5h"]
     answer = await command(*SUBMIT, *words, "--expires-in", "2d", "--json")
     task = await worker.queue.get(answer.rows()[0]["id"], owner_id=OWNER)
@@ -39,9 +39,7 @@ async def test_what_the_command_line_says_goes_before_the_announcement(command: 
     assert "no worker for actor 'paint@3' on queue 'slow' is alive" in answer.err
 
 
-async def test_an_actor_that_nobody_announced_is_refused_with_those_that_are_known(
-    command: CommandLine, worker: StandIn
-) -> None:
+async def test_unannounced_actor_error_names_known_ones(command: CommandLine, worker: StandIn) -> None:
     answer = await command("tasks", "submit", "pant", "--owner", OWNER)
 
     assert (answer.code, answer.out) == (1, "")
@@ -49,7 +47,7 @@ async def test_an_actor_that_nobody_announced_is_refused_with_those_that_are_kno
     assert await worker.queue.page(owner_id=OWNER) == []
 
 
-async def test_quiet_prints_the_id_and_nothing_else(command: CommandLine, worker: StandIn) -> None:
+async def test_quiet_prints_only_id(command: CommandLine, worker: StandIn) -> None:
     answer = await command(*SUBMIT, "--quiet")
 
     assert [answer.out.strip()] == [task.id for task in await worker.queue.page(owner_id=OWNER)]
@@ -57,7 +55,7 @@ async def test_quiet_prints_the_id_and_nothing_else(command: CommandLine, worker
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("completed", 0), ("failed", 1), ("cancelled", 3)])
-async def test_waiting_gives_the_outcome_as_exit_code(
+async def test_wait_returns_outcome_as_exit_code(
     command: CommandLine, worker: StandIn, outcome: str, code: int
 ) -> None:
     waiting = asyncio.create_task(command(*SUBMIT, "--wait"))
@@ -74,7 +72,7 @@ async def test_waiting_gives_the_outcome_as_exit_code(
     assert answer.out == ('{"text": "done"}\n' if code == 0 else "")
 
 
-async def test_waiting_for_a_failure_says_why(command: CommandLine, worker: StandIn) -> None:
+async def test_wait_for_failure_tells_why(command: CommandLine, worker: StandIn) -> None:
     waiting = asyncio.create_task(command(*SUBMIT, "--wait"))
     task = await worker.claim()
     await worker.end(task, "failed")
@@ -82,7 +80,7 @@ async def test_waiting_for_a_failure_says_why(command: CommandLine, worker: Stan
     assert r"is failed after 1 of 2 attempts: PaintError: no\x1b[2J paint" in (await waiting).err
 
 
-async def test_waiting_as_json_prints_the_final_task_alone(command: CommandLine, worker: StandIn) -> None:
+async def test_json_wait_prints_only_final_task(command: CommandLine, worker: StandIn) -> None:
     waiting = asyncio.create_task(command(*SUBMIT, "--wait", "--json"))
     task = await worker.claim()
     await worker.end(task, "completed")
@@ -92,9 +90,7 @@ async def test_waiting_as_json_prints_the_final_task_alone(command: CommandLine,
     assert (row["id"], row["state"], row["result"], answer.err) == (task.id, "completed", {"text": "done"}, "")
 
 
-async def test_whatever_a_payload_holds_is_stored_as_it_is_and_shown_harmlessly(
-    command: CommandLine, worker: StandIn
-) -> None:
+async def test_any_payload_is_stored_and_shown_harmlessly(command: CommandLine, worker: StandIn) -> None:
     submitted = await command(*SUBMIT, "--payload", json.dumps(HOSTILE), "--quiet")
     task = await worker.queue.get(submitted.out.strip(), owner_id=OWNER)
     shown = await command("tasks", "show", task.id, "--owner", OWNER)
@@ -119,7 +115,7 @@ async def test_whatever_a_payload_holds_is_stored_as_it_is_and_shown_harmlessly(
     ],
     ids=["broken", "list", "nan", "large", "deep", "bytes"],
 )
-async def test_a_payload_that_is_no_json_object_is_refused_with_the_place(
+async def test_invalid_json_payload_error_tells_place(
     command: CommandLine, worker: StandIn, tmp_path: Path, payload: str, problem: str
 ) -> None:
     file = tmp_path / "payload.json"
@@ -136,9 +132,7 @@ async def test_a_payload_that_is_no_json_object_is_refused_with_the_place(
     ['{"a": "\\ud800"}', json.dumps({"a": "x" * 300_000}), '{"a": 99999999999999999999}', '{"\\u0000": 1}'],
     ids=["surrogate", "large", "huge number", "nul in a name"],
 )
-async def test_a_payload_that_cannot_be_stored_is_refused_in_one_line(
-    command: CommandLine, worker: StandIn, payload: str
-) -> None:
+async def test_unstorable_payload_is_told_in_one_line(command: CommandLine, worker: StandIn, payload: str) -> None:
     answer = await command(*SUBMIT, "--payload-file", "-", stdin=payload)
 
     assert answer.code == 1
@@ -147,7 +141,7 @@ async def test_a_payload_that_cannot_be_stored_is_refused_in_one_line(
     assert await worker.queue.page(owner_id=OWNER) == []
 
 
-async def test_the_payload_comes_from_standard_input_or_one_place_only(command: CommandLine, worker: StandIn) -> None:
+async def test_payload_comes_from_one_place_only(command: CommandLine, worker: StandIn) -> None:
     piped = await command(*SUBMIT, "--payload-file", "-", "--quiet", stdin='{"from": "pipe"}')
     both = await command(*SUBMIT, "--payload-file", "-", "--payload", "{}", stdin="{}")
 
@@ -156,9 +150,7 @@ async def test_the_payload_comes_from_standard_input_or_one_place_only(command: 
     assert "not both" in both.err
 
 
-async def test_the_same_unique_key_gives_the_first_task_and_another_payload_a_conflict(
-    command: CommandLine, worker: StandIn
-) -> None:
+async def test_unique_key_returns_first_task_or_conflicts(command: CommandLine, worker: StandIn) -> None:
     first, again, other = [
         await command(*SUBMIT, "--unique-key", "order-1", "--quiet", "--payload", payload)
         for payload in ("{}", "{}", '{"a": 1}')
@@ -170,7 +162,7 @@ async def test_the_same_unique_key_gives_the_first_task_and_another_payload_a_co
     assert len(await worker.queue.page(owner_id=OWNER)) == 1
 
 
-async def test_ctrl_c_stops_waiting_and_the_task_goes_on(command: CommandLine, worker: StandIn) -> None:
+async def test_ctrl_c_stops_waiting_not_task(command: CommandLine, worker: StandIn) -> None:
     process = command.start(*SUBMIT, "--wait")
     task = await worker.claim()
     assert process.stderr is not None
@@ -187,7 +179,7 @@ async def test_ctrl_c_stops_waiting_and_the_task_goes_on(command: CommandLine, w
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1s", "1y", "1e3", "99999d", "٣s"])
-async def test_a_duration_that_cannot_be_read_is_refused(command: CommandLine, worker: StandIn, value: str) -> None:
+async def test_unreadable_duration_is_refused(command: CommandLine, worker: StandIn, value: str) -> None:
     answer = await command(*SUBMIT, "--delay", value)
 
     assert answer.code == 2

@@ -53,7 +53,7 @@ async def line_with(process: subprocess.Popen[str], text: str, *, err: bool = Fa
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("completed", 0), ("failed", 1), ("cancelled", 3)])
-async def test_watching_an_ended_task_tells_its_whole_story_and_outcome(
+async def test_watch_of_ended_task_tells_whole_log(
     command: CommandLine, worker: StandIn, held: Task, outcome: str, code: int
 ) -> None:
     await worker.progress(held, 0.25, "mixing")
@@ -74,9 +74,7 @@ async def test_watching_an_ended_task_tells_its_whole_story_and_outcome(
     assert '["a", "b"]' in as_text.out
 
 
-async def test_watching_goes_on_behind_the_event_that_is_named(
-    command: CommandLine, worker: StandIn, held: Task
-) -> None:
+async def test_watch_resumes_after_given_event(command: CommandLine, worker: StandIn, held: Task) -> None:
     await worker.progress(held, 0.5)
     await worker.end(held, "completed")
 
@@ -84,7 +82,7 @@ async def test_watching_goes_on_behind_the_event_that_is_named(
     assert (await command(*watch(held, "--json", "--after", "2"))).rows() == []
 
 
-async def test_a_log_longer_than_one_page_is_read_to_its_end(command: CommandLine, worker: StandIn, held: Task) -> None:
+async def test_watch_reads_log_of_several_pages(command: CommandLine, worker: StandIn, held: Task) -> None:
     chunk = NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x"]})
     await worker.write(held, [chunk] * 1_200)
     await worker.end(held, "completed")
@@ -92,7 +90,7 @@ async def test_a_log_longer_than_one_page_is_read_to_its_end(command: CommandLin
     assert [row["seq"] for row in (await command(*watch(held, "--json"))).rows()] == list(range(1_202))
 
 
-async def test_events_that_cannot_be_read_keep_no_watch_waiting_and_no_event_is_shown_twice(
+async def test_unreadable_events_do_not_stop_watch(
     command: CommandLine, worker: StandIn, held: Task, database: Database
 ) -> None:
     await worker.progress(held, 0.25)
@@ -108,7 +106,7 @@ async def test_events_that_cannot_be_read_keep_no_watch_waiting_and_no_event_is_
     assert [event["seq"] for event in shown.rows()[0]["events"]] == [0, 2]
 
 
-async def test_events_are_shown_while_they_happen(command: CommandLine, worker: StandIn, held: Task) -> None:
+async def test_events_are_shown_live(command: CommandLine, worker: StandIn, held: Task) -> None:
     process = command.start(*watch(held, "--json"))
     await line_with(process, '"started"')
     await worker.progress(held, 0.5)
@@ -120,7 +118,7 @@ async def test_events_are_shown_while_they_happen(command: CommandLine, worker: 
     assert [(row["seq"], row["type"]) for row in answer.rows()] == [(2, "completed")]
 
 
-async def test_without_a_change_stream_no_event_is_lost_or_doubled(
+async def test_polling_watch_neither_loses_nor_doubles_events(
     command: CommandLine, worker: StandIn, held: Task, database: Database
 ) -> None:
     process = command.start(*watch(held, "--json"))
@@ -136,7 +134,7 @@ async def test_without_a_change_stream_no_event_is_lost_or_doubled(
     assert [row["seq"] for row in answer.rows()] == [6]
 
 
-async def test_a_database_that_does_not_answer_for_a_while_ends_no_watch(
+async def test_short_outage_does_not_end_watch(
     command: CommandLine, worker: StandIn, held: Task, database: Database
 ) -> None:
     process = command.start(*watch(held, "--json"))
@@ -151,7 +149,7 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_no_watch(
     assert [(row["seq"], row["type"]) for row in answer.rows()] == [(1, "progress"), (2, "completed")]
 
 
-async def test_a_database_that_is_silent_for_too_long_leaves_the_outcome_open(
+async def test_long_outage_leaves_outcome_open(
     command: CommandLine, worker: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "RETRY_SECONDS", 1.0)
@@ -165,9 +163,7 @@ async def test_a_database_that_is_silent_for_too_long_leaves_the_outcome_open(
     assert f"look again with `appdb tasks watch {task.id}`" in answer.err
 
 
-async def test_a_task_that_is_pruned_while_it_is_watched_ends_the_watch(
-    command: CommandLine, held: Task, database: Database
-) -> None:
+async def test_pruned_task_ends_watch(command: CommandLine, held: Task, database: Database) -> None:
     process = command.start(*watch(held, "--json"))
     await line_with(process, '"started"')
     await database.collection("tasks").delete_one({"_id": held.id})
@@ -177,7 +173,7 @@ async def test_a_task_that_is_pruned_while_it_is_watched_ends_the_watch(
     assert f"there is no task '{held.id}'" in answer.err
 
 
-async def test_a_task_of_somebody_else_is_as_unknown_as_none(command: CommandLine, held: Task) -> None:
+async def test_another_owners_task_is_unknown(command: CommandLine, held: Task) -> None:
     theirs = await command("tasks", "watch", held.id, "--owner", "usr_b")
     nobodys = await command("tasks", "watch", "tq_\x1b[2J", "--owner", OWNER)
     operators = await command("tasks", "watch", held.id, "--owner", '{"$ne": null}')
@@ -209,7 +205,7 @@ def _read(master: int) -> bytes:
         return b""  # how a terminal says that its last user is gone
 
 
-async def test_progress_is_drawn_in_a_terminal_and_plain_where_none_is_wanted(
+async def test_progress_bar_appears_only_in_terminal(
     mongo_uri: str, database: Database, worker: StandIn, held: Task
 ) -> None:
     await worker.progress(held, 0.5, "half\x1b[2J way, " + "世" * 100)
@@ -226,7 +222,7 @@ async def test_progress_is_drawn_in_a_terminal_and_plain_where_none_is_wanted(
     assert "progress   50% half" in plain[1]
 
 
-async def test_states_have_colours_in_a_terminal_only(
+async def test_colours_appear_only_in_terminal(
     mongo_uri: str, database: Database, command: CommandLine, worker: StandIn, held: Task
 ) -> None:
     await worker.end(held, "failed")

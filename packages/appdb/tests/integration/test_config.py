@@ -55,7 +55,7 @@ UNREADABLE = [
 ]
 
 
-async def test_a_setting_is_read_as_it_was_written(database: Database) -> None:
+async def test_setting_is_read_as_written(database: Database) -> None:
     limits = Limits.model_validate({"$label.text": "$$NOW", "by_user": {"$inc": 1, "a.b": 2}, "rate": {"calls": 9}})
     written = await database.set_config("engine", "limits", limits)
     setting = await database.read_config("engine", "limits", as_type=Limits)
@@ -70,7 +70,7 @@ async def test_a_setting_is_read_as_it_was_written(database: Database) -> None:
 @pytest.mark.parametrize(
     "value", [1, 1.5, True, None, "$$NOW", ["$set", {"$ref": "a", "$id": 1}], {"a.b": {"$inc": 1}}]
 )
-async def test_any_json_is_a_value(database: Database, value: Any) -> None:
+async def test_any_json_can_be_value(database: Database, value: Any) -> None:
     await database.set_config("kind", "name", {"before": 1})
     await database.set_config("kind", "name", value)
 
@@ -78,7 +78,7 @@ async def test_any_json_is_a_value(database: Database, value: Any) -> None:
     assert [one.value for one in await database.list_config("kind")] == [value]
 
 
-async def test_a_missing_setting_is_its_default_or_an_error(database: Database) -> None:
+async def test_missing_setting_is_default_or_error(database: Database) -> None:
     found = await database.get_config("engine", "limits", as_type=Limits, default=None)
 
     assert_type(found, Limits | None)
@@ -89,7 +89,7 @@ async def test_a_missing_setting_is_its_default_or_an_error(database: Database) 
         await database.read_config("engine", "limits", as_type=Limits)
 
 
-async def test_what_a_newer_release_stores_beside_survives(database: Database) -> None:
+async def test_newer_releases_fields_survive(database: Database) -> None:
     await database.set_config("engine", "limits", Limits(by_user={"a": 1}))
     newer = {"value.newer": 1, "value.rate.newer": {"$x": 2}, "above": 3}
     settings = database.collection("config")
@@ -103,7 +103,7 @@ async def test_what_a_newer_release_stores_beside_survives(database: Database) -
     assert (row["value"]["size"], row["value"]["by_user"]) == (7, {"b": 1})
 
 
-async def test_what_does_not_fit_the_type_is_named(database: Database) -> None:
+async def test_value_of_wrong_type_is_named(database: Database) -> None:
     await database.set_config("engine", "limits", {"size": -1})
 
     with pytest.raises(InvalidDataError, match=r"setting engine/limits: its value is not what this code reads"):
@@ -111,7 +111,7 @@ async def test_what_does_not_fit_the_type_is_named(database: Database) -> None:
 
 
 @pytest.mark.parametrize("value", UNREADABLE, ids=lambda value: type(value).__name__)
-async def test_a_value_that_cannot_be_read_back_is_not_written(database: Database, value: object) -> None:
+async def test_value_that_cannot_be_read_back_refused(database: Database, value: object) -> None:
     first = await database.set_config("engine", "limits", 5.0)
     with pytest.raises(InvalidDataError):
         await database.set_config("engine", "limits", value)
@@ -120,14 +120,14 @@ async def test_a_value_that_cannot_be_read_back_is_not_written(database: Databas
 
 
 @pytest.mark.parametrize("bad", ["", "a\x00b", "a\nb", "\ud800", "x" * 101])
-async def test_names_are_printable(database: Database, bad: str) -> None:
+async def test_setting_names_are_printable(database: Database, bad: str) -> None:
     with pytest.raises(InvalidDataError, match="type: write 1 to 100"):
         await database.set_config(bad, "name", 1)
     with pytest.raises(InvalidDataError, match="name: write 1 to 100"):
         await database.get_config("type", bad, as_type=int, default=1)
 
 
-async def test_what_cannot_be_stored_is_refused(database: Database) -> None:
+async def test_unstorable_value_is_refused(database: Database) -> None:
     for value in (object(), {"a": "\ud800"}, {"a\x00": 1}, {"a": 2**70}):
         with pytest.raises(InvalidDataError, match="setting type/name"):
             await database.set_config("type", "name", value)
@@ -137,7 +137,7 @@ async def test_what_cannot_be_stored_is_refused(database: Database) -> None:
     assert await database.list_config("type") == []
 
 
-async def test_a_setting_is_written_only_over_the_revision_that_was_read(database: Database) -> None:
+async def test_setting_is_replaced_only_at_read_revision(database: Database) -> None:
     await database.set_config("engine", "limits", 1, revision=0)
     with pytest.raises(ConflictError, match="not at revision 0 any more; read it again"):
         await database.set_config("engine", "limits", 2, revision=0)
@@ -156,7 +156,7 @@ async def test_a_setting_is_written_only_over_the_revision_that_was_read(databas
     assert not await database.delete_config("engine", "limits")
 
 
-async def test_of_two_who_write_over_the_same_revision_one_is_told(database: Database, mongo_uri: str) -> None:
+async def test_concurrent_writers_of_revision_conflict(database: Database, mongo_uri: str) -> None:
     async with Database(mongo_uri, database.name) as other:
         for number in range(50):
             tried = await asyncio.gather(
@@ -185,7 +185,7 @@ async def _increment(database: Database) -> None:
             continue
 
 
-async def test_settings_of_a_type_come_in_pages_by_name(database: Database) -> None:
+async def test_settings_of_type_are_paged_by_name(database: Database) -> None:
     for name in ("b", "a", "d", "c"):
         await database.set_config("engine", name, name.upper())
     await database.set_config("other", "z", 1)
@@ -197,7 +197,7 @@ async def test_settings_of_a_type_come_in_pages_by_name(database: Database) -> N
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_hostile_names_are_only_names(database: Database, text: str) -> None:
+async def test_hostile_setting_name_is_only_name(database: Database, text: str) -> None:
     version = await database.contract_version()
     await database.set_config(text, text, text)
 
@@ -207,7 +207,7 @@ async def test_hostile_names_are_only_names(database: Database, text: str) -> No
     assert await database.contract_version() == version
 
 
-async def test_the_contract_is_out_of_reach(database: Database) -> None:
+async def test_contract_is_out_of_reach(database: Database) -> None:
     before = await database.collection("config").find_one({"_id": "contract"})
     with pytest.raises(NotFoundError):
         await database.get_config("contract", "contract", as_type=int)
@@ -217,7 +217,7 @@ async def test_the_contract_is_out_of_reach(database: Database) -> None:
     assert await database.collection("config").count_documents({}) == 2
 
 
-async def test_settings_join_a_transaction(database: Database) -> None:
+async def test_settings_join_transaction(database: Database) -> None:
     async def body(session: Session) -> None:
         await database.set_config("engine", "limits", 1, revision=0, session=session)
         assert await database.get_config("engine", "limits", as_type=int, session=session) == 1
@@ -232,7 +232,7 @@ class Numbers(RootModel[dict[str, int]]):
     """A model that is no record: what it holds has no names that code knows."""
 
 
-async def test_a_mapping_is_replaced_as_a_whole(database: Database) -> None:
+async def test_mapping_is_replaced_whole(database: Database) -> None:
     await database.set_config("engine", "numbers", Numbers({"a": 1, "b": 2}))
     await database.set_config("engine", "numbers", Numbers({"b": 3}))
 

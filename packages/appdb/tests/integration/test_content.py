@@ -81,9 +81,7 @@ async def test_stored_bytes_come_back_whole_and_by_range(contents: ContentReposi
         assert await read(contents, content, start, end) == DATA[start:end]
 
 
-async def test_a_reader_that_pauses_has_asked_for_two_chunks_and_holds_no_cursor(
-    contents: ContentRepository, task: Task, database: Database
-) -> None:
+async def test_paused_reader_holds_no_cursor(contents: ContentRepository, task: Task, database: Database) -> None:
     content = await contents.store(Lease.of(task), task, item(data=DATA * 8), seq=0)
     await database.raw.command({"profile": 2})
     reading = contents.read(content)
@@ -99,9 +97,7 @@ async def test_a_reader_that_pauses_has_asked_for_two_chunks_and_holds_no_cursor
     assert b"".join([first, *rest]) == DATA * 8
 
 
-async def test_an_upload_reaches_the_server_in_steps_that_a_slow_link_carries(
-    contents: ContentRepository, task: Task, database: Database
-) -> None:
+async def test_upload_proceeds_in_small_steps(contents: ContentRepository, task: Task, database: Database) -> None:
     await contents.store(Lease.of(task), task, item(), seq=0)  # the first of all makes the index
     await database.raw.command({"profile": 2})
     content = await contents.store(Lease.of(task), task, item(data=DATA * 8), seq=1)
@@ -114,7 +110,7 @@ async def test_an_upload_reaches_the_server_in_steps_that_a_slow_link_carries(
     assert await read(contents, content) == DATA * 8
 
 
-async def test_an_upload_is_a_file_that_any_gridfs_reader_reads(
+async def test_upload_is_readable_by_any_gridfs_reader(
     contents: ContentRepository, task: Task, database: Database, mongo_uri: str
 ) -> None:
     content = await contents.store(Lease.of(task), task, item(data=DATA * 4), seq=0)
@@ -127,9 +123,7 @@ async def test_an_upload_is_a_file_that_any_gridfs_reader_reads(
     assert indexes["files_id_1_n_1"]["unique"] is True
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing(
-    contents: ContentRepository, task: Task, database: Database
-) -> None:
+async def test_aborted_upload_leaves_nothing(contents: ContentRepository, task: Task, database: Database) -> None:
     admin, refused = database.raw.client.admin, {"failCommands": ["insert"], "errorCode": 8000}
     point = {"configureFailPoint": "failCommand", "data": refused | {"namespace": f"{database.name}.media.chunks"}}
     await admin.command(point | {"mode": {"skip": 2}})
@@ -143,7 +137,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(
     assert await stored_files(database) == 0
 
 
-async def test_a_file_is_streamed_like_bytes(contents: ContentRepository, task: Task, tmp_path: Path) -> None:
+async def test_file_is_streamed_like_bytes(contents: ContentRepository, task: Task, tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
     file.write_bytes(DATA)
     content = await contents.store(Lease.of(task), task, item(data=file), seq=0)
@@ -151,15 +145,13 @@ async def test_a_file_is_streamed_like_bytes(contents: ContentRepository, task: 
     assert await read(contents, content) == DATA
 
 
-async def test_empty_content_is_content(contents: ContentRepository, task: Task) -> None:
+async def test_empty_content_is_stored(contents: ContentRepository, task: Task) -> None:
     content = await contents.store(Lease.of(task), task, item(data=b""), seq=0)
 
     assert (content.size, await read(contents, content)) == (0, b"")
 
 
-async def test_storing_again_replaces_and_never_doubles(
-    contents: ContentRepository, task: Task, database: Database
-) -> None:
+async def test_storing_again_replaces_item(contents: ContentRepository, task: Task, database: Database) -> None:
     first = await contents.store(Lease.of(task), task, item(), seq=0)
     second = await contents.store(Lease.of(task), task, item(data=b"other"), seq=1)
 
@@ -170,14 +162,14 @@ async def test_storing_again_replaces_and_never_doubles(
         await read(contents, first)
 
 
-async def test_content_and_its_event_appear_together(contents: ContentRepository, queue: TaskQueue, task: Task) -> None:
+async def test_content_and_event_appear_together(contents: ContentRepository, queue: TaskQueue, task: Task) -> None:
     content = await contents.store(Lease.of(task), task, item(), seq=0)
     (event,) = await queue.events(task.id)
 
     assert (event.type, event.data["content_id"]) == (TaskEventType.CONTENT, content.id)
 
 
-async def test_a_lost_lease_cannot_store_and_leaves_no_bytes(
+async def test_lost_lease_cannot_store_content(
     contents: ContentRepository, queue: TaskQueue, task: Task, database: Database
 ) -> None:
     await queue.cancel(task.id, owner_id=OWNER)
@@ -191,7 +183,7 @@ async def test_a_lost_lease_cannot_store_and_leaves_no_bytes(
     assert await database.collection("media.chunks").count_documents({}) == 0
 
 
-async def test_a_missing_file_stores_nothing(
+async def test_missing_file_stores_nothing(
     contents: ContentRepository, task: Task, database: Database, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidDataError, match="data: the file cannot be read"):
@@ -201,7 +193,7 @@ async def test_a_missing_file_stores_nothing(
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
-async def test_a_generation_ends_with_its_task(
+async def test_generation_ends_with_its_task(
     contents: ContentRepository, queue: TaskQueue, task: Task, end: str
 ) -> None:
     lease = Lease.of(task)
@@ -242,7 +234,7 @@ async def test_pages_hold_every_item_once_newest_first(contents: ContentReposito
     assert len(set(seen)) == 7
 
 
-async def test_storing_whose_answer_was_lost_can_be_repeated(
+async def test_store_with_lost_answer_can_be_repeated(
     contents: ContentRepository, queue: TaskQueue, task: Task, database: Database
 ) -> None:
     lease = Lease.of(task)
@@ -255,7 +247,7 @@ async def test_storing_whose_answer_was_lost_can_be_repeated(
     assert len(await queue.events(task.id)) == 1
 
 
-async def test_no_error_of_a_driver_leaves_a_stream_of_bytes(
+async def test_byte_stream_raises_no_driver_error(
     contents: ContentRepository, task: Task, database: Database, mongo_uri: str
 ) -> None:
     content = await contents.store(Lease.of(task), task, item(), seq=0)

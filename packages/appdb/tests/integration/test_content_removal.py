@@ -71,7 +71,7 @@ async def left(database: Database) -> dict[str, int]:
 NOTHING = {"content_generation_metadata": 0, "generated_content": 0, "media.files": 0, "media.chunks": 0}
 
 
-async def test_an_item_is_deleted_with_its_bytes_once_its_task_has_ended(
+async def test_item_is_deleted_with_bytes_after_task(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await begun(queue, contents)
@@ -88,7 +88,7 @@ async def test_an_item_is_deleted_with_its_bytes_once_its_task_has_ended(
     assert await left(database) == NOTHING | {"content_generation_metadata": 1}
 
 
-async def test_an_item_can_be_deleted_after_its_task_was_pruned(
+async def test_item_of_pruned_task_can_be_deleted(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await begun(queue, contents)
@@ -103,9 +103,7 @@ async def test_an_item_can_be_deleted_after_its_task_was_pruned(
     assert await left(database) == NOTHING
 
 
-async def test_a_preview_goes_with_the_last_item_that_it_stands_for(
-    contents: ContentRepository, queue: TaskQueue, database: Database
-) -> None:
+async def test_preview_goes_with_last_item(contents: ContentRepository, queue: TaskQueue, database: Database) -> None:
     task = await begun(queue, contents)
     keys: list[tuple[str, str | None]] = [("small", None), ("a", "small"), ("b", "small"), ("c", "a")]
     made = {
@@ -122,7 +120,7 @@ async def test_a_preview_goes_with_the_last_item_that_it_stands_for(
     assert (await left(database))["media.files"] == 1
 
 
-async def test_deleting_a_generation_stops_its_task_and_its_children(
+async def test_deleting_generation_cancels_task_and_children(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await begun(queue, contents)
@@ -146,7 +144,7 @@ async def test_deleting_a_generation_stops_its_task_and_its_children(
         await contents.delete_generation(generation.id, owner_id=OWNER)
 
 
-async def test_what_is_deleted_while_it_is_stored_does_not_come_back(
+async def test_item_deleted_while_stored_stays_deleted(
     contents: ContentRepository, queue: TaskQueue, database: Database, mongo_uri: str
 ) -> None:
     rng = random.Random(4)
@@ -171,7 +169,7 @@ async def _store_until_refused(contents: ContentRepository, task: Task) -> None:
     raise AssertionError("nothing refused the storing of what was deleted")
 
 
-async def test_deleting_for_a_run_leaves_the_others(
+async def test_deletion_for_run_spares_others(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     for run_id in [*[RUN] * 23, await open_run(database, "wf_2")]:
@@ -188,7 +186,7 @@ async def test_deleting_for_a_run_leaves_the_others(
     assert await left(database) == dict.fromkeys(NOTHING, 1)
 
 
-async def test_a_deletion_that_is_undone_with_its_transaction_keeps_the_bytes(
+async def test_aborted_transaction_keeps_deleted_bytes(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await begun(queue, contents)
@@ -213,7 +211,7 @@ async def _lost(database: Database, age: timedelta) -> str:
     return file_id
 
 
-async def test_two_sweeps_at_once_delete_what_is_lost_and_leave_an_upload_in_progress(
+async def test_concurrent_sweeps_spare_upload_in_progress(
     contents: ContentRepository, queue: TaskQueue, database: Database, mongo_uri: str, tmp_path: Path
 ) -> None:
     task = await begun(queue, contents)
@@ -237,7 +235,7 @@ async def test_two_sweeps_at_once_delete_what_is_lost_and_leave_an_upload_in_pro
     assert await contents.sweep(older_than=AGE) == 0
 
 
-async def test_a_sweep_looks_at_a_part_and_comes_round_to_all(contents: ContentRepository, database: Database) -> None:
+async def test_sweep_covers_everything_by_parts(contents: ContentRepository, database: Database) -> None:
     for _ in range(10):
         await _lost(database, 2 * AGE)
     young = await _lost(database, AGE / 2)
@@ -249,9 +247,7 @@ async def test_a_sweep_looks_at_a_part_and_comes_round_to_all(contents: ContentR
     assert late != young
 
 
-async def test_bytes_of_an_upload_that_was_never_named_are_swept_by_the_servers_clock(
-    contents: ContentRepository, database: Database
-) -> None:
+async def test_unnamed_uploads_are_swept_by_servers_clock(contents: ContentRepository, database: Database) -> None:
     media = ByteStore(database)
     for data in (b"", DATA):
         await media.upload_bytes(data, filename="f", metadata={})
@@ -261,7 +257,7 @@ async def test_bytes_of_an_upload_that_was_never_named_are_swept_by_the_servers_
     assert await left(database) == NOTHING
 
 
-async def test_items_whose_generation_is_gone_are_swept_but_not_those_that_never_had_one(
+async def test_sweep_deletes_items_of_deleted_generation(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     stored: list[Content] = []
@@ -282,7 +278,7 @@ async def test_items_whose_generation_is_gone_are_swept_but_not_those_that_never
     assert (await left(database))["media.files"] == 2
 
 
-async def test_documents_of_an_older_release_are_read_and_deleted(
+async def test_older_releases_documents_are_read_and_deleted(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await begun(queue, contents)

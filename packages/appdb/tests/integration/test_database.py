@@ -28,7 +28,7 @@ from appdb.embedded import EmbeddedServer, free_port
 from appdb.migrations._module import known_migrations
 
 
-async def test_no_database_is_told_with_hosts_and_remedy() -> None:
+async def test_missing_database_error_names_hosts_and_remedy() -> None:
     port = free_port()
     database = Database(
         f"mongodb://somebody:hunter2@127.0.0.1:{port}/?replicaSet=rs0",
@@ -44,20 +44,20 @@ async def test_no_database_is_told_with_hosts_and_remedy() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_standalone_server_is_refused(standalone_mongo_uri: str) -> None:
+async def test_standalone_server_is_refused(standalone_mongo_uri: str) -> None:
     with pytest.raises(UnfitServerError, match=r"rs\.initiate"):
         async with Database(standalone_mongo_uri, "app"):
             pass
 
 
-async def test_a_standalone_server_is_told_though_the_uri_asks_for_a_set(standalone_mongo_uri: str) -> None:
+async def test_standalone_behind_replica_set_uri_is_refused(standalone_mongo_uri: str) -> None:
     hosts = standalone_mongo_uri.removeprefix("mongodb://").partition("/")[0]
     with pytest.raises(UnfitServerError, match=f"{hosts} is a standalone server.*--replSet"):
         async with Database(f"mongodb://{hosts}/?replicaSet=rs0", "app", selection_timeout=timedelta(seconds=1)):
             pass
 
 
-async def test_a_wrong_name_of_the_set_is_told_with_the_right_one(mongo_uri: str) -> None:
+async def test_wrong_replica_set_name_error_tells_right_one(mongo_uri: str) -> None:
     hosts = mongo_uri.removeprefix("mongodb://").partition("/")[0]
     uri = f"mongodb://{hosts}/?replicaSet=other"
     with pytest.raises(UnfitServerError, match="belongs to the replica set 'rs0', and the URI asks for 'other'"):
@@ -65,7 +65,7 @@ async def test_a_wrong_name_of_the_set_is_told_with_the_right_one(mongo_uri: str
             pass
 
 
-async def test_wrong_credentials_are_told_without_the_password(mongo_uri: str) -> None:
+async def test_wrong_credentials_error_hides_password(mongo_uri: str) -> None:
     uri = mongo_uri.replace("mongodb://", "mongodb://somebody:hunter2@")
     with pytest.raises(DatabaseRefusedError, match=r"connecting to MongoDB at .*check user and password") as caught:
         async with Database(uri, "app"):
@@ -75,7 +75,7 @@ async def test_wrong_credentials_are_told_without_the_password(mongo_uri: str) -
     assert "full error" not in str(caught.value)
 
 
-async def test_opening_says_in_the_log_which_server_and_database_it_is(
+async def test_opening_logs_server_and_database(
     database: Database, mongo_uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="appdb.database"):
@@ -86,13 +86,13 @@ async def test_opening_says_in_the_log_which_server_and_database_it_is(
     assert record.__dict__["database"] == database.name
 
 
-async def test_a_database_that_was_never_migrated_is_refused(mongo_uri: str, database_name: str) -> None:
+async def test_unmigrated_database_is_refused(mongo_uri: str, database_name: str) -> None:
     with pytest.raises(ContractMismatchError, match="appdb migrate"):
         async with Database(mongo_uri, database_name):
             pass
 
 
-async def test_a_database_of_a_newer_release_is_refused(database: Database, mongo_uri: str) -> None:
+async def test_newer_releases_database_is_refused(database: Database, mongo_uri: str) -> None:
     await database.collection("config").update_one({"_id": "contract"}, {"$set": {"version": 99}})
     with pytest.raises(ContractMismatchError, match="Upgrade this host"):
         async with Database(mongo_uri, database.name):
@@ -100,7 +100,7 @@ async def test_a_database_of_a_newer_release_is_refused(database: Database, mong
 
 
 @pytest.mark.parametrize("uri", ["", "localhost", "http://localhost", "mongodb://", "mongodb://u:p@@@:x"])
-def test_a_uri_that_cannot_be_read_is_told_without_repeating_it(uri: str) -> None:
+def test_unreadable_uri_is_not_repeated(uri: str) -> None:
     with pytest.raises(InvalidDataError) as caught:
         Database(uri, "app")
 
@@ -108,7 +108,7 @@ def test_a_uri_that_cannot_be_read_is_told_without_repeating_it(uri: str) -> Non
     assert "u:p" not in str(caught.value)
 
 
-async def test_migrating_makes_exactly_the_declared_indexes(database: Database) -> None:
+async def test_migration_makes_exactly_declared_indexes(database: Database) -> None:
     assert await database.migrate() == []
     for collection in {index.collection for index in INDEXES}:
         found = set(await database.collection(collection).index_information())
@@ -116,7 +116,7 @@ async def test_migrating_makes_exactly_the_declared_indexes(database: Database) 
         assert found == declared | {"_id_"}
 
 
-async def test_two_hosts_migrate_at_once_and_each_migration_runs_once(mongo_uri: str, database_name: str) -> None:
+async def test_concurrent_hosts_run_each_migration_once(mongo_uri: str, database_name: str) -> None:
     hosts = [Database(mongo_uri, database_name) for _ in range(4)]
     outcomes = await asyncio.gather(*(host.migrate() for host in hosts), return_exceptions=True)
     for host in hosts:
@@ -127,13 +127,13 @@ async def test_two_hosts_migrate_at_once_and_each_migration_runs_once(mongo_uri:
     assert all(isinstance(outcome, list | MigrationError) for outcome in outcomes)
 
 
-async def test_a_migration_that_was_changed_after_it_ran_is_told(database: Database) -> None:
+async def test_changed_migration_is_told(database: Database) -> None:
     await database.collection("migrations").update_one({}, {"$set": {"checksum": "other"}})
     with pytest.raises(MigrationError, match="was changed after it ran"):
         await database.pending_migrations()
 
 
-def test_the_command_migrates_and_checks(mongo_uri: str, database_name: str) -> None:
+def test_command_migrates_and_checks(mongo_uri: str, database_name: str) -> None:
     run = CliRunner()
     options = ["--uri", mongo_uri, "--database", database_name]
     before = run.invoke(main, [*options, "check"])
@@ -145,27 +145,25 @@ def test_the_command_migrates_and_checks(mongo_uri: str, database_name: str) -> 
     assert "up to date" in after.output
 
 
-async def test_the_embedded_server_says_which_port_is_taken(tmp_path: Path) -> None:
+async def test_embedded_server_names_taken_port(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path / "first", port=0) as first:
         with pytest.raises(EmbeddedServerError, match=f"port {first.port} cannot be used"):
             await EmbeddedServer(tmp_path / "second", port=first.port).start()
 
 
-async def test_the_embedded_server_says_which_folder_is_taken(tmp_path: Path) -> None:
+async def test_embedded_server_names_taken_folder(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path / "data", port=0):
         with pytest.raises(EmbeddedServerError, match="in use by another mongod"):
             await EmbeddedServer(tmp_path / "data", port=0).start()
 
 
-async def test_the_embedded_server_says_which_folder_cannot_be_written(tmp_path: Path) -> None:
+async def test_embedded_server_names_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmbeddedServerError, match="cannot be written"):
         await EmbeddedServer(tmp_path / "file" / "data", port=0).start()
 
 
-async def test_the_embedded_server_says_which_library_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_embedded_server_names_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "mongod"
     broken.write_text("#!/bin/sh\necho 'error while loading shared libraries: libcurl.so.4' >&2\nexit 127\n")
     broken.chmod(0o755)
@@ -174,7 +172,7 @@ async def test_the_embedded_server_says_which_library_is_missing(
         await EmbeddedServer(tmp_path / "data", port=0).start()
 
 
-async def test_the_embedded_server_keeps_its_data_when_its_port_changes(tmp_path: Path) -> None:
+async def test_embedded_server_keeps_data_on_new_port(tmp_path: Path) -> None:
     for _ in range(2):
         async with EmbeddedServer(tmp_path, port=0) as server:
             database = Database(server.uri, "kept")
@@ -186,28 +184,28 @@ async def test_the_embedded_server_keeps_its_data_when_its_port_changes(tmp_path
     assert count == 2
 
 
-async def test_the_servers_time_is_aware(database: Database) -> None:
+async def test_server_time_is_aware(database: Database) -> None:
     assert (await database.server_time()).utcoffset() == timedelta(0)
 
 
-async def test_no_driver_exception_leaves_the_package(database: Database) -> None:
+async def test_no_driver_error_leaves_package(database: Database) -> None:
     await database.close()
     with pytest.raises(AppDbError):
         await database.server_time()
 
 
-async def test_the_servers_time_is_aware_and_its_own(database: Database) -> None:
+async def test_server_time_is_the_servers_own(database: Database) -> None:
     first, second = await database.server_time(), await database.server_time()
 
     assert first.utcoffset() == timedelta(0)
     assert first <= second
 
 
-async def test_a_database_that_is_well_has_nothing_to_report(database: Database) -> None:
+async def test_healthy_database_reports_nothing(database: Database) -> None:
     assert await database.check() == []
 
 
-async def test_all_that_is_wrong_is_reported_at_once(mongo_uri: str, database_name: str) -> None:
+async def test_all_problems_are_reported_at_once(mongo_uri: str, database_name: str) -> None:
     database = Database(mongo_uri, database_name)
     problems = await database.check()
     await database.close()
@@ -216,9 +214,7 @@ async def test_all_that_is_wrong_is_reported_at_once(mongo_uri: str, database_na
     assert "appdb migrate" in problems[0]
 
 
-async def test_a_weak_default_write_concern_is_reported_and_refused_to_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_weak_write_concern_is_reported_not_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with EmbeddedServer(tmp_path, port=0) as server:
         weak = Database(server.uri, "app")
         await weak.migrate()
@@ -286,13 +282,13 @@ async def test_no_retries_calls_once() -> None:
         "local",
     ],
 )
-def test_a_name_that_no_application_can_have_is_refused_before_anything_is_connected(name: str) -> None:
+def test_impossible_application_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidDataError, match=r"^database name: "):
         Database(f"mongodb://127.0.0.1:{free_port()}/", name)
 
 
 @pytest.mark.parametrize("name", ["app", "x" * 63, "ä" * 31, "my-app_2"])
-async def test_a_name_that_an_application_can_have_is_taken(name: str, mongo_uri: str) -> None:
+async def test_possible_application_name_is_taken(name: str, mongo_uri: str) -> None:
     database = Database(mongo_uri, name)
 
     assert await database.contract_version() is None
@@ -300,18 +296,18 @@ async def test_a_name_that_an_application_can_have_is_taken(name: str, mongo_uri
 
 
 @pytest.mark.parametrize("most", [1, 2])
-def test_a_pool_in_which_renewals_wait_for_the_change_feed_is_refused(most: int) -> None:
+def test_too_small_pool_for_feed_is_refused(most: int) -> None:
     with pytest.raises(InvalidDataError, match=f"maxPoolSize={most} is too few.*write maxPoolSize=3 or more"):
         Database(f"mongodb://127.0.0.1:{free_port()}/?maxPoolSize={most}", "app")
 
 
 @pytest.mark.parametrize("most", [0, 3])
-async def test_a_pool_that_suffices_is_taken(most: int, mongo_uri: str, database: Database) -> None:
+async def test_sufficient_pool_is_taken(most: int, mongo_uri: str, database: Database) -> None:
     async with Database(f"{mongo_uri}&maxPoolSize={most}", database.name) as pooled:
         await asyncio.gather(*(pooled.ping() for _ in range(10)))
 
 
-async def test_a_database_may_be_closed_twice(mongo_uri: str) -> None:
+async def test_database_may_be_closed_twice(mongo_uri: str) -> None:
     database = Database(mongo_uri, "app")
     await database.ping()
     await database.close()

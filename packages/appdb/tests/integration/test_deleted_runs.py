@@ -45,7 +45,7 @@ def runs(database: Database) -> Runs:
 
 
 @pytest.mark.parametrize("stage", ["begun", "ended", "forgotten"])
-async def test_a_deleted_run_takes_no_writes(runs: Runs, stage: str) -> None:
+async def test_deleted_run_takes_no_writes(runs: Runs, stage: str) -> None:
     run, kept = await runs.begin(), await runs.begin("other")
     ended = await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id, queue="ended"))
     await runs.queue.cancel(ended.id, owner_id=OWNER)
@@ -117,7 +117,7 @@ async def writes_to(runs: Runs, run: Run, held: tuple[Task, Lease]) -> dict[str,
     }
 
 
-async def test_what_a_task_of_a_deleted_run_makes_is_refused(runs: Runs) -> None:
+async def test_deleted_runs_task_makes_nothing(runs: Runs) -> None:
     run = await runs.begin()
     contents, _, _ = keepers(runs)
     await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id))
@@ -136,7 +136,7 @@ async def test_what_a_task_of_a_deleted_run_makes_is_refused(runs: Runs) -> None
     assert await rows_left(runs) == {"workflow_runs": 1}
 
 
-async def test_what_follows_for_another_run_is_left_out_once_that_is_deleted(runs: Runs) -> None:
+async def test_follow_up_for_deleted_run_is_left_out(runs: Runs) -> None:
     run, other = await runs.begin(), await runs.begin("other")
     new = NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id)
     then = (replace(new, run_id=other.id, task_id="tq_other"), replace(new, run_id=None, task_id="tq_then"))
@@ -152,9 +152,7 @@ async def test_what_follows_for_another_run_is_left_out_once_that_is_deleted(run
 
 
 @pytest.mark.parametrize("survived", range(len(removal.PARTS) + 1))
-async def test_a_run_that_is_being_deleted_reads_like_one_that_is_gone(
-    runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_run_being_deleted_reads_as_missing(runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await rich_run(runs)
     (event, *_), (branch, *_) = await runs.log(run), await runs.branches.page(run.id, owner_id=OWNER)
     _, files, _ = keepers(runs)
@@ -207,9 +205,7 @@ def reads_of(runs: Runs, run_id: str, event_id: str, branch_id: str, file_id: st
     return calls | {name: partial(method, key, owner_id=OWNER) for name, (method, key) in of_parts.items()}
 
 
-async def test_a_read_of_state_that_a_deletion_overtakes_blames_no_backup(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_state_read_overtaken_by_deletion_blames_no_backup(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     newest, left = Snapshots.newest, [run]

@@ -11,7 +11,7 @@ from appsupport.documents.written_documents import write_all
 KINDS: tuple[tuple[type, ...], ...] = ((bool,), (int,), (float,), (str,), (bytes,), (list, tuple), (dict,))
 
 
-async def test_documents_are_stored_as_they_are_documented(database: Database) -> None:
+async def test_written_documents_match_documented_ones(database: Database) -> None:
     await write_all(database)
 
     assert declared_collections() <= set(await database.raw.list_collection_names())

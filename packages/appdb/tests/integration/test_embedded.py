@@ -33,9 +33,7 @@ def running(data: Path) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda number: number.name)
-def test_the_server_ends_with_the_process_that_started_it_however_that_ends(
-    how: signal.Signals, tmp_path: Path
-) -> None:
+def test_embedded_server_ends_with_its_process(how: signal.Signals, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"ready\n"
@@ -47,7 +45,7 @@ def test_the_server_ends_with_the_process_that_started_it_however_that_ends(
     assert gone(mongod)
 
 
-async def test_a_folder_in_use_names_the_pid_and_what_was_said_then_is_no_later_reason(tmp_path: Path) -> None:
+async def test_taken_folder_names_pid_and_no_stale_reason(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path, port=0):
         with pytest.raises(EmbeddedServerError, match=rf"in use by another mongod \(pid {running(tmp_path)}\)"):
             await EmbeddedServer(tmp_path, port=0).start()

@@ -40,7 +40,7 @@ async def seconds_until_unknown(call: Awaitable[object]) -> float:
     return time.monotonic() - began
 
 
-async def test_a_crowd_before_a_server_that_hangs_waits_for_one_timeout(hurried: Database, database: Database) -> None:
+async def test_hanging_server_costs_many_callers_one_timeout(hurried: Database, database: Database) -> None:
     queue = TaskQueue(hurried)
     tasks = [replace(TASK, task_id=uuid7_str("tsk_")) for _ in range(20)]
     await queue.enqueue(TASK)
@@ -54,9 +54,7 @@ async def test_a_crowd_before_a_server_that_hangs_waits_for_one_timeout(hurried:
 
 
 @pytest.mark.parametrize("many", [False, True])
-async def test_the_question_for_the_time_and_the_write_share_one_timeout(
-    hurried: Database, database: Database, *, many: bool
-) -> None:
+async def test_time_query_and_write_share_timeout(hurried: Database, database: Database, *, many: bool) -> None:
     queue = TaskQueue(hurried)
     most_of_it = int(OPERATION_SECONDS * 0.7 * 1_000)
     async with fail_point(database, APP, ["hello", "insert"], blockConnection=True, blockTimeMS=most_of_it):

@@ -79,13 +79,13 @@ async def answer(method: Callable[..., Any], values: Values) -> object:
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS, ids=NAMES)
-async def test_without_a_database_every_method_says_so(nowhere: Database, kind: type, name: str) -> None:
+async def test_every_method_tells_missing_database(nowhere: Database, kind: type, name: str) -> None:
     said = await answer(bound(nowhere, kind, name), Values(call=lambda *_: nowhere.ping()))
 
     assert isinstance(said, AppDbError) or f"{kind.__name__}.{name}" in NEEDS_NO_DATABASE
 
 
-async def test_most_methods_find_no_database_and_not_a_wrong_argument(nowhere: Database) -> None:
+async def test_most_methods_reach_missing_database(nowhere: Database) -> None:
     values = Values(call=lambda *_: nowhere.ping())
     methods = [bound(nowhere, kind, name) for kind, name in METHODS if name != "close"]
     said = await asyncio.gather(*(answer(method, values) for method in methods))
@@ -94,7 +94,7 @@ async def test_most_methods_find_no_database_and_not_a_wrong_argument(nowhere: D
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS, ids=NAMES)
-async def test_after_its_end_a_database_raises_only_our_errors(nowhere: Database, kind: type, name: str) -> None:
+async def test_closed_database_raises_only_own_errors(nowhere: Database, kind: type, name: str) -> None:
     method = bound(nowhere, kind, name)
     await nowhere.close()
     said = await answer(method, Values(call=lambda *_: nowhere.ping()))
@@ -103,7 +103,7 @@ async def test_after_its_end_a_database_raises_only_our_errors(nowhere: Database
 
 
 @pytest.mark.parametrize("values", UNSTORABLE.values(), ids=list(UNSTORABLE))
-async def test_a_value_that_cannot_be_stored_raises_only_our_errors(database: Database, values: Values) -> None:
+async def test_unstorable_value_raises_only_own_errors(database: Database, values: Values) -> None:
     for kind, name in METHODS:
         if kind is not Database:
             # What is no error of ours ends the test; what is neither stored nor refused is an answer.
@@ -117,7 +117,7 @@ async def test_a_value_that_cannot_be_stored_raises_only_our_errors(database: Da
     ["\ud800", 2**64, object(), {1, 2}, {"a\x00b": 1}, {1: 2}],
     ids=["half a character", "a large number", "an object", "a set", "NUL in a name", "a number as a name"],
 )
-async def test_a_payload_that_cannot_be_stored_names_itself(database: Database, value: Any) -> None:
+async def test_unstorable_payload_names_itself(database: Database, value: Any) -> None:
     task = NewTask(owner_id="usr_a", actor="echo", payload={"value": value})
     with pytest.raises(InvalidDataError, match="payload"):
         await TaskQueue(database).enqueue(task)
@@ -126,14 +126,14 @@ async def test_a_payload_that_cannot_be_stored_names_itself(database: Database, 
 
 
 @pytest.mark.parametrize("owner_id", ["\ud800", "usr_\udfff"])
-async def test_an_owner_that_cannot_be_asked_for_is_told(database: Database, owner_id: str) -> None:
+async def test_impossible_owner_is_told(database: Database, owner_id: str) -> None:
     with pytest.raises(InvalidDataError, match=r"TaskQueue\.get"):
         await TaskQueue(database).get("tq_1", owner_id=owner_id)
     with pytest.raises(InvalidDataError):
         await ScheduleRepository(database).get("nightly", owner_id=owner_id)
 
 
-async def test_a_document_over_the_servers_limit_is_too_large(database: Database) -> None:
+async def test_document_over_servers_limit_is_too_large(database: Database) -> None:
     actor = AnnouncedActor(
         name="huge",
         version=1,
@@ -152,7 +152,7 @@ async def test_a_document_over_the_servers_limit_is_too_large(database: Database
     assert await database.collection("actors").count_documents({}) == 0
 
 
-async def test_an_update_that_grows_a_document_over_the_limit_is_too_large(database: Database) -> None:
+async def test_update_over_servers_limit_is_too_large(database: Database) -> None:
     notes = database.collection("notes")
 
     async def grow(session: Any) -> None:
@@ -165,7 +165,7 @@ async def test_an_update_that_grows_a_document_over_the_limit_is_too_large(datab
     assert await notes.count_documents({}) == 0
 
 
-async def test_what_cannot_be_stored_is_told_inside_of_a_transaction_too(database: Database) -> None:
+async def test_unstorable_value_is_told_in_transaction(database: Database) -> None:
     task = NewTask(owner_id="\ud800", actor="echo", payload={})
 
     async def enqueue(session: Any) -> None:

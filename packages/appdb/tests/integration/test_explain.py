@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, name: str) -> None:
+async def test_keys_examined_stay_close_to_results(crowded: Database, name: str) -> None:
     match, options, returned = CASES[name]
     stats = await explain(crowded, match, **options)
 
@@ -92,6 +92,6 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, n
     assert stats["totalDocsExamined"] <= 2 * returned
 
 
-def test_the_clock_of_every_ownership_query_is_the_servers() -> None:
+def test_ownership_queries_use_servers_clock() -> None:
     assert NOW in str(queries.expired())
     assert NOW in str(queries.due())

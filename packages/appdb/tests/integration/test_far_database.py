@@ -14,9 +14,7 @@ KEYS = 12
 
 
 @pytest.mark.parametrize("round_trip", [0.083, 0.4])
-async def test_tasks_with_limits_are_claimed_where_the_database_is_far(
-    database: Database, mongo_uri: str, round_trip: float
-) -> None:
+async def test_distant_database_serves_tasks_with_limits(database: Database, mongo_uri: str, round_trip: float) -> None:
     limits = [Limit(key=f"provider:{number}", concurrency=1, rate=5) for number in range(KEYS)]
     tasks = [NewTask(owner_id=f"usr_{n}", actor="echo", payload={}, limits=(limit,)) for n, limit in enumerate(limits)]
     await TaskQueue(database).enqueue_many(tasks)

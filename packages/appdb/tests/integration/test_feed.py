@@ -27,14 +27,14 @@ async def feed(database: Database) -> AsyncIterator[ChangeFeed]:
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_new_task_wakes_claimers(feed: ChangeFeed, database: Database) -> None:
+async def test_new_task_wakes_claimers(feed: ChangeFeed, database: Database) -> None:
     with feed.subscribe(TASKS_READY) as ready:
         await TaskQueue(database).enqueue(TASK)
 
         assert await ready.wait(SOON)
 
 
-async def test_events_and_final_states_wake_viewers_and_renewals_do_not(feed: ChangeFeed, database: Database) -> None:
+async def test_events_wake_viewers_renewals_do_not(feed: ChangeFeed, database: Database) -> None:
     queue = TaskQueue(database)
     task = await queue.enqueue(TASK)
     with feed.subscribe(task_topic(task.id)) as hints:
@@ -48,7 +48,7 @@ async def test_events_and_final_states_wake_viewers_and_renewals_do_not(feed: Ch
         assert await hints.wait(SOON)
 
 
-async def test_lost_history_opens_a_new_stream_and_wakes_everybody(feed: ChangeFeed, database: Database) -> None:
+async def test_lost_oplog_restarts_stream_and_wakes_all(feed: ChangeFeed, database: Database) -> None:
     change_stream_history_lost = 286
     with feed.subscribe(TASKS_READY) as ready:
         data = {"failCommands": ["getMore"], "errorCode": change_stream_history_lost}
@@ -61,7 +61,7 @@ async def test_lost_history_opens_a_new_stream_and_wakes_everybody(feed: ChangeF
         assert await ready.wait(SOON)
 
 
-async def test_a_paused_feed_wakes_everybody_then_nobody_until_it_goes_on(feed: ChangeFeed, database: Database) -> None:
+async def test_paused_feed_wakes_nobody_until_resumed(feed: ChangeFeed, database: Database) -> None:
     queue = TaskQueue(database)
     with feed.subscribe(TASKS_READY) as ready:
         feed.pause()
@@ -80,7 +80,7 @@ async def test_a_paused_feed_wakes_everybody_then_nobody_until_it_goes_on(feed: 
     assert feed.live is True
 
 
-async def test_a_dropped_database_opens_a_new_stream_wakes_everybody_and_is_told(
+async def test_dropped_database_restarts_stream_and_wakes_all(
     feed: ChangeFeed, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     with feed.subscribe(TASKS_READY) as ready:
@@ -102,7 +102,7 @@ async def until_live(feed: ChangeFeed) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_an_idle_feed_is_not_interrupted_by_the_operation_timeout(
+async def test_operation_timeout_does_not_interrupt_idle_feed(
     mongo_uri: str, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = timedelta(seconds=1)
@@ -119,5 +119,5 @@ async def test_an_idle_feed_is_not_interrupted_by_the_operation_timeout(
     assert not [record for record in caplog.records if record.name == "appdb.feed"]
 
 
-def test_a_change_that_no_release_writes_wakes_whoever_it_names() -> None:
+def test_unknown_change_wakes_whom_it_names() -> None:
     assert topics_of({"task_id": "tq_1", "state": {"odd": 1}, "queue": None}) == [task_topic("tq_1")]

@@ -52,7 +52,7 @@ async def bytes_kept(database: Database) -> int:
 @pytest.mark.parametrize(
     "text", ["", "x", "a" * MAX_INLINE_BYTES, "a" * (MAX_INLINE_BYTES + 1), LARGE, "$where\x00\r\n"]
 )
-async def test_a_text_comes_back_wherever_it_is_stored(files: FileRepository, database: Database, text: str) -> None:
+async def test_text_comes_back_from_any_store(files: FileRepository, database: Database, text: str) -> None:
     written = await files.put(new(content=text), owner_id=OWNER)
     found = await files.get(written.id, owner_id=OWNER)
 
@@ -73,7 +73,7 @@ async def test_a_text_comes_back_wherever_it_is_stored(files: FileRepository, da
         {"rows": [{"$set": "$$NOW"}] * 20_000},
     ],
 )
-async def test_json_comes_back_as_it_was_given(files: FileRepository, value: Any) -> None:
+async def test_json_comes_back_as_given(files: FileRepository, value: Any) -> None:
     written = await files.put(new("r.json", value, format=FileFormat.JSON), owner_id=OWNER)
     found = await files.newest(RUN, "r.json", owner_id=OWNER)
 
@@ -82,7 +82,7 @@ async def test_json_comes_back_as_it_was_given(files: FileRepository, value: Any
 
 
 @pytest.mark.parametrize("content", ["small", LARGE])
-async def test_writing_again_replaces_and_keeps_the_id(files: FileRepository, database: Database, content: str) -> None:
+async def test_writing_again_replaces_and_keeps_id(files: FileRepository, database: Database, content: str) -> None:
     first = await files.put(new(content=LARGE), owner_id=OWNER)
     second = await files.put(new(content=content, role=FileRole.OUTPUT), owner_id=OWNER)
     (listed,) = await files.page(RUN, owner_id=OWNER)
@@ -94,7 +94,7 @@ async def test_writing_again_replaces_and_keeps_the_id(files: FileRepository, da
     assert await bytes_kept(database) == int(content == LARGE)
 
 
-async def test_every_part_of_the_key_parts_files(files: FileRepository, database: Database) -> None:
+async def test_every_key_part_separates_files(files: FileRepository, database: Database) -> None:
     parts: list[dict[str, Any]] = [
         {},
         {"run_id": await open_run(database, "wf_2")},
@@ -109,9 +109,7 @@ async def test_every_part_of_the_key_parts_files(files: FileRepository, database
     assert len({file.id for file in [*written, foreign]}) == 7
 
 
-async def test_of_two_writers_of_one_name_one_wins_and_no_bytes_are_left(
-    files: FileRepository, database: Database, mongo_uri: str
-) -> None:
+async def test_concurrent_writers_leave_one_file(files: FileRepository, database: Database, mongo_uri: str) -> None:
     async with Database(mongo_uri, database.name) as second:
         writers = [files, FileRepository(second)]
         for number in range(50):
@@ -134,7 +132,7 @@ async def _newest(files: FileRepository) -> str:
     return (await files.newest(RUN, "note.txt", owner_id=OWNER)).text
 
 
-async def test_the_newest_of_a_name_is_what_was_written_last(files: FileRepository) -> None:
+async def test_newest_file_is_last_written(files: FileRepository) -> None:
     for branch, group in [("br_1", ""), ("br_2", "g"), ("br_1", "")]:
         await files.put(new(content=f"{branch}{group}", branch_id=branch, group=group), owner_id=OWNER)
         await asyncio.sleep(0.005)
@@ -147,7 +145,7 @@ async def test_the_newest_of_a_name_is_what_was_written_last(files: FileReposito
         await files.newest(RUN, "none", owner_id=OWNER)
 
 
-async def test_pages_hold_every_file_once_in_the_order_of_making(files: FileRepository) -> None:
+async def test_pages_hold_every_file_once_in_order(files: FileRepository) -> None:
     made = [
         await files.put(
             new(f"f{n}", category=FileCategory.ROOT if n % 3 == 0 else FileCategory.OUTPUTS, group=f"g{n % 2}"),
@@ -170,7 +168,7 @@ async def test_pages_hold_every_file_once_in_the_order_of_making(files: FileRepo
         await files.page(RUN, owner_id=OWNER, group="g1")
 
 
-async def test_calls_show_what_each_role_has(files: FileRepository) -> None:
+async def test_calls_show_files_of_each_role(files: FileRepository) -> None:
     for group in ("call_1", "call_2", "call_3"):
         for role in FileRole:
             for number in range(2 if role in {FileRole.INPUT, FileRole.OUTPUT} else 1):
@@ -198,7 +196,7 @@ async def test_calls_show_what_each_role_has(files: FileRepository) -> None:
     assert (await files.get(first[0].response.id, owner_id=OWNER)).text == LARGE
 
 
-async def test_where_a_role_is_there_twice_a_call_shows_the_newest(files: FileRepository) -> None:
+async def test_call_shows_newest_file_of_role(files: FileRepository) -> None:
     for branch in ("br_2", "br_1"):
         file = new("r", branch, category=FileCategory.API_CALLS, group="c", role=FileRole.RESPONSE, branch_id=branch)
         await files.put(file, owner_id=OWNER)
@@ -208,9 +206,7 @@ async def test_where_a_role_is_there_twice_a_call_shows_the_newest(files: FileRe
     assert call.response.branch_id == "br_1"
 
 
-async def test_deleting_for_a_run_deletes_its_bytes_and_leaves_the_others(
-    files: FileRepository, database: Database
-) -> None:
+async def test_deletion_for_run_deletes_bytes_and_spares_others(files: FileRepository, database: Database) -> None:
     await open_run(database, "wf_2")
     for run_id, name in [(RUN, "a"), (RUN, "b"), ("wf_2", "a")]:
         await files.put(new(name, LARGE, run_id=run_id), owner_id=OWNER)
@@ -239,7 +235,7 @@ async def test_another_owner_finds_nothing(files: FileRepository) -> None:
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(files: FileRepository, database: Database, value: str) -> None:
+async def test_user_text_stays_text(files: FileRepository, database: Database, value: str) -> None:
     name = value if value and value.isprintable() else OWNER
     key = value.replace("\x00", "")  # which no field's name can hold
     metadata = {key: value, "nested": [{"$ref": value, "$id": value}, {"$gt": {key: "$x"}}]}
@@ -284,7 +280,7 @@ async def test_what_a_user_writes_stays_text(files: FileRepository, database: Da
         ({"group": "\ud800"}, InvalidDataError),
     ],
 )
-async def test_what_cannot_be_kept_is_refused_whole(
+async def test_unstorable_file_is_refused_whole(
     files: FileRepository, database: Database, wrong: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -294,9 +290,7 @@ async def test_what_cannot_be_kept_is_refused_whole(
     assert await bytes_kept(database) == 0
 
 
-async def test_writes_join_their_callers_transaction_and_bytes_survive_its_undoing(
-    files: FileRepository, database: Database
-) -> None:
+async def test_write_joins_transaction_and_keeps_old_bytes(files: FileRepository, database: Database) -> None:
     await files.put(new(content=LARGE), owner_id=OWNER)
 
     async def body(session: Any) -> None:
@@ -310,7 +304,7 @@ async def test_writes_join_their_callers_transaction_and_bytes_survive_its_undoi
     assert (await files.newest(RUN, "note.txt", owner_id=OWNER)).text == LARGE
 
 
-async def test_unknown_fields_of_a_newer_release_survive(files: FileRepository, database: Database) -> None:
+async def test_unknown_fields_of_newer_release_survive(files: FileRepository, database: Database) -> None:
     file = await files.put(new(), owner_id=OWNER)
     await database.collection("workflow_files").update_one({"_id": file.id}, {"$set": {"newer": {"a.b": 1}}})
     await files.put(new(content="again"), owner_id=OWNER)
@@ -318,9 +312,7 @@ async def test_unknown_fields_of_a_newer_release_survive(files: FileRepository, 
     assert (await database.collection("workflow_files").find_one({"_id": file.id}) or {})["newer"] == {"a.b": 1}
 
 
-async def test_a_sweep_leaves_what_files_name_and_what_is_young(
-    files: FileRepository, database: Database, mongo_uri: str
-) -> None:
+async def test_sweep_spares_named_and_young_bytes(files: FileRepository, database: Database, mongo_uri: str) -> None:
     now = await database.server_time()
     kept = await files.put(new(content=LARGE), owner_id=OWNER)
     old = uuid7_at("file_", now - 2 * AGE)
@@ -358,7 +350,7 @@ async def crowded(files: FileRepository, database: Database) -> Database:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, name: str) -> None:
+async def test_keys_examined_stay_close_to_results(crowded: Database, name: str) -> None:
     match, sort, limit = CASES[name]
     command = {"find": "workflow_files", "filter": match, "sort": sort, "limit": limit}
     answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})
@@ -369,7 +361,7 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database, n
     assert "'stage': 'SORT'" not in str(stats)
 
 
-async def test_calls_seek_their_groups_and_read_their_files_alone(crowded: Database) -> None:
+async def test_calls_read_only_their_own_files(crowded: Database) -> None:
     pipeline = queries.calls(RUN, OWNER, None, 2)
     command = {"aggregate": "workflow_files", "pipeline": pipeline, "cursor": {}}
     answer = await crowded.raw.command({"explain": command, "verbosity": "executionStats"})

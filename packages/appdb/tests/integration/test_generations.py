@@ -74,7 +74,7 @@ async def begin(contents: ContentRepository, task: Task, **more: Any) -> Generat
     return await contents.begin(Lease.of(task), task, **given | more)
 
 
-async def test_what_is_recorded_with_its_task_is_seen_before_a_worker_begins(
+async def test_generation_recorded_with_task_is_visible(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     async def body(session: Any) -> Generation:
@@ -93,7 +93,7 @@ async def test_what_is_recorded_with_its_task_is_seen_before_a_worker_begins(
     assert begun.source_data == {"s": 1}
 
 
-async def test_recording_again_or_late_changes_nothing_that_is_known(
+async def test_recording_again_or_late_changes_nothing(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await claimed(queue)
@@ -112,9 +112,7 @@ async def test_recording_again_or_late_changes_nothing_that_is_known(
     assert again == late
 
 
-async def test_what_is_recorded_ends_with_its_task_also_when_no_worker_ever_began(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_recorded_generation_ends_with_unstarted_task(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await enqueued(queue)
     await contents.record(new(task), owner_id=OWNER)
     await queue.cancel(task.id, owner_id=OWNER)
@@ -127,9 +125,7 @@ async def test_what_is_recorded_ends_with_its_task_also_when_no_worker_ever_bega
         await contents.record(new(task), owner_id=OTHER)
 
 
-async def test_an_attempt_finds_the_providers_job_of_the_attempt_before(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_next_attempt_finds_providers_job(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     first = await begin(contents, task, origin=ORIGIN)
     await contents.report(Lease.of(task), provider_task_id="job-1")
@@ -147,7 +143,7 @@ async def test_an_attempt_finds_the_providers_job_of_the_attempt_before(
 
 
 @pytest.mark.parametrize("retry_in", [None, timedelta(0)])
-async def test_a_failed_generation_says_why(
+async def test_failed_generation_tells_why(
     contents: ContentRepository, queue: TaskQueue, retry_in: timedelta | None
 ) -> None:
     tasks = [await claimed(queue, max_attempts=1) for _ in range(2)]
@@ -161,7 +157,7 @@ async def test_a_failed_generation_says_why(
     assert all(generation.completed_at for generation in found)
 
 
-async def test_a_generation_whose_last_worker_died_says_so(contents: ContentRepository, database: Database) -> None:
+async def test_generation_tells_its_last_workers_death(contents: ContentRepository, database: Database) -> None:
     queue = TaskQueue(database, lease=timedelta(milliseconds=50))
     task = await claimed(queue, max_attempts=1)
     await begin(contents, task)
@@ -174,9 +170,7 @@ async def test_a_generation_whose_last_worker_died_says_so(contents: ContentRepo
     assert "stopped renewing" in (found.error or "")
 
 
-async def test_a_generation_that_failed_before_it_completed_keeps_no_error(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_completed_generation_keeps_no_earlier_error(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     await begin(contents, task)
     await queue.fail(Lease.of(task), "Broken", "no", retry_in=timedelta(0))
@@ -188,7 +182,7 @@ async def test_a_generation_that_failed_before_it_completed_keeps_no_error(
     assert (found.status, found.error) == (GenerationStatus.COMPLETED, None)
 
 
-async def test_a_final_status_never_changes(contents: ContentRepository, queue: TaskQueue) -> None:
+async def test_final_status_never_changes(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     lease = Lease.of(task)
     await begin(contents, task)
@@ -204,15 +198,13 @@ async def test_a_final_status_never_changes(contents: ContentRepository, queue: 
     assert await contents.generation(task.id, owner_id=OWNER) == done
 
 
-async def test_nothing_is_reported_of_what_has_not_begun(contents: ContentRepository, queue: TaskQueue) -> None:
+async def test_report_before_begin_is_refused(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     with pytest.raises(NotFoundError):
         await contents.report(Lease.of(task), provider_task_id="job-1")
 
 
-async def test_an_item_of_an_actor_that_described_nothing_has_a_generation_too(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_undescribed_item_has_generation(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     content = await contents.store(Lease.of(task), task, item(), seq=0)
     await queue.complete(Lease.of(task))
@@ -222,9 +214,7 @@ async def test_an_item_of_an_actor_that_described_nothing_has_a_generation_too(
     assert listed.request == {"text": "hello"}
 
 
-async def test_items_tell_what_their_bytes_are_and_which_item_stands_for_them(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_items_tell_media_type_and_preview(contents: ContentRepository, queue: TaskQueue) -> None:
     task = await claimed(queue)
     lease = Lease.of(task)
     with pytest.raises(NotFoundError, match="small"):
@@ -239,9 +229,7 @@ async def test_items_tell_what_their_bytes_are_and_which_item_stands_for_them(
     assert listed.items == [big, again]
 
 
-async def test_lists_hold_every_generation_once_newest_first_with_its_items(
-    contents: ContentRepository, queue: TaskQueue
-) -> None:
+async def test_lists_hold_every_generation_with_items(contents: ContentRepository, queue: TaskQueue) -> None:
     made: dict[str, list[str]] = {}
     for number in range(9):
         task = await claimed(queue)
@@ -273,7 +261,7 @@ async def test_lists_hold_every_generation_once_newest_first_with_its_items(
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(
+async def test_user_text_stays_text(
     contents: ContentRepository, queue: TaskQueue, database: Database, value: str
 ) -> None:
     data: dict[str, Any] = {value: value, "nested": {"a.b": [{"$set": value}], "$ref": value, "$id": value}}
@@ -314,7 +302,7 @@ async def test_what_a_user_writes_stays_text(
         ({"origin": Origin(run_id="\ud800")}, InvalidDataError),
     ],
 )
-async def test_what_cannot_be_kept_is_refused_whole(
+async def test_unstorable_generation_is_refused_whole(
     contents: ContentRepository, queue: TaskQueue, wrong: dict[str, Any], error: type[Exception]
 ) -> None:
     task = await claimed(queue)
@@ -329,7 +317,7 @@ async def test_what_cannot_be_kept_is_refused_whole(
         await contents.report(Lease.of(task), usage={"a": "x" * 20_000})
 
 
-async def test_unknown_fields_of_a_newer_release_survive(
+async def test_unknown_fields_of_newer_release_survive(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:
     task = await claimed(queue)
@@ -347,7 +335,7 @@ async def test_unknown_fields_of_a_newer_release_survive(
 
 
 @pytest.mark.parametrize("about", [{}, {"run_id": "wf_1"}, {"interaction_id": "media_1"}])
-async def test_a_list_is_one_query_that_reads_only_what_it_returns(
+async def test_list_is_one_query_without_surplus(
     contents: ContentRepository, queue: TaskQueue, database: Database, about: dict[str, str]
 ) -> None:
     now = await database.server_time()

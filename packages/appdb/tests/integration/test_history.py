@@ -33,7 +33,7 @@ async def weights(database: Database, half_life: timedelta = AGES, **more: Any) 
     return {one.keyword: one.weight for one in found}
 
 
-async def test_options_are_counted_and_the_last_one_comes_first(database: Database) -> None:
+async def test_options_are_counted_latest_first(database: Database) -> None:
     await database.use_options(["red", "blue"], **MODULE)
     await age(database, "option_usage", 1)
     await database.use_options(["blue", "blue"], **MODULE)
@@ -46,7 +46,7 @@ async def test_options_are_counted_and_the_last_one_comes_first(database: Databa
     assert [one.option for one in await database.list_option_usage(**MODULE, limit=1)] == ["blue"]
 
 
-async def test_a_repetition_counts_once_also_behind_other_uses(database: Database) -> None:
+async def test_repeated_use_counts_once_among_others(database: Database) -> None:
     uses = [f"evt_{number}" for number in range(10)]
     Random(7).shuffle(again := uses * 3)
     for use_id in uses + again:
@@ -58,7 +58,7 @@ async def test_a_repetition_counts_once_also_behind_other_uses(database: Databas
     assert (option.count, round(keyword.weight)) == (10, 10)
 
 
-async def test_of_each_option_a_hundred_uses_are_remembered_and_no_more(database: Database) -> None:
+async def test_at_most_hundred_uses_per_option_are_kept(database: Database) -> None:
     for number in range(102):
         await database.use_options(["red"], **MODULE, use_id=f"evt_{number}")
     for use_id in ("evt_2", "evt_101"):
@@ -72,7 +72,7 @@ async def test_of_each_option_a_hundred_uses_are_remembered_and_no_more(database
     assert [one.count for one in await database.list_option_usage(**MODULE)] == [102]
 
 
-async def test_a_repeated_use_counts_once(database: Database) -> None:
+async def test_repeated_use_counts_once(database: Database) -> None:
     for use_id in ("evt_1", "evt_1", "evt_2", "evt_2"):
         await database.use_options(["red"], **MODULE, use_id=use_id)
         await database.use_keywords([UsedKeyword(keyword="fog")], **WHERE, half_life=AGES, use_id=use_id)
@@ -81,7 +81,7 @@ async def test_a_repeated_use_counts_once(database: Database) -> None:
     assert await weights(database) == {"fog": pytest.approx(2)}
 
 
-async def test_another_owner_has_another_history(database: Database) -> None:
+async def test_history_belongs_to_owner(database: Database) -> None:
     other = {**WHERE, "owner_id": "usr_b"}
     await database.use_options(["red"], **MODULE)
     await database.use_keywords([UsedKeyword(keyword="fog")], **WHERE, half_life=DAY)
@@ -96,7 +96,7 @@ async def test_another_owner_has_another_history(database: Database) -> None:
     assert await database.prune_keywords(**WHERE, half_life=DAY) == 1
 
 
-async def test_options_unused_for_long_are_forgotten(database: Database) -> None:
+async def test_long_unused_options_are_forgotten(database: Database) -> None:
     await database.use_options(["old"], **MODULE)
     await age(database, "option_usage", 10)
     await database.use_options(["new"], **MODULE)
@@ -105,7 +105,7 @@ async def test_options_unused_for_long_are_forgotten(database: Database) -> None
     assert [one.option for one in await database.list_option_usage(**MODULE)] == ["new"]
 
 
-async def test_a_weight_halves_with_every_half_life(database: Database) -> None:
+async def test_weight_halves_every_half_life(database: Database) -> None:
     await database.use_keywords([UsedKeyword(keyword="fog", weight=8)], **WHERE, half_life=DAY)
     await age(database, "weighted_keywords", 2)
 
@@ -117,14 +117,14 @@ async def test_a_weight_halves_with_every_half_life(database: Database) -> None:
     assert await weights(database, timedelta(seconds=1)) == {"fog": 0}
 
 
-async def test_a_clock_that_is_behind_makes_nothing_heavier(database: Database) -> None:
+async def test_clock_behind_makes_nothing_heavier(database: Database) -> None:
     await database.use_keywords([UsedKeyword(keyword="fog", weight=8)], **WHERE, half_life=DAY)
     await age(database, "weighted_keywords", -3)
 
     assert await weights(database, DAY) == {"fog": 8}
 
 
-async def test_the_heaviest_come_first_whenever_they_were_used(database: Database) -> None:
+async def test_heaviest_come_first_whenever_used(database: Database) -> None:
     heavy = [UsedKeyword(keyword="storm", weight=16), UsedKeyword(keyword="rain", weight=2)]
     await database.use_keywords(heavy, **WHERE, half_life=DAY)
     await age(database, "weighted_keywords", 2)
@@ -136,7 +136,7 @@ async def test_the_heaviest_come_first_whenever_they_were_used(database: Databas
     assert list(await weights(database, DAY, category="light")) == ["sun"]
 
 
-async def test_what_has_decayed_to_nothing_is_forgotten(database: Database) -> None:
+async def test_fully_decayed_option_is_forgotten(database: Database) -> None:
     await database.use_keywords(
         [UsedKeyword(keyword="storm", weight=1000), UsedKeyword(keyword="fog")], **WHERE, half_life=DAY
     )
@@ -148,7 +148,7 @@ async def test_what_has_decayed_to_nothing_is_forgotten(database: Database) -> N
     assert await weights(database, DAY) == {}
 
 
-async def test_details_are_those_of_the_last_use(database: Database) -> None:
+async def test_details_are_of_last_use(database: Database) -> None:
     details: dict[str, Any] = {"source": "$$NOW", "a.b": {"$inc": [1]}, "ref": {"$ref": "a", "$id": 1}}
     await database.use_keywords([UsedKeyword(keyword="fog", details={"old": 1})], **WHERE, half_life=DAY)
     await database.use_keywords([UsedKeyword(keyword="fog", details=details)], **WHERE, half_life=DAY)
@@ -159,7 +159,7 @@ async def test_details_are_those_of_the_last_use(database: Database) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_whatever_a_user_writes_is_a_value(database: Database, text: str) -> None:
+async def test_any_user_text_is_value(database: Database, text: str) -> None:
     owner = {"owner_id": text} if text.isprintable() and text else {}  # other texts are no ids
     module: dict[str, Any] = MODULE | {name: text for name in MODULE if name != "owner_id"} | owner
     where: dict[str, Any] = WHERE | {name: text for name in WHERE if name != "owner_id"} | owner
@@ -175,14 +175,14 @@ async def test_whatever_a_user_writes_is_a_value(database: Database, text: str) 
     assert keywords[0].weight == pytest.approx(2)
 
 
-async def test_texts_that_join_to_the_same_are_not_the_same(database: Database) -> None:
+async def test_texts_joining_alike_stay_apart(database: Database) -> None:
     for category, keyword in (("a", "b\x00c"), ("a\x00b", "c"), ('a", "b', "c")):
         await database.use_keywords([UsedKeyword(keyword=keyword, category=category)], **WHERE, half_life=DAY)
 
     assert await database.collection("weighted_keywords").count_documents({}) == 3
 
 
-async def test_what_cannot_be_used_is_refused_and_nothing_is_written(database: Database) -> None:
+async def test_unusable_option_is_refused(database: Database) -> None:
     fine = UsedKeyword(keyword="fine")
     bad: list[list[UsedKeyword]] = [
         [UsedKeyword(keyword="a", weight=weight)] for weight in (0, -1, float("nan"), float("inf"), 1_000_001)
@@ -203,7 +203,7 @@ async def test_what_cannot_be_used_is_refused_and_nothing_is_written(database: D
     await database.use_options([], **MODULE)
 
 
-async def test_uses_at_once_all_count(database: Database, mongo_uri: str) -> None:
+async def test_concurrent_uses_all_count(database: Database, mongo_uri: str) -> None:
     def one(host: Database) -> list[Callable[[], Awaitable[None]]]:
         words = [UsedKeyword(keyword=word, weight=0.5) for word in ("fog", "rain")]
         return [
@@ -220,7 +220,7 @@ async def test_uses_at_once_all_count(database: Database, mongo_uri: str) -> Non
     assert await weights(database) == {"fog": pytest.approx(50, abs=1e-6), "rain": pytest.approx(50, abs=1e-6)}
 
 
-async def test_new_options_that_two_hosts_use_at_once_are_made_once(database: Database, mongo_uri: str) -> None:
+async def test_concurrent_new_options_are_made_once(database: Database, mongo_uri: str) -> None:
     async with Database(mongo_uri, database.name) as other:
         for number in range(50):
             names = [f"{number} {part}" for part in range(5)]
@@ -231,7 +231,7 @@ async def test_new_options_that_two_hosts_use_at_once_are_made_once(database: Da
     assert {one.count for one in usage} == {4}
 
 
-async def test_history_joins_a_transaction(database: Database) -> None:
+async def test_history_joins_transaction(database: Database) -> None:
     async def body(session: Session) -> list[WeightedKeyword]:
         await database.use_options(["red"], **MODULE, session=session)
         await database.use_keywords([UsedKeyword(keyword="fog")], **WHERE, half_life=DAY, session=session)

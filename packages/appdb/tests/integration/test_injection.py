@@ -41,7 +41,7 @@ UNSHOWABLE = ["a\x00b", "\x00", "a\nb", "\u202eabc", "\x1f$ne"]
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_every_parameter_that_holds_text_is_tried_or_declared_plain(method: str) -> None:
+def test_every_text_parameter_is_tried_or_plain(method: str) -> None:
     tried = set(TEXTS[method].fields) if method in TEXTS else set()
     forgotten = texts_of(method) - plain_of(method) - tried
 
@@ -53,7 +53,7 @@ def test_every_parameter_that_holds_text_is_tried_or_declared_plain(method: str)
 
 
 @pytest.mark.parametrize("method", sorted(TEXTS))
-async def test_text_that_means_something_to_the_server_comes_back_as_it_was(method: str, database: Database) -> None:
+async def test_hostile_text_comes_back_unchanged(method: str, database: Database) -> None:
     text = TEXTS[method]
     for hostile in HOSTILE:
         stage = Stage(database=database, owner=uuid7_str("usr_"))
@@ -61,7 +61,7 @@ async def test_text_that_means_something_to_the_server_comes_back_as_it_was(meth
 
 
 @pytest.mark.parametrize("method", sorted(TEXTS))
-async def test_text_that_cannot_be_shown_is_refused_or_comes_back_as_it_was(method: str, database: Database) -> None:
+async def test_unprintable_text_is_refused_or_unchanged(method: str, database: Database) -> None:
     text = TEXTS[method]
     for hostile in UNSHOWABLE:
         stage = Stage(database=database, owner=uuid7_str("usr_"))

@@ -45,7 +45,7 @@ async def tokens_left(database: Database, rate: float) -> float:
     return min(float(row["tokens"]), rate)
 
 
-async def test_a_limit_is_forgotten_a_day_after_its_buckets_are_full_again(database: Database) -> None:
+async def test_limit_is_forgotten_day_after_refill(database: Database) -> None:
     await add(database, 3, Limit(key=KEY, rate=1, per=3 * DAY), Limit(key=KEY, rate=2))
     assert await claimed(database) == 1
     remembered = []
@@ -57,7 +57,7 @@ async def test_a_limit_is_forgotten_a_day_after_its_buckets_are_full_again(datab
     assert remembered == [1, 1, 1, 0, 0]
 
 
-async def test_a_limit_without_a_rate_is_forgotten_after_a_day_and_one_that_was_set_never(database: Database) -> None:
+async def test_rateless_limit_is_forgotten_set_one_kept(database: Database) -> None:
     await add(database, 1, Limit(key=KEY, concurrency=1), Limit(key="set", concurrency=1))
     await TaskQueue(database).set_limit(Limit(key="set", concurrency=2))
     assert await claimed(database) == 1
@@ -67,7 +67,7 @@ async def test_a_limit_without_a_rate_is_forgotten_after_a_day_and_one_that_was_
     assert [row["_id"] async for row in database.collection("limits").find()] == ["set"]
 
 
-async def test_what_a_host_of_the_release_before_has_spent_is_spent(database: Database) -> None:
+async def test_rate_spent_by_previous_release_counts(database: Database) -> None:
     limit = Limit(key=KEY, rate=5, per=DAY)
     await claim_as_release_0_3_does(database, limit, 2)
     await add(database, 9, limit)
@@ -77,7 +77,7 @@ async def test_what_a_host_of_the_release_before_has_spent_is_spent(database: Da
     assert await claimed(database) == 1
 
 
-async def test_a_host_of_the_release_before_sees_what_is_spent(database: Database) -> None:
+async def test_previous_release_sees_spent_rate(database: Database) -> None:
     limit = Limit(key=KEY, rate=5, per=DAY)
     await add(database, 9, limit)
     assert await claimed(database, limit=2) == 2
@@ -85,7 +85,7 @@ async def test_a_host_of_the_release_before_sees_what_is_spent(database: Databas
     assert await tokens_left(database, 5) == 3
 
 
-async def test_rates_that_are_full_again_are_not_kept(database: Database) -> None:
+async def test_refilled_rates_are_not_kept(database: Database) -> None:
     for seconds in range(1, 8):
         await add(database, 1, Limit(key=KEY, rate=1, per=timedelta(seconds=seconds)))
         assert await claimed(database) == 1

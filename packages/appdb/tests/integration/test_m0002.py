@@ -64,9 +64,7 @@ async def first_release(database: Database) -> None:
     await database.collection("config").insert_one({"_id": CONTRACT_ID, "version": 1})
 
 
-async def test_tasks_of_the_first_release_are_claimed_and_their_logs_are_read(
-    mongo_uri: str, database_name: str
-) -> None:
+async def test_first_releases_tasks_are_claimed_and_read(mongo_uri: str, database_name: str) -> None:
     database = Database(mongo_uri, database_name)
     try:
         await first_release(database)
@@ -86,7 +84,7 @@ async def test_tasks_of_the_first_release_are_claimed_and_their_logs_are_read(
         await database.close()
 
 
-async def test_what_a_host_of_the_first_release_enqueues_during_the_upgrade_is_claimed_too(database: Database) -> None:
+async def test_first_releases_enqueue_during_upgrade_is_claimed(database: Database) -> None:
     queue = TaskQueue(database)
     old = task_of_the_first_release(await database.server_time(), _id="tq_old")
     await database.collection("tasks").insert_one(old)

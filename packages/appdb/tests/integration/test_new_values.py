@@ -91,7 +91,7 @@ def stage(database: Database) -> Stage:
 
 @pytest.mark.parametrize("field", IDS)
 @pytest.mark.parametrize("bad", [LONG, "a\x00b", "a\x1fb"], ids=["of megabytes", "with NUL", "with a separator"])
-async def test_an_id_that_is_too_long_or_has_control_characters_is_refused(stage: Stage, field: str, bad: str) -> None:
+async def test_too_long_or_unprintable_id_is_refused(stage: Stage, field: str, bad: str) -> None:
     run_id = await worked(stage)
     before = await rows_of(stage.database)
     with pytest.raises(InvalidDataError) as caught:
@@ -102,13 +102,13 @@ async def test_an_id_that_is_too_long_or_has_control_characters_is_refused(stage
 
 
 @pytest.mark.parametrize("kind", ["workflow_resumed", None, 1])
-async def test_an_event_whose_type_is_none_is_refused_by_name(stage: Stage, kind: Any) -> None:
+async def test_unknown_event_type_is_refused_by_name(stage: Stage, kind: Any) -> None:
     run_id = await worked(stage)
     with pytest.raises(InvalidDataError, match=r"^type: "):
         await _append(stage, run_id, type=kind)
 
 
-async def test_a_version_id_that_is_taken_is_told_as_a_conflict_and_nothing_is_stored(stage: Stage) -> None:
+async def test_taken_version_id_is_conflict(stage: Stage) -> None:
     versions = VersionRepository(stage.database)
     template = await versions.get_or_create_template("film", owner_id=stage.owner)
     other = await versions.get_or_create_template("film", owner_id=GLOBAL_OWNER)
@@ -125,7 +125,7 @@ async def test_a_version_id_that_is_taken_is_told_as_a_conflict_and_nothing_is_s
 
 
 @pytest.mark.parametrize("part", [{"start": -1}, {"end": -1}, {"start": 0.5}])
-async def test_bytes_before_the_beginning_are_refused(stage: Stage, part: dict[str, Any]) -> None:
+async def test_negative_byte_position_is_refused(stage: Stage, part: dict[str, Any]) -> None:
     contents = ContentRepository(stage.database)
     found = await content(stage)
     with pytest.raises(InvalidDataError, match=next(iter(part))):

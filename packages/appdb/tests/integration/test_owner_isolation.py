@@ -18,18 +18,18 @@ HOSTILE = ["", "$ne", "$owner_id", "$$ROOT", "{'$gt': ''}", "__proto__", "a\x00b
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_every_method_has_a_scenario(method: str) -> None:
+def test_every_method_has_scenario(method: str) -> None:
     assert method in {scenario.method for scenario in SCENARIOS.values()}, (
         f"{method} is in no scenario: add one to the module of its repository in tests/support/appsupport/scenarios"
     )
 
 
-def test_every_scenario_is_of_a_method_that_there_is() -> None:
+def test_every_scenario_has_method() -> None:
     assert {scenario.method for scenario in SCENARIOS.values()} <= set(methods())
 
 
 @pytest.mark.parametrize("name", OWNED)
-async def test_anothers_document_looks_like_a_missing_one(name: str, database: Database) -> None:
+async def test_another_owners_document_looks_missing(name: str, database: Database) -> None:
     scenario, stage = SCENARIOS[name], Stage(database=database, owner=uuid7_str("usr_"))
     made = await scenario.prepare(stage)
     before = await _everything(database)
@@ -47,7 +47,7 @@ async def test_anothers_document_looks_like_a_missing_one(name: str, database: D
 
 
 @pytest.mark.parametrize("name", OWNED)
-async def test_an_owner_that_means_something_to_the_server_is_nobody(name: str, database: Database) -> None:
+async def test_hostile_owner_id_is_nobody(name: str, database: Database) -> None:
     scenario, stage = SCENARIOS[name], Stage(database=database, owner=uuid7_str("usr_"))
     made = await scenario.prepare(stage)
     before = await _everything(database)

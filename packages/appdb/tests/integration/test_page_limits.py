@@ -32,7 +32,7 @@ class Limited:
 
 
 @pytest.mark.parametrize("method", LIMITED)
-async def test_a_limit_that_is_no_positive_number_is_refused(method: str, database: Database) -> None:
+async def test_non_positive_limit_is_refused(method: str, database: Database) -> None:
     scenario = next(one for one in SCENARIOS.values() if one.method == method)
     owner = uuid7_str("usr_")
     made = await scenario.prepare(Stage(database=database, owner=owner))

@@ -52,7 +52,7 @@ async def slow(mongo_uri: str, database: Database) -> AsyncIterator[Database]:
         yield opened
 
 
-async def test_a_queue_whose_tasks_nobody_may_claim_writes_nothing(slow: Database) -> None:
+async def test_queue_without_claimable_tasks_writes_nothing(slow: Database) -> None:
     queue = TaskQueue(slow)
     await queue.enqueue_many([new_task(actor="unknown") for _ in range(20)])
     await queue.enqueue_many([new_task(delay=timedelta(hours=1)), new_task(queue="held")])
@@ -71,7 +71,7 @@ async def test_a_queue_whose_tasks_nobody_may_claim_writes_nothing(slow: Databas
     assert await slow.collection("tasks").find().sort("_id", 1).to_list(None) == before
 
 
-async def test_a_slow_database_does_not_stop_the_event_loop(slow: Database, database: Database) -> None:
+async def test_slow_database_does_not_block_event_loop(slow: Database, database: Database) -> None:
     queue = TaskQueue(slow)
     task = await queue.enqueue(new_task())
     ticking = asyncio.create_task(_longest_pause(BLOCK_SECONDS))
@@ -97,7 +97,7 @@ async def _longest_pause(seconds: float) -> float:
     return longest
 
 
-async def test_all_that_uses_a_database_shares_its_one_client(mongo_uri: str, database: Database) -> None:
+async def test_every_use_of_database_shares_one_client(mongo_uri: str, database: Database) -> None:
     before = _clients()
     async with Database(mongo_uri, database.name) as opened:
         kinds = [TaskQueue, ContentRepository, RegistryRepository, ScheduleRepository, UserRepository]
@@ -115,7 +115,7 @@ def _clients() -> list[object]:
     return [found for found in gc.get_objects() if type(found) is kind]
 
 
-async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_holders(database: Database) -> None:
+async def test_recent_events_stay_small_over_many_attempts(database: Database) -> None:
     task = await TaskQueue(database).enqueue(new_task(max_attempts=1_000))
     chunks = [NewEvent(type=TaskEventType.CHUNK, data={"chunks": ["x" * 1_000]})] * 20
     for _ in range(30):
@@ -132,9 +132,7 @@ async def test_the_log_inside_a_task_stays_small_over_many_attempts_of_many_hold
     assert [event.seq for event in events] == list(range(30 * 21))
 
 
-async def test_a_task_that_completes_between_look_and_recovery_stays_completed(
-    slow: Database, database: Database
-) -> None:
+async def test_task_completed_before_recovery_stays_completed(slow: Database, database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     await queue.enqueue(new_task())
     (task,) = await queue.claim(ME)

@@ -74,9 +74,7 @@ def types_of(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_documents_are_read_as_they_were_written_and_times_that_never_come_as_the_last_one(
-    way: str, database: Database
-) -> None:
+async def test_documents_round_trip_with_latest_times(way: str, database: Database) -> None:
     await database.collection("notes").insert_one(WRITTEN)
     found = await WAYS[way](database)
 

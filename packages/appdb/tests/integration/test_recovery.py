@@ -48,7 +48,7 @@ def runs(database: Database) -> Runs:
         ([], S.PROCESSING, D.NEVER_BEGUN, S.CREATED, 0),
     ],
 )
-async def test_a_wrong_status_is_mended_by_a_branch_from_the_last_stable_event(
+async def test_wrong_status_is_repaired_from_stable_event(
     runs: Runs, events: list[NewRunEvent], cached: RunStatus, found: Disagreement, status: RunStatus, cutoff: int
 ) -> None:
     run = await runs.begin()
@@ -77,7 +77,7 @@ async def test_a_wrong_status_is_mended_by_a_branch_from_the_last_stable_event(
     assert now.status is (S.CREATED if cutoff == 0 else status)
 
 
-async def test_a_healthy_run_is_left_alone(runs: Runs) -> None:
+async def test_healthy_run_is_left_alone(runs: Runs) -> None:
     for number, events in enumerate([BEGUN, PENDING, ANSWERED, DONE, ENDED, FAILED]):
         run = await runs.begin(f"film {number}")
         await runs.append(run, *fresh(events))
@@ -89,7 +89,7 @@ async def test_a_healthy_run_is_left_alone(runs: Runs) -> None:
         assert after.model_copy(update={"touched_at": None}) == before
 
 
-async def test_a_run_whose_steps_are_all_done_is_sent_on_once(runs: Runs) -> None:
+async def test_run_with_all_steps_done_is_advanced_once(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(DONE))
 
@@ -111,9 +111,7 @@ async def test_a_run_whose_steps_are_all_done_is_sent_on_once(runs: Runs) -> Non
         ({"event_count": 2}, D.EVENT_COUNT),
     ],
 )
-async def test_other_caches_are_set_right_where_they_are(
-    runs: Runs, spoiled: dict[str, Any], found: Disagreement
-) -> None:
+async def test_wrong_caches_are_corrected_in_place(runs: Runs, spoiled: dict[str, Any], found: Disagreement) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(PENDING))
     await spoil(runs, run.id, **spoiled)
@@ -126,7 +124,7 @@ async def test_other_caches_are_set_right_where_they_are(
     await runs.append(run, answered("f1"))
 
 
-async def test_a_run_that_points_to_a_branch_it_has_left_goes_on_from_its_newest_event(runs: Runs) -> None:
+async def test_run_on_left_branch_goes_on_from_newest(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(ANSWERED))
     jumped = await runs.states.jump(run.id, "a", "m", owner_id=OWNER, branch_id=run.branch_id)
@@ -140,7 +138,7 @@ async def test_a_run_that_points_to_a_branch_it_has_left_goes_on_from_its_newest
     check_cache(now, await runs.state(run))
 
 
-async def test_a_recovery_that_would_open_a_second_run_is_refused(runs: Runs) -> None:
+async def test_recovery_opening_second_run_is_refused(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(DONE))
     await spoil(runs, run.id, status=S.COMPLETED, open=False)
@@ -151,7 +149,7 @@ async def test_a_recovery_that_would_open_a_second_run_is_refused(runs: Runs) ->
     assert (await runs.get(run)).event_count == 4
 
 
-async def test_a_lost_event_cannot_be_mended_and_is_named(runs: Runs) -> None:
+async def test_lost_event_is_named_not_repaired(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(DONE))
     await runs.database.collection("events").delete_one({"run_id": run.id, "seq": 2})
@@ -160,7 +158,7 @@ async def test_a_lost_event_cannot_be_mended_and_is_named(runs: Runs) -> None:
         await runs.database.recover_run(run.id, owner_id=OWNER)
 
 
-async def test_what_a_newer_release_has_written_is_read_and_left_to_it(runs: Runs) -> None:
+async def test_newer_releases_run_is_left_alone(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"), completed("a", "m", n=1), event(E.OUTPUT_STORED))
     later = {"$set": {"type": "module_dreamt", "data": {"of": "sheep"}}}

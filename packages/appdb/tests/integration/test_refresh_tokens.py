@@ -54,7 +54,7 @@ async def good(users: UserRepository, tokens: list[NewToken]) -> int:
     return taken
 
 
-async def test_each_token_is_followed_by_another_of_the_same_session(users: UserRepository, ada: str) -> None:
+async def test_every_token_has_successor_in_its_session(users: UserRepository, ada: str) -> None:
     tokens = [await users.sign_in(owner_id=ada)]
     for _ in range(5):
         tokens.append(await rotated(users, tokens[-1]))
@@ -65,7 +65,7 @@ async def test_each_token_is_followed_by_another_of_the_same_session(users: User
     assert [session.id for session in await users.sessions(owner_id=ada)] == [tokens[0].session_id]
 
 
-async def test_a_token_has_the_roles_that_the_user_has_by_then(users: UserRepository, ada: str) -> None:
+async def test_token_has_users_current_roles(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     await users.set_roles(ada, [Role.ADMIN])
 
@@ -73,7 +73,7 @@ async def test_a_token_has_the_roles_that_the_user_has_by_then(users: UserReposi
     assert (await rotated(users, first)).roles == frozenset({Role.ADMIN})
 
 
-async def test_a_wrong_token_is_good_for_nothing_and_ends_nothing(users: UserRepository, ada: str) -> None:
+async def test_wrong_token_is_refused_and_ends_nothing(users: UserRepository, ada: str) -> None:
     first, other = await users.sign_in(owner_id=ada), await users.sign_in(owner_id=ada)
     start = len(first.session_id) + 1
     proof, secret = first.token[start : start + 43], first.token[start + 43 :]
@@ -93,7 +93,7 @@ async def test_a_wrong_token_is_good_for_nothing_and_ends_nothing(users: UserRep
     assert await good(users, [first, other]) == 2
 
 
-async def test_a_token_used_again_late_ends_the_session(users: UserRepository, database: Database, ada: str) -> None:
+async def test_late_token_reuse_ends_session(users: UserRepository, database: Database, ada: str) -> None:
     stolen, other = await users.sign_in(owner_id=ada), await users.sign_in(owner_id=ada)
     newest = await rotated(users, stolen)
     await let_time_pass(database, AFTER_GRACE)
@@ -106,7 +106,7 @@ async def test_a_token_used_again_late_ends_the_session(users: UserRepository, d
     assert await good(users, [other]) == 1
 
 
-async def test_an_older_token_ends_the_session_even_soon(users: UserRepository, ada: str) -> None:
+async def test_reuse_of_older_token_ends_session(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     newest = await rotated(users, await rotated(users, first))
 
@@ -115,7 +115,7 @@ async def test_an_older_token_ends_the_session_even_soon(users: UserRepository, 
     assert await good(users, [newest]) == 0
 
 
-async def test_a_lost_answer_can_be_asked_for_again(users: UserRepository, ada: str) -> None:
+async def test_lost_answer_can_be_requested_again(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     await rotated(users, first)
     again = await rotated(users, first)
@@ -124,7 +124,7 @@ async def test_a_lost_answer_can_be_asked_for_again(users: UserRepository, ada: 
     assert len(await users.sessions(owner_id=ada)) == 1
 
 
-async def test_a_thief_in_the_grace_time_is_found_out_at_the_next_use(users: UserRepository, ada: str) -> None:
+async def test_thief_in_grace_time_is_detected(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     users_own, thiefs = await rotated(users, first), await rotated(users, first)
     newest = await rotated(users, thiefs)
@@ -134,7 +134,7 @@ async def test_a_thief_in_the_grace_time_is_found_out_at_the_next_use(users: Use
     assert await good(users, [newest]) == 0
 
 
-async def test_tabs_beyond_the_limit_are_refused_without_harm(users: UserRepository, ada: str) -> None:
+async def test_too_many_tabs_are_refused_harmlessly(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     made = [await users.rotate(first.token) for _ in range(MAX_LIVE + 2)]
 
@@ -142,7 +142,7 @@ async def test_tabs_beyond_the_limit_are_refused_without_harm(users: UserReposit
     assert len(await users.sessions(owner_id=ada)) == 1
 
 
-async def test_a_session_that_is_not_used_ends(users: UserRepository, database: Database, ada: str) -> None:
+async def test_unused_session_expires(users: UserRepository, database: Database, ada: str) -> None:
     day = timedelta(days=1)
     idle, used = [await users.sign_in(owner_id=ada, lifetime=Lifetime(idle=day * 2, absolute=day * 5)) for _ in "ab"]
     for _ in range(2):
@@ -153,7 +153,7 @@ async def test_a_session_that_is_not_used_ends(users: UserRepository, database: 
     assert [session.id for session in await users.sessions(owner_id=ada)] == [used.session_id]
 
 
-async def test_a_session_ends_in_any_case(users: UserRepository, database: Database, ada: str) -> None:
+async def test_session_expires_in_any_case(users: UserRepository, database: Database, ada: str) -> None:
     day = timedelta(days=1)
     token = await users.sign_in(owner_id=ada, lifetime=Lifetime(idle=day * 2, absolute=day * 3))
     for _ in range(2):
@@ -168,13 +168,13 @@ async def test_a_session_ends_in_any_case(users: UserRepository, database: Datab
 
 
 @pytest.mark.parametrize("wrong", [timedelta(0), timedelta(days=-1), timedelta.max])
-async def test_an_impossible_lifetime_is_refused(users: UserRepository, ada: str, wrong: timedelta) -> None:
+async def test_impossible_lifetime_is_refused(users: UserRepository, ada: str, wrong: timedelta) -> None:
     for lifetime in (Lifetime(idle=wrong), Lifetime(absolute=wrong)):
         with pytest.raises(InvalidDataError, match="lifetime"):
             await users.sign_in(owner_id=ada, lifetime=lifetime)
 
 
-async def test_sessions_tell_where_and_when(users: UserRepository, ada: str) -> None:
+async def test_sessions_tell_device_and_time(users: UserRepository, ada: str) -> None:
     phone = Device(user_agent="$$NOW phone", ip_address="2001:db8::1")
     first = await users.sign_in(owner_id=ada, device=phone)
     second = await users.sign_in(owner_id=ada, device=Device(user_agent="x" * 500 + "\ud800"))
@@ -189,7 +189,7 @@ async def test_sessions_tell_where_and_when(users: UserRepository, ada: str) -> 
     assert [session.id for session in await users.sessions(owner_id=ada, limit=1)] == [second.session_id]
 
 
-async def test_signing_out_ends_the_session_by_any_of_its_tokens(users: UserRepository, ada: str) -> None:
+async def test_any_token_of_session_signs_out(users: UserRepository, ada: str) -> None:
     first = await users.sign_in(owner_id=ada)
     newest = await rotated(users, await rotated(users, first))
 
@@ -198,7 +198,7 @@ async def test_signing_out_ends_the_session_by_any_of_its_tokens(users: UserRepo
     assert await users.sessions(owner_id=ada) == []
 
 
-async def test_a_revoked_session_ends_and_others_go_on(users: UserRepository, ada: str) -> None:
+async def test_revoked_session_ends_others_go_on(users: UserRepository, ada: str) -> None:
     ended, kept = await users.sign_in(owner_id=ada), await users.sign_in(owner_id=ada)
     revoked = [await users.revoke_session(ended.session_id, owner_id=ada) for _ in range(2)]
 
@@ -208,7 +208,7 @@ async def test_a_revoked_session_ends_and_others_go_on(users: UserRepository, ad
         await users.revoke_session("rt_missing", owner_id=ada)
 
 
-async def test_all_sessions_end_but_the_one_that_asks(users: UserRepository, ada: str) -> None:
+async def test_all_sessions_but_own_are_revoked(users: UserRepository, ada: str) -> None:
     eve = (await users.create(NewUser(username="eve"))).id
     tokens = [await users.sign_in(owner_id=ada) for _ in range(4)]
     others = await users.sign_in(owner_id=eve)
@@ -219,7 +219,7 @@ async def test_all_sessions_end_but_the_one_that_asks(users: UserRepository, ada
     assert await users.revoke_sessions(owner_id=ada) == 1
 
 
-async def test_switching_a_user_off_ends_the_sessions_for_good(users: UserRepository, ada: str) -> None:
+async def test_disabling_user_ends_sessions_for_good(users: UserRepository, ada: str) -> None:
     token = await users.sign_in(owner_id=ada)
     await users.deactivate(ada)
     off = await users.rotate(token.token)
@@ -231,16 +231,14 @@ async def test_switching_a_user_off_ends_the_sessions_for_good(users: UserReposi
     assert await good(users, [await users.sign_in(owner_id=ada)]) == 1
 
 
-async def test_a_user_who_is_off_by_another_way_is_refused_too(
-    users: UserRepository, database: Database, ada: str
-) -> None:
+async def test_user_disabled_otherwise_is_refused(users: UserRepository, database: Database, ada: str) -> None:
     token = await users.sign_in(owner_id=ada)
     await database.collection("users").update_one({"_id": ada}, {"$set": {"is_active": False}})
 
     assert await users.rotate(token.token) is None
 
 
-async def test_two_tabs_that_rotate_at_once_stay_in_one_session(
+async def test_two_rotating_tabs_keep_one_session(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     async with Database(mongo_uri, database.name) as other:
@@ -257,7 +255,7 @@ async def test_two_tabs_that_rotate_at_once_stay_in_one_session(
     assert await users.sessions(owner_id=ada) == []
 
 
-async def test_nothing_survives_a_revocation_that_races_with_a_rotation(
+async def test_revocation_wins_race_with_rotation(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     async with Database(mongo_uri, database.name) as other:
@@ -277,7 +275,7 @@ async def test_nothing_survives_a_revocation_that_races_with_a_rotation(
             assert await users.sessions(owner_id=ada) == []
 
 
-async def test_nothing_survives_switching_off_that_races_with_signing_in_and_rotating(
+async def test_disabling_wins_race_with_sign_in(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     async with Database(mongo_uri, database.name) as other:
@@ -295,7 +293,7 @@ async def test_nothing_survives_switching_off_that_races_with_signing_in_and_rot
             assert await good(users, [first, *made]) == 0
 
 
-async def test_a_late_reuse_that_races_with_a_rotation_leaves_nothing(
+async def test_late_reuse_wins_race_with_rotation(
     users: UserRepository, ada: str, mongo_uri: str, database: Database
 ) -> None:
     async with Database(mongo_uri, database.name) as other:
@@ -316,9 +314,7 @@ async def test_a_late_reuse_that_races_with_a_rotation_leaves_nothing(
             assert await users.sessions(owner_id=ada) == []
 
 
-async def test_a_session_is_stored_without_anything_that_can_be_used(
-    users: UserRepository, database: Database, ada: str
-) -> None:
+async def test_stored_session_contains_no_usable_secret(users: UserRepository, database: Database, ada: str) -> None:
     tokens = [await users.sign_in(owner_id=ada)]
     tokens.append(await rotated(users, tokens[0]))
     stored = repr(await database.collection("refresh_tokens").find().to_list(None))

@@ -100,9 +100,7 @@ async def outcome_of(call: Awaitable[object]) -> type[Exception] | None:
 
 
 @pytest.mark.parametrize("subject", sorted(SUBJECTS))
-async def test_a_call_waits_for_a_primary_or_is_listed_as_one_that_does_not(
-    subject: str, database: Database, mongo_uri: str
-) -> None:
+async def test_method_retries_or_is_listed_as_not(subject: str, database: Database, mongo_uri: str) -> None:
     mine = [scenario for scenario in SCENARIOS.values() if scenario.method.partition(".")[0] == subject]
     stages = [Stage(database=database, owner=uuid7_str("usr_")) for _ in mine]
     made = [await scenario.prepare(stage) for scenario, stage in zip(mine, stages, strict=True)]
@@ -129,7 +127,7 @@ async def _ended(calls: dict[str, asyncio.Task[Any]]) -> set[str]:
     return {name for name, call in calls.items() if call in done}
 
 
-def test_what_is_listed_as_not_repeated_is_a_method_with_a_reason() -> None:
+def test_method_listed_as_not_retried_has_reason() -> None:
     known = {name for scenario in SCENARIOS.values() for name in (scenario.name, scenario.method)}
 
     assert listed()
@@ -157,7 +155,7 @@ async def test_nested_retries_share_one_retry_timeout() -> None:
     assert time.monotonic() - began < 1.7
 
 
-async def test_a_deletion_whose_answer_was_lost_returns_and_a_second_one_finds_nothing(database: Database) -> None:
+async def test_deletion_with_lost_answer_succeeds(database: Database) -> None:
     schedules = ScheduleRepository(database)
     await schedules.put(NewSchedule(owner_id="usr_a", name="news", cron="* * * * *", actor="echo", payload={}))
     unconfirmed = {"code": 64, "errmsg": "waiting for replication timed out"}

@@ -264,7 +264,7 @@ async def operations(database: Database, match: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize(("name", "effect"), CASES)
-async def test_a_write_that_the_server_fails_has_a_known_outcome(
+async def test_write_failed_by_server_has_known_outcome(
     database: Database, mongo_uri: str, name: str, effect: str
 ) -> None:
     write = WRITES[name]

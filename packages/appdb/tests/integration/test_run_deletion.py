@@ -57,7 +57,7 @@ def runs(database: Database) -> Runs:
     return Runs(database)
 
 
-async def test_nothing_of_a_deleted_run_is_left(runs: Runs) -> None:
+async def test_nothing_of_deleted_run_is_left(runs: Runs) -> None:
     run = await rich_run(runs)
     assert (await rows_left(runs)).keys() == OF_RUNS
     await runs.workflows.delete(run.id, owner_id=OWNER)
@@ -74,7 +74,7 @@ async def test_nothing_of_a_deleted_run_is_left(runs: Runs) -> None:
         await runs.workflows.delete(run.id, owner_id=OWNER)
 
 
-async def test_other_runs_stay_as_they_are(runs: Runs) -> None:
+async def test_other_runs_are_untouched(runs: Runs) -> None:
     run, kept = await rich_run(runs), await rich_run(runs, "other")
     before, made = await runs.log(kept), await made_by(runs, kept)
     with pytest.raises(NotFoundError):
@@ -90,7 +90,7 @@ async def test_other_runs_stay_as_they_are(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("survived", range(len(removal.PARTS) + 1))
-async def test_a_deletion_that_is_cut_off_is_finished_by_anybody(
+async def test_interrupted_deletion_is_finished_by_anybody(
     runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = await rich_run(runs)
@@ -109,7 +109,7 @@ async def test_a_deletion_that_is_cut_off_is_finished_by_anybody(
 
 
 @pytest.mark.parametrize(("survived", "orphans"), [(0, 2), (1, 1), (2, 1)])
-async def test_bytes_of_a_run_whose_host_was_killed_at_them_are_swept(
+async def test_bytes_of_killed_writer_are_swept(
     runs: Runs, survived: int, orphans: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, kept = await rich_run(runs), await rich_run(runs, "other")
@@ -139,7 +139,7 @@ async def test_bytes_of_a_run_whose_host_was_killed_at_them_are_swept(
     assert await rows_left(runs) == {"workflow_runs": 6}
 
 
-async def test_a_deletion_goes_on_in_batches_and_twice_at_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deletion_proceeds_in_concurrent_batches(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deleting, "DELETE_BATCH", 7)
     run = await rich_run(runs)
     results: list[Any] = await asyncio.gather(
@@ -150,7 +150,7 @@ async def test_a_deletion_goes_on_in_batches_and_twice_at_once(runs: Runs, monke
     assert await rows_left(runs) == MARKS
 
 
-async def test_what_a_run_cost_outlives_it(runs: Runs) -> None:
+async def test_usage_of_run_outlives_it(runs: Runs) -> None:
     run = await rich_run(runs)
     tokens = TokenRepository(runs.database)
     before = await tokens.totals(owner_id=OWNER)
@@ -163,7 +163,7 @@ async def test_what_a_run_cost_outlives_it(runs: Runs) -> None:
     assert await tokens.totals(owner_id=OWNER, wanted=UsageFilter(run_id=run.id)) == of_run
 
 
-async def test_a_deletion_cancels_what_followed_and_what_was_spawned(runs: Runs) -> None:
+async def test_deletion_cancels_follow_ups_and_children(runs: Runs) -> None:
     run = await runs.begin()
     new = NewTask(owner_id=OWNER, actor="echo", payload={}, queue="first", run_id=run.id)
     await runs.queue.enqueue(replace(new, then=(replace(new, run_id=None, queue="later", task_id="tq_then"),)))
@@ -176,7 +176,7 @@ async def test_a_deletion_cancels_what_followed_and_what_was_spawned(runs: Runs)
     assert states == {task.id: TaskState.COMPLETED, child: TaskState.CANCELLED, "tq_then": TaskState.CANCELLED}
 
 
-async def test_what_slipped_in_behind_a_deletion_is_swept(runs: Runs) -> None:
+async def test_documents_written_during_deletion_are_swept(runs: Runs) -> None:
     run, kept = await runs.begin(), await rich_run(runs, "other")
     await runs.workflows.delete(run.id, owner_id=OWNER)
     made, before = await made_by(runs, kept), await rows_left(runs)
@@ -201,9 +201,7 @@ async def test_what_slipped_in_behind_a_deletion_is_swept(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("survived", range(2))
-async def test_a_deletion_of_a_branch_that_was_cut_off_is_swept(
-    runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_interrupted_branch_deletion_is_swept(runs: Runs, survived: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     left = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
@@ -228,9 +226,7 @@ async def test_a_deletion_of_a_branch_that_was_cut_off_is_swept(
     assert {branch.id for branch in await runs.branches.page(run.id, owner_id=OWNER)} == {run.branch_id, kept.id}
 
 
-async def test_what_a_task_enqueues_under_the_eyes_of_a_deletion_is_cancelled_too(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_task_enqueued_during_deletion_is_cancelled(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
     new = NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id)
     await runs.queue.enqueue(replace(new, then=(replace(new, task_id="tq_then", queue="later"),)))
@@ -251,7 +247,7 @@ async def test_what_a_task_enqueues_under_the_eyes_of_a_deletion_is_cancelled_to
 
 
 @pytest.mark.parametrize("name", ["put", "enqueue", "record"])
-async def test_what_a_transaction_writes_for_a_run_is_there_for_its_deletion(runs: Runs, name: str) -> None:
+async def test_transaction_for_run_precedes_its_deletion(runs: Runs, name: str) -> None:
     run = await runs.begin()
     held, _ = await held_task(runs)
     contents, files, _ = keepers(runs)
@@ -276,7 +272,7 @@ async def test_what_a_transaction_writes_for_a_run_is_there_for_its_deletion(run
     assert await runs.queue.find(live) == []
 
 
-async def test_a_run_that_cannot_be_deleted_keeps_no_other_from_it(
+async def test_undeletable_run_does_not_block_others(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = await runs.begin("first"), await runs.begin("second")
@@ -299,7 +295,7 @@ async def test_a_run_that_cannot_be_deleted_keeps_no_other_from_it(
     assert await runs.workflows.sweep() == 1
 
 
-async def test_live_tasks_that_cannot_be_read_are_cancelled_with_their_run(runs: Runs) -> None:
+async def test_unreadable_live_tasks_are_cancelled_with_run(runs: Runs) -> None:
     run = await runs.begin()
     task = await runs.queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id))
     tasks = runs.database.collection("tasks")
@@ -309,7 +305,7 @@ async def test_live_tasks_that_cannot_be_read_are_cancelled_with_their_run(runs:
     assert (await tasks.find_one({"_id": task.id}) or {})["state"] == "cancelled"
 
 
-async def test_a_deleted_run_takes_no_child_and_cannot_be_held(runs: Runs) -> None:
+async def test_deleted_run_takes_no_child_or_lock(runs: Runs) -> None:
     run = await runs.begin()
     await runs.database.collection("workflow_runs").update_one({"_id": run.id}, {"$set": {"deleting": True}})
 

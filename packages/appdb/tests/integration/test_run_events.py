@@ -39,7 +39,7 @@ def runs(database: Database) -> Runs:
     return Runs(database)
 
 
-async def test_events_get_the_next_numbers_and_the_servers_time(runs: Runs) -> None:
+async def test_events_get_next_seq_and_server_time(runs: Runs) -> None:
     run = await runs.begin()
     stored = await runs.append(run, *two_steps())
 
@@ -51,7 +51,7 @@ async def test_events_get_the_next_numbers_and_the_servers_time(runs: Runs) -> N
     check_cache(now, await runs.state(run))
 
 
-async def test_the_same_events_again_change_nothing(runs: Runs) -> None:
+async def test_repeated_append_changes_nothing(runs: Runs) -> None:
     run = await runs.begin()
     events = [asked("a", "m", "f1"), answered("f1")]
     first = await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
@@ -77,9 +77,7 @@ async def test_the_same_events_again_change_nothing(runs: Runs) -> None:
     ],
 )
 @pytest.mark.parametrize("joined", [False, True])
-async def test_an_id_that_is_repeated_with_other_data_is_a_conflict(
-    runs: Runs, changes: dict[str, Any], joined: bool
-) -> None:
+async def test_event_id_reused_with_other_data_conflicts(runs: Runs, changes: dict[str, Any], joined: bool) -> None:
     run = await runs.begin()
     first = NewRunEvent(type=E.MODULE_COMPLETED, step="a", module="m", data={"n": 1})
     other = replace(first, **changes)
@@ -94,7 +92,7 @@ async def test_an_id_that_is_repeated_with_other_data_is_a_conflict(
     assert (await runs.get(run)).event_count == 2
 
 
-async def test_the_user_is_asked_one_thing_at_a_time(runs: Runs) -> None:
+async def test_only_one_interaction_can_be_pending(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"), asked("a", "m", "f1"))
     for again in (asked("a", "m", "f2"), asked("a", "m", "f1")):
@@ -110,7 +108,7 @@ async def test_the_user_is_asked_one_thing_at_a_time(runs: Runs) -> None:
     assert [entry.type for entry in await runs.log(run)][-2:] == [E.RETRY_REQUESTED, E.INTERACTION_REQUESTED]
 
 
-async def test_a_retry_needs_a_step(runs: Runs) -> None:
+async def test_retry_needs_step(runs: Runs) -> None:
     run = await runs.begin()
     retry = event(E.RETRY_REQUESTED, target_module="m")
     for before in ([], [step_started("a"), completed("a", "m"), step_completed("a")]):
@@ -126,7 +124,7 @@ async def test_a_retry_needs_a_step(runs: Runs) -> None:
     assert (await runs.state(run)).module_outputs() == {}
 
 
-async def test_a_taken_id_with_other_events_is_a_conflict(runs: Runs) -> None:
+async def test_event_id_reused_in_other_append_conflicts(runs: Runs) -> None:
     run = await runs.begin()
     first, second = step_started("a"), step_started("b")
     await runs.append(run, first)
@@ -136,7 +134,7 @@ async def test_a_taken_id_with_other_events_is_a_conflict(runs: Runs) -> None:
     assert (await runs.get(run)).event_count == 2
 
 
-async def test_a_branch_that_the_run_has_left_takes_no_events(runs: Runs) -> None:
+async def test_left_branch_takes_no_events(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     branch = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
@@ -147,7 +145,7 @@ async def test_a_branch_that_the_run_has_left_takes_no_events(runs: Runs) -> Non
         await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
 
 
-async def test_an_expected_number_that_is_taken_refuses_the_append(runs: Runs) -> None:
+async def test_taken_expected_seq_refuses_append(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"))
 
@@ -155,7 +153,7 @@ async def test_an_expected_number_that_is_taken_refuses_the_append(runs: Runs) -
         await runs.events.append(run.id, [step_started("b")], owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
 
 
-async def test_an_interaction_is_answered_once(runs: Runs) -> None:
+async def test_interaction_is_answered_once(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, asked("a", "m", "f1"))
     with pytest.raises(ConflictError, match="interaction 'f2' is not pending"):
@@ -167,7 +165,7 @@ async def test_an_interaction_is_answered_once(runs: Runs) -> None:
     assert (await runs.get(run)).status is RunStatus.PROCESSING
 
 
-async def test_all_events_of_a_call_are_appended_or_none(runs: Runs) -> None:
+async def test_append_is_all_or_nothing(runs: Runs) -> None:
     run = await runs.begin()
 
     with pytest.raises(InvalidDataError):
@@ -183,7 +181,7 @@ async def test_all_events_of_a_call_are_appended_or_none(runs: Runs) -> None:
     assert (await runs.get(run)).event_count == 1
 
 
-async def test_reads_follow_the_line_of_history_and_skip_what_was_left(runs: Runs) -> None:
+async def test_reads_follow_lineage(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     branch = await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=run.branch_id)
@@ -209,7 +207,7 @@ async def test_reads_follow_the_line_of_history_and_skip_what_was_left(runs: Run
     assert branch.parent_id == run.branch_id
 
 
-async def test_another_owner_sees_and_appends_nothing(runs: Runs) -> None:
+async def test_another_owner_reads_and_appends_nothing(runs: Runs) -> None:
     run = await runs.begin()
     stored = await runs.append(run, step_started("a"))
 

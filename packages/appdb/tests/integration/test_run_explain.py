@@ -148,7 +148,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-async def test_keys_examined_are_at_most_twice_what_is_returned(crowded: Database) -> None:
+async def test_keys_examined_are_at_most_twice_results(crowded: Database) -> None:
     failures = []
     for name, (collection, match, options) in CASES.items():
         command = {"find": collection, "filter": match, **options}

@@ -79,7 +79,7 @@ async def check(runs: Runs, run: Run) -> None:
     assert (await runs.database.recover_run(run.id, owner_id=OWNER)).disagreements == ()
 
 
-async def test_sixteen_writers_number_one_log_without_gap_or_repeat(database: Database, mongo_uri: str) -> None:
+async def test_sixteen_writers_number_log_densely(database: Database, mongo_uri: str) -> None:
     run = await Runs(database).begin()
 
     async def write(number: int) -> list[int]:
@@ -102,7 +102,7 @@ async def test_sixteen_writers_number_one_log_without_gap_or_repeat(database: Da
     await check(Runs(database), run)
 
 
-async def test_of_two_hosts_that_open_a_project_one_makes_the_run_and_both_get_it(hosts: list[Runs]) -> None:
+async def test_concurrent_opens_of_project_share_run(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         opened = await race(
             *(runs.workflows.open(NewRun(project=f"film {number}"), owner_id=OWNER) for runs in hosts * 2)
@@ -112,7 +112,7 @@ async def test_of_two_hosts_that_open_a_project_one_makes_the_run_and_both_get_i
         assert [made for _, made in opened].count(True) == 1
 
 
-async def test_an_event_is_before_a_branch_switch_or_refused(hosts: list[Runs]) -> None:
+async def test_event_precedes_branch_switch_or_is_refused(hosts: list[Runs]) -> None:
     one, other = hosts
     outcomes = set()
     for number in range(ROUNDS):
@@ -137,7 +137,7 @@ async def test_an_event_is_before_a_branch_switch_or_refused(hosts: list[Runs]) 
     assert outcomes, "nothing was raced"
 
 
-async def test_of_two_branches_at_once_one_is_made(hosts: list[Runs]) -> None:
+async def test_concurrent_forks_make_one_branch(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}")
         await hosts[0].append(run, step_started("a"), asked("a", "m", "f1"), answered("f1"))
@@ -154,7 +154,7 @@ async def test_of_two_branches_at_once_one_is_made(hosts: list[Runs]) -> None:
         await check(hosts[0], run)
 
 
-async def test_a_recovery_never_forks_a_healthy_run_that_is_being_written_to(hosts: list[Runs]) -> None:
+async def test_recovery_never_forks_healthy_run(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}")
         await hosts[0].append(run, step_started("a"), started("a", "m"))
@@ -168,7 +168,7 @@ async def test_a_recovery_never_forks_a_healthy_run_that_is_being_written_to(hos
         await check(hosts[0], run)
 
 
-async def test_of_two_recoveries_of_a_spoiled_run_that_is_written_to_one_mends_it(hosts: list[Runs]) -> None:
+async def test_concurrent_recoveries_repair_run_once(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}")
         await hosts[0].append(run, step_started("a"), started("a", "m"), completed("a", "m"))
@@ -187,7 +187,7 @@ async def test_of_two_recoveries_of_a_spoiled_run_that_is_written_to_one_mends_i
         await check(hosts[0], run)
 
 
-async def test_nothing_is_written_to_a_run_after_its_deletion(hosts: list[Runs]) -> None:
+async def test_deleted_run_is_never_written_to(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}", version_id="ver_1")
         await hosts[0].append(run, step_started("a"))
@@ -217,7 +217,7 @@ async def test_nothing_is_written_to_a_run_after_its_deletion(hosts: list[Runs])
         assert all(task.state.final for task in live)
 
 
-async def test_whatever_races_with_a_deletion_is_deleted_with_the_run_or_refused(hosts: list[Runs]) -> None:
+async def test_write_racing_deletion_is_deleted_or_refused(hosts: list[Runs]) -> None:
     first, second = hosts
     contents, files = ContentRepository(second.database), FileRepository(second.database)
     refused: Counter[str] = Counter()
@@ -252,7 +252,7 @@ async def test_whatever_races_with_a_deletion_is_deleted_with_the_run_or_refused
     assert all(0 < refused[name] < ROUNDS for name in writes), refused
 
 
-async def test_a_read_that_races_with_a_deletion_is_whole_or_refused(hosts: list[Runs]) -> None:
+async def test_read_racing_deletion_is_whole_or_refused(hosts: list[Runs]) -> None:
     outcomes: Counter[bool] = Counter()
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}")
@@ -271,7 +271,7 @@ async def test_a_read_that_races_with_a_deletion_is_whole_or_refused(hosts: list
     assert len(outcomes) == 2, "nothing was raced"
 
 
-async def test_a_template_is_deleted_before_a_run_of_it_is_opened_or_not_at_all(hosts: list[Runs]) -> None:
+async def test_template_deletion_races_safely_with_opening(hosts: list[Runs]) -> None:
     versions = VersionRepository(hosts[0].database)
     deleted_first = 0
     for number in range(ROUNDS):

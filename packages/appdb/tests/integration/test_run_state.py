@@ -64,7 +64,7 @@ async def _returned(database: Database) -> int:
 
 
 @pytest.mark.timeout(600)
-async def test_a_long_run_is_read_from_its_snapshot(runs: Runs) -> None:
+async def test_long_run_is_read_from_snapshot(runs: Runs) -> None:
     run = await long_run(runs)
     whole = await runs.state(run)
     await runs.append(run, *much(100))
@@ -81,7 +81,7 @@ async def test_a_long_run_is_read_from_its_snapshot(runs: Runs) -> None:
     assert state == fold(await runs.log(run))
 
 
-async def test_a_snapshot_of_an_ancestor_serves_a_branch_up_to_its_cutoff_and_no_further(runs: Runs) -> None:
+async def test_ancestors_snapshot_serves_branch_up_to_cutoff(runs: Runs) -> None:
     run = await long_run(runs, 600)
     await runs.state(run)
     stored = [row async for row in runs.database.collection("snapshots").find({"run_id": run.id})]
@@ -98,7 +98,7 @@ async def test_a_snapshot_of_an_ancestor_serves_a_branch_up_to_its_cutoff_and_no
         check_lawful(state, {entry.seq for entry in counting})
 
 
-async def test_a_snapshot_of_another_fold_is_ignored(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_snapshot_of_another_fold_is_ignored(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await long_run(runs, 300)
     right = await runs.state(run)
     wrong = {"$set": {"state.steps": ["a lie"]}}
@@ -110,7 +110,7 @@ async def test_a_snapshot_of_another_fold_is_ignored(runs: Runs, monkeypatch: py
     assert await runs.state(run) == right
 
 
-async def test_a_snapshot_whose_events_are_gone_is_ignored(runs: Runs) -> None:
+async def test_snapshot_without_its_events_is_ignored(runs: Runs) -> None:
     run = await long_run(runs, 300)
     right = await runs.state(run)
     await runs.database.collection("snapshots").update_many({}, {"$push": {"state.outputs": "evt_gone"}})
@@ -118,7 +118,7 @@ async def test_a_snapshot_whose_events_are_gone_is_ignored(runs: Runs) -> None:
     assert await runs.state(run) == right
 
 
-async def test_a_log_with_a_hole_is_said_to_have_one(runs: Runs) -> None:
+async def test_gap_in_log_is_reported(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     await runs.database.collection("events").delete_one({"run_id": run.id, "seq": 4})
@@ -127,7 +127,7 @@ async def test_a_log_with_a_hole_is_said_to_have_one(runs: Runs) -> None:
         await runs.state(run)
 
 
-async def test_the_state_after_any_event_can_be_read(runs: Runs) -> None:
+async def test_state_after_any_event_can_be_read(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
     log = await runs.log(run)
@@ -141,7 +141,7 @@ async def test_the_state_after_any_event_can_be_read(runs: Runs) -> None:
             await runs.states.at(run.id, seq, owner_id=OWNER, branch_id=branch_id)
 
 
-async def test_interactions_are_read_in_pages_with_their_answers(runs: Runs) -> None:
+async def test_interactions_are_paged_with_answers(runs: Runs) -> None:
     run = await runs.begin()
     for number in range(5):
         await runs.append(run, asked("a", "m", f"f{number}"), answered(f"f{number}", n=number))
@@ -154,7 +154,7 @@ async def test_interactions_are_read_in_pages_with_their_answers(runs: Runs) -> 
     assert [pair.response and pair.response.data["n"] for pair in older] == [0, 1, 2, 3]
 
 
-async def test_the_context_of_a_retry_knows_nothing_of_branches_that_were_left(runs: Runs) -> None:
+async def test_retry_context_ignores_left_branches(runs: Runs) -> None:
     run = await runs.begin()
     retry = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
     await runs.append(run, started("a", "m"), completed("a", "m", text="left"), retry)
@@ -174,7 +174,7 @@ async def test_the_context_of_a_retry_knows_nothing_of_branches_that_were_left(r
     assert await runs.states.module_output(run.id, "never", owner_id=OWNER) is None
 
 
-async def test_what_has_to_run_again_is_seen_nowhere(runs: Runs) -> None:
+async def test_undone_outputs_are_seen_nowhere(runs: Runs) -> None:
     run = await runs.begin()
     ran = [completed("a", "l", {"x": 1}, n=1), completed("a", "m", {"x": 2, "y": 2}, n=2), completed("a", "n", n=3)]
     await runs.append(run, step_started("a"), *ran)
@@ -190,7 +190,7 @@ async def test_what_has_to_run_again_is_seen_nowhere(runs: Runs) -> None:
     assert [one.outputs for one in tries] == [{"n": 2}], "what was given before is still known to the one who retries"
 
 
-async def test_snapshots_of_an_older_fold_are_not_used(runs: Runs) -> None:
+async def test_snapshots_of_older_fold_are_unused(runs: Runs) -> None:
     run = await long_run(runs, 300)
     state = await runs.state(run)
     stored = runs.database.collection("snapshots")
@@ -201,7 +201,7 @@ async def test_snapshots_of_an_older_fold_are_not_used(runs: Runs) -> None:
     assert await stored.count_documents({"fold_version": FOLD_VERSION}) > 0
 
 
-async def test_a_reader_in_a_transaction_sees_one_moment_and_writes_nothing(runs: Runs) -> None:
+async def test_state_read_in_transaction_writes_nothing(runs: Runs) -> None:
     run = await long_run(runs, 300)
 
     async def body(session: Any) -> RunState:

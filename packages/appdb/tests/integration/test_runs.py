@@ -33,7 +33,7 @@ def runs(database: Database) -> Runs:
     return Runs(database)
 
 
-async def test_a_project_has_one_open_run(runs: Runs) -> None:
+async def test_project_has_one_open_run(runs: Runs) -> None:
     first, made = await runs.workflows.open(NewRun(project="film"), owner_id=OWNER)
     second, made_again = await runs.workflows.open(NewRun(project="film"), owner_id=OWNER)
     others, made_for_another = await runs.workflows.open(NewRun(project="film"), owner_id=OTHER)
@@ -45,7 +45,7 @@ async def test_a_project_has_one_open_run(runs: Runs) -> None:
     assert [entry.type for entry in await runs.log(first)] == [E.WORKFLOW_CREATED]
 
 
-async def test_a_run_that_ended_makes_room_for_the_next(runs: Runs) -> None:
+async def test_ended_run_makes_room_for_next(runs: Runs) -> None:
     first = await runs.begin()
     ended = await runs.workflows.set_status(first.id, RunStatus.COMPLETED, owner_id=OWNER, branch_id=first.branch_id)
     second = await runs.begin()
@@ -60,7 +60,7 @@ async def test_a_run_that_ended_makes_room_for_the_next(runs: Runs) -> None:
     assert (await runs.get(first)).event_count == 2
 
 
-async def test_the_same_new_run_is_made_once_whatever_became_of_it(runs: Runs) -> None:
+async def test_repeated_open_returns_same_run(runs: Runs) -> None:
     new = NewRun(project="film")
     run, _ = await runs.workflows.open(new, owner_id=OWNER)
     await runs.append(run, event(E.WORKFLOW_CANCELLED))
@@ -71,7 +71,7 @@ async def test_the_same_new_run_is_made_once_whatever_became_of_it(runs: Runs) -
         await runs.workflows.open(new, owner_id=OTHER)
 
 
-async def test_an_id_that_is_repeated_with_another_new_run_is_a_conflict(runs: Runs) -> None:
+async def test_run_id_reused_for_other_run_conflicts(runs: Runs) -> None:
     new = NewRun(project="film", data={"n": 1})
     run, _ = await runs.workflows.open(new, owner_id=OWNER)
     for other in (replace(new, project="song"), replace(new, data={"n": 2}), replace(new, parent_id=run.id)):
@@ -81,7 +81,7 @@ async def test_an_id_that_is_repeated_with_another_new_run_is_a_conflict(runs: R
     assert await runs.workflows.open(replace(new, event_id="evt_x"), owner_id=OWNER) == (run, False)
 
 
-async def test_a_run_joins_the_callers_transaction_with_its_events_and_tasks(runs: Runs) -> None:
+async def test_run_joins_callers_transaction(runs: Runs) -> None:
     async def body(session: Any) -> str:
         run, _ = await runs.workflows.open(NewRun(project="film"), owner_id=OWNER, session=session)
         await runs.events.append(run.id, [step_started("a")], owner_id=OWNER, branch_id=run.branch_id, session=session)
@@ -104,7 +104,7 @@ async def test_a_run_joins_the_callers_transaction_with_its_events_and_tasks(run
     assert await runs.queue.find(TaskFilter(owner_id=OWNER, run_id="wf_other")) == []
 
 
-async def test_runs_are_listed_in_pages_newest_first(runs: Runs) -> None:
+async def test_runs_are_paged_newest_first(runs: Runs) -> None:
     made = [await runs.begin(f"film {number}") for number in range(5)]
     await runs.append(made[1], event(E.WORKFLOW_ERROR, error="no"))
     child = await runs.begin("sub", parent_id=made[0].id)
@@ -119,9 +119,7 @@ async def test_runs_are_listed_in_pages_newest_first(runs: Runs) -> None:
     assert await runs.workflows.page(owner_id=OTHER) == []
 
 
-async def test_newest_first_goes_by_the_databases_time_whatever_hosts_clocks_say(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_newest_first_follows_database_time(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = [f"{number:02}" for number in reversed(range(9))]
     made = [await runs.begin(f"film {n}", run_id=f"wf_{n}", version_id="ver_0") for n in backwards]
     run = made[-1]
@@ -152,7 +150,7 @@ async def everything(page: Any, *about: str) -> list[str]:
     return seen
 
 
-async def test_a_child_run_does_not_stand_for_its_project(runs: Runs) -> None:
+async def test_child_run_does_not_occupy_project(runs: Runs) -> None:
     parent = await runs.begin("film")
     child = await runs.begin("film", parent_id=parent.id)
 
@@ -164,7 +162,7 @@ async def test_a_child_run_does_not_stand_for_its_project(runs: Runs) -> None:
         await runs.workflows.open(NewRun(project="x", parent_id=parent.id), owner_id=OTHER)
 
 
-async def test_a_status_that_follows_from_work_is_not_set_by_hand(runs: Runs) -> None:
+async def test_derived_status_cannot_be_set(runs: Runs) -> None:
     run = await runs.begin()
 
     for status in (RunStatus.CREATED, RunStatus.AWAITING_INPUT):
@@ -172,7 +170,7 @@ async def test_a_status_that_follows_from_work_is_not_set_by_hand(runs: Runs) ->
             await runs.workflows.set_status(run.id, status, owner_id=OWNER, branch_id=run.branch_id)
 
 
-async def test_a_run_that_waits_for_its_user_is_processed_by_the_answer_alone(runs: Runs) -> None:
+async def test_only_answer_resumes_awaiting_run(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"), asked("a", "m", "f1"))
     waits = await runs.get(run)
@@ -184,7 +182,7 @@ async def test_a_run_that_waits_for_its_user_is_processed_by_the_answer_alone(ru
     assert (await runs.get(run)).event_count == 3
 
 
-async def test_a_cancelled_run_is_final_until_it_is_resumed_and_cancelling_again_is_harmless(runs: Runs) -> None:
+async def test_cancelled_run_is_final_until_resumed(runs: Runs) -> None:
     run = await runs.begin()
     for _ in range(2):
         await runs.workflows.set_status(run.id, RunStatus.CANCELLED, owner_id=OWNER, branch_id=run.branch_id)
@@ -198,7 +196,7 @@ async def test_a_cancelled_run_is_final_until_it_is_resumed_and_cancelling_again
     check_cache(await runs.get(run), await runs.state(run))
 
 
-async def test_a_reset_begins_again_and_deletes_nothing(runs: Runs) -> None:
+async def test_reset_begins_again_and_deletes_nothing(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, step_started("a"), completed("a", "m", x=1), asked("a", "n", "f1"))
     reset = partial(runs.workflows.reset, run.id, owner_id=OWNER, branch_id=run.branch_id, new_branch_id="br_new")
@@ -218,7 +216,7 @@ async def test_a_reset_begins_again_and_deletes_nothing(runs: Runs) -> None:
     assert (await runs.branches.root(run.id, owner_id=OWNER)).id == branch.id
 
 
-async def test_a_run_remembers_the_versions_that_it_followed(runs: Runs) -> None:
+async def test_run_remembers_its_versions(runs: Runs) -> None:
     run = await runs.begin(version_id="ver_1")
     for version in ("ver_2", "ver_2", "ver_1"):
         await runs.workflows.set_version(
@@ -250,7 +248,7 @@ HOSTILE = ["$lease.token", "$$ROOT", "a.b", '{"$gt": ""}', "position.ended", "\u
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_what_a_user_writes_is_stored_as_text(runs: Runs, text: str) -> None:
+async def test_user_text_stays_text(runs: Runs, text: str) -> None:
     data = {text.replace("\u0000", "0"): text, "$set": {"$ref": text, "$id": {"$gt": ""}}, "a.b": {"$oid": text}}
     run = await runs.begin(text, data=data)
     await runs.append(run, step_started(text), asked(text, text, text, **{"$where": text, "a.b": [data]}))

@@ -53,7 +53,7 @@ async def tell(runs: Runs) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", [index.name for index in INDEXES])
-async def test_a_missing_index_costs_time_and_nothing_else(database: Database, name: str) -> None:
+async def test_missing_index_costs_only_time(database: Database, name: str) -> None:
     expected = await tell(Runs(database))
     (collection,) = {index.collection for index in INDEXES if index.name == name}
     await database.collection(collection).drop_index(name)

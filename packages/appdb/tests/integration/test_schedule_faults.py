@@ -99,7 +99,7 @@ def reported(hosts: list[Host]) -> Counter[str]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("short_transactions")
-async def test_ten_hosts_race_three_are_killed_and_each_tick_enqueues_once(
+async def test_racing_killed_hosts_enqueue_each_tick_once(
     repository: ScheduleRepository, database: Database, start_scheduler: StartScheduler
 ) -> None:
     hosts = [start_scheduler() for _ in range(SCHEDULERS)]
@@ -131,7 +131,7 @@ async def test_ten_hosts_race_three_are_killed_and_each_tick_enqueues_once(
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("short_transactions")
 @pytest.mark.parametrize(("point", "enqueued"), [("passed", 0), ("enqueued", 0), ("committed", 1)])
-async def test_a_host_that_is_killed_at_a_point_of_a_tick_neither_loses_nor_doubles_it(
+async def test_host_killed_in_tick_neither_loses_nor_doubles(
     repository: ScheduleRepository, database: Database, start_scheduler: StartScheduler, point: str, enqueued: int
 ) -> None:
     schedule, first = await every_minute(repository, database, missed=5)

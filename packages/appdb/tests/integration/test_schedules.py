@@ -63,7 +63,7 @@ def day_of(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-async def test_a_due_tick_enqueues_one_task_as_the_schedule_says(
+async def test_due_tick_enqueues_task_of_schedule(
     repository: ScheduleRepository, database: Database, queue: TaskQueue
 ) -> None:
     described: dict[str, Any] = {"queue": "media", "priority": 7, "max_attempts": 5, "actor_version": 2}
@@ -85,7 +85,7 @@ async def test_a_due_tick_enqueues_one_task_as_the_schedule_says(
     assert await repository.tick() == []
 
 
-async def test_the_next_tick_is_in_the_schedules_zone(repository: ScheduleRepository, database: Database) -> None:
+async def test_next_tick_follows_schedules_zone(repository: ScheduleRepository, database: Database) -> None:
     schedule = await repository.put(new(cron="30 6 * * *", time_zone="Asia/Kathmandu"))
     local = schedule.next_at.astimezone(ZoneInfo("Asia/Kathmandu"))
 
@@ -93,7 +93,7 @@ async def test_the_next_tick_is_in_the_schedules_zone(repository: ScheduleReposi
     assert timedelta(0) < schedule.next_at - await database.server_time() <= DAY
 
 
-async def test_hosts_that_race_enqueue_each_tick_once(
+async def test_racing_hosts_enqueue_each_tick_once(
     repository: ScheduleRepository, database: Database, mongo_uri: str
 ) -> None:
     schedule = await repository.put(new(catch_up=CatchUp.ALL))
@@ -139,7 +139,7 @@ FIXED, ELAPSED = "0,30 0,1,2", "*/30 *"
         (NEW_YORK, AUTUMN, ELAPSED, range(0, 25 * 60, 30)),
     ],
 )
-async def test_each_tick_of_a_day_on_which_clocks_change_comes_once(
+async def test_clock_change_days_ticks_come_once(
     repository: ScheduleRepository, database: Database, zone: str, forward: bool, times: str, minutes: list[int]
 ) -> None:
     change = last_change(zone, await database.server_time(), forward=forward).astimezone(ZoneInfo(zone))
@@ -158,7 +158,7 @@ async def test_each_tick_of_a_day_on_which_clocks_change_comes_once(
 @pytest.mark.parametrize(
     ("catch_up", "expected"), [(CatchUp.LATEST, [0]), (CatchUp.ALL, [3, 2, 1, 0]), (CatchUp.SKIP, [])]
 )
-async def test_missed_ticks_are_made_up_for_as_the_schedule_says(
+async def test_missed_ticks_follow_catch_up_rule(
     repository: ScheduleRepository, database: Database, catch_up: CatchUp, expected: list[int]
 ) -> None:
     today = day_of(await database.server_time())
@@ -174,9 +174,7 @@ async def test_missed_ticks_are_made_up_for_as_the_schedule_says(
     assert passed.next_at > today
 
 
-async def test_all_makes_up_for_no_more_than_the_newest_hundred(
-    repository: ScheduleRepository, database: Database
-) -> None:
+async def test_all_catches_up_newest_hundred_only(repository: ScheduleRepository, database: Database) -> None:
     schedule = await repository.put(new(catch_up=CatchUp.ALL))
     newest = day_of(await database.server_time())
     await put_back(database, schedule, newest - 500 * DAY)
@@ -187,9 +185,7 @@ async def test_all_makes_up_for_no_more_than_the_newest_hundred(
     assert task_id_of(schedule.id, newest - (MAX_CATCH_UP + 1) * DAY) not in enqueued
 
 
-async def test_a_paused_schedule_never_fires_and_what_passed_meanwhile_stays_so(
-    repository: ScheduleRepository, database: Database
-) -> None:
+async def test_paused_schedule_never_fires_or_catches_up(repository: ScheduleRepository, database: Database) -> None:
     schedule = await repository.put(new(catch_up=CatchUp.ALL))
     await put_back(database, schedule, day_of(await database.server_time()))
     paused = await repository.pause("report", owner_id=OWNER)
@@ -201,9 +197,7 @@ async def test_a_paused_schedule_never_fires_and_what_passed_meanwhile_stays_so(
     assert await repository.tick() == []
 
 
-async def test_resuming_a_schedule_that_is_not_paused_loses_no_tick(
-    repository: ScheduleRepository, database: Database
-) -> None:
+async def test_resuming_unpaused_schedule_loses_no_tick(repository: ScheduleRepository, database: Database) -> None:
     schedule = await repository.put(new())
     await put_back(database, schedule, day_of(await database.server_time()))
     await repository.resume("report", owner_id=OWNER)
@@ -211,9 +205,7 @@ async def test_resuming_a_schedule_that_is_not_paused_loses_no_tick(
     assert len(await repository.tick()) == 1
 
 
-async def test_putting_a_schedule_again_loses_no_tick_and_resumes_nothing(
-    repository: ScheduleRepository, database: Database
-) -> None:
+async def test_putting_schedule_again_loses_no_tick(repository: ScheduleRepository, database: Database) -> None:
     schedule = await repository.put(new(payload={"old": 1}))
     due = day_of(await database.server_time())
     await put_back(database, schedule, due)
@@ -229,7 +221,7 @@ async def test_putting_a_schedule_again_loses_no_tick_and_resumes_nothing(
 
 
 @pytest.mark.parametrize("change", [{"cron": "30 0 * * *"}, {"time_zone": BERLIN}])
-async def test_a_schedule_with_other_times_begins_anew(
+async def test_schedule_with_other_times_starts_anew(
     repository: ScheduleRepository, database: Database, change: dict[str, str]
 ) -> None:
     schedule = await repository.put(new())
@@ -240,9 +232,7 @@ async def test_a_schedule_with_other_times_begins_anew(
     assert changed.next_at > now
 
 
-async def test_a_schedule_that_is_deleted_and_put_again_does_not_fire_a_tick_twice(
-    repository: ScheduleRepository, database: Database
-) -> None:
+async def test_schedule_put_after_deletion_repeats_no_tick(repository: ScheduleRepository, database: Database) -> None:
     tick = day_of(await database.server_time())
     for _ in range(2):
         await put_back(database, await repository.put(new()), tick)
@@ -252,7 +242,7 @@ async def test_a_schedule_that_is_deleted_and_put_again_does_not_fire_a_tick_twi
     assert len(await task_ids(database)) == 1
 
 
-async def test_another_owners_schedule_looks_like_a_missing_one(repository: ScheduleRepository) -> None:
+async def test_another_owners_schedule_looks_missing(repository: ScheduleRepository) -> None:
     mine = await repository.put(new())
     theirs = await repository.put(new(owner_id="usr_b", payload={}))
     await repository.put(new("only mine"))
@@ -275,7 +265,7 @@ async def test_schedules_are_paged_by_name(repository: ScheduleRepository) -> No
 
 
 @pytest.mark.parametrize("value", ["$payload", "$$NOW", "a.b", "{$gt: ''}", "😀"])
-async def test_what_a_user_writes_stays_text(repository: ScheduleRepository, database: Database, value: str) -> None:
+async def test_user_text_stays_text(repository: ScheduleRepository, database: Database, value: str) -> None:
     payload = {"text": value, "nested": {"$gt": value, "a.b": [value]}}
     written = new(value, owner_id=value, actor=value, queue=value, payload=payload)
     schedule = await repository.put(written)
@@ -305,7 +295,7 @@ async def test_what_a_user_writes_stays_text(repository: ScheduleRepository, dat
         ("payload", {"payload": {"text": "\ud800"}}),
     ],
 )
-async def test_what_cannot_be_used_is_refused_by_name_and_nothing_is_stored(
+async def test_invalid_schedule_is_refused_by_name(
     repository: ScheduleRepository, database: Database, field: str, change: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidDataError) as caught:
@@ -315,12 +305,12 @@ async def test_what_cannot_be_used_is_refused_by_name_and_nothing_is_stored(
     assert await database.collection("schedules").count_documents({}) == 0
 
 
-async def test_a_payload_over_256_kib_is_refused(repository: ScheduleRepository) -> None:
+async def test_payload_over_256_kib_is_refused(repository: ScheduleRepository) -> None:
     with pytest.raises(TooLargeError, match="payload"):
         await repository.put(new(payload={"text": "x" * 256 * 1024}))
 
 
-async def test_a_schedule_that_this_host_cannot_read_holds_up_no_other(
+async def test_unreadable_schedule_does_not_block_others(
     repository: ScheduleRepository, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd, well = await repository.put(new("odd")), await repository.put(new("well"))
@@ -347,7 +337,7 @@ DAMAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_schedules_fire_although_others_before_them_cannot_be_read(
+async def test_schedules_fire_behind_unreadable_ones(
     repository: ScheduleRepository, database: Database, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tick = day_of(await database.server_time())
@@ -386,7 +376,7 @@ async def crowded(database: Database, repository: ScheduleRepository) -> Databas
     return database
 
 
-async def test_ticking_reads_no_more_than_what_is_due(crowded: Database) -> None:
+async def test_ticking_reads_only_due_schedules(crowded: Database) -> None:
     pipeline = queries.due(100)
     plan = json.loads(await explain(crowded, pipeline))
     stats = plan["stages"][0]["$cursor"]["executionStats"] if "stages" in plan else plan["executionStats"]
@@ -398,7 +388,7 @@ async def test_ticking_reads_no_more_than_what_is_due(crowded: Database) -> None
     assert "$$NOW" in str(pipeline)
 
 
-async def test_a_page_of_schedules_is_read_in_the_order_of_its_index(crowded: Database) -> None:
+async def test_schedule_page_follows_index_order(crowded: Database) -> None:
     match = queries.page(OWNER, "01000")
     plan = await explain(crowded, [{"$match": match}, {"$sort": dict(BY_NAME)}, {"$limit": 10}])
 
@@ -407,7 +397,7 @@ async def test_a_page_of_schedules_is_read_in_the_order_of_its_index(crowded: Da
     assert '"totalKeysExamined": 10,' in plan
 
 
-def test_the_command_looks_after_schedules(mongo_uri: str, database_name: str) -> None:
+def test_command_manages_schedules(mongo_uri: str, database_name: str) -> None:
     def run(*words: str, fails: bool = False) -> str:
         options = ["--uri", mongo_uri, "--database", database_name]
         result = CliRunner().invoke(main, [*options, *words])

@@ -22,7 +22,7 @@ def waiting(owner: str, **changes: Any) -> NewTask:
     return NewTask(**({"owner_id": owner, "actor": "echo", "payload": {}} | changes))
 
 
-async def test_a_rival_is_seen_behind_many_newer_leases_of_ones_own(database: Database) -> None:
+async def test_competitor_is_seen_behind_own_leases(database: Database) -> None:
     queue = TaskQueue(database)
     await queue.enqueue_many([NewTask(owner_id="usr_a", actor="echo", payload={})] * (OTHERS + MINE))
     assert len(await queue.claim(claimer("competitor"), limit=OTHERS)) == OTHERS
@@ -34,7 +34,7 @@ async def test_a_rival_is_seen_behind_many_newer_leases_of_ones_own(database: Da
     assert survey.competitors == {"competitor"}
 
 
-async def test_surveys_see_every_group_of_every_lane_and_then_begin_again(database: Database) -> None:
+async def test_snapshots_cover_all_groups_in_rounds(database: Database) -> None:
     lanes = [{"queue": queue, "actor": actor} for queue in ("a", "b") for actor in ("echo", "paint")]
     new = [waiting(f"usr_{number:03}", **lane) for number in range(130) for lane in lanes]
     await TaskQueue(database).enqueue_many(new)
@@ -49,7 +49,7 @@ async def test_surveys_see_every_group_of_every_lane_and_then_begin_again(databa
     assert surveys == survey.round == len(new) // MAX_GROUPS + 1
 
 
-async def test_what_is_gone_when_its_page_is_seen_again_is_forgotten(database: Database) -> None:
+async def test_vanished_group_is_forgotten(database: Database) -> None:
     queue, survey = TaskQueue(database), QueueSnapshot(database)
     await queue.enqueue_many([waiting(f"usr_{number:03}", queue="a") for number in range(MAX_GROUPS + 50)])
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_what_is_gone_when_its_page_is_seen_again_is_forgotten(database: D
     assert len(survey.heads) == MAX_GROUPS + 50 - len({task.owner_id for task in taken})
 
 
-async def test_a_claimer_remembers_a_bounded_number_of_groups(database: Database) -> None:
+async def test_remembered_groups_are_bounded(database: Database) -> None:
     queue, survey = TaskQueue(database), QueueSnapshot(database)
     for thousand in range(3):
         await queue.enqueue_many([waiting(f"usr_{thousand}_{number:03}", queue="a") for number in range(1_000)])
@@ -73,7 +73,7 @@ async def test_a_claimer_remembers_a_bounded_number_of_groups(database: Database
     assert survey.all_seen
 
 
-async def test_the_highest_priority_is_seen_at_once_behind_any_number_of_groups(database: Database) -> None:
+async def test_highest_priority_is_seen_at_once(database: Database) -> None:
     queue = TaskQueue(database)
     await queue.enqueue_many([waiting(f"usr_{number:04}", queue="a") for number in range(900)])
     assert len(await queue.claim(BOTH, limit=2)) == 2
@@ -83,7 +83,7 @@ async def test_the_highest_priority_is_seen_at_once_behind_any_number_of_groups(
     assert [task.id for task in await queue.claim(BOTH)] == [first.id]
 
 
-async def test_every_owner_is_served_in_the_round_that_sees_them(database: Database) -> None:
+async def test_every_owner_is_served_in_round(database: Database) -> None:
     queue = TaskQueue(database)
     lines = [(f"usr_{number:03}", "ab"[number % 2]) for number in range(450)]
     for some in (lines[:225], lines[225:]):

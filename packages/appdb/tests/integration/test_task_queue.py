@@ -71,7 +71,7 @@ async def assert_log(queue: TaskQueue, task_id: str, *types: TaskEventType) -> N
     assert [event.type for event in events] == list(types)
 
 
-async def test_a_task_goes_from_enqueue_to_completed(queue: TaskQueue) -> None:
+async def test_task_goes_from_enqueue_to_completed(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     await queue.append_events(lease, [NewEvent(type=TaskEventType.STARTED), progress(0.5)], seq=0)
     await queue.complete(lease, {"answer": 42})
@@ -84,14 +84,14 @@ async def test_a_task_goes_from_enqueue_to_completed(queue: TaskQueue) -> None:
     await assert_log(queue, task.id, TaskEventType.STARTED, TaskEventType.PROGRESS, TaskEventType.COMPLETED)
 
 
-async def test_an_enqueue_is_refused_when_the_payload_is_over_256_kib(queue: TaskQueue) -> None:
+async def test_payload_over_256_kib_is_refused(queue: TaskQueue) -> None:
     with pytest.raises(TooLargeError, match="payload"):
         await queue.enqueue(new_task(payload={"text": "x" * 256 * 1024}))
 
     assert await queue.page(owner_id=OWNER) == []
 
 
-async def test_a_lone_surrogate_is_refused_before_anything_is_stored(queue: TaskQueue) -> None:
+async def test_lone_surrogate_is_refused(queue: TaskQueue) -> None:
     with pytest.raises(InvalidDataError, match="payload"):
         await queue.enqueue(new_task(payload={"text": "\ud800"}))
 
@@ -99,7 +99,7 @@ async def test_a_lone_surrogate_is_refused_before_anything_is_stored(queue: Task
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES)
-async def test_what_a_user_writes_stays_text(queue: TaskQueue, value: str) -> None:
+async def test_user_text_stays_text(queue: TaskQueue, value: str) -> None:
     payload = {"text": value, "nested": {"$gt": value, "a.b": [value]}}
     task, lease = await claimed(queue, payload=payload)
     await queue.append_events(lease, [progress(0, value)], seq=0)
@@ -113,27 +113,27 @@ async def test_what_a_user_writes_stays_text(queue: TaskQueue, value: str) -> No
     assert failed.error.message == value
 
 
-async def test_the_same_unique_key_returns_the_first_task(queue: TaskQueue) -> None:
+async def test_unique_key_returns_first_task(queue: TaskQueue) -> None:
     tasks = await asyncio.gather(*(queue.enqueue(new_task(unique_key="k")) for _ in range(20)))
 
     assert len({task.id for task in tasks}) == 1
     assert len(await queue.page(owner_id=OWNER)) == 1
 
 
-async def test_a_unique_key_is_refused_for_another_payload(queue: TaskQueue) -> None:
+async def test_unique_key_refused_for_another_payload(queue: TaskQueue) -> None:
     await queue.enqueue(new_task(unique_key="k"))
     with pytest.raises(ConflictError, match="another payload"):
         await queue.enqueue(new_task(unique_key="k", payload={"text": "other"}))
 
 
-async def test_a_unique_key_belongs_to_its_owner(queue: TaskQueue) -> None:
+async def test_unique_key_belongs_to_owner(queue: TaskQueue) -> None:
     first = await queue.enqueue(new_task(unique_key="k"))
     second = await queue.enqueue(new_task(unique_key="k", owner_id="usr_b"))
 
     assert first.id != second.id
 
 
-async def test_an_enqueue_in_a_transaction_that_fails_leaves_no_task(queue: TaskQueue, database: Database) -> None:
+async def test_enqueue_in_failed_transaction_leaves_no_task(queue: TaskQueue, database: Database) -> None:
     class ChangedMyMindError(Exception):
         pass
 
@@ -148,7 +148,7 @@ async def test_an_enqueue_in_a_transaction_that_fails_leaves_no_task(queue: Task
 
 
 @pytest.mark.parametrize("unique_for", ["kept", "live", timedelta(hours=1)])
-async def test_a_taken_key_gives_the_first_task_inside_a_transaction(
+async def test_taken_key_in_transaction_returns_first_task(
     queue: TaskQueue, database: Database, unique_for: Any
 ) -> None:
     task = new_task(unique_key="k", unique_for=unique_for)
@@ -163,9 +163,7 @@ async def test_a_taken_key_gives_the_first_task_inside_a_transaction(
 
 
 @pytest.mark.parametrize("unique_for", ["live", timedelta(milliseconds=1)])
-async def test_a_key_that_is_free_again_gives_a_new_task_inside_a_transaction(
-    queue: TaskQueue, database: Database, unique_for: Any
-) -> None:
+async def test_freed_key_in_transaction_makes_new_task(queue: TaskQueue, database: Database, unique_for: Any) -> None:
     first = await queue.enqueue(new_task(unique_key="k", unique_for=unique_for))
     await queue.cancel(first.id, owner_id=OWNER)
     task = new_task(unique_key="k", unique_for="live")
@@ -179,9 +177,7 @@ async def test_a_key_that_is_free_again_gives_a_new_task_inside_a_transaction(
     assert (await queue.get(first.id, owner_id=OWNER)).unique_key is None
 
 
-async def test_of_transactions_that_race_for_a_key_one_makes_the_task_and_all_get_it(
-    queue: TaskQueue, database: Database
-) -> None:
+async def test_racing_transactions_for_key_share_one_task(queue: TaskQueue, database: Database) -> None:
     async def body(session: Any) -> str:
         return (await queue.enqueue(new_task(unique_key="k"), session=session)).id
 
@@ -193,7 +189,7 @@ async def test_of_transactions_that_race_for_a_key_one_makes_the_task_and_all_ge
     assert len(set(within)) == 1
 
 
-async def test_a_key_of_another_request_is_told_inside_a_transaction(queue: TaskQueue, database: Database) -> None:
+async def test_key_of_other_request_in_transaction_conflicts(queue: TaskQueue, database: Database) -> None:
     await queue.enqueue(new_task(unique_key="k"))
 
     async def body(session: Any) -> None:
@@ -204,9 +200,7 @@ async def test_a_key_of_another_request_is_told_inside_a_transaction(queue: Task
 
 
 @pytest.mark.parametrize("reached", [1, 2])
-async def test_a_second_cancel_reaches_all_that_a_crash_left_alive(
-    queue: TaskQueue, database: Database, reached: int
-) -> None:
+async def test_second_cancel_reaches_survivors_of_crash(queue: TaskQueue, database: Database, reached: int) -> None:
     root, lease = await claimed(queue)
     family = [root.id]
     for generation in range(3):
@@ -221,7 +215,7 @@ async def test_a_second_cancel_reaches_all_that_a_crash_left_alive(
     assert {(await queue.get(one, owner_id=OWNER)).state for one in family} == {TaskState.CANCELLED}
 
 
-async def test_higher_priority_comes_first_then_the_oldest(queue: TaskQueue) -> None:
+async def test_claim_order_is_priority_then_age(queue: TaskQueue) -> None:
     for name, priority in [("a", 0), ("b", 5), ("c", 0), ("d", 5)]:
         await queue.enqueue(new_task(payload={"name": name}, priority=priority))
     one_by_one = [(await queue.claim(claimer()))[0] for _ in range(2)]
@@ -230,7 +224,7 @@ async def test_higher_priority_comes_first_then_the_oldest(queue: TaskQueue) -> 
     assert [task.payload["name"] for task in [*one_by_one, *together]] == ["b", "d", "a", "c"]
 
 
-async def test_a_claimer_gets_only_what_it_declares(queue: TaskQueue) -> None:
+async def test_claimer_gets_only_declared_tasks(queue: TaskQueue) -> None:
     await queue.enqueue(new_task(actor_version=2))
     await queue.enqueue(new_task(queue="other"))
 
@@ -239,7 +233,7 @@ async def test_a_claimer_gets_only_what_it_declares(queue: TaskQueue) -> None:
     assert len(await queue.claim(claimer("w1", "echo@2"))) == 1
 
 
-async def test_many_claimers_never_get_the_same_task(queue: TaskQueue, database: Database) -> None:
+async def test_concurrent_claimers_never_share_task(queue: TaskQueue, database: Database) -> None:
     await asyncio.gather(*(queue.enqueue(new_task(payload={"n": n})) for n in range(200)))
 
     async def drain(name: str, limit: int) -> list[str]:
@@ -257,7 +251,7 @@ async def test_many_claimers_never_get_the_same_task(queue: TaskQueue, database:
     assert len(ids) == len(set(ids)) == 200
 
 
-async def test_a_lost_lease_cannot_write(queue: TaskQueue) -> None:
+async def test_lost_lease_cannot_write(queue: TaskQueue) -> None:
     task, old = await claimed(queue)
     await asyncio.sleep(0.5)
     assert [found.id for found in await queue.recover()] == [task.id]
@@ -278,7 +272,7 @@ async def test_a_lost_lease_cannot_write(queue: TaskQueue) -> None:
     await assert_log(queue, task.id, TaskEventType.RETRYING)
 
 
-async def test_a_renewed_lease_is_not_recovered(queue: TaskQueue) -> None:
+async def test_renewed_lease_is_not_recovered(queue: TaskQueue) -> None:
     _, lease = await claimed(queue)
     for _ in range(4):
         await asyncio.sleep(0.2)
@@ -287,7 +281,7 @@ async def test_a_renewed_lease_is_not_recovered(queue: TaskQueue) -> None:
     assert await queue.recover() == []
 
 
-async def test_two_sweepers_recover_a_task_once(queue: TaskQueue, database: Database) -> None:
+async def test_concurrent_recoveries_recover_task_once(queue: TaskQueue, database: Database) -> None:
     task, _ = await claimed(queue)
     await asyncio.sleep(0.5)
     found = await asyncio.gather(*(TaskQueue(database).recover() for _ in range(5)))
@@ -296,7 +290,7 @@ async def test_two_sweepers_recover_a_task_once(queue: TaskQueue, database: Data
     await assert_log(queue, task.id, TaskEventType.RETRYING)
 
 
-async def test_a_task_that_kills_its_workers_ends_as_failed_after_its_attempts(queue: TaskQueue) -> None:
+async def test_task_killing_workers_fails_after_attempts(queue: TaskQueue) -> None:
     task = await queue.enqueue(new_task(max_attempts=2))
     for _ in range(2):
         assert len(await queue.claim(claimer())) == 1
@@ -308,7 +302,7 @@ async def test_a_task_that_kills_its_workers_ends_as_failed_after_its_attempts(q
     await assert_log(queue, task.id, TaskEventType.RETRYING, TaskEventType.FAILED)
 
 
-async def test_a_failed_attempt_runs_again_after_its_delay(queue: TaskQueue) -> None:
+async def test_failed_attempt_runs_again_after_delay(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     await queue.fail(lease, "Broken", "not now", retry_in=timedelta(milliseconds=300))
     assert await queue.promote() == 0
@@ -320,7 +314,7 @@ async def test_a_failed_attempt_runs_again_after_its_delay(queue: TaskQueue) -> 
     assert (again.id, again.attempt) == (task.id, 2)
 
 
-async def test_handing_back_does_not_cost_an_attempt(queue: TaskQueue) -> None:
+async def test_release_does_not_count_attempt(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     await queue.release(lease)
     (again,) = await queue.claim(claimer())
@@ -328,7 +322,7 @@ async def test_handing_back_does_not_cost_an_attempt(queue: TaskQueue) -> None:
     assert (again.id, again.attempt) == (task.id, 1)
 
 
-async def test_a_repeated_write_is_applied_once(queue: TaskQueue) -> None:
+async def test_repeated_write_is_applied_once(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     for _ in range(3):
         await queue.append_events(lease, [NewEvent(type=TaskEventType.CHUNK, data={"n": 1})], seq=0)
@@ -338,7 +332,7 @@ async def test_a_repeated_write_is_applied_once(queue: TaskQueue) -> None:
     await assert_log(queue, task.id, TaskEventType.CHUNK, TaskEventType.COMPLETED)
 
 
-async def test_two_writers_of_one_log_leave_no_gap_and_no_repeat(queue: TaskQueue) -> None:
+async def test_concurrent_log_writers_leave_no_gap(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
 
     async def write(seq: int) -> bool:
@@ -357,7 +351,7 @@ async def test_two_writers_of_one_log_leave_no_gap_and_no_repeat(queue: TaskQueu
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_cancelling_is_final(queue: TaskQueue, running: bool) -> None:
+async def test_cancel_is_final(queue: TaskQueue, running: bool) -> None:
     task = await queue.enqueue(new_task())
     leases = [Lease.of(found) for found in await queue.claim(claimer())] if running else []
     cancelled = await queue.cancel(task.id, owner_id=OWNER)
@@ -371,7 +365,7 @@ async def test_cancelling_is_final(queue: TaskQueue, running: bool) -> None:
     await assert_log(queue, task.id, TaskEventType.CANCELLED)
 
 
-async def test_a_cancel_and_a_completion_at_once_have_one_winner(queue: TaskQueue) -> None:
+async def test_concurrent_cancel_and_complete_have_one_winner(queue: TaskQueue) -> None:
     for _ in range(20):
         task, lease = await claimed(queue)
         outcomes = await asyncio.gather(
@@ -384,14 +378,14 @@ async def test_a_cancel_and_a_completion_at_once_have_one_winner(queue: TaskQueu
         await assert_log(queue, task.id, TaskEventType(final.state.value))
 
 
-async def test_a_completed_task_cannot_be_cancelled(queue: TaskQueue) -> None:
+async def test_completed_task_cannot_be_cancelled(queue: TaskQueue) -> None:
     task, lease = await claimed(queue)
     await queue.complete(lease)
     with pytest.raises(ConflictError, match="already completed"):
         await queue.cancel(task.id, owner_id=OWNER)
 
 
-async def test_another_owners_task_looks_like_a_missing_one(queue: TaskQueue) -> None:
+async def test_another_owners_task_looks_missing(queue: TaskQueue) -> None:
     task = await queue.enqueue(new_task())
     for task_id in (task.id, "tq_missing"):
         with pytest.raises(NotFoundError):
@@ -411,7 +405,7 @@ async def test_pages_hold_every_task_once_newest_first(queue: TaskQueue) -> None
     assert seen == made[::-1]
 
 
-async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(queue: TaskQueue) -> None:
+async def test_too_large_result_is_refused_and_lease_stays(queue: TaskQueue) -> None:
     _, lease = await claimed(queue)
     with pytest.raises(TooLargeError, match="result"):
         await queue.complete(lease, {"data": "x" * 300_000})
@@ -429,7 +423,7 @@ async def test_a_result_that_is_too_large_is_refused_and_the_lease_stays(queue: 
         ("update", {"errorCode": 11602}),
     ],
 )
-async def test_a_failure_on_the_way_changes_no_outcome(
+async def test_network_failure_changes_no_outcome(
     queue: TaskQueue, database: Database, command: str, failure: dict[str, Any]
 ) -> None:
     added = [await queue.enqueue(new_task()) for _ in range(3)]

@@ -41,7 +41,7 @@ def usage(**more: Any) -> NewUsage:
     return NewUsage(**given | more)
 
 
-async def test_repeating_a_record_with_the_same_id_does_not_double(tokens: TokenRepository) -> None:
+async def test_record_repeated_with_id_is_not_doubled(tokens: TokenRepository) -> None:
     one = usage(cost=Decimal("0.3"), input_tokens=10, output_tokens=5)
     first, *others = await asyncio.gather(*[tokens.record(one, owner_id=OWNER) for _ in range(8)])
     other: list[dict[str, Any]] = [{"cost": Decimal(9)}, {"input_tokens": 11}, {"model": "n"}]
@@ -55,7 +55,7 @@ async def test_repeating_a_record_with_the_same_id_does_not_double(tokens: Token
     assert (totals.user.input_tokens, totals.user.output_tokens) == (10, 5)
 
 
-async def test_an_id_that_is_taken_is_refused_and_changes_nothing(tokens: TokenRepository) -> None:
+async def test_taken_usage_id_is_refused(tokens: TokenRepository) -> None:
     one = usage()
     await tokens.record(one, owner_id=OWNER)
     with pytest.raises(ConflictError, match=one.id):
@@ -65,7 +65,7 @@ async def test_an_id_that_is_taken_is_refused_and_changes_nothing(tokens: TokenR
     assert (await tokens.totals(owner_id=OWNER)).user.calls == 1
 
 
-async def test_totals_are_exact_and_agree_with_each_other(tokens: TokenRepository) -> None:
+async def test_totals_are_exact_and_consistent(tokens: TokenRepository) -> None:
     rng = random.Random(7)
     made = [
         usage(
@@ -97,7 +97,7 @@ async def test_totals_are_exact_and_agree_with_each_other(tokens: TokenRepositor
     assert of_run.user.cost == sum(one.cost for one in made if one.run_id)
 
 
-async def test_sums_do_not_lose_what_binary_fractions_lose(tokens: TokenRepository) -> None:
+async def test_decimal_sums_lose_nothing(tokens: TokenRepository) -> None:
     for cost in [*["0.1"] * 10, "0.000000000001", "1000000000"]:
         await tokens.record(usage(cost=Decimal(cost)), owner_id=OWNER)
 
@@ -109,7 +109,7 @@ async def test_no_calls_cost_nothing(tokens: TokenRepository) -> None:
     assert await tokens.page(owner_id=OWNER) == []
 
 
-async def test_a_range_of_time_counts_its_start_and_not_its_end(tokens: TokenRepository) -> None:
+async def test_time_range_includes_start_excludes_end(tokens: TokenRepository) -> None:
     rows = []
     for _ in range(4):
         rows.append(await tokens.record(usage(), owner_id=OWNER))
@@ -144,9 +144,7 @@ async def test_another_owner_sees_nothing(tokens: TokenRepository) -> None:
     assert (await tokens.totals(owner_id=OWNER)).user.calls == 1
 
 
-async def test_a_call_for_a_run_that_is_not_there_is_refused_and_counts_without_one(
-    tokens: TokenRepository, database: Database
-) -> None:
+async def test_usage_of_missing_run_is_refused(tokens: TokenRepository, database: Database) -> None:
     one = usage(run_id="wf_1", cost=Decimal("0.3"))
     recorded = await tokens.record(one, owner_id=OWNER)
     with pytest.raises(NotFoundError, match="wf_1"):
@@ -163,7 +161,7 @@ async def test_a_call_for_a_run_that_is_not_there_is_refused_and_counts_without_
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-async def test_what_a_user_writes_stays_text(tokens: TokenRepository, value: str) -> None:
+async def test_user_text_stays_text(tokens: TokenRepository, value: str) -> None:
     names = ["provider", "model", "operation", "display_name", "step_id", "module_name"]
     owner = value if value and value.isprintable() else OWNER
     row = await tokens.record(usage(**dict.fromkeys(names, value)), owner_id=owner)
@@ -197,7 +195,7 @@ async def test_what_a_user_writes_stays_text(tokens: TokenRepository, value: str
         {"display_name": "x" * 10_000},
     ],
 )
-async def test_what_would_spoil_a_sum_is_refused(tokens: TokenRepository, wrong: dict[str, Any]) -> None:
+async def test_unsummable_value_is_refused(tokens: TokenRepository, wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidDataError, match=next(iter(wrong))):
         await tokens.record(usage(**wrong), owner_id=OWNER)
 
@@ -205,13 +203,13 @@ async def test_what_would_spoil_a_sum_is_refused(tokens: TokenRepository, wrong:
     assert await tokens.page(owner_id=OWNER) == []
 
 
-async def test_names_have_a_limit(tokens: TokenRepository) -> None:
+async def test_usage_names_are_limited(tokens: TokenRepository) -> None:
     long = "x" * 3_000
     with pytest.raises(TooLargeError):
         await tokens.record(usage(display_name=long, model=long, provider=long), owner_id=OWNER)
 
 
-async def test_a_record_joins_its_callers_transaction(tokens: TokenRepository, database: Database) -> None:
+async def test_record_joins_callers_transaction(tokens: TokenRepository, database: Database) -> None:
     async def body(session: Any) -> None:
         await tokens.record(usage(), owner_id=OWNER, session=session)
         raise LookupError
@@ -222,7 +220,7 @@ async def test_a_record_joins_its_callers_transaction(tokens: TokenRepository, d
     assert (await tokens.totals(owner_id=OWNER)).user.calls == 0
 
 
-async def test_unknown_fields_of_a_newer_release_survive(tokens: TokenRepository, database: Database) -> None:
+async def test_unknown_fields_of_newer_release_survive(tokens: TokenRepository, database: Database) -> None:
     one = usage()
     await tokens.record(one, owner_id=OWNER)
     await database.collection("tokens").update_one({"_id": one.id}, {"$set": {"newer": {"a.b": 1}}})
@@ -232,9 +230,7 @@ async def test_unknown_fields_of_a_newer_release_survive(tokens: TokenRepository
 
 
 @pytest.mark.parametrize("run_id", [None, "wf_1"])
-async def test_totals_read_only_the_calls_that_they_sum(
-    tokens: TokenRepository, database: Database, run_id: str | None
-) -> None:
+async def test_totals_read_only_summed_calls(tokens: TokenRepository, database: Database, run_id: str | None) -> None:
     now = await database.server_time()
     other = {"owner_id": OTHER, "run_id": "wf_1", "created_at": now, "cost": 1}
     await database.collection("tokens").insert_many([{"_id": f"tok_{n}", **other} for n in range(3_000)])

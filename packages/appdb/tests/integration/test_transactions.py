@@ -56,7 +56,7 @@ class Note:
         ("commitTransaction", 11601, [], 1),
     ],
 )
-async def test_a_transaction_that_failed_for_a_moment_is_repeated(
+async def test_briefly_failed_transaction_is_repeated(
     database: Database, command: str, code: int, labels: list[str], tries: int
 ) -> None:
     note = Note(database)
@@ -77,7 +77,7 @@ async def test_a_transaction_that_failed_for_a_moment_is_repeated(
     ],
     ids=["conflicts", "unknown commits", "silence"],
 )
-async def test_a_transaction_ends_at_the_operation_timeout(
+async def test_transaction_ends_at_operation_timeout(
     database: Database, mongo_uri: str, failure: dict[str, Any]
 ) -> None:
     async with Database(mongo_uri, database.name, operation_timeout=LIMIT) as limited:
@@ -91,7 +91,7 @@ async def test_a_transaction_ends_at_the_operation_timeout(
         await database.collection("notes").drop()
 
 
-async def test_a_slow_but_living_transaction_that_is_ended_is_done_again(database: Database) -> None:
+async def test_slow_live_transaction_is_repeated_after_abort(database: Database) -> None:
     notes, enough = database.collection("notes"), asyncio.Event()
     await notes.insert_many([{"_id": number, "times": 0} for number in range(WRITERS)])
 

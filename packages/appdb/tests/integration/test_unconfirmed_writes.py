@@ -39,7 +39,7 @@ async def cut_off(mongo_uri: str, database: Database) -> AsyncIterator[Database]
         yield made
 
 
-async def test_a_log_stays_in_its_task_until_a_majority_has_the_copy(database: Database, cut_off: Database) -> None:
+async def test_log_stays_in_task_until_copy_is_durable(database: Database, cut_off: Database) -> None:
     queue = TaskQueue(cut_off)
     await queue.enqueue(TASK)
     (task,) = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
@@ -58,9 +58,7 @@ async def test_a_log_stays_in_its_task_until_a_majority_has_the_copy(database: D
     assert await database.collection("task_events").count_documents({"task_id": task.id}) == EVENTS
 
 
-async def test_a_copy_that_an_earlier_call_made_is_confirmed_by_the_repetition(
-    database: Database, cut_off: Database
-) -> None:
+async def test_repeated_call_confirms_earlier_copy(database: Database, cut_off: Database) -> None:
     queue = TaskQueue(cut_off)
     await queue.enqueue(TASK)
     (task,) = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
@@ -106,16 +104,14 @@ BULKS: dict[str, tuple[str, Callable[[Database], Awaitable[Any]]]] = {
 
 
 @pytest.mark.parametrize("name", BULKS)
-async def test_a_bulk_write_without_a_majority_is_told_as_unknown(
-    database: Database, cut_off: Database, name: str
-) -> None:
+async def test_bulk_write_without_majority_is_unknown(database: Database, cut_off: Database, name: str) -> None:
     command, call = BULKS[name]
     async with fail_point(database, APP, [command], **NO_MAJORITY):
         with pytest.raises(DatabaseUnavailableError):
             await call(cut_off)
 
 
-def test_what_a_bulk_write_refused_is_asked_in_one_place_that_sees_what_is_unconfirmed() -> None:
+def test_unconfirmed_refusals_are_judged_in_one_place() -> None:
     package = Path(appdb.__file__).parent
     asking = [path for path in package.rglob("*.py") if "writeErrors" in path.read_text("utf-8")]
 

@@ -43,7 +43,7 @@ async def _prepared(name: str, database: Database) -> tuple[Any, Any, str]:
 
 
 @pytest.mark.parametrize("name", _named(lists=True))
-async def test_a_list_passes_over_what_cannot_be_read(name: str, database: Database) -> None:
+async def test_list_skips_unreadable_documents(name: str, database: Database) -> None:
     given = await _prepared(name, database)
     before = _names(await SCENARIOS[name].call(*given))
     await damage(database)
@@ -52,9 +52,7 @@ async def test_a_list_passes_over_what_cannot_be_read(name: str, database: Datab
     assert after == before
 
 
-async def test_a_page_is_full_although_some_cannot_be_read_and_the_log_names_those(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_page_is_full_despite_unreadable_documents(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     queue = TaskQueue(database)
     good = [(await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={"n": n}))).id for n in range(6)]
     await damage(database)
@@ -65,7 +63,7 @@ async def test_a_page_is_full_although_some_cannot_be_read_and_the_log_names_tho
     assert {str(getattr(record, "document_id", "")) for record in caplog.records} >= {f"{one}{MARK}" for one in good}
 
 
-async def test_one_document_that_cannot_be_read_is_named_by_whoever_asks_for_it(database: Database) -> None:
+async def test_requested_unreadable_document_is_named(database: Database) -> None:
     queue = TaskQueue(database)
     task = await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={}))
     await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"priority": 0.5}})
@@ -76,14 +74,14 @@ async def test_one_document_that_cannot_be_read_is_named_by_whoever_asks_for_it(
 
 
 @pytest.mark.parametrize("name", _named(lists=False))
-async def test_a_call_about_one_document_does_not_meet_its_damaged_neighbours(name: str, database: Database) -> None:
+async def test_single_document_call_ignores_damaged_neighbours(name: str, database: Database) -> None:
     given = await _prepared(name, database)
     await damage(database)
     await SCENARIOS[name].call(*given)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, scenario in SCENARIOS.items() if scenario.method in WHOLE))
-async def test_what_cannot_do_without_the_damaged_document_says_so(name: str, database: Database) -> None:
+async def test_call_needing_damaged_document_tells(name: str, database: Database) -> None:
     given = await _prepared(name, database)
     await damage(database)
     with pytest.raises(AppDbError, match=r"cannot be read|go on from it"):
@@ -93,7 +91,7 @@ async def test_what_cannot_do_without_the_damaged_document_says_so(name: str, da
 @pytest.mark.parametrize(
     "odd", [{"state.position.started": "perhaps"}, {"state.modules": 7}, {"state.given": [{}]}], ids=str
 )
-async def test_a_snapshot_that_cannot_be_read_costs_time_alone(database: Database, odd: dict[str, Any]) -> None:
+async def test_unreadable_snapshot_costs_only_time(database: Database, odd: dict[str, Any]) -> None:
     name = "StateRepository.get (from a snapshot)"
     given = await _prepared(name, database)
     before = await SCENARIOS[name].call(*given)
@@ -114,7 +112,7 @@ async def test_a_snapshot_that_cannot_be_read_costs_time_alone(database: Databas
         ("StateRepository.get", "branches", {"lineage": []}),
     ],
 )
-async def test_what_cannot_be_read_is_said_by_whoever_is_asked_for_it(
+async def test_unreadable_document_is_told_by_its_reader(
     database: Database, name: str, collection: str, odd: dict[str, Any]
 ) -> None:
     given = await _prepared(name, database)

@@ -94,7 +94,7 @@ async def stored(database: Database, task_id: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("limit", [1, 10])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_claim_goes_on_behind_what_cannot_be_read(
+async def test_claim_goes_past_unreadable_tasks(
     queue: TaskQueue, database: Database, damage: str, shape: str, limit: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = await damaged(queue, database, damage)
@@ -115,7 +115,7 @@ async def test_a_claim_goes_on_behind_what_cannot_be_read(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_recovery_goes_on_behind_what_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+async def test_recovery_goes_past_unreadable_tasks(queue: TaskQueue, database: Database, damage: str) -> None:
     bad = [(await queue.enqueue(new_task())).id for _ in range(2)]
     good = [(await queue.enqueue(new_task())).id for _ in range(3)]
     held = await queue.claim(CLAIMER, limit=10)
@@ -130,9 +130,7 @@ async def test_recovery_goes_on_behind_what_cannot_be_read(queue: TaskQueue, dat
     assert await queue.recover() == []
 
 
-async def test_recovery_reaches_what_is_behind_a_full_sweep_of_what_cannot_be_read(
-    queue: TaskQueue, database: Database
-) -> None:
+async def test_recovery_goes_past_full_batch_of_unreadable_tasks(queue: TaskQueue, database: Database) -> None:
     ids = await queue.enqueue_many([new_task() for _ in range(30)])
     await queue.claim(CLAIMER, limit=30)
     await database.collection("tasks").update_many({"_id": {"$in": ids[:20]}}, {"$set": {"payload": "hello"}})
@@ -143,7 +141,7 @@ async def test_recovery_reaches_what_is_behind_a_full_sweep_of_what_cannot_be_re
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_expiry_goes_on_behind_what_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+async def test_expiry_goes_past_unreadable_tasks(queue: TaskQueue, database: Database, damage: str) -> None:
     soon = timedelta(seconds=10)
     bad = await damaged(queue, database, damage, expires_in=soon)
     good = await queue.enqueue(new_task(expires_in=soon))
@@ -167,7 +165,7 @@ LIMIT_DAMAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("damage", LIMIT_DAMAGES)
-async def test_tasks_start_although_a_limit_cannot_be_read(queue: TaskQueue, database: Database, damage: str) -> None:
+async def test_unreadable_limit_does_not_block_tasks(queue: TaskQueue, database: Database, damage: str) -> None:
     limits = (Limit(key="provider", concurrency=2, rate=100, per=timedelta(minutes=1)),)
     await queue.enqueue(new_task(limits=limits))
     await queue.complete(Lease.of((await queue.claim(CLAIMER))[0]))
@@ -184,9 +182,7 @@ async def test_tasks_start_although_a_limit_cannot_be_read(queue: TaskQueue, dat
     assert [limit.key for limit in await queue.limits()] == ["other"]
 
 
-async def test_what_has_no_text_for_an_id_is_set_aside_and_its_neighbours_are_claimed(
-    queue: TaskQueue, database: Database
-) -> None:
+async def test_task_with_non_text_id_is_set_aside(queue: TaskQueue, database: Database) -> None:
     ids = await queue.enqueue_many([new_task() for _ in range(3)])
     row = await stored(database, ids[0])
     for odd in (7, {"a": 1}):
@@ -198,7 +194,7 @@ async def test_what_has_no_text_for_an_id_is_set_aside_and_its_neighbours_are_cl
     assert [(await stored(database, odd))["state"] for odd in (7, {"a": 1})] == ["failed", "failed"]
 
 
-async def test_many_attempts_are_written_beside_one_whose_log_is_none(queue: TaskQueue, database: Database) -> None:
+async def test_damaged_log_does_not_block_other_writes(queue: TaskQueue, database: Database) -> None:
     ids = await queue.enqueue_many([new_task() for _ in range(4)])
     leases = {task.id: Lease.of(task) for task in await queue.claim(CLAIMER, limit=4)}
     await database.collection("tasks").update_one({"_id": ids[0]}, {"$set": {"tail": [1, {"first": "zero"}]}})
@@ -212,7 +208,7 @@ async def test_many_attempts_are_written_beside_one_whose_log_is_none(queue: Tas
         assert [event.seq for event in await queue.events(one)] == list(range(MAX_RECENT_EVENTS + 2))
 
 
-async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue, database: Database) -> None:
+async def test_child_ends_despite_unreadable_parent(queue: TaskQueue, database: Database) -> None:
     parent = await queue.enqueue(new_task())
     (held,) = await queue.claim(CLAIMER)
     child_id = await queue.spawn(Lease.of(held), "child", new_task())
@@ -224,9 +220,7 @@ async def test_a_child_ends_although_its_parent_cannot_be_read(queue: TaskQueue,
 
 
 @pytest.mark.parametrize("following", ["none", [1, {"fields": 5}], *([WHOLE | odd] for odd in ODD_FOLLOWING)])
-async def test_a_task_ends_although_what_follows_it_cannot_be_read(
-    queue: TaskQueue, database: Database, following: Any
-) -> None:
+async def test_task_ends_despite_unreadable_continuation(queue: TaskQueue, database: Database, following: Any) -> None:
     task = await queue.enqueue(new_task(then=(new_task(),)))
     await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"then": following}})
     (held,) = await queue.claim(CLAIMER)
@@ -236,7 +230,7 @@ async def test_a_task_ends_although_what_follows_it_cannot_be_read(
     assert await queue.claim(CLAIMER) == []
 
 
-async def test_an_operator_mends_a_task_that_was_set_aside_and_replays_it(queue: TaskQueue, database: Database) -> None:
+async def test_mended_task_set_aside_is_replayed(queue: TaskQueue, database: Database) -> None:
     task_id = await damaged(queue, database, "a payload of text")
     assert await queue.claim(CLAIMER) == []
     await database.collection("tasks").update_one({"_id": task_id}, {"$set": {"payload": {"text": "hello"}}})
@@ -260,9 +254,7 @@ DUE: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("odd", ["yesterday", 7, None, [1], {"a": 1}], ids=repr)
 @pytest.mark.parametrize("duty", DUE)
-async def test_what_is_due_is_told_although_a_time_is_none(
-    queue: TaskQueue, database: Database, duty: str, odd: Any
-) -> None:
+async def test_maintenance_due_ignores_invalid_times(queue: TaskQueue, database: Database, duty: str, odd: Any) -> None:
     schedules = ScheduleRepository(database)
     for name in ("a", "b"):
         await schedules.put(NewSchedule(owner_id="usr_a", name=name, cron="* * * * *", actor="echo", payload={}))
@@ -286,7 +278,7 @@ def _waits(duty: str) -> dict[str, Any]:
     return {"promote": {"state": "scheduled"}, "recover": {"state": "processing"}}.get(duty, {})
 
 
-async def test_pruning_goes_on_beside_parents_that_are_no_ids(queue: TaskQueue, database: Database) -> None:
+async def test_pruning_goes_past_invalid_parent_ids(queue: TaskQueue, database: Database) -> None:
     ids = await queue.enqueue_many([new_task() for _ in range(3)])
     for task in await queue.claim(CLAIMER, limit=3):
         await queue.complete(Lease.of(task))
@@ -296,7 +288,7 @@ async def test_pruning_goes_on_beside_parents_that_are_no_ids(queue: TaskQueue, 
     assert await queue.prune(older_than=timedelta(days=1)) == 3
 
 
-async def test_a_cancel_ends_although_tasks_are_below_themselves(queue: TaskQueue, database: Database) -> None:
+async def test_cancel_ends_despite_cyclic_children(queue: TaskQueue, database: Database) -> None:
     first, second = await queue.enqueue_many([new_task(), new_task()])
     tasks = database.collection("tasks")
     await tasks.update_one({"_id": first}, {"$set": {"parent_id": second}})
@@ -307,9 +299,7 @@ async def test_a_cancel_ends_although_tasks_are_below_themselves(queue: TaskQueu
     assert [(await stored(database, one))["state"] for one in (first, second)] == ["cancelled", "cancelled"]
 
 
-async def test_a_holder_of_what_is_no_lease_any_more_hears_that_it_is_lost_and_its_neighbours_are_written(
-    queue: TaskQueue, database: Database
-) -> None:
+async def test_damaged_lease_is_lost_neighbours_are_written(queue: TaskQueue, database: Database) -> None:
     ids = await queue.enqueue_many([new_task() for _ in range(4)])
     leases = {task.id: Lease.of(task) for task in await queue.claim(CLAIMER, limit=4)}
     tasks = database.collection("tasks")
@@ -324,9 +314,7 @@ async def test_a_holder_of_what_is_no_lease_any_more_hears_that_it_is_lost_and_i
 
 
 @pytest.mark.parametrize("odd", ["two", -1, {"a": 1}], ids=repr)
-async def test_a_limit_of_a_task_that_runs_and_cannot_be_read_holds_up_nobody(
-    queue: TaskQueue, database: Database, odd: Any
-) -> None:
+async def test_unreadable_running_task_does_not_block_limit(queue: TaskQueue, database: Database, odd: Any) -> None:
     limits = (Limit(key="provider", concurrency=3),)
     await queue.enqueue(new_task(limits=limits))
     (running,) = await queue.claim(CLAIMER)
@@ -337,7 +325,7 @@ async def test_a_limit_of_a_task_that_runs_and_cannot_be_read_holds_up_nobody(
 
 
 @pytest.mark.parametrize("change", [{"$unset": {"group": ""}}, {"$set": {"group": 7}}, {"$set": {"group": "\x1f"}}])
-async def test_tasks_of_many_owners_are_claimed_beside_one_without_a_line(
+async def test_task_without_group_does_not_block_owners(
     queue: TaskQueue, database: Database, change: dict[str, Any]
 ) -> None:
     odd = await queue.enqueue(new_task(priority=1))
@@ -349,7 +337,7 @@ async def test_tasks_of_many_owners_are_claimed_beside_one_without_a_line(
 
 
 @pytest.mark.parametrize("change", [{"$unset": {"state": ""}}, {"$set": {"state": {"a": 1}}}])
-async def test_a_cancel_reaches_what_is_below_beside_a_child_without_a_state(
+async def test_cancel_goes_past_child_without_state(
     queue: TaskQueue, database: Database, change: dict[str, Any]
 ) -> None:
     parent = await queue.enqueue(new_task())
@@ -368,9 +356,7 @@ async def test_a_cancel_reaches_what_is_below_beside_a_child_without_a_state(
     [{"queued_at": "x"}, {"queued_at": 7}, {"state": {"a": 1}}, {"queue": {"a": 1}}, {"state": "completed"}],
     ids=str,
 )
-async def test_queues_are_counted_beside_a_task_that_cannot_be_read(
-    queue: TaskQueue, database: Database, odd: dict[str, Any]
-) -> None:
+async def test_statistics_go_past_unreadable_task(queue: TaskQueue, database: Database, odd: dict[str, Any]) -> None:
     waiting, ended = await queue.enqueue_many([new_task() for _ in range(2)])
     for _ in range(2):
         await queue.complete(Lease.of((await queue.claim(CLAIMER))[0]))
@@ -396,7 +382,7 @@ async def test_queues_are_counted_beside_a_task_that_cannot_be_read(
     ],
     ids=str,
 )
-async def test_schedules_fire_beside_one_whose_times_are_none(
+async def test_schedules_fire_past_invalid_times(
     database: Database, odd: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     schedules = ScheduleRepository(database)

@@ -20,7 +20,7 @@ from appsupport.mongo.stored_times import let_time_pass
 CANARY = "$argon2id$CANARY-hash"
 
 
-async def test_no_model_and_no_error_shows_a_secret(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_model_or_error_shows_secret(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "appdb")
     users = UserRepository(database)
     new = NewUser(username="ada", password_hash=CANARY)
@@ -75,20 +75,20 @@ async def _refusal(users: UserRepository, new: NewUser, password_hash: str) -> A
     return caught.value
 
 
-def test_the_hash_of_a_login_is_there_for_who_asks_for_it() -> None:
+def test_login_returns_hash_on_request() -> None:
     fields = {field.name: field.repr for field in dataclasses.fields(Login)}
 
     assert fields == {"user": True, "password_hash": False}
 
 
-def test_the_error_about_a_reused_token_survives_pickling() -> None:
+def test_reused_token_error_survives_pickling() -> None:
     error = TokenReuseError("usr_1", "rt_1")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
 
     assert (str(copy), copy.user_id, copy.session_id) == (str(error), "usr_1", "rt_1")
 
 
-async def test_a_taken_name_is_told_without_repeating_what_the_driver_said(database: Database) -> None:
+async def test_taken_name_error_hides_driver_message(database: Database) -> None:
     users = UserRepository(database)
     await users.create(NewUser(username="ada", email="canary@example.org"))
     with pytest.raises(AppDbError) as caught:

@@ -26,7 +26,7 @@ def users(database: Database) -> UserRepository:
     return UserRepository(database)
 
 
-async def test_a_user_is_found_by_every_name(users: UserRepository) -> None:
+async def test_user_is_found_by_every_name(users: UserRepository) -> None:
     made = await users.create(NewUser(username="Ada", email="Ada@Example.org", password_hash=HASH, roles=(Role.ADMIN,)))
     found = [
         await users.get(made.id),
@@ -40,7 +40,7 @@ async def test_a_user_is_found_by_every_name(users: UserRepository) -> None:
     assert made.roles == (Role.ADMIN,)
 
 
-async def test_any_number_of_users_have_no_address_and_no_name(users: UserRepository, database: Database) -> None:
+async def test_users_without_name_and_address_coexist(users: UserRepository, database: Database) -> None:
     for number in range(3):
         await users.create(NewUser(username=f"user{number}"))
         await users.create(NewUser(email=f"user{number}@example.org"))
@@ -63,14 +63,14 @@ async def test_any_number_of_users_have_no_address_and_no_name(users: UserReposi
     ],
     ids=["case", "sharp s", "ligature", "composition", "address", "address of two names"],
 )
-async def test_two_users_cannot_have_one_name(users: UserRepository, first: NewUser, second: NewUser) -> None:
+async def test_two_users_cannot_share_name(users: UserRepository, first: NewUser, second: NewUser) -> None:
     await users.create(first)
 
     with pytest.raises(ConflictError, match="belongs to somebody else"):
         await users.create(second)
 
 
-async def test_of_many_who_take_a_name_at_once_one_gets_it(users: UserRepository) -> None:
+async def test_concurrent_takers_of_name_have_one_winner(users: UserRepository) -> None:
     for number in range(ROUNDS):
         taking = [users.create(NewUser(username=f"name{number}")) for _ in range(4)]
         outcomes = await asyncio.gather(*taking, return_exceptions=True)
@@ -78,7 +78,7 @@ async def test_of_many_who_take_a_name_at_once_one_gets_it(users: UserRepository
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ConflictError"] * 3 + ["User"]
 
 
-async def test_making_a_user_again_returns_the_first(users: UserRepository) -> None:
+async def test_creating_user_again_returns_first(users: UserRepository) -> None:
     new = NewUser(username="ada", password_hash=HASH)
     made = [await users.create(new) for _ in range(2)]
     await users.set_roles(new.user_id, [Role.ADMIN])
@@ -90,7 +90,7 @@ async def test_making_a_user_again_returns_the_first(users: UserRepository) -> N
         await users.create(NewUser(username="eve", user_id=new.user_id))
 
 
-async def test_making_one_user_from_many_hosts_at_once_makes_one(users: UserRepository) -> None:
+async def test_concurrent_creations_make_one_user(users: UserRepository) -> None:
     for number in range(ROUNDS):
         new = NewUser(username=f"name{number}")
         made = await asyncio.gather(*(users.create(new) for _ in range(4)))
@@ -120,14 +120,14 @@ async def test_making_one_user_from_many_hosts_at_once_makes_one(users: UserRepo
         NewUser(username="ada", roles=()),
     ],
 )
-async def test_what_is_no_user_is_refused(users: UserRepository, database: Database, user: NewUser) -> None:
+async def test_invalid_user_is_refused(users: UserRepository, database: Database, user: NewUser) -> None:
     with pytest.raises(InvalidDataError):
         await users.create(user)
 
     assert await database.collection("users").count_documents({}) == 0
 
 
-async def test_an_unknown_role_is_refused(users: UserRepository) -> None:
+async def test_unknown_role_is_refused(users: UserRepository) -> None:
     made = await users.create(NewUser(username="ada"))
 
     with pytest.raises(InvalidDataError, match="admin, user"):
@@ -135,7 +135,7 @@ async def test_an_unknown_role_is_refused(users: UserRepository) -> None:
     assert (await users.get(made.id)).roles == (Role.USER,)
 
 
-async def test_a_missing_user_is_told_by_every_method(users: UserRepository) -> None:
+async def test_every_method_tells_missing_user(users: UserRepository) -> None:
     calls = [
         users.get("usr_missing"),
         users.by_username("missing"),
@@ -153,7 +153,7 @@ async def test_a_missing_user_is_told_by_every_method(users: UserRepository) -> 
             await call
 
 
-async def test_a_login_has_the_hash_by_either_name(users: UserRepository) -> None:
+async def test_login_by_either_name_has_hash(users: UserRepository) -> None:
     made = await users.create(NewUser(username="ada", email="a@example.org", password_hash=HASH))
     logins = [await users.login("Ada"), await users.login("A@example.org")]
 
@@ -165,7 +165,7 @@ async def test_a_login_has_the_hash_by_either_name(users: UserRepository) -> Non
         await users.login("ada")
 
 
-async def test_a_guest_becomes_a_user_and_keeps_the_key(users: UserRepository) -> None:
+async def test_guest_becomes_user_and_keeps_key(users: UserRepository) -> None:
     guest = await users.create_guest()
     new = NewUser(username="ada", password_hash=HASH, user_id=guest.user_id)
     upgraded = [await users.upgrade_guest(new) for _ in range(2)]
@@ -178,7 +178,7 @@ async def test_a_guest_becomes_a_user_and_keeps_the_key(users: UserRepository) -
         await users.upgrade_guest(NewUser(username="eve", user_id=guest.user_id))
 
 
-async def test_a_guest_cannot_take_a_name_that_is_somebodys(users: UserRepository) -> None:
+async def test_guest_cannot_take_existing_name(users: UserRepository) -> None:
     await users.create(NewUser(username="ada"))
     guest = await users.create_guest()
 
@@ -195,7 +195,7 @@ async def test_users_are_paged_newest_first(users: UserRepository) -> None:
     assert first + rest == made[::-1]
 
 
-async def test_a_deleted_user_leaves_no_credential(users: UserRepository, database: Database) -> None:
+async def test_deleted_user_leaves_no_credential(users: UserRepository, database: Database) -> None:
     made = [await users.create(NewUser(username=name)) for name in ("ada", "eve")]
     keys = [await users.create_key(owner_id=user.id, name="laptop") for user in made]
     tokens = [await users.sign_in(owner_id=user.id) for user in made]
@@ -209,7 +209,7 @@ async def test_a_deleted_user_leaves_no_credential(users: UserRepository, databa
     assert (await users.create(NewUser(username="ada"))).id != made[0].id
 
 
-async def test_no_credential_is_made_for_a_user_who_is_being_deleted(users: UserRepository, database: Database) -> None:
+async def test_user_being_deleted_gets_no_credential(users: UserRepository, database: Database) -> None:
     for number in range(ROUNDS):
         made = await users.create(NewUser(username=f"user{number}"))
         making = [users.create_key(owner_id=made.id, name="laptop"), users.sign_in(owner_id=made.id)]
@@ -219,7 +219,7 @@ async def test_no_credential_is_made_for_a_user_who_is_being_deleted(users: User
             assert await database.collection(name).count_documents({"user_id": made.id}) == 0
 
 
-async def test_fields_of_a_newer_release_survive_every_change(users: UserRepository, database: Database) -> None:
+async def test_newer_releases_fields_survive_every_change(users: UserRepository, database: Database) -> None:
     guest = await users.create_guest()
     rows = database.collection("users")
     await rows.update_one({"_id": guest.user_id}, {"$set": {"newer": {"a": 1}, "roles": ["user", "moderator"]}})
@@ -233,7 +233,7 @@ async def test_fields_of_a_newer_release_survive_every_change(users: UserReposit
     assert stored["newer"] == {"a": 1}
 
 
-async def test_several_changes_are_one_in_a_transaction(users: UserRepository, database: Database) -> None:
+async def test_several_changes_join_one_transaction(users: UserRepository, database: Database) -> None:
     async def body(session: Session) -> None:
         made = await users.create(NewUser(username="ada"), session=session)
         await users.create_key(owner_id=made.id, name="laptop", session=session)

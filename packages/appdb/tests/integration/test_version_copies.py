@@ -54,9 +54,7 @@ async def contents(versions: VersionRepository, template_id: str, owner_id: str)
     return {source: {one.content_hash for one in found} for source, found in children.items()}
 
 
-async def test_a_hidden_copy_is_made_once_and_has_all_of_the_original(
-    versions: VersionRepository, original: str
-) -> None:
+async def test_hidden_copy_is_whole_and_made_once(versions: VersionRepository, original: str) -> None:
     copy = await versions.get_or_create_copy(original, owner_id=OWNER)
     new = await versions.sync_copy(copy.id, owner_id=OWNER)
 
@@ -78,7 +76,7 @@ async def test_a_hidden_copy_is_made_once_and_has_all_of_the_original(
         await versions.find_template("film", owner_id=OWNER)
 
 
-async def test_a_sync_copies_only_what_is_new(versions: VersionRepository, original: str, database: Database) -> None:
+async def test_sync_copies_only_new_versions(versions: VersionRepository, original: str, database: Database) -> None:
     copy = await versions.get_or_create_copy(original, owner_id=OWNER)
     first = await versions.sync_copy(copy.id, owner_id=OWNER)
     assert await versions.sync_copy(copy.id, owner_id=OWNER) == []
@@ -97,7 +95,7 @@ async def test_a_sync_copies_only_what_is_new(versions: VersionRepository, origi
     assert theirs.items() <= (await contents(versions, copy.id, OWNER)).items()
 
 
-async def test_a_sync_that_was_killed_is_finished_by_the_next(versions: VersionRepository, original: str) -> None:
+async def test_killed_sync_is_finished_by_next(versions: VersionRepository, original: str) -> None:
     copy = await versions.get_or_create_copy(original, owner_id=OWNER)
     oldest = (await versions.list_sources(original, owner_id=OWNER))[-1]
     await versions.copy_tree(oldest.id, copy.id, owner_id=OWNER)
@@ -108,7 +106,7 @@ async def test_a_sync_that_was_killed_is_finished_by_the_next(versions: VersionR
     assert await contents(versions, copy.id, OWNER) == await contents(versions, original, OWNER)
 
 
-async def test_what_is_no_copy_cannot_be_synced(versions: VersionRepository, original: str) -> None:
+async def test_only_copies_can_be_synced(versions: VersionRepository, original: str) -> None:
     mine = await versions.get_or_create_template("mine", owner_id=OWNER)
 
     with pytest.raises(ConflictError, match="it is no copy"):
@@ -117,7 +115,7 @@ async def test_what_is_no_copy_cannot_be_synced(versions: VersionRepository, ori
         await versions.sync_copy(original, owner_id=OWNER)
 
 
-async def test_a_copy_outlives_its_original(versions: VersionRepository, original: str) -> None:
+async def test_copy_outlives_original(versions: VersionRepository, original: str) -> None:
     copy = await versions.get_or_create_copy(original, owner_id=OWNER)
     await versions.sync_copy(copy.id, owner_id=OWNER)
     await versions.delete_template(original, owner_id=GLOBAL_OWNER)
@@ -127,7 +125,7 @@ async def test_a_copy_outlives_its_original(versions: VersionRepository, origina
         await versions.sync_copy(copy.id, owner_id=OWNER)
 
 
-async def test_a_tree_is_copied_to_another_owner_once(versions: VersionRepository, original: str) -> None:
+async def test_tree_is_copied_to_owner_once(versions: VersionRepository, original: str) -> None:
     target = await versions.get_or_create_template("theirs", owner_id="usr_b")
     newest = await versions.latest_source(original, owner_id=OWNER)
     child = (await versions.list_resolved(newest.id, owner_id=OWNER))[0]
@@ -156,9 +154,7 @@ async def old_version(database: Database, name: str, template_id: str, definitio
     return f"ver_{name}"
 
 
-async def test_versions_of_one_content_become_one_and_keep_their_ids(
-    versions: VersionRepository, database: Database
-) -> None:
+async def test_merged_versions_keep_their_ids(versions: VersionRepository, database: Database) -> None:
     template = await versions.get_or_create_template("film", owner_id=OWNER)
     tree = await versions.store(
         template.id, NewVersion(definition={"a": 1, "b": 2}), owner_id=OWNER, resolved=resolved("x")
@@ -193,9 +189,7 @@ async def test_versions_of_one_content_become_one_and_keep_their_ids(
         await versions.get(twin, owner_id="usr_b")
 
 
-async def test_templates_of_one_name_become_one_with_their_versions_and_runs(
-    versions: VersionRepository, database: Database
-) -> None:
+async def test_merged_templates_keep_versions_and_runs(versions: VersionRepository, database: Database) -> None:
     kept = await versions.get_or_create_template("Caf\u00e9", owner_id=OWNER)
     source = (await versions.store(kept.id, NewVersion(definition={"v": 1}), owner_id=OWNER)).source
     later = kept.created_at + timedelta(days=1)
@@ -227,7 +221,7 @@ async def test_templates_of_one_name_become_one_with_their_versions_and_runs(
     assert await versions.deduplicate(owner_id=OWNER) == Deduplication()
 
 
-async def test_nobody_elses_duplicates_are_touched(versions: VersionRepository, database: Database) -> None:
+async def test_merge_spares_other_owners(versions: VersionRepository, database: Database) -> None:
     template = await versions.get_or_create_template("film", owner_id=OWNER)
     await old_version(database, "one", template.id, {"a": 1})
     await old_version(database, "two", template.id, {"a": 1})

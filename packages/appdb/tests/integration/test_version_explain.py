@@ -59,7 +59,7 @@ async def crowded(database: Database) -> Database:
     return database
 
 
-async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -> None:
+async def test_keys_examined_stay_close_to_results(crowded: Database) -> None:
     now = (await crowded.collection(collections.WORKFLOW_TEMPLATES).find_one({"_id": "00000"}) or {})["created_at"]
     at = {"created_at": now + timedelta(seconds=OTHERS // 2), "_id": f"{OTHERS // 2:05}"}
     later = {"created_at": now + timedelta(seconds=OTHERS // 2, days=1), "_id": ""}
@@ -102,7 +102,7 @@ async def test_keys_examined_stay_close_to_what_is_returned(crowded: Database) -
         assert stats["totalDocsExamined"] <= 2 * returned, case
 
 
-async def test_weighing_reads_one_category_and_no_more_than_its_bound(crowded: Database) -> None:
+async def test_weighing_reads_bounded_category(crowded: Database) -> None:
     match = history.scope({"owner_id": MINE, "template_id": TEMPLATE, "category": "c"})
     pipeline = keyword_queries.heaviest(match, half_life=timedelta(days=1), limit=5, most=50)
     command = {"aggregate": "weighted_keywords", "pipeline": pipeline, "cursor": {}}

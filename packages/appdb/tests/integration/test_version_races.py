@@ -34,7 +34,7 @@ async def at_once(hosts: Hosts, call: Callable[[VersionRepository], Awaitable[st
     return set(await asyncio.gather(*(call(VersionRepository(host)) for host in [*hosts, *hosts])))
 
 
-async def test_a_template_that_two_hosts_ask_for_is_made_once(hosts: Hosts) -> None:
+async def test_concurrent_template_requests_make_one(hosts: Hosts) -> None:
     for number in range(ROUNDS):
         name = f"film {number}"
 
@@ -46,7 +46,7 @@ async def test_a_template_that_two_hosts_ask_for_is_made_once(hosts: Hosts) -> N
     assert await hosts[0].collection("workflow_templates").count_documents({}) == ROUNDS
 
 
-async def test_a_template_that_two_transactions_ask_for_is_made_once(hosts: Hosts) -> None:
+async def test_concurrent_transactions_make_one_template(hosts: Hosts) -> None:
     for number in range(ROUNDS):
 
         async def made(host: Database, name: str = f"film {number}") -> str:
@@ -60,7 +60,7 @@ async def test_a_template_that_two_transactions_ask_for_is_made_once(hosts: Host
         assert len(set(await asyncio.gather(*(made(host) for host in hosts)))) == 1
 
 
-async def test_a_copy_that_two_hosts_make_is_one_copy(hosts: Hosts) -> None:
+async def test_concurrent_copies_make_one_copy(hosts: Hosts) -> None:
     versions = VersionRepository(hosts[0])
     original = await versions.get_or_create_template("film", owner_id=GLOBAL_OWNER)
     for number in range(3):
@@ -81,7 +81,7 @@ async def test_a_copy_that_two_hosts_make_is_one_copy(hosts: Hosts) -> None:
         assert await hosts[0].collection("workflow_versions").count_documents({"owner_id": f"usr_{number}"}) == 9
 
 
-async def test_equal_content_that_two_hosts_store_is_one_version(hosts: Hosts) -> None:
+async def test_concurrent_equal_content_makes_one_version(hosts: Hosts) -> None:
     template = await VersionRepository(hosts[0]).get_or_create_template("film", owner_id=OWNER)
     for number in range(ROUNDS):
 
@@ -99,7 +99,7 @@ async def test_equal_content_that_two_hosts_store_is_one_version(hosts: Hosts) -
     assert await hosts[0].collection("workflow_versions").count_documents({}) == 2 * ROUNDS
 
 
-async def test_what_is_stored_while_its_template_is_deleted_is_gone_with_it_or_never_there(hosts: Hosts) -> None:
+async def test_store_races_safely_with_template_deletion(hosts: Hosts) -> None:
     first, second = (VersionRepository(host) for host in hosts)
     for number in range(ROUNDS):
         template = await first.get_or_create_template(f"film {number}", owner_id=OWNER)
@@ -116,7 +116,7 @@ async def test_what_is_stored_while_its_template_is_deleted_is_gone_with_it_or_n
     assert await hosts[0].collection("workflow_versions").count_documents({}) == 0
 
 
-async def test_duplicates_that_two_hosts_merge_while_a_third_stores_are_merged_once(hosts: Hosts) -> None:
+async def test_concurrent_merges_merge_duplicates_once(hosts: Hosts) -> None:
     versions, other = (VersionRepository(host) for host in hosts)
     raw = hosts[0].collection("workflow_versions")
     now = await hosts[0].server_time()

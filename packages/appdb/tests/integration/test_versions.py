@@ -44,7 +44,7 @@ async def template_id(versions: VersionRepository) -> str:
     return (await versions.get_or_create_template("Short film", owner_id=OWNER)).id
 
 
-async def test_a_template_is_made_once_and_found_by_its_name(versions: VersionRepository) -> None:
+async def test_template_is_made_once_and_found(versions: VersionRepository) -> None:
     made = await versions.get_or_create_template(" Cafe\u0301 ", owner_id=OWNER)
     again = await versions.get_or_create_template("Caf\u00e9", owner_id=OWNER)
     found = await versions.find_template("Cafe\u0301", owner_id=OWNER)
@@ -57,12 +57,12 @@ async def test_a_template_is_made_once_and_found_by_its_name(versions: VersionRe
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\x00b", "a\nb", "\ud800", "x" * 201])
-async def test_a_name_that_cannot_be_read_is_refused(versions: VersionRepository, name: str) -> None:
+async def test_unreadable_template_name_is_refused(versions: VersionRepository, name: str) -> None:
     with pytest.raises(InvalidDataError, match="name: write 1 to 200"):
         await versions.get_or_create_template(name, owner_id=OWNER)
 
 
-async def test_owners_have_templates_of_one_name_beside_each_other(versions: VersionRepository) -> None:
+async def test_owners_can_share_template_name(versions: VersionRepository) -> None:
     mine = await versions.get_or_create_template("film", owner_id=OWNER)
     other = await versions.get_or_create_template("film", owner_id=OTHER)
     everybodys = await versions.get_or_create_template("film", owner_id=GLOBAL_OWNER)
@@ -71,7 +71,7 @@ async def test_owners_have_templates_of_one_name_beside_each_other(versions: Ver
     assert {one.id for one in await versions.list_templates(owner_id=OWNER)} == {mine.id, everybodys.id}
 
 
-async def test_a_global_template_is_everybodys_to_read_and_nobodys_to_write(versions: VersionRepository) -> None:
+async def test_global_template_is_read_only_for_all(versions: VersionRepository) -> None:
     template = await versions.get_or_create_template("film", owner_id=GLOBAL_OWNER)
     stored = await versions.store(template.id, NewVersion(definition={"a": 1}), owner_id=GLOBAL_OWNER)
 
@@ -84,7 +84,7 @@ async def test_a_global_template_is_everybodys_to_read_and_nobodys_to_write(vers
         await versions.delete_template(template.id, owner_id=OWNER)
 
 
-async def test_templates_come_in_pages_newest_first_without_hidden_ones(versions: VersionRepository) -> None:
+async def test_templates_are_paged_without_hidden_ones(versions: VersionRepository) -> None:
     everybodys = await versions.get_or_create_template("global", owner_id=GLOBAL_OWNER)
     made = [await versions.get_or_create_template(f"film {number}", owner_id=OWNER) for number in range(5)]
     await versions.get_or_create_copy(everybodys.id, owner_id=OWNER)
@@ -99,7 +99,7 @@ async def test_templates_come_in_pages_newest_first_without_hidden_ones(versions
         await versions.list_templates(owner_id=OTHER, before=made[0].id)
 
 
-async def test_the_same_content_is_the_same_version(versions: VersionRepository, template_id: str) -> None:
+async def test_same_content_is_same_version(versions: VersionRepository, template_id: str) -> None:
     first = NewVersion(definition={"a": 1, "b": {"x": [1, 2], "y": None}}, source_type=SourceType.ZIP)
     stored = (await versions.store(template_id, first, owner_id=OWNER)).source
     again = NewVersion(definition={"b": {"y": None, "x": [1.0, 2]}, "a": 1})
@@ -117,7 +117,7 @@ async def test_the_same_content_is_the_same_version(versions: VersionRepository,
     assert (await versions.get(stored.id, owner_id=OWNER)).definition == first.definition
 
 
-async def test_any_key_and_any_text_comes_back_as_it_was(versions: VersionRepository, template_id: str) -> None:
+async def test_any_key_and_text_comes_back(versions: VersionRepository, template_id: str) -> None:
     keys = [*HOSTILE, "", "é", "a..b", ".", "$", "_id", "created_at", "template_id"]
     definition: dict[str, Any] = {
         "steps": [{key: {key: key} for key in keys}],
@@ -158,9 +158,7 @@ async def test_hostile_text_is_only_text(versions: VersionRepository, template_i
         await versions.find_by_content(template.id, text, owner_id=text)
 
 
-async def test_a_source_and_what_it_resolves_to_are_stored_together(
-    versions: VersionRepository, template_id: str
-) -> None:
+async def test_source_and_resolution_are_stored_together(versions: VersionRepository, template_id: str) -> None:
     new = NewVersion(definition={"groups": 2})
     tree = await versions.store(template_id, new, owner_id=OWNER, resolved=[GPU, NET, PLAIN])
 
@@ -177,9 +175,7 @@ async def test_a_source_and_what_it_resolves_to_are_stored_together(
     assert [one.id for one in await versions.list_sources(template_id, owner_id=OWNER)] == [tree.source.id]
 
 
-async def test_storing_again_adds_what_was_missing_and_changes_nothing(
-    versions: VersionRepository, template_id: str
-) -> None:
+async def test_storing_again_adds_only_missing_parts(versions: VersionRepository, template_id: str) -> None:
     new = NewVersion(definition={"groups": 2})
     raw = await versions.store(template_id, new, owner_id=OWNER)
     first = await versions.store(template_id, new, owner_id=OWNER, resolved=[GPU])
@@ -193,7 +189,7 @@ async def test_storing_again_adds_what_was_missing_and_changes_nothing(
     assert len(await versions.list_resolved(new.version_id, owner_id=OWNER)) == 2
 
 
-async def test_two_sources_may_resolve_to_the_same(versions: VersionRepository, template_id: str) -> None:
+async def test_two_sources_may_share_resolution(versions: VersionRepository, template_id: str) -> None:
     one = await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER, resolved=[PLAIN])
     other = await versions.store(
         template_id,
@@ -209,7 +205,7 @@ async def test_two_sources_may_resolve_to_the_same(versions: VersionRepository, 
     assert found.id == raw.source.id
 
 
-async def test_a_client_gets_what_it_is_capable_of(versions: VersionRepository, template_id: str) -> None:
+async def test_client_gets_version_it_can_run(versions: VersionRepository, template_id: str) -> None:
     tree = await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER, resolved=[GPU, NET])
 
     async def chosen(*capabilities: str) -> dict[str, Any]:
@@ -226,7 +222,7 @@ async def test_a_client_gets_what_it_is_capable_of(versions: VersionRepository, 
     assert (await versions.version_for(tree.resolved[0].id, ["gpu"], owner_id=OWNER)).definition == GPU.definition
 
 
-async def test_an_unresolved_version_alone_cannot_run(
+async def test_lone_unresolved_version_cannot_run(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     source = (await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER)).source
@@ -238,7 +234,7 @@ async def test_an_unresolved_version_alone_cannot_run(
         await versions.version_for(source.id, ["gpu"], owner_id=OWNER)
 
 
-async def test_a_tree_that_cannot_be_stored_whole_is_not_stored_at_all(
+async def test_unstorable_tree_is_refused_whole(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     other = NewResolvedVersion(definition=GPU.definition, requires=[Requirement(capability="tpu")])
@@ -258,7 +254,7 @@ async def test_a_tree_that_cannot_be_stored_whole_is_not_stored_at_all(
     assert await database.collection("workflow_versions").count_documents({}) == 0
 
 
-async def test_a_tree_that_grows_too_large_over_time_is_refused(
+async def test_tree_growing_too_large_is_refused(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     def some(start: int) -> list[NewResolvedVersion]:
@@ -272,9 +268,7 @@ async def test_a_tree_that_grows_too_large_over_time_is_refused(
     assert await database.collection("workflow_versions").count_documents({}) == 151
 
 
-async def test_large_definitions_are_kept_and_larger_ones_refused(
-    versions: VersionRepository, template_id: str
-) -> None:
+async def test_large_definition_kept_larger_refused(versions: VersionRepository, template_id: str) -> None:
     large = {"text": "x" * (4 * 1024 * 1024 - 100)}
     stored = await versions.store(template_id, NewVersion(definition=large), owner_id=OWNER)
 
@@ -287,7 +281,7 @@ async def test_large_definitions_are_kept_and_larger_ones_refused(
         await versions.store(template_id, NewVersion(definition={}), owner_id=OWNER, resolved=many)
 
 
-async def test_a_definition_with_a_newer_releases_fields_is_left_as_it_is(
+async def test_newer_releases_definition_is_left_alone(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     stored = await versions.store(template_id, NewVersion(definition={"v": 1}), owner_id=OWNER)
@@ -303,7 +297,7 @@ async def test_a_definition_with_a_newer_releases_fields_is_left_as_it_is(
     assert [row and row["newer"] for row in kept] == [{"a": 1}, {"a": 1}]
 
 
-async def test_storing_joins_the_callers_transaction(versions: VersionRepository, database: Database) -> None:
+async def test_store_joins_callers_transaction(versions: VersionRepository, database: Database) -> None:
     async def body(session: Session) -> str:
         template = await versions.get_or_create_template("film", owner_id=OWNER, session=session)
         tree = await versions.store(
@@ -323,7 +317,7 @@ async def test_storing_joins_the_callers_transaction(versions: VersionRepository
     assert len(await versions.list_sources(template_id, owner_id=OWNER)) == 1
 
 
-async def test_a_private_template_is_run_by_its_owner_alone(
+async def test_private_template_runs_for_its_owner_only(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     workflows = WorkflowRepository(database)
@@ -347,7 +341,7 @@ async def test_a_private_template_is_run_by_its_owner_alone(
     await versions.delete_template(everybodys.id, owner_id=GLOBAL_OWNER)
 
 
-async def test_a_template_goes_with_its_versions_unless_runs_use_it(
+async def test_template_in_use_is_not_deleted(
     versions: VersionRepository, database: Database, template_id: str
 ) -> None:
     kept = await versions.get_or_create_template("kept", owner_id=OWNER)

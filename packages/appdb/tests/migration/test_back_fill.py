@@ -14,7 +14,7 @@ from appdb.migrations.status import MigrationState
 from appsupport.migrations.trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
 
 
-async def test_a_back_fill_shows_how_far_it_is_and_goes_on_there_when_it_was_stopped(empty: Database) -> None:
+async def test_back_fill_shows_progress_and_resumes(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 100)
     halfway = asyncio.Event()
@@ -42,7 +42,7 @@ async def test_a_back_fill_shows_how_far_it_is_and_goes_on_there_when_it_was_sto
     assert await empty.collection(COLLECTION).count_documents({"filled": 1}) == 100
 
 
-async def test_a_pause_is_kept_after_each_batch(empty: Database) -> None:
+async def test_back_fill_pauses_after_each_batch(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 30)
     started = time.monotonic()
@@ -52,7 +52,7 @@ async def test_a_pause_is_kept_after_each_batch(empty: Database) -> None:
     assert await empty.collection(COLLECTION).count_documents({"filled": 1}) == 30
 
 
-async def test_each_batch_is_read_in_the_order_of_ids_by_their_index(empty: Database) -> None:
+async def test_back_fill_reads_batches_by_id_index(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 30)
     await empty.raw.command("profile", 2)
@@ -67,7 +67,7 @@ async def test_each_batch_is_read_in_the_order_of_ids_by_their_index(empty: Data
     assert max(row["keysExamined"] for row in seen) <= 11
 
 
-async def test_what_would_be_done_is_told_and_nothing_is_changed(empty: Database) -> None:
+async def test_dry_run_of_back_fill_changes_nothing(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 7)
     before = await empty.raw.command("dbHash")
@@ -97,7 +97,7 @@ async def test_what_would_be_done_is_told_and_nothing_is_changed(empty: Database
     ]
 
 
-async def test_a_failed_step_is_told_and_repeated_by_the_next_run(empty: Database) -> None:
+async def test_failed_step_is_repeated_by_next_run(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 3)
     await empty.raw.command("collMod", COLLECTION, validator={"label": {"$exists": False}})
@@ -112,7 +112,7 @@ async def test_a_failed_step_is_told_and_repeated_by_the_next_run(empty: Databas
     assert await empty.contract_version() == TRIAL.contract.newest
 
 
-async def test_going_down_from_there_undoes_only_what_is_above(empty: Database) -> None:
+async def test_down_undoes_only_later_migrations(empty: Database) -> None:
     await write_notes(empty, 3)
     await migrator(empty).up()
     undone = await migrator(empty).down(known_migrations()[-1].number)

@@ -24,7 +24,7 @@ async def findings(command: CommandLine) -> tuple[int, list[dict[str, Any]]]:
     return answer.code, said["findings"]
 
 
-async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(empty: Database, command: CommandLine) -> None:
+async def test_dry_run_tells_steps_and_changes_nothing(empty: Database, command: CommandLine) -> None:
     await restore(empty, "0.1")
     before = await empty.raw.command("dbHash")
     planned = await command("migrate", "--dry-run")
@@ -41,7 +41,7 @@ async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(empty: Data
     assert planned.out.endswith("nothing was changed\n")
 
 
-async def test_a_dry_run_down_says_what_would_be_dropped(empty: Database, command: CommandLine) -> None:
+async def test_dry_run_down_tells_what_is_dropped(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     before = await all_indexes(empty)
     planned = await command("migrate", "down", "--to", "0002", "--dry-run")
@@ -54,7 +54,7 @@ async def test_a_dry_run_down_says_what_would_be_dropped(empty: Database, comman
     assert await all_indexes(empty) == before
 
 
-async def test_status_tells_applied_and_pending_to_people_and_programs(empty: Database, command: CommandLine) -> None:
+async def test_status_tells_applied_and_pending(empty: Database, command: CommandLine) -> None:
     await restore(empty, "0.2")
     text, (fields,) = await command("migrate", "status"), (await command("migrate", "status", "--json")).rows()
     await command("migrate")
@@ -71,7 +71,7 @@ async def test_status_tells_applied_and_pending_to_people_and_programs(empty: Da
     assert after["contract"] == {"newest": CONTRACT_VERSION, "oldest": 2}
 
 
-async def test_down_takes_the_database_back_and_up_brings_it_again(empty: Database, command: CommandLine) -> None:
+async def test_down_and_up_restore_database(empty: Database, command: CommandLine) -> None:
     first = await command("migrate", "up")
     down = await command("migrate", "down", "--to", "2")
     again = await command("migrate")
@@ -84,9 +84,7 @@ async def test_down_takes_the_database_back_and_up_brings_it_again(empty: Databa
     )
 
 
-async def test_validate_is_content_with_what_is_whole_and_tells_what_was_changed_or_left_out(
-    empty: Database, command: CommandLine
-) -> None:
+async def test_validate_tells_changed_and_missing_migrations(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     whole = await command("migrate", "validate")
     await empty.collection("migrations").update_one({"_id": NAMES[0]}, {"$set": {"checksum": "other"}})
@@ -102,7 +100,7 @@ async def test_validate_is_content_with_what_is_whole_and_tells_what_was_changed
     assert (refused.code, "was changed after it ran" in refused.err) == (1, True)
 
 
-async def test_check_is_content_with_a_migrated_database(empty: Database, command: CommandLine) -> None:
+async def test_check_accepts_migrated_database(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     text = await command("check")
 
@@ -110,9 +108,7 @@ async def test_check_is_content_with_a_migrated_database(empty: Database, comman
     assert await findings(command) == (0, [])
 
 
-async def test_check_tells_missing_and_different_indexes_and_the_command_mends_them(
-    empty: Database, command: CommandLine
-) -> None:
+async def test_check_tells_wrong_indexes_and_command_mends(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     tasks, workers = empty.collection("tasks"), empty.collection("workers")
     await tasks.drop_index("tasks_owner")
@@ -142,9 +138,7 @@ async def test_check_tells_missing_and_different_indexes_and_the_command_mends_t
     assert await findings(command) == (0, [])
 
 
-async def test_an_index_under_another_name_is_told_and_the_command_mends_it(
-    empty: Database, command: CommandLine
-) -> None:
+async def test_misnamed_index_is_told_and_mended(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     before = await all_indexes(empty)
     events, workers = empty.collection("events"), empty.collection("workers")
@@ -175,7 +169,7 @@ async def test_an_index_under_another_name_is_told_and_the_command_mends_it(
     assert (await command("check")).code == 0
 
 
-async def test_an_extra_index_is_only_a_warning(empty: Database, command: CommandLine) -> None:
+async def test_extra_index_is_only_warning(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     await empty.collection("tasks").create_index([("actor", 1)], name="mine")
     code, found = await findings(command)
@@ -188,9 +182,7 @@ async def test_an_extra_index_is_only_a_warning(empty: Database, command: Comman
 
 
 @pytest.mark.parametrize("version", ["0.1", "0.2"])
-async def test_check_tells_that_an_older_database_must_be_migrated(
-    empty: Database, command: CommandLine, version: str
-) -> None:
+async def test_check_tells_pending_migrations(empty: Database, command: CommandLine, version: str) -> None:
     await restore(empty, version)
     code, found = await findings(command)
 
@@ -199,7 +191,7 @@ async def test_check_tells_that_an_older_database_must_be_migrated(
     assert [row["name"] for row in found if row["problem"] == "pending"] == NAMES[int(version[2:]) :]
 
 
-async def test_a_wait_for_another_host_ends_when_that_is_done(empty: Database, command: CommandLine) -> None:
+async def test_wait_ends_when_other_host_is_done(empty: Database, command: CommandLine) -> None:
     now = await empty.server_time()
     lock = {"_id": "migrations", "holder": "mig_1", "by": "host-1, process 7", "since": now}
     await empty.collection("config").insert_one(lock | {"expires_at": now + timedelta(seconds=2)})
@@ -210,7 +202,7 @@ async def test_a_wait_for_another_host_ends_when_that_is_done(empty: Database, c
     assert (waited.code, "waiting for another host that is migrating: host-1" in waited.err) == (0, True)
 
 
-def test_programs_can_read_a_check_of_an_empty_database(command: CommandLine, mongo_uri: str) -> None:
+def test_check_of_empty_database_prints_json(command: CommandLine, mongo_uri: str) -> None:
     process = command.start("check", "--json")
     out, _ = process.communicate(timeout=120)
 

@@ -26,9 +26,7 @@ async def state(database: Database, **contract: int) -> None:
         {"version": CONTRACT_VERSION, "newest": CONTRACT_VERSION + 9},
     ],
 )
-async def test_code_works_with_every_database_that_allows_its_contract(
-    empty: Database, contract: dict[str, int]
-) -> None:
+async def test_code_works_with_databases_allowing_its_contract(empty: Database, contract: dict[str, int]) -> None:
     await state(empty, **contract)
     await empty.open()
 
@@ -36,9 +34,7 @@ async def test_code_works_with_every_database_that_allows_its_contract(
 
 
 @pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
-async def test_new_code_on_an_old_database_is_refused_with_the_command_that_brings_it_along(
-    empty: Database, version: str
-) -> None:
+async def test_new_code_on_old_database_names_command(empty: Database, version: str) -> None:
     await restore(empty, version)
     with pytest.raises(
         ContractMismatchError, match=rf"has contract version [123].*needs {CONTRACT_VERSION}.*Run `appdb migrate`"
@@ -49,15 +45,13 @@ async def test_new_code_on_an_old_database_is_refused_with_the_command_that_brin
 
 
 @pytest.mark.parametrize("contract", [{"version": NEXT}, {"version": NEXT, "newest": NEXT + 1}])
-async def test_old_code_on_a_database_that_is_too_new_is_refused_and_told_to_be_upgraded(
-    empty: Database, contract: dict[str, int]
-) -> None:
+async def test_old_code_on_newer_database_must_upgrade(empty: Database, contract: dict[str, int]) -> None:
     await state(empty, **contract)
     with pytest.raises(ContractMismatchError, match=rf"only knows {CONTRACT_VERSION}\. Upgrade this host's package"):
         await empty.open()
 
 
-async def test_old_code_leaves_alone_what_a_newer_release_has_migrated(empty: Database, command: CommandLine) -> None:
+async def test_old_code_leaves_newer_migrations_alone(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     newer = {"_id": "m0099_pre_later", "description": "Later.", "checksum": "x"}
     await empty.collection("migrations").insert_one(newer | {"applied_at": await empty.server_time()})
@@ -72,9 +66,7 @@ async def test_old_code_leaves_alone_what_a_newer_release_has_migrated(empty: Da
     assert await empty.contract_version() == 99
 
 
-async def test_a_newer_release_that_allows_this_contract_leaves_nothing_to_migrate(
-    empty: Database, command: CommandLine
-) -> None:
+async def test_newer_compatible_release_leaves_nothing_pending(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     newer = {"_id": "m0099_pre_later", "description": "Later.", "checksum": "x"}
     await empty.collection("migrations").insert_one(newer | {"applied_at": await empty.server_time()})
@@ -85,7 +77,7 @@ async def test_a_newer_release_that_allows_this_contract_leaves_nothing_to_migra
     assert await empty.contract_version() == 99
 
 
-async def test_a_contract_that_was_misstated_is_told_and_stated_again(empty: Database, command: CommandLine) -> None:
+async def test_misstated_contract_is_told_and_corrected(empty: Database, command: CommandLine) -> None:
     await empty.migrate()
     await state(empty, version=2)
     wrong = await command("migrate", "validate")

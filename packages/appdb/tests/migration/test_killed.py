@@ -53,7 +53,7 @@ async def points_of(*words: str) -> list[int]:
     return [point for point in range(1, total + 1) if min(point, total - point) < EDGE or point % 3 == 0]
 
 
-async def test_a_run_up_that_is_killed_after_any_write_is_finished_by_the_next(empty: Database, mongo_uri: str) -> None:
+async def test_killed_run_up_is_finished_by_next(empty: Database, mongo_uri: str) -> None:
     await restore(empty, "0.2")
     up = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
     points = await points_of(*up)
@@ -71,9 +71,7 @@ async def test_a_run_up_that_is_killed_after_any_write_is_finished_by_the_next(e
     assert len(points) > EDGE
 
 
-async def test_a_run_down_that_is_killed_after_any_write_is_finished_or_taken_back(
-    empty: Database, mongo_uri: str
-) -> None:
+async def test_killed_run_down_is_finished_or_undone(empty: Database, mongo_uri: str) -> None:
     down = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "down", "--to", "2", *SHORT)
     await empty.migrate()
     whole = await all_indexes(empty)
@@ -91,9 +89,7 @@ async def test_a_run_down_that_is_killed_after_any_write_is_finished_or_taken_ba
     assert len(points) > 5
 
 
-async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_once(
-    empty: Database, mongo_uri: str
-) -> None:
+async def test_killed_back_fill_touches_each_document_once(empty: Database, mongo_uri: str) -> None:
     trial = ("trial", mongo_uri, empty.name)
     await empty.migrate()
     await write_notes(empty, 35)
@@ -113,9 +109,7 @@ async def test_a_back_fill_that_is_killed_after_any_write_touches_each_document_
     assert len(points) > EDGE
 
 
-async def test_the_lock_of_a_killed_run_is_told_and_ends_by_itself(
-    empty: Database, mongo_uri: str, command: CommandLine
-) -> None:
+async def test_lock_of_killed_run_is_told_and_expires(empty: Database, mongo_uri: str, command: CommandLine) -> None:
     await restore(empty, "0.2")
     options = ["--uri", mongo_uri, "--database", empty.name, "migrate", "up", "--lock-lease", "5s"]
     assert await died_after(4, "command", *options) is None
@@ -133,9 +127,7 @@ async def test_the_lock_of_a_killed_run_is_told_and_ends_by_itself(
     assert "up to date" in waited.out
 
 
-async def test_what_a_killed_run_left_is_told_and_validate_fails(
-    empty: Database, mongo_uri: str, command: CommandLine
-) -> None:
+async def test_validate_tells_what_killed_run_left(empty: Database, mongo_uri: str, command: CommandLine) -> None:
     await restore(empty, "0.2")
     up = ("command", "--uri", mongo_uri, "--database", empty.name, "migrate", "up", *SHORT)
     assert await died_after(4, *up) is None
@@ -148,7 +140,7 @@ async def test_what_a_killed_run_left_is_told_and_validate_fails(
     assert (validated.code, "run `appdb migrate` to go on" in validated.out) == (1, True)
 
 
-async def test_a_run_that_was_silent_too_long_stops_when_another_has_taken_over(empty: Database) -> None:
+async def test_silent_run_stops_after_takeover(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 100)
     reached = asyncio.Event()

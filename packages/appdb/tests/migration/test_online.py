@@ -77,7 +77,7 @@ def sources(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
         pytest.skip(str(exc))
 
 
-async def test_an_older_host_works_while_the_migration_runs_and_starts_again_after_it(
+async def test_older_host_works_during_and_after_migration(
     empty: Database, mongo_uri: str, sources: Path | None
 ) -> None:
     await restore(empty, "0.2")
@@ -118,9 +118,7 @@ async def work_beside(database: Database) -> None:
     await queue.complete(Lease.of(claimed[0]), {"ok": True})
 
 
-async def test_the_command_that_an_older_release_runs_at_its_start_leaves_the_contract_alone(
-    empty: Database, mongo_uri: str, tmp_path: Path
-) -> None:
+async def test_older_releases_start_command_keeps_contract(empty: Database, mongo_uri: str, tmp_path: Path) -> None:
     try:
         older = sources_of(CONTRACT_2, tmp_path)
     except LookupError as exc:

@@ -61,7 +61,7 @@ def owner_of(version: str) -> str:
     return str(documents(version, "users")[0]["_id"])
 
 
-async def test_tasks_and_their_logs_are_read(empty: Database, version: str) -> None:
+async def test_released_tasks_and_logs_are_read(empty: Database, version: str) -> None:
     queue, owner = TaskQueue(empty), owner_of(version)
     stored = documents(version, "tasks")
     tasks = await queue.page(owner_id=owner, limit=50)
@@ -75,7 +75,7 @@ async def test_tasks_and_their_logs_are_read(empty: Database, version: str) -> N
         assert await queue.get(task.id, owner_id=owner) == task
 
 
-async def test_contents_and_their_bytes_are_read(empty: Database, version: str) -> None:
+async def test_released_contents_and_bytes_are_read(empty: Database, version: str) -> None:
     contents, owner = ContentRepository(empty), owner_of(version)
     (content,) = await contents.page(owner_id=owner)
     generation = await contents.generation(content.task_id, owner_id=owner)
@@ -86,12 +86,12 @@ async def test_contents_and_their_bytes_are_read(empty: Database, version: str) 
     assert (content.caption, content.seed) == ("A cat.", 7)
 
 
-async def test_users_and_their_keys_are_known(empty: Database, version: str) -> None:
+async def test_released_users_and_keys_are_known(empty: Database, version: str) -> None:
     assert await UserRepository(empty).user_of_key(key_of(version)) == owner_of(version)
 
 
 @pytest.mark.usefixtures("version")
-async def test_actors_and_workers_are_read(empty: Database) -> None:
+async def test_released_actors_and_workers_are_read(empty: Database) -> None:
     registry = RegistryRepository(empty)
 
     assert [actor.id for actor in await registry.actors()] == ["echo"]
@@ -99,7 +99,7 @@ async def test_actors_and_workers_are_read(empty: Database) -> None:
     assert [worker.id for worker in await registry.workers()] == ["wrk_1"]
 
 
-async def test_what_an_earlier_release_enqueued_is_claimed_and_done(empty: Database, version: str) -> None:
+async def test_released_task_is_claimed_and_completed(empty: Database, version: str) -> None:
     queue, owner = TaskQueue(empty), owner_of(version)
     waiting = {task.id for task in await queue.page(owner_id=owner, states=[TaskState.QUEUED])}
     (task,) = await queue.claim(CLAIMER, limit=1)
@@ -109,7 +109,7 @@ async def test_what_an_earlier_release_enqueued_is_claimed_and_done(empty: Datab
     assert (await queue.get(task.id, owner_id=owner)).state is TaskState.COMPLETED
 
 
-async def test_unknown_fields_of_tasks_survive_all_that_happens_to_them(empty: Database, version: str) -> None:
+async def test_unknown_fields_of_tasks_survive(empty: Database, version: str) -> None:
     queue, owner = TaskQueue(empty), owner_of(version)
     tasks = {task.state: task for task in await queue.page(owner_id=owner, limit=50)}
     await queue.recover()
@@ -133,7 +133,7 @@ async def test_unknown_fields_of_tasks_survive_all_that_happens_to_them(empty: D
     assert all(TaskState(row["state"]).final for row in rows)
 
 
-async def test_unknown_fields_of_content_survive_a_repeated_run(empty: Database, version: str) -> None:
+async def test_unknown_fields_of_content_survive_repeated_run(empty: Database, version: str) -> None:
     queue, contents, owner = TaskQueue(empty), ContentRepository(empty), owner_of(version)
     (content,) = await contents.page(owner_id=owner)
     await empty.collection("tasks").update_one(
@@ -165,7 +165,7 @@ async def test_unknown_fields_of_content_survive_a_repeated_run(empty: Database,
 
 
 @pytest.mark.usefixtures("version")
-async def test_unknown_fields_of_actors_and_workers_survive_their_announcement(empty: Database) -> None:
+async def test_unknown_fields_of_actors_and_workers_survive_announcement(empty: Database) -> None:
     worker = AnnouncedWorker(id="wrk_1", host="other", pid=8, queues=["default"], actors=["echo@1"], slots=1)
     actor = AnnouncedActor(
         name="echo",
@@ -185,7 +185,7 @@ async def test_unknown_fields_of_actors_and_workers_survive_their_announcement(e
 
 
 @pytest.mark.parametrize("version", ["0.2", "0.3"], indirect=True)
-async def test_unknown_fields_of_schedules_queues_and_limits_survive(empty: Database, version: str) -> None:
+async def test_unknown_fields_of_schedules_queues_limits_survive(empty: Database, version: str) -> None:
     queue, schedules, owner = TaskQueue(empty), ScheduleRepository(empty), owner_of(version)
     await queue.resume("other")
     await queue.pause("other")
@@ -207,7 +207,7 @@ async def test_unknown_fields_of_schedules_queues_and_limits_survive(empty: Data
 
 
 @pytest.mark.parametrize("version", ["0.3"], indirect=True)
-async def test_runs_and_all_that_hangs_on_them_are_read(empty: Database, version: str) -> None:
+async def test_released_runs_and_parts_are_read(empty: Database, version: str) -> None:
     owner = owner_of(version)
     (run,) = await WorkflowRepository(empty).page(owner_id=owner)
     state = await StateRepository(empty).get(run.id, owner_id=owner)
@@ -230,7 +230,7 @@ async def test_runs_and_all_that_hangs_on_them_are_read(empty: Database, version
 
 
 @pytest.mark.parametrize("version", ["0.3"], indirect=True)
-async def test_versions_history_and_settings_are_read(empty: Database, version: str) -> None:
+async def test_released_versions_history_and_settings_are_read(empty: Database, version: str) -> None:
     owner, versions = owner_of(version), VersionRepository(empty)
     template = await versions.find_template("Film", owner_id=owner)
     source = await versions.latest_source(template.id, owner_id=owner)
@@ -248,7 +248,7 @@ async def test_versions_history_and_settings_are_read(empty: Database, version: 
 
 
 @pytest.mark.parametrize("version", ["0.3"], indirect=True)
-async def test_unknown_fields_of_runs_and_of_what_hangs_on_them_survive(empty: Database, version: str) -> None:
+async def test_unknown_fields_of_runs_and_parts_survive(empty: Database, version: str) -> None:
     owner = owner_of(version)
     (run,) = await WorkflowRepository(empty).page(owner_id=owner)
     answer = NewRunEvent(type=DbEventType.INTERACTION_RESPONSE, data={"interaction_id": "form_1", "value": 2})

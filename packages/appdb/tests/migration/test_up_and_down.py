@@ -22,7 +22,7 @@ async def names(database: Database) -> set[tuple[str, str]]:
     return {(collection, name) for collection, indexes in found.items() for name in indexes if name != "_id_"}
 
 
-async def test_from_nothing_all_migrations_give_exactly_the_declared_indexes(empty: Database) -> None:
+async def test_all_migrations_give_exactly_declared_indexes(empty: Database) -> None:
     ran = await empty.migrate()
 
     assert [migration.id for migration in ran] == [migration.id for migration in known_migrations()]
@@ -34,9 +34,7 @@ async def test_from_nothing_all_migrations_give_exactly_the_declared_indexes(emp
 
 
 @pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
-async def test_a_database_of_an_earlier_release_becomes_equal_to_a_new_one(
-    empty: Database, mongo_uri: str, version: str
-) -> None:
+async def test_migrated_old_database_equals_new_one(empty: Database, mongo_uri: str, version: str) -> None:
     await restore(empty, version)
     await empty.migrate()
     fresh = Database(mongo_uri, f"{empty.name}_b")
@@ -55,7 +53,7 @@ async def test_a_database_of_an_earlier_release_becomes_equal_to_a_new_one(
     assert await empty.index_differences() == []
 
 
-async def test_up_down_and_up_again_gives_the_same_and_touches_no_document(empty: Database) -> None:
+async def test_up_down_up_touches_no_document(empty: Database) -> None:
     await restore(empty, "0.2")
     old, tasks = await all_indexes(empty), [row async for row in empty.collection("tasks").find()]
     await empty.migrate()
@@ -72,7 +70,7 @@ async def test_up_down_and_up_again_gives_the_same_and_touches_no_document(empty
     assert [row async for row in empty.collection("tasks").find()] == tasks
 
 
-async def test_what_cannot_be_undone_is_refused_before_anything_is_done(empty: Database) -> None:
+async def test_irreversible_migration_refuses_down_first(empty: Database) -> None:
     await empty.migrate()
     before = await all_indexes(empty)
     with pytest.raises(MigrationError, match=r"m0002_pre_queue cannot be undone.*Nothing was done.*--to 0002"):
@@ -82,7 +80,7 @@ async def test_what_cannot_be_undone_is_refused_before_anything_is_done(empty: D
     assert await empty.contract_version() == CONTRACT_VERSION
 
 
-async def test_of_two_hosts_at_once_one_runs_each_migration(mongo_uri: str, empty: Database) -> None:
+async def test_two_hosts_run_each_migration_once(mongo_uri: str, empty: Database) -> None:
     hosts = [Database(mongo_uri, empty.name) for _ in range(5)]
     outcomes = await asyncio.gather(*(host.migrate() for host in hosts), return_exceptions=True)
     for host in hosts:
@@ -94,7 +92,7 @@ async def test_of_two_hosts_at_once_one_runs_each_migration(mongo_uri: str, empt
     assert await empty.collection("config").count_documents({"_id": "migrations"}) == 0
 
 
-async def test_two_commands_at_once_both_end_well(empty: Database, command: CommandLine) -> None:
+async def test_two_concurrent_commands_both_succeed(empty: Database, command: CommandLine) -> None:
     first, second = await asyncio.gather(command("migrate"), command("migrate"))
 
     assert (first.code, second.code) == (0, 0)
@@ -102,7 +100,7 @@ async def test_two_commands_at_once_both_end_well(empty: Database, command: Comm
     assert await empty.index_differences() == []
 
 
-async def test_a_unique_index_that_documents_break_is_told_and_the_run_can_be_repeated(empty: Database) -> None:
+async def test_duplicates_under_unique_index_are_told(empty: Database) -> None:
     rows = [{"_id": f"tq_1:{number}", "task_id": "tq_1", "seq": 0} for number in range(2)]
     await restore(empty, "0.2")
     await empty.collection("task_events").drop_index("task_events_log")
@@ -115,7 +113,7 @@ async def test_a_unique_index_that_documents_break_is_told_and_the_run_can_be_re
     assert await empty.index_differences() == []
 
 
-async def test_an_index_in_another_form_is_told_and_mended(empty: Database, command: CommandLine) -> None:
+async def test_index_in_another_form_is_mended(empty: Database, command: CommandLine) -> None:
     await restore(empty, "0.2")
     await empty.collection("tasks").drop_index("tasks_owner")
     await empty.collection("tasks").create_index([("owner_id", 1)], name="tasks_owner")
@@ -128,14 +126,14 @@ async def test_an_index_in_another_form_is_told_and_mended(empty: Database, comm
     assert await empty.index_differences() == []
 
 
-async def test_a_released_migration_never_changes() -> None:
+async def test_released_migration_never_changes() -> None:
     first, second = known_migrations()[:2]
 
     assert first.checksum == "bb3f2a2a7832e1829bda657d5860162f6c50c4458d183554887e110449beff73"
     assert second.checksum == "820a800a8c6f58006251d8200f2b10510a9e699106ad526ccd8984dd19fafab5"
 
 
-async def test_a_guest_can_be_made_on_a_database_that_was_brought_along(empty: Database) -> None:
+async def test_guest_can_be_made_on_migrated_database(empty: Database) -> None:
     await restore(empty, "0.1")
     await empty.migrate()
     users = UserRepository(empty)

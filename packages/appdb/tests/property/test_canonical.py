@@ -96,12 +96,12 @@ def is_lawful(content: object) -> bool:
 
 
 @given(OBJECTS.filter(is_lawful), st.randoms(use_true_random=False))
-def test_the_order_of_keys_does_not_count(content: dict[str, Any], rng: random.Random) -> None:
+def test_key_order_does_not_count(content: dict[str, Any], rng: random.Random) -> None:
     assert content_hash(shuffled(content, rng)) == content_hash(content)
 
 
 @given(pairs())
-def test_two_contents_have_one_hash_only_if_they_are_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_equal_hash_means_equal_content(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     one, other = pair
     assume(is_lawful(one) and is_lawful(other))
 
@@ -109,7 +109,7 @@ def test_two_contents_have_one_hash_only_if_they_are_the_same(pair: tuple[dict[s
 
 
 @given(st.lists(SCALARS, min_size=2, max_size=5, unique_by=repr), st.randoms(use_true_random=False))
-def test_the_order_of_lists_counts(parts: list[object], rng: random.Random) -> None:
+def test_list_order_counts(parts: list[object], rng: random.Random) -> None:
     other = list(parts)
     rng.shuffle(other)
 
@@ -117,7 +117,7 @@ def test_the_order_of_lists_counts(parts: list[object], rng: random.Random) -> N
 
 
 @given(OBJECTS.filter(is_lawful))
-def test_content_comes_back_from_bson_as_it_was(content: dict[str, Any]) -> None:
+def test_content_survives_bson(content: dict[str, Any]) -> None:
     stored = bson.decode(bson.encode({"definition": content}), CodecOptions(**READING))
 
     assert same(stored["definition"], content)

@@ -10,7 +10,7 @@ from appdb.users.identity import email_key, username_key
 
 
 @given(st.text(max_size=70))
-def test_a_folded_name_folds_to_itself(name: str) -> None:
+def test_folded_name_folds_to_itself(name: str) -> None:
     try:
         key = username_key(name)
     except InvalidDataError:
@@ -22,7 +22,7 @@ def test_a_folded_name_folds_to_itself(name: str) -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_a_folded_address_folds_to_itself(local: str, host: str) -> None:
+def test_folded_address_folds_to_itself(local: str, host: str) -> None:
     try:
         key = email_key(f"{local}@{host}")
     except InvalidDataError:

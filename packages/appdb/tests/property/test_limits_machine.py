@@ -197,12 +197,12 @@ def drive(make_world: Callable[[], World], *, examples: int, steps: int) -> None
 
 
 @pytest.mark.timeout(300)
-def test_the_queue_in_memory_exceeds_no_limit_and_leaves_nothing_that_may_start() -> None:
+def test_memory_queue_fills_and_never_exceeds_limits() -> None:
     with asyncio.Runner() as runner:
         drive(lambda: MemoryWorld(runner), examples=200, steps=30)
 
 
 @pytest.mark.timeout(900)
-def test_the_real_queue_exceeds_no_limit_and_leaves_nothing_that_may_start(mongo_uri: str) -> None:
+def test_real_queue_fills_and_never_exceeds_limits(mongo_uri: str) -> None:
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner, opened(runner, mongo_uri, name) as database:
         drive(lambda: MongoWorld(runner, database), examples=40, steps=30)

@@ -429,12 +429,12 @@ def drive(make_world: Callable[[], World], *, examples: int, steps: int) -> None
 
 
 @pytest.mark.timeout(300)
-def test_the_queue_in_memory_agrees_with_the_model() -> None:
+def test_memory_queue_agrees_with_model() -> None:
     with asyncio.Runner() as runner:
         drive(lambda: MemoryWorld(runner), examples=200, steps=30)
 
 
 @pytest.mark.timeout(900)
-def test_the_real_queue_agrees_with_the_model(mongo_uri: str) -> None:
+def test_real_queue_agrees_with_model(mongo_uri: str) -> None:
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner, opened(runner, mongo_uri, name) as database:
         drive(lambda: MongoWorld(runner, database), examples=60, steps=30)

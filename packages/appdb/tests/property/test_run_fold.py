@@ -43,7 +43,7 @@ def made(history: list[Step]) -> RunModel:
 
 @MANY
 @given(HISTORIES)
-def test_any_history_leaves_a_lawful_state_and_caches_that_agree(history: list[Step]) -> None:
+def test_any_history_gives_lawful_state_and_caches(history: list[Step]) -> None:
     model = RunModel()
     for step in history:
         before = list(model.log)
@@ -57,7 +57,7 @@ def test_any_history_leaves_a_lawful_state_and_caches_that_agree(history: list[S
 
 @MANY
 @given(HISTORIES)
-def test_the_fold_is_deterministic_and_changes_nothing_it_is_given(history: list[Step]) -> None:
+def test_fold_is_deterministic_and_pure(history: list[Step]) -> None:
     counting = made(history).counting
     states = [fold(counting[:place]) for place in range(len(counting) + 1)]
 
@@ -71,7 +71,7 @@ def test_the_fold_is_deterministic_and_changes_nothing_it_is_given(history: list
 
 @MANY
 @given(HISTORIES, st.integers(0, 100))
-def test_folding_on_from_any_snapshot_gives_the_same(history: list[Step], pick: int) -> None:
+def test_fold_from_any_snapshot_is_equal(history: list[Step], pick: int) -> None:
     counting = made(history).counting
     place = pick % (len(counting) + 1)
     state = fold(counting[:place])
@@ -86,7 +86,7 @@ def test_folding_on_from_any_snapshot_gives_the_same(history: list[Step], pick: 
 
 @MANY
 @given(HISTORIES, HISTORIES, st.integers(0, 1_000))
-def test_what_happens_behind_a_cutoff_is_never_seen(first: list[Step], later: list[Step], pick: int) -> None:
+def test_events_after_cutoff_are_never_seen(first: list[Step], later: list[Step], pick: int) -> None:
     model = made(first)
     lineage = model.lineages[model.branch]
     seq = [entry.seq for entry in model.counting][pick % len(model.counting)]
@@ -102,7 +102,7 @@ def test_what_happens_behind_a_cutoff_is_never_seen(first: list[Step], later: li
 
 @MANY
 @given(HISTORIES)
-def test_every_line_of_history_is_dense(history: list[Step]) -> None:
+def test_every_lineage_is_dense(history: list[Step]) -> None:
     model = made(history)
     for lineage in model.lineages.values():
         along = model.along(lineage)
@@ -116,9 +116,7 @@ def test_every_line_of_history_is_dense(history: list[Step]) -> None:
 
 @MANY
 @given(WORKFLOWS, st.integers(0, 100), st.integers(0, 100))
-def test_a_retry_shows_what_a_jump_to_the_same_module_shows(
-    workflow: list[list[Module]], until: int, pick: int
-) -> None:
+def test_retry_shows_same_state_as_jump(workflow: list[list[Module]], until: int, pick: int) -> None:
     log = straight(workflow)
     so_far = log[: 1 + until % len(log)]
     begun = [(new.step, new.module) for new in so_far if new.type is DbEventType.MODULE_STARTED]
@@ -141,7 +139,7 @@ def _shown(state: RunState) -> dict[str, object]:
     return {name: getattr(state, name) for name in names} | {"values": state.values()}
 
 
-def test_histories_do_everything() -> None:
+def test_generated_histories_cover_every_step() -> None:
     done: Counter[tuple[type[Step], bool]] = Counter()
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)

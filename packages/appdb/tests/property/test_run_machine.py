@@ -66,9 +66,7 @@ async def opened(uri: str, name: str) -> AsyncIterator[Database]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("snapshot_every", [3, 200])
-def test_the_stored_run_agrees_with_the_model(
-    mongo_uri: str, snapshot_every: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_run_agrees_with_model(mongo_uri: str, snapshot_every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "SNAPSHOT_EVERY", snapshot_every)
     monkeypatch.setattr(reader, "PAGE_EVENTS", snapshot_every)
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner:

@@ -159,9 +159,7 @@ def database(runner: asyncio.Runner, mongo_uri: str) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("name", STORING)
-def test_what_is_stored_can_be_read_and_what_is_refused_is_not_stored(
-    name: str, runner: asyncio.Runner, database: Database
-) -> None:
+def test_stored_values_are_readable_refused_ones_absent(name: str, runner: asyncio.Runner, database: Database) -> None:
     @settings(
         phases=[Phase.generate],
         max_examples=TRIES,

@@ -23,21 +23,21 @@ def started(wanted: list[list[TaskLimit]], allowance: Allowance) -> list[list[Ta
 
 
 @given(st.lists(tasks, max_size=20))
-def test_no_limit_of_a_task_that_runs_is_exceeded(wanted: list[list[TaskLimit]]) -> None:
+def test_running_tasks_limits_are_not_exceeded(wanted: list[list[TaskLimit]]) -> None:
     running = started(wanted, Allowance())
 
     assert all(limit.concurrency is None or len(running) <= limit.concurrency for task in running for limit in task)
 
 
 @given(st.lists(tasks, max_size=20))
-def test_no_more_tasks_start_at_once_than_a_rate_that_they_carry_allows(wanted: list[list[TaskLimit]]) -> None:
+def test_starts_stay_within_carried_rate(wanted: list[list[TaskLimit]]) -> None:
     rates = [{rate_of(limit) for limit in task} for task in started(wanted, Allowance())]
 
     assert all(sum(rate in carried for carried in rates) <= rate[0] for rate in set().union(*rates) - {None} if rate)
 
 
 @given(st.lists(tasks, max_size=20), st.integers(0, 20))
-def test_counting_in_two_goes_is_counting_in_one(wanted: list[list[TaskLimit]], cut: int) -> None:
+def test_counting_twice_equals_counting_once(wanted: list[list[TaskLimit]], cut: int) -> None:
     whole = started(wanted, Allowance())
     first = Allowance()
     begun = started(wanted[:cut], first)
@@ -48,7 +48,7 @@ def test_counting_in_two_goes_is_counting_in_one(wanted: list[list[TaskLimit]], 
 
 
 @given(tasks, st.floats(0, 1e6))
-def test_a_bucket_never_holds_more_than_its_rate(task: list[TaskLimit], seconds: float) -> None:
+def test_bucket_never_exceeds_its_rate(task: list[TaskLimit], seconds: float) -> None:
     allowance = Allowance()
     grant(task, {KEY: allowance})
 
@@ -56,7 +56,7 @@ def test_a_bucket_never_holds_more_than_its_rate(task: list[TaskLimit], seconds:
     assert refilled(allowance.levels, allowance.full_in_seconds + 1) == {}
 
 
-def test_a_bucket_that_fills_in_small_steps_gives_its_token_in_time() -> None:
+def test_bucket_refills_in_time_by_small_steps() -> None:
     limit = TaskLimit(key=KEY, rate=1, per_seconds=10)
     first = Allowance()
     assert grant([limit], {KEY: first})
@@ -68,7 +68,7 @@ def test_a_bucket_that_fills_in_small_steps_gives_its_token_in_time() -> None:
 
 
 @pytest.mark.parametrize("per_seconds", [0.0, 1e-300, 1e300])
-def test_a_time_that_no_release_takes_any_more_stops_no_claim(per_seconds: float) -> None:
+def test_time_beyond_bounds_stops_no_claim(per_seconds: float) -> None:
     limit = TaskLimit(key=KEY, rate=1, per_seconds=per_seconds)
     allowance = Allowance()
 
@@ -76,7 +76,7 @@ def test_a_time_that_no_release_takes_any_more_stops_no_claim(per_seconds: float
     assert refilled(allowance.levels, 1e12) == {}
 
 
-def test_an_operators_word_takes_the_place_of_all_numbers_carried() -> None:
+def test_operators_limit_replaces_carried_numbers() -> None:
     word = TaskLimit(key=KEY, concurrency=3)
     allowance = Allowance(running=1, narrowest=1, levels={(1, 1.0): 0.0}, override=word)
     carried = TaskLimit(key=KEY, concurrency=1, rate=1)
@@ -84,7 +84,7 @@ def test_an_operators_word_takes_the_place_of_all_numbers_carried() -> None:
     assert len(started([[carried]] * 5, allowance)) == 2
 
 
-def test_of_many_rates_those_are_remembered_that_tasks_carried_last() -> None:
+def test_last_carried_rates_are_remembered() -> None:
     allowance = Allowance()
     for seconds in range(100):
         for per in (1_000.0, float(1 + seconds)):

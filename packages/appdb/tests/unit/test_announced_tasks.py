@@ -26,7 +26,7 @@ def actor() -> Actor:
     )
 
 
-def test_new_task_takes_what_was_announced(actor: Actor) -> None:
+def test_new_task_takes_announced_values(actor: Actor) -> None:
     assert actor.new_task({"scene": 1}, owner_id="usr_1") == NewTask(
         owner_id="usr_1",
         actor="render",
@@ -39,7 +39,7 @@ def test_new_task_takes_what_was_announced(actor: Actor) -> None:
     )
 
 
-def test_new_task_takes_what_the_caller_chose(actor: Actor) -> None:
+def test_new_task_takes_callers_values(actor: Actor) -> None:
     new = actor.new_task({}, owner_id="usr_1", queue="nightly", priority=-2, unique_key="scene-1")
 
     assert (new.queue, new.priority, new.unique_key) == ("nightly", -2, "scene-1")

@@ -19,7 +19,7 @@ async def swallow(entered: asyncio.Event) -> str:
     return "went on"
 
 
-async def test_a_swallowed_cancel_ends_the_task() -> None:
+async def test_swallowed_cancel_ends_task() -> None:
     entered = asyncio.Event()
     running = asyncio.create_task(translates_errors(swallow)(entered))
     await entered.wait()
@@ -28,7 +28,7 @@ async def test_a_swallowed_cancel_ends_the_task() -> None:
         await running
 
 
-async def test_a_cancel_before_does_not_disturb_how_a_task_cleans_up() -> None:
+async def test_earlier_cancel_does_not_disturb_cleanup() -> None:
     cleaned_up: list[str] = []
 
     async def work() -> None:
@@ -47,7 +47,7 @@ async def test_a_cancel_before_does_not_disturb_how_a_task_cleans_up() -> None:
     assert cleaned_up == ["yes"]
 
 
-async def test_a_time_limit_around_it_is_a_timeout_and_no_cancel() -> None:
+async def test_outer_time_limit_is_timeout_not_cancel() -> None:
     entered = asyncio.Event()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -55,13 +55,13 @@ async def test_a_time_limit_around_it_is_a_timeout_and_no_cancel() -> None:
     assert entered.is_set()
 
 
-async def test_a_time_limit_within_it_leaves_the_task_alone() -> None:
+async def test_inner_time_limit_leaves_task_alone() -> None:
     with cancels_are_heard(), suppress(TimeoutError):
         async with asyncio.timeout(0.01):
             await asyncio.Event().wait()
 
 
-async def test_without_a_cancel_answers_and_errors_pass() -> None:
+async def test_answers_and_errors_pass_without_cancel() -> None:
     async def refuse() -> None:
         raise NotFoundError("task", "tsk_1")
 

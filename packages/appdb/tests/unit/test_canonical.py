@@ -18,7 +18,7 @@ def nested(levels: int) -> dict[str, Any]:
     return value
 
 
-def test_the_hash_is_that_of_the_canonical_form() -> None:
+def test_hash_is_that_of_canonical_form() -> None:
     content = {"z": [1, 2.5, None, True], "a": {"é": "\n", "$a.b": -0.0}, "numbers": [1e21, 333333333.33333329, 1e-7]}
     canonical = '{"a":{"$a.b":0,"é":"\\n"},"numbers":[1e+21,333333333.3333333,1e-7],"z":[1,2.5,null,true]}'
 
@@ -26,7 +26,7 @@ def test_the_hash_is_that_of_the_canonical_form() -> None:
     assert content_hash(content) == f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
-def test_keys_are_ordered_as_the_standard_has_it() -> None:
+def test_keys_follow_order_of_standard() -> None:
     keys = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
     canonical = canonical_json(dict.fromkeys(keys, 0), field="content").decode()
     order = ["\\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
@@ -34,7 +34,7 @@ def test_keys_are_ordered_as_the_standard_has_it() -> None:
     assert canonical == "{" + ",".join(f'"{key}":0' for key in order) + "}"
 
 
-def test_one_is_one_point_zero_and_neither_a_text_nor_true() -> None:
+def test_one_equals_float_but_not_text_or_true() -> None:
     hashes = [content_hash({"a": value}) for value in (1, 1.0, "1", True, None, [1])]
 
     assert hashes[0] == hashes[1]
@@ -44,7 +44,7 @@ def test_one_is_one_point_zero_and_neither_a_text_nor_true() -> None:
 @pytest.mark.parametrize(
     "value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {"\ud800": 1}, {1: 2}, b"bytes", object(), {1, 2}]
 )
-def test_what_is_no_canonical_json_is_refused(value: object) -> None:
+def test_non_canonical_json_is_refused(value: object) -> None:
     with pytest.raises(InvalidDataError, match=r"definition: it (is not canonical JSON|holds )"):
         content_hash({"a": value})
 
@@ -57,7 +57,7 @@ def test_depth_is_limited() -> None:
         content_hash(nested(50_000))
 
 
-def test_a_reference_that_would_not_come_back_is_refused() -> None:
+def test_reference_lost_by_bson_is_refused() -> None:
     check_shape({"$ref": "a", "$id": "b", "$db": "c"}, field="value")
     check_shape({"$ref": "a", "$db": None}, field="value")
     with pytest.raises(InvalidDataError, match=r"value: .* \$db cannot be null"):

@@ -43,18 +43,18 @@ def ticks(expression: str, zone: str, after: str, count: int) -> list[str]:
         (NEW_YORK, "*/30 1 * * *", "2026-11-01 04:59", ["11-01 05:00", "11-01 05:30", "11-01 06:00", "11-01 06:30"]),
     ],
 )
-def test_ticks_around_a_change_of_clocks(zone: str, expression: str, after: str, expected: list[str]) -> None:
+def test_ticks_around_clock_changes(zone: str, expression: str, after: str, expected: list[str]) -> None:
     assert ticks(expression, zone, after, len(expected)) == expected
 
 
-def test_a_search_from_within_the_repeated_hour_goes_forward() -> None:
+def test_search_within_repeated_hour_goes_forward() -> None:
     second_half_past_two = "2026-10-25 01:30"
 
     assert ticks("45 2 * * *", BERLIN, second_half_past_two, 1) == ["10-26 01:45"]
 
 
 @pytest.mark.parametrize(("zone", "days", "hours"), [(BERLIN, "29 3", 23), (BERLIN, "25 10", 25), ("UTC", "29 3", 24)])
-def test_a_day_has_as_many_hourly_ticks_as_hours(zone: str, days: str, hours: int) -> None:
+def test_day_has_as_many_ticks_as_hours(zone: str, days: str, hours: int) -> None:
     found = Cron.of(f"0 * {days} *", zone).newest_due(utc("2026-01-01 00:00"), utc("2026-12-31 00:00"), 1_000)
 
     assert len(found) - 1 == hours
@@ -64,7 +64,7 @@ def test_a_day_has_as_many_hourly_ticks_as_hours(zone: str, days: str, hours: in
     ("zone", "expected"),
     [("Asia/Kathmandu", "06-01 00:15"), ("America/St_Johns", "06-01 08:30"), ("Pacific/Auckland", "06-01 18:00")],
 )
-def test_a_zone_decides_which_instant_is_meant(zone: str, expected: str) -> None:
+def test_zone_decides_instant(zone: str, expected: str) -> None:
     assert ticks("0 6 * * *", zone, "2026-06-01 00:00", 1) == [expected]
 
 
@@ -77,7 +77,7 @@ def test_a_zone_decides_which_instant_is_meant(zone: str, expected: str) -> None
         ("30 6 * * MON-FRI", ["02-02 06:30", "02-03 06:30"]),
     ],
 )
-def test_days_can_be_told_from_the_end_of_a_month_and_by_week(expression: str, expected: list[str]) -> None:
+def test_days_count_from_month_end_and_week(expression: str, expected: list[str]) -> None:
     assert ticks(expression, "UTC", "2026-02-01 00:00", 2) == expected
 
 
@@ -85,7 +85,7 @@ def test_days_can_be_told_from_the_end_of_a_month_and_by_week(expression: str, e
     "expression",
     ["", "* * * *", "* * * * * *", "61 * * * *", "@daily", "0 0 30 2 *", "a b c d e", "$$NOW", "9" * 5_000, "\ud800"],
 )
-def test_a_wrong_expression_is_told_with_a_right_one(expression: str) -> None:
+def test_wrong_expression_error_shows_right_one(expression: str) -> None:
     with pytest.raises(InvalidDataError, match="'30 6 \\* \\* MON-FRI'") as caught:
         Cron.of(expression, "UTC")
 
@@ -97,7 +97,7 @@ def test_a_wrong_expression_is_told_with_a_right_one(expression: str) -> None:
     "zone",
     ["", "Mars/Base", "America", "../etc/passwd", "/etc/passwd", "localtime", "CET ", "\0", "\ud800", "x" * 9_999],
 )
-def test_a_wrong_zone_is_told_with_a_right_one(zone: str) -> None:
+def test_wrong_zone_error_shows_right_one(zone: str) -> None:
     with pytest.raises(InvalidDataError, match="'Europe/Berlin'") as caught:
         Cron.of("0 0 * * *", zone)
 
@@ -105,7 +105,7 @@ def test_a_wrong_zone_is_told_with_a_right_one(zone: str) -> None:
     assert len(str(caught.value)) < 1_000
 
 
-def test_a_time_that_never_comes_is_told() -> None:
+def test_impossible_time_is_refused() -> None:
     with pytest.raises(InvalidDataError, match="within 50 years"):
         Cron.of("* * */20 * 1L", "UTC").next_after(utc("2026-01-01 00:00"))
 
@@ -123,9 +123,7 @@ zones = st.sampled_from(ZONES)
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(fields, zones, moments)
-def test_ticks_are_strictly_increasing_and_at_whole_minutes(
-    parts: tuple[str, ...], zone: str, moment: datetime
-) -> None:
+def test_ticks_increase_at_whole_minutes(parts: tuple[str, ...], zone: str, moment: datetime) -> None:
     found = list(islice(Cron.of(" ".join(parts), zone).after(moment), 40))
 
     assert all(earlier < later for earlier, later in zip([moment, *found], found, strict=False))
@@ -134,9 +132,7 @@ def test_ticks_are_strictly_increasing_and_at_whole_minutes(
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(fields, zones, moments, st.integers(0, 39))
-def test_the_ticks_after_a_tick_are_the_rest_of_the_ticks(
-    parts: tuple[str, ...], zone: str, moment: datetime, number: int
-) -> None:
+def test_ticks_after_tick_are_the_rest(parts: tuple[str, ...], zone: str, moment: datetime, number: int) -> None:
     cron = Cron.of(" ".join(parts), zone)
     found = list(islice(cron.after(moment), 41))
     assume(len(found) == 41)
@@ -146,7 +142,7 @@ def test_the_ticks_after_a_tick_are_the_rest_of_the_ticks(
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(fields, zones, moments, st.integers(0, 200), st.integers(1, 30))
-def test_the_newest_due_are_the_end_of_all_that_are_due(
+def test_newest_due_ticks_end_all_due_ticks(
     parts: tuple[str, ...], zone: str, moment: datetime, due: int, most: int
 ) -> None:
     cron = Cron.of(" ".join(parts), zone)
@@ -158,19 +154,19 @@ def test_the_newest_due_are_the_end_of_all_that_are_due(
 HOURLY = Cron.of("0 * * * *", "UTC")
 
 
-def test_latest_makes_up_for_the_newest_missed_tick_alone() -> None:
+def test_latest_catches_up_newest_missed_tick() -> None:
     step = step_at(HOURLY, CatchUp.LATEST, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
 
     assert (step.tick, step.next_at) == (utc("2026-01-01 07:00"), utc("2026-01-01 08:00"))
 
 
-def test_all_makes_up_for_each_missed_tick_from_the_oldest_on() -> None:
+def test_all_catches_up_missed_ticks_oldest_first() -> None:
     step = step_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
 
     assert (step.tick, step.next_at) == (utc("2026-01-01 00:00"), utc("2026-01-01 01:00"))
 
 
-def test_all_drops_what_is_older_than_the_newest_hundred() -> None:
+def test_all_drops_ticks_beyond_newest_hundred() -> None:
     now = utc("2026-06-01 00:30")
     step = step_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), now)
 
@@ -178,7 +174,7 @@ def test_all_drops_what_is_older_than_the_newest_hundred() -> None:
     assert len(HOURLY.newest_due(step.tick, now, 10_000)) == MAX_CATCH_UP
 
 
-def test_skip_drops_a_tick_that_is_over_a_minute_late() -> None:
+def test_skip_drops_tick_over_minute_late() -> None:
     first = utc("2026-01-01 00:00")
     late = step_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:01"))
     in_time = step_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:00"))
@@ -187,7 +183,7 @@ def test_skip_drops_a_tick_that_is_over_a_minute_late() -> None:
     assert (in_time.tick, in_time.next_at) == (utc("2026-01-01 07:00"), utc("2026-01-01 08:00"))
 
 
-def test_a_stored_tick_that_newer_zone_rules_no_longer_have_still_fires() -> None:
+def test_stored_tick_fires_despite_newer_zone_rules() -> None:
     odd = utc("2026-01-01 00:17")
     step = step_at(HOURLY, CatchUp.LATEST, odd, odd + MINUTE)
 

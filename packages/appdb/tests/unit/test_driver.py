@@ -19,7 +19,7 @@ def show(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_this_run_tests_the_driver_that_it_was_asked_for() -> None:
+def test_run_uses_requested_driver() -> None:
     assert os.environ.get("APPDB_DRIVER", "motor") == DRIVER
     assert ("motor" in Client.__module__) == (DRIVER == "motor")
 
@@ -33,11 +33,11 @@ def test_this_run_tests_the_driver_that_it_was_asked_for() -> None:
         ({"APPDB_DRIVER": "pymongo"}, "pymongo.asynchronous"),
     ],
 )
-def test_the_environment_chooses_the_driver_and_motor_is_the_default(variables: dict[str, str], module: str) -> None:
+def test_environment_chooses_driver_default_is_motor(variables: dict[str, str], module: str) -> None:
     assert module in show(**variables).stdout
 
 
-def test_a_driver_that_is_unknown_is_refused_with_what_can_be_written() -> None:
+def test_unknown_driver_error_names_choices() -> None:
     refused = show(APPDB_DRIVER="Motor")
 
     assert refused.returncode != 0

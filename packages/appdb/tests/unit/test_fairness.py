@@ -28,7 +28,7 @@ candidates = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_
 
 
 @given(candidates)
-def test_every_candidate_is_ordered_once_with_higher_priorities_first(found: list[Candidate]) -> None:
+def test_candidates_are_ordered_once_by_priority(found: list[Candidate]) -> None:
     ordered = FairShare().in_turns(found)
 
     assert sorted(one.task_id for one in ordered) == sorted(one.task_id for one in found)
@@ -36,7 +36,7 @@ def test_every_candidate_is_ordered_once_with_higher_priorities_first(found: lis
 
 
 @given(candidates)
-def test_the_tasks_of_one_owner_and_priority_stay_in_the_order_they_came_in(found: list[Candidate]) -> None:
+def test_owners_tasks_keep_order_within_priority(found: list[Candidate]) -> None:
     ordered = FairShare().in_turns(found)
     for owner in "abc":
         for priority in range(3):
@@ -45,7 +45,7 @@ def test_the_tasks_of_one_owner_and_priority_stay_in_the_order_they_came_in(foun
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_owners_get_every_other_task_while_both_wait(many: int, few: int) -> None:
+def test_two_waiting_owners_alternate(many: int, few: int) -> None:
     found = [candidate(number, "flood") for number in range(many)]
     found += [candidate(many + number, "other") for number in range(few)]
     ordered = FairShare().in_turns(found)
@@ -54,7 +54,7 @@ def test_owners_get_every_other_task_while_both_wait(many: int, few: int) -> Non
     assert first["flood"] == first["other"] == min(many, few)
 
 
-def test_whoever_was_served_less_comes_first_and_a_newcomer_starts_level() -> None:
+def test_least_served_owner_first_newcomer_level() -> None:
     turns = FairShare()
     turns.set_waiting(["flood"])
     for _ in range(100):
@@ -67,7 +67,7 @@ def test_whoever_was_served_less_comes_first_and_a_newcomer_starts_level() -> No
     assert [one.owner_id for one in ordered] == ["other", "flood", "flood"]
 
 
-def test_a_higher_priority_outranks_any_turn() -> None:
+def test_higher_priority_precedes_fair_share() -> None:
     turns = FairShare()
     turns.set_waiting(["flood", "other"])
     for _ in range(9):

@@ -48,7 +48,7 @@ def folded(*events: NewRunEvent) -> RunState:
     return fold(stored([CREATED, *events]))
 
 
-def test_the_position_follows_the_events() -> None:
+def test_position_follows_events() -> None:
     state = folded(*two_steps())
 
     assert state.steps_completed == ("write",)
@@ -59,21 +59,21 @@ def test_the_position_follows_the_events() -> None:
     assert state.values() == {"text": "one"}
 
 
-def test_a_module_that_completes_twice_counts_once() -> None:
+def test_module_completed_twice_counts_once() -> None:
     state = folded(step_started("a"), completed("a", "m", x=1), completed("a", "m", x=2), completed("a", "n"))
 
     assert state.module_index == 2
     assert state.module_outputs()["m"] == {"x": 2}
 
 
-def test_of_modules_with_one_name_the_last_completion_is_the_flat_output() -> None:
+def test_last_completion_of_name_is_flat_output() -> None:
     state = folded(completed("a", "m", x=1), completed("b", "m", x=2), completed("a", "m", x=3))
 
     assert state.module_outputs() == {"m": {"x": 3}}
     assert state.step_outputs() == {"b": {"m": {"x": 2}}, "a": {"m": {"x": 3}}}
 
 
-def test_an_answered_interaction_is_not_pending() -> None:
+def test_answered_interaction_is_not_pending() -> None:
     before = folded(started("a", "m"), asked("a", "m", "form_1", title="?"))
     after = folded(started("a", "m"), asked("a", "m", "form_1"), answered("form_1"))
 
@@ -84,13 +84,13 @@ def test_an_answered_interaction_is_not_pending() -> None:
     assert after.status is RunStatus.PROCESSING
 
 
-def test_the_pending_interaction_is_the_newest_and_not_the_first() -> None:
+def test_pending_interaction_is_the_newest() -> None:
     state = folded(asked("a", "m", "form_1"), answered("form_1"), asked("a", "n", "form_2"))
 
     assert state.position.interaction_id == "form_2"
 
 
-def test_a_retry_undoes_the_module_and_what_came_after_it() -> None:
+def test_retry_undoes_module_and_later_ones() -> None:
     retry = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
     state = folded(step_started("a"), completed("a", "l"), completed("a", "m", x=1), completed("a", "n"), retry)
 
@@ -99,7 +99,7 @@ def test_a_retry_undoes_the_module_and_what_came_after_it() -> None:
     assert state.position.step == "a"
 
 
-def test_a_retry_in_an_earlier_step_undoes_the_steps_since() -> None:
+def test_retry_in_earlier_step_undoes_later_steps() -> None:
     done = [step_started("a"), completed("a", "m"), step_completed("a"), step_started("b"), completed("b", "n")]
     state = folded(*done, event(E.RETRY_REQUESTED, "a", target_module="m"))
 
@@ -108,7 +108,7 @@ def test_a_retry_in_an_earlier_step_undoes_the_steps_since() -> None:
     assert state.position.step == "a"
 
 
-def test_a_sub_action_gives_values_and_leaves_the_question_open() -> None:
+def test_sub_action_gives_values_and_keeps_question() -> None:
     sub = event(E.SUB_ACTION_COMPLETED, sub_action_id="s", _state_mapped={"image": "gc_1"})
     state = folded(asked("a", "m", "form_1"), event(E.SUB_ACTION_STARTED, sub_action_id="s"), sub)
 
@@ -126,7 +126,7 @@ def test_a_sub_action_gives_values_and_leaves_the_question_open() -> None:
         (E.WORKFLOW_VALIDATION_FAILED, RunStatus.VALIDATION_FAILED),
     ],
 )
-def test_an_ended_run_waits_for_nobody_until_it_is_resumed(ending: DbEventType, status: RunStatus) -> None:
+def test_ended_run_has_no_pending_until_resumed(ending: DbEventType, status: RunStatus) -> None:
     ended = [step_started("a"), asked("a", "m", "form_1"), event(ending, error="no")]
 
     assert folded(*ended).status is status
@@ -134,21 +134,21 @@ def test_an_ended_run_waits_for_nobody_until_it_is_resumed(ending: DbEventType, 
     assert folded(*ended, event(E.WORKFLOW_RESUMED)).status is RunStatus.PROCESSING
 
 
-def test_a_reset_clears_everything() -> None:
+def test_reset_clears_everything() -> None:
     state = folded(*two_steps(), event(E.WORKFLOW_CREATED, reset=True))
 
     assert state.status is RunStatus.CREATED
     assert (state.steps_completed, state.module_outputs(), state.values()) == ((), {}, {})
 
 
-def test_the_last_error_stays_until_the_run_goes_on() -> None:
+def test_last_error_stays_until_run_goes_on() -> None:
     failed = [event(E.MODULE_ERROR, "a", "m", error="no"), event(E.WORKFLOW_ERROR, error="no")]
 
     assert folded(*failed).error is not None
     assert folded(*failed, event(E.WORKFLOW_RESUMED)).error is None
 
 
-def test_interactions_pair_requests_with_their_first_answers() -> None:
+def test_interactions_pair_requests_with_first_answers() -> None:
     found = interactions(
         stored([asked("a", "m", "f1"), answered("f1", n=1), answered("f1", n=2), asked("a", "n", "f2")])
     )
@@ -159,7 +159,7 @@ def test_interactions_pair_requests_with_their_first_answers() -> None:
     ]
 
 
-def test_tries_say_what_was_given_and_what_was_asked_for_then() -> None:
+def test_module_attempts_tell_inputs_and_feedback() -> None:
     first = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
     second = event(E.RETRY_REQUESTED, target_module="m", feedback="longer")
     found = tries(stored([completed("a", "m", {"t": 1}, x=1), first, completed("a", "m", x=2), second, second]))
@@ -188,12 +188,12 @@ def test_tries_say_what_was_given_and_what_was_asked_for_then() -> None:
         [answered("f1"), answered("f1")],
     ],
 )
-def test_events_that_lack_something_or_contradict_each_other_are_refused(events: list[NewRunEvent]) -> None:
+def test_incomplete_or_contradictory_events_are_refused(events: list[NewRunEvent]) -> None:
     with pytest.raises(InvalidDataError):
         preconditions([EventSubject.of(new) for new in events])
 
 
-def test_what_events_demand_is_that_of_the_first_that_demands_it() -> None:
+def test_first_demanding_event_sets_preconditions() -> None:
     subjects = [
         EventSubject.of(new) for new in (answered("f1"), asked("a", "m", "f2"), answered("f2"), step_started("b"))
     ]
@@ -211,14 +211,14 @@ LINEAGE = [
 ]
 
 
-def test_a_lineage_is_cut_at_an_event_of_it_and_nowhere_else() -> None:
+def test_lineage_is_truncated_only_at_own_event() -> None:
     assert truncated(LINEAGE, 10) == [LINEAGE[0], LineagePart(branch_id="b", first_seq=9, cutoff_seq=10)]
     assert truncated(LINEAGE, 4) == [LINEAGE[0]]
     assert truncated(LINEAGE, 7) == []
     assert truncated(LINEAGE, 15) == []
 
 
-def test_what_follows_an_event_skips_what_does_not_count() -> None:
+def test_next_seq_skips_events_that_do_not_count() -> None:
     counted = [-1]
     while (seq := next_seq(LINEAGE[:2], counted[-1])) is not None:
         counted.append(seq)

@@ -30,7 +30,7 @@ class Written:
         return [ValueError(str(item)) if item < 0 else str(item) for item in items]
 
 
-async def test_a_lone_item_is_written_at_once() -> None:
+async def test_lone_item_is_written_at_once() -> None:
     written = Written()
     written.gate.set()
     group = GroupCommit(written.write, None)
@@ -39,7 +39,7 @@ async def test_a_lone_item_is_written_at_once() -> None:
     assert written.batches == [[1], [2]]
 
 
-async def test_what_comes_meanwhile_goes_together_and_comes_back_to_its_caller() -> None:
+async def test_items_arriving_meanwhile_share_one_batch() -> None:
     written = Written()
     group = GroupCommit(written.write, None)
     count = MOST_UNDER_WAY + MOST_ITEMS + 5
@@ -52,7 +52,7 @@ async def test_what_comes_meanwhile_goes_together_and_comes_back_to_its_caller()
     assert written.most_under_way == MOST_UNDER_WAY
 
 
-async def test_one_items_error_is_not_its_neighbours() -> None:
+async def test_items_error_spares_its_neighbours() -> None:
     written = Written()
     group = GroupCommit(written.write, None)
     items = [*range(MOST_UNDER_WAY), 7, -1, 8]
@@ -65,7 +65,7 @@ async def test_one_items_error_is_not_its_neighbours() -> None:
     assert [isinstance(outcome, ValueError) for outcome in outcomes] == [item == -1 for item in items]
 
 
-async def test_a_batch_that_fails_makes_room_for_the_next() -> None:
+async def test_failed_batch_makes_room_for_next() -> None:
     written = Written()
     written.gate.set()
     group = GroupCommit(written.write, None)
@@ -76,7 +76,7 @@ async def test_a_batch_that_fails_makes_room_for_the_next() -> None:
     assert await group.add(1) == "1"
 
 
-async def test_a_caller_that_gives_up_takes_nobody_along() -> None:
+async def test_caller_giving_up_spares_its_batch() -> None:
     written = Written()
     group = GroupCommit(written.write, None)
     callers = [asyncio.create_task(group.add(item)) for item in range(MOST_UNDER_WAY + 3)]
@@ -92,7 +92,7 @@ async def test_a_caller_that_gives_up_takes_nobody_along() -> None:
     assert outcomes[-1] == str(MOST_UNDER_WAY + 2)
 
 
-async def test_who_waits_too_long_is_told_and_what_nobody_waits_for_is_not_written() -> None:
+async def test_item_waiting_too_long_is_not_written() -> None:
     written = Written()
     group = GroupCommit(written.write, timedelta(milliseconds=50))
     first = [asyncio.create_task(group.add(item)) for item in range(MOST_UNDER_WAY)]

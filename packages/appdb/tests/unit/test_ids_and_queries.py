@@ -18,7 +18,7 @@ from appdb.utils import derived_id, milliseconds, uuid7_str
 WAITS = queries.TaskTimes(delay=timedelta(0), expires_in=None, unique_for=None)
 
 
-def test_ids_sort_by_the_time_of_their_making() -> None:
+def test_ids_sort_by_creation_time() -> None:
     made = [uuid7_str("tq_") for _ in range(1_000)]
 
     assert made == sorted(made)
@@ -27,14 +27,14 @@ def test_ids_sort_by_the_time_of_their_making() -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_derived_ids_are_equal_exactly_for_equal_parts(a: str, b: str, c: str, d: str) -> None:
+def test_derived_ids_equal_only_for_equal_parts(a: str, b: str, c: str, d: str) -> None:
     encodable = all(part.encode("utf-8", "ignore").decode() == part and "\0" not in part for part in (a, b, c, d))
     if encodable:
         assert (derived_id("x_", a, b) == derived_id("x_", c, d)) == ((a, b) == (c, d))
 
 
 @given(st.dictionaries(st.text(), st.text()))
-def test_a_payload_reaches_the_server_only_as_a_literal(payload: dict[str, str]) -> None:
+def test_payload_reaches_server_as_literal(payload: dict[str, str]) -> None:
     _, update = queries.insert({"_id": "tq_1", "payload": payload}, WAITS)
     fresh = update[0]["$replaceWith"]["$cond"][1]["$mergeObjects"]
 
@@ -42,7 +42,7 @@ def test_a_payload_reaches_the_server_only_as_a_literal(payload: dict[str, str])
     assert set(fresh[1].values()) == {"$$NOW", None}
 
 
-def test_durations_are_whole_milliseconds_after_the_servers_now() -> None:
+def test_durations_are_milliseconds_after_servers_now() -> None:
     assert from_now(timedelta(0)) == "$$NOW"
     assert from_now(timedelta(seconds=1.5)) == {
         "$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": 1_500}
@@ -50,7 +50,7 @@ def test_durations_are_whole_milliseconds_after_the_servers_now() -> None:
     assert milliseconds(timedelta(days=1)) == 86_400_000
 
 
-def test_every_state_is_live_or_final_and_each_final_one_has_its_event() -> None:
+def test_every_state_is_live_or_has_final_event() -> None:
     assert set(TaskState) == LIVE_STATES | FINAL_STATES
     assert {event.value for event in TaskEventType if event.terminal} == {state.value for state in FINAL_STATES}
 
@@ -64,7 +64,5 @@ def test_every_state_is_live_or_final_and_each_final_one_has_its_event() -> None
         ({"task_id": "t", "state": None}, [task_topic("t")]),
     ],
 )
-def test_a_change_concerns_its_task_and_a_queued_one_all_claimers(
-    change: dict[str, str | None], topics: list[str]
-) -> None:
+def test_queued_change_wakes_claimers_others_their_task(change: dict[str, str | None], topics: list[str]) -> None:
     assert topics_of(change) == topics

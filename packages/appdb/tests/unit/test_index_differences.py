@@ -22,7 +22,7 @@ def found(**options: Any) -> dict[str, dict[str, dict[str, Any]]]:
     return {"tasks": {"_id_": own, "tasks_owner": {"v": 2, "key": list(KEYS), **options}}}
 
 
-def test_what_is_as_declared_is_no_difference() -> None:
+def test_declared_indexes_are_no_difference() -> None:
     partial = {"state": "queued"}
 
     assert differences(declared(), found()) == []
@@ -53,16 +53,14 @@ def test_what_is_as_declared_is_no_difference() -> None:
         ({"collation": {"locale": "de"}}, {"collation": {"locale": "en"}}, "collation"),
     ],
 )
-def test_each_option_that_decides_what_an_index_holds_is_compared(
-    wanted: dict[str, Any], there: dict[str, Any], named: str
-) -> None:
+def test_every_deciding_option_is_compared(wanted: dict[str, Any], there: dict[str, Any], named: str) -> None:
     (difference,) = differences(declared(**wanted), found(**there))
 
     assert difference.problem is IndexProblem.DIFFERENT
     assert difference.detail.startswith(f"{named}: declared ")
 
 
-def test_a_collation_that_the_server_has_completed_is_the_same() -> None:
+def test_completed_collation_is_same() -> None:
     completed = {"locale": "en", "strength": 2, "caseLevel": False, "version": "57.1"}
 
     assert differences(declared(collation={"locale": "en", "strength": 2}), found(collation=completed)) == []
@@ -71,7 +69,7 @@ def test_a_collation_that_the_server_has_completed_is_the_same() -> None:
 @pytest.mark.parametrize(
     "keys", [[("owner_id", 1)], [("_id", -1), ("owner_id", 1)], [("owner_id", 1), ("_id", 1)], [*KEYS, ("state", 1)]]
 )
-def test_other_keys_another_order_or_another_direction_are_different(keys: list[tuple[str, int]]) -> None:
+def test_other_keys_order_or_direction_differ(keys: list[tuple[str, int]]) -> None:
     there = found()
     there["tasks"]["tasks_owner"]["key"] = keys
     (difference,) = differences(declared(), there)
@@ -80,13 +78,13 @@ def test_other_keys_another_order_or_another_direction_are_different(keys: list[
     assert "keys: declared owner_id 1, _id -1, found" in difference.detail
 
 
-def test_an_index_of_a_collection_that_is_not_there_is_missing() -> None:
+def test_index_of_missing_collection_is_missing() -> None:
     (difference,) = differences(declared(), {})
 
     assert (difference.collection, difference.name, difference.problem) == ("tasks", "tasks_owner", "missing")
 
 
-def test_what_nobody_declared_is_extra_also_in_a_collection_without_declared_ones() -> None:
+def test_undeclared_index_is_extra() -> None:
     there = found()
     there["tasks"]["mine"] = {"key": [("actor", 1)]}
     there["users"] = {"_id_": {"key": [("_id", 1)]}, "by_name": {"key": [("name", 1)]}}
@@ -95,7 +93,7 @@ def test_what_nobody_declared_is_extra_also_in_a_collection_without_declared_one
     assert told == [("tasks", "mine", "extra"), ("users", "by_name", "extra")]
 
 
-def test_an_index_under_another_name_is_misnamed_and_not_extra() -> None:
+def test_index_under_another_name_is_misnamed() -> None:
     there: dict[str, dict[str, dict[str, Any]]] = {
         "tasks": {"mine": {"key": list(KEYS), "hidden": True}, "other": {"key": [("_id", -1)]}}
     }
@@ -104,14 +102,14 @@ def test_an_index_under_another_name_is_misnamed_and_not_extra() -> None:
     assert told == [("other", "extra", None), ("tasks_owner", "misnamed", "mine")]
 
 
-def test_an_index_that_the_server_holds_apart_is_missing_beside_an_extra_one() -> None:
+def test_index_differing_in_kind_is_missing_and_extra() -> None:
     there: dict[str, dict[str, dict[str, Any]]] = {"tasks": {"mine": {"key": list(KEYS), "unique": True}}}
     told = [(row.name, row.problem, row.in_the_way) for row in differences(declared(), there)]
 
     assert told == [("mine", "extra", None), ("tasks_owner", "missing", None)]
 
 
-def test_another_name_is_in_the_way_of_one_that_is_different_too() -> None:
+def test_misnamed_different_index_is_in_the_way() -> None:
     there = found(unique=True)
     there["tasks"]["mine"] = {"key": list(KEYS), "expireAfterSeconds": 9}
     (difference,) = differences(declared(), there)
@@ -119,7 +117,7 @@ def test_another_name_is_in_the_way_of_one_that_is_different_too() -> None:
     assert (difference.problem, difference.in_the_way) == ("different", "mine")
 
 
-def test_the_indexes_of_gridfs_and_of_ids_are_never_extra() -> None:
+def test_gridfs_and_id_indexes_are_never_extra() -> None:
     there = found() | {
         "media.files": {"_id_": {"key": [("_id", 1)]}, "filename_1_uploadDate_1": {"key": [("filename", 1)]}},
         "media.chunks": {"_id_": {"key": [("_id", 1)]}, "files_id_1_n_1": {"key": [("files_id", 1)], "unique": True}},
@@ -128,7 +126,7 @@ def test_the_indexes_of_gridfs_and_of_ids_are_never_extra() -> None:
     assert differences(declared(), there) == []
 
 
-def test_every_declared_collection_is_looked_at_and_every_name_is_unique_in_it() -> None:
+def test_all_declared_collections_are_compared() -> None:
     names = [(index.collection, index.name) for index in INDEXES]
 
     assert {index.collection for index in INDEXES} <= set(known_collections(INDEXES))

@@ -42,9 +42,9 @@ def probed(data: bytes, size: int) -> str | None:
 
 @pytest.mark.parametrize("size", [1, 3, 1_000])
 @pytest.mark.parametrize("data", KNOWN)
-def test_bytes_tell_their_type_however_they_arrive(data: bytes, size: int) -> None:
+def test_bytes_tell_type_in_any_chunks(data: bytes, size: int) -> None:
     assert probed(data, size) == KNOWN[data]
 
 
-def test_text_with_a_late_nul_is_no_text() -> None:
+def test_text_with_late_nul_is_binary() -> None:
     assert probed(b"a" * 10_000 + b"\x00", 1_000) is None

@@ -42,21 +42,21 @@ def lock(*, alive: bool) -> LockHolder:
     return LockHolder(by="host", since=NOW, expires_at=NOW + timedelta(seconds=1), alive=alive)
 
 
-def test_a_whole_database_has_no_problem_and_nothing_pending() -> None:
+def test_whole_database_has_no_problem() -> None:
     found = overview(KNOWN, stored())
 
     assert (found.problems(), found.pending) == ([], [])
     assert {migration.state for migration in found.migrations} == {MigrationState.APPLIED}
 
 
-def test_what_was_not_run_yet_is_pending_and_no_problem() -> None:
+def test_migration_not_run_is_pending() -> None:
     found = overview(KNOWN, stored(applied=0))
 
     assert found.pending == [migration.id for migration in KNOWN]
     assert (found.problems(), found.expected) == ([], None)
 
 
-def test_one_under_way_is_running_while_its_lock_lives_and_interrupted_after() -> None:
+def test_migration_runs_while_lock_lives_then_interrupted() -> None:
     alive = overview(FIRST_THREE, stored(2, running=running(2), lock=lock(alive=True)))
     dead = overview(FIRST_THREE, stored(2, running=running(2), lock=lock(alive=False)))
     gone = overview(FIRST_THREE, stored(2, running=running(2)))
@@ -67,11 +67,11 @@ def test_one_under_way_is_running_while_its_lock_lives_and_interrupted_after() -
     assert dead.pending == alive.pending == [KNOWN[2].id]
 
 
-def test_one_that_is_being_undone_is_pending_again_also_while_it_counts_as_applied() -> None:
+def test_migration_being_undone_is_pending() -> None:
     assert overview(FIRST_THREE, stored(3, running=running(2))).pending == [KNOWN[2].id]
 
 
-def test_a_changed_one_a_gap_and_an_unknown_one_are_told_and_the_first_two_refused() -> None:
+def test_changed_missing_and_unknown_migrations_are_told() -> None:
     rows = {KNOWN[0].id: row("other"), KNOWN[2].id: row(KNOWN[2].checksum), "m0999_pre_x": row("x")}
     found = overview(FIRST_THREE, Stored(applied=rows, running=None, lock=None, contract=None))
 
@@ -83,19 +83,19 @@ def test_a_changed_one_a_gap_and_an_unknown_one_are_told_and_the_first_two_refus
     assert "m0999_pre_x was applied by another release" in found.problems()[2]
 
 
-def test_a_contract_that_is_not_that_of_the_applied_ones_is_told() -> None:
+def test_contract_differing_from_migrations_is_told() -> None:
     (problem,) = overview(KNOWN, stored(contract=Contract(newest=1, oldest=1))).problems()
 
     assert "the contract is stated as" in problem
 
 
-def test_the_lock_of_an_older_release_is_told_without_its_holder() -> None:
+def test_older_releases_lock_is_told_without_holder() -> None:
     held = LockHolder.from_document({"_id": "migrations", "holder": "mig_1", "expires_at": NOW}, NOW)
 
     assert (str(held), held.alive) == ("a host of an older release", False)
 
 
-def test_migrations_are_numbered_from_one_without_gap_and_end_at_this_contract() -> None:
+def test_migrations_are_numbered_up_to_contract() -> None:
     assert [migration.number for migration in KNOWN] == list(range(1, len(KNOWN) + 1))
     assert KNOWN[-1].contract.newest == CONTRACT_VERSION
     assert all(migration.contract.oldest <= migration.contract.newest for migration in KNOWN)
@@ -103,7 +103,7 @@ def test_migrations_are_numbered_from_one_without_gap_and_end_at_this_contract()
     assert number_of("running") == 0
 
 
-def test_a_migration_says_how_it_is_undone_or_why_it_cannot_be() -> None:
+def test_migration_tells_undo_or_why_not() -> None:
     module = types.ModuleType("m0009_pre_x", "Do.")
     with pytest.raises(TypeError, match="m0009_pre_x: give it a down"):
         loaded(module)

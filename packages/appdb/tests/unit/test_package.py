@@ -14,12 +14,12 @@ import appdb
 from appdb import errors
 
 
-def test_what_is_tested_is_what_was_built() -> None:
+def test_tested_package_is_the_built_one() -> None:
     assert Path(appdb.__file__).is_relative_to(sysconfig.get_path("purelib"))
     assert appdb.__version__ == version("appdb")
 
 
-def test_all_names_every_public_thing() -> None:
+def test_all_names_every_public_name() -> None:
     public = {
         name
         for name, value in vars(appdb).items()
@@ -29,7 +29,7 @@ def test_all_names_every_public_thing() -> None:
     assert public | {"__version__"} == set(appdb.__all__)
 
 
-def test_no_host_is_a_dependency() -> None:
+def test_no_host_is_dependency() -> None:
     assert not [requirement for requirement in requires("appdb") or [] if requirement.startswith("app")]
 
 
@@ -44,7 +44,7 @@ def test_no_host_is_a_dependency() -> None:
         errors.DatabaseUnavailableError("doing", "no"),
     ],
 )
-def test_errors_survive_pickling_and_name_the_thing(error: errors.AppDbError) -> None:
+def test_errors_survive_pickling_and_name_subject(error: errors.AppDbError) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
 
     assert type(copy) is type(error)

@@ -38,13 +38,13 @@ def actor(schema: dict[str, Any]) -> AnnouncedActor:
     )
 
 
-def test_what_hosts_read_as_models_do_is_judged_as_it_is() -> None:
+def test_model_schemas_are_judged_unchanged() -> None:
     found = judged(PLAIN)
 
     assert (found.schema, found.left_to_worker) == (PLAIN, ())
 
 
-def test_notes_are_no_part_of_what_is_judged() -> None:
+def test_annotations_are_not_judged() -> None:
     notes = {
         "title": "T",
         "description": "d",
@@ -69,7 +69,7 @@ def test_notes_are_no_part_of_what_is_judged() -> None:
         ({"properties": {"not": {"if": {}}}}, {"properties": {"not": {}}}, ["properties.not.if"]),
     ],
 )
-def test_what_engines_read_in_other_ways_is_left_to_the_worker_and_named(
+def test_engine_specific_keywords_are_left_to_worker(
     schema: dict[str, Any], kept: dict[str, Any], left: list[str]
 ) -> None:
     found = judged(schema)
@@ -97,16 +97,14 @@ def test_what_engines_read_in_other_ways_is_left_to_the_worker_and_named(
         ({"$ref": "#/title", "title": "x"}, "payload_schema.$ref"),
     ],
 )
-def test_a_schema_that_no_host_can_read_is_refused_at_the_announcement_with_its_actor_and_place(
-    schema: dict[str, Any], place: str
-) -> None:
+def test_unreadable_schema_is_refused_at_announcement(schema: dict[str, Any], place: str) -> None:
     with pytest.raises(InvalidDataError) as refusal:
         actor(schema)
 
     assert refusal.value.field == f"actor 'greet': {place}"
 
 
-def test_a_reference_to_itself_is_read() -> None:
+def test_self_reference_is_read() -> None:
     tree = {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#/properties/left"}}}
 
     assert judged(tree).schema == tree
@@ -119,7 +117,7 @@ class Model(BaseModel):
     tags: set[str] = set()
 
 
-def test_a_model_of_another_engine_is_announced_with_what_hosts_do_not_check() -> None:
+def test_other_engines_schema_is_announced_with_remarks() -> None:
     left = actor(Model.model_json_schema()).left_to_worker
 
     assert [place.partition(" ")[0] for place in left] == ["properties.name.pattern", "properties.tags.uniqueItems"]

@@ -36,7 +36,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     return Clocks(monkeypatch)
 
 
-async def test_time_passes_without_asking(clocks: Clocks) -> None:
+async def test_time_passes_without_queries(clocks: Clocks) -> None:
     clock = ServerClock(clocks.ask)
     told = [await clock.now()]
     for _ in range(3):
@@ -47,7 +47,7 @@ async def test_time_passes_without_asking(clocks: Clocks) -> None:
     assert clocks.asked == 1
 
 
-async def test_it_is_asked_again_after_a_while(clocks: Clocks) -> None:
+async def test_time_is_queried_again_after_while(clocks: Clocks) -> None:
     clock = ServerClock(clocks.ask)
     await clock.now()
     clocks.pass_by(ASK_AGAIN.total_seconds() + 0.1)
@@ -57,7 +57,7 @@ async def test_it_is_asked_again_after_a_while(clocks: Clocks) -> None:
     assert clocks.asked == 2
 
 
-async def test_a_host_that_slept_asks_again(clocks: Clocks) -> None:
+async def test_host_that_slept_queries_again(clocks: Clocks) -> None:
     clock = ServerClock(clocks.ask)
     await clock.now()
     clocks.wall += 3_600
@@ -66,7 +66,7 @@ async def test_a_host_that_slept_asks_again(clocks: Clocks) -> None:
     assert await clock.now() == clocks.server
 
 
-async def test_a_wall_clock_that_is_set_moves_nothing(clocks: Clocks) -> None:
+async def test_changed_wall_clock_moves_nothing(clocks: Clocks) -> None:
     clock = ServerClock(clocks.ask)
     await clock.now()
     clocks.wall -= CLOCKS_PART.total_seconds() * 2
@@ -76,7 +76,7 @@ async def test_a_wall_clock_that_is_set_moves_nothing(clocks: Clocks) -> None:
 
 
 @pytest.mark.parametrize(("back", "told"), [(timedelta(milliseconds=40), True), (STEP_BACK * 3, False)])
-async def test_only_another_primarys_clock_takes_it_back(clocks: Clocks, back: timedelta, told: bool) -> None:
+async def test_only_new_primarys_clock_goes_back(clocks: Clocks, back: timedelta, told: bool) -> None:
     clock = ServerClock(clocks.ask)
     await clock.now()
     clocks.pass_by(ASK_AGAIN.total_seconds() + 1)

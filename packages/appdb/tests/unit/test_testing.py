@@ -18,7 +18,7 @@ CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
 TASK = NewTask(owner_id="usr_a", actor="echo", payload={"text": "hello"})
 
 
-async def test_the_test_in_the_readme_passes(tmp_path: Path) -> None:
+async def test_test_in_readme_passes(tmp_path: Path) -> None:
     source = re.search(r"## Testing your own code.*?```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert source is not None
     file = tmp_path / "test_readme.py"
@@ -28,7 +28,7 @@ async def test_the_test_in_the_readme_passes(tmp_path: Path) -> None:
     await names["test_what_a_dead_worker_left_is_greeted_by_another"]()
 
 
-def test_a_clock_stands_still_until_it_is_moved() -> None:
+def test_clock_stands_still_until_moved() -> None:
     clock = ManualClock(datetime(2030, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC))
     assert clock.now() == clock.now() == datetime(2030, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
     clock.advance(timedelta(seconds=1, microseconds=1_999))
@@ -36,11 +36,11 @@ def test_a_clock_stands_still_until_it_is_moved() -> None:
     assert clock.now() == datetime(2030, 1, 1, 12, 0, 1, 124_000, tzinfo=UTC)
 
 
-def test_a_clock_without_a_start_begins_now() -> None:
+def test_clock_without_start_begins_now() -> None:
     assert abs(ManualClock().now() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_a_clock_never_goes_back() -> None:
+def test_clock_never_goes_back() -> None:
     clock = ManualClock()
     before = clock.now()
     with pytest.raises(ValueError, match="cannot go back"):
@@ -49,7 +49,7 @@ def test_a_clock_never_goes_back() -> None:
     assert clock.now() == before
 
 
-async def test_queues_can_share_a_clock() -> None:
+async def test_queues_can_share_clock() -> None:
     clock = ManualClock()
     one, two = InMemoryTaskQueue(clock=clock), InMemoryTaskQueue(clock=clock)
     await two.enqueue(TASK)
@@ -60,7 +60,7 @@ async def test_queues_can_share_a_clock() -> None:
     assert await one.recover() == []
 
 
-async def test_a_loop_that_polls_lets_others_work() -> None:
+async def test_polling_loop_lets_others_work() -> None:
     queue = InMemoryTaskQueue()
 
     async def poll() -> int:
@@ -74,7 +74,7 @@ async def test_a_loop_that_polls_lets_others_work() -> None:
     assert polled == 1
 
 
-async def test_claimers_that_run_at_once_never_get_the_same_task() -> None:
+async def test_concurrent_claimers_never_share_task() -> None:
     queue = InMemoryTaskQueue()
     ids = await queue.enqueue_many([TASK] * 200)
 
@@ -89,7 +89,7 @@ async def test_claimers_that_run_at_once_never_get_the_same_task() -> None:
     assert sorted(task_id for part in parts for task_id in part) == sorted(ids)
 
 
-async def test_upkeep_that_is_due_is_told() -> None:
+async def test_due_maintenance_is_told() -> None:
     queue = InMemoryTaskQueue()
     await queue.enqueue(TASK)
     await queue.claim(CLAIMER)

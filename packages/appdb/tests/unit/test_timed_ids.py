@@ -17,7 +17,7 @@ from appdb.utils import uuid7_at, uuid7_floor, uuid7_str
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 
 
-def test_an_id_of_a_moment_is_a_lawful_uuid_of_version_7() -> None:
+def test_id_of_moment_is_uuid_7() -> None:
     made = {uuid7_at("file_", MOMENT) for _ in range(1_000)}
 
     assert len(made) == 1_000
@@ -26,7 +26,7 @@ def test_an_id_of_a_moment_is_a_lawful_uuid_of_version_7() -> None:
         assert found.int >> 80 == int(MOMENT.timestamp() * 1000)
 
 
-def test_ids_lie_on_the_right_side_of_a_moment() -> None:
+def test_ids_lie_on_right_side_of_moment() -> None:
     floor = uuid7_floor("file_", MOMENT)
 
     assert uuid7_at("file_", MOMENT - timedelta(milliseconds=1)) < floor <= uuid7_at("file_", MOMENT)
@@ -34,7 +34,7 @@ def test_ids_lie_on_the_right_side_of_a_moment() -> None:
     assert uuid7_floor("", datetime.now(UTC) - day) < uuid7_str() < uuid7_floor("", datetime.now(UTC) + day)
 
 
-def test_ids_made_without_a_pause_are_in_order_and_none_lies_in_the_future() -> None:
+def test_rapid_ids_are_ordered_and_not_future() -> None:
     began = time.time_ns() // 1_000_000
     made = [uuid.UUID(uuid7_str()) for _ in range(10_000)]
     ended = time.time_ns() // 1_000_000
@@ -45,7 +45,7 @@ def test_ids_made_without_a_pause_are_in_order_and_none_lies_in_the_future() -> 
     assert made[-1].int >> 80 <= ended
 
 
-def test_ids_of_many_threads_are_all_different_and_in_order_in_each() -> None:
+def test_ids_of_threads_are_unique_and_ordered() -> None:
     made: list[list[str]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=lambda ids=ids: ids.extend(uuid7_str() for _ in range(5_000))) for ids in made]
     for thread in threads:
@@ -57,7 +57,7 @@ def test_ids_of_many_threads_are_all_different_and_in_order_in_each() -> None:
     assert len({one for ids in made for one in ids}) == 20_000
 
 
-def test_ids_stay_in_order_while_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_stay_ordered_when_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = Counter()
     clock = iter([5_000_000_000, 3_000_000_000, 5_000_000_000, 5_001_000_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(clock))
@@ -69,7 +69,7 @@ def test_ids_stay_in_order_while_the_clock_goes_back(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_makes_none_of_its_parents_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forked_child_repeats_no_id_of_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 10**18)  # both are in one millisecond for ever
     forking = multiprocessing.get_context("fork")
     there, here = forking.Pipe()

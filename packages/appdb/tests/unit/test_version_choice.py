@@ -33,7 +33,7 @@ def template(name: str, age: int, **more: object) -> WorkflowTemplate:
     return WorkflowTemplate.model_validate(fields | {"updated_at": at} | more)
 
 
-def test_the_highest_sum_of_priorities_that_fits_wins() -> None:
+def test_highest_fitting_sum_of_priorities_wins() -> None:
     versions = [version("plain"), version("gpu", {"gpu": 5}), version("both", {"gpu": 5, "net": 3})]
 
     chosen = [best_version(versions, offered) for offered in ([], ["gpu"], ["net"], ["net", "gpu", "more"])]
@@ -41,7 +41,7 @@ def test_the_highest_sum_of_priorities_that_fits_wins() -> None:
     assert [one.id for one in chosen if one] == ["ver_plain", "ver_gpu", "ver_plain", "ver_both"]
 
 
-def test_a_negative_priority_is_a_last_resort() -> None:
+def test_negative_priority_is_last_resort() -> None:
     versions = [version("slow", {"cpu": -1}), version("plain")]
 
     best = best_version(versions, ["cpu"])
@@ -50,14 +50,14 @@ def test_a_negative_priority_is_a_last_resort() -> None:
     assert best.id == "ver_plain"
 
 
-def test_what_is_unresolved_never_runs() -> None:
+def test_unresolved_version_never_runs() -> None:
     source = version("source", kind=VersionKind.UNRESOLVED, parent_id=None)
 
     assert best_version([source], ["gpu"]) is None
     assert best_version([source, version("gpu", {"gpu": 1})], []) is None
 
 
-def test_equal_ranks_have_one_winner_in_whatever_order_they_come() -> None:
+def test_equal_ranks_have_one_winner() -> None:
     versions = [version("b", {"x": 2}), version("a", {"y": 2}), version("c", {"x": 1, "y": 1}), version("d", {"z": 2})]
 
     winners = {best_version(order, ["x", "y", "z"]) for order in itertools.permutations(versions)}
@@ -66,7 +66,7 @@ def test_equal_ranks_have_one_winner_in_whatever_order_they_come() -> None:
     assert best_version(versions[:2], ["x", "y"]) == versions[1]
 
 
-def test_names_that_read_the_same_are_one_and_hidden_copies_stand_alone() -> None:
+def test_duplicate_names_merge_hidden_copies_do_not() -> None:
     hidden = {"visibility": TemplateVisibility.HIDDEN, "derived_from": "tpl_0"}
     templates = [template("Cafe\u0301 ", 3), template("Caf\u00e9", 1), template("caf\u00e9", 2)]
     templates += [template("Caf\u00e9", 4, **hidden), template("Caf\u00e9", 5, **hidden)]
@@ -76,7 +76,7 @@ def test_names_that_read_the_same_are_one_and_hidden_copies_stand_alone() -> Non
     assert groups == [["tpl_1", "tpl_3"], ["tpl_2"], ["tpl_4"], ["tpl_5"]]
 
 
-def test_merging_sources_brings_what_they_resolve_to_together() -> None:
+def test_merging_sources_merges_their_resolutions() -> None:
     source: dict[str, Any] = {"kind": VersionKind.UNRESOLVED, "parent_id": None}
     rows = [
         HashedVersion(summary=version("s1", **source), content_hash="S"),

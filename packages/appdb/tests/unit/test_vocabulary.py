@@ -48,7 +48,7 @@ def bare_words(hint: Any) -> Iterator[type[StrEnum]]:
         yield from bare_words(part)
 
 
-def test_every_word_of_a_stored_document_may_be_a_later_one() -> None:
+def test_every_stored_word_may_be_newer() -> None:
     bare = {
         f"{model.__name__}.{name}"
         for model in stored_models()
@@ -64,7 +64,7 @@ def test_every_word_of_a_stored_document_may_be_a_later_one() -> None:
     ("example", "name"), [pytest.param(*one, id=f"{one[0].collection}.{one[1]}") for one in EXAMPLES_WITH_WORDS]
 )
 @pytest.mark.filterwarnings("error")
-def test_a_document_with_a_later_word_is_read_and_written_out_as_it_is(example: Any, name: str) -> None:
+def test_document_with_newer_word_round_trips(example: Any, name: str) -> None:
     document = example.document() | {name: LATER}
     read = example.model.from_document(document)
     kept = getattr(read, name)
@@ -77,11 +77,11 @@ def test_a_document_with_a_later_word_is_read_and_written_out_as_it_is(example: 
     assert example.model.from_document(document) == copy.deepcopy(read) == read
 
 
-def test_there_are_documents_with_words() -> None:
+def test_documents_with_words_exist() -> None:
     assert len(EXAMPLES_WITH_WORDS) >= 8
 
 
-def test_a_later_word_is_no_known_one_and_says_nothing_of_itself() -> None:
+def test_newer_word_equals_no_known_one() -> None:
     later = word(TaskState, LATER)
 
     assert later not in list(TaskState)
@@ -95,14 +95,14 @@ def test_a_later_word_is_no_known_one_and_says_nothing_of_itself() -> None:
         TaskState(LATER)
 
 
-def test_what_is_no_word_at_all_is_refused() -> None:
+def test_non_word_is_refused() -> None:
     document = next(example for example in EXAMPLES if example.model is Task).document()
     for value in (1, None, ["queued"], {"a": 1}):
         with pytest.raises(UnreadableError):
             Task.from_document(document | {"state": value})
 
 
-def test_a_later_word_goes_through_other_models_of_the_same_enumeration() -> None:
+def test_newer_word_passes_other_models() -> None:
     class View(BaseModel):
         type: DbEventType
 

@@ -11,7 +11,7 @@ IDS = [f"tq_{number:04}" for number in range(400)]
 
 
 @given(st.integers(1, 300))
-def test_a_claimer_that_is_alone_takes_exactly_the_next_ones(limit: int) -> None:
+def test_lone_claimer_takes_exactly_next_tasks(limit: int) -> None:
     window = ClaimWindow()
 
     assert window.size(limit, frozenset()) == limit
@@ -19,7 +19,7 @@ def test_a_claimer_that_is_alone_takes_exactly_the_next_ones(limit: int) -> None
 
 
 @given(st.integers(8, 64), st.integers(1, MOST_SHARERS))
-def test_claimers_that_know_of_each_other_go_for_different_tasks(limit: int, others: int) -> None:
+def test_known_competitors_take_different_tasks(limit: int, others: int) -> None:
     names = frozenset(f"w{number}" for number in range(others + 1))
     goals: list[set[str]] = []
     for name in names:
@@ -33,7 +33,7 @@ def test_claimers_that_know_of_each_other_go_for_different_tasks(limit: int, oth
 
 
 @given(st.integers(1, 16), st.lists(st.booleans(), max_size=40))
-def test_a_window_widens_within_bounds_and_closes_again(limit: int, lost: list[bool]) -> None:
+def test_window_widens_within_bounds_and_closes(limit: int, lost: list[bool]) -> None:
     window, nobody = ClaimWindow(), frozenset[str]()
     for one in lost:
         window.tried(lost=one)

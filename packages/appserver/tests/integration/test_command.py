@@ -122,14 +122,14 @@ def test_without_a_database_the_message_says_what_to_do_and_hides_the_password(t
     assert "hunter2" not in message
 
 
-def test_a_standalone_server_is_refused(tmp_path: Path, standalone_mongo_uri: str) -> None:
+def test_standalone_server_is_refused(tmp_path: Path, standalone_mongo_uri: str) -> None:
     message = refused(tmp_path, "--port", "0", APP_MONGO_URI=standalone_mongo_uri)
 
     assert "standalone" in message
     assert "rs.initiate()" in message
 
 
-def test_a_database_that_was_never_migrated_is_refused(tmp_path: Path, mongo_uri: str, database_name: str) -> None:
+def test_unmigrated_database_is_refused(tmp_path: Path, mongo_uri: str, database_name: str) -> None:
     message = refused(tmp_path, "--port", "0", APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database_name)
 
     assert "appdb migrate" in message

@@ -294,7 +294,7 @@ async def test_cancelling_is_final_and_may_be_repeated(
     assert await queue.renew([lease]) == {lease}
 
 
-async def test_a_completed_task_cannot_be_cancelled(
+async def test_completed_task_cannot_be_cancelled(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)

@@ -19,12 +19,12 @@ class Empty(BaseModel):
     pass
 
 
-def test_what_is_tested_is_what_was_built() -> None:
+def test_tested_package_is_the_built_one() -> None:
     assert Path(appworker.__file__).is_relative_to(sysconfig.get_path("purelib"))
     assert appworker.__version__ == version("appworker")
 
 
-def test_all_names_every_public_thing() -> None:
+def test_all_names_every_public_name() -> None:
     public = {
         name
         for name, value in vars(appworker).items()
