@@ -1,29 +1,24 @@
-"""Users: who may see what. Their keys and sessions are parts of the same repository."""
+"""UserRepository: users, their access keys and their sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, retried, retried_deletion, translates_errors
-from appdb._queries import access_keys as key_queries
-from appdb._queries import refresh_tokens as token_queries
+from appdb._driver import Session, retried, retried_deletion, translates_errors
 from appdb._queries import users as queries
-from appdb._queries.paging import NEWEST_ID_FIRST
-from appdb.errors import ConflictError, NotFoundError
-from appdb.models.access_keys import NewKey
+from appdb.base import BaseRepository
+from appdb.connection import Connection
+from appdb.models.access_keys import Caller, KeyInfo, NewKey
+from appdb.models.refresh_tokens import Device, Lifetime, NewToken, UserSession
 from appdb.models.users import Login, NewUser, Role, User
-from appdb.reading import page_of
 from appdb.users.access_keys import AccessKeys
-from appdb.users.identity import checked_hash, email_key, identity_fields, role_names, username_key
+from appdb.users.accounts import UserAccounts
+from appdb.users.identity import checked_hash, email_key, role_names, username_key
 from appdb.users.sessions import RefreshTokens
-from appdb.utils import uuid7_floor, uuid7_str
-
-USER_PREFIX = "usr_"
 
 
-class UserRepository(AccessKeys, RefreshTokens):
+class UserRepository(BaseRepository):
     """People, their access keys and their sessions.
 
     Passwords are the host's matter: it hashes them, and what is stored here is an opaque hash, which only ``login`` and
@@ -32,6 +27,12 @@ class UserRepository(AccessKeys, RefreshTokens):
     While no primary answers, methods are retried for the database's retry timeout; ``create_guest``, ``create_key`` and
     ``sign_in`` leave that to their caller, since their secrets are told once.
     """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._accounts = UserAccounts(connection)
+        self._keys = AccessKeys(connection, self._accounts)
+        self._sessions = RefreshTokens(connection, self._accounts)
 
     @retried
     async def create(self, user: NewUser, *, session: Session | None = None) -> User:
@@ -43,24 +44,15 @@ class UserRepository(AccessKeys, RefreshTokens):
             ConflictError: The username, the e-mail address or the id is somebody's.
             InvalidDataError: A value is none; the message says which.
         """
-        fields = identity_fields(user) | {"is_guest": False, "is_active": True}
-        match, update = queries.create(user.user_id, fields)
-        row = await self._put(match, update, session)
-        if not _same_names(row, fields):
-            raise ConflictError("user", user.user_id, "exists by another name; make a new id")
-        return User.from_document(row)
+        return await self._accounts.create_account(user, session)
 
     @translates_errors
     async def create_guest(self, *, session: Session | None = None) -> NewKey:
         """Make a user who has nothing but one key, and return the key; one transaction of three round trips."""
-        fields = {"is_guest": True, "is_active": True, "roles": [str(Role.USER)]}
-        match, update = queries.create(uuid7_str(USER_PREFIX), fields)
 
         async def body(joined: Session) -> NewKey:
-            row = await self._users.find_one_and_update(
-                match, update, upsert=True, return_document=AFTER, session=joined
-            )
-            return await self._first_key(row, joined)
+            guest = await self._accounts.create_guest_account(joined)
+            return await self._keys.make_first_key(guest, joined)
 
         return await self._connection.joined(body, session)
 
@@ -70,8 +62,7 @@ class UserRepository(AccessKeys, RefreshTokens):
 
         Two round trips. Who has become a full user since is no guest any more.
         """
-        floor = uuid7_floor(USER_PREFIX, await self._connection.server_time() - within)
-        return int(await self._users.count_documents(queries.guests_from(floor), limit=max(at_most, 1)))
+        return await self._accounts.count_new_guests(within, at_most)
 
     @retried
     async def upgrade_guest(self, user: NewUser, *, session: Session | None = None) -> User:
@@ -84,15 +75,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             ConflictError: The user is no guest, or the username or the e-mail address is somebody's.
             InvalidDataError: A value is none; the message says which.
         """
-        fields = identity_fields(user)
-        match, update = queries.guest(user.user_id), queries.upgrade(fields)
-        try:
-            return await self._change(match, update, session)
-        except NotFoundError:
-            stored = await self._one(queries.by_id(user.user_id), user.user_id, session)
-        if not _same_names(stored, fields):
-            raise ConflictError("user", user.user_id, "is no guest; sign in as that user")
-        return User.from_document(stored)
+        return await self._accounts.upgrade_guest_account(user, session)
 
     @retried
     async def get(self, user_id: str, *, session: Session | None = None) -> User:
@@ -101,7 +84,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         Raises:
             NotFoundError: There is no such user.
         """
-        return User.from_document(await self._one(queries.by_id(user_id), user_id, session))
+        return await self._accounts.find_account(queries.by_id(user_id), user_id, session)
 
     @retried
     async def by_username(self, username: str, *, session: Session | None = None) -> User:
@@ -111,7 +94,8 @@ class UserRepository(AccessKeys, RefreshTokens):
             NotFoundError: Nobody has it.
             InvalidDataError: It is no username.
         """
-        return User.from_document(await self._one(queries.by_username(username_key(username)), username, session))
+        match = queries.by_username(username_key(username))
+        return await self._accounts.find_account(match, username, session)
 
     @retried
     async def by_email(self, email: str, *, session: Session | None = None) -> User:
@@ -121,7 +105,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             NotFoundError: Nobody has it.
             InvalidDataError: It is no address.
         """
-        return User.from_document(await self._one(queries.by_email(email_key(email)), email, session))
+        return await self._accounts.find_account(queries.by_email(email_key(email)), email, session)
 
     @retried
     async def login(self, name: str, *, session: Session | None = None) -> Login:
@@ -134,11 +118,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             NotFoundError: It is no active user's.
             InvalidDataError: It is neither a username nor an address.
         """
-        match = queries.by_email(email_key(name)) if "@" in name else queries.by_username(username_key(name))
-        row = await self._users.find_one(match | {"is_active": True}, session=session)
-        if row is None:
-            raise NotFoundError("active user", name)
-        return Login(user=User.from_document(row), password_hash=row.get("password_hash"))
+        return await self._accounts.find_login(name, session)
 
     @retried
     async def page(self, *, before: str | None = None, limit: int = 50, session: Session | None = None) -> list[User]:
@@ -149,9 +129,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             limit: The most users to return.
             session: The transaction to join.
         """
-        users = self._users.find(queries.page(before), queries.WITHOUT_PASSWORD, session=session)
-        found = users.sort(NEWEST_ID_FIRST)
-        return await page_of(User.from_document, found, limit)
+        return await self._accounts.page_of_accounts(before, limit, session)
 
     @retried
     async def set_roles(self, user_id: str, roles: Iterable[Role], *, session: Session | None = None) -> User:
@@ -163,7 +141,9 @@ class UserRepository(AccessKeys, RefreshTokens):
             NotFoundError: There is no such user.
             InvalidDataError: A role is unknown, or none is given.
         """
-        return await self._change(queries.by_id(user_id), queries.set_roles(role_names(roles)), session)
+        return await self._accounts.change_account(
+            queries.by_id(user_id), queries.set_roles(role_names(roles)), session
+        )
 
     @retried
     async def set_password_hash(
@@ -178,7 +158,7 @@ class UserRepository(AccessKeys, RefreshTokens):
             InvalidDataError: It is no hash.
         """
         checked = None if password_hash is None else checked_hash(password_hash)
-        return await self._change(queries.by_id(user_id), queries.set_password_hash(checked), session)
+        return await self._accounts.change_account(queries.by_id(user_id), queries.set_password_hash(checked), session)
 
     @retried
     async def deactivate(self, user_id: str, *, session: Session | None = None) -> User:
@@ -192,8 +172,8 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
 
         async def body(joined: Session) -> User:
-            user = await self._change(queries.by_id(user_id), queries.set_active(False), joined)
-            await self._families.update_many(token_queries.held(user_id), token_queries.revoke(), session=joined)
+            user = await self._accounts.change_account(queries.by_id(user_id), queries.set_active(False), joined)
+            await self._sessions.revoke_all(user_id, None, joined)
             return user
 
         return await self._connection.joined(body, session)
@@ -205,7 +185,7 @@ class UserRepository(AccessKeys, RefreshTokens):
         Raises:
             NotFoundError: There is no such user.
         """
-        return await self._change(queries.by_id(user_id), queries.set_active(True), session)
+        return await self._accounts.change_account(queries.by_id(user_id), queries.set_active(True), session)
 
     @retried_deletion
     async def delete(self, user_id: str, *, session: Session | None = None) -> None:
@@ -220,47 +200,170 @@ class UserRepository(AccessKeys, RefreshTokens):
         """
 
         async def body(joined: Session) -> None:
-            deleted = await self._users.delete_one(queries.by_id(user_id), session=joined)
-            if deleted.deleted_count == 0:
-                raise NotFoundError("user", user_id)
-            await self._keys.delete_many(key_queries.all_of(user_id), session=joined)
-            await self._families.delete_many(token_queries.all_of(user_id), session=joined)
+            await self._accounts.delete_account(user_id, joined)
+            await self._keys.delete_keys_of(user_id, joined)
+            await self._sessions.delete_sessions_of(user_id, joined)
 
         await self._connection.joined(body, session)
 
-    async def _one(self, match: RawDocument, name: str, session: Session | None) -> RawDocument:
-        row: RawDocument | None = await self._users.find_one(match, queries.WITHOUT_PASSWORD, session=session)
-        if row is None:
-            raise NotFoundError("user", name)
-        return row
+    @translates_errors
+    async def create_key(
+        self,
+        *,
+        owner_id: str,
+        name: str,
+        scopes: Sequence[str] | None = None,
+        expires_in: timedelta | None = None,
+        session: Session | None = None,
+    ) -> NewKey:
+        """Make another key of the user and return it: the only time that it can be seen.
 
-    async def _put(self, match: RawDocument, update: Any, session: Session | None) -> RawDocument:
-        try:
-            row: RawDocument = await self._users.find_one_and_update(
-                match, update, queries.WITHOUT_PASSWORD, upsert=True, return_document=AFTER, session=session
-            )
-        except DuplicateKeyError as exc:
-            raise _taken(exc, str(match["_id"])) from None
-        return row
+        One transaction, so that of any number of calls at once no more succeed than the limit allows: four round
+        trips. After an unknown outcome make another one: a key that nobody saw can be revoked, and proves nothing.
 
-    async def _change(self, match: RawDocument, update: Any, session: Session | None) -> User:
-        try:
-            row = await self._users.find_one_and_update(
-                match, update, queries.WITHOUT_PASSWORD, return_document=AFTER, session=session
-            )
-        except DuplicateKeyError as exc:
-            raise _taken(exc, str(match["_id"])) from None
-        if row is None:
-            raise NotFoundError("user", str(match["_id"]))
-        return User.from_document(row)
+        Args:
+            owner_id: Whose key; an active user.
+            name: What the user calls it: 1 to 100 printable characters.
+            scopes: What it may do, such as ``tasks:read``; ``None`` means all that its user may.
+            expires_in: How long it is valid, by the database's clock; ``None`` means until it is revoked.
+            session: The transaction to join.
 
+        Raises:
+            NotFoundError: There is no such active user.
+            ConflictError: The user has 50 keys that are not revoked.
+            InvalidDataError: A name, a scope or the time is none.
+        """
+        return await self._keys.make_key(owner_id, name, scopes, expires_in, session)
 
-def _taken(exc: DuplicateKeyError, user_id: str) -> ConflictError:
-    """Tell which name is taken; the driver's error, which repeats the name, is not passed on."""
-    fields = (exc.details or {}).get("keyPattern", {})
-    what = "e-mail address" if "email_key" in fields else "username"
-    return ConflictError("user", user_id, f"the {what} belongs to somebody else; choose another")
+    @retried
+    async def authenticate(self, key: str) -> Caller | None:
+        """Return who an active user's active key belongs to, or ``None``; one round trip, by ``_id``.
 
+        Wrong, unknown, revoked and expired keys, and those of users who are switched off, look alike and take the
+        same time. That the key was used is noted at most once a minute, later, and nobody waits for it.
+        """
+        return await self._keys.prove_key(key)
 
-def _same_names(stored: RawDocument, fields: Mapping[str, object]) -> bool:
-    return all(stored.get(name) == fields.get(name) for name in ("username_key", "email_key"))
+    @retried
+    async def user_of_key(self, key: str) -> str | None:
+        """Return the id of the user whose active key this is, or ``None``; otherwise as ``authenticate``."""
+        caller = await self.authenticate(key)
+        return None if caller is None else caller.user_id
+
+    @retried
+    async def keys(self, *, owner_id: str, session: Session | None = None) -> list[KeyInfo]:
+        """Return the user's keys that were not revoked, newest first, expired ones too; at most 50.
+
+        One round trip, by index ``access_keys_held``. Another's and a missing user's list is empty.
+        """
+        return await self._keys.held_keys(owner_id, session)
+
+    @retried
+    async def rename_key(self, key_id: str, name: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
+        """Give the user's key another name and return it; safe to repeat. One round trip, by ``_id``.
+
+        Raises:
+            NotFoundError: The user has no such key, or it was revoked.
+            InvalidDataError: It is no name.
+        """
+        return await self._keys.rename_held(key_id, name, owner_id, session)
+
+    @retried
+    async def revoke_key(self, key_id: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
+        """End the user's key for good and return it; safe to repeat. One round trip, by ``_id``.
+
+        It proves nothing to any host once this has returned, and is deleted a month later.
+
+        Raises:
+            NotFoundError: The user has no such key.
+        """
+        return await self._keys.revoke_held(key_id, owner_id, session)
+
+    @translates_errors
+    async def sign_in(
+        self,
+        *,
+        owner_id: str,
+        device: Device | None = None,
+        lifetime: Lifetime | None = None,
+        session: Session | None = None,
+    ) -> NewToken:
+        """Begin a session of an active user, whom the caller has made sure of, and return its first token.
+
+        One transaction of three round trips. After an unknown outcome sign in again: a session whose token nobody saw
+        ends by itself.
+
+        Args:
+            owner_id: Who signs in.
+            device: Where from, for the user to recognise.
+            lifetime: How long it lasts; 30 days without use and 90 in all unless given.
+            session: The transaction to join.
+
+        Raises:
+            NotFoundError: There is no such active user.
+            InvalidDataError: The lifetime is shorter than a second or longer than ten years.
+        """
+        return await self._sessions.begin_session(owner_id, device or Device(), lifetime or Lifetime(), session)
+
+    @retried
+    async def rotate(self, token: str, *, device: Device | None = None) -> NewToken | None:
+        """Return the token that follows *token*, which is used up, or ``None`` if it is good for nothing.
+
+        Two round trips, by ``_id``: one that decides and changes everything at once, and one for the user. Safe to
+        repeat with the same token after an unknown outcome, for 30 s. It joins no transaction: what it finds out about
+        a stolen token must not be rolled back.
+
+        Args:
+            token: What ``sign_in`` or ``rotate`` gave.
+            device: Where it is used now; ``None`` leaves what is known.
+
+        Raises:
+            TokenReuseError: The session has ended because a token of it was used again.
+        """
+        return await self._sessions.rotate_token(token, device)
+
+    @retried
+    async def sign_out(self, token: str, *, session: Session | None = None) -> bool:
+        """End the session of a token, be it used up or not, and return whether there is one; safe to repeat.
+
+        One round trip, by ``_id``. No token of the session is good for anything once this has returned.
+        """
+        return await self._sessions.end_session(token, session)
+
+    @retried
+    async def sessions(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    ) -> list[UserSession]:
+        """Return the user's sessions that can be used, newest first; one round trip, by index ``refresh_tokens_live``.
+
+        Args:
+            owner_id: Whose sessions.
+            before: The id of the last session of the page before.
+            limit: The most sessions to return.
+            session: The transaction to join.
+        """
+        return await self._sessions.live_sessions(owner_id, before, limit, session)
+
+    @retried
+    async def revoke_session(self, session_id: str, *, owner_id: str, session: Session | None = None) -> UserSession:
+        """End the user's session for good and return it; safe to repeat. One round trip, by ``_id``.
+
+        No token of the session is good for anything once this has returned.
+
+        Raises:
+            NotFoundError: The user has no such session.
+        """
+        return await self._sessions.revoke_one(session_id, owner_id, session)
+
+    @retried
+    async def revoke_sessions(self, *, owner_id: str, but: str | None = None, session: Session | None = None) -> int:
+        """End all sessions of the user and return how many; safe to repeat, and to be done after an unknown outcome.
+
+        One round trip, by index ``refresh_tokens_live``.
+
+        Args:
+            owner_id: Whose sessions.
+            but: The id of the session that goes on, such as the one that asks.
+            session: The transaction to join.
+        """
+        return await self._sessions.revoke_all(owner_id, but, session)

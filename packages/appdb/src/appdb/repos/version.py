@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
-from appdb._driver import RawDocument, Session, retried
+from appdb._driver import RawDocument, Session, retried, retried_deletion
 from appdb._queries import workflow_templates as template_queries
 from appdb._queries import workflow_versions as queries
 from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST
+from appdb._schema import collections
+from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.workflow_templates import WorkflowTemplate
@@ -28,7 +30,7 @@ from appdb.versions.templates import VersionTemplates
 from appdb.versions.trees import MAX_RESOLVED, VersionTrees, prepare
 
 
-class VersionRepository(VersionTemplates):
+class VersionRepository(BaseRepository):
     """
     An owner's workflow templates with their versions, and the global ones, which everybody may read.
 
@@ -41,8 +43,89 @@ class VersionRepository(VersionTemplates):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
+        self._versions = self._collection(collections.WORKFLOW_VERSIONS)
+        self._templates = VersionTemplates(connection)
         self._trees = VersionTrees(connection)
         self._duplicates = VersionDuplicates(connection)
+
+    @retried
+    async def get_or_create_template(
+        self, name: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's own template *name*, made if there is none; of many who ask at once, one makes it.
+
+        Args:
+            name: 1 to 200 printable characters; spaces around it do not count.
+            owner_id: Who has it, ``GLOBAL_OWNER`` for everybody's.
+            session: A transaction to take part in.
+
+        Raises:
+            InvalidDataError: The name cannot be used; nothing was written.
+        """
+        return await self._templates.named_template(name, owner_id, session)
+
+    @retried
+    async def get_or_create_copy(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return the owner's hidden copy of a template, made without versions if there is none; see ``sync_copy``.
+
+        Args:
+            template_id: The template, global or the owner's.
+            owner_id: Who has the copy.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        return await self._templates.copy_of_template(template_id, owner_id, session)
+
+    @retried
+    async def get_template(
+        self, template_id: str, *, owner_id: str, session: Session | None = None
+    ) -> WorkflowTemplate:
+        """Return a template that the owner may read, also by the id of a duplicate that was merged into it.
+
+        Raises:
+            NotFoundError: The owner sees no such template.
+        """
+        return await self._templates.readable_template(template_id, owner_id, session)
+
+    @retried
+    async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
+        """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
+
+        Raises:
+            NotFoundError: The owner has no such template.
+        """
+        return await self._templates.template_of_name(name, owner_id, session)
+
+    @retried
+    async def list_templates(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    ) -> list[WorkflowTemplate]:
+        """Return the visible templates that the owner may read, the own and the global ones, newest first.
+
+        Args:
+            owner_id: Who asks.
+            before: The id of the last template of the page before.
+            limit: The most templates to return.
+            session: A transaction to take part in.
+
+        Raises:
+            NotFoundError: The owner sees no template *before*.
+        """
+        return await self._templates.page_of_templates(owner_id, before, limit, session)
+
+    @retried_deletion
+    async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
+        """Delete the owner's template with all its versions, in one transaction; copies of it stay.
+
+        Raises:
+            NotFoundError: The owner has no such template; after an unknown outcome, that it is gone.
+            ConflictError: Runs use it; nothing was deleted.
+        """
+        await self._templates.delete_unused(template_id, owner_id, session)
 
     @retried
     async def store(

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._driver import AFTER, RawDocument, Session, retried, translates_errors
+from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import access_keys as queries
 from appdb._queries.paging import NEWEST_ID_FIRST
+from appdb._schema import collections
 from appdb._schema.users import KEY_RETENTION
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -18,9 +19,9 @@ from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.base import Document, Value
 from appdb.models.users import Role
 from appdb.reading import readable
+from appdb.users.accounts import UserAccounts
 from appdb.users.identity import checked_duration, checked_key_name, checked_scopes, digest_of, new_secret
 from appdb.users.key_usage import KeyUsage
-from appdb.users.rows import UserRows
 from appdb.utils import uuid7_str
 
 KEY_PREFIX = "app"
@@ -31,50 +32,34 @@ _KEY = re.compile(KEY_PREFIX + r"_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 _NOBODY = digest_of(new_secret())
 
 
-class AccessKeys(UserRows):
-    """The part of ``UserRepository`` about access keys. A key reads ``app_ID_SECRET``.
+class AccessKeys:
+    """Makes, proves, lists, renames and revokes access keys. A key reads ``app_ID_SECRET``.
 
     It is found by its id, which is public and so has no prefix of its own, and proved by its secret's digest.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, accounts: UserAccounts) -> None:
+        self._connection = connection
+        self._accounts = accounts
+        self._keys = connection.collection(collections.ACCESS_KEYS)
         self._key_usage = KeyUsage(self._keys)
 
-    @translates_errors
-    async def create_key(
+    async def make_key(
         self,
-        *,
         owner_id: str,
         name: str,
-        scopes: Sequence[str] | None = None,
-        expires_in: timedelta | None = None,
-        session: Session | None = None,
+        scopes: Sequence[str] | None,
+        expires_in: timedelta | None,
+        session: Session | None,
     ) -> NewKey:
-        """Make another key of the user and return it: the only time that it can be seen.
-
-        One transaction, so that of any number of calls at once no more succeed than the limit allows: four round
-        trips. After an unknown outcome make another one: a key that nobody saw can be revoked, and proves nothing.
-
-        Args:
-            owner_id: Whose key; an active user.
-            name: What the user calls it: 1 to 100 printable characters.
-            scopes: What it may do, such as ``tasks:read``; ``None`` means all that its user may.
-            expires_in: How long it is valid, by the database's clock; ``None`` means until it is revoked.
-            session: The transaction to join.
-
-        Raises:
-            NotFoundError: There is no such active user.
-            ConflictError: The user has 50 keys that are not revoked.
-            InvalidDataError: A name, a scope or the time is none.
-        """
+        """Make another key of an active user and return it."""
         if expires_in is not None:
             checked_duration("expires_in", expires_in)
         fields = {"user_id": owner_id, "name": checked_key_name(name), "scopes": checked_scopes(scopes)}
         secret = new_secret()
 
         async def body(joined: Session) -> NewKey:
-            user = await self._stamp_user(owner_id, "keys_changed_at", joined)
+            user = await self._accounts.stamp_active(owner_id, "keys_changed_at", joined)
             held = await self._keys.count_documents(queries.held(owner_id), limit=MAX_KEYS, session=joined)
             if held >= MAX_KEYS:
                 raise ConflictError("user", owner_id, f"has {MAX_KEYS} keys, the most there can be; revoke one first")
@@ -84,18 +69,22 @@ class AccessKeys(UserRows):
 
         return await self._connection.joined(body, session)
 
-    @retried
-    async def authenticate(self, key: str) -> Caller | None:
-        """Return who an active user's active key belongs to, or ``None``; one round trip, by ``_id``.
+    async def make_first_key(self, user: RawDocument, session: Session) -> NewKey:
+        """Make the key of a user that the caller's transaction has just made."""
+        secret = new_secret()
+        fields = {"user_id": user["_id"], "name": "", "scopes": None}
+        row = _row(fields, secret, user["created_at"], None)
+        await self._keys.insert_one(row, session=session)
+        return _made(row, secret)
 
-        Wrong, unknown, revoked and expired keys, and those of users who are switched off, look alike and take the
-        same time. That the key was used is noted at most once a minute, later, and nobody waits for it.
-        """
+    async def prove_key(self, key: str) -> Caller | None:
+        """Return who an active user's active key belongs to, or ``None``."""
         found = _KEY.fullmatch(key)
         if found is None:
             return None
         key_id, digest = found[1], digest_of(found[2])
         rows = await self._keys.aggregate(queries.proved(key_id, digest)).to_list(1)
+        # Also for a key that is not there, so that the time does not tell which ids exist.
         if not hmac.compare_digest(rows[0]["digest"] if rows else _NOBODY, digest):
             return None
         caller = _Proved.from_document(rows[0]).caller()
@@ -103,43 +92,24 @@ class AccessKeys(UserRows):
             self._key_usage.note_use(key_id)
         return caller
 
-    @retried
-    async def user_of_key(self, key: str) -> str | None:
-        """Return the id of the user whose active key this is, or ``None``; otherwise as ``authenticate``."""
-        caller = await self.authenticate(key)
-        return None if caller is None else caller.user_id
-
-    @retried
-    async def keys(self, *, owner_id: str, session: Session | None = None) -> list[KeyInfo]:
-        """Return the user's keys that were not revoked, newest first, expired ones too; at most 50.
-
-        One round trip, by index ``access_keys_held``. Another's and a missing user's list is empty.
-        """
+    async def held_keys(self, owner_id: str, session: Session | None) -> list[KeyInfo]:
+        """Return the user's keys that were not revoked, newest first."""
         found = self._keys.find(queries.held(owner_id), queries.WITHOUT_DIGEST, session=session)
         rows = await found.sort(NEWEST_ID_FIRST).to_list(None)
         return readable(KeyInfo.from_document, rows)
 
-    @retried
-    async def rename_key(self, key_id: str, name: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
-        """Give the user's key another name and return it; safe to repeat. One round trip, by ``_id``.
-
-        Raises:
-            NotFoundError: The user has no such key, or it was revoked.
-            InvalidDataError: It is no name.
-        """
+    async def rename_held(self, key_id: str, name: str, owner_id: str, session: Session | None) -> KeyInfo:
+        """Give the user's key another name and return it."""
         match = queries.owned_and_active(key_id, owner_id)
         return await self._change_key(match, queries.rename(checked_key_name(name)), key_id, session)
 
-    @retried
-    async def revoke_key(self, key_id: str, *, owner_id: str, session: Session | None = None) -> KeyInfo:
-        """End the user's key for good and return it; safe to repeat. One round trip, by ``_id``.
-
-        It proves nothing to any host once this has returned, and is deleted a month later.
-
-        Raises:
-            NotFoundError: The user has no such key.
-        """
+    async def revoke_held(self, key_id: str, owner_id: str, session: Session | None) -> KeyInfo:
+        """End the user's key for good and return it."""
         return await self._change_key(queries.owned(key_id, owner_id), queries.revoke(), key_id, session)
+
+    async def delete_keys_of(self, user_id: str, session: Session) -> None:
+        """Delete all keys of a user."""
+        await self._keys.delete_many(queries.all_of(user_id), session=session)
 
     async def _change_key(self, match: RawDocument, update: Any, key_id: str, session: Session | None) -> KeyInfo:
         row: RawDocument | None = await self._keys.find_one_and_update(
@@ -148,13 +118,6 @@ class AccessKeys(UserRows):
         if row is None:
             raise NotFoundError("access key", key_id)
         return KeyInfo.from_document(row)
-
-    async def _first_key(self, user: RawDocument, session: Session) -> NewKey:
-        secret = new_secret()
-        fields = {"user_id": user["_id"], "name": "", "scopes": None}
-        row = _row(fields, secret, user["created_at"], None)
-        await self._keys.insert_one(row, session=session)
-        return _made(row, secret)
 
 
 def _row(fields: RawDocument, secret: str, now: datetime, expires_in: timedelta | None) -> RawDocument:

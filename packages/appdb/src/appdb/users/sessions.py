@@ -5,25 +5,26 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from appdb._driver import AFTER, RawDocument, Session, retried, translates_errors
+from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import refresh_tokens as queries
-from appdb._queries import users as user_queries
 from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb._queries.refresh_tokens import Shown
+from appdb._schema import collections
+from appdb.connection import Connection
 from appdb.errors import NotFoundError, TokenReuseError
 from appdb.models.bounds import accept
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RefreshFamily, RevokedBecause, UserSession
 from appdb.models.users import User
 from appdb.reading import page_of
+from appdb.users.accounts import UserAccounts
 from appdb.users.identity import checked_duration, device_fields, digest_of, new_secret
-from appdb.users.rows import UserRows
 from appdb.utils import uuid7_str
 
 _TOKEN = re.compile(r"(rt_[0-9a-f]{32})_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{43})")
 
 
-class RefreshTokens(UserRows):
-    """The part of ``UserRepository`` about sessions. A token reads ``rt_ID_SECRETS``.
+class RefreshTokens:
+    """Begins, rotates, lists and ends sessions. A token reads ``rt_ID_SECRETS``.
 
     A session is one document, so each of its changes is atomic, and it never has two outcomes. Its tokens share one
     secret, which proves that a token is of the session, and each has one of its own, which is good for one use. A token
@@ -34,62 +35,33 @@ class RefreshTokens(UserRows):
     those is used, the others are used up with it: what shares a session must share what it stores.
     """
 
-    @translates_errors
-    async def sign_in(
-        self,
-        *,
-        owner_id: str,
-        device: Device | None = None,
-        lifetime: Lifetime | None = None,
-        session: Session | None = None,
+    def __init__(self, connection: Connection, accounts: UserAccounts) -> None:
+        self._connection = connection
+        self._accounts = accounts
+        self._families = connection.collection(collections.REFRESH_TOKENS)
+
+    async def begin_session(
+        self, owner_id: str, device: Device, lifetime: Lifetime, session: Session | None
     ) -> NewToken:
-        """Begin a session of an active user, whom the caller has made sure of, and return its first token.
-
-        One transaction of three round trips. After an unknown outcome sign in again: a session whose token nobody saw
-        ends by itself.
-
-        Args:
-            owner_id: Who signs in.
-            device: Where from, for the user to recognise.
-            lifetime: How long it lasts; 30 days without use and 90 in all unless given.
-            session: The transaction to join.
-
-        Raises:
-            NotFoundError: There is no such active user.
-            InvalidDataError: The lifetime is shorter than a second or longer than ten years.
-        """
-        lasts = lifetime or Lifetime()
-        accept(Lifetime, lasts, "lifetime")
-        for duration in (lasts.idle, lasts.absolute):
+        """Begin a session of an active user and return its first token."""
+        accept(Lifetime, lifetime, "lifetime")
+        for duration in (lifetime.idle, lifetime.absolute):
             checked_duration("lifetime", duration)
         proof, secret = new_secret(), new_secret()
         digests = {"proof": digest_of(proof), "live": [digest_of(secret)], "previous": None}
 
         async def body(joined: Session) -> NewToken:
-            user = User.from_document(await self._stamp_user(owner_id, "last_sign_in_at", joined))
+            user = User.from_document(await self._accounts.stamp_active(owner_id, "last_sign_in_at", joined))
             now = user.last_sign_in_at or user.created_at
-            row = {"_id": uuid7_str("rt_"), "user_id": owner_id} | digests | device_fields(device or Device())
-            row |= _times(now, lasts)
+            row = {"_id": uuid7_str("rt_"), "user_id": owner_id} | digests | device_fields(device)
+            row |= _times(now, lifetime)
             await self._families.insert_one(row, session=joined)
             return _made(RefreshFamily.from_document(row), user, proof + secret)
 
         return await self._connection.joined(body, session)
 
-    @retried
-    async def rotate(self, token: str, *, device: Device | None = None) -> NewToken | None:
-        """Return the token that follows *token*, which is used up, or ``None`` if it is good for nothing.
-
-        Two round trips, by ``_id``: one that decides and changes everything at once, and one for the user. Safe to
-        repeat with the same token after an unknown outcome, for 30 s. It joins no transaction: what it finds out about
-        a stolen token must not be rolled back.
-
-        Args:
-            token: What ``sign_in`` or ``rotate`` gave.
-            device: Where it is used now; ``None`` leaves what is known.
-
-        Raises:
-            TokenReuseError: The session has ended because a token of it was used again.
-        """
+    async def rotate_token(self, token: str, device: Device | None) -> NewToken | None:
+        """Return the token that follows *token*, which is used up, or ``None`` if it is good for nothing."""
         found = _TOKEN.fullmatch(token)
         if found is None:
             return None
@@ -103,46 +75,26 @@ class RefreshTokens(UserRows):
             raise TokenReuseError(family.user_id, family.id)
         if digest_of(secret) not in family.live:
             return None
-        user = await self._users.find_one(user_queries.active(family.user_id), user_queries.WITHOUT_PASSWORD)
-        return None if user is None else _made(family, User.from_document(user), found[2] + secret)
+        user = await self._accounts.find_active(family.user_id)
+        return None if user is None else _made(family, user, found[2] + secret)
 
-    @retried
-    async def sign_out(self, token: str, *, session: Session | None = None) -> bool:
-        """End the session of a token, be it used up or not, and return whether there is one; safe to repeat.
-
-        One round trip, by ``_id``. No token of the session is good for anything once this has returned.
-        """
+    async def end_session(self, token: str, session: Session | None) -> bool:
+        """End the session of a token, be it used up or not, and return whether there is one."""
         found = _TOKEN.fullmatch(token)
         if found is None:
             return False
         ended = await self._families.update_one(queries.proved(_shown(found)), queries.revoke(), session=session)
         return ended.matched_count == 1
 
-    @retried
-    async def sessions(
-        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    async def live_sessions(
+        self, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[UserSession]:
-        """Return the user's sessions that can be used, newest first; one round trip, by index ``refresh_tokens_live``.
-
-        Args:
-            owner_id: Whose sessions.
-            before: The id of the last session of the page before.
-            limit: The most sessions to return.
-            session: The transaction to join.
-        """
+        """Return the user's sessions that can be used, newest first."""
         families = self._families.find(queries.page(owner_id, before), queries.WITHOUT_DIGESTS, session=session)
-        found = families.sort(NEWEST_ID_FIRST)
-        return await page_of(UserSession.from_document, found, limit)
+        return await page_of(UserSession.from_document, families.sort(NEWEST_ID_FIRST), limit)
 
-    @retried
-    async def revoke_session(self, session_id: str, *, owner_id: str, session: Session | None = None) -> UserSession:
-        """End the user's session for good and return it; safe to repeat. One round trip, by ``_id``.
-
-        No token of the session is good for anything once this has returned.
-
-        Raises:
-            NotFoundError: The user has no such session.
-        """
+    async def revoke_one(self, session_id: str, owner_id: str, session: Session | None) -> UserSession:
+        """End the user's session for good and return it."""
         row: RawDocument | None = await self._families.find_one_and_update(
             queries.owned(session_id, owner_id),
             queries.revoke(),
@@ -154,19 +106,14 @@ class RefreshTokens(UserRows):
             raise NotFoundError("session", session_id)
         return UserSession.from_document(row)
 
-    @retried
-    async def revoke_sessions(self, *, owner_id: str, but: str | None = None, session: Session | None = None) -> int:
-        """End all sessions of the user and return how many; safe to repeat, and to be done after an unknown outcome.
-
-        One round trip, by index ``refresh_tokens_live``.
-
-        Args:
-            owner_id: Whose sessions.
-            but: The id of the session that goes on, such as the one that asks.
-            session: The transaction to join.
-        """
+    async def revoke_all(self, owner_id: str, but: str | None, session: Session | None) -> int:
+        """End all sessions of the user, but one if it is named, and return how many."""
         ended = await self._families.update_many(queries.held(owner_id, but=but), queries.revoke(), session=session)
         return ended.modified_count
+
+    async def delete_sessions_of(self, user_id: str, session: Session) -> None:
+        """Delete all sessions of a user."""
+        await self._families.delete_many(queries.all_of(user_id), session=session)
 
 
 def _shown(found: re.Match[str]) -> Shown:

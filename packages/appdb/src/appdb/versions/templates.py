@@ -1,16 +1,15 @@
-"""Workflow templates: what versions belong to, by the names that owners give them."""
+"""Workflow templates: an owner's named collections of versions."""
 
 from __future__ import annotations
 
 import re
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, retried, retried_deletion
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
 from appdb._queries import workflow_runs as run_queries
 from appdb._queries import workflow_templates as queries
 from appdb._queries import workflow_versions as version_queries
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
@@ -24,50 +23,26 @@ MAX_RUNS_COUNTED = 1_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-class VersionTemplates(BaseRepository):
-    """The part of ``VersionRepository`` that makes, finds, lists and deletes templates."""
+class VersionTemplates:
+    """Makes, finds, lists and deletes templates."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._templates = self._collection(collections.WORKFLOW_TEMPLATES)
-        self._versions = self._collection(collections.WORKFLOW_VERSIONS)
-        self._runs = self._collection(collections.WORKFLOW_RUNS)
+        self._connection = connection
+        self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
+        self._versions = connection.collection(collections.WORKFLOW_VERSIONS)
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
 
-    @retried
-    async def get_or_create_template(
-        self, name: str, *, owner_id: str, session: Session | None = None
-    ) -> WorkflowTemplate:
-        """Return the owner's own template *name*, made if there is none; of many who ask at once, one makes it.
-
-        Args:
-            name: 1 to 200 printable characters; spaces around it do not count.
-            owner_id: Who has it, ``GLOBAL_OWNER`` for everybody's.
-            session: A transaction to take part in.
-
-        Raises:
-            InvalidDataError: The name cannot be used; nothing was written.
-        """
+    async def named_template(self, name: str, owner_id: str, session: Session | None) -> WorkflowTemplate:
+        """Return the owner's own template *name*, made if there is none; of many who ask at once, one makes it."""
         accept(Name, owner_id, "owner_id")
         known = _checked_name(name)
         fields = {"_id": uuid7_str("tpl_"), "derived_from": None}
         return await self._get_or_create(queries.named(owner_id, known), fields, session)
 
-    @retried
-    async def get_or_create_copy(
-        self, template_id: str, *, owner_id: str, session: Session | None = None
-    ) -> WorkflowTemplate:
-        """Return the owner's hidden copy of a template, made without versions if there is none; see ``sync_copy``.
-
-        Args:
-            template_id: The template, global or the owner's.
-            owner_id: Who has the copy.
-            session: A transaction to take part in.
-
-        Raises:
-            NotFoundError: The owner sees no such template.
-        """
+    async def copy_of_template(self, template_id: str, owner_id: str, session: Session | None) -> WorkflowTemplate:
+        """Return the owner's hidden copy of a template, made without versions if there is none; see ``sync_copy``."""
         accept(Name, owner_id, "owner_id")
-        original = await self.get_template(template_id, owner_id=owner_id, session=session)
+        original = await self.readable_template(template_id, owner_id, session)
         fields = {"_id": uuid7_str("tpl_"), "name": original.name}
         return await self._get_or_create(queries.copy_of(owner_id, original.id), fields, session)
 
@@ -88,63 +63,34 @@ class VersionTemplates(BaseRepository):
             # Somebody else has just made it, so now it is found.
             return WorkflowTemplate.from_document(await upsert())
 
-    @retried
-    async def get_template(
-        self, template_id: str, *, owner_id: str, session: Session | None = None
-    ) -> WorkflowTemplate:
-        """Return a template that the owner may read, also by the id of a duplicate that was merged into it.
-
-        Raises:
-            NotFoundError: The owner sees no such template.
-        """
+    async def readable_template(self, template_id: str, owner_id: str, session: Session | None) -> WorkflowTemplate:
+        """Return a template that the owner may read, also by the id of a duplicate that was merged into it."""
         found = await self._templates.find_one(queries.one(template_id, owner_id), session=session)
         if found is None:
             raise NotFoundError("workflow template", template_id)
         return WorkflowTemplate.from_document(found)
 
-    @retried
-    async def find_template(self, name: str, *, owner_id: str, session: Session | None = None) -> WorkflowTemplate:
-        """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one.
-
-        Raises:
-            NotFoundError: The owner has no such template.
-        """
+    async def template_of_name(self, name: str, owner_id: str, session: Session | None) -> WorkflowTemplate:
+        """Return the owner's own visible template *name*; pass ``GLOBAL_OWNER`` for a global one."""
         match = queries.named(owner_id, plain_name(name))
         found = await self._templates.find_one(match, session=session)
         if found is None:
             raise NotFoundError("workflow template", name)
         return WorkflowTemplate.from_document(found)
 
-    @retried
-    async def list_templates(
-        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    async def page_of_templates(
+        self, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[WorkflowTemplate]:
-        """Return the visible templates that the owner may read, the own and the global ones, newest first.
-
-        Args:
-            owner_id: Who asks.
-            before: The id of the last template of the page before.
-            limit: The most templates to return.
-            session: A transaction to take part in.
-
-        Raises:
-            NotFoundError: The owner sees no template *before*.
-        """
+        """Return the visible templates that the owner may read, the own and the global ones, newest first."""
         last = None
         if before is not None:
-            template = await self.get_template(before, owner_id=owner_id, session=session)
+            template = await self.readable_template(before, owner_id, session)
             last = {"created_at": template.created_at, "_id": template.id}
         found = self._templates.find(queries.page(owner_id, last), session=session).sort(NEWEST_FIRST)
         return await page_of(WorkflowTemplate.from_document, found, limit)
 
-    @retried_deletion
-    async def delete_template(self, template_id: str, *, owner_id: str, session: Session | None = None) -> None:
-        """Delete the owner's template with all its versions, in one transaction; copies of it stay.
-
-        Raises:
-            NotFoundError: The owner has no such template; after an unknown outcome, that it is gone.
-            ConflictError: Runs use it; nothing was deleted.
-        """
+    async def delete_unused(self, template_id: str, owner_id: str, session: Session | None) -> None:
+        """Delete the owner's template with all its versions, in one transaction; copies of it stay."""
 
         async def body(session: Session) -> None:
             match = queries.owned(template_id, owner_id)
