@@ -24,7 +24,7 @@ from appdb import (
 )
 from appdb._queries import workflow_files as queries
 from appdb._queries.paging import BY_ID
-from appdb.repos.file import MAX_INLINE_BYTES
+from appdb.content.run_files import MAX_INLINE_BYTES
 from appdb.utils import uuid7_at
 from appsupport.runs.run_repositories import open_run
 
@@ -92,6 +92,31 @@ async def test_writing_again_replaces_and_keeps_id(files: FileRepository, databa
     assert (listed, listed.role) == (second, FileRole.OUTPUT)
     assert (await files.get(first.id, owner_id=OWNER)).text == content
     assert await bytes_kept(database) == int(content == LARGE)
+
+
+@pytest.mark.parametrize("content", ["small", LARGE])
+async def test_transaction_reads_its_own_file(files: FileRepository, database: Database, content: str) -> None:
+    async def body(session: Any) -> list[Any]:
+        written = await files.put(new(content=content), owner_id=OWNER, session=session)
+        by_id = await files.get(written.id, owner_id=OWNER, session=session)
+        by_name = await files.newest(RUN, written.name, owner_id=OWNER, session=session)
+        (listed,) = await files.page(RUN, owner_id=OWNER, session=session)
+        unseen = await files.page(RUN, owner_id=OWNER)
+        return [by_id.text, by_name.text, listed.id == written.id, unseen]
+
+    assert await database.transaction(body) == [content, content, True, []]
+
+
+async def test_transaction_reads_file_replaced_since(files: FileRepository, database: Database) -> None:
+    first = await files.put(new(content=LARGE), owner_id=OWNER)
+
+    async def body(session: Any) -> str:
+        await files.page(RUN, owner_id=OWNER, session=session)
+        await files.put(new(content=f"new {LARGE}"), owner_id=OWNER)
+        return (await files.get(first.id, owner_id=OWNER, session=session)).text
+
+    assert await database.transaction(body) == LARGE
+    assert (await files.get(first.id, owner_id=OWNER)).text == f"new {LARGE}"
 
 
 async def test_every_key_part_separates_files(files: FileRepository, database: Database) -> None:

@@ -93,6 +93,44 @@ async def test_generation_recorded_with_task_is_visible(
     assert begun.source_data == {"s": 1}
 
 
+async def test_transaction_reads_its_own_generation(
+    contents: ContentRepository, queue: TaskQueue, database: Database
+) -> None:
+    async def body(session: Any) -> list[Any]:
+        task = await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}), session=session)
+        made = await contents.record(new(task), owner_id=OWNER, session=session)
+        named: dict[str, Any] = {"owner_id": OWNER, "session": session}
+        found = await contents.generation(task.id, **named), await contents.get_generation(made.id, **named)
+        lists = [
+            await contents.list_for_owner(**named),
+            await contents.list_for_run("wf_1", **named),
+            await contents.list_for_interaction("media_1", **named),
+        ]
+        assert found == (made, made)
+        assert [[each.id for each in page] for page in lists] == [[made.id]] * 3
+        return await contents.list_for_owner(owner_id=OWNER)
+
+    assert await database.transaction(body) == []
+
+
+async def test_transaction_no_longer_reads_item_it_deleted(
+    contents: ContentRepository, queue: TaskQueue, database: Database
+) -> None:
+    task = await claimed(queue)
+    stored = await contents.store(Lease.of(task), task, item(), seq=task.event_count)
+    await queue.complete(Lease.of(task), {})
+
+    async def body(session: Any) -> list[Any]:
+        await contents.delete(stored.id, owner_id=OWNER, session=session)
+        with pytest.raises(NotFoundError):
+            await contents.get(stored.id, owner_id=OWNER, session=session)
+        assert await contents.page(owner_id=OWNER, session=session) == []
+        assert await contents.list_for_task(task.id, owner_id=OWNER, session=session) == []
+        return await contents.list_for_task(task.id, owner_id=OWNER)
+
+    assert await database.transaction(body) == [stored]
+
+
 async def test_recording_again_or_late_changes_nothing(
     contents: ContentRepository, queue: TaskQueue, database: Database
 ) -> None:

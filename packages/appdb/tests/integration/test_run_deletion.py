@@ -280,7 +280,7 @@ async def test_undeletable_run_does_not_block_others(
     await runs.database.collection("workflow_runs").update_many({}, mark)
 
     class Refuses(Death):
-        async def delete_run(self, run_id: str, *, owner_id: str) -> int:
+        async def delete_of_run(self, run_id: str, owner_id: str) -> int:
             if run_id == first.id:
                 raise ConflictError("workflow run", run_id, owner_id)
             return 0

@@ -44,9 +44,9 @@ from appdb import (
     VersionSummary,
     WorkflowRepository,
 )
+from appdb.content.run_files import MAX_INLINE_BYTES
 from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
-from appdb.repos.file import MAX_INLINE_BYTES
 from appdb.runs.size_limits import SNAPSHOT_EVERY
 from appdb.size_limits import MAX_RECENT_EVENTS
 from appsupport.runs.run_events import completed, started, step_started

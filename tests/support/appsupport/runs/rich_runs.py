@@ -25,8 +25,8 @@ from appdb import (
     TokenRepository,
     UsageFilter,
 )
+from appdb.content.run_files import MAX_INLINE_BYTES
 from appdb.content.stored_bytes import CHUNK_BYTES
-from appdb.repos.file import MAX_INLINE_BYTES
 from appsupport.runs.run_events import step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
 
@@ -59,7 +59,7 @@ class Death:
     def __init__(self, _: Database) -> None:
         pass
 
-    async def delete_run(self, run_id: str, *, owner_id: str) -> int:
+    async def delete_of_run(self, run_id: str, owner_id: str) -> int:
         raise KilledError(run_id, owner_id)
 
 

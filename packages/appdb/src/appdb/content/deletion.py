@@ -82,7 +82,7 @@ class ContentDeletion:
 
         await self._run(body, session)
 
-    async def delete_of_run(self, run_id: str, owner_id: str, session: Session | None) -> int:
+    async def delete_of_run(self, run_id: str, owner_id: str, session: Session | None = None) -> int:
         """Delete all generations of a run, some at a time, and return how many they were."""
         match = generation_queries.generations(owner_id, run_id=run_id)
         deleted, count = 0, GENERATIONS_AT_ONCE

@@ -129,23 +129,28 @@ class Generations:
 
         return Generation.from_document(await self._connection.transaction(body))
 
-    async def find_generation(self, match: RawDocument, kind: str, asked_id: str) -> Generation:
+    async def find_generation(
+        self, match: RawDocument, kind: str, asked_id: str, session: Session | None
+    ) -> Generation:
         """Return the one generation that *match* finds."""
-        found = await self._generations.find_one(match)
+        found = await self._generations.find_one(match, session=session)
         if found is None:
             raise NotFoundError(kind, asked_id)
         return Generation.from_document(found)
 
-    async def page_with_items(self, match: RawDocument, before: str | None, limit: int) -> list[GenerationWithItems]:
+    async def page_with_items(
+        self, match: RawDocument, before: str | None, limit: int, session: Session | None
+    ) -> list[GenerationWithItems]:
         """Return a page of what *match* finds, newest first: one aggregation, and a look at *before*."""
         if before is not None:
-            last = await self._generations.find_one(match | {"_id": before}, {"created_at": 1})
+            last = await self._generations.find_one(match | {"_id": before}, {"created_at": 1}, session=session)
             if last is None:
                 raise NotFoundError("generation", before)
             match = match | older_than(last)
 
         def look(most: int) -> Awaitable[Sequence[RawDocument]]:
-            return self._generations.aggregate(generation_queries.with_items(match, most)).to_list(None)
+            stages = generation_queries.with_items(match, most)
+            return self._generations.aggregate(stages, session=session).to_list(None)
 
         return await first_readable(_with_items, look, limit)
 

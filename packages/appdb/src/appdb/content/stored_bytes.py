@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appdb._driver import RawDocument, translates_stream_errors
+from appdb._driver import RawDocument, Session, translates_stream_errors
 from appdb._queries import gridfs as queries
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -102,7 +102,9 @@ class ByteStore:
             await self._chunks.create_index(queries.CHUNKS_INDEX, unique=True)
 
     @translates_stream_errors
-    async def read_range(self, file_id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    async def read_range(
+        self, file_id: str, start: int, end: int, *, session: Session | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from *start* up to and without *end*, a chunk at a time.
 
         Two chunks are asked for once those before were taken: a reader that pauses costs that much and no cursor.
@@ -110,7 +112,7 @@ class ByteStore:
         Raises:
             NotFoundError: The bytes were deleted.
         """
-        file = await self._files.find_one({"_id": file_id}, {"chunkSize": 1})
+        file = await self._files.find_one({"_id": file_id}, {"chunkSize": 1}, session=session)
         if file is None:
             raise NotFoundError("media file", file_id)
         size = file.get("chunkSize")
@@ -119,7 +121,7 @@ class ByteStore:
         at = start
         while at < end:
             wanted = queries.chunks(file_id, at // size, min(at // size + READ_CHUNKS, -(-end // size)))
-            found = deque(await self._chunks.find(wanted).sort("n", 1).to_list(None))
+            found = deque(await self._chunks.find(wanted, session=session).sort("n", 1).to_list(None))
             if not found:
                 raise NotFoundError("media file", file_id)
             while found:

@@ -152,65 +152,74 @@ class ContentRepository(BaseRepository):
         return await self._items.write_item(lease, task, item, seq)
 
     @retried
-    async def get(self, content_id: str, *, owner_id: str) -> Content:
+    async def get(self, content_id: str, *, owner_id: str, session: Session | None = None) -> Content:
         """Return the owner's content item.
 
         Raises:
             NotFoundError: The owner has no such item.
         """
-        found = await self._contents.find_one(queries.owned(content_id, owner_id))
+        found = await self._contents.find_one(queries.owned(content_id, owner_id), session=session)
         if found is None:
             raise NotFoundError("content", content_id)
         return Content.from_document(found)
 
     @retried
-    async def list_for_task(self, task_id: str, *, owner_id: str) -> list[Content]:
+    async def list_for_task(self, task_id: str, *, owner_id: str, session: Session | None = None) -> list[Content]:
         """Return all that the owner's task has made so far, by index."""
-        found = self._contents.find({"owner_id": owner_id, "task_id": task_id}).sort(queries.BY_INDEX)
+        found = self._contents.find({"owner_id": owner_id, "task_id": task_id}, session=session).sort(queries.BY_INDEX)
         return readable(Content.from_document, await found.to_list(None))
 
     @retried
-    async def page(self, *, owner_id: str, before: str | None = None, limit: int = 50) -> list[Content]:
+    async def page(
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
+    ) -> list[Content]:
         """Return the owner's content items, newest first.
 
         Args:
             owner_id: Whose items.
             before: The id of the last item of the page before.
             limit: The most items to return.
+            session: The caller's transaction.
 
         Raises:
             NotFoundError: The owner has no item *before*.
         """
         match: RawDocument = {"owner_id": owner_id}
         if before is not None:
-            last = await self.get(before, owner_id=owner_id)
+            last = await self.get(before, owner_id=owner_id, session=session)
             match |= older_than({"_id": last.id, "created_at": last.created_at})
-        found = self._contents.find(match).sort(NEWEST_FIRST)
+        found = self._contents.find(match, session=session).sort(NEWEST_FIRST)
         return await page_of(Content.from_document, found, limit)
 
     @retried
-    async def generation(self, task_id: str, *, owner_id: str) -> Generation:
+    async def generation(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Generation:
         """Return the record of what the owner's task makes.
 
         Raises:
             NotFoundError: The owner has no such task, or it has not begun to make anything.
         """
         match = queries.owned(generation_id(task_id), owner_id)
-        return await self._generations.find_generation(match, "generation of task", task_id)
+        return await self._generations.find_generation(match, "generation of task", task_id, session)
 
     @retried
-    async def get_generation(self, generation_id: str, *, owner_id: str) -> Generation:
+    async def get_generation(self, generation_id: str, *, owner_id: str, session: Session | None = None) -> Generation:
         """Return the owner's generation.
 
         Raises:
             NotFoundError: The owner has no such generation.
         """
         match = queries.owned(generation_id, owner_id)
-        return await self._generations.find_generation(match, "generation", generation_id)
+        return await self._generations.find_generation(match, "generation", generation_id, session)
 
     @retried
     async def list_for_interaction(
-        self, interaction_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
+        self,
+        interaction_id: str,
+        *,
+        owner_id: str,
+        before: str | None = None,
+        limit: int = 50,
+        session: Session | None = None,
     ) -> list[GenerationWithItems]:
         """Return the generations that an interaction shows, newest first, with their items: one query.
 
@@ -219,34 +228,34 @@ class ContentRepository(BaseRepository):
             owner_id: Whose generations.
             before: The id of the last generation of the page before; looked up by one more query.
             limit: The most generations to return; of each, the first 500 items.
+            session: The caller's transaction.
 
         Raises:
             NotFoundError: The interaction has no generation *before*.
         """
         match = generation_queries.generations(owner_id, interaction_id=interaction_id)
-        return await self._generations.page_with_items(match, before, limit)
+        return await self._generations.page_with_items(match, before, limit, session)
 
     @retried
     async def list_for_run(
-        self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50
+        self, run_id: str, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
     ) -> list[GenerationWithItems]:
         """Return the generations of a run, as ``list_for_interaction`` does.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
         """
-        found = await self._generations.page_with_items(
-            generation_queries.generations(owner_id, run_id=run_id), before, limit
-        )
-        await self._run_lock.check_run(run_id, owner_id)
+        match = generation_queries.generations(owner_id, run_id=run_id)
+        found = await self._generations.page_with_items(match, before, limit, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
         return found
 
     @retried
     async def list_for_owner(
-        self, *, owner_id: str, before: str | None = None, limit: int = 50
+        self, *, owner_id: str, before: str | None = None, limit: int = 50, session: Session | None = None
     ) -> list[GenerationWithItems]:
         """Return the owner's generations, as ``list_for_interaction`` does."""
-        return await self._generations.page_with_items(generation_queries.generations(owner_id), before, limit)
+        return await self._generations.page_with_items(generation_queries.generations(owner_id), before, limit, session)
 
     @translates_stream_errors
     async def read(self, content: Content, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:

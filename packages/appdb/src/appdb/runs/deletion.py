@@ -10,18 +10,16 @@ from typing import Protocol
 from appdb._driver import AFTER, RawDocument
 from appdb._queries import workflow_runs as queries
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
+from appdb.content.deletion import ContentDeletion
+from appdb.content.run_files import RunFiles
+from appdb.content.stored_bytes import ByteStore
 from appdb.errors import AppDbError, DatabaseUnavailableError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.tasks import LIVE_STATES, TaskFilter
 from appdb.queue.task_queue import TaskQueue
-from appdb.repos.content import ContentRepository
-from appdb.repos.file import FileRepository
 from appdb.run_lock import RUN
 from appdb.runs.batches import delete_all
-
-logger = logging.getLogger(__name__)
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ LINGER = timedelta(days=1)
 class RunPart(Protocol):
     """Something that keeps documents of runs, and can delete those of one run with all that belongs to them."""
 
-    async def delete_run(self, run_id: str, *, owner_id: str) -> int:
+    async def delete_of_run(self, run_id: str, owner_id: str) -> int:
         """Delete what belongs to the owner's run, and return how much; safe to repeat."""
         ...
 
@@ -44,7 +42,7 @@ class _Rows:
     def __init__(self, connection: Connection, collection: str) -> None:
         self._rows = connection.collection(collection)
 
-    async def delete_run(self, run_id: str, *, owner_id: str) -> int:
+    async def delete_of_run(self, run_id: str, owner_id: str) -> int:
         return await delete_all(self._rows, {"run_id": run_id, "owner_id": owner_id})
 
 
@@ -57,18 +55,18 @@ PARTS: tuple[Callable[[Connection], RunPart], ...] = (
     _rows(collections.RUN_VERSIONS),
     _rows(collections.EVENTS),
     _rows(collections.BRANCHES),
-    ContentRepository,
-    FileRepository,
+    lambda connection: ContentDeletion(connection, ByteStore(connection)),
+    RunFiles,
 )
 """All that hangs on a run, but for its tasks and its child runs. What its calls cost outlives it."""
 
 
-class RunDeletion(BaseRepository):
+class RunDeletion:
     """Deletes runs."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._runs = self._collection(collections.WORKFLOW_RUNS)
+        self._connection = connection
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
         self._queue = TaskQueue(connection)
         self._parts = [part(connection) for part in PARTS]
 
@@ -107,7 +105,7 @@ class RunDeletion(BaseRepository):
             await self._runs.update_one({"_id": child["_id"]}, queries.doomed())
             await self._finish(child["_id"], child["owner_id"])
         for part in self._parts:
-            await part.delete_run(run_id, owner_id=owner_id)
+            await part.delete_of_run(run_id, owner_id)
         # The mark stays: what a host of an older release, or one that died at it, writes from now on is found by it.
         await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.marked())
 
