@@ -1,1 +1,1 @@
-"""Parts of ContentRepository and FileRepository: items, stored bytes, their sweep."""
+"""Parts of ContentRepository and FileRepository: generations, items, files, stored bytes, their sweep."""

@@ -1,4 +1,4 @@
-"""Deleting what was made: documents in one transaction that also ends the making, bytes after it."""
+"""Content deletion: documents in one transaction that also cancels their task, bytes after it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from appdb.models.vocabulary import word
 from appdb.queue.stopping import Stopping
 
 GENERATIONS_AT_ONCE = 20
-"""How many generations a transaction deletes: each may have hundreds of items."""
+"""Generations that one transaction deletes: each may have hundreds of items."""
 
 
 class ContentDeletion:
-    """The part of ``ContentRepository`` that deletes; documented there."""
+    """Deletes items and generations, for ``ContentRepository``."""
 
     def __init__(self, connection: Connection, stored: ByteStore) -> None:
         self._connection = connection
@@ -40,7 +40,8 @@ class ContentDeletion:
             if found is None:
                 raise NotFoundError("content", content_id)
             await self._refuse_while_made(found, joined)
-            # Deletions within a generation come one after the other, so that the last one sees that it is the last.
+            # This write puts deletions within a generation one after the other. Two at once would each see the other's
+            # item, and neither would delete the preview that both share.
             await self._generations.update_one(
                 {"_id": found["generation_id"]}, {"$currentDate": {"pruned_at": True}}, session=joined
             )
@@ -54,7 +55,7 @@ class ContentDeletion:
         await self._run(body, session)
 
     async def _refuse_while_made(self, item: RawDocument, session: Session) -> None:
-        # A final state never changes again, so a look is enough, and whoever stores needs a live task.
+        # A final state never changes again and a store needs a live task, so a look without a lock is enough.
         match = task_queries.owned(item["task_id"], item["owner_id"])
         task = await self._tasks.find_one(match, {"state": 1}, session=session)
         if task is not None and not word(TaskState, task["state"]).final:
@@ -110,7 +111,7 @@ class ContentDeletion:
 
     async def _run(self, body: Callable[[Session], Coroutine[Any, Any, list[str]]], session: Session | None) -> None:
         if session is not None:
-            # A transaction can be undone, and deleted bytes cannot: they are left to the sweep.
+            # A caller's transaction can be undone, and deleted bytes cannot: they are left to the sweep.
             await body(session)
             return
         await self._bytes.delete_all(await self._connection.transaction(body))

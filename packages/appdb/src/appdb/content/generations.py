@@ -1,4 +1,4 @@
-"""Generations: recorded, begun, reported on, and listed with what they made."""
+"""Generations: recorded, begun, reported on, and listed with their items."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_NAMES_BYTES = 4 * KIB
 
 
 class Generations:
-    """The part of ``ContentRepository`` that is about generations; documented there."""
+    """Writes, reads and lists generations, for ``ContentRepository``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -63,7 +63,7 @@ class Generations:
         return Generation.from_document(await self._write(new.task_id, generation_queries.recorded(fields), session))
 
     async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
-        """Return the run that a generation is made for, by default its task's, with its fence taken."""
+        """Return the run of a generation, by default its task's, with the run locked."""
         run_id = origin.run_id or task.get("run_id")
         if run_id is not None:
             await self._run_lock.lock(run_id, owner_id, session)
@@ -78,7 +78,7 @@ class Generations:
     async def begin_generation(
         self, lease: Lease, task: Task, fields: Mapping[str, str], source: Mapping[str, JsonValue], origin: Origin
     ) -> Generation:
-        """Write what the attempt makes, behind its fence; *fields* are provider and operation."""
+        """Write what the attempt makes, behind the fence; *fields* are provider and operation."""
         for name, text in fields.items():
             accept(Label, text, name)
         accept(Origin, origin, "origin")
@@ -102,7 +102,8 @@ class Generations:
         return written
 
     async def ensure_generation(self, task: Task, session: Session) -> None:
-        """Write the generation of *task* if there is none: its actor stores without having said what it makes."""
+        """Write the generation of *task* if there is none."""
+        # An actor may store an item without having begun a generation.
         named = {"owner_id": task.owner_id, "task_id": task.id, "provider": "", "operation": task.actor}
         fields = named | {"request": task.payload, "source_data": {}}
         match = {"_id": generation_id(task.id)}

@@ -1,4 +1,4 @@
-"""Content items: stored behind the fence of their task, bytes first."""
+"""Content items: bytes first, then the document and its event behind the fence of the task."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from appdb.size_limits import KIB, MAX_RECENT_EVENTS, check_size
 from appdb.utils import derived_id
 
 MAX_ITEM_BYTES = 64 * KIB
-"""What is said of an item; its bytes may be as many as fit the disk."""
+"""Limit of an item's document; its bytes may be as many as fit the disk."""
 UNKNOWN_DIGEST = "0" * 64
-"""Stands for the digest of bytes that are still to be read, where only the size of an event matters."""
+"""A digest of the right length, for the check of an event's size before the bytes are read."""
 
 
 class ContentItems:
-    """The part of ``ContentRepository`` that stores items; documented there."""
+    """Writes items, for ``ContentRepository``."""
 
     def __init__(self, connection: Connection, stored: ByteStore, generations: Generations) -> None:
         self._connection = connection
@@ -40,7 +40,7 @@ class ContentItems:
         self._generations = generations
 
     async def write_item(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
-        """Store an item: bytes first, then its document and its event in one transaction behind the fence."""
+        """Write an item: its bytes, then its document and its event in one transaction."""
         accept(Lease, lease, "lease")
         accept(NewContent, item)
         accept(Count, seq, "seq")
@@ -48,6 +48,7 @@ class ContentItems:
         check_events([_event(content_id, item, UNKNOWN_DIGEST)])
         described = _described(task, item, lease)
         check_size("content item", described, MAX_ITEM_BYTES)
+        # Bytes first: a crash leaves bytes without a name, which are swept, never a name without bytes.
         upload = await self._upload(task, item)
         event = _event(content_id, item, upload.sha256)
         row = described | _whereabouts(upload)
@@ -69,6 +70,7 @@ class ContentItems:
         except (LeaseLostError, NotFoundError):
             await self._bytes.delete_bytes(upload.file_id)
             raise
+        # After the commit: until then the item names its earlier bytes.
         if replaced is not None:
             await self._bytes.delete_bytes(replaced["file_id"])
         if seq % MAX_RECENT_EVENTS == 0:

@@ -1,15 +1,15 @@
-"""What kind of media bytes are, told by the bytes alone: what somebody says of them proves nothing."""
+"""Media types, recognised from the bytes alone: a declared type proves nothing."""
 
 from __future__ import annotations
 
 import codecs
 
 HEAD_BYTES = 64
-"""How much of a file tells its type."""
+"""Bytes at the beginning of a file that are looked at for its signature."""
 
 
 class MediaTypeProbe:
-    """Is fed with bytes as they stream by, and recognises the types that are worth showing, and plain text."""
+    """Recognises the types that browsers can show, and plain text, from bytes as they stream by."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -21,6 +21,7 @@ class MediaTypeProbe:
         if len(self._head) < HEAD_BYTES:
             self._head += part[: HEAD_BYTES - len(self._head)]
         if self._is_text:
+            # A NUL is valid UTF-8, but text has none.
             self._is_text = b"\x00" not in part and self._decodes(part, final=False)
 
     def media_type(self) -> str | None:

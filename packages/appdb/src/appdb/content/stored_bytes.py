@@ -1,4 +1,4 @@
-"""Bytes in GridFS: streamed in, digested and recognised on the way, read by range, deleted."""
+"""The byte store: bytes in GridFS, uploaded with digest and media type, read by range, deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from appdb.utils import uuid7_at
 FILE_PREFIX = "file_"
 
 CHUNK_BYTES = 255 * 1024
-"""GridFS's own default: a chunk and its document stay below 256 KiB."""
+"""The default of GridFS: a chunk and its document stay below 256 KiB."""
 WRITTEN_CHUNKS = 8
 """Chunks that are written at once, 2 MiB. A driver's own writer gathers 48 MB in memory and sends them as one
 operation, which a slow link does not carry in its time."""
@@ -31,14 +31,14 @@ READ_CHUNKS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """Bytes that were stored and that no document names yet."""
+    """Uploaded bytes; the caller writes the document that names them."""
 
     file_id: str
     size: int
     """Bytes."""
     sha256: str
     decoded_type: str | None
-    """The media type that the bytes show."""
+    """The media type that was recognised from the bytes."""
 
 
 class ByteStore:
@@ -69,6 +69,7 @@ class ByteStore:
             upload = await self._write(file_id, data)
             said = {"filename": filename, "metadata": dict(metadata)}
             await self._files.insert_one(queries.file(file_id, upload.size, CHUNK_BYTES, began_at, said))
+        # Also when the caller is cancelled: nobody would name these bytes.
         except BaseException:
             await self.delete_bytes(file_id)
             raise
@@ -97,7 +98,7 @@ class ByteStore:
         return size + sum(map(len, parts))
 
     async def _make_index(self) -> None:
-        # As every GridFS writer does before the first file of all.
+        # The GridFS specification asks every writer for it before the first file of a bucket.
         if await self._files.find_one({}, {"_id": 1}) is None:
             await self._chunks.create_index(queries.CHUNKS_INDEX, unique=True)
 
@@ -122,6 +123,7 @@ class ByteStore:
         while at < end:
             wanted = queries.chunks(file_id, at // size, min(at // size + READ_CHUNKS, -(-end // size)))
             found = deque(await self._chunks.find(wanted, session=session).sort("n", 1).to_list(None))
+            # Deleted while it was read: an item that is replaced gets a new id, and its old bytes go.
             if not found:
                 raise NotFoundError("media file", file_id)
             while found:
@@ -131,6 +133,7 @@ class ByteStore:
 
     async def delete_bytes(self, file_id: str) -> None:
         """Delete the bytes; harmless when they are gone already, and swept when it is cut off in the middle."""
+        # The file first: a reader that begins in between finds nothing, not the half of it.
         await self._files.delete_one({"_id": file_id})
         await self._chunks.delete_many({"files_id": file_id})
 

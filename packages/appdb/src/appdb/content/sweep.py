@@ -1,4 +1,4 @@
-"""Sweeping what nobody names: bytes of writers that were killed, and items that lost their generation."""
+"""The sweep: deletes bytes that no document names, and items that lost their generation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from appdb.models.bounds import at_most
 from appdb.utils import uuid7_floor
 
 GRACE = timedelta(days=1)
-"""How old bytes are before nobody can still be about to name them: more than an upload and its attempt take."""
+"""Age from which unnamed bytes are lost: longer than an upload and its attempt take."""
 LOOKED_AT_ONCE = 1_000
 
 
 class SweepCursor:
-    """Where a sweep goes on: it looks at a part each time, and at all of it sooner or later."""
+    """The place up to which a sweep has looked, stored, so that repeated sweeps come round to everything."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._config = connection.collection(collections.CONFIG)
         self._id = f"sweep.{name}"
 
     async def position(self) -> str:
-        """Return the id that was looked at last, empty at the beginning."""
+        """Return the last id that was looked at; empty at the beginning."""
         found = await self._config.find_one({"_id": self._id})
         return str(found["after"]) if found else ""
 
@@ -71,7 +71,7 @@ class BytesSweep:
         return len(orphans)
 
     async def _next(self, after: str, end: str, limit: int) -> list[str]:
-        # An upload that was killed left chunks alone, and an empty file has none.
+        # Both collections: a killed upload left chunks without a file, and an empty file has no chunks.
         begun = self._chunks.find({"files_id": {"$gt": after, "$lt": end}, "n": 0}, {"files_id": 1, "_id": 0})
         ended = self._files.find({"_id": {"$gt": after, "$lt": end}}, {"_id": 1})
         ids = chain(
@@ -106,6 +106,7 @@ class ItemsSweep:
         return {row["_id"] async for row in found}
 
     async def _delete(self, row: RawDocument, grace: timedelta) -> bool:
+        # The query compares again what was seen: an item that was stored anew meanwhile stays.
         deleted = await self._contents.delete_one(queries.orphaned(row["_id"], row["file_id"], grace))
         if deleted.deleted_count:
             await self._bytes.delete_bytes(row["file_id"])

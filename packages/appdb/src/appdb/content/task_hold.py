@@ -1,4 +1,4 @@
-"""The first write of every transaction in which a holder stores something: it fails when the lease is lost."""
+"""The fence: the first write of a holder's transaction, to its task; it fails when the lease is lost."""
 
 from __future__ import annotations
 

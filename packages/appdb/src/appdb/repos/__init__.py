@@ -1,1 +1,1 @@
-"""Repositories: typed models in, typed models out, each lookup together with its owner."""
+"""Repositories: the public doors, one class in each file; their parts are in rooms named after their subjects."""

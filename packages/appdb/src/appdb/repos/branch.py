@@ -1,4 +1,4 @@
-"""The branches of runs: lines of history that fork and never merge."""
+"""BranchRepository: branches of runs, which fork and never merge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appdb.utils import uuid7_str
 
 
 class BranchRepository(BaseRepository):
-    """Which line of history a run follows. Its first branch is made with the run, and another root by a reset."""
+    """Branches of runs. The first branch is made with the run; a reset makes another root."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)

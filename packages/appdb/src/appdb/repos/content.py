@@ -1,4 +1,4 @@
-"""Generations and content: metadata in two collections, bytes in GridFS, each write behind the fence of its task."""
+"""ContentRepository: generations and their items, each write behind the fence of its task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from appdb.run_lock import RunLock
 
 class ContentRepository(BaseRepository):
     """
-    What tasks made. Writers hold a lease; readers name the owner.
+    Content that tasks made. Writers hold a lease; readers name the owner.
 
     A generation belongs to one task, and its status is moved by the end of the task alone, in the same transaction:
     ``pending`` becomes ``completed``, ``failed`` with the task's error message, or ``cancelled``, and stays that.

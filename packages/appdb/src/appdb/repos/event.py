@@ -1,4 +1,4 @@
-"""The events of runs: appended with numbers that have no gap, read along a line of history."""
+"""EventRepository: the event logs of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from appdb.runs.reader import RunReader
 
 
 class EventRepository(BaseRepository):
-    """The log of each run: never changed, and never behind the run's caches, which are written with it."""
+    """Event logs of runs: append-only, with dense numbers; the run's caches are written in the same transaction."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)

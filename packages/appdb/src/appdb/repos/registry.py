@@ -1,4 +1,4 @@
-"""Who works here: workers announce themselves and their actors, API hosts validate and list from it."""
+"""RegistryRepository: workers and actors, announced by workers and read by API hosts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from appdb.reading import readable
 from appdb.size_limits import KIB, check_size
 
 MAX_ANNOUNCED_BYTES = 1024 * KIB
-"""Of one actor with its schema, and of one worker."""
+"""Limit for one actor with its schema, and for one worker."""
 WORKER_ALIVE = timedelta(seconds=30)
-"""A worker that was silent for this long does not count as alive."""
+"""A worker that was silent for longer is not alive."""
 
 
 class RegistryRepository(BaseRepository):

@@ -1,4 +1,4 @@
-"""The state of runs: folded from the events that count, and changed only by going back in them."""
+"""StateRepository: the states of runs, folded from their events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from appdb.utils import uuid7_str
 
 class StateRepository(BaseRepository):
     """
-    Where a run is and what it has made.
+    States of runs: position, outputs, pending interaction. They change only by events, or by going back before some.
 
     A read folds what came after the last snapshot; the first read of a long run folds all of it, and leaves snapshots.
     """

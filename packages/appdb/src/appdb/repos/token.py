@@ -1,4 +1,4 @@
-"""Usage and cost of calls to models: every call once, and sums that are exact."""
+"""TokenRepository: usage and cost of calls to models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MONEY = ("units", "cost")
 
 class TokenRepository(BaseRepository):
     """
-    The ledger of what users' calls to models cost. What is in it outlives the runs that it was for.
+    Usage and cost of users' calls to models: every call once, sums exact. It outlives the runs that it was for.
 
     Amounts are stored as 128-bit decimals: one token may cost less than a millionth of a dollar, so an integer of
     micro-dollars would round each call, and binary fractions would round each sum. Of 34 digits an amount takes at most

@@ -19,7 +19,7 @@ from appdb.users.sessions import RefreshTokens
 
 
 class UserRepository(BaseRepository):
-    """People, their access keys and their sessions.
+    """Users, their access keys and their sessions.
 
     Passwords are the host's matter: it hashes them, and what is stored here is an opaque hash, which only ``login`` and
     nothing else gives back. Nothing here checks who asks: a host allows ``set_roles`` and the like to whom it may.

@@ -1,4 +1,4 @@
-"""Versions of workflow templates: immutable, found by their content, chosen by what a client is capable of."""
+"""VersionRepository: workflow templates and their immutable versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of workflows: opened, listed, ended, begun again and deleted."""
+"""WorkflowRepository: runs of workflows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVENT_OF: Mapping[RunStatus, E] = {
 
 
 class WorkflowRepository(BaseRepository):
-    """Runs. Their status is a cache of their events, and nothing here sets it without one."""
+    """Runs of workflows. A run's status is a cache of its events and is set by an event alone."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)

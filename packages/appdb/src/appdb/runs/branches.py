@@ -18,7 +18,7 @@ BRANCH = "branch"
 
 
 class RunBranches:
-    """Reads and deletes branches."""
+    """Finds, lists and deletes branches."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class RunBranches:
         return branches
 
     async def delete_with_events(self, branch_id: str, owner_id: str) -> None:
-        """Delete a branch, then its events: in between they are in no line of history any more."""
+        """Mark a branch as deleted, then delete its events, and the branch last."""
         found = await self._branches.find_one({"_id": branch_id, "owner_id": owner_id})
         if found is None:
             raise NotFoundError(BRANCH, branch_id)
@@ -58,15 +58,17 @@ class RunBranches:
             run = await self._run_lock.lock(run_id, owner_id, session)
             if run.branch_id == branch_id:
                 raise ConflictError(BRANCH, branch_id, "the run's events go to it; go to another branch first")
+            # Under the run lock no branch is made meanwhile, so this look decides.
             if await self._branches.find_one(queries.built_on(run_id, branch_id), {"_id": 1}, session=session):
                 raise ConflictError(BRANCH, branch_id, "other branches go on from it; delete those first")
             await self._branches.update_one({"_id": branch_id}, {"$set": {"deleting": True}}, session=session)
 
+        # From the mark on, the events are on no line of history; a kill in between is finished by the sweep.
         await self._connection.transaction(body)
         await self._finish(found)
 
     async def finish_cut_off(self, limit: int) -> int:
-        """Finish deletions that were cut off, and return how many."""
+        """Finish interrupted deletions of branches, and return how many."""
         rows = [row async for row in self._branches.find(queries.deleting()).limit(at_most(limit))]
         for row in rows:
             await self._finish(row)

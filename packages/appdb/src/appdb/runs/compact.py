@@ -1,4 +1,4 @@
-"""A state without the data of its events: small enough to store, whole again once they are read."""
+"""Compact states: run states with event ids in place of event data, as snapshots store them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from appdb.models.vocabulary import word
 
 
 def compact(state: RunState) -> dict[str, Any]:
-    """Return *state* with ids in the place of events. What users named is a value in it, never a key."""
+    """Return *state* with ids in the place of events."""
+    # Names that users gave are values here, never keys: MongoDB gives "." and "$" in a key a meaning.
     return {
         "seq": state.seq,
         "stable_seq": state.stable_seq,

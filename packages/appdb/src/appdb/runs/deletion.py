@@ -1,4 +1,7 @@
-"""Deleting a run with all that hangs on it: a sequence that can be cut off anywhere, and is gone through twice."""
+"""Run deletion: a sequence of repeatable steps that any host can finish (decision 0013).
+
+It is gone through again a day later, for what hosts wrote behind it (decision 0016).
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,19 @@ logger = logging.getLogger(__name__)
 
 CANCEL_BATCH = 1_000
 LINGER = timedelta(days=1)
-"""How long the mark of a deleted run stays: longer than anybody is about to write what he has begun before."""
+"""The mark of a deleted run stays this long: a write that began before the deletion has ended by then."""
 
 
 class RunPart(Protocol):
-    """Something that keeps documents of runs, and can delete those of one run with all that belongs to them."""
+    """A keeper of documents of runs; it deletes those of one run with all that belongs to them."""
 
     async def delete_of_run(self, run_id: str, owner_id: str) -> int:
-        """Delete what belongs to the owner's run, and return how much; safe to repeat."""
+        """Delete the documents of the owner's run, and return how many; safe to repeat."""
         ...
 
 
 class _Rows:
-    """Documents that hold nothing but themselves."""
+    """Documents on which nothing else depends."""
 
     def __init__(self, connection: Connection, collection: str) -> None:
         self._rows = connection.collection(collection)
@@ -58,11 +61,11 @@ PARTS: tuple[Callable[[Connection], RunPart], ...] = (
     lambda connection: ContentDeletion(connection, ByteStore(connection)),
     RunFiles,
 )
-"""All that hangs on a run, but for its tasks and its child runs. What its calls cost outlives it."""
+"""The keepers of all documents of a run but its tasks and child runs. Usage outlives the run (decision 0016)."""
 
 
 class RunDeletion:
-    """Deletes runs."""
+    """Deletes runs with their tasks, child runs, events, content and files."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -71,7 +74,9 @@ class RunDeletion:
         self._parts = [part(connection) for part in PARTS]
 
     async def delete_whole(self, run_id: str, owner_id: str) -> None:
-        """Mark the run first, so that nothing is written to it any more; then delete from the outside in."""
+        """Mark a run as deleted, then delete all that belongs to it."""
+        # The mark decides everything at once: nobody sees the run any more, and the run lock refuses every write. One
+        # transaction for all would be too large, and GridFS takes part in none (decision 0013).
         marked = await self._runs.find_one_and_update(
             queries.deletable(run_id, owner_id), queries.doomed(), return_document=AFTER
         )
@@ -80,7 +85,7 @@ class RunDeletion:
         await self._finish(run_id, owner_id)
 
     async def finish_cut_off(self, older_than: timedelta, limit: int) -> int:
-        """Finish what was cut off, go once more through what was deleted before *older_than*, and return how many."""
+        """Finish interrupted deletions, repeat those older than *older_than*, and return how many there were."""
         before = await self._connection.server_time() - older_than
         found = self._runs.find(queries.deleting(before), {"owner_id": 1}).sort(queries.LONGEST_DELETED)
         rows = [row async for row in found.limit(at_most(limit))]
@@ -92,24 +97,25 @@ class RunDeletion:
         except DatabaseUnavailableError:
             raise
         except AppDbError:
-            # The others must not wait for it; the next sweep tries again.
+            # One run that cannot be deleted must not hold up the others; the next sweep tries it again.
             logger.exception("the deletion of a workflow run could not be finished", extra={"run_id": row["_id"]})
             return False
         await self._runs.delete_one({"_id": row["_id"]} | queries.deleting(before))
         return True
 
     async def _finish(self, run_id: str, owner_id: str) -> None:
-        # Tasks first: a cancelled one writes nothing more, so that what is deleted stays deleted.
+        # Tasks first: a cancelled task writes nothing more, so what is deleted after it stays deleted.
         await self._stop_tasks(TaskFilter(owner_id=owner_id, run_id=run_id, states=LIVE_STATES))
         for child in [row async for row in self._runs.find(queries.children(run_id), {"owner_id": 1})]:
             await self._runs.update_one({"_id": child["_id"]}, queries.doomed())
             await self._finish(child["_id"], child["owner_id"])
         for part in self._parts:
             await part.delete_of_run(run_id, owner_id)
-        # The mark stays: what a host of an older release, or one that died at it, writes from now on is found by it.
+        # The mark stays for a day: by it the sweep finds what a host of an older release, or one that died between
+        # its write and its second look, has left behind.
         await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.marked())
 
     async def _stop_tasks(self, live: TaskFilter) -> None:
-        # Not only until nothing was cancelled: what completes under our eyes may have enqueued what follows it.
+        # Until none is found, too: a task that completed meanwhile may have enqueued its continuation.
         while await self._queue.cancel_many(live, limit=CANCEL_BATCH) or await self._queue.find(live, limit=1):
             continue

@@ -1,4 +1,4 @@
-"""Comparing the caches of a run with what its events add up to."""
+"""Diagnosis: how the caches of a run disagree with its events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]
 
     Args:
         run: The run with its caches.
-        state: What the events of its line of history add up to.
+        state: The state folded from the events of its line of history.
         newest: The last event of its log.
         steps: The steps of its workflow, if they are known: more than events can say.
     """
@@ -26,6 +26,7 @@ def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]
     if run.status is not state.status:
         found.append(_of_status(run.status, state.status))
     elif _is_stuck(state, steps):
+        # Events cannot say this: only the workflow knows which steps it has.
         found.append(Disagreement.ALL_STEPS_DONE)
     if run.branch_id != newest.branch_id:
         found.append(Disagreement.BRANCH)
@@ -52,5 +53,5 @@ def _of_status(cached: RunStatus, folded: RunStatus) -> Disagreement:
 
 def _is_stuck(state: RunState, steps: Collection[str]) -> bool:
     done = bool(steps) and state.status is RunStatus.PROCESSING and set(steps) <= set(state.steps_completed)
-    # Right after a recovery, the host that goes on has not come by yet.
+    # Right after a recovery no host has gone on with the run yet, so it is not stuck.
     return done and state.position.step is None and state.last_type is not E.WORKFLOW_RECOVERED

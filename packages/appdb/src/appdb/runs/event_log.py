@@ -97,6 +97,8 @@ class EventLog:
         Raises:
             ConflictError: An id is taken; the transaction is lost.
         """
+        # After the run itself, in the same transaction: a number exists only together with its event, so there is no
+        # gap for readers who ask for what comes after a number (decision 0008).
         rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
         try:
             await self._events.insert_many(rows, session=session)
@@ -117,6 +119,7 @@ class EventLog:
         found = {row["_id"]: RunEvent.from_document(row) async for row in self._events.find(match, session=session)}
         for event, subject in zip(append.events, append.subjects, strict=True):
             stored = found.get(event.event_id)
+            # On another branch the same event says something else.
             if stored is None or (stored.branch_id == append.branch_id and says_the_same(stored, event, subject)):
                 continue
             raise ConflictError("event", event.event_id, "it is stored and says something else; make a new id")

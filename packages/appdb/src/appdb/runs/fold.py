@@ -1,4 +1,4 @@
-"""The fold: what events of a line of history add up to, one after the other."""
+"""The fold: the run state that results from the events of a line of history, applied in order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from appdb.models.workflow_runs import Position
 from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes
 
 FOLD_VERSION = 2
-"""Raised with every change of what the fold makes of events: snapshots of another version are not used."""
+"""Raised with every change of the fold's results: snapshots of another version are not used."""
 
 EMPTY = RunState()
 
 
 def fold(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
-    """Return what *state* becomes by *events*, which follow it in this order; *state* itself stays as it is."""
+    """Return the state after *events*, which follow *state* in this order; *state* itself is not changed."""
     draft = _Draft.of(state)
     for event in events:
         draft.apply(event)
@@ -28,7 +28,7 @@ def fold(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
 
 @dataclass(slots=True)
 class _Draft:
-    """A state that is being folded."""
+    """A run state while events are applied to it."""
 
     seq: int
     stable_seq: int
@@ -80,7 +80,8 @@ class _Draft:
         )
         self.position = self.position.model_copy(update=changed)
         if self.position.step in self.steps:
-            self.steps.remove(self.position.step)  # what runs again is not completed
+            # A step that runs again is not completed.
+            self.steps.remove(self.position.step)
         self._asks(event, goes_on="ended" in changed and changed["ended"] is None)
         self.seq, self.last_type = event.seq, event.type
         if event.type not in UNSTABLE:
@@ -106,12 +107,13 @@ class _Draft:
     def _complete(self, event: RunEvent) -> None:
         step, module = event.step or "", event.module or ""
         _add(self.modules.setdefault(step, []), module)
-        self.outputs.pop((step, module), None)  # so that the last completion comes last
+        # Removed first, so that the dictionary keeps the last completion last.
+        self.outputs.pop((step, module), None)
         self.outputs[step, module] = _kept(event)
         self._give(event, step, module)
 
     def _within(self, event: RunEvent) -> tuple[str, str]:
-        """Return the module in which a sub-action was done, else the one after which."""
+        """Return the step and module of a sub-action, or those of the last output when it names none."""
         module = event.module or self.position.module
         if module is not None:
             return event.step or self.position.step or "", module
@@ -131,9 +133,10 @@ class _Draft:
         self._keep({one: names for one, names in self.modules.items() if one != step}, {step})
 
     def _rewind(self, step: str, module: str | None) -> None:
-        """Undo *module* and all that came after it: what has to run again is not there, as after a jump."""
+        """Undo *module* and all that came after it, so that the state is the one after a jump to the module."""
         if not step:
-            return  # older logs may retry where nothing has begun
+            # Logs of older releases may retry where nothing has begun.
+            return
         after = self._begun_after(step)
         names = self.modules.get(step, [])
         stays = names[: names.index(module)] if module in names else names

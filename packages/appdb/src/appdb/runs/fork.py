@@ -1,4 +1,4 @@
-"""Forking a run: a new branch, the run pointed at it, and the event that says why, in one transaction."""
+"""Forks of a run: a new branch, the run pointed at it, and the event with the reason, in one transaction."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class AtInteraction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtBeginning:
-    """Begin again, with a root of its own."""
+    """Begin again on a branch that is a root itself."""
 
 
 Point = AtEvent | BeforeFirst | AtInteraction | AtBeginning
@@ -58,15 +58,15 @@ Point = AtEvent | BeforeFirst | AtInteraction | AtBeginning
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """A fork that is asked for.
+    """A request for a fork.
 
     Args:
         run_id: The run.
         owner_id: Its owner.
         current: The branch that the caller takes for the current one.
         branch_id: The id of the new branch.
-        point: Where the new branch leaves.
-        event: Why.
+        point: The place at which the new branch leaves.
+        event: The event that gives the reason.
     """
 
     run_id: str
@@ -78,7 +78,7 @@ class Fork:
 
 
 class RunForker:
-    """Makes branches."""
+    """Makes branches and points runs at them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -95,7 +95,7 @@ class RunForker:
         subject_of(fork.event)
 
         if session is None:
-            # Folded and kept outside, so that a long history does not have to fit into one transaction.
+            # Fold first, outside of the transaction: this leaves snapshots, so a long history is not folded within it.
             await self._reader.current_state(fork.run_id, fork.owner_id, None)
 
         async def body(session: Session) -> Branch:
@@ -137,7 +137,8 @@ class RunForker:
         event: NewRunEvent,
         session: Session,
     ) -> Branch:
-        """Write a branch that goes on from *lineage*, where the run was at *position*; the caller holds the fence."""
+        """Write a branch that goes on from *lineage*, at *position*; the caller holds the run lock."""
+        # The next number of the run: numbers go on over branches, so one number names one event of a run.
         new = LineagePart(branch_id=branch_id, first_seq=run.event_count)
         if len(lineage) >= MAX_LINEAGE:
             raise ConflictError(RUN, run.id, f"its history has {MAX_LINEAGE} forks in a row; begin a new run")
@@ -181,7 +182,7 @@ class RunForker:
     async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[LineagePart]:
         lineage = await self._reader.lineage_of(run, run.branch_id, session)
         first = await self._first(run, lineage, point, session)
-        # What only told why a branch began goes with it, so that jumping again and again makes no longer lineage.
+        # Events that only give a branch's reason are left out, so that repeated jumps do not lengthen the lineage.
         kept = EventFilter(before=first.seq, without=BRANCH_REASONS)
         before = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
         return truncated(lineage, before[0].seq)
@@ -199,7 +200,7 @@ class RunForker:
 
 
 TOLD = ("previous_branch_id", "cutoff_seq")
-"""What the event that begins a branch says by itself."""
+"""Names that the log adds to the data of the event that begins a branch."""
 
 
 def _told(run: Run, lineage: Sequence[LineagePart]) -> dict[str, str | int | None]:

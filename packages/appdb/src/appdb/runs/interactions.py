@@ -1,4 +1,4 @@
-"""What a line of history tells beside its state: what the user was asked, and how often a module was tried."""
+"""Interactions and module attempts, listed from the events of a line of history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
         if asked is None:
             continue
         if event.type is E.INTERACTION_REQUESTED:
-            found.pop(asked, None)  # asked again: its place is where it was asked last
+            # Asked again: it moves to the place of the last request.
+            found.pop(asked, None)
             found[asked] = Interaction(request=event, response=None)
         elif event.type is E.INTERACTION_RESPONSE and asked in found and found[asked].response is None:
             found[asked] = Interaction(request=found[asked].request, response=event)

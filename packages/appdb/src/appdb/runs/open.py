@@ -1,4 +1,4 @@
-"""Opening a run: made with its first branch and its first event, or the one that is open already."""
+"""Run opening: finds the project's open run, or makes one with its first branch and event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from appdb.runs.size_limits import MAX_EVENT_BYTES
 from appdb.size_limits import check_size
 
 TRIES = 5
-"""How often the open run may be closed by others just before it is read."""
+"""Attempts to open a run while others open and close runs of the same project."""
 
 
 class _RacedError(Exception):
@@ -30,7 +30,7 @@ class _RacedError(Exception):
 
 
 class RunOpener:
-    """Makes runs."""
+    """Opens runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -90,7 +90,8 @@ class RunOpener:
         Raises:
             NotFoundError: The owner sees no such template.
         """
-        # A write to the own one, so that its deletion comes before or sees the run; everybody's would make all wait.
+        # A write to the owner's own template orders its deletion before or after this. A global template is only read:
+        # a write to it would make all users wait for each other.
         match, update = template_queries.owned(template_id, owner_id), template_queries.use()
         found: RawDocument | None = await self._templates.find_one_and_update(
             match, update, {"_id": 1}, session=session
@@ -113,6 +114,7 @@ class RunOpener:
                 match, update, upsert=True, return_document=AFTER, session=session
             )
         except DuplicateKeyError as exc:
+            # The unique index ``runs_open`` decides which of two hosts opens the project's run.
             raise _RacedError from exc
         run = Run.from_document(row)
         root = LineagePart(branch_id=new.branch_id, first_seq=0)

@@ -1,4 +1,4 @@
-"""Reading a run: its branch, the events of a line of history, and the state that they add up to."""
+"""Run reading: the lineage of a branch, the events on it, and the state that is folded from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from appdb.runs.snapshots import Snapshots
 
 
 class _GapError(Exception):
-    """An event is not where its number says that it is."""
+    """An event of a line of history is missing."""
 
     def __init__(self, seq: int | None) -> None:
         super().__init__(seq)
@@ -31,7 +31,7 @@ class _GapError(Exception):
 
 
 class RunReader:
-    """Reads runs. Without a session it also stores snapshots."""
+    """Reads runs; outside of a transaction it also stores snapshots."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -117,14 +117,16 @@ class RunReader:
             if session is not None:
                 raise _lost(run, gap) from gap
 
-        # A new primary may for a moment not know yet what a majority has; in a transaction it does.
+        # Right after an election a primary may not know yet what a majority has. In a transaction, which reads a
+        # snapshot of the majority, it does.
         async def body(session: Session) -> RunState:
             return await self._fold(run, lineage, session)
 
         try:
             return await self._connection.transaction(body)
         except _GapError as gap:
-            await self._run_lock.check_run(run.id, run.owner_id)  # a deletion takes events away, too
+            # A deletion of the run takes events away, too; then the run is gone, and nothing is lost.
+            await self._run_lock.check_run(run.id, run.owner_id)
             raise _lost(run, gap) from gap
 
     async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:

@@ -1,4 +1,4 @@
-"""Recovering a run whose caches disagree with its events: looked at and mended in one transaction."""
+"""Run repair: compares a run's caches with its events and mends them in one transaction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from appdb.utils import uuid7_str
 
 
 class RunRepair:
-    """Looks at runs, and mends them."""
+    """Compares and mends runs; the events win."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -42,7 +42,7 @@ class RunRepair:
         branch_id = uuid7_str("br_")
 
         async def body(session: Session) -> Recovery:
-            # With the fence, nobody is between two writes: what disagrees now does so for good.
+            # While we hold the run lock no writer is half-way, so a disagreement seen now is real.
             if dry_run:
                 run = await self._run_lock.find_run(run_id, owner_id, session)
             else:
@@ -53,7 +53,7 @@ class RunRepair:
 
     async def _look(self, run: Run, steps: Collection[str], branch_id: str | None, session: Session) -> Recovery:
         newest = await self._newest(run, session)
-        # Events go to the current branch alone, so the newest one tells which that is.
+        # Events go to the current branch alone, so the newest event shows which branch that is.
         true = run.model_copy(update={"event_count": newest.seq + 1, "branch_id": newest.branch_id})
         lineage = await self._reader.lineage_of(true, true.branch_id, session)
         state = await self._reader.state_after(true, lineage, session)
@@ -91,7 +91,7 @@ class RunRepair:
 
 
 def _check_known(run: Run, state: RunState) -> None:
-    """Check that what the events add up to is for this release to judge.
+    """Check that this release knows all words of the run and its events.
 
     Raises:
         ConflictError: A newer release has written what this one passes over.

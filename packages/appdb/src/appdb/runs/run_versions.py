@@ -1,4 +1,4 @@
-"""Which versions of its workflow a run has followed."""
+"""Run versions: the history of the workflow versions that a run has followed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = "version"
 
 
 class RunVersions:
-    """Changes the version of a run, and remembers."""
+    """Lets runs follow versions, and lists the versions that they followed."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What a run may weigh."""
+"""Size limits of runs: events, names, lineages and snapshots."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ MAX_LINEAGE = 500
 """Forks one behind the other in one line of history."""
 MAX_SNAPSHOT_BYTES = 8192 * KIB
 SNAPSHOT_EVERY = 200
-"""How many events are folded again at most, but for the page in which they are read."""
+"""Events between snapshots: a read folds at most this many, plus one page."""
 PAGE_EVENTS = 500
 DELETE_BATCH = 1_000

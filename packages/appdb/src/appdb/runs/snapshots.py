@@ -1,4 +1,4 @@
-"""Snapshots: states that were folded before, so that a long run is not folded from its beginning."""
+"""Snapshots: stored run states, so that a long run is not folded from its beginning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from appdb.utils import derived_id
 
 
 class Snapshots:
-    """Stores and finds states. One that is missing only costs time."""
+    """Stores and finds run states. A missing snapshot only costs time."""
 
     def __init__(self, connection: Connection) -> None:
         self._snapshots = connection.collection(collections.SNAPSHOTS)
@@ -46,6 +46,7 @@ class Snapshots:
         wanted = event_queries.by_ids(run.id, run.owner_id, named)
         rows = [RunEvent.from_document(row) async for row in self._events.find(wanted, session=session)]
         events = {event.id: event for event in rows}
+        # The events hold the data that the snapshot left out; without one of them it cannot be made whole.
         return expand(snapshot.state, events) if named == events.keys() else EMPTY
 
     async def save_state(self, run: Run, lineage: Sequence[LineagePart], state: RunState) -> None:
@@ -62,6 +63,8 @@ class Snapshots:
         try:
             check_size("snapshot", fields, MAX_SNAPSHOT_BYTES)
         except TooLargeError:
-            return  # so many names that folding again is what remains
+            # Too large to store: the next read folds from an older snapshot.
+            return
+        # The id follows from the event, so that two hosts which fold the same run store one snapshot.
         key = derived_id("snap_", run.id, branch_id, str(state.seq), str(FOLD_VERSION))
         await self._snapshots.update_one({"_id": key}, snapshot_queries.snapshot(fields), upsert=True)

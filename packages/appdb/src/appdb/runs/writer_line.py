@@ -1,4 +1,4 @@
-"""Taking turns at a fence: a transaction that meets another one begins again soon, not ever later."""
+"""The writer line: writers of one run wait for the run lock in line, and try again after short pauses."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 LONGEST_WAIT_SECONDS = 30
 PAUSE_SECONDS = 0.03
-"""A few times what the transactions of others take."""
+"""The longest pause: a few times the length of a writer's transaction."""
 
 
 class BusyError(Exception):
-    """Another transaction holds the fence."""
+    """Another transaction holds the run lock."""
 
 
 async def lock_or_busy(write: Coroutine[Any, Any, T]) -> T:
-    """Do the first write of a transaction.
+    """Do the first write of a transaction, which takes the run lock.
 
     Raises:
-        BusyError: Another transaction is at it.
+        BusyError: Another transaction holds it.
     """
     try:
         return await write
@@ -39,16 +39,14 @@ async def lock_or_busy(write: Coroutine[Any, Any, T]) -> T:
 
 
 class WriterLine:
-    """Lets writers of one run come one after the other: in line within a process, by short pauses between processes."""
+    """Orders the writers of one run: in line within a process, by short pauses between processes."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def in_line(self, run_id: str, body: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Run *body* in a transaction, again and again while others hold the run's fence.
-
-        The pauses of the usual loop grow, so that of many writers those who came first would come last.
+        """Run *body* in a transaction, again and again while others hold the run lock.
 
         Raises:
             DatabaseUnavailableError: Others wrote to the run for half a minute without a break.
@@ -62,4 +60,5 @@ class WriterLine:
                 except BusyError as exc:
                     if time.monotonic() >= deadline:
                         raise DatabaseUnavailableError(f"writing to run {run_id}", "others do all the time") from exc
+                # The driver's retry pauses grow, which would starve the writers that came first; these do not grow.
                 await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))

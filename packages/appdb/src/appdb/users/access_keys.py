@@ -29,6 +29,7 @@ KEY_PREFIX = "app"
 MAX_KEYS = 50
 """The most keys that a user has at a time, revoked ones not counted."""
 _KEY = re.compile(KEY_PREFIX + r"_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
+# Compared with when no key is found, so that a check always compares.
 _NOBODY = digest_of(new_secret())
 
 
@@ -60,6 +61,7 @@ class AccessKeys:
 
         async def body(joined: Session) -> NewKey:
             user = await self._accounts.stamp_active(owner_id, "keys_changed_at", joined)
+            # Exact also in a race: the stamp before it puts transactions that make keys of a user in line.
             held = await self._keys.count_documents(queries.held(owner_id), limit=MAX_KEYS, session=joined)
             if held >= MAX_KEYS:
                 raise ConflictError("user", owner_id, f"has {MAX_KEYS} keys, the most there can be; revoke one first")
@@ -139,14 +141,14 @@ def _made(row: RawDocument, secret: str) -> NewKey:
 
 
 class _Holder(Value):
-    """What a key's user may do."""
+    """The user of a key, as far as a check needs it."""
 
     is_guest: bool
     roles: frozenset[str] = frozenset({Role.USER})
 
 
 class _Proved(Document):
-    """A key that was proved, and its user."""
+    """A proved key with its user."""
 
     user_id: str
     scopes: frozenset[str] | None = None

@@ -1,4 +1,4 @@
-"""What names, addresses, scopes and secrets look like, and how names are compared."""
+"""Identity rules: the forms of names, addresses, scopes and secrets, and how names are compared."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def username_key(username: str) -> str:
     Raises:
         InvalidDataError: It is no username.
     """
+    # Normalized twice: the case folding of a normalized text may itself not be normalized.
     key = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
     visible = username.isprintable() and key.isprintable() and not any(letter.isspace() for letter in username + key)
     if not key or not visible or "@" in key or max(len(username), len(key)) > MAX_USERNAME_CHARACTERS:

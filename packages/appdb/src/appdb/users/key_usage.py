@@ -1,4 +1,4 @@
-"""Stamps of last use, written beside the check of a key and never in its way."""
+"""Key usage: stamps of last use, written beside the check of a key."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 class KeyUsage:
-    """Writes when keys were used: one write at a time for each key, and none that anybody waits for."""
+    """Writes the time of keys' last use: one write at a time for each key, and nobody waits for it."""
 
     def __init__(self, keys: Collection) -> None:
         self._keys = keys
         self._writing: dict[str, asyncio.Task[None]] = {}
 
     def note_use(self, key_id: str) -> None:
-        """Have the use of a key noted, soon; when the process ends before, that is not noted."""
+        """Note the use of a key, soon; a process that ends before does not note it."""
         if key_id in self._writing:
             return
         task = asyncio.create_task(self._write(key_id))
@@ -34,5 +34,5 @@ class KeyUsage:
         try:
             await self._keys.update_one(*queries.stamp(key_id))
         except PyMongoError:
-            # The next use of the key tries again: who has a valid key is not to suffer for it.
+            # Not raised: a valid key is accepted although its use could not be noted. The next use tries again.
             logger.warning("the last use of a key was not noted", extra={"key_id": key_id}, exc_info=True)

@@ -1,4 +1,4 @@
-"""Refresh tokens: a sign-in begins a session, each use rotates its token, and using an old one ends it."""
+"""Refresh tokens: a sign-in begins a session, each use rotates its token, and reuse of an old one ends it."""
 
 from __future__ import annotations
 
@@ -67,12 +67,14 @@ class RefreshTokens:
             return None
         secret = new_secret()
         update = queries.rotate(_shown(found), digest_of(secret), device_fields(device) if device else {})
+        # One atomic update decides, so a stolen token and its victim's cannot both go on (decision 0009).
         row: RawDocument | None = await self._families.find_one_and_update(*update, return_document=AFTER)
         if row is None:
             return None
         family = RefreshFamily.from_document(row)
         if family.revoked_because == RevokedBecause.REUSE:
             raise TokenReuseError(family.user_id, family.id)
+        # The update finds every session that the token proves, and refuses a token by giving no other one.
         if digest_of(secret) not in family.live:
             return None
         user = await self._accounts.find_active(family.user_id)

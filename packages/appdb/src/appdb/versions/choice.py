@@ -1,4 +1,4 @@
-"""Which version of a workflow a client gets, by what it is capable of."""
+"""Version choice: the version of a workflow that a client gets, by its capabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding and merging duplicates: templates of one name, and versions of one content."""
+"""Duplicates: templates of one name and versions of one content, found and merged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashedVersion:
-    """A version, and the hash that its definition has indeed."""
+    """A version, and the hash of its definition, computed anew."""
 
     summary: VersionSummary
     content_hash: str
@@ -66,7 +66,7 @@ def _merged(
     kept_for: dict[str, str] = {}
     merges: list[VersionMerge] = []
     for group in groups.values():
-        # The least demanding one stays, so that no client loses a version that it could run.
+        # The version that requires least stays, so that no client loses one that it could run.
         kept, *rest = sorted(group, key=_seniority)
         kept_for |= {one.summary.id: kept.summary.id for one in rest}
         if rest or kept.summary.content_hash != kept.content_hash:
@@ -114,7 +114,7 @@ class VersionDuplicates:
 
     async def _merge_group(self, owner_id: str, template_ids: Sequence[str]) -> Deduplication:
         for _ in range(MAX_TRIES):
-            # Definitions are read outside of the transaction, which would last too long with them.
+            # Definitions are read outside of the transaction, which would otherwise last too long.
             found = groups_of(await self._read(template_queries.some_of(owner_id, template_ids)))
             group = found[0] if found else []
             plan = await self._plan(group)
@@ -157,7 +157,7 @@ class VersionDuplicates:
         return await self._connection.transaction(body)
 
     async def _apply_to_versions(self, merges: Sequence[VersionMerge], session: Session) -> None:
-        # Before anything else, so that no two versions have the same content at any time.
+        # Deleted before anything is moved: the unique index allows a content once in a template.
         gone = [one for merge in merges for one in merge.merged_ids]
         await self._versions.delete_many(queries.some(gone), session=session)
         for merge in merges:
@@ -167,6 +167,7 @@ class VersionDuplicates:
     async def _apply_to_template(self, merge: TemplateMerge, session: Session) -> None:
         match, update = queries.move(merge.merged_ids, merge.kept_id)
         await self._versions.update_many(match, update, session=session)
+        # Runs follow their template to the id that stays.
         await self._runs.update_many(match, update, session=session)
         await self._templates.delete_many(queries.some(merge.merged_ids), session=session)
         renamed = template_queries.take_over(merge.name, merge.merged_ids)

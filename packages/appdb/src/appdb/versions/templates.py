@@ -58,9 +58,10 @@ class VersionTemplates:
         try:
             return WorkflowTemplate.from_document(await upsert())
         except DuplicateKeyError:
+            # A duplicate key has aborted the caller's transaction, so nothing more can be asked in it.
             if session is not None:
                 raise
-            # Somebody else has just made it, so now it is found.
+            # Two upserts of one name at once: the unique index refused ours, and the other one's is found now.
             return WorkflowTemplate.from_document(await upsert())
 
     async def readable_template(self, template_id: str, owner_id: str, session: Session | None) -> WorkflowTemplate:
@@ -112,7 +113,7 @@ class VersionTemplates:
 
 def _checked_name(name: str) -> str:
     known = plain_name(name)
-    # Separators such as U+001F count as space around a name, and are no more part of one than within it.
+    # ``strip`` takes separators such as U+001F for space, so they are looked for in the name as it was given.
     is_readable = known.isprintable() and not CONTROL.search(name)
     if not known or not is_readable or len(known) > MAX_NAME_CHARACTERS:
         raise InvalidDataError("name", f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as 'Short film'")

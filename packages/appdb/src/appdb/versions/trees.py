@@ -1,4 +1,4 @@
-"""Storing a source together with all that it resolves to: checked first, then written in one transaction."""
+"""Version trees: a source with all that it resolves to, checked first and written in one transaction."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from appdb.size_limits import KIB, check_size
 
 MAX_DEFINITION_BYTES = 4 * 1024 * KIB
 MAX_TREE_BYTES = 32 * 1024 * KIB
-"""A source and all of its resolved versions: what one transaction writes."""
+"""A source and all of its resolved versions, which one transaction writes."""
 MAX_RESOLVED = 256
-"""Resolved versions of one source that are stored at once, or looked at to choose from."""
+"""Resolved versions of one source: stored at once, or looked at to choose one."""
 MAX_REQUIREMENTS = 64
 MAX_CAPABILITY_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedVersion:
-    """A version that can be stored: checked, and named by its content."""
+    """A checked version with the hash of its content."""
 
     fields: RawDocument
     content_hash: str
@@ -45,7 +45,7 @@ class PreparedVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedTree:
-    """A source and what it resolves to, checked as a whole."""
+    """A source and its resolved versions, checked as a whole."""
 
     source: PreparedVersion
     resolved: tuple[PreparedVersion, ...]
@@ -95,7 +95,7 @@ def _resolved(number: int, one: NewResolvedVersion, source_type: SourceType) -> 
 
 
 def _prepared(field: str, definition: Mapping[str, Any], fields: Mapping[str, Any]) -> PreparedVersion:
-    # The size first: what is far too large is not worth the time that its hash takes.
+    # The size first: hashing takes long for a definition that is far too large.
     size = check_size(field, definition, MAX_DEFINITION_BYTES)
     digest = content_hash(definition, field=field)
     stored = {**fields, "size": size, "definition": dict(definition)}
@@ -143,7 +143,7 @@ class VersionTrees:
             TooLargeError: With what was stored before, the tree is too large.
             ConflictError: An id is another version's; the transaction is lost.
         """
-        # First of all, so that whoever changes or deletes the same template goes before or after, and not between.
+        # The template is written first: other transactions that change or delete it come before or after, not between.
         match = template_queries.owned(template_id, owner_id)
         template = await self._templates.find_one_and_update(match, template_queries.touch(), session=session)
         if template is None:
@@ -153,6 +153,7 @@ class VersionTrees:
         if resolved:
             children = queries.children(template["_id"], source.id, owner_id)
             rows = self._versions.find(children, queries.ONLY_SIZE, session=session)
+            # Checked against the database as well: earlier calls may have stored other resolved versions.
             _check_whole([source.size, *[row.get("size", 0) async for row in rows]])
         return VersionTree(source=source, resolved=tuple(resolved))
 
@@ -170,6 +171,7 @@ class VersionTrees:
                 session=session,
             )
         except DuplicateKeyError as exc:
+            # Only a taken id is the caller's mistake.
             if "_id" not in (exc.details or {}).get("keyPattern", {}):
                 raise
             problem = "its id is taken by another version; make a new id"
