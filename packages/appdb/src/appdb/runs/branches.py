@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from appdb._driver import Collection, RawDocument, Session
+from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
-from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most
 from appdb.models.branches import Branch
-from appdb.reading import page_of
 from appdb.run_lock import RunLock
 from appdb.runs.batches import delete_all
+from appdb.runs.paging import RunPages
 
 BRANCH = "branch"
 
@@ -23,6 +22,7 @@ class RunBranches:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run_lock = RunLock(connection)
+        self._pages = RunPages(connection, collections.BRANCHES, BRANCH, Branch.from_document, queries.page)
         self._branches = connection.collection(collections.BRANCHES)
         self._parts = [connection.collection(name) for name in (collections.EVENTS, collections.SNAPSHOTS)]
 
@@ -38,14 +38,7 @@ class RunBranches:
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[Branch]:
         """Return the branches of a run, newest first."""
-        last = None
-        if before is not None:
-            await self._run_lock.check_run(run_id, owner_id, session)
-            last = await last_of(self._branches, BRANCH, before, (run_id, owner_id), session)
-        found = self._branches.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
-        branches = await page_of(Branch.from_document, found, limit)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return branches
+        return await self._pages.page_of_run(run_id, owner_id, before, limit, session)
 
     async def delete_with_events(self, branch_id: str, owner_id: str) -> None:
         """Mark a branch as deleted, then delete its events, and the branch last."""
@@ -78,19 +71,3 @@ class RunBranches:
         for part in self._parts:
             await delete_all(part, queries.of_branch(branch["run_id"], branch["_id"]))
         await self._branches.delete_one({"_id": branch["_id"], "deleting": True})
-
-
-async def last_of(
-    rows: Collection, kind: str, row_id: str, run: tuple[str, str], session: Session | None
-) -> RawDocument:
-    """Return when a document of the *run*, an id and its owner, was made: the last one of the page before.
-
-    Raises:
-        NotFoundError: The run has none of that id.
-    """
-    run_id, owner_id = run
-    match = queries.of_run(run_id, owner_id, row_id)
-    found: RawDocument | None = await rows.find_one(match, {"created_at": 1}, session=session)
-    if found is None:
-        raise NotFoundError(f"{kind} of run {run_id}", row_id)
-    return found

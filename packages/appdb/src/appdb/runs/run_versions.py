@@ -8,15 +8,13 @@ from typing import Any
 from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
 from appdb._queries import workflow_runs as run_queries
-from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.models.bounds import Name, Text, accept
 from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import Run
-from appdb.reading import page_of
 from appdb.run_lock import RunLock
-from appdb.runs.branches import last_of
+from appdb.runs.paging import RunPages
 from appdb.runs.size_limits import MAX_EVENT_BYTES
 from appdb.size_limits import check_size
 from appdb.utils import uuid7_str
@@ -30,6 +28,7 @@ class RunVersions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run_lock = RunLock(connection)
+        self._pages = RunPages(connection, collections.RUN_VERSIONS, VERSION, RunVersion.from_document, queries.page)
         self._versions = connection.collection(collections.RUN_VERSIONS)
 
     async def follow_version(
@@ -55,14 +54,7 @@ class RunVersions:
         self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
     ) -> list[RunVersion]:
         """Return the entries of a run's history, newest first."""
-        last = None
-        if before is not None:
-            await self._run_lock.check_run(run_id, owner_id, session)
-            last = await last_of(self._versions, VERSION, before, (run_id, owner_id), session)
-        found = self._versions.find(queries.page(run_id, owner_id, last), session=session).sort(NEWEST_FIRST)
-        versions = await page_of(RunVersion.from_document, found, limit)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return versions
+        return await self._pages.page_of_run(run_id, owner_id, before, limit, session)
 
 
 def version_row(run: Run, entry: Mapping[str, Any], seq: int) -> RawDocument:
