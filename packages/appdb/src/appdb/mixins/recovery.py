@@ -27,7 +27,7 @@ class RecoveryMixin(Connection):
 
         A wrong status is mended by a new branch from the last event behind which nothing was half done, with a
         ``workflow_recovered`` that says why; other caches are set right where they are. It happens in one transaction
-        that holds the run's fence, so that a healthy run in the middle of its writes is left alone, and of two
+        that holds the run lock, so that a healthy run in the middle of its writes is left alone, and of two
         recoveries one finds nothing to do.
 
         Args:

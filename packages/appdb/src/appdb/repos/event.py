@@ -41,8 +41,8 @@ class EventRepository(BaseRepository):
     ) -> list[RunEvent]:
         """Append *events* in order, all or none, and set the run's status and position in the same transaction.
 
-        The run's document is the fence: of writers at the same time, one comes after the other, and each gets the
-        next numbers. Appending the same events again, by their ids, returns what is stored.
+        Writers of one run wait for the run lock, so each gets the next numbers. Appending the same events again, by
+        their ids, returns what is stored.
 
         Args:
             run_id: The run.

@@ -136,7 +136,7 @@ class WorkflowRepository(BaseRepository):
 
     @translates_errors
     async def hold(self, run_id: str, *, owner_id: str, session: Session) -> Run:
-        """Take the run's fence in the caller's transaction, for what is written beside its log.
+        """Take the run lock in the caller's transaction, before documents of the run other than its log are written.
 
         What is written in the same transaction is either seen by a deletion of the run, or refused.
 
