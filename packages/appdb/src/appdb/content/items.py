@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -29,6 +31,52 @@ UNKNOWN_DIGEST = "0" * 64
 """A digest of the right length, for the check of an event's size before the bytes are read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ItemWrite:
+    """One write of an item by the holder of its task."""
+
+    lease: Lease
+    task: Task
+    item: NewContent
+    seq: int
+
+    @property
+    def content_id(self) -> str:
+        return content_id_of(self.task.id, self.item.key)
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields of the document that do not depend on the bytes, once all of them are checked."""
+        accept(Lease, self.lease, "lease")
+        accept(NewContent, self.item)
+        accept(Count, self.seq, "seq")
+        check_events([self.event(UNKNOWN_DIGEST)])
+        fields = self._fields()
+        check_size("content item", fields, MAX_ITEM_BYTES)
+        return fields
+
+    def _fields(self) -> dict[str, Any]:
+        task, item = self.task, self.item
+        return {
+            "owner_id": task.owner_id,
+            "task_id": task.id,
+            "generation_id": generation_id(task.id),
+            "in_generation": True,
+            "key": item.key,
+            "media_type": item.media_type,
+            "filename": item.filename,
+            "attempt": self.lease.attempt,
+            "duration_seconds": item.duration_seconds,
+            "preview_id": None if item.preview_key is None else content_id_of(task.id, item.preview_key),
+            **_announcement(item),
+        }
+
+    def event(self, sha256: str) -> NewEvent:
+        """Return the event that tells viewers about the item."""
+        # The digest says which bytes: a re-run stores others under the same id.
+        told = {"content_id": self.content_id, "sha256": sha256, **_announcement(self.item)}
+        return NewEvent(type=TaskEventType.CONTENT, data=told)
+
+
 class ContentItems:
     """Writes items, for ``ContentRepository``."""
 
@@ -41,32 +89,13 @@ class ContentItems:
 
     async def write_item(self, lease: Lease, task: Task, item: NewContent, seq: int) -> Content:
         """Write an item: its bytes, then its document and its event in one transaction."""
-        accept(Lease, lease, "lease")
-        accept(NewContent, item)
-        accept(Count, seq, "seq")
-        content_id = content_id_of(task.id, item.key)
-        check_events([_event(content_id, item, UNKNOWN_DIGEST)])
-        described = _described(task, item, lease)
-        check_size("content item", described, MAX_ITEM_BYTES)
+        write = _ItemWrite(lease=lease, task=task, item=item, seq=seq)
+        described = write.described()
         # Bytes first: a crash leaves bytes without a name, which are swept, never a name without bytes.
         upload = await self._upload(task, item)
-        event = _event(content_id, item, upload.sha256)
         row = described | _whereabouts(upload)
-
-        async def body(session: Session) -> tuple[RawDocument, RawDocument | None]:
-            if (stored := await self._stored(lease, content_id, seq, session)) is not None:
-                return stored, {"file_id": upload.file_id}
-            held = await hold_task(self._log, lease, session, [event], seq)
-            await self._generations.ensure_generation(task, session)
-            await self._mark_preview(task, item, session)
-            changes = row | {"seq": seq, "created_at": held["updated_at"]}
-            replaced = await self._contents.find_one_and_update(
-                {"_id": content_id}, {"$set": changes}, upsert=True, session=session
-            )
-            return (replaced or {"_id": content_id}) | changes, replaced
-
         try:
-            document, replaced = await self._connection.transaction(body)
+            document, replaced = await self._connection.transaction(partial(self._write_document, write, row))
         except (LeaseLostError, NotFoundError):
             await self._bytes.delete_bytes(upload.file_id)
             raise
@@ -77,9 +106,24 @@ class ContentItems:
             await self._log.archive([task.id])
         return Content.from_document(document)
 
-    async def _stored(self, lease: Lease, content_id: str, seq: int, session: Session) -> RawDocument | None:
+    async def _write_document(
+        self, write: _ItemWrite, row: RawDocument, session: Session
+    ) -> tuple[RawDocument, RawDocument | None]:
+        """Return the item's document, and one that names the bytes that nothing needs any more."""
+        if (stored := await self._stored(write, session)) is not None:
+            return stored, row
+        held = await hold_task(self._log, write.lease, session, [write.event(row["sha256"])], write.seq)
+        await self._generations.ensure_generation(write.task, session)
+        await self._mark_preview(write.task, write.item, session)
+        changes = row | {"seq": write.seq, "created_at": held["updated_at"]}
+        replaced = await self._contents.find_one_and_update(
+            {"_id": write.content_id}, {"$set": changes}, upsert=True, session=session
+        )
+        return (replaced or {"_id": write.content_id}) | changes, replaced
+
+    async def _stored(self, write: _ItemWrite, session: Session) -> RawDocument | None:
         """Return the item when an earlier try of the same call was applied and only its answer was lost."""
-        match = {"_id": content_id, "attempt": lease.attempt, "seq": seq}
+        match = {"_id": write.content_id, "attempt": write.lease.attempt, "seq": write.seq}
         return await self._contents.find_one(match, session=session)
 
     async def _mark_preview(self, task: Task, item: NewContent, session: Session) -> None:
@@ -98,29 +142,6 @@ class ContentItems:
 def content_id_of(task_id: str, key: str) -> str:
     """Return the id of a task's item; storing it again has the same."""
     return derived_id("gc_", task_id, key)
-
-
-def _event(content_id: str, item: NewContent, sha256: str) -> NewEvent:
-    # The digest says which bytes: a re-run stores others under the same id.
-    return NewEvent(
-        type=TaskEventType.CONTENT, data={"content_id": content_id, "sha256": sha256, **_announcement(item)}
-    )
-
-
-def _described(task: Task, item: NewContent, lease: Lease) -> dict[str, Any]:
-    return {
-        "owner_id": task.owner_id,
-        "task_id": task.id,
-        "generation_id": generation_id(task.id),
-        "in_generation": True,
-        "key": item.key,
-        "media_type": item.media_type,
-        "filename": item.filename,
-        "attempt": lease.attempt,
-        "duration_seconds": item.duration_seconds,
-        "preview_id": None if item.preview_key is None else content_id_of(task.id, item.preview_key),
-        **_announcement(item),
-    }
 
 
 def _whereabouts(upload: Upload) -> dict[str, Any]:
