@@ -44,6 +44,7 @@ class RegistryRepository(BaseRepository):
             check_size(f"actor {actor.name}", actor.fields(), MAX_ANNOUNCED_BYTES)
         accept(AnnouncedWorker, worker)
         check_size("worker", worker.fields(), MAX_ANNOUNCED_BYTES)
+        # The actors come first, so whoever sees the worker finds all that it offers.
         for actor in actors:
             described = {name: literal(value) for name, value in actor.fields().items()}
             await self._collection(collections.ACTORS).update_one(

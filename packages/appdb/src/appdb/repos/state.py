@@ -63,6 +63,7 @@ class StateRepository(BaseRepository):
         lineage = truncated(await self._reader.lineage_of(run, branch_id or run.branch_id, session), seq)
         match = queries.numbered(run_id, owner_id, seq)
         found = await self._events.find_one(match, {"branch_id": 1}, session=session)
+        # A number names one event of the run, and that may be on another branch.
         if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
             await self._run_lock.check_run(run_id, owner_id, session)
             raise NotFoundError(f"event of run {run_id}", str(seq))
@@ -94,6 +95,7 @@ class StateRepository(BaseRepository):
         lineage, asked = await self._reader.counting_events(
             run_id, owner_id, wanted, limit=limit, newest=True, session=session
         )
+        # Answers may be beyond the page of requests, so they are asked for by id, and those off the line left out.
         ids = {event.interaction_id for event in asked if event.interaction_id is not None}
         if not ids:
             return []

@@ -31,7 +31,7 @@ from appdb.run_lock import RunLock
 from appdb.size_limits import KIB, check_size
 
 MAX_NAMES_BYTES = 8 * KIB
-"""Of all names together."""
+"""Limit of all names together."""
 MAX_AMOUNT = Decimal(10) ** 9
 DECIMAL_PLACES = 12
 MONEY = ("units", "cost")
@@ -74,6 +74,7 @@ class TokenRepository(BaseRepository):
         recorded: RawDocument = await self._usage.find_one_and_update(
             {"_id": usage.id}, queries.record(fields), upsert=True, return_document=AFTER, session=session
         )
+        # The upsert returns what was recorded first, so a repeated call is told from another call with the same id.
         if recorded["owner_id"] != owner_id:
             raise ConflictError("usage", usage.id, "the id is taken; make another with uuid7_str('tok_')")
         if any(recorded.get(name) != value for name, value in fields.items()):
@@ -81,12 +82,14 @@ class TokenRepository(BaseRepository):
         return usage_of(recorded)
 
     async def _admit(self, usage: NewUsage, owner_id: str, session: Session | None) -> None:
-        # One look is enough: what a run cost outlives it, so it may as well have been recorded just before.
+        # One look is enough: usage outlives its run, so it may as well have been recorded just before the deletion
+        # (decision 0016).
         if usage.run_id is None:
             return
         try:
             await self._run_lock.check_run(usage.run_id, owner_id, session)
         except NotFoundError:
+            # A repeated call of one that was recorded before the run was deleted.
             known = {"_id": usage.id, "owner_id": owner_id}
             if await self._usage.find_one(known, {"_id": 1}, session=session) is None:
                 raise
@@ -146,6 +149,7 @@ def _checked(usage: NewUsage) -> dict[str, Any]:
 def _amount(name: str, value: Decimal) -> Decimal:
     if not 0 <= value <= MAX_AMOUNT:
         raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_AMOUNT:,}")
+    # Never rounded silently: people compare these sums with bills (decision 0010).
     rounded = round(value, DECIMAL_PLACES)
     if rounded != value:
         raise InvalidDataError(name, f"it has more than {DECIMAL_PLACES} decimal places; round it before")

@@ -157,7 +157,7 @@ class VersionRepository(BaseRepository):
             TooLargeError: A definition is over 4 MiB as BSON, or all of the source's together are over 32 MiB.
             ConflictError: An id is another version's; nothing was written.
         """
-        # In a thread, since hashing megabytes takes long enough for others to wait.
+        # In a thread: hashing megabytes would hold up everything else on the event loop.
         tree = await asyncio.to_thread(
             prepare, source, resolved, VersionKind.UNRESOLVED if resolved else VersionKind.RAW
         )
@@ -364,6 +364,7 @@ class VersionRepository(BaseRepository):
         """
         copy = await self._own_copy(template_id, owner_id)
         original = await self.get_template(str(copy.derived_from), owner_id=owner_id)
+        # Compared by content, since ids of the copy are its own.
         there = set(_contents(await self._all(copy.id, owner_id)).values())
         versions = await self._all(original.id, owner_id)
         missing = {

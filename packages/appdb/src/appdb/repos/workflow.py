@@ -177,6 +177,7 @@ class WorkflowRepository(BaseRepository):
         if event is None:
             raise InvalidDataError("status", f"{status} follows from the work itself; append its events, or reset")
         run = await self.get(run_id, owner_id=owner_id, session=session)
+        # A run that waits for its user goes on by the answer alone.
         goes_on = status is RunStatus.PROCESSING and run.status is RunStatus.AWAITING_INPUT
         if run.branch_id == branch_id and (run.status is status or goes_on):
             return run
