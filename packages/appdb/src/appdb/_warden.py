@@ -1,4 +1,4 @@
-"""Ends processes when the one that started them is gone, however it went; run as a script, it is the one that waits.
+"""The warden: a second process that ends this one's children once this one is gone, even by SIGKILL.
 
 A signal handler cannot do that: nothing runs in a process that got SIGKILL. The kernel closes its pipes all the same,
 so a second process, in a session of its own that no terminal's Ctrl-C reaches, reads the pipe until it ends.

@@ -1,4 +1,4 @@
-"""What every repository has in common."""
+"""The base of every repository: its connection, and its retry timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from appdb.connection import Connection
 
 class BaseRepository:
     """
-    A room for the queries of one subject over a shared ``Database``.
+    The public repository of one subject, over a shared ``Connection``.
 
     While no primary answers, a method is retried for the database's retry timeout, unless the guarantees list it as not
     retried: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.

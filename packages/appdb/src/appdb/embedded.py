@@ -1,4 +1,4 @@
-"""A local mongod for a laptop, a demo or a test: found, started as a replica set of one, and stopped."""
+"""The embedded server: a local mongod for a laptop, a demo or a test, started as a replica set of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that both hosts and the ``appdb`` command share, and names that are meant to be settings and are none.
+"""The shared settings of both hosts and the ``appdb`` command, and the check of names that look like settings.
 
 For hosts: appdb's own classes take arguments, and read no environment.
 """

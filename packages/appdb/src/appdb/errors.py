@@ -1,4 +1,4 @@
-"""The errors that appdb raises on purpose.
+"""The errors that appdb raises on purpose, as one tree.
 
 AppDbError
 ├── NotFoundError             an id was asked for, and its owner has no such document

@@ -1,4 +1,4 @@
-"""The names of the events in our logs: the vocabulary that hosts share."""
+"""The types of events in task logs and event logs: the vocabulary that all hosts share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class TaskEventType(StrEnum):
-    """What can happen to a task. A task's log ends with exactly one of the terminal three."""
+    """The types of a task's events. A task log ends with exactly one of the terminal three."""
 
     STARTED = "started"
     """An attempt began; data: ``attempt``, ``worker_id``."""
@@ -36,7 +36,7 @@ class TaskEventType(StrEnum):
 
 
 class DbEventType(StrEnum):
-    """What can happen to a workflow run; where the run is, and its status, are folded from these."""
+    """The types of a run's events; a run's position and status are folded from these."""
 
     WORKFLOW_CREATED = "workflow_created"
     """The run begins; again after a reset, with ``reset``. It clears all that was."""

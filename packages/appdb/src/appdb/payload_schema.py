@@ -1,4 +1,4 @@
-"""What of an actor's payload schema API hosts judge, and what they leave to its worker.
+"""The payload schema as API hosts judge it: the part on which they and the actor's worker agree.
 
 A worker checks a payload with a pydantic model, a host with the JSON Schema that the model published, and the engines
 of JSON Schema read some keywords in other ways than pydantic does. So there is one rule:
@@ -43,7 +43,7 @@ LEFT_TO_WORKER = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedSchema:
-    """What hosts check payloads with.
+    """The part of an actor's payload schema that hosts check payloads with.
 
     Args:
         schema: The part that hosts judge, as JSON Schema (draft 2020-12) with references to itself alone. In it,

@@ -1,4 +1,4 @@
-"""The database's clock, told by this host's: asked for now and then, and counted on from there."""
+"""The server clock: the primary's time, asked for every few seconds and counted on by this host's clock in between."""
 
 from __future__ import annotations
 

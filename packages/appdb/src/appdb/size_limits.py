@@ -1,4 +1,4 @@
-"""What a task may weigh: nothing grows without bound, and large things are content."""
+"""The size limits of tasks: nothing grows without bound, and large values are stored as content."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, NewEvent, NewTask, Task, TaskEventType
-from appdb.cli import following
+from appdb.cli import follower
 from appsupport.hosts.appdb_command import ACTOR, OWNER, QUEUE, SECONDS, CommandLine, StandIn, said
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={})
@@ -152,7 +152,7 @@ async def test_short_outage_does_not_end_watch(
 async def test_long_outage_leaves_outcome_open(
     command: CommandLine, worker: StandIn, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(follower, "RETRY_SECONDS", 1.0)
     waiting = asyncio.create_task(command("tasks", "submit", ACTOR, "--owner", OWNER, "--wait"))
     task = await worker.claim()
     async with failing(database, "find", closeConnection=True):

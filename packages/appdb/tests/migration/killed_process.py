@@ -15,7 +15,7 @@ from pymongo import monitoring
 
 from appdb import Database
 from appdb.cli import main
-from appdb.migrations.options import Pace, RunOptions, Waiting
+from appdb.migrations.options import BackFillPace, RunOptions, Waiting
 from appsupport.migrations.trial_migration import migrator
 
 WRITES = frozenset({"createIndexes", "delete", "dropIndexes", "findAndModify", "insert", "update"})
@@ -51,7 +51,7 @@ async def trial(uri: str, name: str) -> None:
     """Run all migrations and the trial in small batches."""
     waiting = Waiting(lease=timedelta(seconds=1), longest=timedelta(seconds=30))
     database = Database(uri, name, operation_timeout=None)
-    await migrator(database, RunOptions(waiting=waiting, pace=Pace(batch=10))).up()
+    await migrator(database, RunOptions(waiting=waiting, pace=BackFillPace(batch=10))).up()
     await database.close()
 
 

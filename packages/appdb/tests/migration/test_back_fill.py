@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from appdb import Database
 from appdb.migrations._module import known_migrations
-from appdb.migrations.options import Pace, RunOptions
+from appdb.migrations.options import BackFillPace, RunOptions
 from appdb.migrations.records import Effect, StepProgress
 from appdb.migrations.status import MigrationState
 from appsupport.migrations.trial_migration import BEFORE, COLLECTION, TRIAL, migrator, write_notes
@@ -23,7 +23,7 @@ async def test_back_fill_shows_progress_and_resumes(empty: Database) -> None:
         if step.done == 50:
             halfway.set()
 
-    options = RunOptions(pace=Pace(batch=50, pause=timedelta(minutes=10)), report=report)
+    options = RunOptions(pace=BackFillPace(batch=50, pause=timedelta(minutes=10)), report=report)
     running = asyncio.create_task(migrator(empty, options).up())
     await asyncio.wait({running, asyncio.create_task(halfway.wait())}, return_when=asyncio.FIRST_COMPLETED)
     found = await migrator(empty).overview()
@@ -46,7 +46,7 @@ async def test_back_fill_pauses_after_each_batch(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 30)
     started = time.monotonic()
-    await migrator(empty, RunOptions(pace=Pace(batch=10, pause=timedelta(seconds=0.2)))).up()
+    await migrator(empty, RunOptions(pace=BackFillPace(batch=10, pause=timedelta(seconds=0.2)))).up()
 
     assert time.monotonic() - started >= 0.6
     assert await empty.collection(COLLECTION).count_documents({"filled": 1}) == 30
@@ -56,7 +56,7 @@ async def test_back_fill_reads_batches_by_id_index(empty: Database) -> None:
     await empty.migrate()
     await write_notes(empty, 30)
     await empty.raw.command("profile", 2)
-    await migrator(empty, RunOptions(pace=Pace(batch=10))).up()
+    await migrator(empty, RunOptions(pace=BackFillPace(batch=10))).up()
     await empty.raw.command("profile", 0)
     match = {"ns": f"{empty.name}.{COLLECTION}", "op": "query"}
     seen = [row async for row in empty.collection("system.profile").find(match)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appdb import Claimer, ContractMismatchError, Database, Lease, NewTask, TaskQueue
-from appdb.migrations.options import Pace, RunOptions
+from appdb.migrations.options import BackFillPace, RunOptions
 from appdb.migrations.records import StepProgress
 from appsupport.migrations.earlier_releases import CONTRACT_2, restore, sources_of
 from appsupport.migrations.trial_migration import COLLECTION, migrator, write_notes
@@ -87,7 +87,9 @@ async def test_older_host_works_during_and_after_migration(
     # So that an index has to be built over all of them, too.
     await empty.collection("tasks").drop_index("tasks_owner_state")
     told: list[StepProgress] = []
-    options = RunOptions(pace=Pace(batch=5_000, pause=timedelta(seconds=0.1)), report=lambda _, step: told.append(step))
+    options = RunOptions(
+        pace=BackFillPace(batch=5_000, pause=timedelta(seconds=0.1)), report=lambda _, step: told.append(step)
+    )
     with pytest.raises(ContractMismatchError, match="appdb migrate"):
         await empty.open()
     async with older_host(mongo_uri, empty, sources, "usr_during") as during:

@@ -10,8 +10,8 @@ import pytest
 
 from appdb.migrations._module import known_migrations, loaded, number_of
 from appdb.migrations.contract import CONTRACT_VERSION, Contract
-from appdb.migrations.records import LockHolder, Running
-from appdb.migrations.status import MigrationState, Stored, overview
+from appdb.migrations.records import LockHolder, MigrationInProgress
+from appdb.migrations.status import MigrationState, StoredMigrations, overview
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KNOWN = known_migrations()
@@ -23,7 +23,7 @@ def row(checksum: str) -> dict[str, Any]:
     return {"description": "d", "checksum": checksum, "applied_at": NOW}
 
 
-def stored(applied: int = len(KNOWN), **changes: Any) -> Stored:
+def stored(applied: int = len(KNOWN), **changes: Any) -> StoredMigrations:
     rows = {migration.id: row(migration.checksum) for migration in KNOWN[:applied]}
     fields: dict[str, Any] = {
         "applied": rows,
@@ -31,11 +31,11 @@ def stored(applied: int = len(KNOWN), **changes: Any) -> Stored:
         "lock": None,
         "contract": KNOWN[applied - 1].contract if applied else None,
     }
-    return Stored(**(fields | changes))
+    return StoredMigrations(**(fields | changes))
 
 
-def running(index: int) -> Running:
-    return Running(migration_id=KNOWN[index].id, direction="up", started_at=NOW, updated_at=NOW)
+def running(index: int) -> MigrationInProgress:
+    return MigrationInProgress(migration_id=KNOWN[index].id, direction="up", started_at=NOW, updated_at=NOW)
 
 
 def lock(*, alive: bool) -> LockHolder:
@@ -73,7 +73,7 @@ def test_migration_being_undone_is_pending() -> None:
 
 def test_changed_missing_and_unknown_migrations_are_told() -> None:
     rows = {KNOWN[0].id: row("other"), KNOWN[2].id: row(KNOWN[2].checksum), "m0999_pre_x": row("x")}
-    found = overview(FIRST_THREE, Stored(applied=rows, running=None, lock=None, contract=None))
+    found = overview(FIRST_THREE, StoredMigrations(applied=rows, running=None, lock=None, contract=None))
 
     assert [migration.state for migration in found.migrations] == ["changed", "pending", "applied", "unknown"]
     assert len(found.faults()) == 2

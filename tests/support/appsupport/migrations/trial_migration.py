@@ -7,8 +7,8 @@ from typing import Any
 from appdb import Database
 from appdb._schema.index import Index
 from appdb.connection import Connection
+from appdb.migrations._migrator import Migrator
 from appdb.migrations._module import Migration, known_migrations
-from appdb.migrations._running import Migrator
 from appdb.migrations._steps import Steps
 from appdb.migrations.contract import CONTRACT_VERSION, Contract
 from appdb.migrations.options import RunOptions

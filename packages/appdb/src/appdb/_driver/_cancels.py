@@ -1,4 +1,4 @@
-"""Cancels that were lost on the way are heard.
+"""Cancels that asyncio lost are raised again.
 
 Until Python 3.12, ``asyncio.wait_for`` forgets a cancel that comes at the moment when what it waits for is done, and
 PyMongo's async client sends with it: a task that was told to stop would go on for ever.

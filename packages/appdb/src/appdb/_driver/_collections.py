@@ -1,4 +1,4 @@
-"""Ways to look at collections: as they change, and as the primary has them now."""
+"""Reads with a concern of their own: change streams, and local reads of the primary."""
 
 from __future__ import annotations
 

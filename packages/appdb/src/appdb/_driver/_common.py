@@ -1,4 +1,4 @@
-"""What both drivers share: PyMongo's documents, operations and concerns."""
+"""The names that both drivers share: PyMongo's documents, operations and concerns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connecting: every setting that our promises rest on, whatever the URI says."""
+"""Connecting: the client with every setting that our promises rest on, whatever the URI says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the members that a URI names say of themselves, each asked alone: why no primary was found among them."""
+"""The diagnosis of a missing primary: each member that the URI names is asked alone what it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of drivers become ours at the edge of the package."""
+"""The translation of the driver's errors into appdb's, at the edge of the package."""
 
 from __future__ import annotations
 

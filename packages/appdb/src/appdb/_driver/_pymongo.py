@@ -1,4 +1,4 @@
-"""PyMongo's own async client, spoken to as Motor's is: what differs between the two is evened out here."""
+"""PyMongo's own async client behind Motor's calls: this module evens out the differences between the two."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appdb._driver._common import MAJORITY, SNAPSHOT, RawDocument
 
 
 class Lazy:
-    """A cursor or stream that PyMongo opens by an awaited call, and Motor at its first use: this does as Motor does."""
+    """A cursor that opens at its first use, as Motor's do; PyMongo opens its own by an awaited call."""
 
     def __init__(self, opening: Awaitable[Any]) -> None:
         self._opening = opening
@@ -54,7 +54,7 @@ class Lazy:
 
 
 class Rows(Lazy):
-    """The answer to a command, row by row."""
+    """The rows of a cursor, opened at the first use."""
 
     async def to_list(self, length: int | None = None) -> list[RawDocument]:
         """Return the rows that are left, at most *length* of them."""
@@ -78,7 +78,7 @@ class ChangeStream(Lazy):
 
 
 class Collection(AsyncCollection[RawDocument]):
-    """A collection."""
+    """A collection of PyMongo's, with Motor's calls."""
 
     def aggregate(self, *args: Any, **kwargs: Any) -> Rows:  # type: ignore[override]
         """Return the rows of a pipeline; it runs when the first is asked for."""
@@ -99,7 +99,7 @@ def _collection(plain: AsyncCollection[Any]) -> Collection:
 
 
 class RawDatabase(AsyncDatabase[RawDocument]):
-    """A database."""
+    """A database of PyMongo's, with Motor's calls."""
 
     def __getitem__(self, name: str) -> Collection:
         return Collection(self, name)
@@ -120,7 +120,7 @@ class RawDatabase(AsyncDatabase[RawDocument]):
 
 
 class Client(AsyncMongoClient[RawDocument]):
-    """A client."""
+    """A client of PyMongo's, with Motor's calls."""
 
     def __getitem__(self, name: str) -> RawDatabase:
         return RawDatabase(self, name)

@@ -1,4 +1,4 @@
-"""Transactions: repeated as a whole after a transient error, and never left open on the server."""
+"""Transactions: run again as a whole after a transient error, and never left open on the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`appdb bench`: what the queue reaches on the user's own database, beside bare driver calls in the same run."""
+"""`appdb bench`: the queue's rates on the user's own server, beside bare driver calls in the same run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import click
 
 from appdb._driver import translates_errors
-from appdb.cli.measures import Bare, Ours, Pace, percentile
+from appdb.cli.bench_measures import BenchLimits, DriverMeasures, QueueMeasures, percentile
 from appdb.cli.output import json_line, table
-from appdb.cli.running import Target, pass_target, run
+from appdb.cli.target import Target, pass_target, run
 from appdb.database import Database
 from appdb.errors import AppDbError
 
@@ -18,8 +18,8 @@ HEAD = ("measure", "appdb", "bare", "unit", "ratio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One measure.
+class BenchRow:
+    """One measured row.
 
     Args:
         id: The same in every run.
@@ -35,7 +35,7 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Ours over the floor's."""
+        """QueueMeasures over the floor's."""
         return self.value / self.floor
 
 
@@ -55,7 +55,7 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
     of 1 means that the queue costs nothing. It puts load on the server for about ten seconds.
     """
     aside = Target(uri=target.uri, name=f"appdb_bench_{secrets.token_hex(6)}")
-    rows = run(lambda: _measured(aside, Pace(count=count, seconds=seconds)), interrupted="interrupted")
+    rows = run(lambda: _measured(aside, BenchLimits(count=count, seconds=seconds)), interrupted="interrupted")
     for row in rows if as_json else ():
         fields = {"id": row.id, "value": round(row.value, 2), "unit": row.unit, "floor": round(row.floor, 2)}
         click.echo(json_line(fields | {"ratio": round(row.ratio, 3)}))
@@ -63,20 +63,20 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
         click.echo(table(HEAD, [(row.id, row.value, row.floor, row.unit, row.ratio) for row in rows]))
 
 
-async def _measured(target: Target, pace: Pace) -> list[Row]:
+async def _measured(target: Target, limits: BenchLimits) -> list[BenchRow]:
     database = target(operation_timeout=None)
     try:
         await database.check_server()
-        return await _measured_and_dropped(database, pace)
+        return await _measured_and_dropped(database, limits)
     finally:
         await database.close()
 
 
-async def _measured_and_dropped(database: Database, pace: Pace) -> list[Row]:
+async def _measured_and_dropped(database: Database, limits: BenchLimits) -> list[BenchRow]:
     click.echo(f"measuring in database {database.name}, which is dropped afterwards", err=True)
     try:
         await database.migrate()
-        return await measure(database, pace)
+        return await measure(database, limits)
     finally:
         await _drop(database)
 
@@ -96,17 +96,17 @@ async def drop(database: Database) -> None:
 
 
 @translates_errors
-async def measure(database: Database, pace: Pace) -> list[Row]:
+async def measure(database: Database, limits: BenchLimits) -> list[BenchRow]:
     """Return every measure, taken in a migrated *database* that nobody else uses."""
-    bare, ours = Bare(database, pace), Ours(database, pace)
+    bare, ours = DriverMeasures(database, limits), QueueMeasures(database, limits)
     rates = [
         ("enqueue, 32 in flight", ours.enqueue, bare.insert),
         ("enqueue in batches", ours.enqueue_many, bare.insert_many),
         ("claim and complete, 32 at a time", ours.drain, bare.drain),
     ]
-    rows = [Row(id=name, floor=await floor(), value=await value(), unit="1/s") for name, value, floor in rates]
+    rows = [BenchRow(id=name, floor=await floor(), value=await value(), unit="1/s") for name, value, floor in rates]
     floors, waits = await bare.wakes(), await ours.wakes()
     for share in (50, 99):
         floor, value = percentile(floors, share), percentile(waits, share)
-        rows.append(Row(id=f"enqueue to wake p{share}", value=value, floor=floor, unit="ms"))
+        rows.append(BenchRow(id=f"enqueue to wake p{share}", value=value, floor=floor, unit="ms"))
     return rows

@@ -1,4 +1,4 @@
-"""`appdb check`: whether this release can work with the database, and what mends what is wrong."""
+"""`appdb check`: tells whether this release can work with the database, and what mends each problem."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appdb._schema import collections
 from appdb._schema.difference import IndexDifference, IndexProblem
 from appdb.cli.migrate import on_server
 from appdb.cli.output import json_line, table
-from appdb.cli.running import ExitCode, Target, leave, pass_target
+from appdb.cli.target import ExitCode, Target, leave, pass_target
 from appdb.database import Database
 from appdb.errors import ContractMismatchError
 from appdb.migrations.contract import CONTRACT_VERSION
@@ -23,7 +23,7 @@ MOST_DOCUMENTS = 1_000
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """The weight of a finding."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -32,10 +32,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One problem of the database.
 
     Args:
-        severity: How much it matters.
+        severity: Its weight.
         what: ``contract``, ``migration``, ``index`` or ``document``.
         name: Which one.
         problem: What is wrong with it.

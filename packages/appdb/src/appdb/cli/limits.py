@@ -1,4 +1,4 @@
-"""`appdb limits`: an operator's word on how often and how many at a time, above what tasks carry."""
+"""`appdb limits`: an operator's limits on rate and concurrency, in place of those that tasks carry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from appdb.cli.output import json_line, printable, table
 from appdb.cli.params import duration
-from appdb.cli.running import Target, pass_target
+from appdb.cli.target import Target, pass_target
 from appdb.models.limits import Limit
 from appdb.queue.task_queue import TaskQueue
 

@@ -1,4 +1,4 @@
-"""`appdb migrate`: bring the database to this release's contract, take it back, and say how it stands."""
+"""`appdb migrate`: brings the database to this release's contract, undoes that, and shows the status."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 
 from appdb.cli.output import json_line, moment, table
 from appdb.cli.params import bundled, duration
-from appdb.cli.running import ExitCode, Target, leave, pass_target, run
+from appdb.cli.target import ExitCode, Target, leave, pass_target, run
 from appdb.database import Database
 from appdb.migrations._module import Migration
-from appdb.migrations.options import BATCH, LOCK_LEASE, Pace, RunOptions, Waiting
+from appdb.migrations.options import BATCH, LOCK_LEASE, BackFillPace, RunOptions, Waiting
 from appdb.migrations.records import Effect, LockHolder, StepProgress
 from appdb.migrations.status import UNSETTLED, MigrationStatus, Overview
 
@@ -28,7 +28,7 @@ HEAD = ("migration", "state", "applied", "what it does")
 
 
 class UpByDefault(click.Group):
-    """Takes `appdb migrate` alone, also with options, for `appdb migrate up`."""
+    """The group that takes `appdb migrate` alone, also with options, for `appdb migrate up`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Name the command where none is named."""
@@ -38,8 +38,8 @@ class UpByDefault(click.Group):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """How to run.
+class MigrateOptions:
+    """The options of a migration run, as the command line gives them.
 
     Args:
         wait: How long to wait for another host that migrates.
@@ -56,17 +56,17 @@ class How:
     dry_run: bool
 
     @property
-    def options(self) -> RunOptions:
+    def run_options(self) -> RunOptions:
         """The same for ``Database.migrate``."""
         return RunOptions(
             waiting=Waiting(longest=self.wait, told=_tell_holder, lease=self.lock_lease),
-            pace=Pace(batch=self.batch, pause=self.pause),
+            pace=BackFillPace(batch=self.batch, pause=self.pause),
             report=Reporter(),
         )
 
 
 class Reporter:
-    """Prints how far a step is, no more often than every other second, but its beginning and its end always."""
+    """The reporter of progress: prints a step's beginning and end, and between them at most every other second."""
 
     def __init__(self) -> None:
         self._last: tuple[str, str] | None = None
@@ -80,9 +80,9 @@ class Reporter:
             click.echo(f"{migration_id}: {step}", err=True)
 
 
-how_options = bundled(
-    How,
-    "how",
+migrate_options = bundled(
+    MigrateOptions,
+    "options",
     click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing."),
     click.option("--wait", type=duration, default="90s", show_default=True, help="For another host that migrates."),
     click.option(
@@ -109,16 +109,16 @@ def migrate() -> None:
 
 
 @migrate.command()
-@how_options
+@migrate_options
 @pass_target
-def up(target: Target, how: How) -> None:
+def up(target: Target, options: MigrateOptions) -> None:
     """Run the pending migrations; safe to repeat."""
 
     async def work(database: Database) -> None:
-        if how.dry_run:
+        if options.dry_run:
             _print_plan(await database.plan_migrations(), "run")
             return
-        done = await database.migrate(how.options)
+        done = await database.migrate(options.run_options)
         for migration in done:
             click.echo(f"{migration.id}: {migration.description}")
         await database.check_contract()
@@ -129,17 +129,17 @@ def up(target: Target, how: How) -> None:
 
 @migrate.command()
 @click.option("--to", "last", required=True, help="The number of the last migration that stays, such as 0002.")
-@how_options
+@migrate_options
 @pass_target
-def down(target: Target, last: str, how: How) -> None:
+def down(target: Target, last: str, options: MigrateOptions) -> None:
     """Undo the newest migrations; stop the hosts that need them first."""
     to = _number(last)
 
     async def work(database: Database) -> None:
-        if how.dry_run:
+        if options.dry_run:
             _print_plan(await database.plan_migrations(down_to=to), "undone")
             return
-        done = await database.migrate_down(to=to, options=how.options)
+        done = await database.migrate_down(to=to, options=options.run_options)
         for migration in done:
             click.echo(f"{migration.id}: undone")
         click.echo(f"{len(done)} migrations undone in database {database.name!r}")
@@ -148,19 +148,19 @@ def down(target: Target, last: str, how: How) -> None:
 
 
 @migrate.command()
-@how_options
+@migrate_options
 @pass_target
-def indexes(target: Target, how: How) -> None:
+def indexes(target: Target, options: MigrateOptions) -> None:
     """Create missing indexes, and build those again that differ, also by name alone; extra ones stay."""
 
     async def work(database: Database) -> None:
-        if how.dry_run:
+        if options.dry_run:
             wrong = [index for index in await database.index_differences() if index.problem != "extra"]
         else:
-            wrong = await database.mend_indexes(how.options)
+            wrong = await database.mend_indexes(options.run_options)
         for index in wrong:
-            click.echo(f"{index.collection}.{index.name}: {'is' if how.dry_run else 'was'} {index.problem}")
-        click.echo(f"{len(wrong)} indexes {'to mend' if how.dry_run else 'mended'} in database {database.name!r}")
+            click.echo(f"{index.collection}.{index.name}: {'is' if options.dry_run else 'was'} {index.problem}")
+        click.echo(f"{len(wrong)} indexes {'to mend' if options.dry_run else 'mended'} in database {database.name!r}")
 
     on_server(target, work)
 

@@ -1,4 +1,4 @@
-"""What commands print: text that no terminal obeys, tables, and one JSON object per line for programs."""
+"""The output of commands: text without control characters, tables, and one JSON object per line for programs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ COLOURS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """How to print.
+class OutputFormat:
+    """The format of a command's output.
 
     Args:
         as_json: One JSON object per line.
@@ -36,9 +36,9 @@ class Shape:
     quiet: bool
 
 
-shape_options = bundled(
-    Shape,
-    "shape",
+output_options = bundled(
+    OutputFormat,
+    "output",
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     click.option("--quiet", "-q", is_flag=True, help="Print ids only."),
 )

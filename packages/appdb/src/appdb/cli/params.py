@@ -1,4 +1,4 @@
-"""Values on the command line: durations, payloads, and options that belong together."""
+"""The values of the command line: durations, payloads, and options that belong together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def duration(text: str) -> timedelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadSource:
-    """Where the payload comes from.
+    """The source of a payload: the command line, or a file.
 
     Args:
         payload: The JSON itself.

@@ -1,4 +1,4 @@
-"""How far a task is, for whoever looks: one line that is drawn again in a terminal, plain lines anywhere else."""
+"""The progress bar of a task: one line that a terminal redraws; plain lines go everywhere else."""
 
 from __future__ import annotations
 

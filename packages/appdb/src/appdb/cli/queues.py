@@ -1,11 +1,11 @@
-"""`appdb queues`: which there are, and whether they hand out tasks."""
+"""`appdb queues`: lists the queues, and pauses or resumes them."""
 
 from __future__ import annotations
 
 import click
 
 from appdb.cli.output import json_line, printable, table
-from appdb.cli.running import Target, pass_target
+from appdb.cli.target import Target, pass_target
 from appdb.database import Database
 from appdb.models.queues import QueueStats
 from appdb.queue.task_queue import TaskQueue

@@ -1,4 +1,4 @@
-"""`appdb tasks retry`: a waiting retry runs now, and a task that failed or was cancelled runs again as a new one."""
+"""`appdb tasks retry`: runs a waiting retry now, and a failed or cancelled task again as a new one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeVar
 import click
 from pydantic import JsonValue
 
-from appdb.cli.many import all_option, check_meaning, confirm, selected, yes_option
-from appdb.cli.output import Shape, json_line, shape_options, task_fields
+from appdb.cli.one_or_many import all_option, check_meaning, confirm, selected, yes_option
+from appdb.cli.output import OutputFormat, json_line, output_options, task_fields
 from appdb.cli.params import PayloadSource, bundled, payload_options
-from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import Selection, named_task, selection_options
+from appdb.cli.target import Target, pass_target
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
 from appdb.models.tasks import FINAL_STATES, Task, TaskState
@@ -27,8 +27,8 @@ MOST_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
-    """How the command guards against doing too much.
+class RetryGuard:
+    """The options that guard against a second or an unwanted repetition.
 
     Args:
         key: Makes a repeated command give the same new tasks.
@@ -39,9 +39,9 @@ class Again:
     yes: bool
 
 
-again_options = bundled(
-    Again,
-    "again",
+guard_options = bundled(
+    RetryGuard,
+    "guard",
     click.option("--key", help="The same key gives the same new tasks, so that a repeated command makes no more."),
     yes_option,
 )
@@ -52,8 +52,8 @@ again_options = bundled(
 @all_option
 @selection_options
 @payload_options
-@again_options
-@shape_options
+@guard_options
+@output_options
 @pass_target
 def retry(
     target: Target,
@@ -61,8 +61,8 @@ def retry(
     many: bool,
     selection: Selection,
     source: PayloadSource,
-    again: Again,
-    shape: Shape,
+    guard: RetryGuard,
+    output: OutputFormat,
 ) -> None:
     """Run TASK_ID again, or --all that fit: failed and cancelled ones, unless --state says else.
 
@@ -70,16 +70,16 @@ def retry(
     same payload, or with the one given, which a completed task needs.
     """
     check_meaning(task_id, selection, many=many, states=FINAL_STATES)
-    payload, key = source.read(), again.key or uuid7_str("retry_")
+    payload, key = source.read(), guard.key or uuid7_str("retry_")
     if task_id is not None:
-        _tell(_retry_one(target, task_id, selection.owner, payload, key), shape)
+        _tell(_retry_one(target, task_id, selection.owner, payload, key), output)
         return
     if payload is not None:
         raise click.UsageError("--payload is for one TASK_ID")
     match, found = target.run(lambda database: selected(database, selection, REPLAYED_STATES))
-    confirm("repeat", found, yes=again.yes)
+    confirm("repeat", found, yes=guard.yes)
     made = _settled(target, key, lambda database: TaskQueue(database).replay_many(match, key=key, limit=MOST_AT_ONCE))
-    _tell_many(made, key, shape)
+    _tell_many(made, key, output)
 
 
 def _retry_one(target: Target, task_id: str, owner: str | None, payload: dict[str, JsonValue] | None, key: str) -> Task:
@@ -106,19 +106,19 @@ def _settled(target: Target, key: str, work: Callable[[Database], Awaitable[T]])
     return target.run(settled, interrupted=doubt)
 
 
-def _tell(task: Task, shape: Shape) -> None:
-    if shape.as_json:
+def _tell(task: Task, output: OutputFormat) -> None:
+    if output.as_json:
         click.echo(json_line(task_fields(task)))
-    elif shape.quiet:
+    elif output.quiet:
         click.echo(task.id)
     else:
         click.echo(f"task {task.id} is {task.state}" + (f"; it repeats {task.replay_of}" if task.replay_of else ""))
 
 
-def _tell_many(made: list[str], key: str, shape: Shape) -> None:
+def _tell_many(made: list[str], key: str, output: OutputFormat) -> None:
     for task_id in made:
-        click.echo(json_line({"id": task_id}) if shape.as_json else task_id)
-    if shape.quiet or shape.as_json:
+        click.echo(json_line({"id": task_id}) if output.as_json else task_id)
+    if output.quiet or output.as_json:
         return
     click.echo(f"{len(made)} tasks are repeated, with --key {key}", err=True)
     if len(made) == MOST_AT_ONCE:

@@ -1,4 +1,4 @@
-"""The ``appdb`` command itself: which database is meant, and the commands by subject."""
+"""The ``appdb`` command: finds the database that is meant, and holds the commands by subject."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import click
 from appdb._version import __version__
 from appdb.cli.bench import bench
 from appdb.cli.check import check
-from appdb.cli.database import dev_db
-from appdb.cli.hosts import actors, workers
+from appdb.cli.dev_db import dev_db
 from appdb.cli.limits import limits
 from appdb.cli.migrate import migrate
 from appdb.cli.output import printable
-from appdb.cli.people import keys, users
 from appdb.cli.queues import queues
-from appdb.cli.running import Target
 from appdb.cli.schedules import schedules
+from appdb.cli.target import Target
 from appdb.cli.tasks import tasks
+from appdb.cli.users import keys, users
+from appdb.cli.workers import actors, workers
 from appdb.embedded import DEFAULT_PORT
 from appdb.environment import check_names, file_variables
 from appdb.errors import InvalidDataError

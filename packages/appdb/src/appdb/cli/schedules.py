@@ -1,4 +1,4 @@
-"""`appdb schedules`: an owner's cron schedules."""
+"""`appdb schedules`: lists, puts, pauses and deletes an owner's cron schedules."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pydantic import JsonValue
 
 from appdb.cli.output import json_line, printable
 from appdb.cli.params import PayloadSource, bundled, duration, payload_options
-from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import owner_option
+from appdb.cli.target import Target, pass_target
 from appdb.database import Database
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.repos.schedule import ScheduleRepository
@@ -24,8 +24,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the command line says about the schedule, beside the payload of its tasks."""
+class ScheduleOptions:
+    """The options of a schedule, beside the payload of its tasks."""
 
     cron: str
     zone: str
@@ -55,9 +55,9 @@ class Plan:
         )
 
 
-plan_options = bundled(
-    Plan,
-    "plan",
+schedule_options = bundled(
+    ScheduleOptions,
+    "options",
     click.option("--cron", required=True, help="Minute, hour, day of month, month, day of week: '30 6 * * MON-FRI'."),
     click.option("--zone", default="UTC", show_default=True, help="IANA time zone that --cron is read in."),
     click.option("--actor", required=True, help="The actor that runs each task."),
@@ -108,13 +108,13 @@ def show(target: Target, name: str, owner: str, as_json: bool) -> None:
 @schedules.command()
 @click.argument("name")
 @owner_option
-@plan_options
+@schedule_options
 @payload_options
 @json_option
 @pass_target
-def put(target: Target, name: str, owner: str, plan: Plan, source: PayloadSource, as_json: bool) -> None:
+def put(target: Target, name: str, owner: str, options: ScheduleOptions, source: PayloadSource, as_json: bool) -> None:
     """Create or replace the schedule NAME; a paused one stays paused. Without a payload its tasks get {}."""
-    new = plan.schedule(name, owner, source.read() or {})
+    new = options.schedule(name, owner, source.read() or {})
     _tell(_run(target, lambda repository: repository.put(new)), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Which tasks a command on many is about."""
+"""The selection of tasks by filters, for commands on many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from appdb.queue.task_queue import TaskQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The filters as they were given."""
+    """The filters of a command, as they were given."""
 
     owner: str | None
     everybody: bool

@@ -1,4 +1,4 @@
-"""`appdb tasks submit`: one task, as the actor was announced, and its outcome as the exit code if asked."""
+"""`appdb tasks submit`: enqueues one task as its actor was announced, and waits for its outcome if asked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import timedelta
 import click
 from pydantic import JsonValue
 
-from appdb.cli.output import Shape, compact, json_line, printable, shape_options, task_fields
+from appdb.cli.event_text import error_text
+from appdb.cli.output import OutputFormat, compact, json_line, output_options, printable, task_fields
 from appdb.cli.params import PayloadSource, bundled, duration, payload_options
-from appdb.cli.running import ExitCode, Target, leave, pass_target
 from appdb.cli.selection import owner_option
-from appdb.cli.story import error_text
+from appdb.cli.target import ExitCode, Target, leave, pass_target
 from appdb.cli.watch import OUTCOMES, Viewer, see_through
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
@@ -28,8 +28,8 @@ INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the command line says about the task, beside its payload."""
+class TaskOptions:
+    """The options of a task, beside its payload."""
 
     queue: str | None
     priority: int
@@ -54,9 +54,9 @@ class Wishes:
         )
 
 
-wishes_options = bundled(
-    Wishes,
-    "wishes",
+task_options = bundled(
+    TaskOptions,
+    "options",
     click.option("--queue", metavar="NAME", help="Default: the actor's own."),
     click.option("--priority", type=click.IntRange(-INT32, INT32), default=0, help="Higher runs first."),
     click.option("--delay", type=duration, default="0", help="Wait this long before the task is due, such as 10m."),
@@ -71,12 +71,19 @@ wishes_options = bundled(
 @click.argument("actor")
 @payload_options
 @owner_option
-@wishes_options
+@task_options
 @click.option("--wait", is_flag=True, help="Follow the task to its end; the exit code is the outcome.")
-@shape_options
+@output_options
 @pass_target
 def submit(
-    target: Target, actor: str, source: PayloadSource, owner: str, wishes: Wishes, *, wait: bool, shape: Shape
+    target: Target,
+    actor: str,
+    source: PayloadSource,
+    owner: str,
+    options: TaskOptions,
+    *,
+    wait: bool,
+    output: OutputFormat,
 ) -> None:
     """Submit a task for ACTOR, which a worker must have announced. Without a payload it is {}.
 
@@ -90,8 +97,8 @@ def submit(
 
     async def store(database: Database) -> Task:
         announced = await _announced(database, actor)
-        new = wishes.task(announced, payload, owner=owner, task_id=task_id)
-        if not shape.quiet:
+        new = options.task(announced, payload, owner=owner, task_id=task_id)
+        if not output.quiet:
             await _warn_of_nobody(database, new)
         try:
             return await TaskQueue(database).enqueue(new)
@@ -99,10 +106,10 @@ def submit(
             raise click.ClickException(f"{exc}; {doubt}") from exc
 
     task = target.run(store, interrupted=doubt)
-    _tell_stored(task, shape, wait=wait)
+    _tell_stored(task, output, wait=wait)
     if wait:
-        viewer = None if shape.as_json or shape.quiet else Viewer(err=True)
-        _tell_outcome(see_through(target, task.id, owner, viewer), shape)
+        viewer = None if output.as_json or output.quiet else Viewer(err=True)
+        _tell_outcome(see_through(target, task.id, owner, viewer), output)
 
 
 async def _announced(database: Database, name: str) -> Actor:
@@ -127,19 +134,19 @@ async def _warn_of_nobody(database: Database, new: NewTask) -> None:
         click.echo(f"note: {nobody}; the task waits for one", err=True)
 
 
-def _tell_stored(task: Task, shape: Shape, *, wait: bool) -> None:
-    if shape.quiet:
+def _tell_stored(task: Task, output: OutputFormat, *, wait: bool) -> None:
+    if output.quiet:
         click.echo(task.id)
-    elif shape.as_json and not wait:
+    elif output.as_json and not wait:
         click.echo(json_line(task_fields(task)))
-    elif not shape.as_json:
+    elif not output.as_json:
         click.echo(f"task {task.id} is {task.state} on queue {printable(task.queue)!r}", err=wait)
 
 
-def _tell_outcome(task: Task, shape: Shape) -> None:
-    if shape.as_json:
+def _tell_outcome(task: Task, output: OutputFormat) -> None:
+    if output.as_json:
         click.echo(json_line(task_fields(task)))
-    elif not shape.quiet:
+    elif not output.quiet:
         click.echo(f"task {task.id} {_outcome(task)}", err=True)
         if task.state is TaskState.COMPLETED:
             click.echo(compact(task.result))

@@ -1,4 +1,4 @@
-"""`appdb tasks`: the group, and the commands that only read."""
+"""`appdb tasks`: the group of commands on tasks, and those of them that only read."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import click
 
 from appdb.cli.cancel import cancel
+from appdb.cli.event_text import error_text, event_line
 from appdb.cli.output import (
-    Shape,
+    OutputFormat,
     coloured,
     compact,
     event_fields,
     json_line,
     moment,
+    output_options,
     percent,
     printable,
-    shape_options,
     table,
     task_fields,
 )
 from appdb.cli.params import duration
 from appdb.cli.retry import retry
-from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import Selection, named_task, optional_owner_option, selection_options
-from appdb.cli.story import error_text, event_line
 from appdb.cli.submit import submit
+from appdb.cli.target import Target, pass_target
 from appdb.cli.watch import watch
 from appdb.database import Database
 from appdb.models.queues import QueueStats
@@ -49,9 +49,9 @@ def tasks() -> None:
 @selection_options
 @click.option("--limit", type=click.IntRange(1, MAX_PAGE), default=50, show_default=True, help="The most to print.")
 @click.option("--before", metavar="ID", help="Go on behind this task, the last one of the page before.")
-@shape_options
+@output_options
 @pass_target
-def list_tasks(target: Target, selection: Selection, limit: int, before: str | None, shape: Shape) -> None:
+def list_tasks(target: Target, selection: Selection, limit: int, before: str | None, output: OutputFormat) -> None:
     """List tasks, newest first."""
     selection.check()
 
@@ -60,9 +60,9 @@ def list_tasks(target: Target, selection: Selection, limit: int, before: str | N
         return await TaskQueue(database).find(match, before=before, limit=limit)
 
     found = target.run(work)
-    if shape.as_json or shape.quiet:
+    if output.as_json or output.quiet:
         for task in found:
-            click.echo(task.id if shape.quiet else json_line(task_fields(task)))
+            click.echo(task.id if output.quiet else json_line(task_fields(task)))
         return
     click.echo(table(LIST_HEAD, [_row(task) for task in found]))
     if not found:

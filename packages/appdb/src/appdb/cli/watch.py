@@ -1,15 +1,15 @@
-"""`appdb tasks watch`, and the waiting of `appdb tasks submit --wait`: live, with an exit code that is the outcome."""
+"""`appdb tasks watch`, also for `submit --wait`: shows a task live, and exits with its outcome's code."""
 
 from __future__ import annotations
 
 import click
 
-from appdb.cli.following import Follower
+from appdb.cli.event_text import event_line
+from appdb.cli.follower import Follower
 from appdb.cli.output import event_fields, json_line
 from appdb.cli.progress import ProgressBar, has_terminal
-from appdb.cli.running import ExitCode, Target, UnansweredError, UnknownOutcomeError, leave, pass_target
 from appdb.cli.selection import optional_owner_option
-from appdb.cli.story import event_line
+from appdb.cli.target import ExitCode, Target, UnansweredError, UnknownOutcomeError, leave, pass_target
 from appdb.database import Database
 from appdb.events import TaskEventType
 from appdb.models.task_events import TaskEvent
@@ -26,7 +26,7 @@ WITHIN_PROGRESS = (TaskEventType.CHUNK, TaskEventType.CONTENT)
 
 
 class Viewer:
-    """Shows events as they come: as lines, and progress as a bar where a terminal is there to draw it.
+    """The viewer of events: prints each as a line, and draws progress as a bar where there is a terminal.
 
     Args:
         as_json: One JSON object per event, and no bar.

@@ -1,4 +1,4 @@
-"""Indexes of a database: which differ from the declared ones, how they are made, and how they are mended."""
+"""The indexes of a database: compared with the declared ones, created, and mended."""
 
 from __future__ import annotations
 

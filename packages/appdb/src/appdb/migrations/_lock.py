@@ -1,4 +1,4 @@
-"""The lock that lets one host migrate: a document with a lease, so that a killed holder gives it up by itself."""
+"""The migration lock: a document with a lease, so one host migrates at a time, and a killed holder's expires."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.25
 
 class MigrationLock:
     """
-    One holder's hold on the lock.
+    The migration lock, as one holder takes, renews and frees it.
 
     Args:
         connection: The database that is migrated.

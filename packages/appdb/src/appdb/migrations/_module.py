@@ -1,4 +1,4 @@
-"""The migrations that this release ships, as values."""
+"""The migrations of this release, loaded from their modules."""
 
 from __future__ import annotations
 

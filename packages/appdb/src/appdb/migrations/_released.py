@@ -1,4 +1,4 @@
-"""What the first two migrations do not say themselves: they were released without steps, and never change."""
+"""The contracts and plans of the first two migrations, which were released without steps and never change."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from appdb.connection import Connection
 from appdb.migrations._steps import Steps
 from appdb.migrations.contract import Contract
 
-__all__ = ["RELEASED", "Contract", "Released"]  # m0003 and m0004 are released, and import ``Contract`` from here
+__all__ = [
+    "RELEASED",
+    "Contract",
+    "UnsteppedMigration",
+]  # m0003 and m0004 are released, and import ``Contract`` from here
 
 OUTGROWN = ("tasks_claim", "tasks_leases", "tasks_due")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
-    """What there is to know about a migration without steps.
+class UnsteppedMigration:
+    """The facts about a migration that was released without steps.
 
     Args:
         contract: What hosts must know once it has run.
@@ -44,12 +48,12 @@ async def _plan_second(_: Connection, steps: Steps) -> None:
 
 
 RELEASED = {
-    "m0001_pre_initial_indexes": Released(
+    "m0001_pre_initial_indexes": UnsteppedMigration(
         contract=Contract(newest=1, oldest=1),
         plan=_plan_first,
         irreversible="it made the database what it is; drop the database instead",
     ),
-    "m0002_pre_queue": Released(
+    "m0002_pre_queue": UnsteppedMigration(
         contract=Contract(newest=2, oldest=2),
         plan=_plan_second,
         irreversible="it filled in what older tasks lack, and dropped indexes that only the first release reads",

@@ -1,4 +1,4 @@
-"""What a migration may do, each in steps that can be repeated: add and drop indexes, fill documents in by batches."""
+"""The steps of a migration, each safe to repeat: add indexes, drop indexes, fill documents in by batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from appdb._queries import migrations as queries
 from appdb._schema.index import Index
 from appdb.connection import Connection
 from appdb.migrations._indexes import by_collection, create_indexes
-from appdb.migrations.options import Pace
+from appdb.migrations.options import BackFillPace
 from appdb.migrations.records import Effect, StepProgress
 
 Filter = dict[str, Any]
@@ -20,7 +20,7 @@ Change = list[dict[str, Any]]
 
 
 class Steps(ABC):
-    """What ``up`` and ``down`` do things by. The names of steps tell them apart, and are shown to users."""
+    """The operations that ``up`` and ``down`` may use. Step names are unique in a migration, and shown to users."""
 
     @abstractmethod
     async def add_indexes(self, name: str, indexes: Iterable[Index]) -> None:
@@ -55,7 +55,7 @@ class Steps(ABC):
 
 
 class PlannedSteps(Steps):
-    """Changes nothing, and collects what would be done."""
+    """The steps of a dry run: they change nothing, and collect the effects."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -83,7 +83,7 @@ class PlannedSteps(Steps):
 
 
 class RecordedSteps(Steps):
-    """Does it, and keeps how far it is.
+    """The steps of a real run: they change the database, and record their progress.
 
     Args:
         connection: Where.
@@ -97,7 +97,7 @@ class RecordedSteps(Steps):
         connection: Connection,
         known: Iterable[StepProgress],
         record: Callable[[StepProgress], Awaitable[None]],
-        pace: Pace,
+        pace: BackFillPace,
     ) -> None:
         self._connection = connection
         self._known = {step.name: step for step in known}

@@ -1,4 +1,4 @@
-"""The contract of a database: the version of what its documents mean, and which versions may work with it."""
+"""The contract of a database: the version of what its documents mean, and the range of versions that fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONTRACT_VERSION = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Which contracts may work with a database.
+    """The range of contracts that may work with a database.
 
     Args:
         newest: What its documents may hold: the contract of the code that migrated it last.

@@ -1,4 +1,4 @@
-"""How migrations are run: what to do while another host migrates, how hard to work, and whom to tell."""
+"""The options of a migration run: waiting for the lock, the pace of back-fills, and the report of progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What to do while another host migrates.
+    """The wait for the migration lock.
 
     Args:
         longest: How long to wait for it before the run is refused.
@@ -29,8 +29,8 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How hard a back-fill works.
+class BackFillPace:
+    """The pace of a back-fill.
 
     Args:
         batch: Documents at a time.
@@ -43,14 +43,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How migrations are run.
+    """The options of a migration run.
 
     Args:
-        waiting: What to do while another host migrates.
-        pace: How hard back-fills work.
+        waiting: The wait while another host migrates.
+        pace: The pace of back-fills.
         report: Called with the migration's name and how far a step of it is.
     """
 
     waiting: Waiting = field(default_factory=Waiting)
-    pace: Pace = field(default_factory=Pace)
+    pace: BackFillPace = field(default_factory=BackFillPace)
     report: Callable[[str, StepProgress], None] = lambda _name, _step: None

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepProgress:
-    """How far one step of a migration is.
+    """The progress of one step of a migration.
 
     Args:
         name: Given by the migration.
@@ -34,7 +34,7 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One thing that a migration would do.
+    """One effect of a migration, as a dry run shows it.
 
     Args:
         action: What is done, such as ``create index``.
@@ -48,8 +48,8 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """The migration that is under way, or whose run was killed.
+class MigrationInProgress:
+    """The migration in progress, or the one whose run was killed.
 
     Args:
         migration_id: Which one.
@@ -66,7 +66,7 @@ class Running:
     steps: tuple[StepProgress, ...] = ()
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Running:
+    def from_document(cls, document: Mapping[str, Any]) -> MigrationInProgress:
         """Return the typed form of the stored record."""
         return cls(
             migration_id=document["migration"],
@@ -79,7 +79,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockHolder:
-    """Who migrates.
+    """The holder of the migration lock.
 
     Args:
         by: Host and process.

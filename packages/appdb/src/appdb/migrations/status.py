@@ -1,4 +1,4 @@
-"""How a database stands: which migrations it has, which one is under way and how far, and what is wrong."""
+"""The migration status of a database: applied and pending migrations, the one in progress, and problems."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from appdb.migrations._module import Migration, number_of
 from appdb.migrations.contract import Contract
-from appdb.migrations.records import LockHolder, Running
+from appdb.migrations.records import LockHolder, MigrationInProgress
 
 
 class MigrationState(StrEnum):
-    """Where one migration is."""
+    """The state of one migration."""
 
     APPLIED = "applied"
     PENDING = "pending"
@@ -29,7 +29,7 @@ class MigrationState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationStatus:
-    """One migration and where it is.
+    """One migration and its state.
 
     Args:
         id: Its name.
@@ -46,7 +46,7 @@ class MigrationStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """How a database stands.
+    """The migration status of a database.
 
     Args:
         contract: Which contracts may work with it; ``None`` when it was never migrated.
@@ -59,7 +59,7 @@ class Overview:
     contract: Contract | None
     expected: Contract | None
     migrations: tuple[MigrationStatus, ...]
-    running: Running | None
+    running: MigrationInProgress | None
     lock: LockHolder | None
 
     def of(self, *states: MigrationState) -> list[MigrationStatus]:
@@ -112,7 +112,7 @@ class Overview:
 UNSETTLED = (MigrationState.RUNNING, MigrationState.INTERRUPTED)
 
 
-def overview(known: Sequence[Migration], stored: Stored) -> Overview:
+def overview(known: Sequence[Migration], stored: StoredMigrations) -> Overview:
     """Compare the migrations of this release with what is stored.
 
     Args:
@@ -143,8 +143,8 @@ def overview(known: Sequence[Migration], stored: Stored) -> Overview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """What a database says of its migrations.
+class StoredMigrations:
+    """The stored record of a database's migrations.
 
     Args:
         applied: The rows of applied migrations, by name.
@@ -154,12 +154,12 @@ class Stored:
     """
 
     applied: Mapping[str, Mapping[str, Any]]
-    running: Running | None
+    running: MigrationInProgress | None
     lock: LockHolder | None
     contract: Contract | None
 
 
-def _known_status(migration: Migration, stored: Stored) -> MigrationStatus:
+def _known_status(migration: Migration, stored: StoredMigrations) -> MigrationStatus:
     row = stored.applied.get(migration.id)
     status = MigrationStatus(id=migration.id, description=migration.description, state=MigrationState.PENDING)
     if row is not None:

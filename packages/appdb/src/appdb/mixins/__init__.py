@@ -1,1 +1,1 @@
-"""Parts of ``Database``, each with one duty."""
+"""The mixins of ``Database``: settings, history, migrations and recovery."""

@@ -1,4 +1,4 @@
-"""Settings: typed values by type and name, in the database, so that every host sees the same."""
+"""Settings: typed values by type and name, stored in the database, so that every host reads the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History: which options a user picked and which keywords a workflow used, so that choices do not repeat."""
+"""History: the options that a user picked and the keywords that a workflow used, so that choices do not repeat."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ SHORTEST_HALF_LIFE = timedelta(seconds=1)
 
 
 class HistoryMixin(Connection):
-    """The part of ``Database`` that remembers what a user had before. Whatever users write is a value, never a name."""
+    """The part of ``Database`` that counts picked options and used keywords.
+
+    A user's text is stored as a value, never as a name.
+    """
 
     async def use_options(
         self,

@@ -6,8 +6,8 @@ from appdb._driver import translates_errors
 from appdb._schema.difference import IndexDifference
 from appdb.connection import Connection
 from appdb.migrations._indexes import index_differences
+from appdb.migrations._migrator import Migrator, read_contract, refuse
 from appdb.migrations._module import Migration, known_migrations
-from appdb.migrations._running import Migrator, read_contract, refuse
 from appdb.migrations.contract import Contract
 from appdb.migrations.options import RunOptions
 from appdb.migrations.records import Effect

@@ -1,4 +1,4 @@
-"""Recovery: finds runs whose cached status disagrees with their events, and mends them."""
+"""Recovery of runs: a status that disagrees with the run's events is found and mended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appdb.runs.repair import RunRepair
 
 
 class RecoveryMixin(Connection):
-    """The part of ``Database`` that sets runs right."""
+    """The part of ``Database`` that mends the caches of a run."""
 
     @retried
     async def recover_run(

@@ -1,4 +1,4 @@
-"""What tests of code that uses appdb need: a queue in memory whose time the test decides."""
+"""The in-memory task queue, for tests of code that uses appdb; the test decides its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a holder's write does to a task in memory: the fence, the repeats, and the outcome."""
+"""The writes of an attempt to a task in memory: the lease's check, repeated events, and the outcome."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskError, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.prepared_write import bounded, event_of
-from appdb.testing.store import Row, Store
+from appdb.testing.store import TaskRow, TaskStore
 
 
-def apply(store: Store, write: AttemptWrite) -> bool:
+def apply(store: TaskStore, write: AttemptWrite) -> bool:
     """Apply *write* when its lease holds, and tell whether it stands: now, or since an earlier call."""
     write = replace(write, outcome=bounded(write.outcome, write.lease))
     row = store.held(write.lease)
@@ -30,7 +30,7 @@ def apply(store: Store, write: AttemptWrite) -> bool:
     return True
 
 
-def _applied_before(store: Store, write: AttemptWrite) -> bool:
+def _applied_before(store: TaskStore, write: AttemptWrite) -> bool:
     if write.outcome is not None:
         row = store.rows.get(write.lease.task_id)
         return row is not None and row.settled == (write.lease.token, event_of(write.outcome, write.lease).type)
@@ -38,7 +38,7 @@ def _applied_before(store: Store, write: AttemptWrite) -> bool:
     return held is not None and write.seq is not None and held.task.event_count == write.seq + len(write.events)
 
 
-def _settle(store: Store, row: Row, events: list[NewEvent], outcome: Outcome) -> None:
+def _settle(store: TaskStore, row: TaskRow, events: list[NewEvent], outcome: Outcome) -> None:
     match outcome:
         case Completed(result=result):
             store.finish(row, events, TaskState.COMPLETED, result=result)

@@ -1,4 +1,4 @@
-"""Which due tasks a claim gives: order, turns of owners, and limits."""
+"""The choice of a claim in memory: order, fair share of owners, and limits."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.models.tasks import TaskState
 from appdb.queue.allowance import Allowance, grant, least, refilled
 from appdb.queue.fairness import Candidate, FairShare
-from appdb.testing.store import Row, Store
+from appdb.testing.store import TaskRow, TaskStore
 
 
 class Dispatcher:
     """
-    Chooses what a claim gives, and remembers whose turn it was and what was spent.
+    The dispatcher of one queue in memory: chooses tasks for a claim, and keeps shares and spent limits.
 
     Args:
         store: The tasks.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TaskStore) -> None:
         self._store = store
         self._shares = FairShare()
         self._levels: dict[str, tuple[datetime, Mapping[Rate, float]]] = {}
         self.overrides: dict[str, Limit] = {}
         self.limit_reached = False
 
-    def chosen(self, due: Sequence[Row], limit: int) -> Iterator[Row]:
+    def chosen(self, due: Sequence[TaskRow], limit: int) -> Iterator[TaskRow]:
         """Yield at most *limit* of *due*, each to be taken before the next: by priority, in turns, then the oldest."""
         self.limit_reached = False
         self._shares.set_waiting(row.task.owner_id for row in due)
@@ -43,7 +43,7 @@ class Dispatcher:
             else:
                 self.limit_reached = True
 
-    def _admit(self, row: Row) -> bool:
+    def _admit(self, row: TaskRow) -> bool:
         allowances = {limit.key: self._allowance(limit.key) for limit in row.task.limits}
         if not grant(row.task.limits, allowances):
             return False
@@ -67,11 +67,11 @@ class Dispatcher:
         )
 
 
-def _of(row: Row, key: str) -> list[TaskLimit]:
+def _of(row: TaskRow, key: str) -> list[TaskLimit]:
     return [limit for limit in row.task.limits if limit.key == key]
 
 
-def _candidate(row: Row) -> Candidate:
+def _candidate(row: TaskRow) -> Candidate:
     return Candidate(
         task_id=row.task.id,
         owner_id=row.task.owner_id,

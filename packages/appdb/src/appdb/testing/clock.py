@@ -1,4 +1,4 @@
-"""Time that stands still until a test moves it."""
+"""The manual clock: time that stands still until a test moves it."""
 
 from __future__ import annotations
 

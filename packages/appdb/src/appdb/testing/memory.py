@@ -1,4 +1,4 @@
-"""A task queue in memory, for the tests of code that uses one: what it does is what ``TaskQueue`` does."""
+"""The in-memory task queue: ``TaskQueue``'s calls, results and errors without a database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from appdb.testing.attempts import apply, failed, shown
 from appdb.testing.claiming import Dispatcher
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
-from appdb.testing.store import Row, Store
+from appdb.testing.store import TaskRow, TaskStore
 from appdb.utils import derived_id
 
 UNCLAIMED = "no worker claimed the task in time; start more workers, or give it longer and replay it"
@@ -56,7 +56,7 @@ class InMemoryTaskQueue:
         accept(Duration, lease, "lease")
         self.lease = lease
         self.clock = clock or ManualClock()
-        self._store = Store(self.clock)
+        self._store = TaskStore(self.clock)
         self._dispatcher = Dispatcher(self._store)
         self._paused: set[str] = set()
 
@@ -110,7 +110,7 @@ class InMemoryTaskQueue:
         older = [row for row in found if last is None or _place(row) < last]
         return [row.shown() for row in sorted(older, key=_place, reverse=True)[: at_most(limit)]]
 
-    def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[Row]:
+    def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[TaskRow]:
         found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
         return sorted(found, key=lambda row: row.task.id)
 
@@ -271,7 +271,7 @@ class InMemoryTaskQueue:
             raise ConflictError("task", task_id, f"it is {row.task.state}; only a final task can be replayed")
         return self._replay(row, payload, key).shown()
 
-    def _replay(self, row: Row, payload: Mapping[str, JsonValue] | None, key: str | None) -> Row:
+    def _replay(self, row: TaskRow, payload: Mapping[str, JsonValue] | None, key: str | None) -> TaskRow:
         again = replace(
             row.new,
             task_id=None if key is None else derived_id("tq_", row.task.id, "replay", key),
@@ -355,7 +355,7 @@ class InMemoryTaskQueue:
             self._recover(row)
         return _shown(found)
 
-    def _recover(self, row: Row) -> None:
+    def _recover(self, row: TaskRow) -> None:
         worker_id = Lease.of(row.task).worker_id
         message = f"worker {worker_id} stopped renewing the lease: it died, hung or lost the database"
         error = TaskError(type="LeaseExpired", message=message, attempt=row.task.attempt)
@@ -396,7 +396,7 @@ async def _let_others_go_first() -> None:
     await asyncio.sleep(0)
 
 
-def _place(row: Row) -> tuple[datetime, str]:
+def _place(row: TaskRow) -> tuple[datetime, str]:
     return row.task.created_at, row.task.id
 
 
@@ -404,7 +404,7 @@ def _soonest(waits: Iterable[timedelta], horizon: timedelta) -> timedelta | None
     return min((max(wait, timedelta(0)) for wait in waits if wait <= horizon), default=None)
 
 
-def _shown(rows: Iterable[Row]) -> list[Task]:
+def _shown(rows: Iterable[TaskRow]) -> list[Task]:
     return [row.shown() for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Tasks, their logs and their steps in memory, and the lawful changes of a task; ``memory`` puts the queue on top."""
+"""The task store in memory: tasks, task logs and steps, and the lawful changes of a task."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from appdb.utils import derived_id, uuid7_str
 
 
 @dataclass(slots=True)
-class Row:
-    """A task as it is kept: what everybody sees, and what only the queue needs."""
+class TaskRow:
+    """One stored task: the task that callers see, and the fields that only the queue needs."""
 
     task: Task
     new: NewTask
@@ -55,9 +55,9 @@ class Row:
         return self.new.unique_for == "kept" or not self.task.state.final
 
 
-class Store:
+class TaskStore:
     """
-    All tasks of one queue in memory.
+    The tasks of one queue in memory.
 
     Args:
         clock: Whose time decides everything.
@@ -65,10 +65,10 @@ class Store:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.rows: dict[str, Row] = {}
-        self._keys: dict[tuple[str, str], Row] = {}
+        self.rows: dict[str, TaskRow] = {}
+        self._keys: dict[tuple[str, str], TaskRow] = {}
 
-    def owned(self, task_id: str, owner_id: str) -> Row:
+    def owned(self, task_id: str, owner_id: str) -> TaskRow:
         """Return the owner's task.
 
         Raises:
@@ -76,7 +76,7 @@ class Store:
         """
         return self.found(task_id, owner_id)
 
-    def found(self, task_id: str, owner_id: str | None) -> Row:
+    def found(self, task_id: str, owner_id: str | None) -> TaskRow:
         """Return the task, of this owner unless that is ``None``.
 
         Raises:
@@ -87,28 +87,28 @@ class Store:
             raise NotFoundError("task", task_id)
         return row
 
-    def in_state(self, *states: TaskState) -> list[Row]:
+    def in_state(self, *states: TaskState) -> list[TaskRow]:
         """Return the tasks that are in one of *states*."""
         return [row for row in self.rows.values() if row.task.state in states]
 
-    def lost(self) -> list[Row]:
+    def lost(self) -> list[TaskRow]:
         """Return the tasks whose holders stopped renewing."""
         now = self.clock.now()
         held = self.in_state(TaskState.PROCESSING)
         return [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now]
 
-    def unclaimed(self) -> list[Row]:
+    def unclaimed(self) -> list[TaskRow]:
         """Return the tasks that nobody claimed in time."""
         now = self.clock.now()
         return [row for row in self.in_state(TaskState.SCHEDULED, TaskState.QUEUED) if row.expired_at(now)]
 
-    def held(self, lease: Lease) -> Row | None:
+    def held(self, lease: Lease) -> TaskRow | None:
         """Return the task that *lease* still holds."""
         row = self.rows.get(lease.task_id)
         holder = row.task.lease if row is not None else None
         return row if holder is not None and holder.token == lease.token else None
 
-    def fenced(self, lease: Lease) -> Row:
+    def fenced(self, lease: Lease) -> TaskRow:
         """Return the task that *lease* holds.
 
         Raises:
@@ -119,7 +119,7 @@ class Store:
             raise LeaseLostError(lease.task_id, lease.attempt)
         return row
 
-    def add(self, new: NewTask, *, parent_id: str | None = None, replay_of: str | None = None) -> Row:
+    def add(self, new: NewTask, *, parent_id: str | None = None, replay_of: str | None = None) -> TaskRow:
         """Store *new*, or return the first task with its id or its unique key.
 
         Raises:
@@ -137,36 +137,36 @@ class Store:
             self._hand_over(new.unique_key, row)
         return row
 
-    def _hand_over(self, unique_key: str, row: Row) -> None:
+    def _hand_over(self, unique_key: str, row: TaskRow) -> None:
         released = self._keys.get((row.task.owner_id, unique_key))
         if released is not None:
             released.change(unique_key=None)
         self._keys[row.task.owner_id, unique_key] = row
 
-    def _first_with_key(self, new: NewTask) -> Row | None:
+    def _first_with_key(self, new: NewTask) -> TaskRow | None:
         first = self._keyed(new)
         if first is not None and new.unique_key is not None:
             same_request(first.task, new)
         return first
 
-    def _keyed(self, new: NewTask) -> Row | None:
+    def _keyed(self, new: NewTask) -> TaskRow | None:
         first = self._keys.get((new.owner_id, new.unique_key or ""))
         stands = new.unique_key is not None and first is not None and first.unique_at(self.clock.now())
         return first if stands else None
 
-    def is_needed(self, row: Row) -> bool:
+    def is_needed(self, row: TaskRow) -> bool:
         """Whether the task that spawned this one may ask for it again."""
         parent = self.rows.get(row.task.parent_id or "")
         return parent is not None and not parent.task.state.final
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: TaskRow) -> None:
         """Forget a task with its log, its steps and its unique key."""
         del self.rows[row.task.id]
         key = (row.task.owner_id, row.task.unique_key or "")
         if self._keys.get(key) is row:
             del self._keys[key]
 
-    def append(self, row: Row, events: Sequence[NewEvent], **changes: Any) -> None:
+    def append(self, row: TaskRow, events: Sequence[NewEvent], **changes: Any) -> None:
         """Append *events* to the task's log, and set fields of the task; the last progress becomes the task's own."""
         now = self.clock.now()
         for event in events:
@@ -176,7 +176,7 @@ class Store:
             row.change(progress=Progress.model_validate(latest))
         row.change(event_count=len(row.events), updated_at=now, **changes)
 
-    def take(self, row: Row, worker_id: str, token: str, lease: timedelta) -> None:
+    def take(self, row: TaskRow, worker_id: str, token: str, lease: timedelta) -> None:
         """Give the task to a worker, and count the attempt."""
         now = self.clock.now()
         row.change(
@@ -189,18 +189,18 @@ class Store:
             updated_at=now,
         )
 
-    def requeue(self, row: Row, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
+    def requeue(self, row: TaskRow, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
         """Let the task run again after *delay*."""
         row.queued_at = self.clock.now() + delay
         state = TaskState.SCHEDULED if delay else TaskState.QUEUED
         changes = self._errors(row, error)
         self.append(row, events, state=state, lease=None, run_at=row.queued_at, **changes)
 
-    def hand_back(self, row: Row, events: Sequence[NewEvent]) -> None:
+    def hand_back(self, row: TaskRow, events: Sequence[NewEvent]) -> None:
         """Make the task claimable as if it had not been claimed."""
         self.append(row, events, state=TaskState.QUEUED, lease=None, attempt=row.task.attempt - 1)
 
-    def suspend(self, row: Row, events: Sequence[NewEvent]) -> None:
+    def suspend(self, row: TaskRow, events: Sequence[NewEvent]) -> None:
         """Let the task wait for its children, as long as one is open."""
         self.hand_back(row, events)
         if row.task.children_open:
@@ -210,7 +210,7 @@ class Store:
 
     def finish(
         self,
-        row: Row,
+        row: TaskRow,
         events: Sequence[NewEvent],
         state: TaskState,
         *,
@@ -238,23 +238,23 @@ class Store:
         if row.task.parent_id in self.rows:
             self._child_ended(self.rows[row.task.parent_id])
 
-    def _continue(self, row: Row, number: int, following: NewTask) -> None:
+    def _continue(self, row: TaskRow, number: int, following: NewTask) -> None:
         # A key that stands for a task already is an answer too; an error here would undo the completion.
         if self._keyed(following) is None:
             task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
             self.add(replace(following, task_id=task_id, run_id=following.run_id or row.task.run_id))
 
-    def _child_ended(self, parent: Row) -> None:
+    def _child_ended(self, parent: TaskRow) -> None:
         parent.change(children_open=parent.task.children_open - 1)
         if parent.task.waiting and not parent.task.children_open:
             self.wake(parent)
 
-    def wake(self, row: Row) -> None:
+    def wake(self, row: TaskRow) -> None:
         """Make a task that waited for its time or its children claimable."""
         now = self.clock.now()
         row.change(state=TaskState.QUEUED, waiting=False, run_at=now, updated_at=now)
 
-    def cancel(self, row: Row) -> None:
+    def cancel(self, row: TaskRow) -> None:
         """Cancel a task and all live tasks below it; one that has completed or failed stays with all below it."""
         if row.task.state.final and row.task.state is not TaskState.CANCELLED:
             return
@@ -265,17 +265,17 @@ class Store:
             if not each.task.state.final:
                 self.finish(each, [NewEvent(type=TaskEventType.CANCELLED)], TaskState.CANCELLED)
 
-    def children(self, task_id: str) -> list[Row]:
+    def children(self, task_id: str) -> list[TaskRow]:
         """Return the tasks that a task spawned, oldest first."""
         found = [row for row in self.rows.values() if row.task.parent_id == task_id]
         return sorted(found, key=lambda row: (row.task.created_at, row.task.id))
 
-    def _errors(self, row: Row, error: TaskError) -> dict[str, Any]:
+    def _errors(self, row: TaskRow, error: TaskError) -> dict[str, Any]:
         stamped = error.model_copy(update={"at": self.clock.now()})
         return {"error": stamped, "errors": [*row.task.errors, stamped][-MAX_KEPT_ERRORS:]}
 
 
-def _entry(row: Row, event: NewEvent, now: datetime) -> TaskEvent:
+def _entry(row: TaskRow, event: NewEvent, now: datetime) -> TaskEvent:
     seq = len(row.events)
     return TaskEvent.from_document(
         {
@@ -290,7 +290,7 @@ def _entry(row: Row, event: NewEvent, now: datetime) -> TaskEvent:
     )
 
 
-def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | None) -> Row:
+def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | None) -> TaskRow:
     due = now + new.delay
     document = {
         "_id": new.task_id or uuid7_str("tq_"),
@@ -313,4 +313,4 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "replay_of": replay_of,
         "run_id": new.run_id,
     }
-    return Row(Task.from_document(document), new, handler(new.actor, new.actor_version), due)
+    return TaskRow(Task.from_document(document), new, handler(new.actor, new.actor_version), due)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from appdb.cli.running import run
+from appdb.cli.target import run
 from appdb.embedded import DEFAULT_PORT, EmbeddedServer
 
 

@@ -1,4 +1,4 @@
-"""Runs migrations up and down under the lock, and keeps in the database how far they are."""
+"""The migrator: runs migrations up and down under the lock, and records their progress in the database."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from appdb.migrations._module import Migration
 from appdb.migrations._steps import PlannedSteps, RecordedSteps
 from appdb.migrations.contract import Contract
 from appdb.migrations.options import RunOptions
-from appdb.migrations.records import Effect, LockHolder, Running, StepProgress, fields_of
-from appdb.migrations.status import MigrationState, Overview, Stored, overview
+from appdb.migrations.records import Effect, LockHolder, MigrationInProgress, StepProgress, fields_of
+from appdb.migrations.status import MigrationState, Overview, StoredMigrations, overview
 
 
 class Migrator:
     """
-    Runs migrations on one database.
+    The runner of one database's migrations.
 
     Args:
         connection: Where.
@@ -46,9 +46,9 @@ class Migrator:
         running = rows.pop(queries.RUNNING_ID, None)
         lock = await self._config.find_one({"_id": config_queries.LOCK_ID})
         now = await self._connection.server_time()
-        stored = Stored(
+        stored = StoredMigrations(
             applied=rows,
-            running=None if running is None else Running.from_document(running),
+            running=None if running is None else MigrationInProgress.from_document(running),
             lock=None if lock is None else LockHolder.from_document(lock, now),
             contract=await read_contract(self._connection),
         )
@@ -182,7 +182,7 @@ class Migrator:
                 raise lost()
             self._options.report(migration.id, step)
 
-        return RecordedSteps(self._connection, Running.from_document(row).steps, record, self._options.pace)
+        return RecordedSteps(self._connection, MigrationInProgress.from_document(row).steps, record, self._options.pace)
 
     async def _state(self, contract: Contract | None) -> None:
         if contract is None:

@@ -1,4 +1,4 @@
-"""Following one task to its end: what has happened, then what happens, whatever the connection does meanwhile."""
+"""The follower of one task: its past events, then each new one, through lost connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAUSE_SECONDS = 0.5
 
 
 class Follower:
-    """The log of one task, read to its end.
+    """The reader of one task log, from its beginning to its end.
 
     Args:
         database: An open database.

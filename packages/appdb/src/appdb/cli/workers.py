@@ -1,4 +1,4 @@
-"""`appdb workers` and `appdb actors`: who works now, and what workers have announced."""
+"""`appdb workers` and `appdb actors`: the workers that are alive, and the actors that they announced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from appdb.cli.output import compact, json_line, moment, printable, table
-from appdb.cli.running import Target, pass_target
+from appdb.cli.target import Target, pass_target
 from appdb.database import Database
 from appdb.models.actors import Actor
 from appdb.models.workers import Worker

@@ -1,4 +1,4 @@
-"""What happens to a task, told to people."""
+"""The text of a task's events and errors, for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command reaches its database, and how what goes wrong becomes one line and an exit code."""
+"""The target of a command: its database, and the exit code and line that an error becomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
-    """What the command tells a script; 2 is a wrong command line."""
+    """The exit codes of commands; click gives 2 for a wrong command line."""
 
     DONE = 0
     FAILED = 1
@@ -34,11 +34,11 @@ class ExitCode(IntEnum):
 
 
 class UnansweredError(click.ClickException):
-    """The database did not answer: what it would have said is not known."""
+    """The error of a command whose database did not answer."""
 
 
 class UnknownOutcomeError(click.ClickException):
-    """The database stopped answering while the command waited for a task."""
+    """The error of a command that lost the database while it waited for a task."""
 
     exit_code = ExitCode.UNKNOWN
 

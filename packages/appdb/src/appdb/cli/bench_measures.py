@@ -1,4 +1,4 @@
-"""What `appdb bench` measures: the work of the queue, and the same work with bare driver calls."""
+"""The measures of `appdb bench`: the work of the queue, and the same work with bare driver calls."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MOST_WAKES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How much each measure does at most.
+class BenchLimits:
+    """The limits of one measure.
 
     Args:
         count: Tasks.
@@ -75,26 +75,26 @@ class Pace:
         return waits
 
 
-class Ours:
+class QueueMeasures:
     """The work through ``TaskQueue`` and ``ChangeFeed``."""
 
-    def __init__(self, database: Database, pace: Pace) -> None:
+    def __init__(self, database: Database, limits: BenchLimits) -> None:
         self._database = database
-        self._pace = pace
+        self._limits = limits
         self._queue = TaskQueue(database)
 
     async def enqueue(self) -> float:
         """Return enqueues per second, each acknowledged by a majority."""
-        return await self._pace.rate(lambda: self._queue.enqueue(TASK), lanes=IN_FLIGHT)
+        return await self._limits.rate(lambda: self._queue.enqueue(TASK), lanes=IN_FLIGHT)
 
     async def enqueue_many(self) -> float:
         """Return tasks per second, enqueued in batches."""
-        size = min(BATCH, self._pace.count)
-        return await self._pace.rate(lambda: self._queue.enqueue_many([TASK] * size), each=size)
+        size = min(BATCH, self._limits.count)
+        return await self._limits.rate(lambda: self._queue.enqueue_many([TASK] * size), each=size)
 
     async def drain(self) -> float:
         """Return tasks per second, claimed and completed as a worker with 32 slots does."""
-        return await self._pace.drained(self._claim_and_complete)
+        return await self._limits.drained(self._claim_and_complete)
 
     async def _claim_and_complete(self) -> int:
         taken = await self._queue.claim(CLAIMER, limit=IN_FLIGHT)
@@ -115,7 +115,7 @@ class Ours:
                             "waking a waiter", f"no change stream told of a task in {LONGEST_WAKE}"
                         )
 
-                return await self._pace.waits(call)
+                return await self._limits.waits(call)
 
 
 @asynccontextmanager
@@ -128,27 +128,27 @@ async def _running(feed: ChangeFeed) -> AsyncIterator[ChangeFeed]:
         await asyncio.wait({running})
 
 
-class Bare:
+class DriverMeasures:
     """The same work with bare driver calls, on a collection beside the queue's."""
 
-    def __init__(self, database: Database, pace: Pace) -> None:
+    def __init__(self, database: Database, limits: BenchLimits) -> None:
         self._database = database
-        self._pace = pace
+        self._limits = limits
         self._tasks = database.collection("bare")
 
     async def insert(self) -> float:
         """Return inserts per second."""
         await self._tasks.create_index([("state", 1), ("_id", 1)])
-        return await self._pace.rate(lambda: self._tasks.insert_one(_document()), lanes=IN_FLIGHT)
+        return await self._limits.rate(lambda: self._tasks.insert_one(_document()), lanes=IN_FLIGHT)
 
     async def insert_many(self) -> float:
         """Return documents per second, inserted in batches."""
-        size = min(BATCH, self._pace.count)
-        return await self._pace.rate(lambda: self._tasks.insert_many([_document() for _ in range(size)]), each=size)
+        size = min(BATCH, self._limits.count)
+        return await self._limits.rate(lambda: self._tasks.insert_many([_document() for _ in range(size)]), each=size)
 
     async def drain(self) -> float:
         """Return documents per second, claimed and completed 32 at a time."""
-        return await self._pace.drained(self._claim_and_complete)
+        return await self._limits.drained(self._claim_and_complete)
 
     async def _claim_and_complete(self) -> int:
         found = self._tasks.find({"state": "queued"}, {"_id": 1}).sort("_id", 1).limit(IN_FLIGHT)
@@ -169,7 +169,7 @@ class Bare:
                 await self._tasks.insert_one(_document())
                 await told
 
-            return await self._pace.waits(call)
+            return await self._limits.waits(call)
 
 
 def _document() -> RawDocument:

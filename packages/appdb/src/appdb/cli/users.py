@@ -1,4 +1,4 @@
-"""`appdb users` and `appdb keys`: who may use the API hosts, for operators; a first user and key are made here."""
+"""`appdb users` and `appdb keys`: users of the API hosts and their access keys; the first ones are made here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from appdb.cli.output import json_line, moment, printable, table
 from appdb.cli.params import duration
-from appdb.cli.running import Target, pass_target
 from appdb.cli.selection import owner_option
+from appdb.cli.target import Target, pass_target
 from appdb.database import Database
 from appdb.models.access_keys import KeyInfo
 from appdb.models.users import NewUser, Role, User

@@ -1,4 +1,4 @@
-"""What commands on one task or on many have in common: which is meant, how many that is, and asking first."""
+"""The checks of commands on one task or on many: which tasks are meant, how many, and a question first."""
 
 from __future__ import annotations
 
