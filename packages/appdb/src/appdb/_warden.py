@@ -51,7 +51,8 @@ class Warden:
     def close(self) -> None:
         """End what is watched, and return when all of it has ended; harmless when done before."""
         if self._process.stdin is not None:
-            with suppress(BrokenPipeError):  # somebody ended the warden
+            # The warden may have been ended itself.
+            with suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process.wait()
 
@@ -71,6 +72,7 @@ def main() -> None:
             watched.append(pid)
         elif pid in watched:
             watched.remove(pid)
+    # The newest first: what was started later may need what was started before it.
     for pid in reversed(watched):
         _end(pid)
 

@@ -154,6 +154,7 @@ class Connection:
             body: Gets the session, which it must pass as ``session=`` to every call.
             session: The caller's transaction, which is then neither committed nor retried here.
         """
+        # A caller's transaction is retried as a whole by the caller, who alone knows all that is in it.
         return await (self.transaction(body) if session is None else body(session))
 
     async def retry(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:

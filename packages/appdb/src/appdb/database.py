@@ -56,6 +56,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         """
         await self.check_server()
         await self.check_contract()
+        # Hosts on a wrong server look healthy: the log says which one it is, without user and password.
         logger.info("the database is open", extra={"server": self._hosts, "database": self.name})
         if (weakness := await self._weak_default()) is not None:
             logger.warning("the server's default write concern is weak", extra={"problem": weakness})
@@ -130,7 +131,8 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         try:
             answer = await self._default_concerns()
         except DatabaseRefusedError:
-            return None  # a user of one database alone may not ask
+            # A user of one database alone may not ask.
+            return None
         default = answer.get("defaultWriteConcern", {})
         if not default or default.get("w") == "majority":
             return None

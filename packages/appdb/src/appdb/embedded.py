@@ -84,6 +84,7 @@ class EmbeddedServer:
                 is taken; the message says which, and what to do.
         """
         binary = find_mongod()
+        # Checked first: what a mongod that cannot start says goes to a stderr that nobody reads.
         check_runs(binary)
         check_port_free(self.port)
         self._make_folder()
@@ -122,6 +123,7 @@ class EmbeddedServer:
         return await asyncio.to_thread(self._process.wait)
 
     def _launch(self, binary: Path) -> None:
+        # Server logs append, and a failed start is told by its last lines: those of earlier servers must not count.
         nothing = subprocess.DEVNULL
         self._logged_before = self.log.stat().st_size if self.log.exists() else 0
         self._warden = Warden()
@@ -226,6 +228,7 @@ def check_port_free(port: int) -> None:
         EmbeddedServerError: Somebody does.
     """
     with socket.socket() as probe:
+        # As mongod does: a port whose last connections are in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

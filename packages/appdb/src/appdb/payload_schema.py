@@ -35,7 +35,8 @@ LEFT_TO_WORKER = frozenset(
         "then",
         "unevaluatedItems",
         "unevaluatedProperties",
-        "uniqueItems",  # a set, which takes duplicates and drops them
+        # A set, which takes duplicates and drops them.
+        "uniqueItems",
     }
 )
 """Negations of what may be left out, and what pydantic reads in its own way."""

@@ -40,6 +40,7 @@ class ServerClock:
         if counted is None:
             counted = await self._ask()
             self._told, self._told_at, self._told_at_wall = counted, time.monotonic(), time.time()
+        # Round trips differ, so a new answer may lie a little behind what was counted on from the one before.
         if self._last is not None and timedelta(0) < self._last - counted < STEP_BACK:
             counted = self._last
         self._last = counted

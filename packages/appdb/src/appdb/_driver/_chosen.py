@@ -9,6 +9,7 @@ from appdb.errors import InvalidDataError
 
 VARIABLE = "APPDB_DRIVER"
 MOTOR, PYMONGO = "motor", "pymongo"
+# Decision 0001: Motor's final support ends in May 2027; PyMongo's own client is its successor.
 DRIVER = os.environ.get(VARIABLE) or MOTOR
 
 if DRIVER not in {MOTOR, PYMONGO}:

@@ -23,9 +23,11 @@ async def unfitness(uri: str) -> str | None:
     The driver itself leaves out a member whose set has another name, or that has none, without a word.
     """
     try:
+        # A `mongodb+srv` name is looked up by a blocking DNS query.
         parsed = await asyncio.to_thread(parse_uri, uri)
     except PyMongoError:
-        return None  # a name that cannot be resolved: the driver's own error says so
+        # A name that cannot be resolved: the driver's own error says so.
+        return None
     given = {name.lower(): value for name, value in parsed["options"].items()}
     options = {name: value for name, value in given.items() if name not in _OF_A_SET}
     said = [await _said(host, port, options) for host, port in parsed["nodelist"]]

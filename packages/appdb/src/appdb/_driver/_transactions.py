@@ -129,6 +129,7 @@ async def end_idle_transactions(client: Client, *, app_names: str, idle: timedel
         "transaction.timeInactiveMicros": {"$gte": milliseconds(idle) * 1000},
     }
     mine: dict[str, Any] = {"$currentOp": {"allUsers": False, "idleSessions": True}}
+    # $currentOp takes no read concern but local, and the client's own is majority.
     admin = client.admin.with_options(read_concern=LOCAL)
     sessions = [{"id": row["lsid"]["id"]} async for row in admin.aggregate([mine, {"$match": abandoned}])]
     if sessions:

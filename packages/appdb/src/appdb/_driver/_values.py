@@ -28,6 +28,7 @@ class _Integer(TypeDecoder):
         return int(value)
 
 
+# Decision 0019: one such value in a batch hides its neighbours before any model sees them.
 READING: Mapping[str, Any] = {
     "type_registry": TypeRegistry([_Reference(), _Integer()]),
     "datetime_conversion": DatetimeConversion.DATETIME_CLAMP,

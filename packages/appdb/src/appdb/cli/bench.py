@@ -54,6 +54,7 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
     Nothing is read or written in --database. Each rate is shown beside the same work with bare driver calls; a ratio
     of 1 means that the queue costs nothing. It puts load on the server for about ten seconds.
     """
+    # A name by chance: two who measure on one server must not drop each other's database.
     aside = Target(uri=target.uri, name=f"appdb_bench_{secrets.token_hex(6)}")
     rows = run(lambda: _measured(aside, BenchLimits(count=count, seconds=seconds)), interrupted="interrupted")
     for row in rows if as_json else ():

@@ -67,6 +67,7 @@ def check(target: Target, documents: bool, as_json: bool) -> None:
         click.echo(json_line({"ok": not errors, "database": target.name, "findings": rows}))
     elif findings:
         click.echo(table(HEAD, [tuple(str(value) for value in asdict(finding).values()) for finding in findings]))
+    # A script reads the findings and the exit code; a line on stderr is for people.
     if errors and not as_json:
         remedies = "; ".join(dict.fromkeys(finding.mend for finding in errors))
         raise click.ClickException(f"database {target.name!r} does not fit this release; what to do: {remedies}")
@@ -83,7 +84,8 @@ async def _findings(database: Database) -> list[Finding]:
         for problem in overview.problems()
     ]
     if overview.contract is None:
-        return findings  # it is empty, and every index is missing
+        # It is empty, and every index would be told as missing.
+        return findings
     mend = MIGRATE if overview.pending else f"{MIGRATE} indexes"
     findings += [Finding(what="migration", name=name, problem="pending", mend=MIGRATE) for name in overview.pending]
     return [*findings, *(_of_index(row, mend) for row in await database.index_differences())]
@@ -122,6 +124,7 @@ async def _of_contract(database: Database) -> list[Finding]:
 
 
 def _of_index(row: IndexDifference, mend: str) -> Finding:
+    # An index that an operator added serves his own queries, and breaks nothing of ours.
     extra = row.problem is IndexProblem.EXTRA
     return Finding(
         severity=Severity.WARNING if extra else Severity.ERROR,

@@ -59,10 +59,12 @@ class Follower:
                 for event in found:
                     self._seq = event.seq
                     show(event)
+                # A page that ends before the terminal event may have a next one; asking for the task can wait.
                 if found and not found[-1].type.terminal:
                     continue
                 if not found and task.state.final:
-                    break  # the last events cannot be read
+                    # The last events cannot be read: waiting for them would never end.
+                    break
                 if not found:
                     await hints.wait(POLL)
                 task = await _retried(self._get)
@@ -100,5 +102,6 @@ async def _hints(database: Database, task_id: str) -> AsyncIterator[Subscription
         finally:
             running.cancel()
             await asyncio.wait({running})
+    # A feed that ended by itself met an error that is no lost connection: it is told, not lost.
     if not running.cancelled():
         running.result()

@@ -40,6 +40,7 @@ async def selected(database: Database, selection: Selection, states: Collection[
         selection: What the command line says.
         states: The states that are meant when none is said.
     """
+    # Tasks that come while the user answers were not asked about.
     match = await selection.match(database, until_now=True)
     match = replace(match, states=match.states or frozenset(states))
     return match, len(await TaskQueue(database).find(match, limit=COUNTED + 1))

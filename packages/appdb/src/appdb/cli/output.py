@@ -63,6 +63,7 @@ def compact(value: object) -> str:
 
 def task_fields(task: Task) -> dict[str, Any]:
     """Return *task* for programs. Its fencing token stays here: who knows it could write as the holder."""
+    # Who knows the token could write to the task as its holder.
     return task.model_dump(mode="json", exclude={"lease": {"token"}})
 
 
@@ -83,6 +84,7 @@ def percent(progress: Progress | None) -> str:
 
 def coloured(state: TaskState) -> str:
     """Return the name of *state* in its colour, which is taken off again where no terminal reads."""
+    # Click takes colours off again where no terminal reads.
     return click.style(state.value, fg=COLOURS.get(state))
 
 

@@ -97,6 +97,7 @@ def _parsed(text: str | bytes) -> dict[str, JsonValue]:
     if len(text) > MAX_PAYLOAD_CHARACTERS:
         raise click.BadParameter(f"payload: over {MAX_PAYLOAD_CHARACTERS:,} characters; store large data as content")
     try:
+        # Python reads NaN and Infinity, which are no JSON and cannot be stored as JSON.
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as exc:
         place = f"line {exc.lineno}, column {exc.colno}"

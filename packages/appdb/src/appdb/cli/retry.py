@@ -70,6 +70,7 @@ def retry(
     same payload, or with the one given, which a completed task needs.
     """
     check_meaning(task_id, selection, many=many, states=FINAL_STATES)
+    # Made here, so that a command without an answer can be repeated with it.
     payload, key = source.read(), guard.key or uuid7_str("retry_")
     if task_id is not None:
         _tell(_retry_one(target, task_id, selection.owner, payload, key), output)

@@ -74,6 +74,7 @@ def main(context: click.Context, uri: str, database: str) -> None:
     logging.getLogger("appdb").addHandler(logging.NullHandler())
     _told(lambda: check_names([*os.environ, *file_variables()]))
     context.obj = Target(uri=uri, name=database)
+    # Any value counts, as https://no-color.org has it.
     if os.environ.get("NO_COLOR"):
         context.color = False
 

@@ -92,7 +92,8 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, interrupted: str = "inter
         raise click.ClickException(printable(str(exc))) from exc
     except (KeyboardInterrupt, asyncio.CancelledError) as exc:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C must not break the interpreter's exit
+            # One more Ctrl-C must not break the interpreter's exit.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         click.echo(interrupted, err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from exc
 

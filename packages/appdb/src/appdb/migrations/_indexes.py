@@ -46,6 +46,7 @@ async def create_indexes(connection: Connection, collection: str, indexes: Seque
 async def mend_indexes(connection: Connection) -> list[IndexDifference]:
     """Create what is missing, build again what is different or misnamed, and return all; extra ones stay."""
     wrong = [index for index in await index_differences(connection) if index.problem is not IndexProblem.EXTRA]
+    # The server refuses a second index with the same name or the same keys, so the one in the way goes first.
     for index in wrong:
         own = index.name if index.problem is IndexProblem.DIFFERENT else None
         for name in (own, index.in_the_way):

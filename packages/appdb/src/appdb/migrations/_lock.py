@@ -54,7 +54,8 @@ class MigrationLock:
         try:
             await asyncio.wait({running, renewal}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                await renewal  # it only ends by an error
+                # The renewal only ever ends by an error: the lock is lost.
+                await renewal
             return await running
         finally:
             for task in (running, renewal):
@@ -78,6 +79,7 @@ class MigrationLock:
 
     async def _try(self) -> LockHolder | None:
         """Take the lock, or return who has it."""
+        # Operators read this name in the refusal of another run; the lock itself goes by the holder's id.
         by = f"{socket.gethostname()}, process {os.getpid()}"
         lock = await self._config.find_one_and_update(
             {"_id": config_queries.LOCK_ID},
@@ -91,6 +93,7 @@ class MigrationLock:
 
     async def _renew(self) -> None:
         while True:
+            # Two renewals in a row may be lost before the lease ends.
             await asyncio.sleep(self._waiting.lease.total_seconds() / 4)
             renewed = await self._config.update_one(
                 config_queries.held_lock(self.holder), config_queries.renewed(self._waiting.lease)

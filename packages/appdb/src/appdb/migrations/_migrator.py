@@ -61,7 +61,8 @@ class Migrator:
         if not found.pending and found.contract == found.expected:
             return []
         if not found.pending and found.of(MigrationState.UNKNOWN):
-            return []  # a newer release has migrated, and says itself who may work with it
+            # A newer release has migrated, and says itself who may work with it (decision 0012).
+            return []
         return await MigrationLock(self._connection, self._options.waiting).run(self._up)
 
     async def down(self, to: int) -> list[Migration]:
@@ -84,6 +85,7 @@ class Migrator:
         for migration in self._named(found.pending):
             steps = PlannedSteps(self._connection)
             await migration.plan(self._connection, steps)
+            # A dry run changes nothing, so a later migration's plan would show again what an earlier one makes.
             before = {effect for _, effects in plans for effect in effects}
             plans.append((migration, [effect for effect in steps.effects if effect not in before]))
         return plans
@@ -128,6 +130,7 @@ class Migrator:
             steps = await self._begin(migration, "up", holder)
             await migration.up(self._connection, steps)
             await self._settle(migration, migration.contract, holder)
+        # A stated contract that disagrees with what was applied is mended here; `Overview.problems` tells of it.
         if not pending and found.expected is not None and not found.of(MigrationState.UNKNOWN):
             await self._state(found.expected)
         return pending
@@ -207,5 +210,6 @@ async def read_contract(connection: Connection) -> Contract | None:
     found = await connection.collection(collections.CONFIG).find_one({"_id": config_queries.CONTRACT_ID})
     if found is None:
         return None
+    # Hosts before contract 3 read `version` alone and compare it with their own: it is the oldest (decision 0012).
     oldest = int(found["version"])
     return Contract(oldest=oldest, newest=max(oldest, int(found.get("newest", oldest))))

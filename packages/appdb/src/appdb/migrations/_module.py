@@ -71,6 +71,7 @@ def loaded(module: ModuleType) -> Migration:
         TypeError: It has neither ``down`` nor ``IRREVERSIBLE``.
     """
     name = module.__name__.rpartition(".")[2]
+    # The first two migrations were released before modules stated their contract and their steps.
     released = RELEASED.get(name)
     down: Move | None = getattr(module, "down", None)
     irreversible: str = released.irreversible if released else getattr(module, "IRREVERSIBLE", "")

@@ -12,11 +12,12 @@ from appdb.connection import Connection
 from appdb.migrations._steps import Steps
 from appdb.migrations.contract import Contract
 
+# m0003 and m0004 are released, never change, and import `Contract` from here.
 __all__ = [
     "RELEASED",
     "Contract",
     "UnsteppedMigration",
-]  # m0003 and m0004 are released, and import ``Contract`` from here
+]
 
 OUTGROWN = ("tasks_claim", "tasks_leases", "tasks_due")
 
@@ -47,6 +48,7 @@ async def _plan_second(_: Connection, steps: Steps) -> None:
     await steps.drop_indexes("outgrown", [(collections.TASKS, name) for name in OUTGROWN])
 
 
+# Their checksums are stored in every database, so what they lack stands here instead of in their modules.
 RELEASED = {
     "m0001_pre_initial_indexes": UnsteppedMigration(
         contract=Contract(newest=1, oldest=1),

@@ -127,6 +127,7 @@ class RecordedSteps(Steps):
             step = replace(step, done=step.done + len(ids), position=ids[-1])
             step = replace(step, total=max(step.done, step.total))
             await self._record(step)
+            # The position is recorded first: a run that is killed in the pause repeats no batch.
             await asyncio.sleep(self._pace.pause.total_seconds())
         await self._record(replace(step, total=step.done, finished=True))
 

@@ -166,6 +166,7 @@ def _known_status(migration: Migration, stored: StoredMigrations) -> MigrationSt
         changed = row["checksum"] != migration.checksum
         state = MigrationState.CHANGED if changed else MigrationState.APPLIED
         status = replace(status, state=state, applied_at=row["applied_at"])
+    # A changed source is told as such, also while a run of it is open.
     if stored.running is None or stored.running.migration_id != migration.id or status.state is MigrationState.CHANGED:
         return status
     alive = stored.lock is not None and stored.lock.alive

@@ -158,6 +158,7 @@ class ConfigMixin(Connection):
         deleted = await settings.delete_one(match, session=session)
         if deleted.deleted_count or revision is None:
             return bool(deleted.deleted_count)
+        # Nothing was deleted: there is none, or it has another revision by now.
         if await settings.find_one(queries.one(setting_id), session=session) is not None:
             raise _changed(type_, name, revision)
         return False
@@ -193,6 +194,7 @@ def _id_of(type_: str, name: str) -> str:
 def _dumped(type_: str, name: str, value: object) -> JsonValue:
     field = f"setting {type_}/{name}"
     try:
+        # JSON makes null of NaN and infinities, so they are looked for before they are gone.
         dumped: JsonValue = TypeAdapter(Any).dump_python(value, mode="json", by_alias=True)
         finite = all(map(math.isfinite, _floats(TypeAdapter(Any).dump_python(value))))
     except ValueError as exc:

@@ -17,6 +17,7 @@ from appdb.testing.store import TaskRow, TaskStore
 
 def apply(store: TaskStore, write: AttemptWrite) -> bool:
     """Apply *write* when its lease holds, and tell whether it stands: now, or since an earlier call."""
+    # As in the database: a failure of the last attempt is for good, whatever it asks for.
     write = replace(write, outcome=bounded(write.outcome, write.lease))
     row = store.held(write.lease)
     if row is None or write.seq not in (None, row.task.event_count):

@@ -42,6 +42,7 @@ class TaskRow:
 
     def shown(self) -> Task:
         """Return the task for a caller, who may do with it what he likes."""
+        # A database gives every caller documents of his own.
         return self.task.model_copy(deep=True)
 
     def expired_at(self, now: datetime) -> bool:
