@@ -12,7 +12,7 @@ from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskError, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.prepared_write import bounded, event_of
-from appdb.testing.store import TaskRow, TaskStore
+from appdb.testing.store import InMemoryTask, TaskStore
 
 
 def apply(store: TaskStore, write: AttemptWrite) -> bool:
@@ -39,7 +39,7 @@ def _applied_before(store: TaskStore, write: AttemptWrite) -> bool:
     return held is not None and write.seq is not None and held.task.event_count == write.seq + len(write.events)
 
 
-def _settle(store: TaskStore, row: TaskRow, events: list[NewEvent], outcome: Outcome) -> None:
+def _settle(store: TaskStore, row: InMemoryTask, events: list[NewEvent], outcome: Outcome) -> None:
     match outcome:
         case Completed(result=result):
             store.finish(row, events, TaskState.COMPLETED, result=result)

@@ -9,7 +9,7 @@ from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.models.tasks import TaskState
 from appdb.queue.allowance import Allowance, grant, least, refilled
 from appdb.queue.fairness import Candidate, FairShare
-from appdb.testing.store import TaskRow, TaskStore
+from appdb.testing.store import InMemoryTask, TaskStore
 
 
 class Dispatcher:
@@ -27,7 +27,7 @@ class Dispatcher:
         self.overrides: dict[str, Limit] = {}
         self.limit_reached = False
 
-    def chosen(self, due: Sequence[TaskRow], limit: int) -> Iterator[TaskRow]:
+    def chosen(self, due: Sequence[InMemoryTask], limit: int) -> Iterator[InMemoryTask]:
         """Yield at most *limit* of *due*, each to be taken before the next: by priority, in turns, then the oldest."""
         self.limit_reached = False
         self._shares.set_waiting(row.task.owner_id for row in due)
@@ -43,7 +43,7 @@ class Dispatcher:
             else:
                 self.limit_reached = True
 
-    def _admit(self, row: TaskRow) -> bool:
+    def _admit(self, row: InMemoryTask) -> bool:
         allowances = {limit.key: self._allowance(limit.key) for limit in row.task.limits}
         if not grant(row.task.limits, allowances):
             return False
@@ -67,11 +67,11 @@ class Dispatcher:
         )
 
 
-def _of(row: TaskRow, key: str) -> list[TaskLimit]:
+def _of(row: InMemoryTask, key: str) -> list[TaskLimit]:
     return [limit for limit in row.task.limits if limit.key == key]
 
 
-def _candidate(row: TaskRow) -> Candidate:
+def _candidate(row: InMemoryTask) -> Candidate:
     return Candidate(
         task_id=row.task.id,
         owner_id=row.task.owner_id,

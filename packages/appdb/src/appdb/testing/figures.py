@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from appdb.models.queues import QueueStats
 from appdb.models.tasks import TaskState
-from appdb.testing.store import TaskRow
+from appdb.testing.store import InMemoryTask
 
 
-def figures(rows: Iterable[TaskRow], paused: set[str], now: datetime, window: timedelta) -> list[QueueStats]:
+def figures(rows: Iterable[InMemoryTask], paused: set[str], now: datetime, window: timedelta) -> list[QueueStats]:
     """Return the figures of every queue that has tasks or is paused, by name.
 
     Args:
@@ -20,7 +20,7 @@ def figures(rows: Iterable[TaskRow], paused: set[str], now: datetime, window: ti
         now: The time.
         window: How far back finished tasks are counted.
     """
-    by_queue: dict[str, list[TaskRow]] = {name: [] for name in paused}
+    by_queue: dict[str, list[InMemoryTask]] = {name: [] for name in paused}
     for row in rows:
         by_queue.setdefault(row.task.queue, []).append(row)
     return [
@@ -29,7 +29,7 @@ def figures(rows: Iterable[TaskRow], paused: set[str], now: datetime, window: ti
     ]
 
 
-def _figures(queue: str, rows: list[TaskRow], *, paused: bool, now: datetime, since: datetime) -> QueueStats:
+def _figures(queue: str, rows: list[InMemoryTask], *, paused: bool, now: datetime, since: datetime) -> QueueStats:
     live = Counter(row.task.state for row in rows)
     finished = Counter(row.task.state for row in rows if row.task.finished_at and row.task.finished_at >= since)
     waits = [row.queued_at for row in rows if row.task.state is TaskState.QUEUED]

@@ -32,7 +32,7 @@ from appdb.testing.attempts import apply, failed, shown
 from appdb.testing.claiming import Dispatcher
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
-from appdb.testing.store import TaskRow, TaskStore
+from appdb.testing.store import InMemoryTask, TaskStore
 from appdb.utils import derived_id
 
 UNCLAIMED = "no worker claimed the task in time; start more workers, or give it longer and replay it"
@@ -110,7 +110,7 @@ class InMemoryTaskQueue:
         older = [row for row in found if last is None or _place(row) < last]
         return [row.shown() for row in sorted(older, key=_place, reverse=True)[: at_most(limit)]]
 
-    def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[TaskRow]:
+    def _matching(self, match: TaskFilter, states: Collection[TaskState]) -> list[InMemoryTask]:
         found = [row for row in self._store.in_state(*states) if _matches(row.task, match)]
         return sorted(found, key=lambda row: row.task.id)
 
@@ -271,7 +271,7 @@ class InMemoryTaskQueue:
             raise ConflictError("task", task_id, f"it is {row.task.state}; only a final task can be replayed")
         return self._replay(row, payload, key).shown()
 
-    def _replay(self, row: TaskRow, payload: Mapping[str, JsonValue] | None, key: str | None) -> TaskRow:
+    def _replay(self, row: InMemoryTask, payload: Mapping[str, JsonValue] | None, key: str | None) -> InMemoryTask:
         again = replace(
             row.new,
             task_id=None if key is None else derived_id("tq_", row.task.id, "replay", key),
@@ -355,7 +355,7 @@ class InMemoryTaskQueue:
             self._recover(row)
         return _shown(found)
 
-    def _recover(self, row: TaskRow) -> None:
+    def _recover(self, row: InMemoryTask) -> None:
         worker_id = Lease.of(row.task).worker_id
         message = f"worker {worker_id} stopped renewing the lease: it died, hung or lost the database"
         error = TaskError(type="LeaseExpired", message=message, attempt=row.task.attempt)
@@ -396,7 +396,7 @@ async def _let_others_go_first() -> None:
     await asyncio.sleep(0)
 
 
-def _place(row: TaskRow) -> tuple[datetime, str]:
+def _place(row: InMemoryTask) -> tuple[datetime, str]:
     return row.task.created_at, row.task.id
 
 
@@ -404,7 +404,7 @@ def _soonest(waits: Iterable[timedelta], horizon: timedelta) -> timedelta | None
     return min((max(wait, timedelta(0)) for wait in waits if wait <= horizon), default=None)
 
 
-def _shown(rows: Iterable[TaskRow]) -> list[Task]:
+def _shown(rows: Iterable[InMemoryTask]) -> list[Task]:
     return [row.shown() for row in rows]
 
 

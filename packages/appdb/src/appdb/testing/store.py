@@ -25,7 +25,7 @@ from appdb.utils import derived_id, uuid7_str
 
 
 @dataclass(slots=True)
-class TaskRow:
+class InMemoryTask:
     """One stored task: the task that callers see, and the fields that only the queue needs."""
 
     task: Task
@@ -66,10 +66,10 @@ class TaskStore:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.rows: dict[str, TaskRow] = {}
-        self._keys: dict[tuple[str, str], TaskRow] = {}
+        self.rows: dict[str, InMemoryTask] = {}
+        self._keys: dict[tuple[str, str], InMemoryTask] = {}
 
-    def owned(self, task_id: str, owner_id: str) -> TaskRow:
+    def owned(self, task_id: str, owner_id: str) -> InMemoryTask:
         """Return the owner's task.
 
         Raises:
@@ -77,7 +77,7 @@ class TaskStore:
         """
         return self.found(task_id, owner_id)
 
-    def found(self, task_id: str, owner_id: str | None) -> TaskRow:
+    def found(self, task_id: str, owner_id: str | None) -> InMemoryTask:
         """Return the task, of this owner unless that is ``None``.
 
         Raises:
@@ -88,28 +88,28 @@ class TaskStore:
             raise NotFoundError("task", task_id)
         return row
 
-    def in_state(self, *states: TaskState) -> list[TaskRow]:
+    def in_state(self, *states: TaskState) -> list[InMemoryTask]:
         """Return the tasks that are in one of *states*."""
         return [row for row in self.rows.values() if row.task.state in states]
 
-    def lost(self) -> list[TaskRow]:
+    def lost(self) -> list[InMemoryTask]:
         """Return the tasks whose holders stopped renewing."""
         now = self.clock.now()
         held = self.in_state(TaskState.PROCESSING)
         return [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now]
 
-    def unclaimed(self) -> list[TaskRow]:
+    def unclaimed(self) -> list[InMemoryTask]:
         """Return the tasks that nobody claimed in time."""
         now = self.clock.now()
         return [row for row in self.in_state(TaskState.SCHEDULED, TaskState.QUEUED) if row.expired_at(now)]
 
-    def held(self, lease: Lease) -> TaskRow | None:
+    def held(self, lease: Lease) -> InMemoryTask | None:
         """Return the task that *lease* still holds."""
         row = self.rows.get(lease.task_id)
         holder = row.task.lease if row is not None else None
         return row if holder is not None and holder.token == lease.token else None
 
-    def fenced(self, lease: Lease) -> TaskRow:
+    def fenced(self, lease: Lease) -> InMemoryTask:
         """Return the task that *lease* holds.
 
         Raises:
@@ -120,7 +120,7 @@ class TaskStore:
             raise LeaseLostError(lease.task_id, lease.attempt)
         return row
 
-    def add(self, new: NewTask, *, parent_id: str | None = None, replay_of: str | None = None) -> TaskRow:
+    def add(self, new: NewTask, *, parent_id: str | None = None, replay_of: str | None = None) -> InMemoryTask:
         """Store *new*, or return the first task with its id or its unique key.
 
         Raises:
@@ -138,36 +138,36 @@ class TaskStore:
             self._hand_over(new.unique_key, row)
         return row
 
-    def _hand_over(self, unique_key: str, row: TaskRow) -> None:
+    def _hand_over(self, unique_key: str, row: InMemoryTask) -> None:
         released = self._keys.get((row.task.owner_id, unique_key))
         if released is not None:
             released.change(unique_key=None)
         self._keys[row.task.owner_id, unique_key] = row
 
-    def _first_with_key(self, new: NewTask) -> TaskRow | None:
+    def _first_with_key(self, new: NewTask) -> InMemoryTask | None:
         first = self._keyed(new)
         if first is not None and new.unique_key is not None:
             same_request(first.task, new)
         return first
 
-    def _keyed(self, new: NewTask) -> TaskRow | None:
+    def _keyed(self, new: NewTask) -> InMemoryTask | None:
         first = self._keys.get((new.owner_id, new.unique_key or ""))
         stands = new.unique_key is not None and first is not None and first.unique_at(self.clock.now())
         return first if stands else None
 
-    def is_needed(self, row: TaskRow) -> bool:
+    def is_needed(self, row: InMemoryTask) -> bool:
         """Whether the task that spawned this one may ask for it again."""
         parent = self.rows.get(row.task.parent_id or "")
         return parent is not None and not parent.task.state.final
 
-    def remove(self, row: TaskRow) -> None:
+    def remove(self, row: InMemoryTask) -> None:
         """Forget a task with its log, its steps and its unique key."""
         del self.rows[row.task.id]
         key = (row.task.owner_id, row.task.unique_key or "")
         if self._keys.get(key) is row:
             del self._keys[key]
 
-    def append(self, row: TaskRow, events: Sequence[NewEvent], **changes: Any) -> None:
+    def append(self, row: InMemoryTask, events: Sequence[NewEvent], **changes: Any) -> None:
         """Append *events* to the task's log, and set fields of the task; the last progress becomes the task's own."""
         now = self.clock.now()
         for event in events:
@@ -177,7 +177,7 @@ class TaskStore:
             row.change(progress=Progress.model_validate(latest))
         row.change(event_count=len(row.events), updated_at=now, **changes)
 
-    def take(self, row: TaskRow, worker_id: str, token: str, lease: timedelta) -> None:
+    def take(self, row: InMemoryTask, worker_id: str, token: str, lease: timedelta) -> None:
         """Give the task to a worker, and count the attempt."""
         now = self.clock.now()
         row.change(
@@ -190,18 +190,18 @@ class TaskStore:
             updated_at=now,
         )
 
-    def requeue(self, row: TaskRow, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
+    def requeue(self, row: InMemoryTask, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
         """Let the task run again after *delay*."""
         row.queued_at = self.clock.now() + delay
         state = TaskState.SCHEDULED if delay else TaskState.QUEUED
         changes = self._errors(row, error)
         self.append(row, events, state=state, lease=None, run_at=row.queued_at, **changes)
 
-    def hand_back(self, row: TaskRow, events: Sequence[NewEvent]) -> None:
+    def hand_back(self, row: InMemoryTask, events: Sequence[NewEvent]) -> None:
         """Make the task claimable as if it had not been claimed."""
         self.append(row, events, state=TaskState.QUEUED, lease=None, attempt=row.task.attempt - 1)
 
-    def suspend(self, row: TaskRow, events: Sequence[NewEvent]) -> None:
+    def suspend(self, row: InMemoryTask, events: Sequence[NewEvent]) -> None:
         """Let the task wait for its children, as long as one is open."""
         self.hand_back(row, events)
         if row.task.children_open:
@@ -211,7 +211,7 @@ class TaskStore:
 
     def finish(
         self,
-        row: TaskRow,
+        row: InMemoryTask,
         events: Sequence[NewEvent],
         state: TaskState,
         *,
@@ -239,23 +239,23 @@ class TaskStore:
         if row.task.parent_id in self.rows:
             self._child_ended(self.rows[row.task.parent_id])
 
-    def _continue(self, row: TaskRow, number: int, following: NewTask) -> None:
+    def _continue(self, row: InMemoryTask, number: int, following: NewTask) -> None:
         # A key that stands for a task already is an answer too; an error here would undo the completion.
         if self._keyed(following) is None:
             task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
             self.add(replace(following, task_id=task_id, run_id=following.run_id or row.task.run_id))
 
-    def _child_ended(self, parent: TaskRow) -> None:
+    def _child_ended(self, parent: InMemoryTask) -> None:
         parent.change(children_open=parent.task.children_open - 1)
         if parent.task.waiting and not parent.task.children_open:
             self.wake(parent)
 
-    def wake(self, row: TaskRow) -> None:
+    def wake(self, row: InMemoryTask) -> None:
         """Make a task that waited for its time or its children claimable."""
         now = self.clock.now()
         row.change(state=TaskState.QUEUED, waiting=False, run_at=now, updated_at=now)
 
-    def cancel(self, row: TaskRow) -> None:
+    def cancel(self, row: InMemoryTask) -> None:
         """Cancel a task and all live tasks below it; one that has completed or failed stays with all below it."""
         if row.task.state.final and row.task.state is not TaskState.CANCELLED:
             return
@@ -266,17 +266,17 @@ class TaskStore:
             if not each.task.state.final:
                 self.finish(each, [NewEvent(type=TaskEventType.CANCELLED)], TaskState.CANCELLED)
 
-    def children(self, task_id: str) -> list[TaskRow]:
+    def children(self, task_id: str) -> list[InMemoryTask]:
         """Return the tasks that a task spawned, oldest first."""
         found = [row for row in self.rows.values() if row.task.parent_id == task_id]
         return sorted(found, key=lambda row: (row.task.created_at, row.task.id))
 
-    def _errors(self, row: TaskRow, error: TaskError) -> dict[str, Any]:
+    def _errors(self, row: InMemoryTask, error: TaskError) -> dict[str, Any]:
         stamped = error.model_copy(update={"at": self.clock.now()})
         return {"error": stamped, "errors": [*row.task.errors, stamped][-MAX_KEPT_ERRORS:]}
 
 
-def _entry(row: TaskRow, event: NewEvent, now: datetime) -> TaskEvent:
+def _entry(row: InMemoryTask, event: NewEvent, now: datetime) -> TaskEvent:
     seq = len(row.events)
     return TaskEvent.from_document(
         {
@@ -291,7 +291,7 @@ def _entry(row: TaskRow, event: NewEvent, now: datetime) -> TaskEvent:
     )
 
 
-def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | None) -> TaskRow:
+def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | None) -> InMemoryTask:
     due = now + new.delay
     document = {
         "_id": new.task_id or uuid7_str("tq_"),
@@ -314,4 +314,4 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "replay_of": replay_of,
         "run_id": new.run_id,
     }
-    return TaskRow(Task.from_document(document), new, handler(new.actor, new.actor_version), due)
+    return InMemoryTask(Task.from_document(document), new, handler(new.actor, new.actor_version), due)
