@@ -65,6 +65,7 @@ def bench(target: Target, count: int, seconds: float, as_json: bool) -> None:
 
 
 async def _measured(target: Target, limits: BenchLimits) -> list[BenchRow]:
+    # A build of indexes and a batch of a thousand may take longer than an operation of a host.
     database = target(operation_timeout=None)
     try:
         await database.check_server()

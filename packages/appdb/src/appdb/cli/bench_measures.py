@@ -106,6 +106,7 @@ class QueueMeasures:
         """Return the milliseconds from before each enqueue until the feed has woken a waiter."""
         async with _running(ChangeFeed(self._database, events=False)) as feed:
             with feed.subscribe(TASKS_READY) as ready:
+                # The first wake only says that the stream is open.
                 await ready.wait(LONGEST_WAKE)
 
                 async def call() -> None:

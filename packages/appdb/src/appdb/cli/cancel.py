@@ -52,6 +52,7 @@ def _cancel_one(target: Target, task_id: str, owner: str | None, output: OutputF
 
 async def _cancel_all(database: Database, match: TaskFilter) -> int:
     queue, total = TaskQueue(database), 0
+    # One call cancels a bounded number; it answers 0 once none is left.
     while cancelled := await queue.cancel_many(match):
         total += cancelled
     return total

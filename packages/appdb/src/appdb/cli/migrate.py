@@ -121,6 +121,7 @@ def up(target: Target, options: MigrateOptions) -> None:
         done = await database.migrate(options.run_options)
         for migration in done:
             click.echo(f"{migration.id}: {migration.description}")
+        # A newer release may have migrated further than this one can follow.
         await database.check_contract()
         click.echo(f"{len(done)} migrations run; database {database.name!r} is up to date")
 

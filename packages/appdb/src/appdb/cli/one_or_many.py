@@ -55,6 +55,7 @@ def confirm(verb: str, found: int, *, yes: bool) -> None:
     if found <= 1 or yes:
         return
     many = f"more than {COUNTED}" if found > COUNTED else str(found)
+    # Without a terminal click aborts: a script says --yes, or does nothing.
     try:
         click.confirm(f"{verb} {many} tasks?", abort=True, err=True)
     except click.Abort as exc:

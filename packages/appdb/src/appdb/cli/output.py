@@ -46,6 +46,7 @@ output_options = bundled(
 
 def printable(text: str) -> str:
     """Return *text* on one line, with whatever a terminal would obey or hide made visible."""
+    # What users wrote must not move the cursor, clear the screen or forge a line of ours.
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
@@ -53,6 +54,7 @@ def printable(text: str) -> str:
 
 def json_line(value: Mapping[str, Any]) -> str:
     """Return *value* as JSON on one line, in ASCII, so that it survives any terminal and any locale."""
+    # In ASCII, json's default: it survives any terminal, locale and pipe.
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -91,6 +93,7 @@ def coloured(state: TaskState) -> str:
 def width(text: str) -> int:
     """Return how many columns *text* takes in a terminal."""
     return sum(
+        # A terminal draws combining marks over the letter before, and East Asian letters two columns wide.
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )

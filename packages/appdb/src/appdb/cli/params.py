@@ -94,6 +94,7 @@ payload_options = bundled(
 
 
 def _parsed(text: str | bytes) -> dict[str, JsonValue]:
+    # Before it is parsed: a wrong file may be gigabytes long.
     if len(text) > MAX_PAYLOAD_CHARACTERS:
         raise click.BadParameter(f"payload: over {MAX_PAYLOAD_CHARACTERS:,} characters; store large data as content")
     try:

@@ -16,6 +16,7 @@ BAR_COLUMNS = 24
 
 def has_terminal() -> bool:
     """Return whether a line can be drawn again: both outputs are a terminal, and nobody asked for plain text."""
+    # A bar in a file or a pipe would be one line without an end.
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return not plain and sys.stdout.isatty() and sys.stderr.isatty()
 
@@ -49,6 +50,7 @@ class ProgressBar:
 
     def _write(self, line: str) -> None:
         if self.drawn and self._line:
+            # Carriage return, then "erase to the end of the line": a shorter line leaves nothing of a longer one.
             click.echo(f"\r{line}\x1b[K", nl=False, err=True, color=True)
 
 

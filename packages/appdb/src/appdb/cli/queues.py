@@ -26,6 +26,7 @@ def pause(target: Target, name: str) -> None:
     """Hand out no more tasks of a queue; running ones go on. Workers heed it within a second."""
     known = target.run(lambda database: _paused(database, name))
     click.echo(f"queue {printable(name)!r} is paused; `appdb queues resume` lets it go on")
+    # A queue exists only as a name, so a misspelt one can be paused as well.
     if name not in known:
         others = ", ".join(map(printable, sorted(known))) or "(there is none)"
         click.echo(f"note: no task and no worker is on queue {printable(name)!r} now; known are {others}", err=True)

@@ -87,6 +87,7 @@ def _retry_one(target: Target, task_id: str, owner: str | None, payload: dict[st
     async def work(database: Database) -> Task:
         queue = TaskQueue(database)
         task = await named_task(queue, task_id, owner)
+        # A task that waits for its next attempt has attempts left: no new task is needed.
         if payload is None and task.state not in REPLAYED_STATES:
             return await queue.retry(task_id, owner_id=task.owner_id)
         return await queue.replay(task_id, owner_id=task.owner_id, payload=payload, key=key)

@@ -33,6 +33,7 @@ DEFAULT_URI = f"mongodb://127.0.0.1:{DEFAULT_PORT}/?replicaSet=rs0"
 
 def _from_file(name: str, otherwise: str) -> Callable[[], str]:
     """Return what finds the default of a setting: from the file that hosts read too."""
+    # Asked when a command runs, so that `appdb --help` works beside a `.env` that cannot be read.
     return lambda: _told(file_variables).get(name) or otherwise
 
 

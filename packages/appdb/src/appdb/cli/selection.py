@@ -33,6 +33,7 @@ class Selection:
         Raises:
             UsageError: Neither or both of --owner and --everybody are given, or a state does not fit.
         """
+        # A filter that was forgotten must not mean all owners' tasks.
         if (self.owner is None) != self.everybody:
             raise click.UsageError("say whose tasks: --owner ID, or --everybody for all owners'")
         unfit = [state for state in self.state if state not in states]
@@ -51,6 +52,7 @@ class Selection:
             database: An open database.
             until_now: Leave out tasks that are made from now on, so that repeating comes to an end.
         """
+        # An operator's laptop may be minutes off; stored times are the database's.
         now = await database.server_time()
         before = now if until_now else None
         return TaskFilter(

@@ -92,6 +92,7 @@ def submit(
     130 when interrupted: the task goes on then.
     """
     payload = source.read() or {}
+    # Made here, so that a command that got no answer can still name its task.
     task_id = uuid7_str("tq_")
     doubt = f"whether task {task_id} was stored is not known: ask `appdb tasks show {task_id}`"
 

@@ -122,6 +122,7 @@ def create_key(
     if as_json:
         click.echo(json_line({"id": made.key_id, "user_id": made.user_id, "key": made.secret}))
     else:
+        # Alone on stdout, so that `KEY=$(appdb keys create ...)` holds the key and nothing else.
         click.echo(made.secret)
         click.echo("keep it: it is not shown again. Send it as `Authorization: Bearer KEY`", err=True)
 

@@ -45,6 +45,7 @@ class Viewer:
         elif self._bar.drawn and event.type is TaskEventType.PROGRESS:
             self._bar.show(Progress.model_validate(event.data))
         else:
+            # Another attempt starts at nothing, and its bar comes with its first progress.
             if event.type not in WITHIN_PROGRESS:
                 self._bar.close()
             self._bar.print(event_line(event), err=self._err)
