@@ -89,7 +89,7 @@ def _end(pid: int) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Return whether the process is there, and not merely waiting for somebody to ask how it ended."""
+    """Return whether the process is there, and not a zombie, which only waits for its parent to read its exit code."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 SELECTION_TIMEOUT = timedelta(seconds=8)
 OPERATION_TIMEOUT = timedelta(seconds=8)
-"""Lease (30 s) > worst election (12 s) + this: a failover expires nobody."""
+"""Lease (30 s) > worst election (12 s) + this: no lease expires by a failover."""
 RETRY_TIMEOUT = timedelta(seconds=12)
 """The worst election; with the operation timeout, the longest call that is retried takes 20 s."""
 NO_RETRIES = timedelta(0)
@@ -54,18 +54,17 @@ class Connection:
 
         name: The database's name: 1 to 63 bytes, and none of MongoDB's own databases.
 
-        app_name: Shown in the server's logs and ``currentOp``; ``app_name_of`` the host unless given. Transactions of a
-            host that died are ended by others of the same database who find them by that form of the name.
+        app_name: Shown in the server's logs and ``currentOp``; ``app_name_of`` the host unless given. Hosts
+            find and end the transactions of a dead host of the same database by this form of the name.
 
         operation_timeout: How long one operation may take, all retries included; ``None`` for no limit (migrations).
 
         selection_timeout: How long to look for a primary where there is no operation timeout, which else holds for
             that too.
 
-        retry_timeout: How long a call of a repository, of the queue, or of settings, history and recovery is retried,
-            with jittered pauses, after it found no primary; the guarantees list the few that are not. ``NO_RETRIES``
-            leaves that to the caller, who then never waits longer than the operation timeout: so do hosts that have
-            loops of their own, or somebody who waits.
+        retry_timeout: How long idempotent methods are retried, with jittered pauses, while no primary answers; the
+            guarantees list the methods that are not. ``NO_RETRIES`` fails after one operation timeout: hosts use it,
+            since they retry in their own loops.
     """
 
     def __init__(

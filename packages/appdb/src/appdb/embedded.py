@@ -84,7 +84,7 @@ class EmbeddedServer:
                 is taken; the message says which, and what to do.
         """
         binary = find_mongod()
-        # Checked first: what a mongod that cannot start says goes to a stderr that nobody reads.
+        # Checked first: what a mongod that cannot start says goes to a stderr that is not read.
         check_runs(binary)
         check_port_free(self.port)
         self._make_folder()
@@ -222,10 +222,10 @@ def check_runs(binary: Path) -> None:
 
 
 def check_port_free(port: int) -> None:
-    """Check that nobody listens on *port*.
+    """Check that no process listens on *port*.
 
     Raises:
-        EmbeddedServerError: Somebody does.
+        EmbeddedServerError: One does.
     """
     with socket.socket() as probe:
         # As mongod does: a port whose last connections are in TIME_WAIT is free.

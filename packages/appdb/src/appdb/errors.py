@@ -75,7 +75,7 @@ class TooLargeError(InvalidDataError):
 class UnreadableError(AppDbError):
     """A stored document is not what its model says: other software wrote it, or it was damaged.
 
-    Lists pass over such a document, and upkeep sets such a task aside; ``appdb check --documents`` lists all of them.
+    Lists pass over such a document, and maintenance sets such a task aside. ``appdb check --documents`` lists all.
     """
 
     def __init__(self, kind: str, document_id: str, problem: str) -> None:
@@ -104,7 +104,7 @@ class LeaseLostError(AppDbError):
 
 
 class TokenReuseError(AppDbError):
-    """A refresh token was used again after its time: two parties held it, and nobody's copy is good any more.
+    """A refresh token was used again after its time: two parties held it, and neither copy is good any more.
 
     Tell the user of it, and let them sign in again.
     """

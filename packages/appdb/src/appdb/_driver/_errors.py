@@ -159,14 +159,14 @@ _REPEATABLE = ("TransientTransactionError", "UnknownTransactionCommitResult", "R
 # SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
 # NotPrimaryOrSecondary: inside a write's own error, the driver does not take them for a lost connection.
 _NO_PRIMARY_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-# CursorKilled, Interrupted: somebody has ended the session, or killed the operation; its outcome is unknown.
+# CursorKilled, Interrupted: the session was ended, or the operation killed; its outcome is unknown.
 _INTERRUPTED_CODES = frozenset({237, 11601})
 # BSONObjectTooLarge, and an update whose result would be over the limit, by a modifier and by a replacement.
 _TOO_LARGE_CODES = frozenset({10334, 17419, 17420})
 
 
 def is_interrupted(exc: PyMongoError) -> bool:
-    """Return whether somebody has ended the operation or its session while it was under way."""
+    """Return whether the operation or its session was ended by another client while it was under way."""
     return bool(_codes(exc) & _INTERRUPTED_CODES)
 
 

@@ -54,8 +54,8 @@ async def in_transaction(
 def _is_transient(exc: PyMongoError) -> bool:
     """Return whether the transaction may succeed when it is done again.
 
-    Upkeep ends what nobody spoke to for a while, and takes a host that is slow for one that is dead. An operation that
-    is under way at that moment is interrupted, without the label that the next one gets.
+    Maintenance ends transactions that have been idle for a while, also those of a host that is only slow. An operation
+    that is under way at that moment is interrupted, without the label that the next one gets.
     """
     return exc.has_error_label("TransientTransactionError") or is_interrupted(exc)
 
@@ -111,7 +111,7 @@ async def _settle(session: Session) -> None:
         with timeout(END_SECONDS):
             await session.client.admin.command("killSessions", [session.session_id])
     except PyMongoError as exc:
-        # Without a primary there is nobody who knows the transaction.
+        # Without a primary no server knows the transaction.
         logger.warning("a transaction with an unknown outcome could not be ended", extra={"error": str(exc)})
 
 
@@ -121,7 +121,7 @@ async def end_idle_transactions(client: Client, *, app_names: str, idle: timedel
     Args:
         client: Asks the primary.
         app_names: A regular expression for the names of the applications whose transactions are meant.
-        idle: How long nobody has spoken to them.
+        idle: How long they have got no command.
     """
     abandoned = {
         "type": "idleSession",

@@ -99,7 +99,7 @@ async def drop(database: Database) -> None:
 
 @translates_errors
 async def measure(database: Database, limits: BenchLimits) -> list[BenchRow]:
-    """Return every measure, taken in a migrated *database* that nobody else uses."""
+    """Return every measure, taken in a migrated *database* without other users."""
     bare, ours = DriverMeasures(database, limits), QueueMeasures(database, limits)
     rates = [
         ("enqueue, 32 in flight", ours.enqueue, bare.insert),

@@ -50,7 +50,7 @@ def confirm(verb: str, found: int, *, yes: bool) -> None:
     """Ask before many tasks are changed.
 
     Raises:
-        ClickException: The answer is no, or nobody is there to answer.
+        ClickException: The answer is no, or there is no terminal to ask in.
     """
     if found <= 1 or yes:
         return

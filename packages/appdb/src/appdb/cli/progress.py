@@ -15,7 +15,7 @@ BAR_COLUMNS = 24
 
 
 def has_terminal() -> bool:
-    """Return whether a line can be drawn again: both outputs are a terminal, and nobody asked for plain text."""
+    """Return whether a line can be drawn again: both outputs are a terminal, and plain text was not asked for."""
     # A bar in a file or a pipe would be one line without an end.
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return not plain and sys.stdout.isatty() and sys.stderr.isatty()

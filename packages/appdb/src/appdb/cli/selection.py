@@ -89,7 +89,7 @@ async def named_task(queue: TaskQueue, task_id: str, owner: str | None) -> Task:
     """Return a task by its id alone, or only if it is the *owner*'s.
 
     Raises:
-        NotFoundError: There is no such task, or it is somebody else's.
+        NotFoundError: There is no such task, or it is another owner's.
     """
     for task in await queue.find(TaskFilter(owner_id=owner, task_id=task_id), limit=1):
         return task

@@ -82,7 +82,7 @@ def see_through(target: Target, task_id: str, owner: str | None, viewer: Viewer 
 
     try:
         return target.run(work, interrupted=f"task {task_id} goes on; {again}")
-    # A script must tell "failed" from "not known": the task goes on without whoever watches it.
+    # A script must tell "failed" from "not known": the task goes on unwatched.
     except UnansweredError as exc:
         raise UnknownOutcomeError(f"how task {task_id} ends is not known: {exc.message}; {again}") from exc
 

@@ -20,7 +20,7 @@ async def index_differences(connection: Connection) -> list[IndexDifference]:
 
 
 async def create_indexes(connection: Connection, collection: str, indexes: Sequence[Index]) -> None:
-    """Create *indexes* of one *collection* in one build, while everybody goes on reading and writing.
+    """Create *indexes* of one *collection* in one build, during which reads and writes go on.
 
     Raises:
         MigrationError: One is there in another form, or documents break a unique one.

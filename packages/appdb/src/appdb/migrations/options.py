@@ -10,7 +10,7 @@ from appdb.migrations.records import LockHolder, StepProgress
 
 LOCK_LEASE = timedelta(seconds=60)
 BATCH = 1_000
-"""Documents of a batch: some ten milliseconds of writing, so that nobody waits long behind it."""
+"""Documents of a batch: some ten milliseconds of writing, so that other writes wait no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

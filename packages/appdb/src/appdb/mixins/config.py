@@ -110,7 +110,7 @@ class ConfigMixin(Connection):
         Raises:
             InvalidDataError: The names or the value cannot be stored; nothing was written.
             TooLargeError: The value is over 256 KiB.
-            ConflictError: Somebody else has written it since; after an unknown outcome, perhaps this call itself.
+            ConflictError: Another caller has written it since; after an unknown outcome, perhaps this call itself.
         """
         dumped = _dumped(type_, name, value)
         read_back = _value_of(type_, name, dumped, TypeAdapter(type(value)))
@@ -150,7 +150,7 @@ class ConfigMixin(Connection):
             session: A transaction to take part in.
 
         Raises:
-            ConflictError: Somebody else has written it since.
+            ConflictError: Another caller has written it since.
         """
         setting_id = _id_of(type_, name)
         settings = self.collection(collections.CONFIG)

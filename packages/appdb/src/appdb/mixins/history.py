@@ -219,7 +219,7 @@ class HistoryMixin(Connection):
         except BulkWriteError as exc:
             if session is not None or set(refused(exc).values()) != {DUPLICATE_KEY}:
                 raise
-            # Somebody else has just made one of them; what was counted is not counted again.
+            # Another caller has just made one of them; what was counted is not counted again.
             await collection.bulk_write(updates, ordered=False, session=session)
 
 

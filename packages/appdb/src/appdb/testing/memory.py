@@ -61,7 +61,7 @@ class InMemoryTaskQueue:
         self._paused: set[str] = set()
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass for this queue and everybody who shares its clock."""
+        """Let time pass for this queue and for all that shares its clock."""
         self.clock.advance(by)
 
     async def enqueue(self, task: NewTask, *, session: None = None) -> Task:  # noqa: ARG002 - the protocol's
@@ -325,7 +325,7 @@ class InMemoryTaskQueue:
         return [limit for _, limit in sorted(self._dispatcher.overrides.items())]
 
     async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
-        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        """Return which maintenance is due, and when the next scheduled task is due within *horizon*."""
         await _let_others_go_first()
         now = self.clock.now()
         runs = [row.task.run_at for row in self._store.in_state(TaskState.SCHEDULED)]
@@ -371,7 +371,7 @@ class InMemoryTaskQueue:
         return 0
 
     async def expire(self, *, limit: int = 100) -> list[Task]:
-        """Fail tasks that nobody claimed in time."""
+        """Fail tasks that no worker claimed in time."""
         await _let_others_go_first()
         found = self._store.unclaimed()[: at_most(limit)]
         for row in found:

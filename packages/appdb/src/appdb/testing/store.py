@@ -46,7 +46,7 @@ class InMemoryTask:
         return self.task.model_copy(deep=True)
 
     def expired_at(self, now: datetime) -> bool:
-        """Whether nobody has claimed the task in time."""
+        """Whether the task's time to be claimed is over."""
         return self.task.expires_at is not None and self.task.expires_at <= now
 
     def unique_at(self, now: datetime) -> bool:
@@ -99,7 +99,7 @@ class TaskStore:
         return [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now]
 
     def unclaimed(self) -> list[InMemoryTask]:
-        """Return the tasks that nobody claimed in time."""
+        """Return the tasks that no worker claimed in time."""
         now = self.clock.now()
         return [row for row in self.in_state(TaskState.SCHEDULED, TaskState.QUEUED) if row.expired_at(now)]
 
