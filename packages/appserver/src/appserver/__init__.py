@@ -1,4 +1,4 @@
-"""API hosts: enqueue tasks, read them, and stream what the database says of them."""
+"""API hosts: they enqueue tasks, read them, and stream their events from the database."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from appserver.settings import ServerSettings, load_settings
 
 
 class Server(uvicorn.Server):
-    """Says where it listens, once it does."""
+    """A server that prints its address once it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and print the address."""
@@ -54,6 +54,7 @@ async def _check(settings: ServerSettings) -> None:
 def _serve(settings: ServerSettings) -> int:
     config = uvicorn.Config(
         create_app(settings),
+        # Our own log handler and access log stand for uvicorn's.
         log_config=None,
         access_log=False,
         server_header=False,

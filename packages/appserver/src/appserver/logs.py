@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error, from our own and other libraries' loggers alike."""
+"""Logs: one JSON object per line on standard error, from our own and other libraries' loggers alike."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ PREFIX = "APPSERVER_"
 
 
 class ServerSettings(BaseSettings):
-    """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
+    """The settings of an API host; ``APP_`` names are shared with workers."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding=ENV_FILE_ENCODING, frozen=True, extra="ignore"
@@ -30,20 +30,21 @@ class ServerSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     guests: bool = True
-    """Whether anybody may become a user who has nothing but a key."""
+    """Whether a visitor may become a guest, a user who has nothing but a key."""
     guests_per_hour: int = Field(60, ge=0, le=1_000_000)
-    """How many guests one address may make in an hour; this host's own count."""
+    """Guests that one address may make in an hour; each host counts for itself."""
     guests_per_day: int = Field(10_000, ge=0, le=1_000_000)
-    """How many guests may become in a day, all hosts together."""
+    """Guests that may be made in a day, all hosts together."""
+    # NoDecode: pydantic-settings would read the variable as JSON.
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Whose pages may use the API, parted by commas, such as ``https://app.example``; with keys, never cookies."""
+    """Origins whose pages may use the API, by commas, such as ``https://app.example``; with keys, never cookies."""
     trusted_proxies: str = "127.0.0.1"
-    """Whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed: addresses or networks, parted by commas."""
+    """Proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed: addresses or networks, by commas."""
     streams_per_user: int = Field(20, ge=1, le=10_000)
     stream_ping_seconds: float = Field(4, ge=0.1, le=60)
-    """How often a stream without events says that it lives; clients built on httpx give up after 5 s of silence."""
+    """Seconds between pings of a silent stream; clients built on httpx give up after 5 s of silence."""
     shutdown_seconds: int = Field(8, ge=1, le=300)
-    """How long open requests may take after SIGTERM."""
+    """Seconds that open requests may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("cors_origins", mode="before")
@@ -66,6 +67,7 @@ def load_settings(**overrides: object) -> ServerSettings:
     Raises:
         ServerSettingsError: A setting is wrong, or an ``APPSERVER_`` or ``APP_MONGO_`` variable is unknown.
     """
+    # ``extra="ignore"`` alone would pass over a misspelt name, and leave the default.
     known = [f"{PREFIX}{name.upper()}" for name in ServerSettings.model_fields if not name.startswith("mongo_")]
     try:
         check_names([*os.environ, *file_variables()], known, prefix=PREFIX)

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, NewEvent, Task, TaskEventType, TaskQueue
+from appdb import Database, Lease, TaskEventType, TaskQueue
+from appdb.models import NewEvent, Task
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]

@@ -9,10 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Claimer, Database, Lease, RegistryRepository, Task, TaskQueue
-from appdb.models.actors import AnnouncedActor
-from appdb.models.generated_content import Content, ContentKind
-from appdb.models.workers import AnnouncedWorker
+from appdb import Claimer, Database, Lease, RegistryRepository, TaskQueue
+from appdb.models import AnnouncedActor, AnnouncedWorker, Content, ContentKind, Task
 
 Store = Callable[..., Awaitable[Content]]
 Post = Callable[[], Awaitable[tuple[Task, Lease]]]

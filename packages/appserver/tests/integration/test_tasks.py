@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, Task, TaskQueue
+from appdb import Database, Lease, TaskQueue
+from appdb.models import Task
 
 PROBLEM = "application/problem+json"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appdb.models.tasks import TaskError
-from appserver.tasks.failures import shown_data, shown_error
+from appdb.models import TaskError
+from appserver.tasks.shown_errors import shown_data, shown_error
 
 SECRET = "401 for https://provider.test/?key=hunter2"
 

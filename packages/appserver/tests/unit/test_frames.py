@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from appdb import Task, TaskEvent
-from appdb.models.generated_content import Content
+from appdb.models import Content, Task, TaskEvent
 from appserver.api.event_frames import event_frame, snapshot_frame
 from appserver.api.schemas.contents import ContentView
 from appserver.http.sse import stream_text
 from appserver.streams.frames import StreamFrame
-from appserver.tasks.attendance import Attendance
+from appserver.tasks.worker_presence import WorkerPresence
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLIENTS_REFUSE = 1024 * 1024
-NOBODY = Attendance(workers=[], actors={})
+NOBODY = WorkerPresence(workers=[], actors={})
 
 
 def event(data: dict[str, Any], seq: int = 7) -> TaskEvent:

@@ -1,1 +1,1 @@
-"""Accounts: users and how somebody becomes one."""
+"""Accounts: users, and how they are made."""

@@ -1,4 +1,4 @@
-"""Guests, and how many of them may become: by address on this host, and by day in the database."""
+"""Guests: users with nothing but a key, limited by address on this host and by day in the database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from appdb import NewKey, UserRepository
+from appdb import UserRepository
+from appdb.models import NewKey
 from appserver.errors import GuestsClosedError, TooManyGuestsError
 
 HOUR_SECONDS = 3_600.0
@@ -17,7 +18,7 @@ DAY = timedelta(days=1)
 MOST_ADDRESSES = 10_000
 """Addresses whose rates are kept; those that came longest ago are forgotten first."""
 IPV6_NETWORK_BITS = 64
-"""What one connection has to itself: it may take any address of it."""
+"""The network of one connection: it may take any address of it, so all of them share an allowance."""
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Guests:
     Args:
         users: Where users are kept.
         per_hour: How many one address may make in an hour, at once or spread; a restart of the host forgets it.
-        per_day: How many may become in a day, all hosts together; counted in the database.
+        per_day: How many may be made in a day, all hosts together; counted in the database.
         clock: A clock that never goes back, in seconds.
     """
 
@@ -52,7 +53,7 @@ class Guests:
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
 
     async def make(self, address: str | None) -> NewKey:
-        """Make a guest who asks from *address*, and return the key.
+        """Make a guest for a request from *address*, and return the key.
 
         Raises:
             GuestsClosedError: This host takes no guests.
@@ -60,12 +61,14 @@ class Guests:
         """
         if not self._per_day or not self._per_hour:
             raise GuestsClosedError
+        # The local limit first: it costs no round trip.
         self._spend(_network(address))
         if await self._users.count_guests(within=DAY, at_most=self._per_day) >= self._per_day:
             raise _too_many(f"{self._per_day:,} guests have come within a day, which is the most", HOUR_SECONDS)
         return await self._users.create_guest()
 
     def _spend(self, network: str) -> None:
+        # A bucket of tokens that fills steadily: an address may spend an hour's guests at once, and then waits.
         now = self._clock()
         allowance = self._allowances.pop(network, None) or _Allowance(self._per_hour, now)
         gained = (now - allowance.at) * self._per_hour / HOUR_SECONDS
@@ -83,7 +86,7 @@ def _network(address: str | None) -> str:
     try:
         found = ip_address(address or "")
     except ValueError:
-        # A socket of the file system has none: all who come by it share an allowance.
+        # A socket of the file system has no address: all that come by it share an allowance.
         return ""
     if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
         return str(ip_network((found, IPV6_NETWORK_BITS), strict=False))
@@ -91,5 +94,5 @@ def _network(address: str | None) -> str:
 
 
 def _too_many(reason: str, seconds: float) -> TooManyGuestsError:
-    # One second more than that, so that whoever waits as told is not refused again.
+    # One second more, so that a caller that waits as told is not refused again.
     return TooManyGuestsError(reason, int(seconds) + 1)

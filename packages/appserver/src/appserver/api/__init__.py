@@ -1,1 +1,1 @@
-"""The JSON API: thin routes over appdb."""
+"""The JSON API, one of the faces: routes, schemas and the OpenAPI document."""

@@ -27,7 +27,7 @@ from appserver.web.rendering import install_error_pages
 
 
 def create_app(settings: ServerSettings) -> FastAPI:
-    """Return the application; it connects when it starts, and refuses to start on a database that does not fit."""
+    """Return the application; it opens the database when it starts, and fails to start on one that does not fit."""
     app = Application(
         title="appserver",
         version=__version__,

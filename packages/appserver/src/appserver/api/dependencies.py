@@ -13,10 +13,12 @@ JSON = "application/json"
 
 
 def check_json(request: Request) -> None:
-    """Check that the body says that it is JSON: another site's form cannot, and a body of another kind is none.
+    """Check that the body is said to be JSON.
+
+    Another site's form cannot say so, and its script only after a preflight.
 
     Raises:
-        ProblemError: 415, it is something else, or says nothing.
+        ProblemError: 415, the body is said to be something else, or nothing.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appdb import Task, TaskEvent
+from appdb.models import Task, TaskEvent
 from appserver.api.schemas.contents import ContentView
 from appserver.api.schemas.streams import EventView, TaskSnapshot
 from appserver.api.schemas.tasks import TaskView
 from appserver.http.sse import sse_block
 from appserver.streams.frames import StreamFrame
-from appserver.tasks.attendance import Attendance
+from appserver.tasks.worker_presence import WorkerPresence
 
 MAX_SNAPSHOT_BYTES = 512 * 1024
 """Of a snapshot's data. Events stay below it by themselves: 64 KiB, which JSON escapes may make six times as long."""
@@ -23,9 +23,9 @@ def event_frame(event: TaskEvent) -> StreamFrame:
     return StreamFrame(seq=event.seq, final=event.type.terminal, text=sse_block(event.seq, event.type.value, data))
 
 
-def snapshot_frame(task: Task, contents: Sequence[ContentView], present: Attendance) -> StreamFrame:
+def snapshot_frame(task: Task, contents: Sequence[ContentView], presence: WorkerPresence) -> StreamFrame:
     """Return *task* with what it has made as it is sent; the parts that make it too large are left out, and named."""
-    snapshot = TaskSnapshot(**TaskView.of(task, present).model_dump(), contents=list(contents))
+    snapshot = TaskSnapshot(**TaskView.of(task, presence).model_dump(), contents=list(contents))
     data = snapshot.model_dump_json()
     for name in LEFT_OUT_FIRST:
         if len(data.encode()) <= MAX_SNAPSHOT_BYTES:

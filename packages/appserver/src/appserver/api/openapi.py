@@ -22,7 +22,7 @@ STREAM_EXAMPLE = (
     '"at":"2026-11-30T12:00:00Z","data":{"fraction":0.5,"message":"half"}}\n\n'
 )
 STREAMS = {"/api/tasks/{task_id}/stream": ["snapshot"], "/api/stream": []}
-"""What begins each stream; the events of logs follow."""
+"""The first events of each stream; the events of logs follow."""
 
 
 class Application(FastAPI):

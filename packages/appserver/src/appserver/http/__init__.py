@@ -1,1 +1,1 @@
-"""HTTP: the parts that every face needs, such as callers, problems and ranges."""
+"""HTTP: the parts that every face needs, such as callers, problems, media and Server-Sent Events."""

@@ -9,12 +9,13 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
-from appdb import NewKey
+from appdb.models import NewKey
 from appserver.http.problems import ProblemError
 from appserver.http.same_site import check_same_site
 from appserver.state import AppState
 
 COOKIE = "app_key"
+# These only declare the schemes for the OpenAPI document.
 BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="A key, as POST /api/guests gives it.")
 COOKIE_KEY = APIKeyCookie(
     name=COOKIE, auto_error=False, scheme_name="cookie", description="The key of this site's own page."
@@ -35,7 +36,7 @@ StateDep = Annotated[AppState, Depends(get_state)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedKey:
-    """A key as a request brings it; nobody has looked yet whose it is.
+    """A key as a request brings it, before it is looked up.
 
     Args:
         secret: The key.
@@ -104,7 +105,7 @@ VisitorDep = Annotated[str | None, Depends(find_owner)]
 
 
 async def make_guest(request: Request, state: AppState) -> NewKey:
-    """Make a guest of whoever sends *request*, and return the key.
+    """Make a guest for the sender of *request*, and return the key.
 
     Raises:
         GuestsClosedError: This host takes no guests.

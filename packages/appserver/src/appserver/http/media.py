@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from appdb import ContentRepository
-from appdb.models.generated_content import Content
+from appdb.models import Content
 from appserver.http.problems import ProblemError
 from appserver.http.ranges import ByteRange, UnsatisfiableRangeError, matches, parse_range
 from appserver.http.sending import BytesResponse
@@ -60,6 +60,7 @@ def file_response(
     headers = _headers(content, download) | {"Cache-Control": cache_control}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    # Range is defined for GET alone.
     part = _asked_range(request, content, headers["ETag"]) if request.method == "GET" else None
     if part is not None:
         headers["Content-Range"] = part.content_range(content.size)
@@ -77,7 +78,7 @@ def _headers(content: Content, download: bool) -> dict[str, str]:
     return {
         "ETag": f'"{content.sha256}"',
         "Accept-Ranges": "bytes",
-        # Somebody else who uses the same browser does not get the bytes from its cache.
+        # Another user of the same browser must not get the bytes from its cache.
         "Vary": "Authorization, Cookie",
         "Content-Disposition": f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(content.filename)}",
         "Content-Security-Policy": FILE_POLICY,
@@ -87,6 +88,7 @@ def _headers(content: Content, download: bool) -> dict[str, str]:
 
 def _asked_range(request: Request, content: Content, etag: str) -> ByteRange | None:
     condition = request.headers.get("if-range")
+    # If-Range: the range is of other bytes when the caller's copy is of an older version, so all are sent.
     if condition is not None and condition.strip() != etag:
         return None
     try:

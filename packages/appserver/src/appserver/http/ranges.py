@@ -1,10 +1,11 @@
-"""Byte ranges and validators of HTTP (RFC 9110, sections 13 and 14)."""
+"""Ranges: the byte ranges and validators of HTTP (RFC 9110, sections 13 and 14)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+# No size has more than 18 digits, and Python refuses to read a number of thousands of them.
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -25,7 +26,7 @@ class UnsatisfiableRangeError(Exception):
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """Return what *header* asks for of *size* bytes, or ``None`` for all of them.
+    """Return the part of *size* bytes that *header* asks for, or ``None`` for all of them.
 
     A header that is malformed, or asks for several ranges, is ignored, as the specification allows.
 
@@ -36,6 +37,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     if match is None or match.groups() == ("", ""):
         return None
     first, last = match.groups()
+    # "bytes=-5" asks for the last five.
     if not first:
         length = min(int(last), size)
         if length == 0:

@@ -1,4 +1,4 @@
-"""Routes that answer HEAD wherever they answer GET (RFC 9110, section 9.1)."""
+"""Routing: routes that answer HEAD wherever they answer GET (RFC 9110, section 9.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes on their way to a reader, who must take some of them now and then."""
+"""Sending: bytes go to a reader piece by piece, and a reader that takes none is let go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SlowReaderError(Exception):
 
 
 class BytesResponse(StreamingResponse):
-    """Sends what it is given piece by piece, each once the one before was taken."""
+    """An answer of bytes that are read no faster than the reader takes them."""
 
     async def stream_response(self, send: Send) -> None:
         """Send the bytes.
@@ -35,5 +35,6 @@ class BytesResponse(StreamingResponse):
             except TimeoutError:
                 raise SlowReaderError from None
 
+        # Closed with the answer, not later by the garbage collector, since it holds chunks of the file.
         async with aclosing(cast("AsyncGenerator[bytes, None]", self.body_iterator)):
             await super().stream_response(send_in_time)

@@ -1,1 +1,1 @@
-"""Modules of workflows: pure helpers until the engine is built on them."""
+"""Modules of workflows: the parts of a step that make, choose or ask."""

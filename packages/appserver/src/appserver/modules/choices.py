@@ -1,4 +1,4 @@
-"""Choosing what a user did not just have: pure, and the same again for the same chance."""
+"""Choices: options that a user has not had recently. Pure; a seeded ``Random`` repeats the choice."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from random import Random
 
 
 def pick_not_recent(options: Sequence[str], recent: Sequence[str], *, count: int, rng: Random) -> list[str]:
-    """Return *count* different ones of *options* by chance, none that was just had while there are others.
+    """Return *count* different *options* at random; one that was had recently only when there are no others.
 
-    When fewer than *count* are fresh, the rest are those that were had longest ago.
+    When too few are left, the rest are those that were had longest ago.
 
     Args:
-        options: What there is; what is there twice counts once.
-        recent: What was had before, the last first, such as the options of ``Database.list_option_usage``.
-        count: How many to pick; all of them when there are not so many.
-        rng: Where chance comes from; a ``Random`` with a seed repeats its choices.
+        options: All options; one that stands there twice counts once.
+        recent: The options that were had before, the last first, as ``Database.list_option_usage`` gives them.
+        count: How many to pick; all options when there are fewer.
+        rng: The source of chance; a ``Random`` with a seed repeats its choices.
 
     Raises:
         ValueError: *count* is negative.
@@ -23,6 +23,7 @@ def pick_not_recent(options: Sequence[str], recent: Sequence[str], *, count: int
     if count < 0:
         raise ValueError(f"count is {count}; pick 0 or more")
     different = list(dict.fromkeys(options))
+    # Reversed, so that of an option that was had twice the latest use counts.
     had = {option: age for age, option in reversed(list(enumerate(recent)))}
     fresh = [option for option in different if option not in had]
     if len(fresh) >= count:

@@ -1,1 +1,1 @@
-"""Streams: the events of logs, live, for many viewers."""
+"""Streams: the events of logs, live, for many viewers. They know no HTTP."""

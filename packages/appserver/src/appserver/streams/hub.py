@@ -15,7 +15,7 @@ from appserver.streams.log_reader import PAGE, LogReader, StreamViewer
 
 class TaskStreams:
     """
-    Follows the logs of tasks.
+    The streams of this host: each follows the log of a task.
 
     Args:
         queue: Where the logs are.
@@ -63,6 +63,7 @@ class TaskStreams:
             yield frame
             if frame.final:
                 return
+        # One reader for all viewers: one query and one encoding for each event, however many watch.
         reader = self._readers.get(cursor.task_id)
         if reader is None:
             reader = LogReader(cursor, self._queue, self._feed, self._encode)

@@ -1,4 +1,8 @@
-"""Log readers: one for each watched task, for all of its viewers."""
+"""Log readers: one for each watched task, for all of its viewers.
+
+A reader asks the log after every hint, and now and then without one, so a lost hint costs time only (decision record
+0003).
+"""
 
 from __future__ import annotations
 
@@ -78,6 +82,7 @@ class LogReader:
         viewer = StreamViewer()
         self._viewers.add(viewer)
         if self._running is None or self._running.done():
+            # Also after a reader that broke: its viewers were let go, and this one is new.
             self._running = asyncio.create_task(self._run())
         return viewer
 
@@ -97,7 +102,7 @@ class LogReader:
                     if not await self._try_page():
                         await hints.wait(POLL if self._feed.live else BLIND_POLL)
         finally:
-            # Nobody reads for them any more: they come back, and a new reader starts.
+            # No reader is left for these viewers: they come back, and a new reader starts.
             for viewer in self._viewers:
                 viewer.end()
 

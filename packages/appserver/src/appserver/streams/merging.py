@@ -19,6 +19,7 @@ Coming = asyncio.Queue[tuple[str, StreamFrame | None]]
 
 async def merged(cursors: TaskCursors, streams: TaskStreams) -> AsyncIterator[tuple[str, StreamFrame]]:
     """Yield the frames of all tasks as they come; end when all have ended, or when one is to be taken up anew."""
+    # The queue itself is unbounded, so that the end of a log can always be noted; the semaphore bounds its frames.
     coming: Coming = asyncio.Queue()
     room = asyncio.Semaphore(AHEAD)
 
@@ -55,5 +56,6 @@ async def _until_one_is_cut_off(
                 final.add(task_id)
             yield task_id, frame
         elif task_id not in final:
+            # The log was not read to its end: its viewer fell behind, or the read failed, which this raises.
             await pumps[task_id]
             return

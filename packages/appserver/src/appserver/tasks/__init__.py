@@ -1,1 +1,1 @@
-"""Tasks: checking and enqueueing them, and reading how they stand."""
+"""Tasks: they are checked and enqueued here, and read as their owners may read them."""

@@ -1,4 +1,8 @@
-"""Whether a payload can be stored and fits its actor's schema; what does not, is named by its path."""
+"""Payloads: a payload is judged by its actor's schema, and each error is named by its path.
+
+A host refuses only what the worker would refuse: a worker's model, the schema that it publishes and the engines that
+read schemas have three opinions on patterns and multiples, so both are read by pydantic's own engine here.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +27,17 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 200
 MAX_SEARCHED = 2_000
-"""In a payload of more values those that do not fit are not searched for: the engine would list them all, slowly."""
+"""Above so many values the misfits are not searched for: the engine would list them all, slowly."""
 
 
 def payload_errors(schema: Mapping[str, Any], payload: dict[str, JsonValue]) -> list[FieldError]:
-    """Return what does not fit, at most 20 errors; the schema is asked only about what can be stored at all.
+    """Return the errors of *payload*, at most 20; the schema judges only a payload that can be stored at all.
 
     A schema that cannot be read refuses nothing: its worker has the last word.
     """
     if unstorable := storage_errors(payload):
         return unstorable
+    # As text, since a mapping is no key for the cache.
     validator = _read(json.dumps(schema))
     if validator is None or validator.is_valid(payload):
         return []
@@ -88,7 +93,7 @@ AS_PYDANTIC: dict[str, Any] = {"pattern": _Pattern, "multipleOf": _MultipleOf}
 
 
 def _nearest(error: ValidationError) -> ValidationError:
-    """Of alternatives such as "a short text, or null", the error of the one whose type fits says what is wrong."""
+    """Return the error of the alternative whose type fits: of "a short text, or null", that the text is too long."""
     while isinstance(error.kind, Kind.AnyOf):
         inner = (each for branch in error.kind.context for each in branch if not _is_other_type(each, error))
         nearer = next(inner, None)
@@ -111,7 +116,7 @@ MESSAGES: dict[str, Callable[[Any, Any], str]] = {
     "const": lambda wanted, _: f"it must be {wanted!r}",
     "enum": lambda options, _: f"it must be one of {options!r}",
 }
-"""What is said of a keyword's value and what was given; the engine's own words say the rest."""
+"""The message for a keyword, of its value and the given one; for other keywords the engine's own message is told."""
 
 
 def _told(error: ValidationError) -> FieldError:

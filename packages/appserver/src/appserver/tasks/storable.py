@@ -1,4 +1,4 @@
-"""Whether a payload can be stored at all; what cannot, is named by its path."""
+"""Storable payloads: the limits of what the database takes, with the path of each value that it would refuse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_ERRORS = 20
 MAX_DEPTH = 64
 """Levels of a payload; MongoDB refuses documents far deeper than any sensible payload."""
 MAX_VALUES = 50_000
-"""Of a payload; more do not fit into its 256 KiB, and to look at a body's worth of them would hold others up."""
+"""Of a payload; more do not fit into its 256 KiB, and to look at a whole body of them would hold up other requests."""
 MAX_INTEGER = 2**63
 ROOT = ("payload",)
 
@@ -22,7 +22,7 @@ Path = tuple[str, ...]
 
 
 def storage_errors(payload: dict[str, JsonValue]) -> list[FieldError]:
-    """Return what cannot be stored, at most 20 errors."""
+    """Return the errors of the values that cannot be stored, at most 20."""
     return list(islice(_errors(payload), MAX_ERRORS))
 
 
@@ -42,13 +42,14 @@ def _errors(payload: dict[str, JsonValue]) -> Iterator[FieldError]:
             yield named(ROOT, f"it has more than {MAX_VALUES:,} values; give less, or large things as text")
             return
         if len(path) > MAX_DEPTH:
+            # The beginning of the path: all of it would be unreadable.
             yield named(path[:3], f"it is nested more than {MAX_DEPTH} levels deep")
         elif problem := _problem_of(value):
             yield named(path, problem)
 
 
 def _values(payload: dict[str, JsonValue]) -> Iterator[tuple[Path, JsonValue]]:
-    # A stack of iterators: nothing is copied, whatever the size, and whoever stops has looked at no more than that.
+    # A stack of iterators: nothing is copied, whatever the size, and a caller that stops has looked at no more.
     open_ones: list[Iterator[tuple[Path, JsonValue]]] = [iter([(ROOT, payload)])]
     while open_ones:
         for path, value in open_ones[-1]:
@@ -72,6 +73,7 @@ def _problem_of(value: JsonValue) -> str | None:
             return "it holds half of a surrogate pair, which is no character"
         case float() if not math.isfinite(value):
             return "it must be a finite number"
+        # BSON has integers of 64 bits.
         case int() if not -MAX_INTEGER <= value < MAX_INTEGER:
             return "it must fit into 64 bits"
         case dict() if not all(map(_is_name, value)):

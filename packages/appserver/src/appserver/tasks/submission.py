@@ -1,4 +1,4 @@
-"""Taking a request for work: the actor must be known and the payload must fit its schema, before anything is stored."""
+"""Submission: a request for a task is checked against its actor's announcement, and enqueued."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from appdb import NotFoundError, RegistryRepository, Task, TaskQueue
-from appdb.models.actors import Actor
+from appdb import NotFoundError, RegistryRepository, TaskQueue
+from appdb.models import Actor, Task
 from appserver.errors import PayloadError, UnknownActorError
 from appserver.tasks.payloads import payload_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What a user asks for.
+    """A request for a task.
 
     Args:
-        owner_id: Who asks.
-        actor: Which actor shall run it.
+        owner_id: The user that the task belongs to.
+        actor: The actor that shall run it.
         payload: The actor's input.
         priority: Higher runs first.
         idempotency_key: A second submission with it returns the first task.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appdb import Task
-from appdb.models.generated_content import Content
+from appdb.models import Content, Task
 from appserver.http.media import file_url
 
 FILM_ACTOR, FILM_OPERATION = "media", "script2video"

@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb import Task
-from appdb.models.actors import Actor
+from appdb.models import Actor, Task
 from appserver.errors import FieldError
 from appserver.http.problems import ProblemError
 from appserver.web.film import FILM_OPERATION

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from appdb.models.generated_content import Content
+from appdb.models import Content
 from appserver.http.media import SHOWN_INLINE, file_url
 from appserver.web.formats import size_of
 

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _environment = Environment(
     loader=PackageLoader("appserver.web"),
     autoescape=select_autoescape(default=True),
+    # A misspelt name in a template is an error, not an empty text.
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -36,12 +37,13 @@ templates = Jinja2Templates(env=_environment)
 
 
 class PageRoute(APIRoute):
-    """A route for people: what goes wrong is a page, not a JSON document."""
+    """A route for people: a problem is answered with a page, not with a JSON document."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler, with problems turned into pages."""
         handle = super().get_route_handler()
 
+        # Around the route: an exception handler answers for all routes, and those of the API answer with JSON.
         async def handle_or_explain(request: Request) -> Response:
             try:
                 return await handle(request)

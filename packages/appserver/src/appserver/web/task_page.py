@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appdb import Task, TaskState
-from appdb.models.generated_content import Content
-from appserver.tasks.attendance import Absence
-from appserver.tasks.failures import shown_error
+from appdb.models import Content, Task, TaskState
+from appserver.tasks.shown_errors import shown_error
+from appserver.tasks.worker_presence import Absence
 from appserver.web.film import Film, film_of, is_film
 from appserver.web.output import OutputFile, ResultField, file_of, result_fields
 from appserver.web.task_rows import percent_of, title_of, word_of
@@ -28,7 +27,7 @@ class TaskPageContext:
     error: str
     """The last error, while it matters: before the next attempt, and at the end."""
     absence: Absence | None
-    """Since when nobody works on it, where nobody does."""
+    """Since when no worker can do it, while none can."""
     film: Film | None
     """``None`` for a task that is no film: then ``result`` and ``files`` are all there is to show."""
     result: list[ResultField]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appdb import Task, TaskState
-from appserver.tasks.attendance import Attendance
+from appdb.models import Task, TaskState
+from appserver.tasks.worker_presence import WorkerPresence
 from appserver.web.texts import TRYING_AGAIN, state_word
 
 TITLE_CHARACTERS = 80
@@ -23,12 +23,12 @@ class TaskRow:
     word: str
 
 
-def row_of(task: Task, present: Attendance) -> TaskRow:
+def row_of(task: Task, presence: WorkerPresence) -> TaskRow:
     """Return *task* as a list shows it."""
     word = word_of(task)
     if task.state is TaskState.PROCESSING:
         word = f"{word}, {percent_of(task)} %"
-    if not task.state.final and present.absence(task.actor, task.actor_version, task.queue) is not None:
+    if presence.absence_for(task) is not None:
         word = f"{word}, but nobody works on it"
     return TaskRow(id=task.id, state=task.state, title=title_of(task), word=word)
 

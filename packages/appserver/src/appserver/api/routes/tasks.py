@@ -14,8 +14,8 @@ from appserver.api.schemas.tasks import TaskPage, TaskQuery, TaskRequest, TaskSu
 from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.paging import page_cursor
 from appserver.http.routing import Router
-from appserver.tasks.attendance import attendance
 from appserver.tasks.submission import Submission, submit
+from appserver.tasks.worker_presence import worker_presence
 
 router = Router(prefix="/api", tags=["tasks"])
 
@@ -43,9 +43,11 @@ async def create_task(
         priority=body.priority,
         idempotency_key=idempotency_key,
     )
-    task, present = await asyncio.gather(submit(submission, state.registry, state.queue), attendance(state.registry))
+    task, presence = await asyncio.gather(
+        submit(submission, state.registry, state.queue), worker_presence(state.registry)
+    )
     response.headers["Location"] = f"/api/tasks/{task.id}"
-    return TaskView.of(task, present)
+    return TaskView.of(task, presence)
 
 
 @router.get("/tasks")
@@ -53,20 +55,20 @@ async def list_tasks(query: Annotated[TaskQuery, Query()], owner: OwnerDep, stat
     """Return a page of the caller's tasks, newest first, without their inputs and results."""
     with page_cursor():
         found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
-    present = await attendance(state.registry)
+    presence = await worker_presence(state.registry)
     following = found[-1].id if len(found) == query.limit else None
-    return TaskPage(items=[TaskSummary.of(task, present) for task in found], next=following)
+    return TaskPage(items=[TaskSummary.of(task, presence) for task in found], next=following)
 
 
 @router.get("/tasks/{task_id}")
 async def get_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
     """Return a task of the caller's."""
-    task, present = await asyncio.gather(state.queue.get(task_id, owner_id=owner), attendance(state.registry))
-    return TaskView.of(task, present)
+    task, presence = await asyncio.gather(state.queue.get(task_id, owner_id=owner), worker_presence(state.registry))
+    return TaskView.of(task, presence)
 
 
 @router.post("/tasks/{task_id}/cancel")
 async def cancel_task(task_id: str, owner: OwnerDep, state: StateDep) -> TaskView:
     """Cancel a task for good; doing it again changes nothing, and a finished task answers 409."""
     task = await state.queue.cancel(task_id, owner_id=owner)
-    return TaskView.of(task, await attendance(state.registry))
+    return TaskView.of(task, await worker_presence(state.registry))

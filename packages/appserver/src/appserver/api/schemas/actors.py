@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models.actors import Actor
+from appdb.models import Actor
 
 
 class ActorView(BaseModel):

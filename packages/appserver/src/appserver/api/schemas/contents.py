@@ -1,4 +1,4 @@
-"""Schemas of content items: never the place of their bytes in the database."""
+"""Schemas of content items; they tell the address of the bytes, not their place in the database."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb.models.generated_content import Content, ContentKind
+from appdb.models import Content, ContentKind
 from appserver.http.media import file_url
 
 
 class ContentQuery(BaseModel):
-    """Which content items."""
+    """The content items to list."""
 
     model_config = ConfigDict(extra="forbid")
 

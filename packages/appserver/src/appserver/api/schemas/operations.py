@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 
 class HostHealth(BaseModel):
-    """Named checks; what is wrong inside is in the logs only. A host without workers is ready: it takes tasks."""
+    """The named checks of a host; the reason of a failed one is in the log only. A host without workers is ready."""
 
     ready: bool
     checks: dict[str, bool]
     workers: int
-    """How many gave a sign of life within the last 30 s."""
+    """Workers that gave a sign of life within the last 30 s."""
     worker_seen_at: datetime | None
-    """When any of them last did, as far as that is known."""
+    """The last sign of life of any worker, as far as it is known."""

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from appdb import TaskEventType
-from appdb.models.task_events import TaskEvent
+from appdb.models import TaskEvent
 from appserver.api.schemas.contents import ContentView
 from appserver.api.schemas.tasks import TaskView
 from appserver.http.media import file_url, latest_file_url
-from appserver.tasks.failures import shown_data
+from appserver.tasks.shown_errors import shown_data
 
 
 class TaskSnapshot(TaskView):
@@ -22,6 +22,7 @@ class TaskSnapshot(TaskView):
     and its contents by themselves.
     """
 
+    # Null when left out, while a task by itself always has one.
     payload: dict[str, Any] | None  # type: ignore[assignment]  # wider than a task's own
     contents: list[ContentView] | None
     left_out: list[str] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Schemas of tasks: never a lease or a digest."""
+"""Schemas of tasks; they hold no lease and no digest."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb import Task, TaskState
-from appdb.models.tasks import Progress, TaskError
-from appserver.tasks.attendance import Attendance
-from appserver.tasks.failures import shown_error
+from appdb.models import Progress, Task, TaskError, TaskState
+from appserver.tasks.shown_errors import shown_error
+from appserver.tasks.worker_presence import WorkerPresence
 
 
 class TaskRequest(BaseModel):
-    """What to do."""
+    """A task to enqueue."""
 
     model_config = ConfigDict(extra="forbid")
 
     actor: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$", description="See /api/actors.")
-    # What was read as JSON holds nothing else; its depth and size are checked before it is stored.
+    # ``Any``, not ``JsonValue``: pydantic's names of union members would stand in the path of an error. JSON holds
+    # nothing else, and its depth and size are checked before it is stored.
     payload: dict[str, Any] = Field(description="The actor's input; it must fit the actor's schema.")
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
 
 
 class TaskQuery(BaseModel):
-    """Which page of tasks."""
+    """The page of tasks to list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class TaskQuery(BaseModel):
 
 
 class Unattended(BaseModel):
-    """Nobody works on a task: no worker that can do it gives signs of life; ``since`` is the last, if it is known."""
+    """A task is unattended while no worker that can do it gives signs of life; ``since`` is the last, if known."""
 
     since: datetime | None
 
@@ -63,12 +63,12 @@ class TaskSummary(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, task: Task, present: Attendance) -> Self:
+    def of(cls, task: Task, presence: WorkerPresence) -> Self:
         """Return the view of *task*; of its error, what its owner may read."""
         view = cls.model_validate(task, from_attributes=True)
         if task.error is not None:
             view.error = shown_error(task.error, task.id)
-        if not task.state.final and (absence := present.absence(task.actor, task.actor_version, task.queue)):
+        if absence := presence.absence_for(task):
             view.unattended = Unattended(since=absence.since)
         return view
 

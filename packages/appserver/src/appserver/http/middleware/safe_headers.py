@@ -14,6 +14,10 @@ DOCS_POLICY = (
 )
 """Swagger UI writes styles and pictures into its page."""
 DOCS_PATH = "/docs"
+# Scripts keep their address from one release to the next, so a browser asks each time whether its copy is current.
+STATIC_CACHE = "no-cache"
+# Everything else may hold a user's own data.
+DEFAULT_CACHE = "no-store"
 
 
 class SafeHeadersMiddleware:
@@ -39,4 +43,4 @@ def _add_headers(message: Message, path: str) -> None:
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Content-Security-Policy", DOCS_POLICY if path == DOCS_PATH else PAGE_POLICY)
-    headers.setdefault("Cache-Control", "no-cache" if path.startswith("/static/") else "no-store")
+    headers.setdefault("Cache-Control", STATIC_CACHE if path.startswith("/static/") else DEFAULT_CACHE)

@@ -15,8 +15,8 @@ from appserver.http.problems import ProblemError, as_problem
 from appserver.http.routing import Router
 from appserver.http.same_site import SameSiteDep
 from appserver.state import AppState
-from appserver.tasks.attendance import attendance
 from appserver.tasks.submission import Submission, submit
+from appserver.tasks.worker_presence import worker_presence
 from appserver.web.film import FILM_ACTOR
 from appserver.web.forms import VOICES, FilmForm, errors_by_field, longest_script
 from appserver.web.rendering import PageRoute, templates
@@ -71,16 +71,16 @@ async def _home(
     request: Request, state: AppState, visitor: str | None, form: FilmForm, problem: ProblemError | None = None
 ) -> Response:
     recent = [] if visitor is None else await state.queue.page(owner_id=visitor, limit=RECENT)
-    present = await attendance(state.registry)
-    actor = present.actors.get(FILM_ACTOR)
+    presence = await worker_presence(state.registry)
+    actor = presence.actors.get(FILM_ACTOR)
     context: dict[str, Any] = {
         "form": form,
         "errors": errors_by_field(problem),
-        "rows": [row_of(task, present) for task in recent],
+        "rows": [row_of(task, presence) for task in recent],
         "voices": VOICES,
         "max_script": longest_script(actor),
         "offered": actor is not None,
-        "absence": actor and present.absence(actor.id, actor.version, actor.queue),
+        "absence": actor and presence.absence(actor.id, actor.version, actor.queue),
     }
     status = HTTPStatus.OK if problem is None else problem.status
     return templates.TemplateResponse(request, "home.html", context, status_code=status)

@@ -1,7 +1,7 @@
 // Follows any number of tasks by one stream: of the six connections that a browser opens to a host, it takes one.
 import { ask, pauseBefore } from "/static/pause.js";
+import { FINAL } from "/static/states.js";
 
-const FINAL = new Set(["completed", "failed", "cancelled"]);
 const TYPES = ["started", "progress", "chunk", "content", "retrying", "released", "suspended", ...FINAL];
 const MOST = 50;
 const SILENCE = 20000;

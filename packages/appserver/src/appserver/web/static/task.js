@@ -6,6 +6,7 @@ import { filmIsReady, showInFilm } from "/static/film.js";
 import { addOutput, clearOutput } from "/static/output.js";
 import { fetchPage, showAbsence, showItems, showResult } from "/static/parts.js";
 import { pauseBefore, sleep } from "/static/pause.js";
+import { FINAL } from "/static/states.js";
 import { followTask } from "/static/stream.js";
 
 const root = document.getElementById("task");
@@ -13,7 +14,6 @@ const el = (id) => document.getElementById(id);
 const { id, name, version } = root.dataset;
 const words = JSON.parse(root.dataset.words);
 const isFilm = "film" in root.dataset;
-const FINAL = new Set(["completed", "failed", "cancelled"]);
 const ANNOUNCE_EVERY = 5000;
 const LOOK_EVERY = 10000;
 const MOST_TRIES = 20;

@@ -15,6 +15,6 @@ router = Router(prefix="/api/guests", tags=["guests"])
 
 @router.post("", status_code=HTTPStatus.CREATED)
 async def create_guest(request: Request, state: StateDep) -> Guest:
-    """Make a user who has nothing but a key; whoever holds the key is that user. So many in an hour and a day."""
+    """Make a user who has nothing but a key: the holder of the key is that user. So many in an hour and a day."""
     made = await make_guest(request, state)
     return Guest(user_id=made.user_id, key=made.secret)

@@ -11,7 +11,7 @@ from appdb import AppDbError
 from appserver.api.schemas.operations import HostHealth
 from appserver.http.callers import StateDep
 from appserver.http.routing import Router
-from appserver.tasks.attendance import Attendance, attendance
+from appserver.tasks.worker_presence import WorkerPresence, worker_presence
 
 logger = logging.getLogger(__name__)
 router = Router(prefix="/healthz", tags=["health"])
@@ -25,17 +25,17 @@ async def live() -> dict[str, bool]:
 
 @router.get("/ready", responses={503: {"model": HostHealth}})
 async def ready(state: StateDep, response: Response) -> HostHealth:
-    """Say whether requests can be served: 503 while not."""
+    """Tell whether requests can be served: 503 while not."""
     checks = {"database": False, "contract": False}
-    present = Attendance(workers=[], actors={})
+    presence = WorkerPresence(workers=[], actors={})
     try:
         await state.database.ping()
         checks["database"] = True
         await state.database.check_contract()
         checks["contract"] = True
-        present = await attendance(state.registry)
+        presence = await worker_presence(state.registry)
     except AppDbError as exc:
         logger.warning("not ready", extra={"error": str(exc), **checks})
     healthy = all(checks.values())
     response.status_code = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    return HostHealth(ready=healthy, checks=checks, workers=len(present.workers), worker_seen_at=present.seen_at)
+    return HostHealth(ready=healthy, checks=checks, workers=len(presence.workers), worker_seen_at=presence.seen_at)

@@ -11,7 +11,7 @@ from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from appdb import Task
+from appdb.models import Task
 from appserver.api.event_frames import snapshot_frame
 from appserver.api.schemas.contents import ContentView
 from appserver.http.callers import OwnerDep, StateDep
@@ -20,7 +20,7 @@ from appserver.http.sse import TaskStreamResponse, asked_cursor, stream_text
 from appserver.state import AppState
 from appserver.streams.cursor import TaskCursor
 from appserver.streams.frames import StreamFrame
-from appserver.tasks.attendance import attendance
+from appserver.tasks.worker_presence import worker_presence
 
 router = Router(prefix="/api", tags=["streams"])
 
@@ -35,7 +35,7 @@ async def stream_task(
 ) -> Response:
     """Follow a task: without a position a ``snapshot`` first, then every event once and in order, then the end.
 
-    Whoever has seen the terminal event gets 204, on which browsers stop. Closing a stream cancels nothing.
+    A caller that knows the terminal event gets 204, on which browsers stop. Closing a stream cancels nothing.
     """
     task = await state.queue.get(task_id, owner_id=owner)
     field, text = asked_cursor(last_event_id, after)
@@ -49,10 +49,10 @@ async def stream_task(
 
 async def _frames(task: Task, owner: str, state: AppState, cursor: TaskCursor | None) -> AsyncIterator[StreamFrame]:
     if cursor is None:
-        made, present = await asyncio.gather(
-            state.contents.list_for_task(task.id, owner_id=owner), attendance(state.registry)
+        made, presence = await asyncio.gather(
+            state.contents.list_for_task(task.id, owner_id=owner), worker_presence(state.registry)
         )
-        snapshot = snapshot_frame(task, [ContentView.of(content) for content in made], present)
+        snapshot = snapshot_frame(task, [ContentView.of(content) for content in made], presence)
         yield snapshot
         if snapshot.final:
             return

@@ -1,14 +1,17 @@
-"""What users read of a failure: what was meant for them. The rest is for operators, in logs and by `appdb tasks`."""
+"""Shown errors: the part of a task's error that its owner may read (decision record 0021).
+
+The rest is for operators: the worker's log and ``appdb tasks`` tell it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from appdb.models.tasks import TaskError
+from appdb.models import TaskError
 
 MEANT_FOR_USERS = frozenset({"Discarded", "RetryLater", "InvalidPayload"})
-"""What an actor says on purpose: ``DiscardError``, ``RetryLaterError``, and a payload that does not fit."""
+"""Errors that an actor words for users: ``DiscardError``, ``RetryLaterError``, and a payload that does not fit."""
 OUR_OWN = {
     "Expired": "No worker took it in time.",
     "LeaseExpired": "The worker that was at it has stopped.",
@@ -20,7 +23,7 @@ UNEXPECTED = "Unexpected"
 def shown_error(error: TaskError, task_id: str) -> TaskError:
     """Return *error* as the owner of the task reads it.
 
-    The text of an exception that nobody meant for users may hold anything: addresses, keys, other people's data.
+    The text of any other exception may hold addresses, keys or other people's data, so the id stands for it.
     """
     kind, message = _told(error.type, error.message, task_id, error.attempt)
     return error.model_copy(update={"type": kind, "message": message})

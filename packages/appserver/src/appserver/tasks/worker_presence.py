@@ -1,4 +1,4 @@
-"""Whether anybody works on tasks, by the workers' signs of life."""
+"""Worker presence: the workers that give signs of life, and since when a task has none that can do it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,39 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appdb import RegistryRepository
-from appdb.models.actors import Actor
-from appdb.models.workers import Worker
+from appdb.models import Actor, Task, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
-    """No worker that gives signs of life can do the work.
+    """The absence of every worker that can do a task.
 
     Args:
-        since: When the last one gave its last sign of life, or ``None`` when that is not known any more.
+        since: The last sign of life of such a worker, or ``None`` when it is not known any more.
     """
 
     since: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attendance:
-    """Who gave a sign of life within the last 30 s, and when the others last did."""
+class WorkerPresence:
+    """The workers that gave a sign of life within the last 30 s, and the actors with the last sign of life of each."""
 
     workers: Sequence[Worker]
     actors: Mapping[str, Actor]
 
     def absence(self, actor: str, version: int, queue: str) -> Absence | None:
-        """Return since when nobody does such tasks, or ``None`` while somebody does."""
+        """Return since when no worker can do such tasks, or ``None`` while one can."""
+        # A worker of another version of the actor cannot do the task.
         handler = f"{actor}@{version}"
         if any(handler in worker.actors and queue in worker.queues for worker in self.workers):
             return None
         known = self.actors.get(actor)
         return Absence(since=known.seen_at if known else None)
+
+    def absence_for(self, task: Task) -> Absence | None:
+        """Return since when no worker can do *task*, or ``None`` while one can, and once the task has ended."""
+        return None if task.state.final else self.absence(task.actor, task.actor_version, task.queue)
 
     @property
     def seen_at(self) -> datetime | None:
@@ -45,7 +49,7 @@ class Attendance:
         return max(signs, default=None)
 
 
-async def attendance(registry: RegistryRepository) -> Attendance:
-    """Return who is there now: two queries at once."""
+async def worker_presence(registry: RegistryRepository) -> WorkerPresence:
+    """Return the presence of workers now: two queries at once."""
     workers, actors = await asyncio.gather(registry.workers(), registry.actors())
-    return Attendance(workers=workers, actors={actor.id: actor for actor in actors})
+    return WorkerPresence(workers=workers, actors={actor.id: actor for actor in actors})
