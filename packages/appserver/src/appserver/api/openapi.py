@@ -1,4 +1,4 @@
-"""The OpenAPI document, with problems under their own media type and with what streams send."""
+"""The OpenAPI document, with problems under their own media type and with the events of streams."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The page: rendered here, kept live by a few plain scripts; nothing is built, nothing comes from elsewhere."""
+"""Pages, one of the faces: rendered on the host, kept live by a few plain scripts, with nothing from other sites."""

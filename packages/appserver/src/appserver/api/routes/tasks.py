@@ -1,4 +1,4 @@
-"""Tasks: submit, list, read, cancel."""
+"""Routes of tasks and actors: list what can be done, enqueue, list, read and cancel."""
 
 from __future__ import annotations
 
