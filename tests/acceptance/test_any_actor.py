@@ -41,7 +41,7 @@ def expect_everything(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_whatever_an_actor_gives_is_shown_as_what_it_is_live_and_after_a_reload(page: Page, submit: Submit) -> None:
+def test_any_result_is_shown_live_and_after_reload(page: Page, submit: Submit) -> None:
     page.goto(submit("various"))
     expect_everything(page)
     page.reload()
@@ -52,7 +52,7 @@ def test_whatever_an_actor_gives_is_shown_as_what_it_is_live_and_after_a_reload(
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_after_a_retry_the_page_says_the_same_before_and_after_a_reload(page: Page, submit: Submit) -> None:
+def test_page_after_retry_survives_reload(page: Page, submit: Submit) -> None:
     page.goto(submit("endless", fails=True))
 
     for _ in range(2):
@@ -64,7 +64,7 @@ def test_after_a_retry_the_page_says_the_same_before_and_after_a_reload(page: Pa
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_a_cancel_that_hangs_or_fails_is_repeated_and_leaves_no_stale_error(page: Page, submit: Submit) -> None:
+def test_failed_cancel_is_repeated_without_stale_error(page: Page, submit: Submit) -> None:
     tries: list[str] = []
 
     def fail_twice(route: Route) -> None:
@@ -89,9 +89,7 @@ def test_a_cancel_that_hangs_or_fails_is_repeated_and_leaves_no_stale_error(page
     expect(page.locator("#state")).to_be_focused()
 
 
-def test_when_the_last_worker_is_killed_the_page_says_since_when_and_takes_it_back(
-    page: Page, submit: Submit, start_own_worker: Callable[[], Host]
-) -> None:
+def test_page_tells_workers_loss_and_return(page: Page, submit: Submit, start_own_worker: Callable[[], Host]) -> None:
     worker = start_own_worker()
     place = submit("endless")
     page.goto(place)
@@ -111,7 +109,7 @@ def test_when_the_last_worker_is_killed_the_page_says_since_when_and_takes_it_ba
     expect(page.locator("#state")).to_have_text("Running, attempt 2", timeout=MINUTE)
 
 
-def test_files_that_did_not_load_are_asked_for_again(page: Page) -> None:
+def test_failed_file_is_loaded_again(page: Page) -> None:
     refused: list[str] = []
 
     def refuse_first(route: Route) -> None:
@@ -134,7 +132,7 @@ def test_files_that_did_not_load_are_asked_for_again(page: Page) -> None:
     assert len(refused) >= 6
 
 
-def test_a_browser_that_was_offline_loads_what_is_missing_once_it_is_back(page: Page) -> None:
+def test_browser_back_online_loads_missing_files(page: Page) -> None:
     page.goto("/")
     page.get_by_label("Script").fill(SCRIPT)
     page.get_by_role("button", name="Generate").click()
@@ -151,7 +149,7 @@ def test_a_browser_that_was_offline_loads_what_is_missing_once_it_is_back(page: 
     expect(page.locator("#scenes img").first).not_to_have_js_property("naturalWidth", 0)
 
 
-def test_a_film_of_long_captions_has_no_fault_of_accessibility_and_scrolls_by_keyboard(page: Page) -> None:
+def test_film_with_long_captions_is_accessible(page: Page) -> None:
     page.goto("/")
     assert violations(page) == []
     page.get_by_label("Script").fill("A very long caption, said again and again. " * 20)

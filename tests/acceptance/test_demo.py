@@ -148,7 +148,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Demo]]:
         demo.end()
 
 
-def test_ctrl_c_leaves_no_process_and_the_next_start_works_at_once(start: Callable[[], Demo]) -> None:
+def test_ctrl_c_leaves_no_process(start: Callable[[], Demo]) -> None:
     first = start()
     assert first.address
     assert len(first.processes("mongod")) == 1
@@ -164,7 +164,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_works_at_once(start: Callab
     eventually(lambda: not second.processes(), "processes are left")
 
 
-def test_a_demo_that_is_killed_takes_its_hosts_and_its_database_along(start: Callable[[], Demo]) -> None:
+def test_killed_demo_takes_its_hosts_along(start: Callable[[], Demo]) -> None:
     demo = start()
     assert demo.address
     for pid in demo.processes("run.py"):
@@ -173,7 +173,7 @@ def test_a_demo_that_is_killed_takes_its_hosts_and_its_database_along(start: Cal
     eventually(lambda: not demo.processes(), f"processes are left: {list(map(command_line, demo.processes()))}")
 
 
-def test_a_second_demo_in_the_folder_names_the_first(start: Callable[[], Demo]) -> None:
+def test_second_demo_names_first(start: Callable[[], Demo]) -> None:
     first = start()
     assert first.address
     named = int(start().wait_for(r"another demo runs in \S+ \(pid (\d+)\)"))
@@ -181,7 +181,7 @@ def test_a_second_demo_in_the_folder_names_the_first(start: Callable[[], Demo]) 
     assert "run.py" in command_line(named)
 
 
-def test_hosts_that_are_killed_come_back_and_the_generation_is_finished(start: Callable[[], Demo]) -> None:
+def test_killed_hosts_restart_and_generation_finishes(start: Callable[[], Demo]) -> None:
     demo = start()
     with httpx2.Client(base_url=demo.address, timeout=60) as client:
         client.headers["Authorization"] = f"Bearer {client.post('/api/guests').json()['key']}"
@@ -222,7 +222,7 @@ def follow(client: httpx2.Client, task: str) -> Event:
     return last
 
 
-def test_a_host_that_cannot_stay_up_ends_the_demo_with_its_log(tmp_path: Path) -> None:
+def test_failing_host_ends_demo_with_log(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "appworker").write_text("#!/bin/sh\necho '\"event\": \"ready\"'\necho 'no such voice' >&2\nexit 3\n")

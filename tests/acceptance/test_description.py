@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from appsupport.hosts.installed_hosts import Stack
 
 
-def test_the_description_is_shown_without_asking_anybody_else(page: Page, stack: Stack) -> None:
+def test_openapi_page_asks_nobody_else(page: Page, stack: Stack) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto("/docs")
@@ -17,7 +17,7 @@ def test_the_description_is_shown_without_asking_anybody_else(page: Page, stack:
     assert [url for url in asked if not url.startswith((stack.address, "data:"))] == []
 
 
-def test_an_unknown_address_is_a_page_with_a_way_back(page: Page) -> None:
+def test_unknown_address_page_leads_back(page: Page) -> None:
     answer = page.goto("/nope")
 
     assert answer is not None

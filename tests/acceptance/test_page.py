@@ -30,7 +30,7 @@ def expect_playing_video(page: Page) -> None:
     assert video.evaluate(PLAY) == [False, 960, 540]
 
 
-def test_a_reload_in_the_middle_ends_with_the_finished_video_playing(page: Page) -> None:
+def test_reload_ends_with_finished_video_playing(page: Page) -> None:
     start(page, LONG)
     expect(page.locator(".scenes li img[src]").nth(1)).to_be_visible(timeout=MINUTE)
     assert page.locator("#task").get_attribute("data-state") == "processing"
@@ -44,14 +44,14 @@ def test_a_reload_in_the_middle_ends_with_the_finished_video_playing(page: Page)
     assert captions[0].startswith("This is scene number 1")
 
 
-def test_the_home_page_leads_back_to_what_runs(page: Page) -> None:
+def test_home_page_leads_to_running_task(page: Page) -> None:
     start(page, LONG)
     page.goto("/")
     page.get_by_role("link", name="This is scene number 1").click()
     expect_playing_video(page)
 
 
-def test_a_server_restart_is_shown_and_survived(page: Page, stack: Stack) -> None:
+def test_server_restart_is_shown_and_survived(page: Page, stack: Stack) -> None:
     start(page, LONG)
     expect(page.locator(".scenes li img[src]").first).to_be_visible(timeout=MINUTE)
     stack.server.process.kill()
@@ -62,7 +62,7 @@ def test_a_server_restart_is_shown_and_survived(page: Page, stack: Stack) -> Non
     expect(page.locator(".scenes li")).to_have_count(20)
 
 
-def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
+def test_keyboard_reaches_everything(page: Page) -> None:
     page.goto("/")
     for _ in range(10):
         page.keyboard.press("Tab")
@@ -84,7 +84,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Cancelled")
 
 
-def test_a_script_that_is_too_long_is_kept_whole_and_refused_with_its_count(page: Page) -> None:
+def test_too_long_script_is_kept_and_refused(page: Page) -> None:
     page.goto("/")
     script = page.get_by_label("Script")
     longest = int(script.get_attribute("data-max") or 0)
@@ -107,7 +107,7 @@ def test_a_script_that_is_too_long_is_kept_whole_and_refused_with_its_count(page
     assert page.get_by_label("Script").input_value() == text
 
 
-def test_without_scripts_the_page_still_works(browser: Browser, stack: Stack) -> None:
+def test_page_works_without_scripts(browser: Browser, stack: Stack) -> None:
     context = browser.new_context(base_url=stack.address, java_script_enabled=False)
     page = context.new_page()
     start(page, SCRIPT)
@@ -116,7 +116,7 @@ def test_without_scripts_the_page_still_works(browser: Browser, stack: Stack) ->
     context.close()
 
 
-def test_a_visitor_cannot_see_another_visitors_task(page: Page, browser: Browser, stack: Stack) -> None:
+def test_visitor_cannot_see_anothers_task(page: Page, browser: Browser, stack: Stack) -> None:
     start(page, SCRIPT)
     other = browser.new_context(base_url=stack.address)
     stranger = other.new_page()

@@ -27,9 +27,7 @@ def start_hello(stack: Stack, folder: Path) -> None:
     worker.wait_for(r'"event": "(ready)"')
 
 
-def test_the_actor_of_the_readme_runs_and_its_payload_is_checked(
-    stack: Stack, client: httpx2.Client, tmp_path: Path
-) -> None:
+def test_actor_of_readme_runs_and_is_checked(stack: Stack, client: httpx2.Client, tmp_path: Path) -> None:
     start_hello(stack, tmp_path)
     deadline = time.monotonic() + 10
     while "greet" not in {actor["name"] for actor in client.get("/api/actors").json()}:
@@ -49,7 +47,7 @@ def test_the_actor_of_the_readme_runs_and_its_payload_is_checked(
     assert refused.json()["errors"][0]["field"] == "payload.name"
 
 
-def test_the_page_of_the_readmes_actor_shows_its_text_and_its_card(
+def test_page_of_readme_actor_shows_results(
     stack: Stack, tmp_path: Path, page: Page, submit: Callable[..., str]
 ) -> None:
     start_hello(stack, tmp_path)

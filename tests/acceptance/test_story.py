@@ -38,9 +38,7 @@ def follow(client: httpx2.Client, task: str, seen: list[Event]) -> None:
             time.sleep(0.05)  # the host is away; come back
 
 
-def test_an_api_host_that_restarts_in_the_middle_of_a_stream_loses_no_event(
-    stack: Stack, client: httpx2.Client
-) -> None:
+def test_restarted_server_loses_no_event(stack: Stack, client: httpx2.Client) -> None:
     task = generate(client, script=LONG_SCRIPT, width=640, height=360)
     seen: list[Event] = []
     for restart in (signal.SIGKILL, signal.SIGTERM):
@@ -60,9 +58,7 @@ def test_an_api_host_that_restarts_in_the_middle_of_a_stream_loses_no_event(
     assert first == (seen[0].data["last_seq"] + 1 if seen[0].type == "snapshot" else 0)
 
 
-def test_a_worker_killed_in_the_middle_is_replaced_and_every_item_is_there_once(
-    stack: Stack, client: httpx2.Client
-) -> None:
+def test_killed_worker_leaves_every_item_once(stack: Stack, client: httpx2.Client) -> None:
     task = generate(client, script=LONG_SCRIPT)
     for event in read_stream(client, task, None):
         if event.type == "content":
@@ -79,7 +75,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_every_item_is_there_once(
     assert len(items) == 121
 
 
-def test_viewers_see_the_same_story_and_leaving_cancels_nothing(client: httpx2.Client) -> None:
+def test_viewers_see_same_events_and_cancel_nothing(client: httpx2.Client) -> None:
     task = generate(client)
     for _ in range(3):
         for _event in read_stream(client, task, None):
@@ -105,7 +101,7 @@ def test_odd_scripts_become_videos(client: httpx2.Client, script: str) -> None:
 
 
 @pytest.mark.parametrize("script", ["", "  \n\t ", "\x00\x01", "word " * 13_000])
-def test_scripts_that_cannot_become_videos_are_refused_by_name(client: httpx2.Client, script: str) -> None:
+def test_impossible_scripts_are_refused_by_name(client: httpx2.Client, script: str) -> None:
     body = {"actor": "media", "payload": {"operation": "script2video", "script": script}}
     refused = client.post("/api/tasks", json=body)
 
@@ -115,7 +111,7 @@ def test_scripts_that_cannot_become_videos_are_refused_by_name(client: httpx2.Cl
     assert client.get("/api/tasks").json()["items"] == []
 
 
-def test_too_many_paragraphs_fail_with_what_to_do(client: httpx2.Client) -> None:
+def test_too_many_paragraphs_fail_with_remedy(client: httpx2.Client) -> None:
     task = generate(client, script="\n\n".join(["short"] * 101))
     seen: list[Event] = []
     follow(client, task, seen)
@@ -125,7 +121,7 @@ def test_too_many_paragraphs_fail_with_what_to_do(client: httpx2.Client) -> None
     assert "101 paragraphs" in failed["error"]["message"]
 
 
-def test_a_cancel_stops_the_work_within_a_second_and_stays(stack: Stack, client: httpx2.Client) -> None:
+def test_cancel_stops_work_within_second(stack: Stack, client: httpx2.Client) -> None:
     task = generate(client, script=LONG_SCRIPT)
     for event in read_stream(client, task, None):
         if event.type == "content":

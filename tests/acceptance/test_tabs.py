@@ -18,7 +18,7 @@ HIDE = """hidden => {
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_nine_tabs_stay_live_and_the_host_goes_on_answering_them(page: Page, submit: Submit) -> None:
+def test_nine_tabs_stay_live(page: Page, submit: Submit) -> None:
     tabs = []
     for _ in range(TABS):
         tab = page.context.new_page()
@@ -35,7 +35,7 @@ def test_nine_tabs_stay_live_and_the_host_goes_on_answering_them(page: Page, sub
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_two_tabs_of_one_task_tell_the_same_story(page: Page, submit: Submit) -> None:
+def test_two_tabs_of_task_agree(page: Page, submit: Submit) -> None:
     place = submit("endless")
     page.goto(place)
     expect(page.locator("#chunks")).to_have_text("attempt 1")
@@ -50,7 +50,7 @@ def test_two_tabs_of_one_task_tell_the_same_story(page: Page, submit: Submit) ->
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_a_browser_that_shares_nothing_streams_only_to_the_tab_in_sight(page: Page, submit: Submit) -> None:
+def test_separate_browser_streams_only_to_visible_tab(page: Page, submit: Submit) -> None:
     page.add_init_script("window.SharedWorker = class { constructor() { throw new DOMException('no'); } }")
     streams: list[str] = []
     page.on("request", lambda request: streams.append(request.url) if "/api/stream" in request.url else None)
@@ -70,7 +70,7 @@ def test_a_browser_that_shares_nothing_streams_only_to_the_tab_in_sight(page: Pa
 
 
 @pytest.mark.usefixtures("own_worker")
-def test_a_redirected_stream_comes_back_to_where_it_began(page: Page, submit: Submit) -> None:
+def test_redirected_stream_resumes(page: Page, submit: Submit) -> None:
     # Left to itself, Chromium's EventSource asks the redirect's target for ever.
     page.add_init_script("delete window.SharedWorker")
     asked: list[str] = []

@@ -80,7 +80,7 @@ async def race(fleet: Fleet, queue: TaskQueue, competitor: Rival, chance: random
 
 
 @pytest.mark.parametrize("competitor", RIVALS)
-async def test_a_cancel_that_races_is_final_or_came_too_late(fleet: Fleet, competitor: str) -> None:
+async def test_racing_cancel_is_final_or_too_late(fleet: Fleet, competitor: str) -> None:
     chance = seeded()
     queue = TaskQueue(fleet.database, lease=LEASE)
     for _ in range(rounds(short=8)):
@@ -102,7 +102,7 @@ async def work_for(fleet: Fleet, chance: random.Random) -> Task:
     )
 
 
-async def test_cancels_at_random_points_of_running_workers_leave_lawful_ends(fleet: Fleet) -> None:
+async def test_random_cancels_leave_lawful_ends(fleet: Fleet) -> None:
     chance = seeded()
     doomed = fleet.start(slots=4)
     fleet.start(slots=4)

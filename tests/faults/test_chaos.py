@@ -150,7 +150,7 @@ def crashed(host: Host) -> bool:
 
 
 @pytest.mark.timeout(7200)
-async def test_after_ten_minutes_of_chaos_the_ledger_holds(
+async def test_ledger_holds_after_ten_minutes_of_chaos(
     tmp_path: Path, logs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seed = int(os.environ.get("APP_TEST_SEED") or random.SystemRandom().randrange(2**32))
@@ -179,7 +179,7 @@ async def test_after_ten_minutes_of_chaos_the_ledger_holds(
     assert not [host.name for host in fleet.hosts if crashed(host)]
 
 
-def test_a_seed_gives_the_same_run_again() -> None:
+def test_seed_repeats_chaos_plan() -> None:
     assert make_plan(7, 100) == make_plan(7, 100)
     assert make_plan(7, 100) != make_plan(8, 100)
     assert {fault.kind for fault in make_plan(7, 600).faults} == set(FaultKind)

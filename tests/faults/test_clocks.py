@@ -38,7 +38,7 @@ def wrong_clock(skew: timedelta) -> dict[str, str]:
 
 
 @pytest.mark.timeout(240)
-async def test_workers_with_wrong_clocks_expire_nobody_claim_nothing_twice_and_write_the_servers_times(
+async def test_wrong_worker_clocks_change_no_lease_or_time(
     set_database: Database, start_set_worker: StartWorker
 ) -> None:
     tasks = Tasks(set_database)

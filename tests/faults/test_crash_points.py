@@ -60,7 +60,7 @@ async def died(worker: Host) -> bool:
 
 @pytest.mark.short
 @pytest.mark.parametrize("name", LIVES)
-async def test_a_worker_may_die_at_every_command_of_a_tasks_life(fleet: Fleet, name: str) -> None:
+async def test_worker_may_die_at_every_command(fleet: Fleet, name: str) -> None:
     met: list[Task] = []
     life = LIVES[name]
     for number in range(1, MOST_POINTS, 1 if whole() else life.short_step):

@@ -51,7 +51,7 @@ def _skip_without_small_disks() -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_full_disks_of_the_database_give_a_clear_error_and_lose_nothing(small_disks: ReplicaSet) -> None:
+async def test_full_database_disk_loses_nothing(small_disks: ReplicaSet) -> None:
     async with fresh_database(small_disks.uri) as database:
         async with QueueLoad(TaskQueue(database)) as load:
             first = await asyncio.to_thread(_fill_primary, small_disks)
@@ -92,7 +92,7 @@ def _process(node: Node) -> ProcessNode:
     ],
     ids=["a file", "the media actor"],
 )
-async def test_a_full_folder_for_temporary_files_fails_the_attempt_and_the_task_is_tried_again(
+async def test_full_temporary_folder_fails_attempt_only(
     set_database: Database,
     start_set_worker: StartWorker,
     full_folder: Path,

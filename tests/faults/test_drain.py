@@ -26,7 +26,7 @@ async def all_running(fleet: Fleet, tasks: list[Task]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_drain_takes_nothing_new_finishes_the_short_and_gives_back_the_long_uncounted(fleet: Fleet) -> None:
+async def test_drain_finishes_short_and_releases_long(fleet: Fleet) -> None:
     worker = fleet.start(slots=SLOTS, APPWORKER_DRAIN=str(GRACE_SECONDS))
     short = [await fleet.add(seconds=1.2, steps=12, items=1) for _ in range(SLOTS // 2)]
     long = [await fleet.add(seconds=60, steps=600, items=1) for _ in range(SLOTS - SLOTS // 2)]
@@ -48,7 +48,7 @@ async def test_a_drain_takes_nothing_new_finishes_the_short_and_gives_back_the_l
     assert await fleet.database.collection("workers").count_documents({}) == 0
 
 
-async def test_a_second_signal_gives_everything_back_at_once(fleet: Fleet) -> None:
+async def test_second_signal_releases_everything_at_once(fleet: Fleet) -> None:
     worker = fleet.start(slots=SLOTS, APPWORKER_DRAIN="120")
     tasks = [await fleet.add(seconds=60, steps=600) for _ in range(SLOTS)]
     await all_running(fleet, tasks)
@@ -65,7 +65,7 @@ async def test_a_second_signal_gives_everything_back_at_once(fleet: Fleet) -> No
     assert {(task["state"], task["attempt"]) for task in facts.tasks.values()} == {("queued", 0)}
 
 
-async def test_what_was_given_back_is_done_by_the_next_worker_with_all_attempts_left(fleet: Fleet) -> None:
+async def test_released_tasks_finish_with_all_attempts_left(fleet: Fleet) -> None:
     worker = fleet.start(slots=SLOTS, APPWORKER_DRAIN="0")
     tasks = [await fleet.add(seconds=1.5, steps=15, items=2, max_attempts=1) for _ in range(SLOTS)]
     await all_running(fleet, tasks)

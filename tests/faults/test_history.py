@@ -32,9 +32,7 @@ def short_memory() -> Iterator[ReplicaSet]:
 
 
 @pytest.mark.timeout(300)
-async def test_a_follower_that_lost_the_history_of_its_stream_misses_no_event(
-    short_memory: ReplicaSet, logs: Path
-) -> None:
+async def test_follower_with_lost_oplog_misses_no_event(short_memory: ReplicaSet, logs: Path) -> None:
     async with fresh_database(short_memory.uri) as database:
         queue = TaskQueue(database)
         await queue.enqueue(NewTask(owner_id="usr_a", actor="echo", payload={}))

@@ -124,7 +124,7 @@ def lawful() -> Facts:
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_lawful_story_has_no_problem(*, apart: bool) -> None:
+def test_lawful_history_has_no_problem(*, apart: bool) -> None:
     story = retried(apart=apart)
     if not apart:
         story.move()
@@ -220,7 +220,7 @@ AT_THE_END = [
 
 
 @pytest.mark.parametrize(("damage", "check", "message"), AT_THE_END)
-def test_what_is_wrong_at_the_end_is_seen(damage: Callable[[Facts], None], check: str, message: str) -> None:
+def test_breach_at_end_is_seen(damage: Callable[[Facts], None], check: str, message: str) -> None:
     facts = lawful()
     damage(facts)
 
@@ -326,13 +326,13 @@ ON_THE_WAY = [
 
 
 @pytest.mark.parametrize(("damage", "check", "message"), ON_THE_WAY)
-def test_what_went_wrong_on_the_way_is_seen(damage: Callable[[Story], None], check: str, message: str) -> None:
+def test_breach_on_way_is_seen(damage: Callable[[Story], None], check: str, message: str) -> None:
     facts = told(damage)
 
     assert any(problem.startswith(f"{check}: task tq_1") and message in problem for problem in problems(facts))
 
 
-def test_every_check_is_shown_to_fail() -> None:
+def test_every_check_can_fail() -> None:
     shown = {check for _, check, _ in [*AT_THE_END, *ON_THE_WAY]}
 
     assert shown == {check.__name__ for check in CHECKS}
@@ -353,7 +353,7 @@ async def claimed(ledger: Ledger) -> Lease:
     return Lease.of(task)
 
 
-async def test_what_the_real_queue_does_is_lawful(ledger: Ledger) -> None:
+async def test_real_queues_history_is_lawful(ledger: Ledger) -> None:
     lease = await claimed(ledger)
     queue = TaskQueue(ledger.database)
     await queue.renew([lease])
@@ -374,9 +374,7 @@ async def test_what_the_real_queue_does_is_lawful(ledger: Ledger) -> None:
         ("generated_content", {"$set": {"sha256": "another"}}, "contents_resolve_to_their_bytes"),
     ],
 )
-async def test_a_real_database_that_was_tampered_with_is_seen(
-    ledger: Ledger, collection: str, change: Raw, check: str
-) -> None:
+async def test_tampered_database_is_seen(ledger: Ledger, collection: str, change: Raw, check: str) -> None:
     await claimed(ledger)
     await ledger.database.collection(collection).update_one({}, change)
 
@@ -384,7 +382,7 @@ async def test_a_real_database_that_was_tampered_with_is_seen(
         await ledger.check()
 
 
-async def test_a_task_that_vanished_is_seen(ledger: Ledger) -> None:
+async def test_vanished_task_is_seen(ledger: Ledger) -> None:
     lease = await claimed(ledger)
     await ledger.database.collection("tasks").delete_one({"_id": lease.task_id})
 

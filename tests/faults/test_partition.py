@@ -29,7 +29,7 @@ SHORT_LEASE = {"APPWORKER_LEASE": str(LEASE_SECONDS), "APPWORKER_HEARTBEAT": "1"
 
 
 @pytest.mark.timeout(240)
-async def test_a_primary_alone_with_its_client_acknowledges_nothing_that_is_lost(
+async def test_isolated_primary_acknowledges_nothing_lost(
     cuttable: ReplicaSet, set_database: Database, start_set_worker: StartWorker
 ) -> None:
     place = await asyncio.to_thread(cuttable.client_place)
@@ -62,7 +62,7 @@ async def test_a_primary_alone_with_its_client_acknowledges_nothing_that_is_lost
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("way", [Way.INCOMING, Way.OUTGOING], ids=["deaf", "mute"])
-async def test_a_primary_that_is_cut_one_way_is_replaced_and_nothing_is_lost(
+async def test_half_isolated_primary_is_replaced_without_loss(
     cuttable: ReplicaSet, set_database: Database, way: Way
 ) -> None:
     async with QueueLoad(TaskQueue(set_database)) as load:
@@ -82,7 +82,7 @@ async def test_a_primary_that_is_cut_one_way_is_replaced_and_nothing_is_lost(
 
 
 @pytest.mark.timeout(240)
-async def test_a_worker_that_is_cut_off_loses_its_tasks_to_another_and_writes_nothing_more_to_them(
+async def test_isolated_worker_loses_tasks_and_stops_writing(
     cuttable: ReplicaSet, set_database: Database, start_set_worker: StartWorker
 ) -> None:
     place = await asyncio.to_thread(cuttable.client_place)

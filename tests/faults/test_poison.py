@@ -86,7 +86,7 @@ async def until_dead(fleet: Fleet, poison: dict[str, Task]) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def test_poison_ends_dead_after_its_attempts_and_the_neighbours_keep_their_pace(fleet: Fleet) -> None:
+async def test_poison_ends_after_attempts_neighbours_keep_pace(fleet: Fleet) -> None:
     worker = fleet.start(slots=NEIGHBOURS + 2 * len(POISON), actors=ACTORS)
     neighbours = Neighbours(fleet)
     async with neighbours.at_work():

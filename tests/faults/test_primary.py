@@ -30,7 +30,7 @@ STEPS = 20
         pytest.param(SERVER_ELECTION, 12, id="election-10s"),
     ],
 )
-async def test_killing_the_primary_loses_nothing_that_was_acknowledged(
+async def test_killed_primary_loses_no_acknowledged_write(
     three_nodes: ReplicaSet, set_database: Database, election: timedelta, back_within: float
 ) -> None:
     await asyncio.to_thread(three_nodes.set_election, election)
@@ -56,9 +56,7 @@ async def test_killing_the_primary_loses_nothing_that_was_acknowledged(
 
 
 @pytest.mark.timeout(240 + ROUNDS * 60)
-async def test_stepping_down_again_and_again_is_seen_by_no_user(
-    three_nodes: ReplicaSet, set_database: Database
-) -> None:
+async def test_repeated_step_downs_reach_no_user(three_nodes: ReplicaSet, set_database: Database) -> None:
     await asyncio.to_thread(three_nodes.set_election, SERVER_ELECTION)
     async with QueueLoad(TaskQueue(set_database)) as load:
         for _ in range(STEP_DOWNS * ROUNDS):
@@ -74,9 +72,7 @@ async def test_stepping_down_again_and_again_is_seen_by_no_user(
 
 
 @pytest.mark.timeout(240)
-async def test_a_frozen_primary_holds_no_caller_longer_than_the_operation_timeout(
-    three_nodes: ReplicaSet, set_database: Database
-) -> None:
+async def test_frozen_primary_holds_callers_within_timeout(three_nodes: ReplicaSet, set_database: Database) -> None:
     await asyncio.to_thread(three_nodes.set_election, SERVER_ELECTION)
     async with QueueLoad(TaskQueue(set_database)) as load:
         primary = await asyncio.to_thread(three_nodes.primary)
@@ -93,7 +89,7 @@ async def test_a_frozen_primary_holds_no_caller_longer_than_the_operation_timeou
 
 
 @pytest.mark.timeout(240)
-async def test_an_election_costs_no_worker_its_lease(
+async def test_election_costs_no_lease(
     three_nodes: ReplicaSet, set_database: Database, start_set_worker: StartWorker
 ) -> None:
     await asyncio.to_thread(three_nodes.set_election, QUICK_ELECTION)

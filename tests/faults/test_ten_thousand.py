@@ -165,7 +165,7 @@ async def retrying_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
         pytest.param(10_000, SERVER_ELECTION, id="10000-election-10s"),
     ],
 )
-async def test_killing_the_primary_in_many_writes_is_seen_by_no_caller(
+async def test_killed_primary_during_writes_reaches_no_caller(
     three_nodes: ReplicaSet, retrying_database: Database, count: int, election: timedelta
 ) -> None:
     await asyncio.to_thread(three_nodes.set_election, election)

@@ -105,7 +105,7 @@ def loose_footnotes(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_what_a_document_names_is_there(document: str) -> None:
+def test_names_in_document_exist(document: str) -> None:
     text, folder = prose(document), (ROOT / document).parent
 
     assert missing_tests(text, defined_tests()) == []
@@ -115,9 +115,9 @@ def test_what_a_document_names_is_there(document: str) -> None:
     assert loose_footnotes(text) == set()
 
 
-def test_a_wrong_name_of_each_kind_is_found() -> None:
+def test_wrong_name_of_each_kind_is_found() -> None:
     text = (
-        "## Heading\n`test_of_nothing` `test_a_wrong_name_of_each_kind_is_found` `tests/packages/test_nothing.py` "
+        "## Heading\n`test_of_nothing` `test_wrong_name_of_each_kind_is_found` `tests/packages/test_nothing.py` "
         "`test_documents.py` `appdb/base.py` `appdb/nothing` `nothing.py` `image/png` [a](README.md) [b](NOTHING.md) "
         "[c](#heading) [d](#nothing) used[^one] and[^two] "
         "`PAGE_BYTES`, `PAPER_BYTES` in `appdb/size_limits.py`\n\n[^two]: two\n[^three]: three\n"
@@ -130,7 +130,7 @@ def test_a_wrong_name_of_each_kind_is_found() -> None:
     assert loose_footnotes(text) == {"one", "three"}
 
 
-def test_each_decision_has_a_number_of_its_own_and_stands_in_the_list() -> None:
+def test_each_decision_has_number_and_entry() -> None:
     folder = ROOT / "docs/decisions"
     files = sorted(file.name for file in folder.glob("[0-9]*.md"))
     headings = [re.match(r"# (\d+)\.", (folder / name).read_text(encoding="utf-8")) for name in files]

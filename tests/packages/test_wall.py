@@ -58,7 +58,7 @@ def test_each_host_is_alone_with_appdb(environments: dict[str, Path], package: s
     assert hosts == {package} - {"appdb"}
 
 
-def test_no_host_is_in_another_ones_dependency_closure(environments: dict[str, Path], package: str) -> None:
+def test_no_host_depends_on_other(environments: dict[str, Path], package: str) -> None:
     command = [str(environments[package] / "python"), "-m", "pip", "list", "--format=freeze"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     ours = {line.partition("==")[0] for line in listed.splitlines() if line.startswith("app")}
@@ -67,14 +67,14 @@ def test_no_host_is_in_another_ones_dependency_closure(environments: dict[str, P
 
 
 @pytest.mark.parametrize("host", OTHER)
-def test_no_extra_of_a_host_asks_for_the_other(dist: Path, host: str) -> None:
+def test_no_extra_asks_for_other_host(dist: Path, host: str) -> None:
     (wheel,) = dist.glob(f"{host}-*.whl")
 
     assert OTHER[host] not in {requirement.name for requirement in requirements(wheel)}
 
 
 @pytest.mark.parametrize("host", OTHER)
-def test_a_host_pins_appdb_exactly(dist: Path, root: Path, host: str) -> None:
+def test_host_pins_appdb_exactly(dist: Path, root: Path, host: str) -> None:
     (wheel,) = dist.glob(f"{host}-*.whl")
     pins = [str(requirement) for requirement in requirements(wheel) if requirement.name == "appdb"]
 
@@ -82,7 +82,7 @@ def test_a_host_pins_appdb_exactly(dist: Path, root: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", OTHER)
-def test_a_host_without_its_appdb_cannot_be_installed(
+def test_host_without_its_appdb_is_not_installable(
     environments: dict[str, Path], dist: Path, host: str, tmp_path: Path
 ) -> None:
     (wheel,) = dist.glob(f"{host}-*.whl")
@@ -96,7 +96,7 @@ def test_a_host_without_its_appdb_cannot_be_installed(
 
 
 @pytest.mark.parametrize("host", OTHER)
-def test_no_source_line_of_a_host_names_the_other(root: Path, host: str) -> None:
+def test_no_source_line_names_other_host(root: Path, host: str) -> None:
     sources = [path for path in (root / f"packages/{host}/src").rglob("*") if path.is_file()]
     naming = [path for path in sources if OTHER[host].encode() in path.read_bytes()]
 
@@ -104,7 +104,7 @@ def test_no_source_line_of_a_host_names_the_other(root: Path, host: str) -> None
     assert [path for path in naming if "__pycache__" not in path.parts] == []
 
 
-def test_appdb_names_no_host_in_its_code(root: Path) -> None:
+def test_appdb_code_names_no_host(root: Path) -> None:
     sources = list((root / "packages/appdb/src").rglob("*.py"))
     imports = re.compile(r"^\s*(from|import) (appserver|appworker)\b", re.MULTILINE)
 

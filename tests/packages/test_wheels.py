@@ -17,7 +17,7 @@ def names(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
 
-def test_a_wheel_holds_its_package_and_nothing_else(wheel: Path, package: str, root: Path) -> None:
+def test_wheel_holds_only_its_package(wheel: Path, package: str, root: Path) -> None:
     source = root / f"packages/{package}/src"
     files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     expected = {name for name in files if not {"__pycache__", ".ruff_cache"} & set(name.split("/"))}
@@ -30,7 +30,7 @@ def test_a_wheel_holds_its_package_and_nothing_else(wheel: Path, package: str, r
     assert not [name for name in held if name.endswith(".pth")]
 
 
-def test_the_version_is_the_same_everywhere(wheel: Path, package: str, root: Path) -> None:
+def test_version_is_same_everywhere(wheel: Path, package: str, root: Path) -> None:
     version = wheel.name.split("-")[1]
     source = (root / f"packages/{package}/src/{package}/_version.py").read_text()
     changelog = (root / f"packages/{package}/CHANGELOG.md").read_text()
@@ -48,7 +48,7 @@ def test_twine_and_check_wheel_contents_agree(wheel: Path, package: str, dist: P
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_an_sdist_holds_sources_tests_and_texts(package: str, dist: Path) -> None:
+def test_sdist_holds_sources_tests_and_texts(package: str, dist: Path) -> None:
     (sdist,) = dist.glob(f"{package}-*.tar.gz")
     with tarfile.open(sdist) as archive:
         tops = {name.split("/")[1] for name in archive.getnames()}
@@ -56,7 +56,7 @@ def test_an_sdist_holds_sources_tests_and_texts(package: str, dist: Path) -> Non
     assert tops == {"src", "tests", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore"}
 
 
-def test_a_wheel_built_again_from_the_sdist_is_the_same(wheel: Path, package: str, dist: Path, tmp_path: Path) -> None:
+def test_wheel_rebuilt_from_sdist_is_same(wheel: Path, package: str, dist: Path, tmp_path: Path) -> None:
     (sdist,) = dist.glob(f"{package}-*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")

@@ -76,7 +76,7 @@ def refused(tmp_path: Path, *arguments: str, **variables: str) -> str:
 
 @pytest.mark.usefixtures("announced")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_ends_the_host_soon_although_streams_are_open(
+async def test_stop_ends_host_despite_open_streams(
     tmp_path: Path, mongo_uri: str, database: Database, submit: Submit, number: signal.Signals
 ) -> None:
     log = tmp_path / "log"
@@ -103,7 +103,7 @@ async def test_a_stop_ends_the_host_soon_although_streams_are_open(
 
 
 @pytest.mark.usefixtures("announced")
-def test_a_taken_port_is_named(tmp_path: Path, mongo_uri: str, database: Database) -> None:
+def test_taken_port_is_named(tmp_path: Path, mongo_uri: str, database: Database) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refused(tmp_path, "--port", str(port), APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database.name)
@@ -112,7 +112,7 @@ def test_a_taken_port_is_named(tmp_path: Path, mongo_uri: str, database: Databas
     assert "APPSERVER_PORT" in message
 
 
-def test_without_a_database_the_message_says_what_to_do_and_hides_the_password(tmp_path: Path) -> None:
+def test_missing_database_error_hides_password(tmp_path: Path) -> None:
     uri = "mongodb://user:hunter2@127.0.0.1:9/?replicaSet=rs0"
 
     message = refused(tmp_path, "--port", "0", APP_MONGO_URI=uri)
@@ -136,19 +136,19 @@ def test_unmigrated_database_is_refused(tmp_path: Path, mongo_uri: str, database
 
 
 @pytest.mark.parametrize("name", ["a b", "a$", "admin"])
-def test_a_name_that_no_database_can_have_is_refused(tmp_path: Path, mongo_uri: str, name: str) -> None:
+def test_impossible_database_name_is_refused(tmp_path: Path, mongo_uri: str, name: str) -> None:
     message = refused(tmp_path, "--port", "0", APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=name)
 
     assert message.startswith(f"appserver: database name: {name!r}")
 
 
-def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
+def test_unknown_setting_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, APPSERVER_PROT="1")
 
     assert "APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT?" in message
 
 
-async def test_health_tells_what_is_wrong(serve: Callable[..., Awaitable[str]], database: Database) -> None:
+async def test_health_tells_problem(serve: Callable[..., Awaitable[str]], database: Database) -> None:
     async with httpx2.AsyncClient(base_url=await serve()) as client:
         live, ready = await client.get("/healthz/live"), await client.get("/healthz/ready")
         await database.collection("config").delete_many({})

@@ -36,16 +36,14 @@ def url(stored: Content) -> str:
     return f"/api/contents/{stored.id}/file/{stored.sha256}"
 
 
-async def test_an_item_is_described_without_the_place_of_its_bytes(
-    client: httpx2.AsyncClient, stored: Content, url: str
-) -> None:
+async def test_item_hides_place_of_its_bytes(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
     item = (await client.get(f"/api/contents/{stored.id}")).json()
 
     assert (item["kind"], item["caption"], item["index"], item["size"], item["url"]) == ("image", "One.", 0, 1024, url)
     assert {"file_id", "owner_id", "attempt", "generation_id"}.isdisjoint(item)
 
 
-async def test_the_whole_file_comes_with_its_headers(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
+async def test_whole_file_comes_with_headers(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
     answer = await client.get(url)
 
     assert (answer.status_code, answer.content) == (200, DATA)
@@ -59,7 +57,7 @@ async def test_the_whole_file_comes_with_its_headers(client: httpx2.AsyncClient,
     assert "private" in answer.headers["cache-control"]
 
 
-async def test_head_tells_the_same_without_the_bytes(client: httpx2.AsyncClient, url: str) -> None:
+async def test_head_answers_without_bytes(client: httpx2.AsyncClient, url: str) -> None:
     whole, head = await client.get(url), await client.head(url)
 
     assert (head.status_code, head.content) == (200, b"")
@@ -84,7 +82,7 @@ async def test_head_tells_the_same_without_the_bytes(client: httpx2.AsyncClient,
         ("bytes=", 200, 0, 1024),
     ],
 )
-async def test_a_range_gives_its_bytes(
+async def test_range_gives_its_bytes(
     client: httpx2.AsyncClient, url: str, header: str, status: int, start: int, end: int
 ) -> None:
     answer = await client.get(url, headers={"Range": header})
@@ -95,7 +93,7 @@ async def test_a_range_gives_its_bytes(
     assert answer.headers.get("content-range") == expected
 
 
-async def test_head_ignores_a_range_which_is_for_get_alone(client: httpx2.AsyncClient, url: str) -> None:
+async def test_head_ignores_range(client: httpx2.AsyncClient, url: str) -> None:
     answer = await client.head(url, headers={"Range": "bytes=0-9"})
     behind = await client.head(url, headers={"Range": "bytes=9999-"})
 
@@ -104,7 +102,7 @@ async def test_head_ignores_a_range_which_is_for_get_alone(client: httpx2.AsyncC
     assert behind.status_code == 200
 
 
-async def test_an_address_names_one_version_and_a_rerun_has_another(
+async def test_address_names_one_version(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, queue: TaskQueue
 ) -> None:
     await submit(client)
@@ -128,7 +126,7 @@ async def test_an_address_names_one_version_and_a_rerun_has_another(
     assert (latest.content, latest.headers["cache-control"]) == (BIG, "private, no-cache")
 
 
-async def test_an_event_tells_the_address_of_the_bytes_that_it_is_about(
+async def test_event_tells_address_of_bytes(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, queue: TaskQueue, frames: Frames
 ) -> None:
     task = await submit(client)
@@ -143,14 +141,14 @@ async def test_an_event_tells_the_address_of_the_bytes_that_it_is_about(
 
 
 @pytest.mark.parametrize("header", ["bytes=1024-", "bytes=99999-100000", "bytes=-0"])
-async def test_a_range_behind_the_end_is_refused(client: httpx2.AsyncClient, url: str, header: str) -> None:
+async def test_range_after_end_is_refused(client: httpx2.AsyncClient, url: str, header: str) -> None:
     answer = await client.get(url, headers={"Range": header})
 
     assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */1024")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_range_may_span_chunks(client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store) -> None:
+async def test_range_may_span_chunks(client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store) -> None:
     await submit(client)
     task, _ = await claim()
     content = await store(task, data=BIG)
@@ -160,7 +158,7 @@ async def test_a_range_may_span_chunks(client: httpx2.AsyncClient, submit: Submi
     assert answer.content == BIG[261_000:523_001]
 
 
-async def test_a_reader_that_takes_nothing_is_let_go_and_goes_on_with_a_range(
+async def test_stalled_reader_is_dropped_and_resumes(
     client: httpx2.AsyncClient,
     submit: Submit,
     claim: Claim,
@@ -190,7 +188,7 @@ async def test_a_reader_that_takes_nothing_is_let_go_and_goes_on_with_a_range(
     assert "Traceback" not in caplog.text
 
 
-async def test_a_known_etag_gives_304(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
+async def test_known_etag_gives_304(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
     for known in (f'"{stored.sha256}"', f'W/"{stored.sha256}"', f'"other", "{stored.sha256}"', "*"):
         answer = await client.get(url, headers={"If-None-Match": known})
         assert (answer.status_code, answer.content) == (304, b"")
@@ -199,9 +197,7 @@ async def test_a_known_etag_gives_304(client: httpx2.AsyncClient, stored: Conten
     assert (await client.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-async def test_if_range_gives_the_part_only_of_the_known_version(
-    client: httpx2.AsyncClient, stored: Content, url: str
-) -> None:
+async def test_if_range_needs_known_version(client: httpx2.AsyncClient, stored: Content, url: str) -> None:
     async def status(condition: str) -> int:
         return (await client.get(url, headers={"Range": "bytes=0-9", "If-Range": condition})).status_code
 
@@ -224,7 +220,7 @@ async def test_if_range_gives_the_part_only_of_the_known_version(
         ("application/javascript", False),
     ],
 )
-async def test_only_harmless_types_are_shown_in_the_browser(
+async def test_only_harmless_types_are_shown_inline(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, media_type: str, shown: bool
 ) -> None:
     await submit(client)
@@ -238,7 +234,7 @@ async def test_only_harmless_types_are_shown_in_the_browser(
     assert forced.headers["content-disposition"].startswith("attachment")
 
 
-async def test_a_name_cannot_break_out_of_its_header(
+async def test_file_name_cannot_break_header(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
     await submit(client)
@@ -253,7 +249,7 @@ async def test_a_name_cannot_break_out_of_its_header(
     assert "set-cookie" not in answer.headers
 
 
-async def test_lists_hold_a_task_s_items_and_all_items_by_page(
+async def test_items_are_listed_by_task_and_page(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
     task = await submit(client)
@@ -269,7 +265,7 @@ async def test_lists_hold_a_task_s_items_and_all_items_by_page(
     assert second["next"] is None
 
 
-async def test_a_missing_item_is_not_found(client: httpx2.AsyncClient) -> None:
+async def test_missing_item_is_not_found(client: httpx2.AsyncClient) -> None:
     for path in (
         "/api/contents/gc_x",
         "/api/contents/gc_x/file",

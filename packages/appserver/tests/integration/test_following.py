@@ -113,7 +113,7 @@ async def chunks(queue: TaskQueue, lease: Lease, first: int, count: int) -> None
         await queue.append_events(lease, [event], seq=seq)
 
 
-async def test_a_client_of_the_page_sees_each_event_once_and_in_order_although_it_is_cut_off(
+async def test_interrupted_client_sees_each_event_once(
     client: httpx2.AsyncClient,
     cutting: tuple[str, CuttingProxy],
     program: list[str],
@@ -141,7 +141,7 @@ async def test_a_client_of_the_page_sees_each_event_once_and_in_order_although_i
     assert proxy.cuts >= 2
 
 
-async def test_a_client_of_the_page_ends_at_once_for_a_task_that_has_ended(
+async def test_client_of_ended_task_ends_at_once(
     client: httpx2.AsyncClient, address: str, program: list[str], submit: Submit
 ) -> None:
     task = await submit(client)
@@ -153,13 +153,13 @@ async def test_a_client_of_the_page_ends_at_once_for_a_task_that_has_ended(
     assert [(name, data["state"]) for name, data in told] == [("snapshot", "cancelled")]
 
 
-def test_the_page_names_every_event() -> None:
+def test_page_names_every_event() -> None:
     named = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
 
     assert named == [str(kind) for kind in TaskEventType]
 
 
-async def test_the_description_of_a_stream_says_what_it_sends(client: httpx2.AsyncClient) -> None:
+async def test_openapi_tells_what_stream_sends(client: httpx2.AsyncClient) -> None:
     described = (await client.get("/openapi.json")).json()
     answers = described["paths"]["/api/tasks/{task_id}/stream"]["get"]["responses"]
 

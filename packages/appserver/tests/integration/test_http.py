@@ -35,7 +35,7 @@ def lasting(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in PER_REQUEST}
 
 
-async def test_head_answers_as_get_does_without_the_body(
+async def test_head_answers_as_get_without_body(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
     task = await submit(client)
@@ -54,7 +54,7 @@ async def test_head_answers_as_get_does_without_the_body(
         assert lasting(asked) == lasting(got), path
 
 
-async def test_head_of_a_stream_opens_none(client: httpx2.AsyncClient, submit: Submit) -> None:
+async def test_head_of_stream_opens_none(client: httpx2.AsyncClient, submit: Submit) -> None:
     task = await submit(client)
 
     answer = await client.head(f"/api/tasks/{task['id']}/stream", timeout=5)
@@ -64,7 +64,7 @@ async def test_head_of_a_stream_opens_none(client: httpx2.AsyncClient, submit: S
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_a_body_that_does_not_say_that_it_is_json_is_415(client: httpx2.AsyncClient, kind: str | None) -> None:
+async def test_body_without_json_type_is_415(client: httpx2.AsyncClient, kind: str | None) -> None:
     body = b'{"actor":"free","payload":{}}'
     headers = {} if kind is None else {"Content-Type": kind}
 
@@ -78,7 +78,7 @@ async def test_a_body_that_does_not_say_that_it_is_json_is_415(client: httpx2.As
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/a+json"]
 )
-async def test_a_body_that_says_that_it_is_json_is_taken(client: httpx2.AsyncClient, kind: str) -> None:
+async def test_body_with_json_type_is_taken(client: httpx2.AsyncClient, kind: str) -> None:
     answer = await client.post("/api/tasks", content=b'{"actor":"free","payload":{}}', headers={"Content-Type": kind})
 
     assert answer.status_code == 201
@@ -89,7 +89,7 @@ async def test_a_body_that_says_that_it_is_json_is_taken(client: httpx2.AsyncCli
     ["[" * 5_000 + "]" * 5_000, "9" * 5_000, '"\x80"', "{"],
     ids=["nested too deeply", "too many digits", "not UTF-8", "cut off"],
 )
-async def test_a_body_that_cannot_be_read_is_told_what_is_wrong_with_it(client: httpx2.AsyncClient, value: str) -> None:
+async def test_unreadable_body_error_tells_reason(client: httpx2.AsyncClient, value: str) -> None:
     body = f'{{"actor":"free","payload":{{"a":{value}}}}}'.encode("latin-1")
 
     answer = await client.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
@@ -100,9 +100,7 @@ async def test_a_body_that_cannot_be_read_is_told_what_is_wrong_with_it(client: 
 
 
 @pytest.mark.parametrize("levels", [100, 500])
-async def test_what_is_nested_too_deeply_is_named_as_the_caller_knows_it(
-    client: httpx2.AsyncClient, levels: int
-) -> None:
+async def test_too_deep_nesting_is_named(client: httpx2.AsyncClient, levels: int) -> None:
     body = '{"actor":"free","payload":{"a":' + "[" * levels + "]" * levels + "}}"
 
     answer = await client.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
@@ -112,14 +110,14 @@ async def test_what_is_nested_too_deeply_is_named_as_the_caller_knows_it(
     assert answer.json()["errors"] == [{"field": "payload.a.0", "message": message}]
 
 
-async def test_a_form_with_a_file_for_a_text_is_answered_with_a_page(visitor: httpx2.AsyncClient) -> None:
+async def test_file_in_text_field_gives_page(visitor: httpx2.AsyncClient) -> None:
     answer = await visitor.post("/generate", files={"script": ("script.txt", b"Hello.")}, headers=HTML)
 
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
     assert "script: Input should be a valid string" in answer.text
 
 
-async def test_a_cursor_that_is_none_of_the_caller_s_is_422_in_every_list(
+async def test_foreign_cursor_is_422_in_every_list(
     client: httpx2.AsyncClient, make_client: MakeClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
     task = await submit(client)
@@ -141,7 +139,7 @@ async def test_a_cursor_that_is_none_of_the_caller_s_is_422_in_every_list(
     assert (await client.get(f"/api/tasks/{task['id']}/stream?after=nope")).status_code == 422
 
 
-async def test_a_list_holds_no_inputs_and_no_results(client: httpx2.AsyncClient, submit: Submit) -> None:
+async def test_list_omits_inputs_and_results(client: httpx2.AsyncClient, submit: Submit) -> None:
     for _ in range(6):
         await submit(client, script="x" * 20_000)
 
@@ -155,9 +153,7 @@ async def test_a_list_holds_no_inputs_and_no_results(client: httpx2.AsyncClient,
 
 
 @pytest.mark.parametrize("path", ["/nope", "/api/nope", "/tasks/x/nope"])
-async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_programs(
-    visitor: httpx2.AsyncClient, path: str
-) -> None:
+async def test_unknown_address_is_page_or_problem(visitor: httpx2.AsyncClient, path: str) -> None:
     page, problem = await visitor.get(path, headers=HTML), await visitor.get(path)
 
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
@@ -165,7 +161,7 @@ async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_program
     assert (problem.status_code, problem.headers["content-type"]) == (404, PROBLEM)
 
 
-async def test_the_description_says_how_to_sign_in(client: httpx2.AsyncClient) -> None:
+async def test_openapi_tells_how_to_sign_in(client: httpx2.AsyncClient) -> None:
     description = (await client.get("/openapi.json")).json()
 
     schemes = description["components"]["securitySchemes"]
@@ -178,13 +174,13 @@ async def test_the_description_says_how_to_sign_in(client: httpx2.AsyncClient) -
             assert declared == ([] if path in open_to_all else [{"key": []}, {"cookie": []}]), path
 
 
-def test_the_description_is_made_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+def test_openapi_is_made_without_warning(recwarn: pytest.WarningsRecorder) -> None:
     create_app(load_settings()).openapi()
 
     assert not recwarn.list
 
 
-async def test_the_page_of_the_description_needs_nothing_from_elsewhere(visitor: httpx2.AsyncClient) -> None:
+async def test_openapi_page_needs_nothing_external(visitor: httpx2.AsyncClient) -> None:
     page = await visitor.get("/docs")
 
     assert page.status_code == 200
@@ -201,7 +197,7 @@ async def test_the_page_of_the_description_needs_nothing_from_elsewhere(visitor:
         assert (await visitor.get(url)).status_code == 200
 
 
-def test_what_is_vendored_is_what_was_published() -> None:
+def test_vendored_files_are_published_ones() -> None:
     folder = files("appserver.web") / "static" / "swagger-ui"
     listed = re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "VENDORED.txt").read_text(), re.MULTILINE)
 
@@ -210,7 +206,7 @@ def test_what_is_vendored_is_what_was_published() -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
 
 
-async def test_another_site_s_page_may_use_the_api_where_the_operator_says_so(serve: Serve, announced: None) -> None:  # noqa: ARG001
+async def test_cors_follows_operators_setting(serve: Serve, announced: None) -> None:  # noqa: ARG001
     origin = "https://app.example"
     asking = {
         "Origin": origin,
@@ -234,14 +230,14 @@ async def test_another_site_s_page_may_use_the_api_where_the_operator_says_so(se
 
 
 @pytest.mark.parametrize("origin", ["*", "app.example", "https://app.example/", "https://*.example"])
-def test_an_origin_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+def test_invalid_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("APPSERVER_CORS_ORIGINS", origin)
 
     with pytest.raises(ServerSettingsError, match="cors_origins"):
         load_settings()
 
 
-async def test_guests_of_one_address_are_so_many_in_an_hour(serve: Serve) -> None:
+async def test_guests_of_one_address_are_limited_hourly(serve: Serve) -> None:
     async with httpx2.AsyncClient(base_url=await serve(guests_per_hour=3)) as visitor:
         answers = [await visitor.post("/api/guests") for _ in range(5)]
 
@@ -250,7 +246,7 @@ async def test_guests_of_one_address_are_so_many_in_an_hour(serve: Serve) -> Non
     assert "keep the key" in answers[-1].json()["detail"]
 
 
-async def test_all_guests_are_so_many_in_a_day_also_after_a_restart(serve: Serve, database: Database) -> None:
+async def test_all_guests_are_limited_daily_despite_restart(serve: Serve, database: Database) -> None:
     async with httpx2.AsyncClient(base_url=await serve(guests_per_day=2)) as visitor:
         first = [(await visitor.post("/api/guests")).status_code for _ in range(3)]
     async with httpx2.AsyncClient(
@@ -263,9 +259,7 @@ async def test_all_guests_are_so_many_in_a_day_also_after_a_restart(serve: Serve
     assert await database.collection("users").count_documents({}) == 2
 
 
-async def test_a_task_that_nobody_works_on_says_since_when(
-    client: httpx2.AsyncClient, submit: Submit, database: Database
-) -> None:
+async def test_unattended_task_tells_since_when(client: httpx2.AsyncClient, submit: Submit, database: Database) -> None:
     task = await submit(client)
     attended = (await client.get(f"/api/tasks/{task['id']}")).json()
     for name in ("workers", "actors"):

@@ -20,7 +20,7 @@ Serve = Callable[..., Awaitable[str]]
 SCRIPT = {"script": "One.\r\n\r\nTwo.", "title": "", "voice": "en"}
 
 
-async def test_a_guest_gets_a_key_that_works(visitor: httpx2.AsyncClient) -> None:
+async def test_guest_gets_working_key(visitor: httpx2.AsyncClient) -> None:
     made = await visitor.post("/api/guests")
 
     assert made.status_code == 201
@@ -30,7 +30,7 @@ async def test_a_guest_gets_a_key_that_works(visitor: httpx2.AsyncClient) -> Non
 
 
 @pytest.mark.usefixtures("announced")
-async def test_a_host_without_guests_gives_no_keys(serve: Serve) -> None:
+async def test_host_without_guests_gives_no_keys(serve: Serve) -> None:
     address = await serve(guests=False)
     async with httpx2.AsyncClient(base_url=address, headers={"Origin": address}) as visitor:
         assert (await visitor.post("/api/guests")).status_code == 403
@@ -41,9 +41,7 @@ async def test_a_host_without_guests_gives_no_keys(serve: Serve) -> None:
     "header",
     [None, "", "Bearer", "Bearer nonsense", "Bearer app_x_y", "Basic YTpi", "Bearer app__", b"Bearer app_\xe9_\xe9"],
 )
-async def test_without_a_valid_key_the_answer_says_how_to_get_one(
-    visitor: httpx2.AsyncClient, header: str | bytes | None
-) -> None:
+async def test_answer_without_key_tells_how_to_get_one(visitor: httpx2.AsyncClient, header: str | bytes | None) -> None:
     value = header.encode() if isinstance(header, str) else header
     answer = await visitor.get("/api/tasks", headers=[] if value is None else [(b"Authorization", value)])
 
@@ -51,14 +49,14 @@ async def test_without_a_valid_key_the_answer_says_how_to_get_one(
     assert "POST /api/guests" in answer.json()["detail"]
 
 
-async def test_a_changed_key_is_worth_nothing(visitor: httpx2.AsyncClient) -> None:
+async def test_changed_key_is_refused(visitor: httpx2.AsyncClient) -> None:
     key = (await visitor.post("/api/guests")).json()["key"]
     changed = key[:-1] + ("a" if key[-1] != "a" else "b")
 
     assert (await visitor.get("/api/tasks", headers={"Authorization": f"Bearer {changed}"})).status_code == 401
 
 
-async def test_another_user_s_documents_look_like_missing_ones(
+async def test_another_users_documents_look_missing(
     client: httpx2.AsyncClient, make_client: MakeClient, submit: Submit, claim: Claim, store: Store
 ) -> None:
     task = await submit(client)
@@ -89,7 +87,7 @@ async def test_another_user_s_documents_look_like_missing_ones(
     assert (await client.get(f"/api/tasks/{task['id']}")).json()["state"] == "processing"
 
 
-async def test_the_page_s_form_makes_a_guest_with_a_safe_cookie(visitor: httpx2.AsyncClient) -> None:
+async def test_form_makes_guest_with_safe_cookie(visitor: httpx2.AsyncClient) -> None:
     answer = await visitor.post("/generate", data=SCRIPT)
 
     assert answer.status_code == 303
@@ -102,7 +100,7 @@ async def test_the_page_s_form_makes_a_guest_with_a_safe_cookie(visitor: httpx2.
     assert (await visitor.get(f"/api/tasks/{task}")).json()["payload"]["script"] == "One.\n\nTwo."
 
 
-async def test_a_known_visitor_keeps_the_cookie(visitor: httpx2.AsyncClient) -> None:
+async def test_known_visitor_keeps_cookie(visitor: httpx2.AsyncClient) -> None:
     await visitor.post("/generate", data=SCRIPT)
 
     again = await visitor.post("/generate", data=SCRIPT)
@@ -122,7 +120,7 @@ FOREIGN: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_another_site_s_page_can_change_nothing(visitor: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+async def test_another_sites_page_changes_nothing(visitor: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     await visitor.post("/generate", data=SCRIPT)
     task = (await visitor.get("/api/tasks")).json()["items"][0]
     body = {"actor": "free", "payload": {}}
@@ -139,9 +137,7 @@ async def test_another_site_s_page_can_change_nothing(visitor: httpx2.AsyncClien
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_another_site_s_form_cannot_put_a_new_guest_over_the_visitor(
-    visitor: httpx2.AsyncClient, headers: dict[str, str]
-) -> None:
+async def test_another_sites_form_cannot_replace_guest(visitor: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     # With SameSite=Lax such a form arrives without the cookie.
     answer = await visitor.post("/generate", data=SCRIPT, headers=headers)
 
@@ -149,7 +145,7 @@ async def test_another_site_s_form_cannot_put_a_new_guest_over_the_visitor(
     assert "set-cookie" not in answer.headers
 
 
-async def test_our_own_page_may_change_things_with_the_cookie(visitor: httpx2.AsyncClient) -> None:
+async def test_own_page_changes_things_with_cookie(visitor: httpx2.AsyncClient) -> None:
     await visitor.post("/generate", data=SCRIPT)
     task = (await visitor.get("/api/tasks")).json()["items"][0]
 
@@ -158,7 +154,7 @@ async def test_our_own_page_may_change_things_with_the_cookie(visitor: httpx2.As
     assert answer.json()["state"] == "cancelled"
 
 
-async def test_a_key_needs_no_origin(client: httpx2.AsyncClient) -> None:
+async def test_key_needs_no_origin(client: httpx2.AsyncClient) -> None:
     headers = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
 
     assert (await client.post("/api/tasks", json={"actor": "free", "payload": {}}, headers=headers)).status_code == 201

@@ -27,7 +27,7 @@ async def events_of(answer: httpx2.Response, frames: Frames) -> AsyncIterator[tu
             yield frame["id"], json.loads(frame["data"])
 
 
-async def test_a_stream_of_two_tasks_brings_each_ones_events_once_and_in_order_and_ends_with_both(
+async def test_stream_of_two_tasks_ends_with_both(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue, frames: Frames
 ) -> None:
     tasks = [(await submit(client))["id"] for _ in range(2)]
@@ -50,7 +50,7 @@ async def test_a_stream_of_two_tasks_brings_each_ones_events_once_and_in_order_a
     assert over.status_code == 204
 
 
-async def test_who_comes_back_with_the_last_id_misses_nothing_and_gets_nothing_twice(
+async def test_resumed_stream_neither_misses_nor_repeats(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue, frames: Frames
 ) -> None:
     tasks = [(await submit(client))["id"] for _ in range(2)]
@@ -73,7 +73,7 @@ async def test_who_comes_back_with_the_last_id_misses_nothing_and_gets_nothing_t
     assert sorted(seen) == sorted((task, seq) for task in tasks for seq in range(4))
 
 
-async def test_a_stream_with_anothers_task_is_not_found(make_client: MakeClient, submit: Submit) -> None:
+async def test_stream_with_foreign_task_is_not_found(make_client: MakeClient, submit: Submit) -> None:
     mine, other = await make_client(), await make_client()
     tasks = [(await submit(mine))["id"], (await submit(other))["id"]]
 
@@ -83,16 +83,14 @@ async def test_a_stream_with_anothers_task_is_not_found(make_client: MakeClient,
 
 
 @pytest.mark.parametrize("after", ["", "tq_x", "tq_x:", "tq_x:y", ":1", "tq_x:1,", "tq_x:-", "tq_x:٣"])
-async def test_a_malformed_position_is_named(client: httpx2.AsyncClient, after: str) -> None:
+async def test_malformed_position_is_named(client: httpx2.AsyncClient, after: str) -> None:
     answer = await client.get("/api/stream", params={"after": after})
 
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "after"
 
 
-async def test_a_position_after_the_end_and_too_many_tasks_are_named(
-    client: httpx2.AsyncClient, submit: Submit
-) -> None:
+async def test_too_late_position_and_too_many_tasks_are_named(client: httpx2.AsyncClient, submit: Submit) -> None:
     task = (await submit(client))["id"]
     late = await client.get("/api/stream", params={"after": f"{task}:7"})
     many = await client.get("/api/stream", params={"after": ",".join(f"tq_{number}:-1" for number in range(51))})
@@ -101,7 +99,7 @@ async def test_a_position_after_the_end_and_too_many_tasks_are_named(
     assert "51 tasks" in many.json()["detail"]
 
 
-async def test_a_viewer_that_leaves_lets_all_readers_go(
+async def test_leaving_viewer_releases_all_readers(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue, frames: Frames
 ) -> None:
     tasks = [(await submit(client))["id"] for _ in range(3)]
@@ -115,7 +113,7 @@ async def test_a_viewer_that_leaves_lets_all_readers_go(
                 break
 
 
-async def test_a_task_that_cannot_be_read_ends_no_other_task_s_stream(
+async def test_unreadable_task_does_not_end_other_streams(
     client: httpx2.AsyncClient,
     submit: Submit,
     claim: Claim,

@@ -26,7 +26,7 @@ async def generate(visitor: httpx2.AsyncClient) -> str:
     return answer.headers["location"]
 
 
-async def test_the_start_page_works_for_a_stranger_and_leaves_no_trace(visitor: httpx2.AsyncClient) -> None:
+async def test_start_page_works_for_stranger_without_trace(visitor: httpx2.AsyncClient) -> None:
     answer = await visitor.get("/")
 
     assert answer.status_code == 200
@@ -36,7 +36,7 @@ async def test_the_start_page_works_for_a_stranger_and_leaves_no_trace(visitor: 
     assert "set-cookie" not in answer.headers
 
 
-async def test_pages_need_nothing_from_elsewhere_and_no_inline_code(visitor: httpx2.AsyncClient) -> None:
+async def test_pages_have_no_external_or_inline_code(visitor: httpx2.AsyncClient) -> None:
     place = await generate(visitor)
 
     for page in ("/", place):
@@ -47,7 +47,7 @@ async def test_pages_need_nothing_from_elsewhere_and_no_inline_code(visitor: htt
 
 
 @pytest.mark.parametrize("schema", [{"properties": {"script": True}}, {"properties": []}, {}])
-async def test_the_start_page_stands_whatever_schema_was_announced(
+async def test_start_page_survives_any_announced_schema(
     visitor: httpx2.AsyncClient, database: Database, schema: dict[str, Any]
 ) -> None:
     changed = await database.collection("actors").update_one({"_id": "media"}, {"$set": {"payload_schema": schema}})
@@ -57,7 +57,7 @@ async def test_the_start_page_stands_whatever_schema_was_announced(
     assert (changed.modified_count, answer.status_code) == (1, 200)
 
 
-async def test_a_state_of_a_newer_release_is_shown_by_its_name(visitor: httpx2.AsyncClient, database: Database) -> None:
+async def test_newer_releases_state_is_shown_by_name(visitor: httpx2.AsyncClient, database: Database) -> None:
     place = await generate(visitor)
     newer = {"$set": {"state": "on_hold"}}
     changed = await database.collection("tasks").update_one({"_id": place.removeprefix("/tasks/")}, newer)
@@ -68,7 +68,7 @@ async def test_a_state_of_a_newer_release_is_shown_by_its_name(visitor: httpx2.A
     assert ">On hold</p>" in answer.text
 
 
-async def test_without_a_worker_the_page_says_what_to_start(serve: Serve) -> None:
+async def test_page_without_worker_tells_what_to_start(serve: Serve) -> None:
     async with httpx2.AsyncClient(base_url=await serve()) as visitor:
         answer = await visitor.get("/")
 
@@ -76,7 +76,7 @@ async def test_without_a_worker_the_page_says_what_to_start(serve: Serve) -> Non
     assert "No worker has announced itself yet" in answer.text
 
 
-async def test_without_a_worker_the_script_is_not_lost(serve: Serve) -> None:
+async def test_script_is_kept_without_worker(serve: Serve) -> None:
     address = await serve()
     async with httpx2.AsyncClient(base_url=address, headers={"Origin": address}) as visitor:
         answer = await visitor.post("/generate", data=SCRIPT)
@@ -85,7 +85,7 @@ async def test_without_a_worker_the_script_is_not_lost(serve: Serve) -> None:
     assert "&lt;b&gt;lamp&lt;/b&gt;" in answer.text
 
 
-async def test_a_form_without_script_makes_a_task_and_goes_to_its_page(visitor: httpx2.AsyncClient) -> None:
+async def test_form_makes_task_and_leads_to_page(visitor: httpx2.AsyncClient) -> None:
     place = await generate(visitor)
 
     page = await visitor.get(place)
@@ -108,7 +108,7 @@ async def test_a_form_without_script_makes_a_task_and_goes_to_its_page(visitor: 
         ({"voice": "x"}, "Voice: it has 1 characters; at least 2 are needed"),
     ],
 )
-async def test_what_does_not_fit_comes_back_beside_its_field(
+async def test_invalid_field_is_told_beside_it(
     visitor: httpx2.AsyncClient, changes: dict[str, str], message: str
 ) -> None:
     form = SCRIPT | changes
@@ -121,13 +121,13 @@ async def test_what_does_not_fit_comes_back_beside_its_field(
     assert 'aria-invalid="true"' in answer.text
 
 
-async def test_a_script_far_too_large_is_a_problem(visitor: httpx2.AsyncClient) -> None:
+async def test_far_too_large_script_is_problem(visitor: httpx2.AsyncClient) -> None:
     answer = await visitor.post("/generate", data=SCRIPT | {"script": "x" * 2_000_000})
 
     assert answer.status_code == 413
 
 
-async def test_the_page_shows_what_is_there_so_far(
+async def test_page_shows_what_is_there(
     visitor: httpx2.AsyncClient, claim: Claim, store: Store, queue: TaskQueue
 ) -> None:
     place = await generate(visitor)
@@ -147,7 +147,7 @@ async def test_the_page_shows_what_is_there_so_far(
     assert "<title>42 % · Keeper &amp; sons</title>" in text
 
 
-async def test_the_page_of_a_finished_task_plays_the_video(
+async def test_page_of_finished_task_plays_video(
     visitor: httpx2.AsyncClient, claim: Claim, store: Store, queue: TaskQueue
 ) -> None:
     place = await generate(visitor)
@@ -165,9 +165,7 @@ async def test_the_page_of_a_finished_task_plays_the_video(
     assert 'class="state completed"' in text
 
 
-async def test_the_page_of_a_failed_task_says_why_and_what_next(
-    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
-) -> None:
+async def test_page_of_failed_task_tells_why(visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue) -> None:
     place = await generate(visitor)
     _, lease = await claim()
     await queue.fail(lease, "Discarded", "script: <no> visible text", retry_in=None)
@@ -178,9 +176,7 @@ async def test_the_page_of_a_failed_task_says_why_and_what_next(
     assert "Change the script and try again" in text
 
 
-async def test_the_page_of_a_task_that_waits_for_a_retry_says_so(
-    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
-) -> None:
+async def test_page_of_retrying_task_tells_so(visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue) -> None:
     place = await generate(visitor)
     _, lease = await claim()
     await queue.fail(lease, "RetryLater", "the voice is missing", retry_in=timedelta(minutes=1))
@@ -191,9 +187,7 @@ async def test_the_page_of_a_task_that_waits_for_a_retry_says_so(
     assert "the voice is missing" in text
 
 
-async def test_an_attempt_that_runs_again_shows_no_error_of_the_one_before(
-    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
-) -> None:
+async def test_new_attempt_hides_earlier_error(visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue) -> None:
     place = await generate(visitor)
     _, lease = await claim()
     await queue.fail(lease, "RetryLater", "the voice is missing", retry_in=timedelta(0))
@@ -206,9 +200,7 @@ async def test_an_attempt_that_runs_again_shows_no_error_of_the_one_before(
     assert "the voice is missing" not in text
 
 
-async def test_cancelling_works_without_script_even_too_late(
-    visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue
-) -> None:
+async def test_form_cancels_task_even_too_late(visitor: httpx2.AsyncClient, claim: Claim, queue: TaskQueue) -> None:
     cancelled, finished = await generate(visitor), await generate(visitor)
     await visitor.post(f"{cancelled}/cancel")
     _, lease = await claim()
@@ -230,7 +222,7 @@ async def test_problems_of_pages_are_pages(visitor: httpx2.AsyncClient) -> None:
         assert 'href="/"' in answer.text
 
 
-async def test_a_script_can_be_changed_and_tried_again(visitor: httpx2.AsyncClient) -> None:
+async def test_script_can_be_changed_and_tried_again(visitor: httpx2.AsyncClient) -> None:
     place = await generate(visitor)
 
     text = (await visitor.get("/", params={"again": place.removeprefix("/tasks/")})).text

@@ -40,7 +40,7 @@ async def page_of(visitor: httpx2.AsyncClient, task: Task) -> str:
     return answer.text
 
 
-async def test_a_result_is_shown_as_texts_and_json(visitor: httpx2.AsyncClient, post: Post, queue: TaskQueue) -> None:
+async def test_result_is_shown_as_texts_and_json(visitor: httpx2.AsyncClient, post: Post, queue: TaskQueue) -> None:
     task, lease = await post()
     result: dict[str, Any] = {"text": "Hello, <b>Ada</b>!", "parts": [1, {"ü": None}]}
     await queue.complete(lease, result)
@@ -66,7 +66,7 @@ async def test_a_result_is_shown_as_texts_and_json(visitor: httpx2.AsyncClient, 
         ("application/zip", None),
     ],
 )
-async def test_a_file_is_embedded_as_what_it_is_or_is_a_link(
+async def test_file_is_embedded_by_type_or_linked(
     visitor: httpx2.AsyncClient, post: Post, store: Store, media_type: str, shown: str | None
 ) -> None:
     task, _ = await post()
@@ -83,7 +83,7 @@ async def test_a_file_is_embedded_as_what_it_is_or_is_a_link(
         assert shown.format(url=url) in text
 
 
-async def test_a_page_says_since_when_nobody_works_on_its_task(
+async def test_page_tells_since_when_task_is_unattended(
     visitor: httpx2.AsyncClient, post: Post, database: Database
 ) -> None:
     task, _ = await post()
@@ -105,7 +105,7 @@ async def test_a_page_says_since_when_nobody_works_on_its_task(
     assert "Running, 0 %, but nobody works on it" in home
 
 
-async def test_the_longest_script_is_what_the_actor_announced(visitor: httpx2.AsyncClient, database: Database) -> None:
+async def test_longest_script_is_announced_one(visitor: httpx2.AsyncClient, database: Database) -> None:
     schema = {"type": "object", "properties": {"script": {"type": "string", "maxLength": 7}}}
     actor = AnnouncedActor(
         name="media",

@@ -48,7 +48,7 @@ def numbers(read: list[Frame]) -> list[int]:
     return [int(frame["id"]) for frame in read if frame.get("event") != "snapshot" and "id" in frame]
 
 
-async def test_a_stream_begins_with_a_snapshot_and_ends_with_the_terminal_event(
+async def test_stream_goes_from_snapshot_to_terminal_event(
     client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, store: Store, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -78,7 +78,7 @@ async def test_a_stream_begins_with_a_snapshot_and_ends_with_the_terminal_event(
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-async def test_a_stream_goes_on_after_the_last_event_that_was_seen(
+async def test_stream_resumes_after_last_seen_event(
     client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, queue: TaskQueue, by_header: bool
 ) -> None:
     task = await submit(client)
@@ -94,7 +94,7 @@ async def test_a_stream_goes_on_after_the_last_event_that_was_seen(
     assert read[-1]["event"] == "completed"
 
 
-async def test_a_viewer_that_is_cut_off_again_and_again_sees_each_event_once_and_in_order(
+async def test_interrupted_viewer_sees_each_event_once(
     client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -126,7 +126,7 @@ async def test_a_viewer_that_is_cut_off_again_and_again_sees_each_event_once_and
     assert seen == list(range(61))
 
 
-async def test_a_log_longer_than_a_viewer_s_queue_comes_in_one_stream(
+async def test_log_longer_than_viewer_queue_is_whole(
     client: httpx2.AsyncClient,
     frames: Frames,
     submit: Submit,
@@ -150,7 +150,7 @@ async def test_a_log_longer_than_a_viewer_s_queue_comes_in_one_stream(
     assert numbers(seen) == list(range(101))
 
 
-async def test_whoever_has_seen_the_end_gets_204(
+async def test_viewer_of_ended_stream_gets_204(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -163,9 +163,7 @@ async def test_whoever_has_seen_the_end_gets_204(
     assert (by_query.status_code, by_header.status_code) == (204, 204)
 
 
-async def test_the_stream_of_a_finished_task_is_its_snapshot(
-    client: httpx2.AsyncClient, frames: Frames, submit: Submit
-) -> None:
+async def test_stream_of_finished_task_is_snapshot(client: httpx2.AsyncClient, frames: Frames, submit: Submit) -> None:
     task = await submit(client)
     await client.post(f"/api/tasks/{task['id']}/cancel")
 
@@ -177,7 +175,7 @@ async def test_the_stream_of_a_finished_task_is_its_snapshot(
 
 @pytest.mark.parametrize("position", ["x", "1.5", "-2", "2", "99999999999999999999", "٣", "--1", "1 2"])
 @pytest.mark.parametrize("field", ["Last-Event-ID", "after"])
-async def test_a_position_that_is_none_is_refused(
+async def test_invalid_position_is_refused(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue, field: str, position: str
 ) -> None:
     task = await submit(client)
@@ -235,7 +233,7 @@ async def test_many_viewers_share_one_reader(
     assert len(reads) <= 30
 
 
-async def test_a_slow_viewer_is_let_go_and_misses_nothing_when_it_comes_back(
+async def test_slow_viewer_is_dropped_and_misses_nothing(
     client: httpx2.AsyncClient,
     frames: Frames,
     submit: Submit,
@@ -264,7 +262,7 @@ async def test_a_slow_viewer_is_let_go_and_misses_nothing_when_it_comes_back(
 
 @pytest.mark.usefixtures("announced")
 @pytest.mark.parametrize("resumed", [False, True])
-async def test_a_stream_holds_nothing_that_a_client_could_take_for_an_event_but_events(
+async def test_stream_holds_only_events_and_comments(
     serve: Serve, make_client: MakeClient, submit: Submit, claim: Claim, queue: TaskQueue, resumed: bool
 ) -> None:
     client = await make_client(base_url=await serve(stream_ping_seconds=0.1))
@@ -294,9 +292,7 @@ async def test_a_stream_holds_nothing_that_a_client_could_take_for_an_event_but_
     assert read.startswith(b": ping\n")
 
 
-async def test_a_stream_is_alive_for_a_client_that_gives_up_after_five_seconds_of_silence(
-    client: httpx2.AsyncClient, submit: Submit
-) -> None:
+async def test_silent_stream_beats_within_five_seconds(client: httpx2.AsyncClient, submit: Submit) -> None:
     task = await submit(client)
 
     async with client.stream("GET", f"/api/tasks/{task['id']}/stream", timeout=5) as answer:
@@ -309,7 +305,7 @@ async def test_a_stream_is_alive_for_a_client_that_gives_up_after_five_seconds_o
 
 
 @pytest.mark.usefixtures("announced")
-async def test_a_user_may_open_only_so_many_streams(serve: Serve, make_client: MakeClient, submit: Submit) -> None:
+async def test_user_has_limited_streams(serve: Serve, make_client: MakeClient, submit: Submit) -> None:
     client = await make_client(base_url=await serve(streams_per_user=2))
     task = await submit(client)
     url = f"/api/tasks/{task['id']}/stream"
@@ -330,7 +326,7 @@ async def _opens(client: httpx2.AsyncClient, url: str) -> bool:
 
 
 @pytest.mark.usefixtures("announced")
-async def test_the_limit_of_streams_holds_for_requests_at_the_same_moment(
+async def test_stream_limit_holds_for_concurrent_requests(
     serve: Serve, make_client: MakeClient, submit: Submit
 ) -> None:
     client = await make_client(base_url=await serve(streams_per_user=3))
@@ -354,7 +350,7 @@ async def test_the_limit_of_streams_holds_for_requests_at_the_same_moment(
     assert sorted(statuses) == [200] * 3 + [429] * 17
 
 
-async def test_closing_a_stream_cancels_nothing(
+async def test_closing_stream_cancels_nothing(
     client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -368,7 +364,7 @@ async def test_closing_a_stream_cancels_nothing(
 
 
 @pytest.mark.usefixtures("announced")
-async def test_a_stream_goes_on_at_another_host_where_the_first_left_off(
+async def test_stream_resumes_at_another_host(
     serve: Serve,
     make_client: MakeClient,
     frames: Frames,
@@ -392,7 +388,7 @@ async def test_a_stream_goes_on_at_another_host_where_the_first_left_off(
     assert numbers(read) == [3, 4, 5]
 
 
-async def test_an_exception_that_was_not_meant_for_users_reaches_none(
+async def test_internal_exception_reaches_no_user(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -411,7 +407,7 @@ async def test_an_exception_that_was_not_meant_for_users_reaches_none(
         assert f"The operator finds it as {task['id']}, attempt 1" in answer.text
 
 
-async def test_a_stream_passes_over_events_that_cannot_be_read(
+async def test_stream_skips_unreadable_events(
     client: httpx2.AsyncClient, frames: Frames, submit: Submit, claim: Claim, queue: TaskQueue, database: Database
 ) -> None:
     task = await submit(client)

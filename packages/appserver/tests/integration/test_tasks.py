@@ -25,7 +25,7 @@ def fields_of(answer: httpx2.Response) -> list[str]:
     return [error["field"] for error in answer.json()["errors"]]
 
 
-async def test_a_submitted_task_is_created_with_its_location(
+async def test_submitted_task_is_created_with_location(
     client: httpx2.AsyncClient, queue: TaskQueue, database: Database
 ) -> None:
     body = {"actor": "media", "payload": {"operation": "script2video", "script": "Hello 👋"}, "priority": 7}
@@ -47,9 +47,7 @@ async def _owner(database: Database, task_id: str) -> str:
     return str(row["owner_id"])
 
 
-async def test_answers_never_hold_the_lease_or_the_owner(
-    client: httpx2.AsyncClient, submit: Submit, claim: Claim
-) -> None:
+async def test_answers_hide_lease_and_owner(client: httpx2.AsyncClient, submit: Submit, claim: Claim) -> None:
     task = await submit(client)
     _, lease = await claim()
 
@@ -91,7 +89,7 @@ async def test_answers_never_hold_the_lease_or_the_owner(
         ('{"actor":"media","payload":{"operation":"x","script":"a"}}', 422, ["payload.operation"]),
     ],
 )
-async def test_a_bad_request_is_a_problem_that_names_the_field(
+async def test_bad_request_problem_names_field(
     client: httpx2.AsyncClient, body: str, status: int, fields: list[str]
 ) -> None:
     answer = await client.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
@@ -112,7 +110,7 @@ async def test_a_bad_request_is_a_problem_that_names_the_field(
         ({"$ref": "https://elsewhere.example/schema"}, {"name": "x"}, 201),
     ],
 )
-async def test_no_schema_makes_a_request_fail_by_our_own_fault(
+async def test_any_schema_gives_no_server_error(
     client: httpx2.AsyncClient, database: Database, schema: dict[str, Any], payload: dict[str, Any], status: int
 ) -> None:
     # As a worker of an older release stored it, which checked nothing.
@@ -123,7 +121,7 @@ async def test_no_schema_makes_a_request_fail_by_our_own_fault(
     assert answer.status_code == status, answer.text
 
 
-async def test_an_unknown_actor_is_told_which_are_known(client: httpx2.AsyncClient) -> None:
+async def test_unknown_actor_error_names_known_ones(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/api/tasks", json={"actor": "nobody", "payload": {}})
 
     assert "known are free, media" in answer.json()["errors"][0]["message"]
@@ -137,7 +135,7 @@ async def test_an_unknown_actor_is_told_which_are_known(client: httpx2.AsyncClie
         ("script", "\x07\n", "it is empty, or not of the form that is asked for"),
     ],
 )
-async def test_a_message_says_what_is_wrong(client: httpx2.AsyncClient, field: str, value: str, message: str) -> None:
+async def test_problem_message_tells_reason(client: httpx2.AsyncClient, field: str, value: str, message: str) -> None:
     payload = {"operation": "script2video", "script": "Hello.", field: value}
 
     answer = await client.post("/api/tasks", json={"actor": "media", "payload": payload})
@@ -145,7 +143,7 @@ async def test_a_message_says_what_is_wrong(client: httpx2.AsyncClient, field: s
     assert answer.json()["errors"] == [{"field": f"payload.{field}", "message": message}]
 
 
-async def test_a_payload_over_256_kib_is_refused_and_one_just_below_is_not(client: httpx2.AsyncClient) -> None:
+async def test_payload_over_256_kib_is_refused(client: httpx2.AsyncClient) -> None:
     over = await client.post("/api/tasks", json={"actor": "free", "payload": {"x": "a" * (256 * 1024)}})
     below = await client.post("/api/tasks", json={"actor": "free", "payload": {"x": "a" * (256 * 1024 - 100)}})
 
@@ -153,7 +151,7 @@ async def test_a_payload_over_256_kib_is_refused_and_one_just_below_is_not(clien
     assert below.status_code == 201
 
 
-async def test_what_is_pasted_comes_back_whole_or_is_refused_with_the_count(client: httpx2.AsyncClient) -> None:
+async def test_pasted_text_is_whole_or_refused_with_count(client: httpx2.AsyncClient) -> None:
     text = "A word, 一个字, كلمة. " * 6_000
 
     made = await client.post("/api/tasks", json={"actor": "free", "payload": {"text": text}})
@@ -168,7 +166,7 @@ async def test_what_is_pasted_comes_back_whole_or_is_refused_with_the_count(clie
 
 
 @pytest.mark.parametrize("announced_length", [True, False])
-async def test_a_body_over_the_limit_is_a_problem(client: httpx2.AsyncClient, announced_length: bool) -> None:
+async def test_body_over_limit_is_problem(client: httpx2.AsyncClient, announced_length: bool) -> None:
     async def parts() -> Any:
         for _ in range(20):
             yield b" " * 65_536
@@ -181,7 +179,7 @@ async def test_a_body_over_the_limit_is_a_problem(client: httpx2.AsyncClient, an
     assert answer.headers["x-request-id"]
 
 
-async def test_operators_and_control_characters_are_stored_as_they_are(client: httpx2.AsyncClient) -> None:
+async def test_operators_and_control_characters_are_stored(client: httpx2.AsyncClient) -> None:
     payload = {
         "x": {"$gt": ""},
         "$where": "1",
@@ -198,7 +196,7 @@ async def test_operators_and_control_characters_are_stored_as_they_are(client: h
     assert (await client.get(made.headers["location"])).json()["payload"] == payload
 
 
-async def test_twenty_posts_with_one_key_make_one_task(client: httpx2.AsyncClient) -> None:
+async def test_twenty_posts_with_key_make_one_task(client: httpx2.AsyncClient) -> None:
     body = {"actor": "free", "payload": {"n": 1}}
     headers = {"Idempotency-Key": "order-17"}
 
@@ -209,7 +207,7 @@ async def test_twenty_posts_with_one_key_make_one_task(client: httpx2.AsyncClien
     assert len((await client.get("/api/tasks")).json()["items"]) == 1
 
 
-async def test_a_key_used_for_another_payload_is_refused(client: httpx2.AsyncClient, make_client: MakeClient) -> None:
+async def test_key_used_for_another_payload_refused(client: httpx2.AsyncClient, make_client: MakeClient) -> None:
     headers = {"Idempotency-Key": "order-17"}
     first = await client.post("/api/tasks", json={"actor": "free", "payload": {"n": 1}}, headers=headers)
 
@@ -223,7 +221,7 @@ async def test_a_key_used_for_another_payload_is_refused(client: httpx2.AsyncCli
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 201, "é".encode()])
-async def test_a_key_that_is_not_printable_ascii_is_refused(client: httpx2.AsyncClient, key: str | bytes) -> None:
+async def test_key_not_printable_ascii_is_refused(client: httpx2.AsyncClient, key: str | bytes) -> None:
     value = key if isinstance(key, bytes) else key.encode()
     headers: list[tuple[bytes, bytes]] = [(b"Idempotency-Key", value)]
 
@@ -233,7 +231,7 @@ async def test_a_key_that_is_not_printable_ascii_is_refused(client: httpx2.Async
     assert fields_of(answer) == ["idempotency-key"]
 
 
-async def test_pages_go_through_all_tasks_newest_first(client: httpx2.AsyncClient, submit: Submit) -> None:
+async def test_pages_hold_all_tasks_newest_first(client: httpx2.AsyncClient, submit: Submit) -> None:
     made = [(await submit(client))["id"] for _ in range(5)]
 
     first = (await client.get("/api/tasks", params={"limit": 2})).json()
@@ -245,7 +243,7 @@ async def test_pages_go_through_all_tasks_newest_first(client: httpx2.AsyncClien
     assert last["next"] is None
 
 
-async def test_tasks_can_be_asked_for_by_state(client: httpx2.AsyncClient, submit: Submit) -> None:
+async def test_tasks_are_filtered_by_state(client: httpx2.AsyncClient, submit: Submit) -> None:
     kept, cancelled = await submit(client), await submit(client)
     await client.post(f"/api/tasks/{cancelled['id']}/cancel")
 
@@ -271,9 +269,7 @@ async def test_tasks_can_be_asked_for_by_state(client: httpx2.AsyncClient, submi
     ],
 )
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/contents"])
-async def test_a_query_that_does_not_fit_is_refused(
-    client: httpx2.AsyncClient, path: str, query: str, field: str
-) -> None:
+async def test_invalid_query_is_refused(client: httpx2.AsyncClient, path: str, query: str, field: str) -> None:
     answer = await client.get(f"{path}?{query}")
 
     if path == "/api/contents" and field == "state.0":
@@ -281,7 +277,7 @@ async def test_a_query_that_does_not_fit_is_refused(
     assert (answer.status_code, fields_of(answer)) == (422, [field])
 
 
-async def test_cancelling_is_final_and_may_be_repeated(
+async def test_cancel_is_final_and_repeatable(
     client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue
 ) -> None:
     task = await submit(client)
@@ -309,7 +305,7 @@ async def test_completed_task_cannot_be_cancelled(
     assert (await client.get(f"/api/tasks/{task['id']}")).json()["result"] == {"scenes": 2}
 
 
-async def test_actors_are_listed_with_their_schemas(client: httpx2.AsyncClient) -> None:
+async def test_actors_are_listed_with_schemas(client: httpx2.AsyncClient) -> None:
     actors = (await client.get("/api/actors")).json()
 
     assert [actor["name"] for actor in actors] == ["free", "media"]
@@ -317,7 +313,7 @@ async def test_actors_are_listed_with_their_schemas(client: httpx2.AsyncClient) 
     assert json.dumps(actors[1]["payload_schema"]).count("script2video") == 1
 
 
-async def test_a_task_that_cannot_be_read_costs_its_owners_list_nothing_else(
+async def test_unreadable_task_costs_list_only_itself(
     client: httpx2.AsyncClient, submit: Submit, database: Database
 ) -> None:
     first, bad, last = [await submit(client) for _ in range(3)]

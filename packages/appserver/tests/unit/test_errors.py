@@ -39,14 +39,14 @@ def test_each_domain_error_has_its_status(error: AppDbError, status: int, fields
     assert [field.field for field in problem.errors] == fields
 
 
-def test_what_only_operators_may_read_stays_inside() -> None:
+def test_operators_details_stay_inside() -> None:
     problem = as_problem(DatabaseUnavailableError("TaskQueue.get", "10.0.0.7:27017 refused"))
 
     assert "10.0.0.7" not in problem.detail
     assert problem.headers["Retry-After"] == "2"
 
 
-def test_what_cannot_be_read_is_not_said_to_come_back() -> None:
+def test_unreadable_error_promises_no_recovery() -> None:
     problem = as_problem(UnreadableError("Task", "tq_1", "priority: Input should be a valid integer"))
 
     assert "priority" not in problem.detail

@@ -11,14 +11,14 @@ SECRET = "401 for https://provider.test/?key=hunter2"
 
 
 @pytest.mark.parametrize("kind", ["Discarded", "RetryLater", "InvalidPayload"])
-def test_what_an_actor_says_on_purpose_is_told_as_it_is(kind: str) -> None:
+def test_deliberate_actor_error_is_told_unchanged(kind: str) -> None:
     error = TaskError(type=kind, message="101 paragraphs are too many", attempt=1)
 
     assert shown_error(error, "tq_1") == error
 
 
 @pytest.mark.parametrize("kind", ["HTTPStatusError", "ProviderError", "ProcessDied", "KeyError"])
-def test_an_unexpected_exception_is_told_by_an_id_alone(kind: str) -> None:
+def test_unexpected_exception_is_told_by_id(kind: str) -> None:
     told = shown_error(TaskError(type=kind, message=SECRET, attempt=2), "tq_1")
 
     assert (told.type, told.attempt) == ("Unexpected", 2)
@@ -27,14 +27,14 @@ def test_an_unexpected_exception_is_told_by_an_id_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["LeaseExpired", "Timeout", "Expired"])
-def test_what_the_queue_says_names_no_worker(kind: str) -> None:
+def test_queues_error_names_no_worker(kind: str) -> None:
     told = shown_error(TaskError(type=kind, message="worker wrk_7 stopped renewing", attempt=1), "tq_1")
 
     assert told.type == kind
     assert "wrk_7" not in told.message
 
 
-def test_events_tell_the_same_and_keep_the_rest() -> None:
+def test_failure_events_are_masked_alike() -> None:
     data = {"attempt": 1, "delay_seconds": 2.5, "error": {"type": "KeyError", "message": SECRET, "attempt": 1}}
 
     told = shown_data(data, "tq_1")

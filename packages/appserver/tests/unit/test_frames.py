@@ -57,7 +57,7 @@ def fields_of(frame: StreamFrame) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
-def test_no_client_takes_a_character_of_a_text_for_the_end_of_a_line(end: str) -> None:
+def test_no_character_of_text_ends_line(end: str) -> None:
     data = {"chunks": [f"one{end}two{end}", {f"{end}": end}]}
 
     fields = fields_of(event_frame(event(data)))
@@ -66,7 +66,7 @@ def test_no_client_takes_a_character_of_a_text_for_the_end_of_a_line(end: str) -
     assert json.loads(fields["data"])["data"] == data
 
 
-def test_every_event_has_an_id_also_a_snapshot_before_the_first() -> None:
+def test_every_event_has_id_even_first_snapshot() -> None:
     assert fields_of(snapshot_frame(task(), [], NOBODY))["id"] == "-1"
     assert fields_of(snapshot_frame(task(event_count=3), [], NOBODY))["id"] == "2"
 
@@ -83,7 +83,7 @@ async def test_the_first_event_alone_says_when_to_come_back() -> None:
     assert second == event_frame(event({}, seq=8)).text
 
 
-def test_the_heaviest_event_stays_below_what_clients_take() -> None:
+def test_heaviest_event_stays_below_client_limit() -> None:
     # A control character is one byte in the database and six in JSON.
     assert len(event_frame(event({"chunks": ["\x01" * 64 * 1024]})).text) < CLIENTS_REFUSE
 
@@ -98,9 +98,7 @@ def test_the_heaviest_event_stays_below_what_clients_take() -> None:
         ({"payload": {"script": "x"}}, 3_000, ["payload", "result", "contents"]),
     ],
 )
-def test_a_snapshot_that_would_be_too_large_leaves_out_what_can_be_asked_for(
-    fields: dict[str, Any], items: int, left_out: list[str]
-) -> None:
+def test_too_large_snapshot_omits_retrievable_parts(fields: dict[str, Any], items: int, left_out: list[str]) -> None:
     frame = snapshot_frame(task(**fields), [content(number) for number in range(items)], NOBODY)
 
     snapshot = json.loads(fields_of(frame)["data"])

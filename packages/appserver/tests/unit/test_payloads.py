@@ -34,7 +34,7 @@ def found(payload: dict[str, Any], schema: dict[str, Any] = ANYTHING) -> list[tu
     return [(error.field, error.message) for error in payload_errors(schema, payload)]
 
 
-def test_what_fits_has_no_errors() -> None:
+def test_valid_payload_has_no_errors() -> None:
     assert found(GOOD | {"title": None, "scenes": [{"seed": 1}]}, SCHEMA) == []
 
 
@@ -51,7 +51,7 @@ def test_what_fits_has_no_errors() -> None:
         ({"nope": 1}, "payload", "Additional properties are not allowed ('nope' was unexpected)"),
     ],
 )
-def test_an_error_names_the_path_and_the_reason(changes: dict[str, Any], field: str, message: str) -> None:
+def test_error_names_path_and_reason(changes: dict[str, Any], field: str, message: str) -> None:
     assert found(GOOD | changes, SCHEMA) == [(field, message)]
 
 
@@ -72,7 +72,7 @@ def test_every_missing_field_is_named() -> None:
         ({"a": -(2**63) - 1}, "payload.a"),
     ],
 )
-def test_what_cannot_be_stored_is_named(payload: dict[str, Any], field: str) -> None:
+def test_unstorable_value_is_named(payload: dict[str, Any], field: str) -> None:
     assert [name for name, _ in found(payload)] == [field]
 
 
@@ -92,7 +92,7 @@ def test_depth_is_limited() -> None:
     assert found(nested(MAX_DEPTH + 1)) == [("payload.a.a", f"it is nested more than {MAX_DEPTH} levels deep")]
 
 
-def test_the_number_and_the_length_of_errors_are_limited() -> None:
+def test_errors_are_limited_in_number_and_length() -> None:
     schema = {"type": "object", "additionalProperties": {"type": "integer"}}
 
     errors = found({f"f{n}": "x" * 10_000 for n in range(100)}, schema)
@@ -111,11 +111,11 @@ def test_the_number_and_the_length_of_errors_are_limited() -> None:
         {"properties": {"a": {"pattern": 3}}},
     ],
 )
-def test_a_schema_that_cannot_be_read_leaves_all_to_the_worker(schema: dict[str, Any]) -> None:
+def test_unreadable_schema_leaves_all_to_worker(schema: dict[str, Any]) -> None:
     assert found({"a": "b"}, schema) == []
 
 
-def test_a_body_of_small_items_is_judged_in_a_moment_whatever_the_schema() -> None:
+def test_many_small_items_are_judged_quickly() -> None:
     item = {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "object", "properties": {"a": {"type": "integer"}}}]}
     schema = {"properties": {"items": {"anyOf": [{"type": "array", "items": item}, {"type": "null"}]}}}
     began = time.process_time()
@@ -200,12 +200,12 @@ def accepted(payload: dict[str, Any]) -> tuple[bool, bool]:
         ("pair", [1], False),
     ],
 )
-def test_a_host_judges_a_payload_as_the_worker_s_model_does(field: str, value: object, fits: bool) -> None:
+def test_host_judges_payload_as_workers_model(field: str, value: object, fits: bool) -> None:
     assert accepted({field: value}) == (fits, fits)
 
 
 @pytest.mark.parametrize(("field", "value"), [("by_name", {"A": 1}), ("when", "yesterday"), ("decimal", 6.5e-249)])
-def test_what_a_host_cannot_judge_is_left_to_the_worker(field: str, value: object) -> None:
+def test_unjudgeable_keyword_is_left_to_worker(field: str, value: object) -> None:
     assert accepted({field: value}) == (True, False)
 
 
@@ -228,14 +228,14 @@ NUMBERS = st.one_of(
         },
     )
 )
-def test_a_host_accepts_a_payload_exactly_if_the_model_does(payload: dict[str, Any]) -> None:
+def test_host_accepts_exactly_what_model_accepts(payload: dict[str, Any]) -> None:
     host, worker = accepted(payload)
 
     assert host == worker
 
 
 @given(NUMBERS)
-def test_a_host_refuses_no_decimal_that_the_model_takes(number: float) -> None:
+def test_host_refuses_no_decimal_of_model(number: float) -> None:
     """A fraction far below the step is none to JSON Schema's reader, and one too many to a decimal: the worker says."""
     host, worker = accepted({"decimal": number})
 

@@ -29,7 +29,7 @@ from appserver.http.ranges import ByteRange, UnsatisfiableRangeError, matches, p
         ("bytes=" + "9" * 400 + "-", 10, None),
     ],
 )
-def test_a_header_is_read_or_ignored(header: str | None, size: int, expected: tuple[int, int] | None) -> None:
+def test_range_header_is_read_or_ignored(header: str | None, size: int, expected: tuple[int, int] | None) -> None:
     found = parse_range(header, size)
 
     assert found == (None if expected is None else ByteRange(start=expected[0], end=expected[1]))
@@ -38,12 +38,12 @@ def test_a_header_is_read_or_ignored(header: str | None, size: int, expected: tu
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes=10-", 10), ("bytes=99-100", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
 )
-def test_a_range_behind_the_end_is_unsatisfiable(header: str, size: int) -> None:
+def test_range_after_end_is_unsatisfiable(header: str, size: int) -> None:
     with pytest.raises(UnsatisfiableRangeError):
         parse_range(header, size)
 
 
-def test_a_part_names_itself() -> None:
+def test_part_names_itself() -> None:
     assert ByteRange(start=2, end=5).content_range(10) == "bytes 2-4/10"
 
 
@@ -51,5 +51,5 @@ def test_a_part_names_itself() -> None:
     ("header", "expected"),
     [(None, False), ('"a"', True), ('W/"a"', True), ('"b", W/"a"', True), ("*", True), ('"b"', False), ("a", False)],
 )
-def test_an_etag_is_found_among_many(header: str | None, expected: bool) -> None:
+def test_etag_is_found_among_many(header: str | None, expected: bool) -> None:
     assert matches(header, '"a"') is expected

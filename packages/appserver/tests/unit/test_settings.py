@@ -27,7 +27,7 @@ def test_defaults_serve_this_machine_only() -> None:
     assert settings.mongo_database == "app"
 
 
-def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPSERVER_PORT", "9000")
     monkeypatch.setenv("APPSERVER_GUESTS", "false")
     monkeypatch.setenv("APP_MONGO_DATABASE", "other")
@@ -37,7 +37,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.port, settings.guests, settings.mongo_database) == (9000, False, "other")
 
 
-def test_an_env_file_is_read_and_the_environment_wins(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_env_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (elsewhere / ".env").write_text("APPSERVER_PORT=9000\nAPPSERVER_HOST=::1\nAPP_OTHER_HOST=x\n")
     monkeypatch.setenv("APPSERVER_PORT", "9001")
 
@@ -46,26 +46,26 @@ def test_an_env_file_is_read_and_the_environment_wins(elsewhere: Path, monkeypat
     assert (settings.port, settings.host) == (9001, "::1")
 
 
-def test_an_env_file_that_begins_with_a_mark_is_read(elsewhere: Path) -> None:
+def test_env_file_with_byte_order_mark_is_read(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("APP_MONGO_DATABASE=marked\n", encoding="utf-8-sig")
 
     assert load_settings().mongo_database == "marked"
 
 
-def test_an_env_file_that_is_no_utf_8_is_refused_in_one_line(elsewhere: Path) -> None:
+def test_env_file_not_utf_8_is_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_bytes("APP_MONGO_DATABASE=prod\n".encode("utf-16"))
 
     with pytest.raises(ServerSettingsError, match=r"^\.env: it is no text in UTF-8; save it as UTF-8$"):
         load_settings()
 
 
-def test_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPSERVER_PORT", "9000")
 
     assert load_settings(port=9002).port == 9002
 
 
-def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variable_error_names_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPSERVER_STREAM_PER_USER", "3")
 
     with pytest.raises(
@@ -76,7 +76,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytes
     assert "APPSERVER_HOST" in str(refusal.value)
 
 
-def test_an_unknown_name_in_an_env_file_is_refused(elsewhere: Path) -> None:
+def test_unknown_name_in_env_file_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("APPSERVER_PROT=3\n")
 
     with pytest.raises(ServerSettingsError, match="APPSERVER_PROT: unknown setting; did you mean APPSERVER_PORT"):
@@ -93,16 +93,14 @@ def test_an_unknown_name_in_an_env_file_is_refused(elsewhere: Path) -> None:
         ("APP_MONGO_DATABASE", "", "APP_MONGO_DATABASE"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
-) -> None:
+def test_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str) -> None:
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ServerSettingsError, match=f"{named}: "):
         load_settings()
 
 
-def test_the_password_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_MONGO_URI", "mongodb://user:hunter2@db/?replicaSet=rs0")
 
     settings = load_settings()
@@ -118,16 +116,14 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("name", "right"), [("APP_MONGO_URL", "APP_MONGO_URI"), ("APP_MONGO_DB", "APP_MONGO_DATABASE")]
 )
-def test_a_misspelt_name_of_the_database_is_no_silent_default(
-    monkeypatch: pytest.MonkeyPatch, name: str, right: str
-) -> None:
+def test_misspelt_database_name_is_no_default(monkeypatch: pytest.MonkeyPatch, name: str, right: str) -> None:
     monkeypatch.setenv(name, "prod")
 
     with pytest.raises(ServerSettingsError, match=f"{name}: unknown setting; did you mean {right}"):
         load_settings()
 
 
-def test_the_readme_lists_every_setting_and_no_other() -> None:
+def test_readme_lists_exactly_the_settings() -> None:
     table = README.read_text(encoding="utf-8").partition("## Settings")[2]
     listed = {
         name for row in re.findall(r"^\| (`A.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)

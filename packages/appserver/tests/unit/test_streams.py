@@ -91,7 +91,7 @@ async def until_unwatched(log: MemoryLog) -> None:
 
 
 @pytest.mark.parametrize("after", [-1, 0, 3, 9])
-async def test_a_finished_log_is_read_from_any_place(hub: TaskStreams, log: MemoryLog, after: int) -> None:
+async def test_finished_log_is_read_from_any_place(hub: TaskStreams, log: MemoryLog, after: int) -> None:
     log.write(11, end=True)
 
     assert await read(hub, after) == list(range(after + 1, 11))
@@ -99,7 +99,7 @@ async def test_a_finished_log_is_read_from_any_place(hub: TaskStreams, log: Memo
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7, 500])
-async def test_pages_of_any_size_join_without_gap_or_repeat(
+async def test_pages_of_any_size_join_densely(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     for module in (streams_hub, log_reader):
@@ -113,7 +113,7 @@ async def test_pages_of_any_size_join_without_gap_or_repeat(
     assert await reading == list(range(26))
 
 
-async def test_viewers_that_join_at_any_moment_see_the_same(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_viewers_joining_anytime_see_same(hub: TaskStreams, log: MemoryLog) -> None:
     viewers = []
     for number in range(30):
         viewers.append(asyncio.create_task(read(hub, min(number - 1, 4))))
@@ -126,7 +126,7 @@ async def test_viewers_that_join_at_any_moment_see_the_same(hub: TaskStreams, lo
         assert await viewer == list(range(min(number - 1, 4) + 1, 31))
 
 
-async def test_the_reader_ends_with_its_last_viewer_and_a_new_one_can_start(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_reader_ends_with_last_viewer_and_restarts(hub: TaskStreams, log: MemoryLog) -> None:
     first = asyncio.create_task(read(hub))
     await until_watched(log)
     first.cancel()
@@ -140,7 +140,7 @@ async def test_the_reader_ends_with_its_last_viewer_and_a_new_one_can_start(hub:
     await until_unwatched(log)
 
 
-async def test_a_reader_waits_through_an_outage(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_reader_waits_through_outage(hub: TaskStreams, log: MemoryLog) -> None:
     reading = asyncio.create_task(read(hub))
     await until_watched(log)
     log.failures = [DatabaseUnavailableError("reading", "election")]
@@ -153,7 +153,7 @@ async def test_a_reader_waits_through_an_outage(hub: TaskStreams, log: MemoryLog
     assert await reading == [0, 1]
 
 
-async def test_viewers_are_let_go_when_their_reader_breaks(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_broken_reader_drops_its_viewers(hub: TaskStreams, log: MemoryLog) -> None:
     problems: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["message"]))
     reading = asyncio.create_task(read(hub))
@@ -166,7 +166,7 @@ async def test_viewers_are_let_go_when_their_reader_breaks(hub: TaskStreams, log
     assert await read(hub) == [0, 1]
 
 
-async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
+async def test_viewer_too_far_behind_is_dropped(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reader, "BACKLOG", 3)
@@ -182,7 +182,7 @@ async def test_a_viewer_that_is_too_far_behind_is_let_go_with_what_it_has(
     assert [event.seq async for event in following] == [1, 2, 3]
 
 
-async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
+async def test_viewer_too_many_bytes_behind_is_dropped(
     hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reader, "BACKLOG_BYTES", 500)
@@ -204,7 +204,7 @@ async def test_a_viewer_that_is_too_many_bytes_behind_is_let_go(
     assert sum(len(frame.text) for frame in late[:-1]) < 500 <= sum(len(frame.text) for frame in late)
 
 
-async def test_an_event_is_encoded_once_for_all_of_its_viewers(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_event_is_encoded_once_for_viewers(hub: TaskStreams, log: MemoryLog) -> None:
     followed = [hub.follow(START) for _ in range(3)]
     waiting = [asyncio.ensure_future(anext(following)) for following in followed]
     await until_watched(log)
@@ -216,7 +216,7 @@ async def test_an_event_is_encoded_once_for_all_of_its_viewers(hub: TaskStreams,
     assert all(frame.text is frames[0].text for frame in frames)
 
 
-def test_the_number_of_streams_of_a_user_is_limited(hub: TaskStreams) -> None:
+def test_users_streams_are_limited(hub: TaskStreams) -> None:
     with hub.counted("a"), hub.counted("a"), hub.counted("b"):
         hub.check_capacity("b")
         with pytest.raises(TooManyStreamsError, match="You have 2 open streams"):

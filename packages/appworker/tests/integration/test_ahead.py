@@ -60,7 +60,7 @@ async def rush(tasks: Tasks) -> AsyncIterator[None]:
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-async def test_short_tasks_are_claimed_before_their_slots_are_free_and_run_once(
+async def test_short_tasks_are_prefetched_and_run_once(
     hosts: WorkerHosts, tasks: Tasks, database: Database, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger"
@@ -76,9 +76,7 @@ async def test_short_tasks_are_claimed_before_their_slots_are_free_and_run_once(
     assert max(claims.values()) > 2 * SLOTS
 
 
-async def test_what_was_claimed_ahead_and_finds_no_slot_is_handed_back_and_does_not_count(
-    hosts: WorkerHosts, tasks: Tasks, tmp_path: Path
-) -> None:
+async def test_prefetched_task_without_slot_is_released(hosts: WorkerHosts, tasks: Tasks, tmp_path: Path) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "ledger.open"
     await tasks.queue.enqueue_many([SHORT] * 600)
     long = [await tasks.add("probe.gate", ledger=str(ledger)) for _ in range(SLOTS + 4)]
@@ -102,9 +100,7 @@ async def test_what_was_claimed_ahead_and_finds_no_slot_is_handed_back_and_does_
     assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
 
 
-async def test_a_cancel_arrives_within_a_second_while_a_worker_follows_no_changes(
-    hosts: WorkerHosts, tasks: Tasks
-) -> None:
+async def test_cancel_arrives_while_feed_is_paused(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
     address = await following(host)
     long = await tasks.add("probe.work", seconds=25, items=1, ledger=os.devnull)
@@ -123,9 +119,7 @@ async def test_a_cancel_arrives_within_a_second_while_a_worker_follows_no_change
     assert (await tasks.get(long)).state is TaskState.CANCELLED
 
 
-async def test_changes_are_followed_again_once_long_tasks_have_all_slots(
-    hosts: WorkerHosts, tasks: Tasks, tmp_path: Path
-) -> None:
+async def test_feed_resumes_once_long_tasks_fill_slots(hosts: WorkerHosts, tasks: Tasks, tmp_path: Path) -> None:
     ledger = str(tmp_path / "ledger")
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
     address = await following(host)
@@ -138,7 +132,9 @@ async def test_changes_are_followed_again_once_long_tasks_have_all_slots(
     assert value(address, "appworker_running") == SLOTS
 
 
-async def test_a_drain_amid_a_rush_leaves_nothing_held(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
+async def test_drain_during_busy_streak_leaves_nothing_held(
+    hosts: WorkerHosts, tasks: Tasks, database: Database
+) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
     address = await following(host)
     async with rush(tasks):

@@ -9,7 +9,7 @@ from appdb import TaskEventType, TaskState
 from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 
 
-async def test_a_parent_leaves_its_only_slot_to_its_children_and_repeats_neither_steps_nor_children(
+async def test_suspended_parent_frees_slot_and_repeats_nothing(
     start_worker: StartWorker, tasks: Tasks, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger"
@@ -28,7 +28,7 @@ async def test_a_parent_leaves_its_only_slot_to_its_children_and_repeats_neither
     assert types[-1] is TaskEventType.COMPLETED
 
 
-async def test_cancelling_a_parent_that_waits_cancels_its_children(
+async def test_cancelling_suspended_parent_cancels_children(
     start_worker: StartWorker, tasks: Tasks, tmp_path: Path
 ) -> None:
     host = start_worker(slots=1)

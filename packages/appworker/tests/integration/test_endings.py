@@ -82,7 +82,7 @@ def told(task: Task) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
-async def test_however_an_actor_ends_its_task_has_the_right_outcome_and_its_neighbour_none_of_it(
+async def test_every_ending_has_right_outcome_and_spares_neighbours(
     start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
 ) -> None:
     host = start_worker(slots=3, others=ACTORS)
@@ -105,9 +105,7 @@ async def test_however_an_actor_ends_its_task_has_the_right_outcome_and_its_neig
     assert "could not be settled" not in host.log.read_text()
 
 
-async def test_a_worker_goes_on_where_it_can_start_no_thread_and_loses_no_slot(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_failed_thread_start_loses_no_slot(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker(slots=1, others=ACTORS)
     taken = await tasks.add("ending.task", what="no more threads")
     assert (await tasks.final(taken)).state is TaskState.COMPLETED
@@ -118,16 +116,14 @@ async def test_a_worker_goes_on_where_it_can_start_no_thread_and_loses_no_slot(
     assert (following.state, following.attempt) == (TaskState.COMPLETED, 1)
 
 
-async def test_a_process_hears_no_signal_that_is_meant_for_its_worker(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_isolated_process_hears_no_worker_signal(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker(slots=1, others=ACTORS)
     done = await tasks.final(await tasks.add("ending.process", what="signals for everybody"))
 
     assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
 
 
-async def test_the_death_of_a_process_is_noticed_although_a_child_of_it_lives(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_process_death_is_noticed_despite_living_child(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker(slots=1, others=ACTORS)
     began = time.monotonic()
     failed = await tasks.final(await tasks.add("ending.process", what="death beside a forked child"))
@@ -137,7 +133,7 @@ async def test_the_death_of_a_process_is_noticed_although_a_child_of_it_lives(
 
 
 @pytest.mark.parametrize("isolation", ["task", "thread"])
-async def test_a_drained_worker_ends_whatever_threads_its_actors_left(
+async def test_drained_worker_ends_despite_leftover_threads(
     start_worker: StartWorker, tasks: Tasks, isolation: str
 ) -> None:
     host = start_worker(slots=1, others=ACTORS)
@@ -148,7 +144,7 @@ async def test_a_drained_worker_ends_whatever_threads_its_actors_left(
     assert "left behind" in host.log.read_text()
 
 
-async def test_a_hangup_drains_and_a_second_one_hurries_nothing(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_hangup_drains_and_second_hurries_nothing(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1)
     task = await tasks.add("probe.work", seconds=2, items=4)
     await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
@@ -160,7 +156,7 @@ async def test_a_hangup_drains_and_a_second_one_hurries_nothing(start_worker: St
     assert ((await tasks.get(task)).state, (await tasks.get(task)).attempt) == (TaskState.COMPLETED, 1)
 
 
-async def test_a_hangup_of_several_processes_drains_them_all(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_hangup_drains_every_process(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1, APPWORKER_PROCESSES="2")
     task = await tasks.add("probe.work", seconds=2, items=4)
     await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
@@ -171,7 +167,7 @@ async def test_a_hangup_of_several_processes_drains_them_all(start_worker: Start
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
-async def test_a_step_that_ends_after_a_stop_is_remembered_while_the_lease_holds(
+async def test_step_ended_after_stop_is_saved(
     start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
 ) -> None:
     ledger = tmp_path / "paid"
@@ -190,9 +186,7 @@ async def test_a_step_that_ends_after_a_stop_is_remembered_while_the_lease_holds
     assert ledger.read_text() == "a step of a second\n"
 
 
-async def test_a_fault_in_a_loop_of_the_worker_ends_neither_the_worker_nor_what_it_runs(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_fault_in_worker_loop_ends_nothing(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=4, others=ACTORS, APPWORKER_LEASE="6")  # a loop that fell begins again within a second
     running = await tasks.add("probe.work", seconds=9, items=4)
     await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
@@ -206,7 +200,7 @@ async def test_a_fault_in_a_loop_of_the_worker_ends_neither_the_worker_nor_what_
     host.check()
 
 
-async def test_the_log_tells_when_a_task_begins_and_what_became_of_it(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_log_tells_begin_and_end_of_task(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1, others=ACTORS)
     failed = await tasks.final(await tasks.add("ending.thread", what="SystemExit"))
     done = await tasks.final(await tasks.add("probe.work", seconds=0.4, items=2))
@@ -236,7 +230,7 @@ def told_of(line: dict[str, Any]) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(("queues", "doubted"), [("default,renders", ["renders"]), ("default", []), ("paused", [])])
-async def test_a_worker_says_which_of_its_queues_nobody_names(
+async def test_worker_tells_unnamed_queues(
     start_worker: StartWorker, tasks: Tasks, queues: str, doubted: list[str]
 ) -> None:
     await tasks.queue.pause("paused")
@@ -251,7 +245,7 @@ GUARDED = {"APPWORKER_LEASE": "9", "APPWORKER_HEARTBEAT": "1"}
 
 
 @pytest.mark.parametrize("isolation", ["task", "thread"])
-async def test_an_actor_that_holds_pythons_lock_for_two_leases_costs_its_neighbours_nothing(
+async def test_actor_holding_gil_costs_neighbours_nothing(
     start_worker: StartWorker, tasks: Tasks, tmp_path: Path, isolation: str
 ) -> None:
     host = start_worker(slots=2, others=ACTORS, **GUARDED)
@@ -270,9 +264,7 @@ async def test_an_actor_that_holds_pythons_lock_for_two_leases_costs_its_neighbo
     assert "may be lost" not in host.log.read_text()
 
 
-async def test_a_worker_that_is_killed_while_its_guard_stands_in_takes_its_leases_along(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_killed_worker_with_active_guard_loses_leases(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=2, others=ACTORS, **GUARDED)
     holding = await tasks.add("ending.process", what="a held lock")
     locked = await tasks.add("ending.thread", what="a held lock")
@@ -287,9 +279,7 @@ async def test_a_worker_that_is_killed_while_its_guard_stands_in_takes_its_lease
     assert time.monotonic() - killed_at < 9 + 5 + 4
 
 
-async def test_a_guard_that_dies_is_replaced_and_the_next_one_knows_what_is_held(
-    start_worker: StartWorker, tasks: Tasks, tmp_path: Path
-) -> None:
+async def test_dead_guard_is_replaced_and_knows_leases(start_worker: StartWorker, tasks: Tasks, tmp_path: Path) -> None:
     host = start_worker(slots=2, others=ACTORS, APPWORKER_LOG_LEVEL="DEBUG", **GUARDED)
     first = int(await asyncio.to_thread(host.wait_for, r'a guard of the leases was started".*"pid": (\d+)'))
     neighbour = await tasks.add("probe.gate", ledger=str(tmp_path / "gate"))

@@ -30,7 +30,7 @@ def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHost
     made.kill_all()
 
 
-async def test_a_worker_tells_live_and_ready_with_named_checks_and_nothing_of_its_secrets(
+async def test_health_tells_named_checks_without_secrets(
     hosts: WorkerHosts,
 ) -> None:
     host = hosts.start("--actors", ACTORS)
@@ -49,7 +49,7 @@ async def test_a_worker_tells_live_and_ready_with_named_checks_and_nothing_of_it
     assert "mongodb" not in str(ready)
 
 
-async def test_a_draining_worker_is_live_and_not_ready(hosts: WorkerHosts, tasks: Tasks) -> None:
+async def test_draining_worker_is_live_not_ready(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", ACTORS)
     address = host.wait_for(HEALTH)
     task = await tasks.add("probe.work", seconds=6, items=3)
@@ -63,9 +63,7 @@ async def test_a_draining_worker_is_live_and_not_ready(hosts: WorkerHosts, tasks
     assert (await tasks.get(task)).state is TaskState.COMPLETED
 
 
-async def test_a_worker_whose_database_hangs_is_live_and_not_ready_and_recovers_unaided(
-    tmp_path: Path, logs: Path
-) -> None:
+async def test_hanging_database_is_not_ready_until_recovery(tmp_path: Path, logs: Path) -> None:
     async with EmbeddedServer(tmp_path / "db", port=0) as server:
         own = Database(server.uri, "health")
         await own.migrate()
@@ -88,7 +86,7 @@ async def test_a_worker_whose_database_hangs_is_live_and_not_ready_and_recovers_
     assert live == set()
 
 
-async def test_a_worker_whose_control_loop_is_stuck_says_so_itself_and_recovers(hosts: WorkerHosts) -> None:
+async def test_stuck_control_loop_is_told_until_recovery(hosts: WorkerHosts) -> None:
     host = hosts.start("--actors", STALLING)
     address = host.wait_for(HEALTH)
     host.wait_for(READY)
@@ -108,7 +106,7 @@ async def test_a_worker_whose_control_loop_is_stuck_says_so_itself_and_recovers(
     host.check()
 
 
-async def test_an_actor_that_blocks_the_loop_of_others_is_seen_in_the_metrics(hosts: WorkerHosts, tasks: Tasks) -> None:
+async def test_blocked_actor_loop_shows_in_metrics(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", "probe_actors:block")
     address = await asyncio.to_thread(host.wait_for, HEALTH)
     task = await tasks.add("probe.block", seconds=2)
@@ -118,7 +116,7 @@ async def test_an_actor_that_blocks_the_loop_of_others_is_seen_in_the_metrics(ho
     await asyncio.to_thread(eventually, lambda: value(address, "appworker_actor_loop_blocked_seconds"), 0)
 
 
-async def test_metrics_tell_what_ran_and_how_it_ended(hosts: WorkerHosts, tasks: Tasks) -> None:
+async def test_metrics_tell_runs_and_endings(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", "3")
     address = host.wait_for(HEALTH)
     host.wait_for(READY)
@@ -151,9 +149,7 @@ async def test_metrics_tell_what_ran_and_how_it_ended(hosts: WorkerHosts, tasks:
     assert value(address, "process_resident_memory_bytes") > 10 * 2**20
 
 
-async def test_a_lease_that_was_lost_while_frozen_is_counted(
-    hosts: WorkerHosts, tasks: Tasks, database: Database
-) -> None:
+async def test_lease_lost_while_frozen_is_counted(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
     both = [hosts.start("--actors", ACTORS) for _ in range(2)]
     for host in both:
         host.wait_for(READY)
@@ -173,7 +169,7 @@ async def test_a_lease_that_was_lost_while_frozen_is_counted(
     assert value(address, "appworker_run_seconds_count", labels) == 1
 
 
-def test_a_health_port_that_is_taken_is_named_with_its_setting(hosts: WorkerHosts) -> None:
+def test_taken_health_port_error_names_setting(hosts: WorkerHosts) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = hosts.run("--actors", ACTORS, APPWORKER_HEALTH_PORT=str(port))
@@ -184,7 +180,7 @@ def test_a_health_port_that_is_taken_is_named_with_its_setting(hosts: WorkerHost
     assert "Traceback" not in ended.stderr
 
 
-async def test_the_health_check_command_answers_by_its_exit_code(hosts: WorkerHosts, tasks: Tasks) -> None:
+async def test_health_check_command_answers_by_exit_code(hosts: WorkerHosts, tasks: Tasks) -> None:
     port = str(free_port())
     nobody = await asyncio.to_thread(hosts.run, "--check-health", APPWORKER_HEALTH_PORT=port)
     host = hosts.start("--actors", ACTORS, APPWORKER_HEALTH_PORT=port)
@@ -204,15 +200,13 @@ async def test_the_health_check_command_answers_by_its_exit_code(hosts: WorkerHo
     assert "Traceback" not in nobody.stderr + drains.stderr
 
 
-def test_the_health_check_without_a_port_says_what_to_set(hosts: WorkerHosts) -> None:
+def test_health_check_without_port_names_setting(hosts: WorkerHosts) -> None:
     ended = hosts.run("--check-health")
 
     assert (ended.returncode, "set APPWORKER_HEALTH_PORT" in ended.stderr) == (1, True)
 
 
-async def test_a_killed_worker_disappears_when_it_was_silent_for_30_s_by_the_databases_clock(
-    hosts: WorkerHosts, database: Database
-) -> None:
+async def test_silent_killed_worker_disappears_after_30_seconds(hosts: WorkerHosts, database: Database) -> None:
     registry = RegistryRepository(database)
     host = hosts.start("--actors", ACTORS)
     host.wait_for(READY)
@@ -230,7 +224,7 @@ async def test_a_killed_worker_disappears_when_it_was_silent_for_30_s_by_the_dat
     assert (await registry.actor("probe.noop")).queue == "default"
 
 
-async def test_a_worker_announces_the_providers_that_work_on_its_host(hosts: WorkerHosts, database: Database) -> None:
+async def test_worker_announces_working_providers(hosts: WorkerHosts, database: Database) -> None:
     hosts.start("--actors", ACTORS).wait_for(READY)
     (worker,) = await RegistryRepository(database).workers()
 
@@ -238,7 +232,7 @@ async def test_a_worker_announces_the_providers_that_work_on_its_host(hosts: Wor
     assert worker.providers == sorted(set(worker.providers))
 
 
-async def test_a_worker_of_an_older_release_is_listed_without_providers(database: Database) -> None:
+async def test_older_worker_is_listed_without_providers(database: Database) -> None:
     old = {"host": "h", "pid": 1, "queues": [], "actors": [], "slots": 1}
     times = {"started_at": "$$NOW", "seen_at": "$$NOW"}
     await database.collection("workers").update_one({"_id": "wrk_old"}, [{"$set": old | times}], upsert=True)

@@ -29,7 +29,7 @@ async def reporting(tasks: Tasks, seconds: float) -> Any:
     return task
 
 
-async def test_a_database_that_refuses_writes_for_a_while_ends_no_heartbeat_and_no_attempt(
+async def test_write_outage_ends_no_heartbeat_or_attempt(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     host = start_worker(slots=1, **LONG_LEASE)
@@ -50,7 +50,7 @@ async def test_a_database_that_refuses_writes_for_a_while_ends_no_heartbeat_and_
     assert [event.seq for event in events] == list(range(len(events)))
 
 
-async def test_a_slow_database_keeps_no_actor_waiting(
+async def test_slow_database_keeps_no_actor_waiting(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     start_worker(slots=1, **LONG_LEASE)
@@ -67,9 +67,7 @@ async def test_a_slow_database_keeps_no_actor_waiting(
     assert done.result["items"] < 1_000
 
 
-async def test_a_worker_that_is_restarted_at_once_takes_up_what_its_predecessor_left(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_restarted_worker_takes_up_predecessors_tasks(start_worker: StartWorker, tasks: Tasks) -> None:
     first = start_worker(slots=1)
     task = await tasks.add("probe.work", seconds=2, items=8)
     await tasks.until(task, lambda found: found.progress is not None)
@@ -81,9 +79,7 @@ async def test_a_worker_that_is_restarted_at_once_takes_up_what_its_predecessor_
     assert [error.type for error in done.errors] == ["LeaseExpired"]
 
 
-async def test_a_worker_holds_no_more_tasks_than_it_runs_at_that_moment(
-    start_worker: StartWorker, tasks: Tasks, tmp_path: Path
-) -> None:
+async def test_worker_holds_only_running_tasks(start_worker: StartWorker, tasks: Tasks, tmp_path: Path) -> None:
     ledger, gate = tmp_path / "ledger", tmp_path / "ledger.open"
     added = [await tasks.add("probe.gate", ledger=str(ledger)) for _ in range(SLOTS + 4)]
     start_worker(slots=SLOTS, **LONG_LEASE)
@@ -102,7 +98,7 @@ async def test_a_worker_holds_no_more_tasks_than_it_runs_at_that_moment(
     assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
 
 
-async def test_a_worker_among_tasks_that_it_cannot_run_writes_no_task(
+async def test_worker_without_matching_actors_writes_nothing(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     new = NewTask(owner_id=OWNER, actor="nobody", payload={})
@@ -124,9 +120,7 @@ async def test_a_worker_among_tasks_that_it_cannot_run_writes_no_task(
     assert await database.collection("tasks").find().sort("_id", 1).to_list(None) == before
 
 
-async def test_an_error_that_can_be_neither_stored_nor_told_fails_its_task_and_nothing_else(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_unstorable_error_fails_only_its_task(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1)
     failed = await tasks.final(await tasks.add("probe.untold"))
     neighbour = await tasks.final(await tasks.add("probe.work", items=1))

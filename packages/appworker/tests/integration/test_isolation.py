@@ -20,7 +20,7 @@ async def reported_pid(tasks: Tasks, task: Task) -> int:
 
 
 @pytest.mark.parametrize("actor", ["probe.thread", "probe.process"])
-async def test_a_plain_function_stores_and_says_and_returns(
+async def test_plain_function_stores_reports_and_returns(
     start_worker: StartWorker, tasks: Tasks, database: Database, actor: str
 ) -> None:
     start_worker()
@@ -38,9 +38,7 @@ async def test_a_plain_function_stores_and_says_and_returns(
         assert [content.index for content in contents] == list(range(4))
 
 
-async def test_an_actor_that_blocks_the_shared_loop_does_not_stop_new_tasks(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_blocked_shared_loop_allows_new_tasks(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker(slots=4)
     blocking = await tasks.add("probe.block", seconds=15)
     await tasks.until(blocking, lambda found: found.state is TaskState.PROCESSING)
@@ -52,9 +50,7 @@ async def test_an_actor_that_blocks_the_shared_loop_does_not_stop_new_tasks(
     assert (await tasks.final(blocking)).state is TaskState.COMPLETED
 
 
-async def test_a_cancelled_process_that_heeds_nothing_is_killed_and_its_slot_is_free(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_unresponsive_cancelled_process_is_killed(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker(slots=1)
     task = await tasks.add("probe.deaf", seconds=600)
     pid = await reported_pid(tasks, task)
@@ -67,9 +63,7 @@ async def test_a_cancelled_process_that_heeds_nothing_is_killed_and_its_slot_is_
     await until_gone(pid, seconds=1)
 
 
-async def test_a_killed_worker_takes_its_processes_along_and_the_task_is_finished_elsewhere(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_killed_workers_processes_die_and_task_continues(start_worker: StartWorker, tasks: Tasks) -> None:
     first = start_worker()
     task = await tasks.add("probe.deaf", seconds=600)
     pid = await reported_pid(tasks, task)
@@ -81,9 +75,7 @@ async def test_a_killed_worker_takes_its_processes_along_and_the_task_is_finishe
     assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
 
 
-async def test_a_process_that_does_not_finish_in_time_is_handed_back_without_costing_an_attempt(
-    start_worker: StartWorker, tasks: Tasks
-) -> None:
+async def test_process_over_grace_is_released_uncounted(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1, APPWORKER_DRAIN="0.2")
     task = await tasks.add("probe.deaf", seconds=600)
     pid = await reported_pid(tasks, task)
@@ -96,7 +88,7 @@ async def test_a_process_that_does_not_finish_in_time_is_handed_back_without_cos
     await until_gone(pid, seconds=5)
 
 
-async def test_an_actor_says_when_its_next_attempt_begins(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_actor_sets_time_of_next_attempt(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker()
     added_at = time.monotonic()
     task = await tasks.add("probe.later", seconds=2, items=7)
@@ -109,9 +101,7 @@ async def test_an_actor_says_when_its_next_attempt_begins(start_worker: StartWor
 
 
 @pytest.mark.parametrize("isolation", ["task", "process"])
-async def test_a_stop_in_the_middle_of_writes_still_hands_the_task_back(
-    start_worker: StartWorker, tasks: Tasks, isolation: str
-) -> None:
+async def test_stop_during_writes_releases_task(start_worker: StartWorker, tasks: Tasks, isolation: str) -> None:
     actor = {"task": "probe.work", "process": "probe.process"}[isolation]
     host = start_worker(slots=6, APPWORKER_DRAIN="0.1")
     added = [await tasks.add(actor, items=100_000) for _ in range(6)]

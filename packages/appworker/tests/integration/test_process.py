@@ -64,7 +64,7 @@ async def said(context: RecordingContext) -> dict[str, int]:
     return found
 
 
-async def test_all_of_the_context_works_across_the_pipe(
+async def test_whole_context_works_across_pipe(
     executors: Executors, load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -94,7 +94,7 @@ async def test_all_of_the_context_works_across_the_pipe(
     assert "printed \u00e9" in [record.__dict__.get("line") for record in caplog.records]
 
 
-async def test_a_plain_function_works_across_the_pipe(executors: Executors, load: Load) -> None:
+async def test_plain_function_works_across_pipe(executors: Executors, load: Load) -> None:
     context = RecordingContext(children=[])
     outcome = await executors.start(job_of(load("plain"), context, number=3))
 
@@ -104,7 +104,7 @@ async def test_a_plain_function_works_across_the_pipe(executors: Executors, load
     assert context.said == [(0.5, "half"), {"n": 3}, ("bytes", ContentKind.TEXT, 7)]
 
 
-async def test_a_process_is_used_again_after_a_good_end_only(executors: Executors, load: Load) -> None:
+async def test_process_is_reused_only_after_good_end(executors: Executors, load: Load) -> None:
     works, boom = load("plain"), load("exit_")
     contexts = [RecordingContext(children=[]) for _ in range(3)]
     first, again = [pid_of(await executors.start(job_of(works, context))) for context in contexts[:2]]
@@ -120,14 +120,14 @@ async def test_a_process_is_used_again_after_a_good_end_only(executors: Executor
     assert gone(first)
 
 
-async def test_attempts_at_a_time_have_a_process_each(executors: Executors, load: Load) -> None:
+async def test_concurrent_attempts_have_their_own_processes(executors: Executors, load: Load) -> None:
     works = load("plain")
     started = [executors.start(job_of(works, RecordingContext(children=[]))) for _ in range(2)]
 
     assert len({pid_of(await outcome) for outcome in started}) == 2
 
 
-async def test_what_an_actor_raises_is_told_apart(
+async def test_raised_errors_are_distinguished(
     executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     raising = load("raise_")
@@ -156,7 +156,7 @@ async def test_what_an_actor_raises_is_told_apart(
         ("cpu", 0, "the actor's process was ended by SIGXCPU: it used up its cpu_limit of 1 s"),
     ],
 )
-async def test_the_death_of_a_process_is_a_failure_that_names_its_cause(
+async def test_process_death_is_failure_with_cause(
     executors: Executors, load: Load, name: str, number: int, message: str
 ) -> None:
     outcome = await executors.start(job_of(load(name), RecordingContext(), number=number))
@@ -164,7 +164,7 @@ async def test_the_death_of_a_process_is_a_failure_that_names_its_cause(
     assert outcome == ActorFailed(kind="ProcessDied", message=message, retry=True)
 
 
-async def test_a_memory_limit_leaves_what_is_below_it(executors: Executors, load: Load) -> None:
+async def test_memory_limit_spares_smaller_actor(executors: Executors, load: Load) -> None:
     outcome = await executors.start(job_of(load("memory"), RecordingContext(), number=30))
 
     assert isinstance(outcome, ActorDone)
@@ -172,7 +172,7 @@ async def test_a_memory_limit_leaves_what_is_below_it(executors: Executors, load
     assert outcome.result["text"] == str(30 * 1024 * 1024)
 
 
-async def test_a_huge_result_fails_without_weighing_on_the_worker(executors: Executors, load: Load) -> None:
+async def test_huge_result_fails_without_burdening_worker(executors: Executors, load: Load) -> None:
     before = peak_mib()
     outcome = await executors.start(job_of(load("huge"), RecordingContext(), number=100))
 
@@ -187,9 +187,7 @@ def peak_mib() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-async def test_a_stop_is_heard_inside_the_process(
-    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_stop_is_heard_inside_process(executors: Executors, load: Load, caplog: pytest.LogCaptureFixture) -> None:
     context = RecordingContext()
     outcome = executors.start(job_of(load("polite"), context))
     pid = (await said(context))["pid"]
@@ -211,11 +209,11 @@ class StoppedByACall(RecordingContext):
 
 
 @pytest.mark.parametrize("name", ["works", "plain"])
-async def test_a_call_that_a_stop_refuses_is_no_failure(executors: Executors, load: Load, name: str) -> None:
+async def test_call_refused_by_stop_is_no_failure(executors: Executors, load: Load, name: str) -> None:
     assert await executors.start(job_of(load(name), StoppedByACall(), number=1)) == ActorStopped()
 
 
-async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Executors, load: Load) -> None:
+async def test_foreign_sigterm_ends_nothing(executors: Executors, load: Load) -> None:
     context = RecordingContext()
     outcome = executors.start(job_of(load("polite"), context, number=1))
     os.kill((await said(context))["pid"], signal.SIGTERM)
@@ -223,9 +221,7 @@ async def test_a_sigterm_that_the_worker_did_not_send_ends_nothing(executors: Ex
     assert isinstance(await outcome, ActorDone)
 
 
-async def test_a_process_that_waits_too_long_is_let_go(
-    executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_idle_process_is_ended(executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_executor, "IDLE_SECONDS", 0.2)
     pid = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
     assert not gone(pid)
@@ -235,7 +231,7 @@ async def test_a_process_that_waits_too_long_is_let_go(
     assert again != pid
 
 
-async def test_an_actor_that_does_not_stop_gets_sigterm_after_the_grace(executors: Executors, load: Load) -> None:
+async def test_unstopped_actor_gets_sigterm_after_grace(executors: Executors, load: Load) -> None:
     context = RecordingContext()
     outcome = executors.start(job_of(load("deaf"), context))
     pid = (await said(context))["pid"]
@@ -247,7 +243,7 @@ async def test_an_actor_that_does_not_stop_gets_sigterm_after_the_grace(executor
     assert gone(pid)
 
 
-async def test_an_actor_that_ignores_sigterm_too_is_killed_with_all_that_it_started(
+async def test_actor_ignoring_sigterm_is_killed_with_children(
     executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = RecordingContext()
@@ -265,7 +261,7 @@ async def test_an_actor_that_ignores_sigterm_too_is_killed_with_all_that_it_star
     await until_gone(*pids.values())
 
 
-async def test_a_process_that_cannot_load_its_actor_says_why(
+async def test_process_failing_to_load_actor_tells_why(
     executors: Executors, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "fading_actors.py"
@@ -281,7 +277,7 @@ async def test_a_process_that_cannot_load_its_actor_says_why(
     assert load("plain").name == found.name
 
 
-async def test_an_actor_that_nobody_loaded_by_name_cannot_be_isolated(executors: Executors, load: Load) -> None:
+async def test_actor_not_loaded_by_name_cannot_be_isolated(executors: Executors, load: Load) -> None:
     nameless = load("plain").function
     from appworker import actor
 
@@ -317,7 +313,7 @@ def start_worker() -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-async def test_no_process_outlives_a_worker_that_is_killed() -> None:
+async def test_no_process_outlives_killed_worker() -> None:
     worker = start_worker()
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):

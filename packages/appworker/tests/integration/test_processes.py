@@ -52,9 +52,7 @@ def end(host: Host) -> int:
     return host.process.wait(40)
 
 
-async def test_two_processes_share_the_work_and_drain_on_one_signal(
-    hosts: WorkerHosts, tasks: Tasks, database: Database
-) -> None:
+async def test_two_processes_share_work_and_drain(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
     host = hosts.start(*TWO)
     host.wait_for(BOTH_READY)
     workers = await pids(database)
@@ -71,7 +69,7 @@ async def test_two_processes_share_the_work_and_drain_on_one_signal(
     assert await pids(database) == set()
 
 
-async def test_a_second_signal_reaches_every_process_and_hands_back_at_once(
+async def test_second_signal_releases_tasks_of_every_process(
     hosts: WorkerHosts, tasks: Tasks, database: Database
 ) -> None:
     host = hosts.start(*TWO)
@@ -87,7 +85,7 @@ async def test_a_second_signal_reaches_every_process_and_hands_back_at_once(
     assert [(row["state"], row["attempt"]) for row in rows] == [("queued", 0)] * 2
 
 
-async def test_a_killed_process_is_replaced(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
+async def test_killed_process_is_replaced(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
     host = hosts.start(*TWO)
     host.wait_for(BOTH_READY)
     before = await pids(database)
@@ -103,9 +101,7 @@ async def test_a_killed_process_is_replaced(hosts: WorkerHosts, tasks: Tasks, da
     assert await asyncio.to_thread(end, host) == 0
 
 
-async def test_a_process_that_never_gets_ready_ends_the_host_with_a_failure(
-    hosts: WorkerHosts, database: Database
-) -> None:
+async def test_process_never_ready_ends_host(hosts: WorkerHosts, database: Database) -> None:
     first = two_free_ports()
     with socket.create_server(("127.0.0.1", first + 1)):
         host = hosts.start(*TWO, APPWORKER_HEALTH_PORT=str(first))
@@ -119,9 +115,7 @@ async def test_a_process_that_never_gets_ready_ends_the_host_with_a_failure(
     assert await pids(database) == set()
 
 
-async def test_processes_whose_parent_was_killed_drain_by_themselves(
-    hosts: WorkerHosts, tasks: Tasks, database: Database
-) -> None:
+async def test_orphaned_processes_drain(hosts: WorkerHosts, tasks: Tasks, database: Database) -> None:
     host = hosts.start(*TWO)
     host.wait_for(BOTH_READY)
     running = await both_busy(tasks, 2)
@@ -133,7 +127,7 @@ async def test_processes_whose_parent_was_killed_drain_by_themselves(
     assert host.log.read_text().count("the parent of this worker process has ended") == 2
 
 
-async def test_each_process_serves_its_health_at_a_port_of_its_own(hosts: WorkerHosts) -> None:
+async def test_each_process_serves_health_at_own_port(hosts: WorkerHosts) -> None:
     first = two_free_ports()
     host = hosts.start(*TWO, APPWORKER_HEALTH_PORT=str(first))
     host.wait_for(BOTH_READY)
@@ -148,7 +142,7 @@ async def test_each_process_serves_its_health_at_a_port_of_its_own(hosts: Worker
     assert (too_many.returncode, f"port {first + 2}" in too_many.stderr) == (1, True)
 
 
-def test_a_wrong_setting_is_said_once_and_no_process_is_started(hosts: WorkerHosts) -> None:
+def test_wrong_setting_is_told_once(hosts: WorkerHosts) -> None:
     ended = hosts.run("--processes", "2", "--actors", "nobody")
 
     assert (ended.returncode, ended.stderr.count("no installed package offers it")) == (1, 1)

@@ -18,7 +18,7 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_no_database() -> None:
+def test_missing_database_stops_start() -> None:
     uri = f"mongodb://u:hunter2@127.0.0.1:{free_port()}/?replicaSet=rs0"
     ended = start(APP_MONGO_URI=uri)
 
@@ -29,20 +29,20 @@ def test_no_database() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_standalone_server(standalone_mongo_uri: str) -> None:
+def test_standalone_server_stops_start(standalone_mongo_uri: str) -> None:
     ended = start(APP_MONGO_URI=standalone_mongo_uri)
 
     assert (ended.returncode, "replica set" in ended.stderr, "Traceback" in ended.stderr) == (1, True, False)
 
 
-def test_a_database_that_was_never_migrated(mongo_uri: str, database_name: str) -> None:
+def test_unmigrated_database_stops_start(mongo_uri: str, database_name: str) -> None:
     ended = start(APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=database_name)
 
     assert (ended.returncode, "appdb migrate" in ended.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("name", ["a b", "a$", "admin"])
-def test_a_name_that_no_database_can_have(mongo_uri: str, name: str) -> None:
+def test_impossible_database_name_stops_start(mongo_uri: str, name: str) -> None:
     ended = start(APP_MONGO_URI=mongo_uri, APP_MONGO_DATABASE=name)
 
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
@@ -60,7 +60,7 @@ def test_a_name_that_no_database_can_have(mongo_uri: str, name: str) -> None:
         (["--actors", "json:dumps"], {}, "decorate the function"),
     ],
 )
-def test_a_wrong_setting(arguments: list[str], environment: dict[str, str], message: str) -> None:
+def test_wrong_setting_stops_start(arguments: list[str], environment: dict[str, str], message: str) -> None:
     ended = start(*arguments, **environment)
 
     assert ended.returncode == 1

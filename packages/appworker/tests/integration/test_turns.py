@@ -90,7 +90,7 @@ async def claimed(tasks: Tasks) -> Task:
     return task
 
 
-async def test_who_is_cancelled_meanwhile_does_not_start(hall: Hall, tasks: Tasks) -> None:
+async def test_attempt_cancelled_while_waiting_does_not_start(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
     attempt, performing = hall.request(task)
     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_who_is_cancelled_meanwhile_does_not_start(hall: Hall, tasks: Task
     assert (hall.slots.busy, len(hall.keeper)) == (0, 0)
 
 
-async def test_whose_turn_does_not_come_goes_back_as_if_it_had_not_been_claimed(hall: Hall, tasks: Tasks) -> None:
+async def test_attempt_without_slot_is_released_uncounted(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
     _, performing = hall.request(task)
     await performing
@@ -117,7 +117,7 @@ async def test_whose_turn_does_not_come_goes_back_as_if_it_had_not_been_claimed(
     assert (hall.slots.busy, len(hall.keeper)) == (1, 0)
 
 
-async def test_whose_turn_comes_runs(hall: Hall, tasks: Tasks) -> None:
+async def test_attempt_with_slot_runs(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
     _, performing = hall.request(task)
     hall.occupied.over()

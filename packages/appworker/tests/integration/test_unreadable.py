@@ -29,7 +29,7 @@ LIVE = ["queued", "processing"]
 DELAY = timedelta(seconds=1)
 
 
-async def test_a_worker_among_documents_that_cannot_be_read_does_its_work_and_drains(
+async def test_worker_beside_unreadable_documents_works_and_drains(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     await write_all(database)

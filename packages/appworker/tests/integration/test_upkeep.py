@@ -67,7 +67,7 @@ async def state(queue: TaskQueue, task_id: str) -> TaskState:
     return (await queue.get(task_id, owner_id=OWNER)).state
 
 
-async def test_a_host_that_was_cut_off_gives_holders_a_lease_to_renew(database: Database, cut_off: Database) -> None:
+async def test_maintenance_after_outage_lets_holders_renew(database: Database, cut_off: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     lease = await claimed(queue)
     running = asyncio.create_task(upkeep(cut_off).run())
@@ -84,7 +84,7 @@ async def test_a_host_that_was_cut_off_gives_holders_a_lease_to_renew(database: 
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_host_that_was_not_cut_off_recovers_soon_after_the_lease(database: Database) -> None:
+async def test_maintenance_without_outage_recovers_after_lease(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     lease = await claimed(queue)
     running = asyncio.create_task(upkeep(database).run())
@@ -101,7 +101,7 @@ async def test_a_host_that_was_not_cut_off_recovers_soon_after_the_lease(databas
     assert await queue.renew([lease]) == {lease}
 
 
-async def test_a_delayed_task_is_due_on_time_and_not_at_the_next_look(database: Database) -> None:
+async def test_delayed_task_is_promoted_on_time(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     running = asyncio.create_task(upkeep(database).run())
     try:
@@ -145,7 +145,7 @@ async def due_schedule(database: Database, name: str) -> Schedule:
     return schedule
 
 
-async def test_a_duty_that_waits_holds_up_no_other(database: Database, cut_off: Database) -> None:
+async def test_waiting_duty_does_not_block_others(database: Database, cut_off: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     schedule = await due_schedule(database, "slow")
     lease = await claimed(queue)
@@ -170,7 +170,7 @@ async def test_a_duty_that_waits_holds_up_no_other(database: Database, cut_off: 
     assert took < LEASE.total_seconds() + 2
 
 
-async def test_thousands_of_schedules_of_one_minute_delay_no_retry_and_no_recovery(database: Database) -> None:
+async def test_thousands_of_schedules_delay_no_recovery(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     template = (await due_schedule(database, "first")).to_document()
     rows = [template | {"_id": f"sch_{n}", "name": f"{n:05}", "next_at": LONG_AGO} for n in range(SCHEDULES)]
@@ -190,7 +190,7 @@ async def test_thousands_of_schedules_of_one_minute_delay_no_retry_and_no_recove
     assert took < LEASE.total_seconds() + 5
 
 
-async def test_all_tasks_of_a_dead_host_are_recovered_within_a_lease_and_five_seconds(database: Database) -> None:
+async def test_dead_hosts_tasks_are_recovered_in_time(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     await queue.enqueue_many([NewTask(owner_id=OWNER, actor="echo", payload={}) for _ in range(HELD)])
     held = await queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)), limit=HELD)
@@ -206,7 +206,7 @@ async def test_all_tasks_of_a_dead_host_are_recovered_within_a_lease_and_five_se
     assert time.monotonic() - claimed_at < LEASE.total_seconds() + 5
 
 
-async def test_upkeep_goes_on_beside_documents_that_cannot_be_read(database: Database) -> None:
+async def test_maintenance_goes_past_unreadable_documents(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     await due_schedule(database, "unreadable")
     await database.collection("schedules").update_one({}, {"$set": {"payload": "hello"}})
@@ -232,9 +232,7 @@ async def test_upkeep_goes_on_beside_documents_that_cannot_be_read(database: Dat
 
 
 @pytest.mark.parametrize("bucket", ["media", "files"])
-async def test_bytes_that_a_killed_writer_left_are_swept_and_those_of_today_stay(
-    database: Database, bucket: str
-) -> None:
+async def test_killed_writers_bytes_are_swept_fresh_ones_kept(database: Database, bucket: str) -> None:
     now = await database.server_time()
     chunks = database.collection(f"{bucket}.chunks")
     old, new = uuid7_at("file_", now - timedelta(days=2)), uuid7_at("file_", now)
@@ -251,7 +249,7 @@ async def test_bytes_that_a_killed_writer_left_are_swept_and_those_of_today_stay
     assert await chunks.count_documents({"files_id": new}) == 3
 
 
-async def test_a_deletion_of_a_run_that_was_cut_off_is_finished_and_other_runs_stay(database: Database) -> None:
+async def test_interrupted_run_deletion_is_finished(database: Database) -> None:
     workflows = WorkflowRepository(database)
     doomed, kept = [
         (await workflows.open(NewRun(project=project), owner_id=OWNER))[0].id for project in ("film", "other")

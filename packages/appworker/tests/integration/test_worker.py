@@ -29,7 +29,7 @@ async def holder_pid(database: Database, tasks: Tasks, task_id: str) -> int:
     return workers[task.lease.worker_id]
 
 
-async def test_two_workers_run_500_tasks_each_once(start_worker: StartWorker, tasks: Tasks, tmp_path: Path) -> None:
+async def test_two_workers_run_500_tasks_once(start_worker: StartWorker, tasks: Tasks, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     start_worker(slots=8)
     start_worker(slots=8)
@@ -49,7 +49,7 @@ async def test_two_workers_run_500_tasks_each_once(start_worker: StartWorker, ta
     assert len(holders) == 2
 
 
-async def test_a_killed_workers_task_is_finished_by_the_other_and_its_content_is_there_once(
+async def test_killed_workers_task_is_finished_once_elsewhere(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     hosts = {host.process.pid: host for host in (start_worker(), start_worker())}
@@ -68,7 +68,7 @@ async def test_a_killed_workers_task_is_finished_by_the_other_and_its_content_is
     assert (await types_of(tasks, task.id)).count(TaskEventType.RETRYING) == 1
 
 
-async def test_a_worker_that_lost_its_lease_while_frozen_cannot_write(
+async def test_frozen_worker_without_lease_cannot_write(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     hosts = {host.process.pid: host for host in (start_worker(), start_worker())}
@@ -93,7 +93,7 @@ async def test_a_worker_that_lost_its_lease_while_frozen_cannot_write(
 
 
 @pytest.mark.parametrize("actor", ["probe.work", "probe.block", "probe.burn"])
-async def test_a_cancel_reaches_a_running_actor_within_a_second_and_stays(
+async def test_cancel_reaches_running_actor_within_second(
     start_worker: StartWorker, tasks: Tasks, database: Database, actor: str
 ) -> None:
     host = start_worker(slots=1)
@@ -118,9 +118,7 @@ async def test_a_cancel_reaches_a_running_actor_within_a_second_and_stays(
 
 
 @pytest.mark.parametrize("actor", ["probe.block", "probe.burn"])
-async def test_an_actor_that_blocks_its_thread_keeps_its_lease(
-    start_worker: StartWorker, tasks: Tasks, actor: str
-) -> None:
+async def test_actor_blocking_its_thread_keeps_lease(start_worker: StartWorker, tasks: Tasks, actor: str) -> None:
     start_worker()
     start_worker()
     task = await tasks.add(actor, seconds=2.5 * LEASE_SECONDS)
@@ -129,7 +127,7 @@ async def test_an_actor_that_blocks_its_thread_keeps_its_lease(
     assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
 
 
-async def test_draining_finishes_what_runs_and_takes_nothing_new(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_drain_finishes_running_and_claims_nothing(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1)
     running = await tasks.add("probe.work", seconds=1.5, items=3)
     await tasks.until(running, lambda found: found.state is TaskState.PROCESSING)
@@ -143,9 +141,7 @@ async def test_draining_finishes_what_runs_and_takes_nothing_new(start_worker: S
 
 
 @pytest.mark.parametrize("actor", ["probe.work", "probe.block"])
-async def test_what_does_not_finish_in_time_is_handed_back_without_costing_an_attempt(
-    start_worker: StartWorker, tasks: Tasks, actor: str
-) -> None:
+async def test_unfinished_task_is_released_uncounted(start_worker: StartWorker, tasks: Tasks, actor: str) -> None:
     host = start_worker(slots=1, APPWORKER_DRAIN="0.2")
     task = await tasks.add(actor, seconds=15, items=100)
     await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
@@ -158,7 +154,7 @@ async def test_what_does_not_finish_in_time_is_handed_back_without_costing_an_at
     assert (await types_of(tasks, task.id))[-1] is TaskEventType.RELEASED
 
 
-async def test_a_signal_just_after_a_claim_is_not_missed(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_signal_just_after_claim_is_heeded(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1, APPWORKER_DRAIN="0.2")
     task = await tasks.add("probe.leave", seconds=40)
 
@@ -166,7 +162,7 @@ async def test_a_signal_just_after_a_claim_is_not_missed(start_worker: StartWork
     assert (await tasks.get(task)).state is TaskState.QUEUED
 
 
-async def test_a_second_signal_hands_back_at_once(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_second_signal_releases_at_once(start_worker: StartWorker, tasks: Tasks) -> None:
     host = start_worker(slots=1)
     task = await tasks.add("probe.work", seconds=20, items=200)
     await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
@@ -188,7 +184,7 @@ async def test_a_second_signal_hands_back_at_once(start_worker: StartWorker, tas
         ("probe.slow", 3, "Timeout", "out of time"),
     ],
 )
-async def test_a_bad_actor_ends_its_task_and_nothing_else(
+async def test_bad_actor_ends_only_its_task(
     start_worker: StartWorker, tasks: Tasks, actor: str, attempts: int, kind: str, message: str
 ) -> None:
     host = start_worker()
@@ -203,7 +199,7 @@ async def test_a_bad_actor_ends_its_task_and_nothing_else(
     host.check()
 
 
-async def test_a_payload_that_does_not_fit_is_not_tried_again(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_invalid_payload_is_not_retried(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker()
     failed = await tasks.final(await tasks.add("probe.work", seconds="soon"))
 
@@ -212,7 +208,7 @@ async def test_a_payload_that_does_not_fit_is_not_tried_again(start_worker: Star
     assert failed.error.message.startswith("seconds:")
 
 
-async def test_many_chunks_arrive_in_order_without_gap(start_worker: StartWorker, tasks: Tasks) -> None:
+async def test_many_chunks_arrive_in_order(start_worker: StartWorker, tasks: Tasks) -> None:
     start_worker()
     task = await tasks.add("probe.chunks", items=5_000)
     await tasks.final(task)
@@ -225,7 +221,7 @@ async def test_many_chunks_arrive_in_order_without_gap(start_worker: StartWorker
     assert [event.seq for event in events] == list(range(len(events)))
 
 
-async def test_a_worker_announces_its_actors_with_their_schemas(start_worker: StartWorker, database: Database) -> None:
+async def test_worker_announces_actors_with_schemas(start_worker: StartWorker, database: Database) -> None:
     host = start_worker()
     registry = RegistryRepository(database)
     async with asyncio.timeout(10):
@@ -238,7 +234,7 @@ async def test_a_worker_announces_its_actors_with_their_schemas(start_worker: St
     assert await registry.workers() == []
 
 
-async def test_without_change_streams_polling_keeps_the_worker_correct_and_prompt(
+async def test_worker_polls_promptly_without_change_streams(
     start_worker: StartWorker, tasks: Tasks, database: Database
 ) -> None:
     # The only aggregate over the whole database is the change stream: this takes the feed away and nothing else.
@@ -266,9 +262,7 @@ async def test_without_change_streams_polling_keeps_the_worker_correct_and_promp
     assert "the change feed was interrupted" in host.log.read_text()
 
 
-async def test_a_worker_is_known_again_soon_after_the_database_was_emptied(
-    start_worker: StartWorker, database: Database
-) -> None:
+async def test_worker_reannounces_itself_in_emptied_database(start_worker: StartWorker, database: Database) -> None:
     start_worker()
     registry = RegistryRepository(database)
     for name in ("workers", "actors"):

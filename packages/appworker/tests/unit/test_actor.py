@@ -22,12 +22,12 @@ async def waits(_context: ActorContext, _payload: Empty) -> None: ...
 def blocks(_context: SyncContext, _payload: Empty) -> None: ...
 
 
-def test_an_async_function_shares_a_loop_and_a_plain_one_gets_a_thread() -> None:
+def test_async_function_shares_loop_plain_gets_thread() -> None:
     assert (actor("a")(waits).isolation, actor("a")(waits).plain) == ("task", False)
     assert (actor("a")(blocks).isolation, actor("a")(blocks).plain) == ("thread", True)
 
 
-def test_everything_that_is_said_of_an_actor_is_kept() -> None:
+def test_actors_declaration_is_kept() -> None:
     limits = (Limit(key="provider:x", concurrency=2),)
     retry = RetryPolicy(max_attempts=7)
     made = actor(
@@ -50,9 +50,7 @@ def test_everything_that_is_said_of_an_actor_is_kept() -> None:
         (waits, {"isolation": "fork"}, "write one of 'task', 'thread', 'process'"),
     ],
 )
-def test_an_isolation_that_does_not_go_with_the_function_is_refused_with_what_to_write(
-    function: Any, arguments: dict[str, Any], problem: str
-) -> None:
+def test_isolation_unfit_for_function_is_refused(function: Any, arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(TypeError, match=problem) as caught:
         actor("greet", **arguments)(function)
 
@@ -71,21 +69,21 @@ def test_an_isolation_that_does_not_go_with_the_function_is_refused_with_what_to
         ({"version": 0}, "a version of at least 1"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_refused(arguments: dict[str, Any], problem: str) -> None:
+def test_senseless_number_is_refused(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as caught:
         actor("greet", **arguments)(waits)
 
     assert "actor 'greet'" in str(caught.value)
 
 
-def test_a_plain_function_that_asks_for_the_async_context_is_refused() -> None:
+def test_plain_function_with_async_context_is_refused() -> None:
     def wrong(context: ActorContext, payload: Empty) -> None: ...
 
     with pytest.raises(TypeError, match=r"annotate it as \(context: SyncContext, .*, since it is a plain function"):
         actor("wrong")(wrong)  # type: ignore[arg-type]
 
 
-def test_an_async_function_that_asks_for_the_blocking_context_is_refused() -> None:
+def test_async_function_with_blocking_context_is_refused() -> None:
     async def wrong(context: SyncContext, payload: Empty) -> None: ...
 
     with pytest.raises(TypeError, match=r"annotate it as \(context: ActorContext, .*, since it is an async function"):

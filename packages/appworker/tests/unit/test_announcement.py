@@ -39,12 +39,12 @@ async def broken(_context: ActorContext, _payload: Broken) -> None:
     """Take what nobody can check."""
 
 
-def test_an_actor_whose_payload_hosts_can_check_is_announced_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_checkable_payload_is_announced_silently(caplog: pytest.LogCaptureFixture) -> None:
     assert announcement(plain).left_to_worker == ()
     assert not caplog.records
 
 
-def test_what_hosts_do_not_check_is_logged_with_the_actor_and_the_keyword(caplog: pytest.LogCaptureFixture) -> None:
+def test_unchecked_keyword_is_logged_with_actor(caplog: pytest.LogCaptureFixture) -> None:
     announcement(tagged)
 
     (record,) = caplog.records
@@ -53,6 +53,6 @@ def test_what_hosts_do_not_check_is_logged_with_the_actor_and_the_keyword(caplog
     assert (told["actor"], told["unchecked"]) == ("tagged", ["properties.tags.uniqueItems"])
 
 
-def test_a_schema_that_no_host_could_read_names_the_actor_and_the_keyword() -> None:
+def test_unreadable_schema_error_names_actor_and_keyword() -> None:
     with pytest.raises(InvalidDataError, match=r"actor 'broken': payload_schema\.\$ref"):
         announcement(broken)

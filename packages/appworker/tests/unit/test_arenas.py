@@ -45,5 +45,5 @@ def test_all_threads_share_one_arena() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_the_environment_goes_before() -> None:
+def test_environment_overrides_malloc_setting() -> None:
     assert arenas(MALLOC_ARENA_MAX="4") > 1

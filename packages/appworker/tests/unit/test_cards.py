@@ -41,18 +41,18 @@ def has_panel(png: bytes) -> bool:
     return image.getpixel((10, 508)) != image.getpixel((480, 508))
 
 
-def test_the_same_request_gives_the_same_bytes() -> None:
+def test_same_request_gives_same_bytes() -> None:
     assert draw(card()) == draw(card())
 
 
 @pytest.mark.parametrize("other", [card(seed=8), card(TEXT + "!"), card(number=2), card(title="A title")], ids=str)
-def test_any_other_request_gives_another_picture(other: Card) -> None:
+def test_other_request_gives_other_picture(other: Card) -> None:
     assert draw(other) != draw(card())
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 180), (960, 540), (1920, 1080), (320, 1080), (1920, 180)])
 @pytest.mark.parametrize("text", [TEXT, "word " * 2_000, "W" * 10_000])
-def test_a_card_has_the_size_that_was_asked_for(width: int, height: int, text: str) -> None:
+def test_card_has_requested_size(width: int, height: int, text: str) -> None:
     picture = DrawnCards().draw(card(text, title="T" * 120, width=width, height=height))
 
     assert (picture.width, picture.height, picture.seed) == (width, height, 7)
@@ -60,7 +60,7 @@ def test_a_card_has_the_size_that_was_asked_for(width: int, height: int, text: s
     assert opened(picture.png).format == "PNG"
 
 
-def test_a_picture_is_worth_looking_at() -> None:
+def test_picture_is_not_dull() -> None:
     colors = opened(draw(card())).convert("RGB").getcolors(maxcolors=960 * 540)
 
     assert colors is not None
@@ -88,7 +88,7 @@ def test_any_text_can_be_drawn(text: str) -> None:
     assert opened(draw(card(text, title=text))).size == (960, 540)
 
 
-def test_composed_and_decomposed_text_look_the_same_but_for_their_seed() -> None:
+def test_composed_and_decomposed_text_look_alike() -> None:
     composed, decomposed = fit("Caf\u00e9", 400, 50, largest=30, smallest=10), "Cafe\u0301"
 
     assert composed.lines == ("Café",)
@@ -111,13 +111,13 @@ def test_composed_and_decomposed_text_look_the_same_but_for_their_seed() -> None
         ("😀🎉", ""),
     ],
 )
-def test_a_text_that_the_font_has_no_letters_for_is_named_by_its_script(text: str, scripts: str) -> None:
+def test_text_without_letters_names_its_script(text: str, scripts: str) -> None:
     assert lacking_scripts(text) == scripts
     assert (f"is in {scripts}, for which these cards have no letters" in caption_of(text)) == bool(scripts)
     assert (title_of(text) == f"(A title in {scripts})") == bool(scripts)
 
 
-def test_a_card_says_which_letters_it_lacks_rather_than_nothing() -> None:
+def test_card_tells_letters_it_lacks() -> None:
     assert has_panel(draw(card("word")))
     assert has_panel(draw(card("Tokyo is 東京 and nothing else is")))
     assert has_panel(draw(card("日本語のテキスト, 20 °C")))
@@ -125,7 +125,7 @@ def test_a_card_says_which_letters_it_lacks_rather_than_nothing() -> None:
 
 
 @pytest.mark.parametrize("character", ["a", "é", "Ж", "°", "©", "½", "…", "—", "\u2019"])
-def test_the_font_has_the_usual_signs(character: str) -> None:
+def test_font_has_usual_signs(character: str) -> None:
     assert has_glyph(character)
 
 

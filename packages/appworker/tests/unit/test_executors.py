@@ -81,7 +81,7 @@ def forever_plainly(context: SyncContext, _payload: Number) -> None:
         context.check_cancelled()
 
 
-async def test_tasks_share_a_thread_and_threads_are_of_their_own(executors: Executors) -> None:
+async def test_async_actors_share_thread_plain_ones_own(executors: Executors) -> None:
     request_id.set("r-1")
     started = [executors.start(job_of(made, RecordingContext())) for made in (where, where, where_in_a_thread)]
     one, other, alone = [await outcome for outcome in started]
@@ -90,7 +90,7 @@ async def test_tasks_share_a_thread_and_threads_are_of_their_own(executors: Exec
     assert alone == ActorDone(result={"thread": "actor-task-1", "request": "r-1"})
 
 
-async def test_a_thousand_attempts_each_get_their_own_result(executors: Executors) -> None:
+async def test_thousand_attempts_get_their_own_results(executors: Executors) -> None:
     started = [executors.start(job_of(double, RecordingContext(), number=number)) for number in range(1_000)]
     outcomes = await asyncio.gather(*started)
 
@@ -100,7 +100,7 @@ async def test_a_thousand_attempts_each_get_their_own_result(executors: Executor
 
 @pytest.mark.parametrize("made", [forever, forever_in_a_thread, forever_plainly])
 @pytest.mark.parametrize("reason", [StopReason.DRAIN, StopReason.LEASE_LOST])
-async def test_an_attempt_that_must_end_ends(executors: Executors, made: object, reason: StopReason) -> None:
+async def test_stopped_attempt_ends(executors: Executors, made: object, reason: StopReason) -> None:
     context = RecordingContext()
     outcome = executors.start(job_of(made, context))  # type: ignore[arg-type]  # parametrized
     while not context.said:
@@ -110,14 +110,14 @@ async def test_an_attempt_that_must_end_ends(executors: Executors, made: object,
     assert await outcome == ActorStopped()
 
 
-async def test_an_attempt_that_must_end_before_it_begins_ends(executors: Executors) -> None:
+async def test_attempt_stopped_before_begin_ends(executors: Executors) -> None:
     context = RecordingContext()
     context.stop.throw(StopReason.DRAIN)
 
     assert await executors.start(job_of(forever, context)) == ActorStopped()
 
 
-async def test_an_actor_that_blocks_hurts_only_those_beside_it(executors: Executors) -> None:
+async def test_blocking_actor_hurts_only_its_loop(executors: Executors) -> None:
     blocked, released = threading.Event(), threading.Event()
 
     @actor("block")
@@ -150,9 +150,7 @@ async def test_an_actor_that_blocks_hurts_only_those_beside_it(executors: Execut
     assert started_again.result == {"thread": "actors-0", "request": "none"}
 
 
-async def test_an_actor_cannot_end_the_loop_of_the_others(
-    executors: Executors, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_actor_cannot_end_shared_loop(executors: Executors, caplog: pytest.LogCaptureFixture) -> None:
     @actor("exit")
     async def exit_(_context: ActorContext, payload: Number) -> None:
         if payload.number:
@@ -173,7 +171,7 @@ async def test_an_actor_cannot_end_the_loop_of_the_others(
     assert "a task of an actor tried to end the worker" in caplog.messages
 
 
-async def test_a_plain_actor_says_and_stores_and_remembers(executors: Executors) -> None:
+async def test_plain_actor_uses_whole_context(executors: Executors) -> None:
     works: list[str] = []
 
     def work() -> JsonValue:
@@ -210,7 +208,7 @@ async def test_a_plain_actor_says_and_stores_and_remembers(executors: Executors)
     ]
 
 
-async def test_a_parent_whose_children_run_is_suspended(executors: Executors) -> None:
+async def test_parent_with_running_children_is_suspended(executors: Executors) -> None:
     @actor("parent")
     async def parent(context: ActorContext, _payload: Number) -> None:
         await context.join()
@@ -224,7 +222,7 @@ async def test_a_parent_whose_children_run_is_suspended(executors: Executors) ->
     assert [await outcome for outcome in started] == [ActorSuspended(), ActorSuspended()]
 
 
-async def test_what_an_actor_raises_is_told_apart(executors: Executors) -> None:
+async def test_raised_errors_are_distinguished(executors: Executors) -> None:
     @actor("raise")
     async def raising(_context: ActorContext, payload: Number) -> None:
         if payload.number == 1:

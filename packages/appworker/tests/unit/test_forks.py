@@ -18,7 +18,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("disposition", "heeded"), [("SIG_DFL", True), ("SIG_IGN", False)])
-def test_a_hangup_is_heeded_unless_it_was_ignored_from_the_start(disposition: str, heeded: bool) -> None:
+def test_hangup_is_heeded_unless_ignored_from_start(disposition: str, heeded: bool) -> None:
     done = run(f"""
         import signal
         from appworker.host.forks import heeded
@@ -29,7 +29,7 @@ def test_a_hangup_is_heeded_unless_it_was_ignored_from_the_start(disposition: st
     assert done.stdout.strip() == str(heeded)
 
 
-def test_children_that_are_forked_and_terminated_at_once_die_and_their_parent_hears_nothing() -> None:
+def test_terminated_forks_die_without_parents_notice() -> None:
     done = run("""
         import asyncio, os, signal, uvloop
         from appworker.host.forks import part_from_forks
@@ -56,7 +56,7 @@ def test_children_that_are_forked_and_terminated_at_once_die_and_their_parent_he
     assert done.stdout.strip() == "{-15} []", done.stderr
 
 
-def test_a_forked_child_does_not_hold_a_pipe_that_it_must_not() -> None:
+def test_fork_does_not_hold_foreign_pipe() -> None:
     done = run("""
         import os, socket
         from appworker.host.forks import part_from_forks

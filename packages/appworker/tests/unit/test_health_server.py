@@ -37,7 +37,7 @@ def ask(port: int, path: str, method: str = "GET", body: bytes | None = None) ->
     return response, content
 
 
-def test_live_is_200_and_an_unannounced_worker_is_503_ready(port: int) -> None:
+def test_live_is_200_and_unannounced_ready_503(port: int) -> None:
     live, _ = ask(port, "/healthz/live")
     ready, body = ask(port, "/healthz/ready?verbose")
 
@@ -49,7 +49,7 @@ def test_live_is_200_and_an_unannounced_worker_is_503_ready(port: int) -> None:
     assert (ready.status, json.loads(body)["status"]) == (503, "failing")
 
 
-def test_head_answers_without_a_body(port: int) -> None:
+def test_head_answers_without_body(port: int) -> None:
     response, body = ask(port, "/healthz/live", "HEAD")
 
     assert (response.status, body, int(response.headers["Content-Length"]) > 0) == (200, b"", True)
@@ -75,11 +75,11 @@ def test_other_methods_are_refused(port: int, method: str) -> None:
     assert b"Traceback" not in body
 
 
-def test_a_body_is_refused(port: int) -> None:
+def test_body_is_refused(port: int) -> None:
     assert ask(port, "/healthz/live", "GET", b"x" * 10)[0].status == 400
 
 
-def test_the_answer_does_not_tell_what_it_runs_on(port: int) -> None:
+def test_answer_hides_server_software(port: int) -> None:
     assert ask(port, "/healthz/live")[0].headers["Server"] == "appworker"
 
 
@@ -90,7 +90,7 @@ def drip(connection: socket.socket) -> NoReturn:
         time.sleep(0.2)
 
 
-def test_a_request_that_drips_is_cut(port: int) -> None:
+def test_slow_request_is_cut(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
         started_at = time.monotonic()
         with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe, as the kernel likes
@@ -101,7 +101,7 @@ def test_a_request_that_drips_is_cut(port: int) -> None:
     assert ask(port, "/healthz/live")[0].status == 200
 
 
-def test_connections_beyond_the_limit_are_closed_and_make_room_again(port: int) -> None:
+def test_connections_over_limit_are_closed(port: int) -> None:
     held = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(MAX_CONNECTIONS)]
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as one_more:
@@ -115,7 +115,7 @@ def test_connections_beyond_the_limit_are_closed_and_make_room_again(port: int) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-name.invalid", "203.0.113.9"])
-def test_an_address_that_cannot_be_used_names_the_settings(health: WorkerHealth, host: str) -> None:
+def test_unusable_address_error_names_settings(health: WorkerHealth, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HealthPortError) as refused:
         HealthServer(host, taken.getsockname()[1], health, Metrics(actors=[], queues=[], slots=1))
 
@@ -123,12 +123,12 @@ def test_an_address_that_cannot_be_used_names_the_settings(health: WorkerHealth,
     assert "APPWORKER_HEALTH_HOST" in str(refused.value)
 
 
-def test_it_is_served_on_ipv6_too(health: WorkerHealth) -> None:
+def test_ipv6_is_served(health: WorkerHealth) -> None:
     with HealthServer("::1", 0, health, Metrics(actors=[], queues=[], slots=1)) as server:
         assert server.address.startswith("http://[::1]:")
 
 
-def test_the_port_is_free_again_after_the_block(health: WorkerHealth) -> None:
+def test_port_is_free_after_block(health: WorkerHealth) -> None:
     metrics = Metrics(actors=[], queues=[], slots=1)
     with HealthServer("127.0.0.1", 0, health, metrics) as first:
         port = int(first.address.rpartition(":")[2])

@@ -18,7 +18,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
 
 
-def test_forked_children_can_log_while_another_thread_does() -> None:
+def test_forked_children_can_log() -> None:
     done = run("""
         def chatter():
             while True:
@@ -37,7 +37,7 @@ def test_forked_children_can_log_while_another_thread_does() -> None:
     assert done.stderr.count('"child ') == 50
 
 
-def test_a_wrong_call_and_closed_outputs_raise_nothing_and_later_lines_arrive() -> None:
+def test_wrong_log_call_raises_nothing() -> None:
     done = run("""
         class Untold:
             def __repr__(self):
@@ -54,7 +54,7 @@ def test_a_wrong_call_and_closed_outputs_raise_nothing_and_later_lines_arrive() 
     assert json.loads(done.stderr.splitlines()[-1])["event"] == "later"
 
 
-def test_a_reader_who_is_gone_raises_nothing() -> None:
+def test_closed_log_reader_raises_nothing() -> None:
     done = run("""
         reading, writing = os.pipe()
         os.close(reading)
@@ -67,7 +67,7 @@ def test_a_reader_who_is_gone_raises_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "still here\n")
 
 
-def test_a_text_of_a_million_characters_is_cut_and_says_so() -> None:
+def test_million_character_text_is_cut_visibly() -> None:
     done = run("""
         try:
             raise ValueError("x" * 1_000_000)

@@ -12,7 +12,7 @@ from appworker.health.loop_lag import LoopLag
 OFTEN = timedelta(milliseconds=5)
 
 
-async def test_an_idle_loop_answers_over_and_over() -> None:
+async def test_idle_loop_answers_repeatedly() -> None:
     answers: list[float] = []
     enough = asyncio.Event()
 
@@ -28,7 +28,7 @@ async def test_an_idle_loop_answers_over_and_over() -> None:
     assert all(seconds >= 0 for seconds in answers)
 
 
-async def test_a_blocked_loop_is_seen_from_another_thread_while_it_is_blocked() -> None:
+async def test_blocked_loop_is_seen_from_thread() -> None:
     answers: list[float] = []
     seen: list[float] = []
     with LoopLag(asyncio.get_running_loop(), answers.append, interval=OFTEN) as watch:

@@ -7,7 +7,7 @@ import pytest
 from appworker.worker.moving_average import MovingAverage
 
 
-def test_the_first_values_count_alike() -> None:
+def test_first_values_count_alike() -> None:
     mean = MovingAverage(10)
     for value in (1, 2, 6):
         mean.add(value)

@@ -110,7 +110,7 @@ async def run(context: RecordingContext, **fields: JsonValue) -> dict[str, Any]:
     return result
 
 
-async def test_a_script_becomes_pictures_narrations_and_a_video_in_this_order() -> None:
+async def test_script_becomes_pictures_narrations_and_video() -> None:
     context = RecordingContext()
 
     result = await run(context)
@@ -123,7 +123,7 @@ async def test_a_script_becomes_pictures_narrations_and_a_video_in_this_order() 
     assert context.described["scenes"] == 3
 
 
-async def test_what_is_stored_is_what_it_says_it_is() -> None:
+async def test_stored_items_match_their_media_types() -> None:
     context = RecordingContext()
 
     result = await run(context, seed=42)
@@ -145,7 +145,7 @@ async def test_what_is_stored_is_what_it_says_it_is() -> None:
     assert video.duration_seconds == result["duration_seconds"]
 
 
-async def test_the_video_has_a_key_frame_for_each_scene_and_lasts_as_long_as_the_result_says() -> None:
+async def test_video_has_key_frame_per_scene_and_length() -> None:
     context = RecordingContext()
 
     result = await run(context)
@@ -157,7 +157,7 @@ async def test_the_video_has_a_key_frame_for_each_scene_and_lasts_as_long_as_the
         assert sum(packet.is_keyframe for packet in packets if packet.size) == 3
 
 
-async def test_progress_only_rises_and_its_messages_are_for_people() -> None:
+async def test_progress_only_rises_with_readable_messages() -> None:
     context = RecordingContext()
 
     await run(context)
@@ -171,7 +171,7 @@ async def test_progress_only_rises_and_its_messages_are_for_people() -> None:
     assert any(message.startswith("Encoding frame 1 of ") for message in messages)
 
 
-async def test_a_second_run_stores_the_same_keys_and_the_same_bytes() -> None:
+async def test_second_run_stores_same_keys_and_bytes() -> None:
     first, second = RecordingContext(), RecordingContext(attempt=2)
 
     await run(first, seed=5)
@@ -180,7 +180,7 @@ async def test_a_second_run_stores_the_same_keys_and_the_same_bytes() -> None:
     assert second.stored == first.stored
 
 
-async def test_emoji_and_control_characters_reach_the_end() -> None:
+async def test_emoji_and_control_characters_survive() -> None:
     context = RecordingContext()
 
     result = await run(context, script="😀🎉\x00\n\n\x1b[31m👩\u200d🚀 \u202eabc\n\n!!!", title="\x00😀")
@@ -197,9 +197,7 @@ async def test_emoji_and_control_characters_reach_the_end() -> None:
         ({"script": "x\n\n" * 101}, "script: it has 101 paragraphs"),
     ],
 )
-async def test_what_no_retry_can_mend_is_said_before_anything_is_made(
-    fields: dict[str, JsonValue], reason: str
-) -> None:
+async def test_permanent_error_is_told_before_work(fields: dict[str, JsonValue], reason: str) -> None:
     context = RecordingContext()
 
     with pytest.raises(DiscardError) as caught:
@@ -213,7 +211,7 @@ async def test_what_no_retry_can_mend_is_said_before_anything_is_made(
     "stop_when",
     ["Scene 1 of", "Scene 2 of 3: speaking", "Encoding frame 1 of", "Encoding frame 30 of", "Saving"],
 )
-async def test_a_stop_ends_the_actor_within_half_a_second_and_leaves_no_files(
+async def test_stop_ends_actor_soon_without_leftovers(
     stop_when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -228,7 +226,7 @@ async def test_a_stop_ends_the_actor_within_half_a_second_and_leaves_no_files(
     assert os.listdir(tmp_path) == []
 
 
-async def test_cancelling_the_actors_task_waits_for_its_thread_and_leaves_no_files(
+async def test_cancelled_actor_waits_for_thread_without_leftovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -254,7 +252,7 @@ async def test_cancelling_the_actors_task_waits_for_its_thread_and_leaves_no_fil
     assert os.listdir(tmp_path) == []
 
 
-def test_the_schema_is_a_schema_and_describes_every_field() -> None:
+def test_schema_is_valid_and_describes_fields() -> None:
     schema = media.payload_schema()
 
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -301,19 +299,19 @@ BAD: list[dict[str, JsonValue]] = [
 
 
 @pytest.mark.parametrize("fields", GOOD, ids=str)
-def test_the_schema_and_the_worker_both_take_what_is_right(fields: dict[str, JsonValue]) -> None:
+def test_schema_and_worker_accept_valid_payload(fields: dict[str, JsonValue]) -> None:
     jsonschema.validate(payload(**fields), media.payload_schema(), cls=jsonschema.Draft202012Validator)
     MediaPayload.model_validate(payload(**fields))
 
 
 @pytest.mark.parametrize("fields", BAD, ids=str)
-def test_the_schema_and_the_worker_both_refuse_what_is_wrong(fields: dict[str, JsonValue]) -> None:
+def test_schema_and_worker_refuse_invalid_payload(fields: dict[str, JsonValue]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(payload(**fields), media.payload_schema(), cls=jsonschema.Draft202012Validator)
     with pytest.raises(ValidationError):
         MediaPayload.model_validate(payload(**fields))
 
 
-def test_this_host_can_make_media() -> None:
+def test_host_can_make_media() -> None:
     assert media.requires is check_media_extras
     check_media_extras()

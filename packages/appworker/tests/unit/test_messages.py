@@ -56,18 +56,18 @@ async def sent(body: dict[str, object], blob: bytes = b"", *, limited: bool = Tr
 
 
 @given(objects, st.binary(max_size=100))
-def test_a_frame_comes_out_as_it_went_in(body: dict[str, object], blob: bytes) -> None:
+def test_frame_round_trips(body: dict[str, object], blob: bytes) -> None:
     assert asyncio.run(sent(body, blob)) == frames.PipeFrame(body=body, blob=blob)
 
 
 @given(outcomes)
-def test_an_outcome_comes_out_as_it_went_in(outcome: ActorResult) -> None:
+def test_outcome_round_trips(outcome: ActorResult) -> None:
     frame = asyncio.run(sent(result_to_json(outcome)))
 
     assert result_from_json(frame.body) == outcome
 
 
-async def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
+async def test_frame_over_limit_is_refused_unread() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data((frames.MAX_JSON_BYTES + 1).to_bytes(4) + bytes(4))
 
@@ -75,7 +75,7 @@ async def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
         await frames.read(reader, limited=True)
 
 
-async def test_a_frame_that_ends_early_is_the_end_of_the_pipe() -> None:
+async def test_truncated_frame_ends_pipe() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(frames.encode({"a": 1})[:-1])
     reader.feed_eof()
@@ -84,7 +84,7 @@ async def test_a_frame_that_ends_early_is_the_end_of_the_pipe() -> None:
         await frames.read(reader, limited=True)
 
 
-async def test_a_frame_that_is_no_json_is_refused() -> None:
+async def test_frame_without_json_is_refused() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data((1).to_bytes(4) + bytes(4) + b"{")
 
@@ -92,7 +92,7 @@ async def test_a_frame_that_is_no_json_is_refused() -> None:
         await frames.read(reader, limited=True)
 
 
-def test_a_result_that_is_too_large_becomes_a_failure_that_says_so_and_is_not_retried() -> None:
+def test_too_large_result_is_final_failure() -> None:
     found = result_from_json(result_to_json(ActorDone(result={"x": "y" * MAX_RESULT_BYTES})))
 
     assert isinstance(found, ActorFailed)
@@ -111,19 +111,19 @@ def test_a_result_that_is_too_large_becomes_a_failure_that_says_so_and_is_not_re
         ValueError("no"),
     ],
 )
-def test_an_error_that_an_actor_may_know_comes_out_as_it_went_in(error: Exception) -> None:
+def test_known_error_round_trips(error: Exception) -> None:
     found = error_from_json(error_to_json(error))
 
     assert (type(found), str(found)) == (type(error), str(error))
 
 
-def test_any_other_error_names_its_kind() -> None:
+def test_unknown_error_names_its_kind() -> None:
     found = error_from_json(error_to_json(ZeroDivisionError("by zero")))
 
     assert (type(found), str(found)) == (AppWorkerError, "ZeroDivisionError: by zero")
 
 
-def test_content_crosses_as_bytes_or_as_a_path(tmp_path: Path) -> None:
+def test_content_crosses_as_bytes_or_path(tmp_path: Path) -> None:
     item = NewContent(
         key="k", kind=ContentKind.IMAGE, role="r", media_type="image/png", filename="f.png", data=b"\x00", width=3
     )
@@ -136,7 +136,7 @@ def test_content_crosses_as_bytes_or_as_a_path(tmp_path: Path) -> None:
     assert (content_from_json(told, blob), blob) == (from_file, b"")
 
 
-def test_content_that_is_too_large_to_cross_says_what_to_do() -> None:
+def test_too_large_content_tells_remedy() -> None:
     item = NewContent(
         key="k",
         kind=ContentKind.IMAGE,
@@ -151,23 +151,23 @@ def test_content_that_is_too_large_to_cross_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("stop", [None, StopReason.DRAIN])
-def test_what_is_certain_stays_an_outcome_even_when_the_attempt_must_end(stop: StopReason | None) -> None:
+def test_certain_outcome_survives_stop(stop: StopReason | None) -> None:
     assert actor_result_of(DiscardError("never"), stop) == ActorFailed(kind="Discarded", message="never", retry=False)
     assert actor_result_of(SuspendedError(), stop) == ActorSuspended()
 
 
-def test_what_an_actor_raises_because_it_must_end_is_no_failure() -> None:
+def test_error_raised_by_stop_is_no_failure() -> None:
     assert actor_result_of(RuntimeError("aborted"), StopReason.DRAIN) == ActorStopped()
     assert actor_result_of(asyncio.CancelledError(), StopReason.TIMEOUT) == ActorStopped()
 
 
-def test_an_actor_that_stops_itself_has_failed() -> None:
+def test_actor_stopping_itself_has_failed() -> None:
     found = actor_result_of(asyncio.CancelledError(), None)
 
     assert found == ActorFailed(kind="CancelledError", message="the actor stopped itself", retry=True)
 
 
-def test_an_actor_can_say_when_to_come_back() -> None:
+def test_actor_can_set_retry_time() -> None:
     after = timedelta(seconds=90)
     found = actor_result_of(RetryLaterError("the provider is busy", after), None)
 

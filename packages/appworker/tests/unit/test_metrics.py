@@ -44,7 +44,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_a_claim_counts_its_tasks_and_how_long_they_waited(metrics: Metrics) -> None:
+def test_claim_counts_tasks_and_waiting_times(metrics: Metrics) -> None:
     metrics.claimed([task(waited=2), task(waited=4)], 0.02)
     metrics.claimed([], 0.01)
     found = samples(metrics)
@@ -56,7 +56,7 @@ def test_a_claim_counts_its_tasks_and_how_long_they_waited(metrics: Metrics) -> 
 
 
 @pytest.mark.parametrize("ending", Ending)
-def test_an_attempt_is_counted_by_its_ending(metrics: Metrics, ending: Ending) -> None:
+def test_attempt_is_counted_by_ending(metrics: Metrics, ending: Ending) -> None:
     metrics.ended(task(), ending, 1.5)
     found = samples(metrics)
 
@@ -65,7 +65,7 @@ def test_an_attempt_is_counted_by_its_ending(metrics: Metrics, ending: Ending) -
     assert found["appworker_lost_leases_total", ()] == (1 if ending is Ending.LOST else 0)
 
 
-def test_names_that_this_host_did_not_declare_make_no_series(metrics: Metrics) -> None:
+def test_undeclared_names_make_no_series(metrics: Metrics) -> None:
     for number in range(100):
         stranger = task(actor=f"stranger-{number}", queue=f"queue-{number}")
         metrics.claimed([stranger], 0.01)
@@ -77,7 +77,7 @@ def test_names_that_this_host_did_not_declare_make_no_series(metrics: Metrics) -
     assert not [labels for _, labels in found if any("stranger" in label or "queue-" in label for label in labels)]
 
 
-def test_values_that_are_read_at_a_scrape_are_read_then(metrics: Metrics) -> None:
+def test_values_are_read_at_scrape(metrics: Metrics) -> None:
     now = {"leases": 3, "running": 2, "live": True, "lag": 0.25, "blocked": 0.75}
     metrics.read_at_scrape(
         leases=lambda: now["leases"],
@@ -97,20 +97,20 @@ def test_values_that_are_read_at_a_scrape_are_read_then(metrics: Metrics) -> Non
     assert [after[name, ()] for name in names] == [0, 0, 0]
 
 
-def test_nothing_is_registered_outside_of_its_own_registry(metrics: Metrics) -> None:
+def test_metrics_use_their_own_registry(metrics: Metrics) -> None:
     assert "appworker_slots" not in {family.name for family in REGISTRY.collect()}
     assert samples(metrics)["process_resident_memory_bytes", ()] > 0
     assert samples(Metrics(actors=[], queues=[], slots=1))["appworker_slots", ()] == 1
 
 
-def test_openmetrics_is_given_to_whoever_prefers_it(metrics: Metrics) -> None:
+def test_openmetrics_is_given_when_preferred(metrics: Metrics) -> None:
     body, media_type = metrics.exposition("application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
 
     assert media_type.startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith(b"# EOF\n")
 
 
-def test_counting_costs_next_to_nothing(metrics: Metrics) -> None:
+def test_counting_is_cheap(metrics: Metrics) -> None:
     one, rounds = [task()], 5_000
     started_at = time.process_time()
     for _ in range(rounds):

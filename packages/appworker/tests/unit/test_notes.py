@@ -22,7 +22,7 @@ def take_all(notes: EventBuffer) -> list[list[NewEvent]]:
 
 
 @given(st.lists(st.integers(0, 50_000), max_size=120))
-def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int]) -> None:
+def test_chunks_keep_order_in_acceptable_batches(sizes: list[int]) -> None:
     notes = EventBuffer()
     for number, size in enumerate(sizes):
         chunk: dict[str, JsonValue] = {"n": number, "text": "x" * size}
@@ -36,7 +36,7 @@ def test_chunks_keep_their_order_in_batches_that_the_queue_takes(sizes: list[int
         assert check_events(batch) <= MAX_WRITE_BYTES
 
 
-def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> None:
+def test_first_event_leads_and_latest_progress_wins() -> None:
     notes = EventBuffer()
     notes.event(NewEvent(type=TaskEventType.STARTED))
     notes.progress(Progress(fraction=0.1))
@@ -49,7 +49,7 @@ def test_the_first_event_comes_first_and_only_the_latest_progress_is_kept() -> N
     assert take_all(notes) == [[]]
 
 
-def test_what_was_not_written_goes_before_what_came_later() -> None:
+def test_unwritten_events_precede_later_ones() -> None:
     notes = EventBuffer()
     notes.chunk({"n": 1}, 12)
     first, _ = notes.take()

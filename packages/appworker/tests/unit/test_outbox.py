@@ -62,9 +62,7 @@ def done(lease: Lease) -> AttemptWrite:
     return AttemptWrite(lease=lease, outcome=Completed())
 
 
-async def test_writes_of_a_moment_go_in_one_commit_and_each_is_there(
-    queue: CountingQueue, outbox: CommitBatcher
-) -> None:
+async def test_concurrent_writes_share_one_commit(queue: CountingQueue, outbox: CommitBatcher) -> None:
     held = await leases(queue, 2 * MAX_WRITES)
     await asyncio.gather(*(outbox.write(done(lease)) for lease in held))
 
@@ -72,7 +70,7 @@ async def test_writes_of_a_moment_go_in_one_commit_and_each_is_there(
     assert len(await queue.page(owner_id="usr_a", states=[TaskState.COMPLETED], limit=1_000)) == len(held)
 
 
-async def test_a_lost_lease_is_told_to_its_own_writer_alone(queue: CountingQueue, outbox: CommitBatcher) -> None:
+async def test_lost_lease_is_told_to_its_writer(queue: CountingQueue, outbox: CommitBatcher) -> None:
     lost, kept = await leases(queue, 2)
     await queue.cancel(lost.task_id, owner_id="usr_a")
     answers = await asyncio.gather(outbox.write(done(lost)), outbox.write(done(kept)), return_exceptions=True)
@@ -81,7 +79,7 @@ async def test_a_lost_lease_is_told_to_its_own_writer_alone(queue: CountingQueue
     assert answers[1] is None
 
 
-async def test_what_the_database_refuses_takes_nobody_along(queue: CountingQueue, outbox: CommitBatcher) -> None:
+async def test_refused_write_spares_others(queue: CountingQueue, outbox: CommitBatcher) -> None:
     held = await leases(queue, 5)
     queue.refused = held[2].task_id
     answers = await asyncio.gather(*(outbox.write(done(lease)) for lease in held), return_exceptions=True)
@@ -89,7 +87,7 @@ async def test_what_the_database_refuses_takes_nobody_along(queue: CountingQueue
     assert [isinstance(answer, DatabaseRefusedError) for answer in answers] == [False, False, True, False, False]
 
 
-async def test_what_does_not_fit_is_refused_before_it_waits(queue: CountingQueue, outbox: CommitBatcher) -> None:
+async def test_too_large_write_is_refused_before_waiting(queue: CountingQueue, outbox: CommitBatcher) -> None:
     (lease,) = await leases(queue, 1)
     with pytest.raises(InvalidDataError):
         await outbox.write(AttemptWrite(lease=lease, outcome=Completed(result={"text": "\ud800"})))

@@ -41,5 +41,5 @@ class MuteError(HeavyError):
     ],
     ids=["attributes that cannot be stored", "no text", "an error for a reason"],
 )
-def test_an_error_is_told_as_text_whatever_it_holds(error: Exception, failed: ActorFailed) -> None:
+def test_error_is_text_whatever_it_holds(error: Exception, failed: ActorFailed) -> None:
     assert actor_result_of(error, None) == failed

@@ -34,19 +34,19 @@ def test_all_names_every_public_name() -> None:
     assert public | {"__version__"} == set(appworker.__all__)
 
 
-def test_the_other_host_is_not_here_and_appdb_is_pinned() -> None:
+def test_other_host_absent_and_appdb_pinned() -> None:
     assert find_spec("appserver") is None
     assert f"appdb=={version('appdb')}" in (requires("appworker") or [])
 
 
-def test_an_actor_without_a_payload_model_is_refused_with_what_to_write() -> None:
+def test_actor_without_payload_model_is_refused() -> None:
     async def untyped(context: ActorContext, payload: dict[str, str]) -> None: ...
 
     with pytest.raises(TypeError, match="annotate it as"):
         actor("untyped")(untyped)  # type: ignore[type-var]
 
 
-def test_an_actor_tells_its_schema_and_the_first_line_of_its_docstring() -> None:
+def test_actor_tells_schema_and_docstring() -> None:
     @actor("empty", version=3)
     async def empty(_context: ActorContext, _payload: Empty) -> None:
         """Do nothing.

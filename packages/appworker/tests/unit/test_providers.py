@@ -49,25 +49,25 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, offered: str) -> None
     monkeypatch.delitem(sys.modules, "chalkboard", raising=False)
 
 
-def test_a_provider_that_cannot_work_here_is_left_out() -> None:
+def test_unusable_provider_is_left_out() -> None:
     assert working([Working(), Lacking()]) == ("b-works",)
 
 
-def test_the_built_in_ones_are_found() -> None:
+def test_built_in_providers_are_found() -> None:
     names = {provider.name for provider in installed_providers()}
 
     assert {"drawn-cards", "espeak-ng", "pyav-slideshow"} <= names
     assert "drawn-cards" in working(installed_providers())
 
 
-def test_an_installed_package_offers_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_package_offers_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "chalkboard:Chalk")
 
     assert "chalk" in working(installed_providers())
 
 
 @pytest.mark.parametrize("offered", ["chalkboard:Bare", "chalkboard:Missing", "nowhere:Chalk"])
-def test_what_is_no_provider_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offered: str) -> None:
+def test_non_provider_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offered: str) -> None:
     install(tmp_path, monkeypatch, offered)
 
     with pytest.raises(ProviderLoadError, match="provider 'chalk' cannot be loaded"):

@@ -16,14 +16,14 @@ def seconds(pause: timedelta | None) -> float:
     return pause.total_seconds()
 
 
-def test_a_process_that_never_gets_ready_is_given_up_after_five_starts() -> None:
+def test_process_never_ready_is_given_up() -> None:
     restarts = Restarts()
     pauses = [restarts.pause_after(ended(ready=False)) for _ in range(MAX_FAILED_STARTS)]
 
     assert [pause is None for pause in pauses] == [False] * 4 + [True]
 
 
-def test_one_that_was_ready_is_never_given_up_and_waits_longer_each_time() -> None:
+def test_process_once_ready_restarts_with_growing_pauses() -> None:
     restarts = Restarts()
     pauses = [seconds(restarts.pause_after(ended(ready=True))) for _ in range(20)]
 
@@ -33,7 +33,7 @@ def test_one_that_was_ready_is_never_given_up_and_waits_longer_each_time() -> No
     assert pauses[-1] >= 0.8 * LONGEST_PAUSE.total_seconds()
 
 
-def test_being_ready_once_forgives_the_failed_starts() -> None:
+def test_readiness_forgives_failed_starts() -> None:
     restarts = Restarts()
     for _ in range(3):
         for _ in range(MAX_FAILED_STARTS - 1):
@@ -41,7 +41,7 @@ def test_being_ready_once_forgives_the_failed_starts() -> None:
         assert restarts.pause_after(ended(ready=True)) is not None
 
 
-def test_a_process_that_lived_long_is_replaced_at_once() -> None:
+def test_long_lived_process_is_replaced_at_once() -> None:
     restarts = Restarts()
     for _ in range(6):
         restarts.pause_after(ended(ready=True))

@@ -17,25 +17,25 @@ chances = st.floats(0, 1)
 
 
 @given(policies, attempts, chances)
-def test_a_pause_is_never_negative_and_never_over_its_ceiling(policy: RetryPolicy, attempt: int, chance: float) -> None:
+def test_pause_stays_between_zero_and_ceiling(policy: RetryPolicy, attempt: int, chance: float) -> None:
     assert timedelta(0) <= policy.delay(attempt, lambda: chance) <= policy.ceiling(attempt) <= policy.longest
 
 
 @given(policies, attempts)
-def test_the_ceiling_begins_at_first_and_never_falls(policy: RetryPolicy, attempt: int) -> None:
+def test_ceiling_starts_at_first_and_never_falls(policy: RetryPolicy, attempt: int) -> None:
     assert policy.ceiling(1) == policy.first
     assert policy.ceiling(attempt) <= policy.ceiling(attempt + 1)
 
 
 @given(attempts)
-def test_the_ceiling_doubles_until_it_is_the_longest(attempt: int) -> None:
+def test_ceiling_doubles_up_to_longest(attempt: int) -> None:
     policy = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1))
 
     doubled = min(policy.ceiling(attempt) * 2, policy.longest)
     assert policy.ceiling(attempt + 1) == doubled
 
 
-def test_the_jitter_is_full() -> None:
+def test_jitter_is_full() -> None:
     policy = RetryPolicy(first=timedelta(seconds=8), longest=timedelta(seconds=8))
 
     drawn = [policy.delay(1) for _ in range(1_000)]
@@ -51,6 +51,6 @@ def test_the_jitter_is_full() -> None:
         ({"first": timedelta(hours=1)}, "0 <= first <= longest"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(arguments: dict[str, int | timedelta], problem: str) -> None:
+def test_senseless_policy_is_refused(arguments: dict[str, int | timedelta], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         RetryPolicy(**arguments)  # type: ignore[arg-type]

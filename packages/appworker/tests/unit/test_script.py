@@ -11,16 +11,16 @@ from appworker.actors.script import MAX_SCENES, VISIBLE, scenes_of
 from appworker.errors import DiscardError
 
 
-def test_blank_lines_part_scenes_and_line_breaks_do_not() -> None:
+def test_blank_lines_separate_scenes() -> None:
     assert scenes_of("One\nline.\n\n\n  Two.  \n \t\nThree.\n") == ["One line.", "Two.", "Three."]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\u2029", "\x85"])
-def test_every_kind_of_line_end_counts(end: str) -> None:
+def test_every_line_ending_counts(end: str) -> None:
     assert scenes_of(f"One{end}more.{end}{end}Two.") == ["One more.", "Two."]
 
 
-def test_control_characters_go_and_emoji_stay_whole() -> None:
+def test_control_characters_go_emoji_stay() -> None:
     assert scenes_of("A\x00b\x1b[31mc 👩\u200d🚀 🏴\U000e0067\U000e0062\U000e007f") == [
         "A b [31mc 👩\u200d🚀 🏴\U000e0067\U000e0062\U000e007f"
     ]
@@ -31,31 +31,31 @@ def test_text_is_composed() -> None:
 
 
 @pytest.mark.parametrize("script", ["", "  \n\n\t", "\x00\x01\n\n\x7f", "\u200b\n\n\u2060\ufeff"])
-def test_a_script_without_visible_text_is_not_worth_retrying(script: str) -> None:
+def test_script_without_visible_text_is_final_failure(script: str) -> None:
     with pytest.raises(DiscardError, match="script: it holds no visible text"):
         scenes_of(script)
 
 
-def test_paragraphs_without_visible_text_are_left_out() -> None:
+def test_paragraphs_without_visible_text_are_skipped() -> None:
     assert scenes_of("One.\n\n\u200b\n\n\x07\n\nTwo.") == ["One.", "Two."]
 
 
-def test_as_many_paragraphs_as_allowed_become_scenes() -> None:
+def test_allowed_number_of_paragraphs_become_scenes() -> None:
     assert len(scenes_of("\n\n".join("x" * MAX_SCENES))) == MAX_SCENES
 
 
-def test_one_paragraph_too_many_is_not_worth_retrying() -> None:
+def test_one_paragraph_too_many_is_final_failure() -> None:
     with pytest.raises(DiscardError, match="101 paragraphs, and at most 100 become one video; join some"):
         scenes_of("\n\n".join("x" * (MAX_SCENES + 1)))
 
 
-def test_a_very_long_paragraph_is_one_scene() -> None:
+def test_very_long_paragraph_is_one_scene() -> None:
     text = "word " * 2_000
 
     assert scenes_of(text) == [text.strip()]
 
 
-def test_a_paragraph_that_is_too_long_for_one_scene_is_refused_with_its_count() -> None:
+def test_too_long_paragraph_is_refused_with_count() -> None:
     fits = "😀" * 15_000
 
     assert scenes_of(fits) == [fits]
@@ -67,7 +67,7 @@ def test_a_paragraph_that_is_too_long_for_one_scene_is_refused_with_its_count() 
 
 
 @pytest.mark.parametrize("text", ["\u200b", " \n", "\x00", "\xad", "\u202e", "\ufeff", "x", "😀", "日", "!"])
-def test_the_pattern_of_the_schema_agrees_with_the_splitting(text: str) -> None:
+def test_schema_pattern_agrees_with_splitting(text: str) -> None:
     if re.search(VISIBLE, text):
         assert len(scenes_of(text)) == 1
     else:

@@ -18,13 +18,13 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_health_is_off_and_one_process_runs_if_nothing_is_said() -> None:
+def test_defaults_are_one_process_without_health() -> None:
     settings = load_settings()
 
     assert (settings.health_host, settings.health_port, settings.processes) == ("127.0.0.1", None, 1)
 
 
-def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPWORKER_HEALTH_HOST", "0.0.0.0")
     monkeypatch.setenv("APPWORKER_HEALTH_PORT", "9100")
     monkeypatch.setenv("APPWORKER_PROCESSES", "3")
@@ -47,20 +47,20 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ("APPWORKER_HEALTHPORT", "1", "did you mean APPWORKER_HEALTH_PORT"),
     ],
 )
-def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:
+def test_invalid_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:
     monkeypatch.setenv(name, text)
 
     with pytest.raises(WorkerSettingsError, match=message):
         load_settings()
 
 
-def test_every_process_needs_a_port() -> None:
+def test_every_process_needs_port() -> None:
     assert load_settings(health_port=65_534, processes=2).health_port == 65_534
     with pytest.raises(WorkerSettingsError, match="a port for each"):
         load_settings(health_port=65_535, processes=2)
 
 
-def test_the_readme_lists_every_setting_and_no_other() -> None:
+def test_readme_lists_exactly_the_settings() -> None:
     table = README.read_text(encoding="utf-8").partition("## Settings")[2]
     listed = {
         name for row in re.findall(r"^\| (`A.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)

@@ -60,7 +60,7 @@ def loudest(pcm: bytes, start: float, end: float) -> int:
     return max(abs(sample) for sample in samples)
 
 
-def test_the_video_is_what_browsers_play(tmp_path: Path) -> None:
+def test_video_plays_in_browsers(tmp_path: Path) -> None:
     target = tmp_path / "video.mp4"
     encode([slide(0, 1)], target)
 
@@ -73,7 +73,7 @@ def test_the_video_is_what_browsers_play(tmp_path: Path) -> None:
     assert head.index(b"moov") < head.index(b"mdat")  # it can be played before all of it is there
 
 
-def test_every_slide_begins_with_the_only_key_frame_of_its_time(tmp_path: Path) -> None:
+def test_every_slide_begins_with_key_frame(tmp_path: Path) -> None:
     target = tmp_path / "video.mp4"
     slides = [slide(index, seconds) for index, seconds in enumerate([1.0, 2.0, 0.5, 1.25, 3.0])]
     encode(slides, target)
@@ -85,7 +85,7 @@ def test_every_slide_begins_with_the_only_key_frame_of_its_time(tmp_path: Path) 
     assert key_frame_seconds(target) == pytest.approx(starts, abs=0.01)
 
 
-def test_picture_and_sound_last_as_long_as_was_said(tmp_path: Path) -> None:
+def test_picture_and_sound_have_told_length(tmp_path: Path) -> None:
     target = tmp_path / "video.mp4"
     seconds = encode([slide(0, 1.3), slide(1, 2.1)], target)
 
@@ -96,7 +96,7 @@ def test_picture_and_sound_last_as_long_as_was_said(tmp_path: Path) -> None:
     assert len(sound(target)) / 2 / RATE == pytest.approx(seconds, abs=0.15)
 
 
-def test_each_slide_is_heard_while_it_is_seen_and_then_there_is_a_pause(tmp_path: Path) -> None:
+def test_slide_sounds_while_shown_then_pauses(tmp_path: Path) -> None:
     target = tmp_path / "video.mp4"
     encode([slide(0, 1.5), slide(1, 1.5)], target)
 
@@ -106,7 +106,7 @@ def test_each_slide_is_heard_while_it_is_seen_and_then_there_is_a_pause(tmp_path
     assert loudest(pcm, 2.2, 3.4) > 4_000
 
 
-def test_the_frames_show_the_slides(tmp_path: Path) -> None:
+def test_frames_show_slides(tmp_path: Path) -> None:
     target = tmp_path / "video.mp4"
     encode([slide(0, 0.5), slide(1, 0.5)], target)
 
@@ -130,7 +130,7 @@ def test_progress_counts_every_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_at", [1, 20])
-def test_a_stop_out_of_the_callback_closes_the_file_at_once(tmp_path: Path, stop_at: int) -> None:
+def test_stop_in_callback_closes_file(tmp_path: Path, stop_at: int) -> None:
     stopped: list[float] = []
 
     def on_frame(done: int, _total: int) -> None:
@@ -146,7 +146,7 @@ def test_a_stop_out_of_the_callback_closes_the_file_at_once(tmp_path: Path, stop
     assert not open_files_under(tmp_path)
 
 
-def test_a_long_narration_is_encoded_frame_by_frame_so_that_a_stop_is_heeded(tmp_path: Path) -> None:
+def test_long_narration_heeds_stop_between_frames(tmp_path: Path) -> None:
     slides = [slide(0, 120)]
     times = [time.monotonic()]
 
@@ -165,7 +165,7 @@ def test_every_even_size_can_be_encoded(tmp_path: Path, width: int, height: int)
         assert (frame.width, frame.height) == (width, height)
 
 
-def test_without_the_extra_the_message_says_how_to_install_it() -> None:
+def test_missing_extra_error_tells_installation() -> None:
     program = (
         "import sys; sys.modules['av'] = None\n"
         "from appworker.providers.local.video.slideshow import Slideshow\n"

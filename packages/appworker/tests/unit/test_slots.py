@@ -31,7 +31,7 @@ async def comes(turn: SlotTicket) -> bool:
         return await turn.comes()
 
 
-async def test_a_free_slot_is_taken_at_once_and_others_wait_in_order() -> None:
+async def test_free_slot_goes_first_come_first_served() -> None:
     slots = Slots(1, nothing)
     first, second, third = (slots.request() for _ in range(3))
     assert await comes(first)
@@ -45,7 +45,7 @@ async def test_a_free_slot_is_taken_at_once_and_others_wait_in_order() -> None:
     assert (slots.busy, slots.waiting) == (1, 0)
 
 
-async def test_whoever_watches_hears_of_each_slot_that_is_given_back() -> None:
+async def test_watcher_hears_every_returned_slot() -> None:
     heard: list[int] = []
     slots = Slots(1, lambda: heard.append(slots.busy))
     first, second = slots.request(), slots.request()
@@ -56,7 +56,7 @@ async def test_whoever_watches_hears_of_each_slot_that_is_given_back() -> None:
     assert heard == [1, 0]
 
 
-async def test_nothing_is_claimed_ahead_before_anything_has_run() -> None:
+async def test_nothing_is_prefetched_before_first_run() -> None:
     slots = Slots(COUNT, nothing)
     slots.claim_took(1)
 
@@ -67,14 +67,14 @@ async def test_nothing_is_claimed_ahead_before_anything_has_run() -> None:
     ("task_seconds", "ahead"),
     [(0.001, 40), (0.01, 4), (0.02, 2), (0.041, 0), (60, 0), (0.000_01, MAX_PREFETCH)],
 )
-async def test_as_many_are_claimed_ahead_as_end_while_a_claim_is_under_way(task_seconds: float, ahead: int) -> None:
+async def test_prefetch_covers_endings_during_claim(task_seconds: float, ahead: int) -> None:
     slots = learned(task_seconds, claim_seconds=0.01)
 
     assert (slots.prefetch, slots.room) == (ahead, COUNT + ahead)
     assert COUNT <= slots.worth_a_claim <= slots.room
 
 
-async def test_a_slow_claim_lets_nobody_wait_longer_than_is_waited() -> None:
+async def test_slow_claim_prefetches_within_longest_wait() -> None:
     slots = learned(0.05, claim_seconds=30)
     turns = [slots.request() for _ in range(slots.room)]
     assert slots.waiting == COUNT * SLOT_WAIT.total_seconds() / 2 / 0.05
@@ -85,7 +85,7 @@ async def test_a_slow_claim_lets_nobody_wait_longer_than_is_waited() -> None:
     assert [await comes(turn) for turn in turns] == [True] * len(turns)
 
 
-async def test_who_runs_and_who_waits_leaves_less_room() -> None:
+async def test_running_and_waiting_attempts_reduce_prefetch() -> None:
     slots = learned(0.01, claim_seconds=0.01)
     for taken in range(COUNT + 4):
         assert slots.room == COUNT + 4 - taken
@@ -95,7 +95,7 @@ async def test_who_runs_and_who_waits_leaves_less_room() -> None:
     assert (slots.room, slots.waiting) == (0, 5)
 
 
-async def test_one_long_task_among_short_ones_stops_claiming_ahead_for_a_while() -> None:
+async def test_long_task_pauses_prefetch() -> None:
     slots = learned(0.001, claim_seconds=0.01)
     for _ in range(100):
         slots.request()
@@ -111,7 +111,7 @@ async def test_one_long_task_among_short_ones_stops_claiming_ahead_for_a_while()
     assert 20 < slots.prefetch <= 40
 
 
-async def test_whose_turn_does_not_come_in_time_is_told_and_nothing_is_claimed_ahead_until_that_is_forgotten() -> None:
+async def test_attempt_without_slot_stops_prefetch_for_while() -> None:
     slots = learned(0.001, claim_seconds=0.01, count=1)
     first, second = slots.request(), slots.request()
     began = asyncio.get_running_loop().time()
@@ -124,7 +124,7 @@ async def test_whose_turn_does_not_come_in_time_is_told_and_nothing_is_claimed_a
     assert (slots.busy, slots.prefetch) == (0, 0)
 
 
-async def test_whose_turn_came_is_not_told_otherwise_later() -> None:
+async def test_granted_slot_is_not_revoked() -> None:
     slots = Slots(1, nothing)
     first, second, third = slots.request(), slots.request(), slots.request()
     first.over()
@@ -134,7 +134,7 @@ async def test_whose_turn_came_is_not_told_otherwise_later() -> None:
     assert slots.busy == 1
 
 
-async def test_closed_slots_let_nobody_wait_and_are_still_given() -> None:
+async def test_closed_slots_end_waiting_but_still_serve() -> None:
     slots = Slots(1, nothing)
     first, before = slots.request(), slots.request()
     slots.close()

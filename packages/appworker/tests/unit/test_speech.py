@@ -46,14 +46,14 @@ def loudness(speech: Speech) -> int:
     return max(abs(sample) for sample in array.array("h", speech.pcm))
 
 
-def test_a_sentence_is_heard_for_as_long_as_it_takes_to_say_it() -> None:
+def test_sentence_sounds_for_its_spoken_length() -> None:
     speech = speak(SENTENCE)
 
     assert 2 < speech.duration_seconds < 5
     assert loudness(speech) > 5_000
 
 
-def test_the_wav_file_holds_the_same_samples() -> None:
+def test_wav_file_holds_same_samples() -> None:
     speech = speak(SENTENCE)
 
     with wave.open(io.BytesIO(speech.wav())) as reader:
@@ -62,7 +62,7 @@ def test_the_wav_file_holds_the_same_samples() -> None:
         assert reader.readframes(reader.getnframes()) == speech.pcm
 
 
-def test_the_same_request_sounds_the_same_whatever_was_said_between() -> None:
+def test_same_request_sounds_same() -> None:
     first = speak(SENTENCE)
     speak("Etwas ganz anderes!", voice="de", words_per_minute=300)
 
@@ -80,14 +80,14 @@ def test_voices_differ() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00\x01\x7f", "\u200b", "\ud800"])
-def test_a_text_without_sound_gives_a_short_silence(text: str) -> None:
+def test_soundless_text_gives_short_silence(text: str) -> None:
     speech = speak(text)
 
     assert speech.duration_seconds == SHORTEST_SECONDS
     assert loudness(speech) == 0
 
 
-def test_a_nul_does_not_cut_the_text_off() -> None:
+def test_nul_does_not_cut_text() -> None:
     assert speak(f"{SENTENCE}\x00{SENTENCE}").duration_seconds > 1.5 * speak(SENTENCE).duration_seconds
 
 
@@ -116,7 +116,7 @@ NUMBERS = " ".join(map(str, range(1_000, 1_010)))
     ids=["numbers", "signs", "one long word", "Japanese", "Korean", "Chinese", "one long number"],
 )
 @pytest.mark.parametrize("words_per_minute", [165, 450])
-def test_a_long_text_with_few_stops_takes_as_long_as_its_parts(
+def test_long_text_takes_as_long_as_parts(
     voice: str, part: str, times: int, between: str, words_per_minute: int
 ) -> None:
     alone = speak(part, voice=voice, words_per_minute=words_per_minute).duration_seconds
@@ -125,7 +125,7 @@ def test_a_long_text_with_few_stops_takes_as_long_as_its_parts(
     assert together > 0.9 * times * alone
 
 
-def test_a_text_with_stops_sounds_as_it_does_in_one_piece() -> None:
+def test_text_in_parts_sounds_as_whole() -> None:
     text = f"{SENTENCE} Dr. Jones, who saw it, said: three point one four (3.14) is not enough! " * 3
     program = "import sys; sys.path.insert(0, sys.argv.pop()); import espeak_child; espeak_child.CLAUSE_SECONDS = 1e9"
 
@@ -151,12 +151,12 @@ def in_one_piece(text: str, program: str) -> bytes:
 
 
 @pytest.mark.parametrize("voice", ["fo", "kaa", "xex"])
-def test_a_voice_without_its_data_is_no_voice(voice: str) -> None:
+def test_voice_without_data_is_none(voice: str) -> None:
     with pytest.raises(DiscardError, match=f"espeak-ng has no voice '{voice}' here"):
         EspeakSpeech().check_voice(voice)
 
 
-def test_silence_for_a_text_with_letters_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_silence_for_text_with_letters_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     EspeakSpeech().check()
     mute = tmp_path / "mute.py"
     mute.write_text("import sys\nsys.stdout.buffer.write(b'{\"sample_rate\": 22050}\\n' + bytes(50_000))\n")
@@ -167,7 +167,7 @@ def test_silence_for_a_text_with_letters_is_refused(monkeypatch: pytest.MonkeyPa
     assert speak("...").duration_seconds > 1
 
 
-def test_a_paragraph_of_ten_thousand_characters_is_spoken_to_its_end() -> None:
+def test_ten_thousand_characters_are_spoken() -> None:
     once = speak(SENTENCE).duration_seconds
 
     assert speak(f"{SENTENCE} " * (10_000 // len(SENTENCE))).duration_seconds > 150 * once
@@ -183,14 +183,12 @@ def test_languages_are_voices(voice: str) -> None:
 @pytest.mark.parametrize(
     "voice", ["xx", "", "en+f3", "en\n", "\uff45\uff4e", "gmw/en", "../../../../../../../../dev/null"]
 )
-def test_what_is_no_language_of_the_library_is_not_worth_retrying(voice: str) -> None:
+def test_unknown_language_is_final_failure(voice: str) -> None:
     with pytest.raises(DiscardError, match=r"voice: espeak-ng has no voice .* use a language such as en"):
         speak(SENTENCE, voice=voice)
 
 
-def test_a_stop_is_heeded_within_half_a_second_and_leaves_no_process(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_stop_ends_speech_soon_without_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     EspeakSpeech().check()
     endless, pid_file = tmp_path / "endless.py", tmp_path / "pid"
     endless.write_text(ENDLESS.format(pid_file=str(pid_file)))
@@ -210,7 +208,7 @@ def test_a_stop_is_heeded_within_half_a_second_and_leaves_no_process(
         os.kill(int(pid_file.read_text()), 0)
 
 
-def test_a_stop_is_asked_for_while_a_long_text_is_spoken() -> None:
+def test_stop_is_checked_while_speaking() -> None:
     asked: list[float] = []
 
     EspeakSpeech().speak(
@@ -221,7 +219,7 @@ def test_a_stop_is_asked_for_while_a_long_text_is_spoken() -> None:
     assert max(later - earlier for earlier, later in pairwise(asked)) < 0.5
 
 
-def test_several_threads_speak_at_once_without_mixing_their_voices() -> None:
+def test_concurrent_threads_do_not_mix_voices() -> None:
     texts = [SENTENCE, "Something else entirely.", "A third text, with more words than the second one has."]
     alone = [speak(text) for text in texts]
     together: dict[int, Speech] = {}
@@ -238,9 +236,7 @@ def test_several_threads_speak_at_once_without_mixing_their_voices() -> None:
     assert [together[index] for index in range(len(texts))] == alone
 
 
-def test_a_crash_of_the_library_is_an_error_and_not_the_end_of_the_worker(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_crash_of_library_is_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     EspeakSpeech().check()
     crashing = tmp_path / "crashing.py"
     crashing.write_text("import os\nos.abort()\n")
@@ -250,7 +246,7 @@ def test_a_crash_of_the_library_is_an_error_and_not_the_end_of_the_worker(
         speak(SENTENCE)
 
 
-def test_the_child_is_told_no_secret_of_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_speech_process_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     EspeakSpeech().check()
     telling = tmp_path / "telling.py"
     telling.write_text("import os, sys\nsys.exit(' '.join(sorted(os.environ)))\n")
@@ -263,7 +259,7 @@ def test_the_child_is_told_no_secret_of_the_host(monkeypatch: pytest.MonkeyPatch
     assert "APP_MONGO_URI" not in str(caught.value)
 
 
-def test_a_library_in_a_very_deep_folder_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_library_in_very_deep_folder_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     library, data = espeak._paths()
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
@@ -273,7 +269,7 @@ def test_a_library_in_a_very_deep_folder_works(monkeypatch: pytest.MonkeyPatch, 
     assert loudness(speak(SENTENCE)) > 5_000
 
 
-def test_without_the_extra_the_message_says_how_to_install_it() -> None:
+def test_missing_extra_error_tells_installation() -> None:
     program = (
         "import sys; sys.modules['espeakng_loader'] = None\n"
         "from appworker.providers.local.speech.espeak import EspeakSpeech\n"
@@ -288,7 +284,7 @@ def test_without_the_extra_the_message_says_how_to_install_it() -> None:
     assert "run `pip install 'appworker[speech]'`" in done.stderr.splitlines()[-1]
 
 
-def test_a_broken_library_is_unavailable_and_not_a_crash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_broken_library_is_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     library, _ = espeak._paths()
     monkeypatch.setattr(espeak, "_paths", lambda: (library, tmp_path / "espeak-ng-data"))
     espeak._voice_files.cache_clear()

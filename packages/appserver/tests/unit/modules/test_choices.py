@@ -11,21 +11,21 @@ from appserver.modules.choices import pick_not_recent
 OPTIONS = [f"option {number}" for number in range(10)]
 
 
-def test_nothing_recent_is_picked_while_there_is_something_else() -> None:
+def test_recent_option_is_picked_last() -> None:
     for seed in range(200):
         picked = pick_not_recent(OPTIONS, OPTIONS[:6], count=4, rng=Random(seed))
 
         assert sorted(picked) == OPTIONS[6:]
 
 
-def test_what_was_had_longest_ago_comes_next() -> None:
+def test_longest_unused_option_comes_next() -> None:
     recent = ["option 3", "gone", "option 1", "option 3", "option 2"]
     picked = pick_not_recent(["option 1", "option 2", "option 3", "new"], recent, count=3, rng=Random(1))
 
     assert picked == ["new", "option 2", "option 1"]
 
 
-def test_the_same_seed_picks_the_same_and_another_one_differs() -> None:
+def test_seed_repeats_choice() -> None:
     first, again, *others = [pick_not_recent(OPTIONS, [], count=5, rng=Random(seed)) for seed in (7, 7, *range(20))]
 
     assert first == again
@@ -33,13 +33,13 @@ def test_the_same_seed_picks_the_same_and_another_one_differs() -> None:
     assert all(len(set(one)) == 5 for one in others)
 
 
-def test_every_option_has_its_chance() -> None:
+def test_every_option_has_chance() -> None:
     rng = Random(1)
 
     assert {pick_not_recent(OPTIONS, [], count=1, rng=rng)[0] for _ in range(500)} == set(OPTIONS)
 
 
-def test_too_few_options_are_all_picked_and_none_twice() -> None:
+def test_too_few_options_are_all_picked_once() -> None:
     assert sorted(pick_not_recent(["a", "b", "a"], ["b"], count=9, rng=Random(1))) == ["a", "b"]
     assert pick_not_recent([], ["b"], count=2, rng=Random(1)) == []
     assert pick_not_recent(OPTIONS, [], count=0, rng=Random(1)) == []
