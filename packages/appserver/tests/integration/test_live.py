@@ -90,7 +90,7 @@ async def test_malformed_position_is_named(client: httpx2.AsyncClient, after: st
     assert answer.json()["errors"][0]["field"] == "after"
 
 
-async def test_too_late_position_and_too_many_tasks_are_named(client: httpx2.AsyncClient, submit: Submit) -> None:
+async def test_late_position_and_many_tasks_are_named(client: httpx2.AsyncClient, submit: Submit) -> None:
     task = (await submit(client))["id"]
     late = await client.get("/api/stream", params={"after": f"{task}:7"})
     many = await client.get("/api/stream", params={"after": ",".join(f"tq_{number}:-1" for number in range(51))})

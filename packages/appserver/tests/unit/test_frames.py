@@ -71,7 +71,7 @@ def test_every_event_has_id_even_first_snapshot() -> None:
     assert fields_of(snapshot_frame(task(event_count=3), [], NOBODY))["id"] == "2"
 
 
-async def test_the_first_event_alone_says_when_to_come_back() -> None:
+async def test_only_first_event_tells_reconnect_time() -> None:
     async def frames() -> AsyncIterator[StreamFrame]:
         yield event_frame(event({}))
         yield event_frame(event({}, seq=8))
