@@ -13,15 +13,15 @@ from appdb import Database
 from appdemo.host import Host
 from appsupport.faults.fault_bounds import QUICK_ELECTION
 from appsupport.faults.replica_set_workers import StartWorker
-from appsupport.mongo.replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
+from appsupport.mongo.replica_set import ReplicaSet, ReplicaSetOptions, fresh_database, replica_set
 
-ACTORS = "set_actors:steady"
+ACTORS = "replica_set_actors:steady"
 
 
 @pytest.fixture(scope="session")
-def shared_set(request: pytest.FixtureRequest) -> Iterator[ReplicaSet]:
+def shared_replica_set(request: pytest.FixtureRequest) -> Iterator[ReplicaSet]:
     """A started replica set of three; what it is made of is printed."""
-    with replica_set(SetOptions(election=QUICK_ELECTION)) as started:
+    with replica_set(ReplicaSetOptions(election=QUICK_ELECTION)) as started:
         reporter = request.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
@@ -30,10 +30,10 @@ def shared_set(request: pytest.FixtureRequest) -> Iterator[ReplicaSet]:
 
 
 @pytest.fixture
-def three_nodes(shared_set: ReplicaSet) -> Iterator[ReplicaSet]:
+def three_nodes(shared_replica_set: ReplicaSet) -> Iterator[ReplicaSet]:
     """The set, whole; whatever a test did to it is undone afterwards."""
-    yield shared_set
-    shared_set.mend()
+    yield shared_replica_set
+    shared_replica_set.mend()
 
 
 @pytest.fixture
@@ -45,21 +45,23 @@ def cuttable(three_nodes: ReplicaSet) -> ReplicaSet:
 
 
 @pytest.fixture
-async def set_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
+async def replica_set_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
     """An open, migrated database on the set."""
     async with fresh_database(three_nodes.uri) as database:
         yield database
 
 
 @pytest.fixture
-def start_set_worker(three_nodes: ReplicaSet, set_database: Database, logs: Path) -> Iterator[StartWorker]:
+def start_replica_set_worker(
+    three_nodes: ReplicaSet, replica_set_database: Database, logs: Path
+) -> Iterator[StartWorker]:
     """Start worker processes; whatever is left of them is killed after the test."""
     running: list[Host] = []
 
     def start(*prefix: str, actors: str = ACTORS, **environment: str) -> Host:
         settings = {
             "APP_MONGO_URI": three_nodes.uri,
-            "APP_MONGO_DATABASE": set_database.name,
+            "APP_MONGO_DATABASE": replica_set_database.name,
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
         }
         command = [*prefix, sys.executable, "-m", "appworker", "--actors", actors, "--slots", "4"]

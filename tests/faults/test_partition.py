@@ -30,12 +30,12 @@ SHORT_LEASE = {"APPWORKER_LEASE": str(LEASE_SECONDS), "APPWORKER_HEARTBEAT": "1"
 
 @pytest.mark.timeout(240)
 async def test_isolated_primary_acknowledges_nothing_lost(
-    cuttable: ReplicaSet, set_database: Database, start_set_worker: StartWorker
+    cuttable: ReplicaSet, replica_set_database: Database, start_replica_set_worker: StartWorker
 ) -> None:
     place = await asyncio.to_thread(cuttable.client_place)
-    await asyncio.to_thread(start_set_worker, *place.inside)
-    tasks = Tasks(set_database)
-    async with QueueLoad(TaskQueue(set_database)) as load:
+    await asyncio.to_thread(start_replica_set_worker, *place.inside)
+    tasks = Tasks(replica_set_database)
+    async with QueueLoad(TaskQueue(replica_set_database)) as load:
         beyond = [await tasks.add("steady", seconds=2) for _ in range(8)]
         primary = await asyncio.to_thread(cuttable.primary)
         await asyncio.to_thread(cuttable.part_with_client, primary)
@@ -49,7 +49,7 @@ async def test_isolated_primary_acknowledges_nothing_lost(
         await asyncio.to_thread(cuttable.wait_until_whole)
     print(f"writes back {load.writes_back_after(healed_at)} s after the cut; {load.summary()}")  # noqa: T201 - with -s
 
-    await load.record.check(set_database)
+    await load.record.check(replica_set_database)
     # On the other side of the cut is a majority, so the worker there went on.
     for task in [await tasks.final(task) for task in beyond]:
         assert (task.state, task.attempt) == (TaskState.COMPLETED, 1)
@@ -63,9 +63,9 @@ async def test_isolated_primary_acknowledges_nothing_lost(
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("way", [Way.INCOMING, Way.OUTGOING], ids=["deaf", "mute"])
 async def test_half_isolated_primary_is_replaced_without_loss(
-    cuttable: ReplicaSet, set_database: Database, way: Way
+    cuttable: ReplicaSet, replica_set_database: Database, way: Way
 ) -> None:
-    async with QueueLoad(TaskQueue(set_database)) as load:
+    async with QueueLoad(TaskQueue(replica_set_database)) as load:
         primary = await asyncio.to_thread(cuttable.primary)
         await asyncio.to_thread(cuttable.part, primary, way)
         cut_at = time.monotonic()
@@ -76,20 +76,20 @@ async def test_half_isolated_primary_is_replaced_without_loss(
         await asyncio.to_thread(cuttable.wait_until_whole)
     print(f"writes back {load.writes_back_after(cut_at)} s after the cut; {load.summary()}")  # noqa: T201 - with -s
 
-    await load.record.check(set_database)
+    await load.record.check(replica_set_database)
     assert replaced is not primary
     assert load.lost_leases == 0
 
 
 @pytest.mark.timeout(240)
 async def test_isolated_worker_loses_tasks_and_stops_writing(
-    cuttable: ReplicaSet, set_database: Database, start_set_worker: StartWorker
+    cuttable: ReplicaSet, replica_set_database: Database, start_replica_set_worker: StartWorker
 ) -> None:
     place = await asyncio.to_thread(cuttable.client_place)
-    cut_off = await asyncio.to_thread(start_set_worker, *place.inside, **SHORT_LEASE)
-    other = await asyncio.to_thread(start_set_worker, **SHORT_LEASE)
+    cut_off = await asyncio.to_thread(start_replica_set_worker, *place.inside, **SHORT_LEASE)
+    other = await asyncio.to_thread(start_replica_set_worker, **SHORT_LEASE)
     other.process.send_signal(signal.SIGSTOP)
-    tasks = Tasks(set_database)
+    tasks = Tasks(replica_set_database)
     held = [await tasks.add("steady", seconds=5) for _ in range(3)]
     for task in held:
         await tasks.until(task, lambda found: found.state is TaskState.PROCESSING)
@@ -100,11 +100,13 @@ async def test_isolated_worker_loses_tasks_and_stops_writing(
     await asyncio.to_thread(place.plug_in)
     done = [await tasks.final(task, 60) for task in held]
 
-    await Acknowledged().check(set_database)
+    await Acknowledged().check(replica_set_database)
     assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 2)}
     # It works on, unaided.
     cut_off.check()
-    (cut_off_id,) = {w.id for w in await RegistryRepository(set_database).workers() if w.pid == cut_off.process.pid}
+    (cut_off_id,) = {
+        w.id for w in await RegistryRepository(replica_set_database).workers() if w.pid == cut_off.process.pid
+    }
     again = [await tasks.add("steady", seconds=2) for _ in range(8)]
     finished = [await tasks.final(task, 60) for task in again]
     assert {task.state for task in finished} == {TaskState.COMPLETED}

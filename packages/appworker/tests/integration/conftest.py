@@ -30,14 +30,14 @@ def start_worker(mongo_uri: str, database: Database, logs: Path) -> Iterator[Sta
     running: list[Host] = []
 
     def start(slots: int = 4, others: str = "", **environment: str) -> Host:
-        here = str(Path(__file__).parent)
+        folder = str(Path(__file__).parent / "actors")
         actors = ",".join([*(f"probe_actors:{name}" for name in PROBES.split(",")), *others.split()])
         settings = {
             "APP_MONGO_URI": mongo_uri,
             "APP_MONGO_DATABASE": database.name,
             "APPWORKER_LEASE": str(LEASE_SECONDS),
             "APPWORKER_HEARTBEAT": "0.4",
-            "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         }
         command = [sys.executable, "-m", "appworker", "--actors", actors, "--slots", str(slots)]
         host = Host(f"worker-{len(running)}", command, settings | environment, logs)

@@ -80,7 +80,7 @@ class Ground(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetOptions:
+class ReplicaSetOptions:
     """How the set is made.
 
     Args:
@@ -99,7 +99,7 @@ class SetOptions:
 class ReplicaSet:
     """Three nodes, and what tests do to them. Its methods block; a test with an event loop calls them in a thread."""
 
-    def __init__(self, ground: Ground, options: SetOptions) -> None:
+    def __init__(self, ground: Ground, options: ReplicaSetOptions) -> None:
         self.description = ground.description
         self.cut_problem = ground.cut_problem
         """Why the network cannot be cut, or ``None``."""
@@ -262,9 +262,9 @@ class ReplicaSet:
 
 
 @contextmanager
-def replica_set(options: SetOptions | None = None) -> Iterator[ReplicaSet]:
+def replica_set(options: ReplicaSetOptions | None = None) -> Iterator[ReplicaSet]:
     """Yield a started set for the length of the block."""
-    wanted = options or SetOptions()
+    wanted = options or ReplicaSetOptions()
     with _ground(wanted) as ground:
         made = ReplicaSet(ground, wanted)
         made.start()
@@ -288,7 +288,7 @@ async def fresh_database(uri: str, *, retry_timeout: timedelta = NO_RETRIES) -> 
 
 
 @contextmanager
-def _ground(options: SetOptions) -> Iterator[Ground]:
+def _ground(options: ReplicaSetOptions) -> Iterator[Ground]:
     asked = os.environ.get("APP_TEST_SET")
     ways = (asked,) if asked and asked in options.ways else options.ways
     problem = None
@@ -308,7 +308,7 @@ def _ground(options: SetOptions) -> Iterator[Ground]:
         yield processes
 
 
-def _arguments(options: SetOptions) -> list[str]:
+def _arguments(options: ReplicaSetOptions) -> list[str]:
     arguments = ["--replSet", NAME, "--wiredTigerCacheSizeGB", str(CACHE_GIGABYTES)]
     for parameter in ("enableTestCommands=1", "diagnosticDataCollectionEnabled=false"):
         arguments += ["--setParameter", parameter]

@@ -13,7 +13,7 @@ import pytest
 from appdb import Claimer, NewTask
 from appdb.testing import InMemoryTaskQueue, ManualClock
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 CLAIMER = Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",))
 TASK = NewTask(owner_id="usr_a", actor="echo", payload={"text": "hello"})
 

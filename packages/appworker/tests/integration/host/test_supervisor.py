@@ -16,7 +16,7 @@ from appdemo.host import Host
 from appsupport.hosts.live_tasks import Tasks
 from appsupport.hosts.worker_hosts import READY, WorkerHosts, eventually, failing, two_free_ports, value
 
-HERE = Path(__file__).parent
+ACTORS_FOLDER = Path(__file__).parents[1] / "actors"
 ACTORS = "probe_actors:noop,probe_actors:work"
 TWO = ("--actors", ACTORS, "--processes", "2", "--slots", "1")
 BOTH_READY = rf"(?s){READY}.*{READY}"
@@ -24,7 +24,7 @@ BOTH_READY = rf"(?s){READY}.*{READY}"
 
 @pytest.fixture
 def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHosts]:
-    made = WorkerHosts(mongo_uri, database.name, HERE, logs)
+    made = WorkerHosts(mongo_uri, database.name, ACTORS_FOLDER, logs)
     yield made
     made.kill_all()
 

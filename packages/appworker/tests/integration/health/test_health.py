@@ -18,14 +18,14 @@ from appsupport.hosts.live_tasks import OWNER, Tasks
 from appsupport.hosts.worker_hosts import HEALTH, READY, WorkerHosts, ask, eventually, failing, value
 from appworker.health.health import DATABASE_LIMIT, LOOP_LIMIT
 
-HERE = Path(__file__).parent
+ACTORS_FOLDER = Path(__file__).parents[1] / "actors"
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:raise_"
 STALLING = f"{ACTORS},stall_probe:stall"
 
 
 @pytest.fixture
 def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHosts]:
-    made = WorkerHosts(mongo_uri, database.name, HERE, logs)
+    made = WorkerHosts(mongo_uri, database.name, ACTORS_FOLDER, logs)
     yield made
     made.kill_all()
 
@@ -69,7 +69,7 @@ async def test_hanging_database_is_not_ready_until_recovery(tmp_path: Path, logs
         await own.migrate()
         async with own:
             mongod = int((await own.raw.command("serverStatus"))["pid"])
-        hosts = WorkerHosts(server.uri, "health", HERE, logs)
+        hosts = WorkerHosts(server.uri, "health", ACTORS_FOLDER, logs)
         try:
             address = hosts.start("--actors", ACTORS).wait_for(HEALTH)
             eventually(lambda: failing(address, "/healthz/ready"), set())

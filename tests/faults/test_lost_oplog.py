@@ -16,7 +16,7 @@ import pytest
 from appdb import Claimer, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
 from appdemo.host import Host
 from appsupport.faults.fault_bounds import QUICK_ELECTION
-from appsupport.mongo.replica_set import ReplicaSet, SetOptions, fresh_database, replica_set
+from appsupport.mongo.replica_set import ReplicaSet, ReplicaSetOptions, fresh_database, replica_set
 
 OPLOG_MEGABYTES = 16
 EVENTS, BATCH = 300, 20
@@ -27,7 +27,7 @@ TURN_SECONDS = 90
 @pytest.fixture
 def short_memory() -> Iterator[ReplicaSet]:
     """A set of three whose oplog is small."""
-    with replica_set(SetOptions(election=QUICK_ELECTION, oplog_megabytes=OPLOG_MEGABYTES)) as started:
+    with replica_set(ReplicaSetOptions(election=QUICK_ELECTION, oplog_megabytes=OPLOG_MEGABYTES)) as started:
         yield started
 
 
@@ -65,7 +65,7 @@ async def test_follower_with_lost_oplog_misses_no_event(short_memory: ReplicaSet
 
 
 def _start_follower(uri: str, name: str, task_id: str, logs: Path) -> Host:
-    script = str(Path(__file__).parent / "follow.py")
+    script = str(Path(__file__).parent / "event_follower.py")
     return Host("follower", [sys.executable, "-u", script, uri, name, task_id], os.environ, logs)
 
 

@@ -39,28 +39,28 @@ def wrong_clock(skew: timedelta) -> dict[str, str]:
 
 @pytest.mark.timeout(240)
 async def test_wrong_worker_clocks_change_no_lease_or_time(
-    set_database: Database, start_set_worker: StartWorker
+    replica_set_database: Database, start_replica_set_worker: StartWorker
 ) -> None:
-    tasks = Tasks(set_database)
+    tasks = Tasks(replica_set_database)
     short = {"APPWORKER_LEASE": str(LEASE_SECONDS), "APPWORKER_HEARTBEAT": "1"}
     clocks = [wrong_clock(skew) for skew in SKEWS]
-    began = await set_database.server_time()
-    wrong = [await asyncio.to_thread(start_set_worker, **short, **clock) for clock in clocks]
-    await asyncio.to_thread(start_set_worker, **short)
+    began = await replica_set_database.server_time()
+    wrong = [await asyncio.to_thread(start_replica_set_worker, **short, **clock) for clock in clocks]
+    await asyncio.to_thread(start_replica_set_worker, **short)
     long = [await tasks.add("steady", seconds=LEASE_SECONDS * 2) for _ in range(6)]
     brief = [await tasks.add("steady", seconds=0.4) for _ in range(40)]
     delayed = [await _add_delayed(tasks.queue) for _ in range(6)]
     done = [await tasks.final(task, 120) for task in (*long, *brief, *delayed)]
-    ended = await set_database.server_time()
+    ended = await replica_set_database.server_time()
 
-    await Acknowledged().check(set_database)
+    await Acknowledged().check(replica_set_database)
     assert {(task.state, task.attempt) for task in done} == {(TaskState.COMPLETED, 1)}
     for task in done:
         await _check_times(tasks.queue, task, began - PRECISION, ended + PRECISION)
     for task in done[-len(delayed) :]:
         assert task.started_at is not None
         assert task.started_at >= task.run_at >= task.created_at + DELAY
-    known = {worker.id: worker.pid for worker in await RegistryRepository(set_database).workers()}
+    known = {worker.id: worker.pid for worker in await RegistryRepository(replica_set_database).workers()}
     holders = {known[worker_id] for worker_id in await _holders(tasks.queue, done)}
     assert holders >= {host.process.pid for host in wrong}
     for host, skew in zip(wrong, SKEWS, strict=True):

@@ -16,7 +16,7 @@ from appdemo.host import Host
 from appsupport.hosts.live_tasks import OWNER, Tasks
 from appsupport.hosts.worker_hosts import HEALTH, WorkerHosts, eventually, value
 
-HERE = Path(__file__).parent
+ACTORS_FOLDER = Path(__file__).parents[1] / "actors"
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:gate"
 SLOTS = 3
 LONG_LEASES = {"APPWORKER_LEASE": "30", "APPWORKER_HEARTBEAT": "5"}
@@ -25,7 +25,7 @@ SHORT = NewTask(owner_id=OWNER, actor="probe.noop", payload={})
 
 @pytest.fixture
 def hosts(mongo_uri: str, database: Database, logs: Path) -> Iterator[WorkerHosts]:
-    made = WorkerHosts(mongo_uri, database.name, HERE, logs)
+    made = WorkerHosts(mongo_uri, database.name, ACTORS_FOLDER, logs)
     yield made
     made.kill_all()
 

@@ -17,7 +17,7 @@ import pytest
 from appdb import Lease, TaskEventType, TaskQueue
 from appdb.models import Content, NewEvent, Task
 
-PAGE = Path(__file__).parents[4] / "docs" / "following-a-task.md"
+PAGE = Path(__file__).parents[5] / "docs" / "following-a-task.md"
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]

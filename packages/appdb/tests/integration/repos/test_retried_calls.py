@@ -30,7 +30,7 @@ from appdb.utils import uuid7_str
 from appsupport.scenarios.scenario import Scenario, Stage
 from appsupport.scenarios.table import SCENARIOS, SUBJECTS, made_for
 
-GUARANTEES = Path(__file__).parents[4] / "docs" / "guarantees.md"
+GUARANTEES = Path(__file__).parents[5] / "docs" / "guarantees.md"
 LISTED = re.compile(r"^\| `(\w+\.\w+(?: \([^)]+\))?)` \| (.+) \|$", re.MULTILINE)
 SHORT = timedelta(milliseconds=400)
 LONG = timedelta(seconds=60)

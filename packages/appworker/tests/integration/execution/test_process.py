@@ -29,7 +29,7 @@ from appworker.execution.process.parent_side import TERM_GRACE
 from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorStopped, ActorSuspended
 from appworker.execution.stop import STOP_GRACE, StopReason
 
-HERE = Path(__file__).parent
+ACTORS_FOLDER = Path(__file__).parents[1] / "actors"
 TIMEOUT_SECONDS = 90
 """Seconds that a slow machine gets; nothing is measured by them."""
 
@@ -46,7 +46,7 @@ async def executors() -> AsyncIterator[Executors]:
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.syspath_prepend(ACTORS_FOLDER)
     return lambda name: load_actor(f"process_actors:{name}")
 
 
@@ -265,7 +265,7 @@ async def test_process_failing_to_load_actor_tells_why(
     executors: Executors, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "fading_actors.py"
-    module.write_text((HERE / "process_actors.py").read_text())
+    module.write_text((ACTORS_FOLDER / "process_actors.py").read_text())
     monkeypatch.syspath_prepend(tmp_path)
     found = load_actor("fading_actors:plain")
     module.unlink()
@@ -308,7 +308,7 @@ WORKER = """
 
 
 def start_worker() -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ACTORS_FOLDER), *sys.path])}
     command = [sys.executable, "-c", textwrap.dedent(WORKER)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 

@@ -15,7 +15,7 @@ from appdb import ContentRepository, Database, DatabaseUnavailableError, NewTask
 from appsupport.faults.fault_bounds import QUICK_ELECTION
 from appsupport.faults.replica_set_workers import StartWorker
 from appsupport.hosts.live_tasks import OWNER, Tasks
-from appsupport.mongo.replica_set import Node, ReplicaSet, SetOptions, fresh_database, replica_set
+from appsupport.mongo.replica_set import Node, ReplicaSet, ReplicaSetOptions, fresh_database, replica_set
 from appsupport.mongo.replica_set_processes import ProcessNode
 from appsupport.mongo.small_disk import disk_problem, fill, small_disk
 from appsupport.queue.queue_load import QueueLoad
@@ -31,7 +31,7 @@ SCRIPT = "This is a scene. It says a little.\n\nThis is another scene, and then 
 def small_disks() -> Iterator[ReplicaSet]:
     """A set of three whose disks are small."""
     _skip_without_small_disks()
-    options = SetOptions(election=QUICK_ELECTION, disk_megabytes=MONGOD_MEGABYTES, ways=("processes",))
+    options = ReplicaSetOptions(election=QUICK_ELECTION, disk_megabytes=MONGOD_MEGABYTES, ways=("processes",))
     with replica_set(options) as started:
         yield started
 
@@ -87,21 +87,21 @@ def _process(node: Node) -> ProcessNode:
 @pytest.mark.parametrize(
     ("actors", "actor", "payload"),
     [
-        ("set_actors:filing", "filing", {"kibibytes": 512}),
+        ("replica_set_actors:filing", "filing", {"kibibytes": 512}),
         ("media", "media", {"operation": "script2video", "script": SCRIPT, "width": 320, "height": 180}),
     ],
     ids=["a file", "the media actor"],
 )
 async def test_full_temporary_folder_fails_attempt_only(
-    set_database: Database,
-    start_set_worker: StartWorker,
+    replica_set_database: Database,
+    start_replica_set_worker: StartWorker,
     full_folder: Path,
     actors: str,
     actor: str,
     payload: dict[str, Any],
 ) -> None:
-    await asyncio.to_thread(start_set_worker, actors=actors, TMPDIR=str(full_folder))
-    tasks = Tasks(set_database)
+    await asyncio.to_thread(start_replica_set_worker, actors=actors, TMPDIR=str(full_folder))
+    tasks = Tasks(replica_set_database)
     task = await tasks.queue.enqueue(
         NewTask(owner_id=OWNER, actor=actor, queue=_queue(actor), payload=payload, max_attempts=9)
     )
@@ -114,7 +114,7 @@ async def test_full_temporary_folder_fails_attempt_only(
     assert done.state is TaskState.COMPLETED
     log = await tasks.queue.events(task.id)
     assert [event.type for event in log].count(TaskEventType.RETRYING) == done.attempt - 1
-    contents = await ContentRepository(set_database).list_for_task(task.id, owner_id=OWNER)
+    contents = await ContentRepository(replica_set_database).list_for_task(task.id, owner_id=OWNER)
     assert contents
     assert {content.attempt for content in contents} == {done.attempt}
 
