@@ -17,7 +17,7 @@ class Nothing(BaseModel):
 
 
 class Begun(BaseModel):
-    """When the actor's first line ran, by this host's clock."""
+    """Time at which the actor's first line ran, by this host's clock."""
 
     at: float
 
@@ -29,7 +29,7 @@ async def noop(_context: ActorContext, _payload: Nothing) -> Begun:
 
 
 class Speech(BaseModel):
-    """What to say: so many chunks, with a pause after each."""
+    """A text of so many chunks, with a pause after each."""
 
     chunks: int
     pause_seconds: float
@@ -45,7 +45,7 @@ async def speak(context: ActorContext, payload: Speech) -> None:
 
 
 class Blocks(BaseModel):
-    """How many blocks of memory Python holds in this process."""
+    """Number of memory blocks that Python holds in this process."""
 
     count: int
 

@@ -1,4 +1,4 @@
-"""How often claimers get in each other's way: write conflicts that the server counts, for each claim that took tasks.
+"""Conflicts of claimers: write conflicts that the server counts, for each claim that took tasks.
 
 There is no floor: a conflict is work done twice. The median of three, since a moment in which the server stands still
 brings all claimers to the same tasks. The claimers are as different as workers are, each with a queue object

@@ -1,4 +1,4 @@
-"""How fast a backlog of tasks that do nothing is worked off.
+"""Drain: the speed at which a backlog of tasks that do nothing is worked off.
 
 Same work: the same documents, with the same indexes, go from queued over processing to completed in the order of a
 claim, each write journaled on a majority. Ours also keeps a log of two events for each task. Each drain has a database

@@ -1,4 +1,4 @@
-"""How fast tasks are accepted, one by one and in batches.
+"""Enqueue: the speed at which tasks are accepted, one by one and in batches.
 
 Same work: the same documents go into a collection with the same indexes, each call journaled on a majority. The floor's
 documents are made beforehand; ours are made, checked and given the server's time within the measured call.

@@ -1,4 +1,4 @@
-"""What a claim costs beside a long history, over what it costs beside none.
+"""History: the cost of a claim beside a long history, over its cost beside none.
 
 Same work: the same claims of the same backlog. The floor is ours too, in a database without a history; it is asked in
 turns with the one that has a million finished tasks and a tenth as many scheduled ones.

@@ -1,4 +1,4 @@
-"""What a worker without work costs: questions to the server, computing time, memory.
+"""Idle: the cost of a worker without work, in queries, computing time and memory.
 
 There is no floor. The server's profiler counts the commands to the worker's database: it names the program that sent
 each, so neither the bench nor the server's housekeeping is counted, nor are heartbeats, which ask no database anything.

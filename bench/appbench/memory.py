@@ -1,4 +1,4 @@
-"""Whether a worker grows with what it has done.
+"""Memory: the growth of a worker with the tasks that it has done.
 
 There is no floor of bare calls: the floor is the same worker's memory after a tenth of the tasks, when everything that
 is made once has been made. Flat means: less than a twentieth more. The slope over the second half, when memory that is

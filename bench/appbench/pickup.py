@@ -1,4 +1,4 @@
-"""How soon an idle worker starts a task: from before the enqueue to the actor's first line.
+"""Pickup: the time from before the enqueue to the actor's first line in an idle worker.
 
 Same work: a process of its own waits on a change stream, wakes at the insert of the same document, and claims it with
 one findOneAndUpdate. All processes are on this machine, so they share a clock. Ours and the floor take turns, task by

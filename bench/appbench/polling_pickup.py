@@ -1,4 +1,4 @@
-"""How soon an idle worker starts a task where change streams do not work: it polls, and the poll has a bound."""
+"""Polling pickup: the time until an idle worker starts a task without change streams; its poll has a bound."""
 
 from __future__ import annotations
 

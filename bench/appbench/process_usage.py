@@ -1,4 +1,4 @@
-"""What a process has used, by /proc."""
+"""Memory and computing time of a process, by /proc."""
 
 from __future__ import annotations
 

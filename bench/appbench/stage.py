@@ -1,4 +1,4 @@
-"""Where a measure takes place: a server, a fresh database, and worker processes that offer the bench's actors."""
+"""The stage of a measure: a server, a fresh database, and worker processes that offer the bench's actors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What all measures share.
+    """The stage that all measures share.
 
     Args:
         uri: The server, which nobody else uses.

@@ -1,4 +1,4 @@
-"""How soon a chunk that an actor emits reaches a follower in another process, and how many one task can send.
+"""Streaming: the time until an emitted chunk reaches a follower in another process, and the chunks per second.
 
 There is no floor: the targets are what a person who watches a text appear can bear. The follower does what an API host
 does: it waits for a hint on the task's topic and reads what is new in the log.

@@ -35,7 +35,7 @@ class Environments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """How a host is started, and what its log says once it works."""
+    """A host's command, and the line of its log that tells that it works."""
 
     command: Sequence[str]
     environment: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What a host says when it cannot start: one clear line with the remedy, and exit code 1."""
+"""Hosts that cannot start: one clear line with the remedy, and exit code 1."""
 
 from __future__ import annotations
 

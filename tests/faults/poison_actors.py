@@ -29,7 +29,7 @@ class Text(BaseModel):
 
 
 class Wait(BaseModel):
-    """How long to wait."""
+    """Seconds to wait."""
 
     seconds: float
 

@@ -22,7 +22,7 @@ TIMEOUT = timedelta(seconds=60)
 
 
 class Work(BaseModel):
-    """What to do.
+    """Work for a probe actor.
 
     Args:
         seconds: How long, spread over the steps.
@@ -40,7 +40,7 @@ class Work(BaseModel):
 
 
 class Done(BaseModel):
-    """Whose work it was."""
+    """Result of a probe actor: the run that made it."""
 
     run: str
 

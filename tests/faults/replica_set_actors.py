@@ -16,14 +16,14 @@ STEPS = 20
 
 
 class Work(BaseModel):
-    """What to do."""
+    """Work for a probe actor."""
 
     seconds: float = 0
     kibibytes: int = 0
 
 
 class Done(BaseModel):
-    """What was done."""
+    """Result of a probe actor."""
 
     steps: int
 

@@ -21,7 +21,7 @@ DEATH = -9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """What a task does on its way, and how its worker claims.
+    """A task's way: the payload that sets its steps, and its worker's slots.
 
     Args:
         slots: More than one lets the worker claim several at once.

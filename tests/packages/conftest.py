@@ -1,4 +1,4 @@
-"""What was built, for the tests that look at it before it is released."""
+"""Built wheels and sdists, for the tests that look at them before a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents name: tests, files, links, footnotes and decisions are there."""
+"""Names in the documents: tests, files, links, footnotes and decisions exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the wheels and sdists hold: exactly what they should."""
+"""Contents of wheels and sdists: exactly what they should be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code may work with which database, and what is said when it may not."""
+"""Contracts: the code that may work with a database, and the message when it may not."""
 
 from __future__ import annotations
 

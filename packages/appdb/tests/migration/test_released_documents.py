@@ -1,4 +1,4 @@
-"""What each earlier release stored is still read, and what a newer one may have added survives every write."""
+"""Documents of each earlier release are still read, and fields of a newer one survive every write."""
 
 from __future__ import annotations
 

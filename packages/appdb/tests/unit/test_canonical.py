@@ -1,4 +1,4 @@
-"""What content is called: the hash of its canonical form."""
+"""The canonical form of content, and its hash."""
 
 from __future__ import annotations
 

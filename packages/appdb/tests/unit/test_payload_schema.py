@@ -1,4 +1,4 @@
-"""What of a payload schema hosts judge, what they leave to the worker, and what no host could read."""
+"""Payload schemas: keywords that hosts judge, keywords left to the worker, and schemas that no host can read."""
 
 from __future__ import annotations
 

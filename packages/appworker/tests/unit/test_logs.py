@@ -1,4 +1,4 @@
-"""What is logged reaches standard error as lines of JSON, and nothing of it reaches back to who logs."""
+"""Logs reach standard error as lines of JSON, and no fault in them reaches the code that logs."""
 
 from __future__ import annotations
 

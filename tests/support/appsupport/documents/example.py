@@ -1,4 +1,4 @@
-"""How an example of a stored document is made, and the ids and times that examples share."""
+"""An example of a stored document, and the ids and times that examples share."""
 
 from __future__ import annotations
 

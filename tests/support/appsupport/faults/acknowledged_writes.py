@@ -1,4 +1,4 @@
-"""What the database acknowledged to writers, and the check that it is all still there."""
+"""Writes that the database acknowledged, and the check that all of them are still there."""
 
 from __future__ import annotations
 

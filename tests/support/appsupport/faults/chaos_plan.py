@@ -1,4 +1,4 @@
-"""What a chaos run does and when: made of a seed alone, so that the same seed gives the same run."""
+"""The plan of a chaos run: its faults and their times, made of a seed alone, so that a seed repeats a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL_COMMANDS = [*TASK_COMMANDS, "find", "aggregate", "getMore"]
 
 
 class FaultKind(StrEnum):
-    """What can happen."""
+    """A kind of fault."""
 
     KILL = "a worker is killed"
     FREEZE = "a worker stands still, and goes on"

@@ -1,4 +1,4 @@
-"""How often and how strictly the fault tests measure."""
+"""Bounds of the fault tests: their rounds, and the times that they allow."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _moment(step: Step) -> str:
 
 
 def no_write_from_a_lost_lease(facts: Facts) -> Iterator[str]:
-    """What one run of an actor wrote was accepted under one token, and under one token only one run wrote."""
+    """Writes of one run of an actor were accepted under one token, and under one token only one run wrote."""
     leases: dict[str, set[tuple[str, str]]] = defaultdict(set)
     runs: dict[tuple[str, str], set[str]] = defaultdict(set)
     for step in steps(facts.history):
@@ -117,7 +117,7 @@ def everything_is_written_behind_the_fence(facts: Facts) -> Iterator[str]:
 
 
 def the_log_is_never_rewritten(facts: Facts) -> Iterator[str]:
-    """What was written of a task's story stays as it was, also when it is moved."""
+    """Events of a task log stay as they were written, also when they are moved."""
     written: dict[tuple[str, int], tuple[object, ...]] = {}
     for step in steps(facts.history):
         written |= {(step.task_id, row["seq"]): _told(row) for row in step.appended}

@@ -1,4 +1,4 @@
-"""What really happened in a test: the documents in the end, every write in the server's order, the actors' notes."""
+"""Facts of a test: the documents in the end, every write in the server's order, and the actors' notes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bytes:
-    """What is stored under a file's id."""
+    """Bytes that are stored under a file's id."""
 
     size: int
     sha256: str
@@ -61,7 +61,7 @@ class Bytes:
 
 @dataclass(slots=True, kw_only=True)
 class Acknowledged:
-    """What the test was told had happened."""
+    """Answers that the test was given."""
 
     enqueued: set[str] = field(default_factory=set)
     cancelled: set[str] = field(default_factory=set)

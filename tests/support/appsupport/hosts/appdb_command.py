@@ -27,7 +27,7 @@ SECONDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command said."""
+    """The answer of a command: its output and exit code."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""Whether processes that others started are still there."""
+"""Processes that others started: whether they are still there."""
 
 from __future__ import annotations
 

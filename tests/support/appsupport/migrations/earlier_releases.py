@@ -1,4 +1,4 @@
-"""What earlier releases left: their documents and indexes, put back into a database, and their sources."""
+"""Earlier releases: their documents and indexes, put back into a database, and their sources."""
 
 from __future__ import annotations
 

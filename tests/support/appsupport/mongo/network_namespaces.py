@@ -22,7 +22,7 @@ _NUMBERS = itertools.count(1)
 
 
 class Way(Flag):
-    """Which packets are dropped, as seen from the one who drops them."""
+    """A direction of packets, as seen from the side that drops them."""
 
     INCOMING = auto()
     OUTGOING = auto()

@@ -40,7 +40,7 @@ class Node(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether its process is there, frozen or not."""
+        """True while its process exists, frozen or not."""
 
     def start(self) -> None:
         """Start it, if it does not run."""
@@ -65,7 +65,7 @@ class Node(Protocol):
 
 
 class Ground(Protocol):
-    """What the nodes are made of, and the network between them."""
+    """The ground of a replica set: its nodes, and the network between them."""
 
     cut_problem: str | None
     description: str
@@ -81,7 +81,7 @@ class Ground(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSetOptions:
-    """How the set is made.
+    """Options of a replica set.
 
     Args:
         election: How long without a sign of the primary until another is elected.

@@ -98,7 +98,7 @@ class ContainerNode:
 
 
 class ContainerGround:
-    """What the containers of one set stand on."""
+    """The ground of a replica set of containers."""
 
     host_outlives_node = False
 

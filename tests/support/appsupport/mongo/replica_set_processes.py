@@ -21,7 +21,7 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """Where a process of the set runs."""
+    """The place of a process of the set: a namespace or this machine."""
 
     host: str
     port: int
@@ -95,7 +95,7 @@ class ProcessNode:
 
 
 class ProcessGround:
-    """What the nodes of one set stand on."""
+    """The ground of a replica set of processes."""
 
     host_outlives_node = True
 

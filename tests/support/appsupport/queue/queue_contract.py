@@ -1,4 +1,4 @@
-"""What the contract of a task queue is tested on: the real queue and the one in memory, behind one handle."""
+"""Subjects of the queue contract: the real queue and the one in memory, behind one handle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done to a run, as data: to the model in memory, and to a stored run."""
+"""Steps of a generated run, as data: each applies to the model in memory and to a stored run."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def _is_called(kind: type, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
-    """What arguments are made of.
+    """Values that arguments are made of.
 
     Args:
         call: What a method gets that calls back.

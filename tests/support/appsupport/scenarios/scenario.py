@@ -1,4 +1,4 @@
-"""What a scenario is: a document of somebody's, and a call of one method that is about it."""
+"""A scenario: a document of an owner, and a call of one method that is about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOBODY = "usr_" + "f" * 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where a scenario plays, and whose documents it is about.
+    """The stage of a scenario: a database, and the owner of the scenario's documents.
 
     Args:
         database: Holds what is prepared.
@@ -63,7 +63,7 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """What tests call it."""
+        """The scenario's name in tests."""
         return f"{self.method} ({self.about})" if self.about else self.method
 
 

@@ -1,4 +1,4 @@
-"""What a task shows of its attempts, and tasks that only some of the workers know."""
+"""Fields of a task about its attempts, and tasks that only some of the workers know."""
 
 from __future__ import annotations
 

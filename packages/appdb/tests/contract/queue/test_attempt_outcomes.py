@@ -1,4 +1,4 @@
-"""How attempts end: completed, failed, to be tried again, handed back."""
+"""Outcomes of attempts: completed, failed, to be retried, released."""
 
 from __future__ import annotations
 

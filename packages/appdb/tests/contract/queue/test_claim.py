@@ -1,4 +1,4 @@
-"""Claims: what is given, in which order, and what is not."""
+"""Claims: the tasks that are given, and their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task must not have is refused at every door, by name, before anything is written."""
+"""Invalid arguments are refused by every method, by name, before anything is written."""
 
 from __future__ import annotations
 

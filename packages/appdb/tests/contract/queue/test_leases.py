@@ -1,4 +1,4 @@
-"""Leases: who holds a task, for how long, and what a holder who lost it can do, which is nothing."""
+"""Leases: a holder keeps its task for their length, and can do nothing once its lease is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retry, replay and filters: doing again what was over or waits."""
+"""Retry, replay and the filters of tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever is cancelled while it talks to the database ends, at whatever moment the cancel comes."""
+"""A cancelled call to the database ends, at whatever moment the cancel comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users had before: counted, weighed by the database's clock, forgotten when it means nothing any more."""
+"""Options that users had before: counted, weighed by the database's clock, forgotten when their weight is gone."""
 
 from __future__ import annotations
 

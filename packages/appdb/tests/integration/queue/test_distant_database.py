@@ -1,4 +1,4 @@
-"""Where each round trip takes long, everything takes longer, and nothing else changes."""
+"""A distant database: each round trip takes long, and nothing else changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered of limits: for as long as it matters, and so that hosts of the release before can share it."""
+"""Stored limits: kept for as long as they matter, in a form that hosts of the release before share."""
 
 from __future__ import annotations
 

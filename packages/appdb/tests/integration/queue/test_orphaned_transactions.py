@@ -1,4 +1,4 @@
-"""A host that dies inside a transaction must not keep others from its tasks for as long as the server keeps it open."""
+"""Orphaned transactions: a host that died inside one does not keep others from its tasks."""
 
 from __future__ import annotations
 

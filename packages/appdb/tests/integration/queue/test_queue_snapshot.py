@@ -1,4 +1,4 @@
-"""What a claimer knows of others before it claims."""
+"""The queue snapshot: what a claimer knows of others before it claims."""
 
 from __future__ import annotations
 

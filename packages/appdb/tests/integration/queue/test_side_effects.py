@@ -1,4 +1,4 @@
-"""What the queue does not do: write while it waits, block the loop, open clients, take back what is done, grow."""
+"""Side effects that the queue must not have: writes while it waits, a blocked loop, more clients, growth."""
 
 from __future__ import annotations
 

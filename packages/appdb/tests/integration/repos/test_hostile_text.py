@@ -1,4 +1,4 @@
-"""What a user writes is text: no operator, no path, no variable, whatever field it is in and however it is stored."""
+"""Text of users stays text: no operator, no path, no variable, whatever field it is in and however it is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is new and cannot be stored is refused by its name, and nothing of it is written."""
+"""New values that cannot be stored are refused by name, and nothing of them is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reads runs depends on no index by its name: one that is missing makes it slow at worst."""
+"""Reads of runs depend on no index by its name: a missing index makes them slow at worst."""
 
 from __future__ import annotations
 

@@ -1,26 +1,23 @@
-"""Recovery: every disagreement is found, and mended by what the events say."""
+"""Repair of runs: every disagreement between caches and events is found, and the events decide."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from appdb import ConflictError, Database, DbEventType, Disagreement, NewRunEvent, RunStatus
+from appdb import ConflictError, Database, DbEventType, Disagreement, NewRunEvent, Run, RunStatus
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_completed, step_started
 from appsupport.runs.run_repositories import OWNER, Runs
-
-E = DbEventType
-D = Disagreement
-S = RunStatus
 
 BEGUN = [step_started("a"), started("a", "m")]
 PENDING = [*BEGUN, asked("a", "m", "f1")]
 ANSWERED = [*PENDING, answered("f1")]
 DONE = [step_started("a"), completed("a", "m"), step_completed("a")]
-ENDED = [*DONE, event(E.WORKFLOW_COMPLETED)]
-FAILED = [*BEGUN, event(E.WORKFLOW_ERROR, error="no")]
+ENDED = [*DONE, event(DbEventType.WORKFLOW_COMPLETED)]
+FAILED = [*BEGUN, event(DbEventType.WORKFLOW_ERROR, error="no")]
 
 
 def fresh(events: list[NewRunEvent]) -> list[NewRunEvent]:
@@ -32,49 +29,161 @@ def runs(database: Database) -> Runs:
     return Runs(database)
 
 
-@pytest.mark.parametrize(
-    ("events", "cached", "found", "status", "cutoff"),
-    [
-        (ANSWERED, S.AWAITING_INPUT, D.AWAITS_NOTHING, S.PROCESSING, 4),
-        (BEGUN, S.AWAITING_INPUT, D.AWAITS_NOTHING, S.PROCESSING, 0),
-        (PENDING, S.PROCESSING, D.PENDING_UNSEEN, S.AWAITING_INPUT, 3),
-        (PENDING, S.CREATED, D.PENDING_UNSEEN, S.AWAITING_INPUT, 3),
-        (ENDED, S.PROCESSING, D.END_UNSEEN, S.COMPLETED, 4),
-        (ENDED, S.ERROR, D.END_UNSEEN, S.COMPLETED, 4),
-        (FAILED, S.PROCESSING, D.END_UNSEEN, S.ERROR, 3),
-        (DONE, S.COMPLETED, D.NEVER_ENDED, S.PROCESSING, 3),
-        (PENDING, S.ERROR, D.NEVER_ENDED, S.AWAITING_INPUT, 3),
-        (DONE, S.CREATED, D.BEGUN_UNSEEN, S.PROCESSING, 3),
-        ([], S.PROCESSING, D.NEVER_BEGUN, S.CREATED, 0),
-    ],
-)
-async def test_wrong_status_is_repaired_from_stable_event(
-    runs: Runs, events: list[NewRunEvent], cached: RunStatus, found: Disagreement, status: RunStatus, cutoff: int
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongStatus:
+    """A run whose stored status disagrees with its events.
+
+    Args:
+        events: Its events, behind the one that opened it.
+        cached: The status that a foreign hand wrote.
+        found: The disagreement that recovery finds.
+        repaired: The status after recovery.
+        cutoff_seq: The last stable event, from which recovery forks.
+    """
+
+    events: list[NewRunEvent]
+    cached: RunStatus
+    found: Disagreement
+    repaired: RunStatus
+    cutoff_seq: int
+
+
+WRONG = {
+    "awaits an answered form": WrongStatus(
+        events=ANSWERED,
+        cached=RunStatus.AWAITING_INPUT,
+        found=Disagreement.AWAITS_NOTHING,
+        repaired=RunStatus.PROCESSING,
+        cutoff_seq=4,
+    ),
+    # The half-done module is left behind, so a run that had only begun is where it was created.
+    "awaits before any form": WrongStatus(
+        events=BEGUN,
+        cached=RunStatus.AWAITING_INPUT,
+        found=Disagreement.AWAITS_NOTHING,
+        repaired=RunStatus.CREATED,
+        cutoff_seq=0,
+    ),
+    "works at a pending form": WrongStatus(
+        events=PENDING,
+        cached=RunStatus.PROCESSING,
+        found=Disagreement.PENDING_UNSEEN,
+        repaired=RunStatus.AWAITING_INPUT,
+        cutoff_seq=3,
+    ),
+    "is new at a pending form": WrongStatus(
+        events=PENDING,
+        cached=RunStatus.CREATED,
+        found=Disagreement.PENDING_UNSEEN,
+        repaired=RunStatus.AWAITING_INPUT,
+        cutoff_seq=3,
+    ),
+    "works after its end": WrongStatus(
+        events=ENDED,
+        cached=RunStatus.PROCESSING,
+        found=Disagreement.END_UNSEEN,
+        repaired=RunStatus.COMPLETED,
+        cutoff_seq=4,
+    ),
+    "failed after its end": WrongStatus(
+        events=ENDED,
+        cached=RunStatus.ERROR,
+        found=Disagreement.END_UNSEEN,
+        repaired=RunStatus.COMPLETED,
+        cutoff_seq=4,
+    ),
+    "works after its error": WrongStatus(
+        events=FAILED,
+        cached=RunStatus.PROCESSING,
+        found=Disagreement.END_UNSEEN,
+        repaired=RunStatus.ERROR,
+        cutoff_seq=3,
+    ),
+    "completed without an end": WrongStatus(
+        events=DONE,
+        cached=RunStatus.COMPLETED,
+        found=Disagreement.NEVER_ENDED,
+        repaired=RunStatus.PROCESSING,
+        cutoff_seq=3,
+    ),
+    "failed at a pending form": WrongStatus(
+        events=PENDING,
+        cached=RunStatus.ERROR,
+        found=Disagreement.NEVER_ENDED,
+        repaired=RunStatus.AWAITING_INPUT,
+        cutoff_seq=3,
+    ),
+    "is new after its first step": WrongStatus(
+        events=DONE,
+        cached=RunStatus.CREATED,
+        found=Disagreement.BEGUN_UNSEEN,
+        repaired=RunStatus.PROCESSING,
+        cutoff_seq=3,
+    ),
+    "works before it began": WrongStatus(
+        events=[],
+        cached=RunStatus.PROCESSING,
+        found=Disagreement.NEVER_BEGUN,
+        repaired=RunStatus.CREATED,
+        cutoff_seq=0,
+    ),
+}
+
+
+@pytest.fixture(params=WRONG.values(), ids=list(WRONG))
+def wrong(request: pytest.FixtureRequest) -> WrongStatus:
+    case: WrongStatus = request.param
+    return case
+
+
+@pytest.fixture
+async def spoiled(runs: Runs, wrong: WrongStatus) -> Run:
+    """A run as it was before its status became the wrong one."""
     run = await runs.begin()
-    if events:
-        await runs.append(run, *fresh(events))
+    if wrong.events:
+        await runs.append(run, *fresh(wrong.events))
     before = await runs.get(run)
-    await spoil(runs, run.id, status=cached, open=not cached.closed)
+    await spoil(runs, run.id, status=wrong.cached, open=not wrong.cached.closed)
+    return before
 
-    planned = await runs.database.recover_run(run.id, owner_id=OWNER, dry_run=True)
+
+async def test_dry_run_finds_wrong_status(runs: Runs, wrong: WrongStatus, spoiled: Run) -> None:
+    planned = await runs.database.recover_run(spoiled.id, owner_id=OWNER, dry_run=True)
+
+    assert planned.disagreements == (wrong.found,)
+    assert (planned.cutoff_seq, planned.cached_status) == (wrong.cutoff_seq, wrong.cached)
     assert (planned.applied, planned.new_branch_id) == (False, None)
-    assert (await runs.get(run)).event_count == before.event_count
-    done = await runs.database.recover_run(run.id, owner_id=OWNER)
-    again = await runs.database.recover_run(run.id, owner_id=OWNER)
+    assert (await runs.get(spoiled)).event_count == spoiled.event_count
 
-    now, state = await runs.get(run), await runs.state(run)
-    assert planned.disagreements == done.disagreements == (found,)
-    assert (planned.cutoff_seq, planned.cached_status) == (done.cutoff_seq, done.cached_status) == (cutoff, cached)
+
+async def test_wrong_status_is_repaired_from_stable_event(runs: Runs, wrong: WrongStatus, spoiled: Run) -> None:
+    done = await runs.database.recover_run(spoiled.id, owner_id=OWNER)
+    now = await runs.get(spoiled)
+
+    assert done.disagreements == (wrong.found,)
+    assert (done.cutoff_seq, done.cached_status) == (wrong.cutoff_seq, wrong.cached)
     assert (done.applied, done.new_branch_id) == (True, now.branch_id)
-    assert now.event_count == before.event_count + 1
-    check_cache(now, state)
-    told = (await runs.log(run))[-1]
-    assert (told.type, told.data["reasons"]) == (E.WORKFLOW_RECOVERED, [found.value])
-    assert (told.data["previous_branch_id"], told.data["cutoff_seq"]) == (before.branch_id, cutoff)
+    assert now.status is wrong.repaired
+    check_cache(now, await runs.state(spoiled))
+
+
+async def test_repair_appends_one_event_with_reasons(runs: Runs, wrong: WrongStatus, spoiled: Run) -> None:
+    await runs.database.recover_run(spoiled.id, owner_id=OWNER)
+    log = await runs.log(spoiled)
+
+    assert len(log) == spoiled.event_count + 1
+    assert log[-1].type == DbEventType.WORKFLOW_RECOVERED
+    assert log[-1].data["reasons"] == [wrong.found.value]
+    assert log[-1].data["previous_branch_id"] == spoiled.branch_id
+    assert log[-1].data["cutoff_seq"] == wrong.cutoff_seq
+
+
+@pytest.mark.usefixtures("wrong")
+async def test_repaired_run_is_left_alone(runs: Runs, spoiled: Run) -> None:
+    await runs.database.recover_run(spoiled.id, owner_id=OWNER)
+    again = await runs.database.recover_run(spoiled.id, owner_id=OWNER)
+
     assert (again.disagreements, again.applied) == ((), False)
-    # The half-done rest is left behind, so a run that had only begun is where it was created.
-    assert now.status is (S.CREATED if cutoff == 0 else status)
 
 
 async def test_healthy_run_is_left_alone(runs: Runs) -> None:
@@ -97,18 +206,18 @@ async def test_run_with_all_steps_done_is_advanced_once(runs: Runs) -> None:
     assert not (await runs.database.recover_run(run.id, owner_id=OWNER, steps=["a", "b"])).disagreements
     found = await runs.database.recover_run(run.id, owner_id=OWNER, steps=["a"])
     again = await runs.database.recover_run(run.id, owner_id=OWNER, steps=["a"])
-    assert found.disagreements == (D.ALL_STEPS_DONE,)
-    assert (found.status, found.cutoff_seq) == (S.PROCESSING, 3)
+    assert found.disagreements == (Disagreement.ALL_STEPS_DONE,)
+    assert (found.status, found.cutoff_seq) == (RunStatus.PROCESSING, 3)
     assert not again.disagreements
 
 
 @pytest.mark.parametrize(
     ("spoiled", "found"),
     [
-        ({"position.step": "elsewhere"}, D.POSITION),
-        ({"open": False}, D.OPEN),
-        ({"event_count": 9}, D.EVENT_COUNT),
-        ({"event_count": 2}, D.EVENT_COUNT),
+        ({"position.step": "elsewhere"}, Disagreement.POSITION),
+        ({"open": False}, Disagreement.OPEN),
+        ({"event_count": 9}, Disagreement.EVENT_COUNT),
+        ({"event_count": 2}, Disagreement.EVENT_COUNT),
     ],
 )
 async def test_wrong_caches_are_corrected_in_place(runs: Runs, spoiled: dict[str, Any], found: Disagreement) -> None:
@@ -131,7 +240,7 @@ async def test_run_on_left_branch_goes_on_from_newest(runs: Runs) -> None:
     await spoil(runs, run.id, branch_id=run.branch_id)
 
     done = await runs.database.recover_run(run.id, owner_id=OWNER)
-    assert D.BRANCH in done.disagreements
+    assert Disagreement.BRANCH in done.disagreements
     now = await runs.get(run)
     told = (await runs.log(run))[-1]
     assert told.data["previous_branch_id"] == jumped.id
@@ -141,7 +250,7 @@ async def test_run_on_left_branch_goes_on_from_newest(runs: Runs) -> None:
 async def test_recovery_opening_second_run_is_refused(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *fresh(DONE))
-    await spoil(runs, run.id, status=S.COMPLETED, open=False)
+    await spoil(runs, run.id, status=RunStatus.COMPLETED, open=False)
     await runs.begin()
 
     with pytest.raises(ConflictError, match="another run of its project is open"):
@@ -160,7 +269,7 @@ async def test_lost_event_is_named_not_repaired(runs: Runs) -> None:
 
 async def test_newer_releases_run_is_left_alone(runs: Runs) -> None:
     run = await runs.begin()
-    await runs.append(run, step_started("a"), completed("a", "m", n=1), event(E.OUTPUT_STORED))
+    await runs.append(run, step_started("a"), completed("a", "m", n=1), event(DbEventType.OUTPUT_STORED))
     later = {"$set": {"type": "module_dreamt", "data": {"of": "sheep"}}}
     assert (await runs.database.collection("events").update_one({"run_id": run.id, "seq": 3}, later)).modified_count
     await spoil(runs, run.id, status="asleep", **{"position.ended": "asleep"})
@@ -177,7 +286,7 @@ async def test_newer_releases_run_is_left_alone(runs: Runs) -> None:
             await runs.database.recover_run(run.id, owner_id=OWNER, dry_run=dry_run)
     with pytest.raises(ConflictError, match="it is asleep"):
         await runs.append(run, step_started("b"))
-    await runs.append(run, event(E.WORKFLOW_RESUMED))
+    await runs.append(run, event(DbEventType.WORKFLOW_RESUMED))
     assert (await runs.get(run)).status is RunStatus.PROCESSING
     assert (await runs.log(run))[:4] == log
 

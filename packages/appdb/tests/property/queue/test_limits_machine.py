@@ -41,7 +41,7 @@ PICK = st.integers(0, 50)
 
 
 class Model:
-    """What waits, what runs, and what was spent since the buckets were full."""
+    """The model: tasks that wait and run, and the rate that was spent since the buckets were full."""
 
     def __init__(self) -> None:
         self.due: dict[str, NewTask] = {}

@@ -71,7 +71,7 @@ ZOMBIE_WRITES: dict[TaskEventType, Callable[[TaskQueueProtocol, Lease], Coroutin
 
 @dataclass
 class Expected:
-    """What the model knows of one task; times are seconds of the model's clock."""
+    """A task in the model; times are seconds of the model's clock."""
 
     new: NewTask
     run_at: float

@@ -1,4 +1,4 @@
-"""Whatever is given to a method that stores: it is refused before anything is written, or all of it can be read."""
+"""Values for methods that store: each is refused before anything is written, or all of it can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is done to a run in whatever order, the database holds what the model says."""
+"""A state machine over runs: after any steps in any order, the database agrees with the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: nothing that a terminal obeys, columns that stand, bars that fit."""
+"""Output of commands: nothing that a terminal obeys, columns that stand, bars that fit."""
 
 from __future__ import annotations
 

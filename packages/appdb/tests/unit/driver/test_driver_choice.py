@@ -1,4 +1,4 @@
-"""Which driver a process takes."""
+"""The choice of a process's driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a database stands, told from what is stored."""
+"""Status of a database's migrations, told from the stored records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What events add up to."""
+"""The fold: the state that events add up to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When schedules fire: zones, clocks that change, and input that cannot be used."""
+"""Ticks of schedules: zones, clocks that change, and input that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package gives to users' own tests."""
+"""The queue in memory and its clock, for users' own tests."""
 
 from __future__ import annotations
 

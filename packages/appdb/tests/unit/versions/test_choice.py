@@ -1,4 +1,4 @@
-"""Which version a client gets, and what is taken for a duplicate."""
+"""The choice of a client's version, and duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asking, what they may see, and what another site's page may not do in their name."""
+"""Callers: guests and keys, what they may see, and what another site's page may not do in their name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What HTTP asks of a host: methods, media types, cursors, pages for people, the description, other sites, proxies."""
+"""HTTP rules of a host: methods, media types, cursors, pages for people, OpenAPI, other sites, proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a failure a user may read."""
+"""Failures as users may read them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, 
 
 
 class Work(BaseModel):
-    """What to do."""
+    """Work for a probe actor."""
 
     seconds: float = 0
     items: int = 0
@@ -25,7 +25,7 @@ class Work(BaseModel):
 
 
 class Done(BaseModel):
-    """What was done."""
+    """Result of a probe actor."""
 
     items: int
 

@@ -1,4 +1,4 @@
-"""Upkeep of one host: delayed tasks start on time, and a host that was cut off takes nothing from anybody at once."""
+"""Maintenance by one host: delayed tasks start on time, and after an outage no task is recovered at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes whose database stumbles, who restart, who cannot run what waits, or whose actors fail oddly."""
+"""Outages: workers whose database fails for a while, that restart, or whose actors fail oddly."""
 
 from __future__ import annotations
 

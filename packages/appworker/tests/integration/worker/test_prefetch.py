@@ -1,4 +1,4 @@
-"""Workers whose tasks are shorter than a claim: they claim a little ahead and follow no changes, and nobody notices."""
+"""Prefetch: workers whose tasks are shorter than a claim take a few ahead and pause the change feed."""
 
 from __future__ import annotations
 

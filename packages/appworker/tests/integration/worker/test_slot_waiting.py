@@ -42,7 +42,7 @@ WAITS = cast("Actor[BaseModel]", waits)
 
 
 class Hall:
-    """Where attempts wait: one slot, which somebody has."""
+    """A hall in which attempts wait for its only slot, which is taken."""
 
     def __init__(self, database: Database, tasks: Tasks) -> None:
         self.queue = tasks.queue

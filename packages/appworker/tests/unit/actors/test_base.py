@@ -1,4 +1,4 @@
-"""What the decorator makes of a function, and what it refuses."""
+"""The actor decorator: what it makes of a function, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outbox combines what comes while a commit is under way, and answers each for itself."""
+"""The commit batcher combines writes that come while a commit is under way, and answers each for itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an actor notes keeps its order, comes in batches that can be written, and is never left behind."""
+"""The event buffer keeps the order of events, gives batches that can be written, and leaves none behind."""
 
 from __future__ import annotations
 

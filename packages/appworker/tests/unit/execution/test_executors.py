@@ -28,6 +28,10 @@ class Number(BaseModel):
     number: int = 0
 
 
+class Text(BaseModel):
+    text: str
+
+
 class Where(BaseModel):
     thread: str
     request: str
@@ -171,41 +175,76 @@ async def test_actor_cannot_end_shared_loop(executors: Executors, caplog: pytest
     assert "a task of an actor tried to end the worker" in caplog.messages
 
 
-async def test_plain_actor_uses_whole_context(executors: Executors) -> None:
-    works: list[str] = []
+ITEM = NewContent(key="k", kind=ContentKind.TEXT, role="r", media_type="text/plain", filename="f", data=b"data", seed=7)
 
-    def work() -> JsonValue:
-        works.append(threading.current_thread().name)
-        return {"made": 1}
 
-    @actor("plain")
-    def plain(context: SyncContext, payload: Number) -> Number:
+async def test_plain_actor_tells_progress_and_data(executors: Executors) -> None:
+    @actor("telling")
+    def telling(context: SyncContext, payload: Number) -> None:
         context.progress(0.25, "begun")
         context.emit({"n": payload.number})
         context.describe(operation="o", provider="p", source_data={"s": 1})
-        item = NewContent(
-            key="k", kind=ContentKind.TEXT, role="r", media_type="text/plain", filename="f", data=b"data", seed=7
-        )
-        assert context.store(item) == "content-k"
-        assert context.step("first", work) == context.step("first", work) == {"made": 1}
-        assert context.spawn("c", "child", {"x": 1}, priority=3) == "child-c"
-        assert (context.attempt, context.idempotency_key, context.cancelled) == (2, "key-1", False)
-        return Number(number=len(context.join()))
+
+    context = RecordingContext()
+    outcome = await executors.start(job_of(telling, context, number=5))
+
+    assert isinstance(outcome, ActorDone)
+    assert context.said == [(0.25, "begun"), {"n": 5}, ("o", "p", {"s": 1})]
+
+
+async def test_plain_actor_stores_content(executors: Executors) -> None:
+    @actor("storing")
+    def storing(context: SyncContext, _payload: Number) -> Text:
+        return Text(text=context.store(ITEM))
+
+    context = RecordingContext()
+    outcome = await executors.start(job_of(storing, context))
+
+    assert outcome == ActorDone(result={"text": "content-k"})
+    assert context.stored == {"k": b"data"}
+    assert context.said == [("k", ContentKind.TEXT, 7)]
+
+
+async def test_plain_actor_does_step_once(executors: Executors) -> None:
+    threads: list[str] = []
+
+    def work() -> JsonValue:
+        threads.append(threading.current_thread().name)
+        return {"made": len(threads)}
+
+    @actor("stepping")
+    def stepping(context: SyncContext, _payload: Number) -> Text:
+        return Text(text=str([context.step("first", work), context.step("first", work)]))
+
+    context = RecordingContext()
+    outcome = await executors.start(job_of(stepping, context))
+
+    assert outcome == ActorDone(result={"text": "[{'made': 1}, {'made': 1}]"})
+    assert threads == ["actor-task-1"]
+    assert context.steps == {"first": {"made": 1}}
+
+
+async def test_plain_actor_spawns_and_joins_children(executors: Executors) -> None:
+    @actor("spawning")
+    def spawning(context: SyncContext, _payload: Number) -> Text:
+        child = context.spawn("c", "child", {"x": 1}, priority=3)
+        return Text(text=f"{child} {context.join()[0]['state']}")
 
     context = RecordingContext(children=[{"state": "completed"}])
-    outcome = await executors.start(job_of(plain, context, number=5))
+    outcome = await executors.start(job_of(spawning, context))
 
-    assert outcome == ActorDone(result={"number": 1})
-    assert works == ["actor-task-1"]
-    assert context.steps == {"first": {"made": 1}}
-    assert context.stored == {"k": b"data"}
-    assert context.said == [
-        (0.25, "begun"),
-        {"n": 5},
-        ("o", "p", {"s": 1}),
-        ("k", ContentKind.TEXT, 7),
-        ("c", "child", {"x": 1}, None, 3),
-    ]
+    assert outcome == ActorDone(result={"text": "child-c completed"})
+    assert context.said == [("c", "child", {"x": 1}, None, 3)]
+
+
+async def test_plain_actor_knows_its_attempt(executors: Executors) -> None:
+    @actor("asking")
+    def asking(context: SyncContext, _payload: Number) -> Text:
+        return Text(text=f"{context.attempt} {context.idempotency_key} {context.cancelled}")
+
+    outcome = await executors.start(job_of(asking, RecordingContext()))
+
+    assert outcome == ActorDone(result={"text": "2 key-1 False"})
 
 
 async def test_parent_with_running_children_is_suspended(executors: Executors) -> None:

@@ -1,4 +1,4 @@
-"""What crosses between a worker and an actor's process comes out as it went in, and is bounded."""
+"""Messages between a worker and an actor's process come out as they went in, and are bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever an actor raises is an outcome, however odd the error is."""
+"""Results of actors: any raised error is an outcome, however odd."""
 
 from __future__ import annotations
 

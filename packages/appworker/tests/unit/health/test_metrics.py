@@ -1,4 +1,4 @@
-"""What is counted, under which labels, and that counting is cheap."""
+"""Metrics: values, labels, and the cost of counting."""
 
 from __future__ import annotations
 

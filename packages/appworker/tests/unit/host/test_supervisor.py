@@ -1,4 +1,4 @@
-"""When a worker process that ended is started again."""
+"""Restarts of worker processes that ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which providers a host announces."""
+"""The registry of providers that work on a host."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ SENTENCE = "The lighthouse keeper woke before the gulls did."
 
 
 class Stopped(Exception):  # noqa: N818  # it is what a test throws, no error of ours
-    """What the check raises when a test wants the work to end."""
+    """Error that the check raises when a test wants the work to end."""
 
 
 def speak(text: str, *, voice: str = "en", words_per_minute: int = 165) -> Speech:

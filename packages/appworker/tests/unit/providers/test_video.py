@@ -20,7 +20,7 @@ RATE = 22_050
 
 
 class Stopped(Exception):  # noqa: N818  # it is what a test throws, no error of ours
-    """What the callback raises when a test wants the work to end."""
+    """Error that the callback raises when a test wants the work to end."""
 
 
 def tone(seconds: float) -> Speech:

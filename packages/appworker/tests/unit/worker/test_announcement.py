@@ -1,4 +1,4 @@
-"""What a worker tells API hosts of its actors, and what it says where they cannot check all of a payload."""
+"""The announcement of actors to API hosts, and the log line where they cannot check all of a payload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mean that forgets what is long past."""
+"""The moving average forgets values that are long past."""
 
 from __future__ import annotations
 

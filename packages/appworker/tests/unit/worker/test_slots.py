@@ -1,4 +1,4 @@
-"""Slots are handed out in order, and as many tasks are claimed ahead as will find one in time."""
+"""Slots are given in order, and as many tasks are prefetched as will find one in time."""
 
 from __future__ import annotations
 
