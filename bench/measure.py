@@ -11,11 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from pymongo.errors import PyMongoError
+
 from appbench import conflicts, drain, enqueue, history, idle, memory, pickup, polling_pickup, streaming
 from appbench.rows import HEAD, Row, line, write_json
 from appbench.stage import BenchError, Stage
 from appdb import AppDbError
-from appdb._driver import PyMongoError
 from appdemo.host import HostError
 from appsupport.mongo.server import mongo_server
 

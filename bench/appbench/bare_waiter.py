@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import sys
 import time
 from typing import Any
 
-from appbench.floors import COMPLETE, FLOOR, Floors
+from appbench.floors import COMPLETE, FLOOR, claim
 from appdb import Database
-from appdb._driver import watch
 from appdb.feed import MAX_AWAIT
 
 
-async def wait_and_claim() -> None:
+async def wait_and_claim(claim_key: str) -> None:
     """Claim until killed."""
     async with Database(os.environ["APP_MONGO_URI"], os.environ["APP_MONGO_DATABASE"]) as database:
-        floors = Floors(database)
+        tasks = database.collection(FLOOR)
         appeared: dict[str, Any] = {"$match": {"ns.coll": FLOOR, "operationType": "insert"}}
-        async with watch(database.raw, [appeared, {"$project": {"_id": 1}}], max_await=MAX_AWAIT) as stream:
+        longest = int(MAX_AWAIT.total_seconds() * 1_000)
+        opened: Any = database.raw.watch([appeared, {"$project": {"_id": 1}}], max_await_time_ms=longest)
+        # Motor's call returns the stream itself, PyMongo's has to be awaited.
+        async with await opened if inspect.isawaitable(opened) else opened as stream:
             print("ready", flush=True)
             while True:
                 await stream.next()
-                taken = await floors.claim()
+                taken = await claim(tasks, claim_key)
                 at = time.time()
                 if taken is not None:
                     done = COMPLETE | {"$set": COMPLETE["$set"] | {"result": {"at": at}}}
-                    await floors.tasks.update_one({"_id": taken["_id"]}, done)
+                    await tasks.update_one({"_id": taken["_id"]}, done)
 
 
 if __name__ == "__main__":
-    asyncio.run(wait_and_claim())
+    asyncio.run(wait_and_claim(sys.argv[1]))

@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from statistics import median
+from typing import Any
 
-from appbench.floors import Floors, bare_collection, documents, rate
+from appbench.floors import Floors, bare_collection, rate
 from appbench.rows import Row
 from appbench.stage import IN_FLIGHT, NOOP, Stage
 from appdb import TaskQueue
-from appdb._driver import RawDocument
 
 BATCH = 1_000
 
@@ -33,13 +33,13 @@ async def _single(stage: Stage, queue: TaskQueue, floors: Floors) -> Row:
     count = stage.size(2_000, 800)
     ours, floor = [], []
     for _ in range(stage.size(5, 3)):
-        floor.append(await rate(count, _inserting(floors, documents(count))))
+        floor.append(await rate(count, _inserting(floors, floors.form.documents(count))))
         ours.append(await rate(count, partial(queue.enqueue, NOOP)))
     name = f"enqueue, {IN_FLIGHT} in flight"
     return Row(id=name, value=median(ours), unit="1/s", bound=">=", floor=median(floor), target=0.9)
 
 
-def _inserting(floors: Floors, ready: list[RawDocument]) -> Callable[[], Awaitable[object]]:
+def _inserting(floors: Floors, ready: list[dict[str, Any]]) -> Callable[[], Awaitable[object]]:
     return lambda: floors.tasks.insert_one(ready.pop())
 
 
@@ -47,7 +47,7 @@ async def _batch(stage: Stage, queue: TaskQueue, floors: Floors) -> Row:
     tasks = [NOOP] * BATCH
     ours, floor = [], []
     for _ in range(stage.size(15, 5)):
-        floor.append(await _per_second(partial(floors.tasks.insert_many, documents(BATCH))))
+        floor.append(await _per_second(partial(floors.tasks.insert_many, floors.form.documents(BATCH))))
         ours.append(await _per_second(partial(queue.enqueue_many, tasks)))
     name = f"enqueue, batches of {BATCH:,}"
     return Row(id=name, value=median(ours), unit="1/s", bound=">=", floor=median(floor), target=0.8)

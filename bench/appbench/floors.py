@@ -10,19 +10,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from appbench.stage import IN_FLIGHT, NOOP, Stage
-from appdb import Database
-from appdb._driver import AFTER, IndexModel, RawDocument, UpdateOne
-from appdb._queries.task_claims import CLAIM_ORDER
-from appdb._schema.collections import TASKS
-from appdb._schema.indexes import INDEXES
-from appdb.models.tasks import TaskState
-from appdb.queue.enqueue import fields_of, id_of, times_of
+from pymongo import IndexModel, ReturnDocument, UpdateOne
 
-FLOOR = "floor"
+from appbench.stage import IN_FLIGHT, NOOP, Stage
+from appdb import Database, TaskQueue, uuid7_str
+from appdb.models.tasks import TaskState
+
+TASKS, FLOOR = "tasks", "floor"
+CLAIM_KEY = "lane"
+"""The stored field that holds a task's queue and handler."""
+CLAIM_ORDER = [("priority", -1), ("queued_at", 1), ("_id", 1)]
+PREFIX = "tq_"
 BULK = 100
 FILLED_AT_ONCE = 1_000
 COMPLETE: dict[str, Any] = {
@@ -31,10 +33,36 @@ COMPLETE: dict[str, Any] = {
 }
 
 
-def documents(count: int) -> list[RawDocument]:
-    """Return *count* documents as an enqueue stores them."""
-    now = datetime.now(UTC)
-    return [fields_of(NOOP, id_of(NOOP)) | times_of(NOOP).from_time(now) for _ in range(count)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskForm:
+    """The form of a task that an enqueue stores: a document, and the indexes of its collection."""
+
+    document: dict[str, Any]
+    indexes: list[IndexModel]
+
+    @classmethod
+    async def of(cls, database: Database) -> TaskForm:
+        """Take the form of a task that is enqueued in *database*, which no worker works on, and deleted."""
+        tasks, task = database.collection(TASKS), await TaskQueue(database).enqueue(NOOP)
+        document = await tasks.find_one_and_delete({"_id": task.id})
+        known = await tasks.index_information()
+        return cls(
+            document=dict(document or {}), indexes=[_again(name, dict(known[name])) for name in known if name != "_id_"]
+        )
+
+    def documents(self, count: int) -> list[dict[str, Any]]:
+        """Return *count* documents of this form, as of now."""
+        now = datetime.now(UTC)
+        times = {name: now for name, value in self.document.items() if isinstance(value, datetime)}
+        return [self.document | times | {"_id": uuid7_str(PREFIX)} for _ in range(count)]
+
+
+def _again(name: str, index: dict[str, Any]) -> IndexModel:
+    """Return the index that the server knows as *index*, to be created on another collection."""
+    keys = index.pop("key")
+    return IndexModel(
+        keys, name=name, **{option: value for option, value in index.items() if option not in {"v", "ns"}}
+    )
 
 
 async def rate(count: int, call: Callable[[], Awaitable[object]], *, in_flight: int = IN_FLIGHT) -> float:
@@ -58,37 +86,32 @@ async def bare_collection(stage: Stage, database: Database) -> AsyncIterator[Flo
     """
     unlimited = Database(stage.uri, database.name, operation_timeout=None)
     try:
-        floors = Floors(unlimited)
-        await floors.tasks.create_indexes(task_indexes())
+        floors = Floors(unlimited, await TaskForm.of(database))
+        await floors.tasks.create_indexes(floors.form.indexes)
         yield floors
     finally:
         await unlimited.close()
 
 
-def task_indexes() -> list[IndexModel]:
-    """Return the indexes of ``tasks``, to be created."""
-    ours = [index for index in INDEXES if index.collection == TASKS]
-    return [IndexModel(list(index.keys), name=index.name, **index.options) for index in ours]
-
-
 class Floors:
     """A bare collection beside ``tasks``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, form: TaskForm) -> None:
+        self.form = form
         self.tasks = database.collection(FLOOR)
-        self._due = {"state": TaskState.QUEUED, "lane": documents(1)[0]["lane"]}
 
     async def fill(self, count: int) -> None:
         """Insert *count* documents."""
         for _ in range(0, count, FILLED_AT_ONCE):
-            await self.tasks.insert_many(documents(min(count, FILLED_AT_ONCE)), ordered=False)
+            await self.tasks.insert_many(self.form.documents(min(count, FILLED_AT_ONCE)), ordered=False)
 
     async def drain_one_by_one(self, count: int) -> float:
         """Return documents per second: findOneAndUpdate to claim, update to complete, 32 of these in flight."""
         await self.fill(count)
+        claim_key = self.form.document[CLAIM_KEY]
 
         async def lane() -> None:
-            while (taken := await self.claim()) is not None:
+            while (taken := await claim(self.tasks, claim_key)) is not None:
                 await self.tasks.update_one({"_id": taken["_id"]}, COMPLETE)
 
         began = time.perf_counter()
@@ -98,20 +121,27 @@ class Floors:
     async def drain_in_bulk(self, count: int) -> float:
         """Return documents per second: claim a hundred in three calls, complete them with one bulk write."""
         await self.fill(count)
+        due = due_of(self.form.document[CLAIM_KEY])
         began = time.perf_counter()
-        candidates = self.tasks.find(self._due, {"_id": 1}).sort(CLAIM_ORDER).limit(BULK)
+        candidates = self.tasks.find(due, {"_id": 1}).sort(CLAIM_ORDER).limit(BULK)
         while ids := [row["_id"] async for row in candidates.clone()]:
             await self.tasks.update_many({"_id": {"$in": ids}, "state": TaskState.QUEUED}, _take())
             taken = [row async for row in self.tasks.find({"_id": {"$in": ids}})]
             await self.tasks.bulk_write([UpdateOne({"_id": row["_id"]}, COMPLETE) for row in taken], ordered=False)
         return count / (time.perf_counter() - began)
 
-    async def claim(self) -> RawDocument | None:
-        """Take the first due document."""
-        found: RawDocument | None = await self.tasks.find_one_and_update(
-            self._due, _take(), sort=CLAIM_ORDER, return_document=AFTER
-        )
-        return found
+
+def due_of(claim_key: str) -> dict[str, Any]:
+    """Return the filter of tasks that may be claimed."""
+    return {"state": TaskState.QUEUED, CLAIM_KEY: claim_key}
+
+
+async def claim(tasks: Any, claim_key: str) -> dict[str, Any] | None:
+    """Take the first due document of a collection."""
+    found: dict[str, Any] | None = await tasks.find_one_and_update(
+        due_of(claim_key), _take(), sort=CLAIM_ORDER, return_document=ReturnDocument.AFTER
+    )
+    return found
 
 
 def _take() -> dict[str, Any]:

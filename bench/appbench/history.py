@@ -12,11 +12,10 @@ from statistics import median
 from typing import Any
 
 from appbench.conflicts import HANDLER
-from appbench.floors import documents, task_indexes
+from appbench.floors import TASKS, TaskForm
 from appbench.rows import Row
 from appbench.stage import NOOP, QUEUE, BenchError, Stage
 from appdb import Claimer, Database, TaskQueue
-from appdb._schema.collections import TASKS
 from appdb.models.tasks import TaskState
 
 SEEDS = 1_000
@@ -72,20 +71,21 @@ async def _fill(stage: Stage, database: Database) -> None:
     unlimited = Database(stage.uri, database.name, operation_timeout=None)
     try:
         finished, scheduled = stage.history, stage.history // SCHEDULED_SHARE
-        await _seed(unlimited, "seeds", TaskState.COMPLETED)
-        await _seed(unlimited, "later", TaskState.SCHEDULED)
+        form = await TaskForm.of(unlimited)
+        await _seed(unlimited, "seeds", TaskState.COMPLETED, form)
+        await _seed(unlimited, "later", TaskState.SCHEDULED, form)
         await unlimited.collection(TASKS).drop()
         union = {"$unionWith": {"coll": "later", "pipeline": _copies(scheduled // SEEDS)}}
         stages = [*_copies(finished // SEEDS), union, {"$out": TASKS}]
         _ = [row async for row in unlimited.collection("seeds").aggregate(stages)]
-        await unlimited.collection(TASKS).create_indexes(task_indexes())
+        await unlimited.collection(TASKS).create_indexes(form.indexes)
     finally:
         await unlimited.close()
 
 
-async def _seed(database: Database, collection: str, state: TaskState) -> None:
+async def _seed(database: Database, collection: str, state: TaskState, form: TaskForm) -> None:
     times: dict[str, Any] = {"$currentDate": {"finished_at": True}} if state.final else {}
-    seeds = documents(SEEDS)
+    seeds = form.documents(SEEDS)
     await database.collection(collection).insert_many(seeds)
     await database.collection(collection).update_many({}, {"$set": {"state": state}} | times)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from appbench.floors import FLOOR, Floors, bare_collection, documents
+from appbench.floors import CLAIM_KEY, FLOOR, Floors, bare_collection
 from appbench.rows import Row
 from appbench.stage import NOOP, Stage
 from appbench.watching import result_of
@@ -30,7 +30,7 @@ async def measure(stage: Stage) -> list[Row]:
     ours, floor = [], []
     async with stage.database() as database, bare_collection(stage, database) as floors:
         queue = TaskQueue(database)
-        waiter = stage.start("bare-waiter", [str(_WAITER)], database)
+        waiter = stage.start("bare-waiter", [str(_WAITER), floors.form.document[CLAIM_KEY]], database)
         try:
             waiter.wait_for("(ready)")
             with stage.worker(database, slots=4):
@@ -53,7 +53,7 @@ async def _ours(database: Database, queue: TaskQueue) -> float:
 
 
 async def _floor(database: Database, floors: Floors) -> float:
-    [document] = documents(1)
+    [document] = floors.form.documents(1)
     began = time.time()
     await floors.tasks.insert_one(document)
     return await _waited(database, document["_id"], FLOOR, began)

@@ -15,9 +15,8 @@ from typing import Any
 from appbench.pickup import percentile
 from appbench.rows import Row
 from appbench.stage import OWNER, BenchError, Stage
-from appdb import ChangeFeed, Database, NewTask, TaskEventType, TaskQueue
+from appdb import ChangeFeed, Database, NewTask, TaskEventType, TaskQueue, uuid7_str
 from appdb.feed import task_topic
-from appdb.utils import uuid7_str
 
 CHUNK_PAUSE_SECONDS = 0.04
 PAGE = 500
