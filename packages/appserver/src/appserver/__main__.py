@@ -75,6 +75,7 @@ def _stop(_number: int, _frame: object) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # Opened here and not by uvicorn, which would log the error and end the process itself.
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)

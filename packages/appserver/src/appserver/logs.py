@@ -28,6 +28,7 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
+    # Replaced, not added: a handler that was there would write each line once more.
     root.handlers = [handler]
     root.setLevel(level)
     logging.getLogger("uvicorn.error").addFilter(_tells_no_reader_let_go)

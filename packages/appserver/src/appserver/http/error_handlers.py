@@ -36,6 +36,7 @@ async def http_error_response(request: Request, exc: HTTPException) -> JSONRespo
 
 def unexpected_error_response(request: Request, exc: Exception) -> JSONResponse:
     """Return the answer to a request that failed by our own fault, and log why."""
+    # The answer tells nothing of the exception, which may hold addresses, keys or other people's data.
     logger.error("a request failed by our own fault", extra={"path": request.url.path}, exc_info=exc)
     detail = "This host made a mistake, which is in its logs. Nothing is lost; try again."
     return _response(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, detail))

@@ -66,6 +66,7 @@ def install_error_pages(app: FastAPI) -> None:
     async def explain_or_answer(request: Request, exc: Exception) -> Response:
         if not isinstance(exc, HTTPException):
             raise exc
+        # Browsers ask for text/html when a person opens an address; programs and scripts do not.
         if "text/html" not in request.headers.get("accept", ""):
             return await http_error_response(request, exc)
         text = NO_PAGE if exc.status_code == HTTPStatus.NOT_FOUND else str(exc.detail)

@@ -52,6 +52,7 @@ async def get_file(
 ) -> Response:
     """Return the bytes with this digest, or a range of them; 404 once others have replaced them."""
     content = await state.contents.get(content_id, owner_id=owner)
+    # Never other bytes than the address names: a player would go on with them in the middle.
     if content.sha256 != sha256:
         detail = f"content {content_id!r} has other bytes now; look it up again to get their address"
         raise ProblemError(HTTPStatus.NOT_FOUND, detail)

@@ -43,6 +43,7 @@ async def create_task(
         priority=body.priority,
         idempotency_key=idempotency_key,
     )
+    # Beside each other, since the presence of workers needs no task: the caller waits for one round trip less.
     task, presence = await asyncio.gather(
         submit(submission, state.registry, state.queue), worker_presence(state.registry)
     )
@@ -56,6 +57,7 @@ async def list_tasks(query: Annotated[TaskQuery, Query()], owner: OwnerDep, stat
     with page_cursor():
         found = await state.queue.page(owner_id=owner, states=query.state, before=query.before, limit=query.limit)
     presence = await worker_presence(state.registry)
+    # A full page may be the last one; then the next page is empty.
     following = found[-1].id if len(found) == query.limit else None
     return TaskPage(items=[TaskSummary.of(task, presence) for task in found], next=following)
 

@@ -29,6 +29,7 @@ class BodyLimitMiddleware:
 
         async def receive_within_limit() -> Message:
             nonlocal received
+            # Before a byte of the body is taken.
             if size > MAX_BODY_BYTES:
                 raise _too_large(f"{size:,}")
             message = await receive()

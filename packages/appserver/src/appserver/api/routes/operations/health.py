@@ -28,6 +28,7 @@ async def ready(state: StateDep, response: Response) -> HostHealth:
     """Tell whether requests can be served: 503 while not."""
     checks = {"database": False, "contract": False}
     presence = WorkerPresence(workers=[], actors={})
+    # In this order, since the contract is read from the database.
     try:
         await state.database.ping()
         checks["database"] = True
@@ -35,6 +36,7 @@ async def ready(state: StateDep, response: Response) -> HostHealth:
         checks["contract"] = True
         presence = await worker_presence(state.registry)
     except AppDbError as exc:
+        # Only in the log: the reason may name hosts and addresses, and the route needs no key.
         logger.warning("not ready", extra={"error": str(exc), **checks})
     healthy = all(checks.values())
     response.status_code = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
