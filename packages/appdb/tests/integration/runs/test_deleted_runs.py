@@ -208,14 +208,14 @@ def reads_of(runs: Runs, run_id: str, event_id: str, branch_id: str, file_id: st
 async def test_state_read_overtaken_by_deletion_blames_no_backup(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
-    newest, left = Snapshots.newest, [run]
+    newest, left = Snapshots.newest_state, [run]
 
     async def meanwhile(snapshots: Snapshots, *args: Any) -> Any:
         while left:
             await runs.workflows.delete(left.pop().id, owner_id=OWNER)
         return await newest(snapshots, *args)
 
-    monkeypatch.setattr(Snapshots, "newest", meanwhile)
+    monkeypatch.setattr(Snapshots, "newest_state", meanwhile)
     with pytest.raises(NotFoundError, match=run.id):
         await runs.state(run)
     assert not left
