@@ -32,6 +32,11 @@ DUPLICATE_KEY = 11000
 """The server's code for a key that is taken."""
 
 
+def storable_text(message: str) -> str:
+    """Return *message* without what UTF-8 cannot hold, and not longer than an error may be."""
+    return message.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARACTERS]
+
+
 def check_size(field: str, document: Mapping[str, Any], limit: int) -> int:
     """Check that *document* is JSON and weighs at most *limit* bytes as BSON, and return what it weighs.
 

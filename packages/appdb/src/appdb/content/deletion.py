@@ -15,7 +15,7 @@ from appdb.content.stored_bytes import ByteStore
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.tasks import TaskState
 from appdb.models.vocabulary import word
-from appdb.queue.stopping import Stopping
+from appdb.queue.cancel import TaskCanceller
 
 GENERATIONS_AT_ONCE = 20
 """Generations that one transaction deletes: each may have hundreds of items."""
@@ -29,7 +29,7 @@ class ContentDeletion:
         self._tasks = connection.collection(collections.TASKS)
         self._generations = connection.collection(collections.GENERATIONS)
         self._contents = connection.collection(collections.CONTENTS)
-        self._stopping = Stopping(connection)
+        self._canceller = TaskCanceller(connection)
         self._bytes = stored
 
     async def delete_item(self, content_id: str, owner_id: str, session: Session | None) -> None:
@@ -101,7 +101,7 @@ class ContentDeletion:
 
     async def _delete(self, generations: list[RawDocument], session: Session) -> list[str]:
         for found in generations:
-            await self._stopping.stop(found["task_id"], found["owner_id"], session)
+            await self._canceller.cancel_tree(found["task_id"], found["owner_id"], session)
         ids = [found["_id"] for found in generations]
         items = self._contents.find({"generation_id": {"$in": ids}}, {"file_id": 1}, session=session)
         doomed = {row["_id"]: row["file_id"] async for row in items}

@@ -21,8 +21,9 @@ from appdb.models.generated_content import Content, NewContent
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
-from appdb.queue.task_log import TaskLog, check_events
-from appdb.size_limits import KIB, MAX_RECENT_EVENTS, check_size
+from appdb.queue.log_events import check_events, fills_recent_events
+from appdb.queue.task_log import TaskLog
+from appdb.size_limits import KIB, check_size
 from appdb.utils import derived_id
 
 MAX_ITEM_BYTES = 64 * KIB
@@ -102,7 +103,7 @@ class ContentItems:
         # After the commit: until then the item names its earlier bytes.
         if replaced is not None:
             await self._bytes.delete_bytes(replaced["file_id"])
-        if seq % MAX_RECENT_EVENTS == 0:
+        if fills_recent_events(seq, 1):
             await self._log.archive([task.id])
         return Content.from_document(document)
 

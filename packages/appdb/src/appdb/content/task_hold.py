@@ -31,7 +31,7 @@ async def hold_task(
         LeaseLostError: Another worker may hold the task.
     """
     match = queries.held(lease.task_id, lease.token) | ({} if seq is None else {"event_count": seq})
-    held = await task_log.append(match, events, session=session, changes=MAKES_CONTENT)
+    held = await task_log.append_to(match, events, session=session, changes=MAKES_CONTENT)
     if held is None:
         raise LeaseLostError(lease.task_id, lease.attempt)
     return held

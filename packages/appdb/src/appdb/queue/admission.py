@@ -1,77 +1,77 @@
-"""Admitting new tasks: those that work for a run are stored only while the run is there."""
+"""Admission: a new task that works for a run is stored only while the run is there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from appdb._driver import Session
-from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.models.tasks import NewTask, Task
-from appdb.queue.enqueue import Enqueuer, check
-from appdb.queue.stopping import Stopping
+from appdb.models.tasks import Task
+from appdb.queue.cancel import TaskCanceller
+from appdb.queue.enqueue import Enqueuer
+from appdb.queue.task_document import NewTaskDocument
 from appdb.run_lock import RunLock, no_run
 
+RunOfOwner = tuple[str, str]
+"""A run's id and its owner's."""
 
-class Admission(BaseRepository):
+
+class Admission:
     """
-    Lets tasks in.
+    Lets new tasks in, and refuses those of runs that are being deleted.
 
-    A run's deletion cancels the tasks that it finds. In a caller's transaction the run's fence decides which of both
-    comes first. Elsewhere a look after the write tells whether the deletion has found the task: that holds up nobody
-    who writes to the run, and a task that came too late is cancelled here.
+    A run's deletion cancels the tasks that it finds. In a caller's transaction the run lock decides which of both
+    comes first. Elsewhere a look after the write tells whether the deletion has found the task: that holds up no
+    writer of the run, and a task that came too late is cancelled here.
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
         self._enqueuer = Enqueuer(connection)
-        self._stopping = Stopping(connection)
+        self._canceller = TaskCanceller(connection)
         self._run_lock = RunLock(connection)
 
-    async def add(
-        self, task: NewTask, task_id: str, session: Session | None, more: Mapping[str, Any] | None = None
-    ) -> Task:
-        """Store *task* as ``Enqueuer.add`` does; for one of a run, a round trip more in a transaction, else two.
+    async def admit(self, new: NewTaskDocument, session: Session | None) -> Task:
+        """Store *new* as ``Enqueuer.enqueue_one`` does; for one of a run, a round trip more in a transaction, else two.
 
         Raises:
             NotFoundError: Its owner has no such run, or it is being deleted.
         """
-        if task.run_id is None:
-            return await self._enqueuer.add(task, task_id, session, more)
-        check(task)
-        if session is not None:
-            await self._run_lock.lock(task.run_id, task.owner_id, session)
-            return await self._enqueuer.add(task, task_id, session, more)
-        runs = {(task.run_id, task.owner_id)}
-        await self._check(runs)
-        stored = await self._enqueuer.add(task, task_id, None, more)
-        await self._check_again(runs)
+        runs = _runs_of([new])
+        await self._check_before(runs, session)
+        stored = await self._enqueuer.enqueue_one(new, session)
+        await self._check_after(runs, session)
         return stored
 
-    async def add_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
-        """Store *tasks* as ``Enqueuer.add_many`` does; two round trips more where some work for runs.
+    async def admit_all(self, new: Sequence[NewTaskDocument], session: Session | None) -> list[str]:
+        """Store *new* as ``Enqueuer.enqueue_all`` does; two round trips more where some work for runs.
 
         Raises:
             NotFoundError: An owner has no such run, or it is being deleted.
         """
-        runs = {(task.run_id, task.owner_id) for task in tasks if task.run_id is not None}
-        if not runs:
-            return await self._enqueuer.add_many(tasks, ids)
-        for task in tasks:
-            check(task)
-        await self._check(runs)
-        stored = await self._enqueuer.add_many(tasks, ids)
-        await self._check_again(runs)
+        runs = _runs_of(new)
+        await self._check_before(runs, session)
+        stored = await self._enqueuer.enqueue_all(new, session)
+        await self._check_after(runs, session)
         return stored
 
-    async def _check(self, runs: Collection[tuple[str, str]]) -> None:
+    async def _check_before(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
+        if session is not None:
+            # In one order, so that two transactions do not lock the same runs crosswise.
+            for run_id, owner_id in sorted(runs):
+                await self._run_lock.lock(run_id, owner_id, session)
+            return
         for run_id, _ in await self._run_lock.missing_runs(runs):
             raise no_run(run_id)
 
-    async def _check_again(self, runs: Collection[tuple[str, str]]) -> None:
+    async def _check_after(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
+        if session is not None:
+            return
         missing = await self._run_lock.missing_runs(runs)
         for run_id, owner_id in missing:
-            await self._stopping.stop_run(run_id, owner_id)
+            await self._canceller.cancel_run(run_id, owner_id)
         for run_id, _ in missing:
             raise no_run(run_id)
+
+
+def _runs_of(new: Sequence[NewTaskDocument]) -> set[RunOfOwner]:
+    return {(run_id, one.task.owner_id) for one in new if (run_id := one.task.run_id) is not None}

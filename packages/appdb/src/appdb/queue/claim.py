@@ -12,7 +12,6 @@ from appdb._queries import task_claims as queries
 from appdb._queries.tasks import WITHOUT_LOG, all_held, held
 from appdb._queries.types import Filter
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import AppDbError, UnreadableError
 from appdb.models.tasks import Task, TaskState
@@ -35,7 +34,7 @@ MAX_REFRESHES = 4
 MAX_TRIES = 3
 
 
-class Claiming(BaseRepository):
+class Claiming:
     """
     One claimer's way to due tasks.
 
@@ -43,16 +42,16 @@ class Claiming(BaseRepository):
     round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
     """
 
-    def __init__(self, connection: Connection, limiter: Limiter, unreadable: UnreadableTasks, lease: timedelta) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, limiter: Limiter, lease: timedelta) -> None:
+        self._connection = connection
         self.snapshot = QueueSnapshot(connection)
         self.limit_reached = False
         """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
         self.relies_on_change_feed = False
         """Whether the host invalidates the snapshot when a queue is paused, so that an idle claimer need not look."""
-        self._tasks = self._collection(collections.TASKS)
+        self._tasks = connection.collection(collections.TASKS)
         self._limiter = limiter
-        self._unreadable = unreadable
+        self._unreadable = UnreadableTasks(connection)
         self._set_aside = False
         self._lease = lease
         self._shares = FairShare()
@@ -229,7 +228,8 @@ class Claiming(BaseRepository):
         for row in rows:
             if not isinstance(row["_id"], str):
                 found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
-                self._set_aside |= await self._unreadable.fail({"_id": row["_id"], "state": TaskState.QUEUED}, found)
+                match = {"_id": row["_id"], "state": TaskState.QUEUED}
+                self._set_aside |= await self._unreadable.set_aside(match, found)
         return [row for row in rows if isinstance(row["_id"], str)]
 
     async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
@@ -259,7 +259,7 @@ class Claiming(BaseRepository):
             try:
                 taken.append(_task_for(claimer, row))
             except UnreadableError as exc:
-                self._set_aside |= await self._unreadable.fail(held(row["_id"], token), exc)
+                self._set_aside |= await self._unreadable.set_aside(held(row["_id"], token), exc)
         return taken
 
     async def _take_limited(

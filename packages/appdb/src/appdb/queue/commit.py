@@ -1,30 +1,31 @@
-"""AttemptCommitter: what many attempts write, events and outcomes, in as few statements as there are kinds of them."""
+"""The attempt committer: writes the events and outcomes of many attempts in a few statements."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
 from appdb._queries import task_commits as queries
 from appdb._queries.tasks import all_held, ids, without_dependents
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import DatabaseUnavailableError
 from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.finalize import TaskFinalizer
 from appdb.queue.lease import Lease
+from appdb.queue.log_events import is_heavy
 from appdb.queue.prepared_write import PreparedWrite
 from appdb.queue.task_log import TaskLog
-from appdb.size_limits import KIB, MAX_RECENT_BYTES, MAX_RECENT_EVENTS
+from appdb.size_limits import KIB
 
 MAX_STATEMENT_BYTES = 8 * 1024 * KIB
 """Of events and results; the server takes documents of 16 MiB, and what is around them weighs something too."""
 
 
-class AttemptCommitter(BaseRepository):
+class AttemptCommitter:
     """
     Writes for holders of leases.
 
@@ -33,25 +34,36 @@ class AttemptCommitter(BaseRepository):
     (content, a parent, continuations) is it a transaction of its own.
     """
 
-    def __init__(self, connection: Connection, task_log: TaskLog) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
         self._finalizer = TaskFinalizer(connection)
-        self._log = task_log
+        self._log = TaskLog(connection)
         self._carried: dict[str, tuple[int, int]] = {}
+        """How many events and bytes this committer has added to what a task carries of its log."""
 
-    async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
+    async def commit_all(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         """Write all of *writes* whose leases hold, and return the leases that do not.
 
-        One round trip (for each 8 MiB) when all hold and nothing hangs on a task that ends; a second one to look
+        One round trip (for each 8 MiB) when all hold and nothing depends on a task that ends; a second one to look
         otherwise.
         """
         prepared = [PreparedWrite(write) for write in writes]
         lost: set[Lease] = set()
         for part in _parts(prepared):
             lost |= await self._write(part)
-        await self._move_logs([write for write in prepared if write.lease not in lost])
+        if heavy := self._heavy_logs([write for write in prepared if write.lease not in lost]):
+            await self._log.archive(heavy)
         return lost
+
+    async def commit_within(self, write: AttemptWrite, session: Session) -> bool:
+        """Write *write* in the caller's transaction, and return whether its lease holds; two round trips or more."""
+        prepared = PreparedWrite(write)
+        holds = await self._write_within(prepared, secrets.token_hex(8), session)
+        # What earlier writes carry is left to later ones: counts of a transaction that aborts would be wrong.
+        if holds and prepared.is_heavy:
+            await self._log.archive([prepared.lease.task_id], session)
+        return holds
 
     async def _write(self, writes: Sequence[PreparedWrite]) -> set[Lease]:
         mark = secrets.token_hex(8)
@@ -59,16 +71,17 @@ class AttemptCommitter(BaseRepository):
         try:
             written = await self._tasks.bulk_write(_statements(writes, mark), ordered=False)
         except PyMongoError as exc:
-            failure = exc  # drivers do not repeat a many-document update; a look settles what became of it
+            # Drivers do not repeat a many-document update; a look settles what became of it.
+            failure = exc
         else:
             if written.matched_count == len(writes):
                 return set()
         rest = await self._unwritten(writes, mark)
-        lost = {write.lease for write, task in rest if not write.holds(task)}
+        lost = {write.lease for write, task in rest if not write.may_write(task)}
         for write, task in rest:
-            if write.holds(task) and write.ends and task is not None and task.get("attached"):
-                lost |= await self._end_attached(write, mark)
-            elif write.holds(task):
+            if write.may_write(task) and write.ends and task is not None and task.get("attached"):
+                lost |= await self._end_with_dependents(write, mark)
+            elif write.may_write(task):
                 raise failure or _unconfirmed(write)
         return lost
 
@@ -80,34 +93,33 @@ class AttemptCommitter(BaseRepository):
         found = self._tasks.find(ids(write.lease.task_id for write in writes), queries.WRITTEN_FIELDS)
         tasks = {row["_id"]: row async for row in found}
         looked = [(write, tasks.get(write.lease.task_id)) for write in writes]
-        return [(write, task) for write, task in looked if not write.done(task, mark)]
+        return [(write, task) for write, task in looked if not write.is_in(task, mark)]
 
-    async def _end_attached(self, write: PreparedWrite, mark: str) -> set[Lease]:
-        async def body(session: Session) -> set[Lease]:
-            await self._tasks.bulk_write([write.statement(mark)], session=session)
-            found = await self._tasks.find_one({"_id": write.lease.task_id}, queries.WRITTEN_FIELDS, session=session)
-            if write.done(found, mark):
-                if found is not None and found.get("commit") == mark:
-                    await self._finalizer.close([found], session)
-                return set()
-            return {write.lease}
+    async def _end_with_dependents(self, write: PreparedWrite, mark: str) -> set[Lease]:
+        written = await self._connection.transaction(partial(self._write_within, write, mark))
+        return set() if written else {write.lease}
 
-        result: set[Lease] = await self._connection.transaction(body)
-        return result
+    async def _write_within(self, write: PreparedWrite, mark: str, session: Session) -> bool:
+        await self._tasks.bulk_write([write.statement(mark)], session=session)
+        found = await self._tasks.find_one({"_id": write.lease.task_id}, queries.WRITTEN_FIELDS, session=session)
+        if not write.is_in(found, mark):
+            return False
+        # An earlier try whose answer was lost has finalized the task already.
+        if write.ends and found is not None and found.get("commit") == mark:
+            await self._finalizer.finalize([found], session)
+        return True
 
-    async def _move_logs(self, writes: Sequence[PreparedWrite]) -> None:
-        """Keep the part of the log that a task carries itself small."""
+    def _heavy_logs(self, writes: Sequence[PreparedWrite]) -> list[str]:
+        """Return the tasks of *writes* that carry too much of their logs themselves, and forget what these carry."""
         heavy = []
         for write in writes:
             events, size = self._carried.pop(write.lease.task_id, (0, 0))
             events, size = events + write.event_count, size + write.event_bytes
-            # An attempt may carry little, and yet there may be many attempts, each by another holder.
-            if events > MAX_RECENT_EVENTS or size > MAX_RECENT_BYTES or write.fills_log:
+            if write.fills_log or is_heavy(events, size):
                 heavy.append(write.lease.task_id)
             elif not write.ends:
                 self._carried[write.lease.task_id] = (events, size)
-        if heavy:
-            await self._log.archive(heavy)
+        return heavy
 
 
 def _parts(writes: Sequence[PreparedWrite]) -> Iterator[list[PreparedWrite]]:
@@ -115,12 +127,11 @@ def _parts(writes: Sequence[PreparedWrite]) -> Iterator[list[PreparedWrite]]:
     part: dict[str, PreparedWrite] = {}
     size = 0
     for write in writes:
-        weight = write.event_bytes + write.result_bytes
-        if part and (size + weight > MAX_STATEMENT_BYTES or write.lease.task_id in part):
+        if part and (size + write.weight > MAX_STATEMENT_BYTES or write.lease.task_id in part):
             yield list(part.values())
             part, size = {}, 0
         part[write.lease.task_id] = write
-        size += weight
+        size += write.weight
     if part:
         yield list(part.values())
 

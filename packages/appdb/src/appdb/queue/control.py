@@ -2,96 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import PyMongoError, RawDocument, within
+from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb._queries.expressions import literal
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.errors import ConflictError, DatabaseUnavailableError, NotFoundError
-from appdb.events import TaskEventType
+from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most, bounded_duration
-from appdb.models.task_events import NewEvent
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
-from appdb.queue.orphaned_transactions import CONTENTION_WAIT, ORPHANED_AFTER, end_orphaned_transactions
-from appdb.queue.task_log import TaskLog
+from appdb.queue.cancel import TaskCanceller
+from appdb.queue.task_document import NewTaskDocument
 from appdb.reading import readable
-from appdb.utils import derived_id, uuid7_str
+from appdb.utils import derived_id
 
 REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 
-class Control(BaseRepository):
+class Control:
     """What owners and operators do to tasks that they do not hold."""
 
-    def __init__(self, connection: Connection, admission: Admission, task_log: TaskLog) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
-        self._queues = self._collection(collections.QUEUES)
-        self._log = task_log
+    def __init__(self, connection: Connection, admission: Admission) -> None:
+        self._tasks = connection.collection(collections.TASKS)
+        self._queues = connection.collection(collections.QUEUES)
         self._admission = admission
+        self._canceller = TaskCanceller(connection)
 
-    async def get(self, task_id: str, owner_id: str) -> RawDocument:
+    async def find_task(self, task_id: str, owner_id: str, session: Session | None = None) -> RawDocument:
         """Return the owner's task; one round trip."""
-        found = await self._tasks.find_one(queries.owned(task_id, owner_id), queries.WITHOUT_LOG)
+        found = await self._tasks.find_one(queries.owned(task_id, owner_id), queries.WITHOUT_LOG, session=session)
         if found is None:
             raise NotFoundError("task", task_id)
         return found
 
-    async def cancel(self, task_id: str, owner_id: str) -> Task:
-        """Cancel a task and all that lives below it: an atomic write each, or a transaction where more hangs on it."""
-        return Task.from_document(await self._cancel_all(task_id, owner_id))
-
-    async def _cancel_all(self, task_id: str, owner_id: str) -> RawDocument:
-        task = await self._cancel_one(task_id, owner_id) or await self.get(task_id, owner_id)
+    async def cancel(self, task_id: str, owner_id: str, session: Session | None = None) -> RawDocument:
+        """Cancel a task and all below it: an atomic write each, or a transaction where more depends on it."""
+        cancelled = await self._canceller.cancel_alone(task_id, owner_id, session)
+        task = cancelled or await self.find_task(task_id, owner_id, session)
         if (state := task.get("state")) != TaskState.CANCELLED:
             raise ConflictError("task", task_id, f"it is already {state}, so it cannot be cancelled")
-        # Also when it was cancelled before, and below what has ended: whoever cancelled may have died on the way.
-        below, met = await self._below([task_id], owner_id), {task_id}
-        while below:
-            for child in below:
-                if str(child.get("state")) in LIVE_STATES:
-                    await self._cancel_one(child["_id"], owner_id)
-            ids = [child["_id"] for child in below]
-            met.update(map(str, ids))
-            # What other software wrote may be below itself.
-            below = [child for child in await self._below(ids, owner_id) if str(child["_id"]) not in met]
+        await self._canceller.cancel_below(task_id, owner_id, session)
         return task
-
-    async def _below(self, task_ids: Sequence[str], owner_id: str) -> list[RawDocument]:
-        found = self._tasks.find(queries.below(task_ids, owner_id), {"state": 1})
-        return [row async for row in found]
-
-    async def _cancel_one(self, task_id: str, owner_id: str) -> RawDocument | None:
-        try:
-            with within(CONTENTION_WAIT):
-                return await self._end_as_cancelled(task_id, owner_id)
-        except (PyMongoError, DatabaseUnavailableError):
-            # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
-            if not await end_orphaned_transactions(self._connection, ORPHANED_AFTER):
-                raise
-        return await self._end_as_cancelled(task_id, owner_id)
-
-    async def _end_as_cancelled(self, task_id: str, owner_id: str) -> RawDocument | None:
-        cancelled = [NewEvent(type=TaskEventType.CANCELLED)]
-        changes = queries.settle(TaskState.CANCELLED, None, None)
-        return await self._log.end(queries.live(task_id, owner_id), cancelled, changes)
 
     async def cancel_many(self, wanted: TaskFilter, limit: int) -> int:
         """Cancel live tasks, oldest first, and return how many; what ended meanwhile is passed over."""
         count = 0
         for row in await self._matching(wanted, LIVE_STATES, limit):
             try:
-                await self._cancel_all(row["_id"], row["owner_id"])
+                await self.cancel(row["_id"], row["owner_id"])
             except (ConflictError, NotFoundError):
-                continue  # it became final, or was pruned, between the look and the cancel
+                # It became final, or was pruned, between the look and the cancel.
+                continue
             count += 1
         return count
 
@@ -101,7 +68,7 @@ class Control(BaseRepository):
             queries.owned(task_id, owner_id) | {"state": TaskState.SCHEDULED, "waiting": {"$ne": True}},
             [{"$set": {"state": TaskState.QUEUED, "run_at": NOW, "queued_at": NOW, "updated_at": NOW}}],
         )
-        task = Task.from_document(await self.get(task_id, owner_id))
+        task = Task.from_document(await self.find_task(task_id, owner_id))
         if hurried is not None:
             return task
         if task.state in REPLAYABLE:
@@ -114,7 +81,7 @@ class Control(BaseRepository):
         self, task_id: str, owner_id: str, payload: Mapping[str, JsonValue] | None, key: str | None
     ) -> Task:
         """Enqueue a new task that repeats a final one; two round trips."""
-        task = Task.from_document(await self.get(task_id, owner_id))
+        task = Task.from_document(await self.find_task(task_id, owner_id))
         if not task.state.final:
             raise ConflictError("task", task_id, f"it is {task.state}; only a final task can be replayed")
         return await self._repeat(task, payload, key)
@@ -130,7 +97,8 @@ class Control(BaseRepository):
         try:
             return await self._repeat(task, None, key)
         except NotFoundError:
-            return None  # its run was deleted
+            # Its run was deleted.
+            return None
 
     async def _matching(
         self,
@@ -145,7 +113,6 @@ class Control(BaseRepository):
         return [row async for row in found]
 
     async def _repeat(self, task: Task, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:
-        new_id = uuid7_str("tq_") if key is None else derived_id("tq_", task.id, "replay", key)
         repeated = NewTask(
             owner_id=task.owner_id,
             actor=task.actor,
@@ -157,8 +124,9 @@ class Control(BaseRepository):
             timeout=None if task.timeout_seconds is None else bounded_duration(task.timeout_seconds),
             limits=tuple(limit.limit() for limit in task.limits),
             run_id=task.run_id,
+            task_id=None if key is None else derived_id("tq_", task.id, "replay", key),
         )
-        return await self._admission.add(repeated, new_id, None, {"replay_of": task.id})
+        return await self._admission.admit(NewTaskDocument.of(repeated, replay_of=task.id), None)
 
     async def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or start handing out tasks of *queue*; one round trip."""

@@ -24,6 +24,11 @@ class Lease:
     limit_keys: tuple[str, ...] = field(default=(), compare=False)
     """What the task is limited by: its holder asks for the next one under these keys as soon as the attempt ends."""
 
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether the task fails for good when this attempt ends with an error."""
+        return self.attempt >= self.max_attempts
+
     @classmethod
     def of(cls, task: Task) -> Lease:
         """Return the lease under which *task* was just claimed.

@@ -14,7 +14,6 @@ from appdb._queries import limits as limit_queries
 from appdb._queries import task_claims as queries
 from appdb._queries.expressions import literal
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.bounds import LONGEST
@@ -50,7 +49,7 @@ class _Standing:
     at: datetime | None
 
 
-class Limiter(BaseRepository):
+class Limiter:
     """
     Grants what limits allow.
 
@@ -60,9 +59,8 @@ class Limiter(BaseRepository):
     """
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
-        self._limits = self._collection(collections.LIMITS)
+        self._tasks = connection.collection(collections.TASKS)
+        self._limits = connection.collection(collections.LIMITS)
         self._blocked: dict[TaskLimit, float] = {}
         self._told: set[str] = set()
 

@@ -17,18 +17,16 @@ from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
 from appdb._queries.types import Filter
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
-from appdb.events import TaskEventType
 from appdb.models.bounds import at_most
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import LIVE_STATES, Task, TaskState
+from appdb.queue.finalize import TaskFinalizer
 from appdb.queue.lease import Lease
 from appdb.queue.orphaned_transactions import end_orphaned_transactions
+from appdb.queue.outcome_events import failed_event, retrying_event
 from appdb.queue.parallel import concurrently, in_batches
-from appdb.queue.prepared_write import retrying
-from appdb.queue.task_log import TaskLog
 from appdb.queue.unreadable_tasks import UnreadableTasks
 from appdb.reading import readable
 
@@ -68,16 +66,14 @@ class MaintenanceDue:
         return self.recover_in == AT_ONCE
 
 
-class TaskMaintenance(BaseRepository):
+class TaskMaintenance:
     """Moves tasks on whose time has come."""
 
-    def __init__(
-        self, connection: Connection, task_log: TaskLog, unreadable: UnreadableTasks, lease: timedelta
-    ) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
-        self._log = task_log
-        self._unreadable = unreadable
+    def __init__(self, connection: Connection, lease: timedelta) -> None:
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
+        self._finalizer = TaskFinalizer(connection)
+        self._unreadable = UnreadableTasks(connection)
         self._lease = lease
 
     async def maintenance_due(self, horizon: timedelta) -> MaintenanceDue:
@@ -135,7 +131,7 @@ class TaskMaintenance(BaseRepository):
         try:
             task, lease = _held_task(row)
         except UnreadableError as exc:
-            if not await self._unreadable.fail(match, exc):
+            if not await self._unreadable.set_aside(match, exc):
                 raise
             return None
         error: dict[str, JsonValue] = {
@@ -144,10 +140,9 @@ class TaskMaintenance(BaseRepository):
             "attempt": task.attempt,
         }
         match["lease.token"] = lease.token
-        if task.attempt >= task.max_attempts:
+        if lease.is_last_attempt:
             return await self._end(match, error)
-        changes = queries.reschedule(timedelta(0), error)
-        return await self._move(match, [retrying(task.attempt, error, 0.0)], changes)
+        return await self._move(match, [retrying_event(error, AT_ONCE)], queries.reschedule(AT_ONCE, error))
 
     async def fill_claim_keys(self) -> int:
         """Let tasks be claimed that a host of an older release enqueued; one round trip."""
@@ -168,11 +163,10 @@ class TaskMaintenance(BaseRepository):
         return await self._end(queries.unclaimed() | {"_id": row["_id"]}, error)
 
     async def _end(self, match: dict[str, Any], error: dict[str, JsonValue]) -> Task | None:
-        event = NewEvent(type=TaskEventType.FAILED, data={"attempt": error["attempt"], "error": error})
-        return await self._move(match, [event], queries.settle(TaskState.FAILED, None, error))
+        return await self._move(match, [failed_event(error)], queries.settle(TaskState.FAILED, None, error))
 
     async def _move(self, match: dict[str, Any], events: Sequence[NewEvent], changes: dict[str, Any]) -> Task | None:
-        taken = await self._log.end(match, events, changes)
+        taken = await self._finalizer.end_task(match, events, changes)
         return None if taken is None else next(iter(readable(Task.from_document, [taken])), None)
 
     async def prune(self, older_than: timedelta, limit: int) -> int:
@@ -185,9 +179,9 @@ class TaskMaintenance(BaseRepository):
         ids = await self._prunable(older_than, at_most(limit))
         if ids:
             for name in (collections.TASK_EVENTS, collections.TASK_STEPS):
-                await self._collection(name).delete_many({"task_id": {"$in": ids}})
+                await self._connection.collection(name).delete_many({"task_id": {"$in": ids}})
             await self._tasks.delete_many(queries.ids(ids) | queries.finished_before(older_than))
-        await self._collection(collections.LIMITS).delete_many(limit_queries.unused_limits(IDLE_LIMIT))
+        await self._connection.collection(collections.LIMITS).delete_many(limit_queries.unused_limits(IDLE_LIMIT))
         return len(ids)
 
     async def _prunable(self, older_than: timedelta, limit: int) -> list[Any]:

@@ -1,44 +1,39 @@
-"""One write of an attempt, worked out before anything is sent."""
+"""Prepared writes: what one write of an attempt changes in its task, and how to tell afterwards whether it did."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
-
-from pydantic import JsonValue
 
 from appdb._driver import RawDocument, UpdateOne
 from appdb._queries import tasks as queries
 from appdb._queries.expressions import literal
-from appdb.errors import TooLargeError
-from appdb.events import TaskEventType
-from appdb.models.bounds import accept
-from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
 from appdb.queue.lease import Lease
-from appdb.queue.task_log import check_events, latest_progress, stored_form
-from appdb.size_limits import MAX_ERROR_CHARACTERS, MAX_RECENT_EVENTS, MAX_RESULT_BYTES, MAX_WRITE_BYTES, check_size
+from appdb.queue.log_events import fills_recent_events, is_heavy, latest_progress, stored_events
+from appdb.queue.outcome_events import error_of, outcome_event
 
 
 class PreparedWrite:
-    """What *write* changes, and how to tell afterwards whether it did.
+    """
+    One write of one attempt as the committer sends it, and recognises it in a task.
 
-    Raises:
-        TooLargeError: An event is over 64 KiB, all of them over 1 MiB, or the result over 256 KiB.
-        InvalidDataError: Something cannot be stored.
+    Args:
+        write: The write, which was checked when it was made.
     """
 
     def __init__(self, write: AttemptWrite) -> None:
-        self.event_bytes, self.result_bytes = check_write(write)
         self.lease = write.lease
         self.seq = write.seq
-        self._outcome = bounded(write.outcome, write.lease)
+        self.weight = write.event_bytes + write.result_bytes
+        """What it adds to a statement, in bytes."""
+        self.event_bytes = write.event_bytes
+        self._outcome = write.effective_outcome
         self.ends = self._outcome is not None
         self.completes = isinstance(self._outcome, Completed)
-        last = [] if self._outcome is None else [event_of(self._outcome, write.lease)]
+        last = [] if self._outcome is None else [outcome_event(self._outcome, write.lease)]
         self._events = [*write.events, *last]
         self._kind = last[0].type.value if last else ""
 
@@ -49,11 +44,13 @@ class PreparedWrite:
 
     @property
     def fills_log(self) -> bool:
-        """Whether its events bring the log past another page, counted over all attempts and holders."""
-        if self.seq is None or not self._events:
-            return False
-        last = self.seq + len(self._events) - 1
-        return max(self.seq - 1, 0) // MAX_RECENT_EVENTS < last // MAX_RECENT_EVENTS
+        """Whether its events fill up what the task carries of its log; unknown, so no, where the log counts them."""
+        return self.seq is not None and fills_recent_events(self.seq, self.event_count)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether a task that carries its events carries too much."""
+        return is_heavy(self.event_count, self.event_bytes)
 
     @property
     def batch_row(self) -> dict[str, Any]:
@@ -61,7 +58,7 @@ class PreparedWrite:
         result = self._outcome.result if isinstance(self._outcome, Completed) else None
         return {
             "task_id": self.lease.task_id,
-            "events": stored_form(self._events),
+            "events": stored_events(self._events),
             "progress": latest_progress(self._events),
             "result": None if result is None else dict(result),
         }
@@ -74,16 +71,16 @@ class PreparedWrite:
         changes = {} if self._outcome is None else _changes(self._outcome, self.lease)
         signed = queries.settled_by(self.lease.token, self._kind) | {"commit": literal(mark)}
         return UpdateOne(
-            match, queries.logged(stored_form(self._events), latest_progress(self._events), changes | signed)
+            match, queries.logged(stored_events(self._events), latest_progress(self._events), changes | signed)
         )
 
-    def done(self, task: RawDocument | None, mark: str) -> bool:
+    def is_in(self, task: RawDocument | None, mark: str) -> bool:
         """Whether *task* shows this write: that of the commit *mark*, or an earlier one whose answer was lost."""
         if task is None:
             return False
-        return task.get("commit") == mark or self._done_before(task)
+        return task.get("commit") == mark or self._is_from_before(task)
 
-    def _done_before(self, task: RawDocument) -> bool:
+    def _is_from_before(self, task: RawDocument) -> bool:
         if self.ends:
             return bool(task.get("settled") == {"token": self.lease.token, "kind": self._kind})
         return (
@@ -93,7 +90,7 @@ class PreparedWrite:
             and len(self._events) > 0
         )
 
-    def holds(self, task: RawDocument | None) -> bool:
+    def may_write(self, task: RawDocument | None) -> bool:
         """Whether the fence would let this write pass."""
         if task is None or not self._holds_lease(task):
             return False
@@ -106,73 +103,17 @@ class PreparedWrite:
         return held and task.get("state") == TaskState.PROCESSING
 
 
-def check_write(write: AttemptWrite) -> tuple[int, int]:
-    """Check that *write* fits, before anything is sent, and return what its events and its result weigh, in bytes.
-
-    Raises:
-        TooLargeError: An event is over 64 KiB, all of them over 1 MiB, or the result over 256 KiB.
-        InvalidDataError: Something cannot be stored.
-    """
-    accept(AttemptWrite, write)
-    size = check_events(write.events)
-    if size > MAX_WRITE_BYTES:
-        raise TooLargeError("events of one write", size, MAX_WRITE_BYTES)
-    if isinstance(write.outcome, Completed):
-        return size, check_size("result", write.outcome.result or {}, MAX_RESULT_BYTES)
-    return size, 0
-
-
-def bounded(outcome: Outcome | None, lease: Lease) -> Outcome | None:
-    """Return *outcome*, for good when it asks for another attempt and there is none left."""
-    if isinstance(outcome, Failed) and lease.attempt >= lease.max_attempts:
-        return replace(outcome, retry_in=None)
-    return outcome
-
-
-def storable_text(message: str) -> str:
-    """Return *message* without what UTF-8 cannot hold, and not longer than an error may be."""
-    return message.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARACTERS]
-
-
-def _error(outcome: Failed, lease: Lease) -> dict[str, JsonValue]:
-    return {"type": storable_text(outcome.kind), "message": storable_text(outcome.message), "attempt": lease.attempt}
-
-
-def event_of(outcome: Outcome, lease: Lease) -> NewEvent:
-    """Return the event that tells of *outcome*."""
-    match outcome:
-        case Completed():
-            return NewEvent(type=TaskEventType.COMPLETED, data={"attempt": lease.attempt})
-        case Failed(retry_in=timedelta() as pause):
-            return retrying(lease.attempt, _error(outcome, lease), pause.total_seconds())
-        case Failed():
-            data: dict[str, JsonValue] = {"attempt": lease.attempt, "error": _error(outcome, lease)}
-            return NewEvent(type=TaskEventType.FAILED, data=data)
-        case Released():
-            return NewEvent(type=TaskEventType.RELEASED, data={"worker_id": lease.worker_id})
-        case Suspended():
-            return NewEvent(type=TaskEventType.SUSPENDED, data={"worker_id": lease.worker_id})
-        case _:
-            assert_never(outcome)
-
-
 def _changes(outcome: Outcome, lease: Lease) -> dict[str, Any]:
     match outcome:
         case Completed(result=result):
             return queries.settle(TaskState.COMPLETED, result, None)
         case Failed(retry_in=timedelta() as pause):
-            return queries.reschedule(pause, _error(outcome, lease))
+            return queries.reschedule(pause, error_of(outcome, lease))
         case Failed():
-            return queries.settle(TaskState.FAILED, None, _error(outcome, lease))
+            return queries.settle(TaskState.FAILED, None, error_of(outcome, lease))
         case Released():
             return queries.hand_back()
         case Suspended():
             return queries.suspend()
         case _:
             assert_never(outcome)
-
-
-def retrying(attempt: int, error: dict[str, JsonValue], delay_seconds: float) -> NewEvent:
-    """Return the event of an attempt that failed and that another one follows."""
-    data: dict[str, JsonValue] = {"attempt": attempt, "error": error, "delay_seconds": delay_seconds}
-    return NewEvent(type=TaskEventType.RETRYING, data=data)

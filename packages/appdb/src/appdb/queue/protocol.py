@@ -1,4 +1,4 @@
-"""The surface of a task queue as a type: what code that gets a queue may ask of it, whichever queue that is."""
+"""The protocol of a task queue: the methods that code may call on any queue, whether it has a database or not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import JsonValue
 
+from appdb._driver import Session
 from appdb.models.limits import Limit
 from appdb.models.queues import QueueStats
 from appdb.models.task_events import NewEvent, TaskEvent
@@ -18,15 +19,15 @@ from appdb.queue.maintenance import MaintenanceDue
 
 
 class TaskQueueProtocol(Protocol):
-    """What ``TaskQueue`` and ``appdb.testing.InMemoryTaskQueue`` both offer; ``TaskQueue`` tells what it means."""
+    """The methods that ``TaskQueue`` and ``appdb.testing.InMemoryTaskQueue`` share; ``TaskQueue`` documents them."""
 
-    async def enqueue(self, task: NewTask, *, session: None = None) -> Task:
+    async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
         """Store a task, or return the first one with its id or unique key."""
 
-    async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
+    async def enqueue_many(self, tasks: Sequence[NewTask], *, session: Session | None = None) -> list[str]:
         """Store many tasks and return their ids in the same order."""
 
-    async def get(self, task_id: str, *, owner_id: str) -> Task:
+    async def get(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Return the owner's task."""
 
     async def page(
@@ -69,7 +70,12 @@ class TaskQueueProtocol(Protocol):
         """Append events to the log of the attempt's task."""
 
     async def complete(
-        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
+        self,
+        lease: Lease,
+        result: Mapping[str, Any] | None = None,
+        *,
+        events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the task as completed."""
 
@@ -81,6 +87,7 @@ class TaskQueueProtocol(Protocol):
         *,
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the attempt with an error."""
 
@@ -99,7 +106,7 @@ class TaskQueueProtocol(Protocol):
     async def spawn(self, lease: Lease, key: str, task: NewTask) -> str:
         """Enqueue a child once over all attempts, and return its id."""
 
-    async def cancel(self, task_id: str, *, owner_id: str) -> Task:
+    async def cancel(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Cancel the owner's task and its live children for good."""
 
     async def cancel_many(self, match: TaskFilter, *, limit: int = 1000) -> int:
@@ -135,7 +142,7 @@ class TaskQueueProtocol(Protocol):
         """Return the limits that were set, by key."""
 
     async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
-        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        """Return which maintenance has something to do, and when the next scheduled task is due within *horizon*."""
 
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable."""

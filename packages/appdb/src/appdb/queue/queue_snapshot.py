@@ -12,7 +12,6 @@ from appdb._driver import RawDocument
 from appdb._queries import task_claims as queries
 from appdb._queries.clock import FOREVER
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.models.limits import TaskLimit
 from appdb.queue.fairness import GroupHead
@@ -26,12 +25,11 @@ MAX_REMEMBERED = 2_000
 """Groups that a claimer remembers; of more, those that it saw longest ago are forgotten until they are seen again."""
 
 
-class QueueSnapshot(BaseRepository):
+class QueueSnapshot:
     """Looks at who waits, in one round trip."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
+        self._tasks = connection.collection(collections.TASKS)
         self._taken_at = float("-inf")
         self._claimer: Claimer | None = None
         self._known: dict[str, GroupHead] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from appdb._queries import queue_statistics as queries
 from appdb._schema import collections
-from appdb.base import BaseRepository
+from appdb.connection import Connection
 from appdb.models.queues import QueueStats
 from appdb.models.tasks import FINAL_STATES, TaskState
 from appdb.models.vocabulary import word
@@ -23,14 +23,16 @@ class _Counts:
     paused: bool = False
 
 
-class QueueStatistics(BaseRepository):
+class QueueStatistics:
     """Counts tasks by queue."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._tasks = connection.collection(collections.TASKS)
 
     async def by_queue(self, window: timedelta) -> list[QueueStats]:
         """Return every queue that has live tasks, was paused, or finished something within *window*; one round trip."""
-        tasks = self._collection(collections.TASKS)
         counts: defaultdict[str, _Counts] = defaultdict(_Counts)
-        async for row in tasks.aggregate(queries.by_queue(window)):
+        async for row in self._tasks.aggregate(queries.by_queue(window)):
             _add(counts[str(row.get("queue"))], row)
         return [_stats(queue, counts[queue]) for queue in sorted(counts)]
 

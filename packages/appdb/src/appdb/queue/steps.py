@@ -1,4 +1,4 @@
-"""What an attempt leaves for the next one: finished steps and spawned children, each written behind the fence."""
+"""Steps: the finished steps and spawned children of a task, each written behind the fence for its later attempts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from appdb._driver import RawDocument, Session
 from appdb._queries import tasks as queries
 from appdb._queries.types import Pipeline
 from appdb._schema import collections
-from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.errors import LeaseLostError
 from appdb.models.bounds import Name, accept
 from appdb.models.tasks import NewTask
-from appdb.queue.enqueue import check, fields_of, id_of, times_of
 from appdb.queue.lease import Lease
+from appdb.queue.task_document import NewTaskDocument
 from appdb.run_lock import RunLock
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.utils import derived_id
 
 
-class TaskSteps(BaseRepository):
-    """Remembers over attempts."""
+class TaskSteps:
+    """Keeps over all attempts of a task which steps are finished and which children were spawned."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._tasks = self._collection(collections.TASKS)
-        self._steps = self._collection(collections.TASK_STEPS)
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
+        self._steps = connection.collection(collections.TASK_STEPS)
         self._run_lock = RunLock(connection)
 
     async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
@@ -53,23 +52,23 @@ class TaskSteps(BaseRepository):
         """Enqueue *task* as a child, once over all attempts, and return its id; one transaction of up to three."""
         accept(Lease, lease, "lease")
         check_key(key)
-        check(task)
+        accept(NewTask, task)
         # The parent and the key make it one child; another key could stand for a task that is no child.
         child = replace(task, task_id=derived_id("tq_", lease.task_id, "child", key), unique_key=None)
-        fields = fields_of(child, id_of(child)) | {"parent_id": lease.task_id, "attached": True}
+        new = NewTaskDocument.of(child, parent_id=lease.task_id, attached=True)
 
         async def body(session: Session) -> None:
-            known = await self._tasks.find_one({"_id": fields["_id"]}, {"_id": 1}, session=session)
+            known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
             parent = await self._fence(lease, queries.touched() if known else queries.child_added(), session)
             if parent["owner_id"] != task.owner_id:
                 raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent['owner_id']!r}")
             if not known:
                 run = await self._run_of(child, parent, session)
-                match, update = queries.insert(fields | run, times_of(child))
+                match, update = queries.insert(new.fields | run, new.times)
                 await self._tasks.update_one(match, update, upsert=True, session=session)
 
         await self._connection.transaction(body)
-        return str(fields["_id"])
+        return new.id
 
     async def _run_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
         """Return the run that *child* works for: its parent's unless it names its own, which must be there."""

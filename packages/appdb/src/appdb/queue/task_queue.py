@@ -26,14 +26,13 @@ from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, 
 from appdb.queue.claim import Claiming
 from appdb.queue.commit import AttemptCommitter
 from appdb.queue.control import Control
-from appdb.queue.enqueue import id_of
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
 from appdb.queue.maintenance import MaintenanceDue, TaskMaintenance
 from appdb.queue.statistics import QueueStatistics
 from appdb.queue.steps import TaskSteps
+from appdb.queue.task_document import NewTaskDocument
 from appdb.queue.task_log import TaskLog
-from appdb.queue.unreadable_tasks import UnreadableTasks
 from appdb.reading import page_of, readable
 
 STATS_WINDOW = timedelta(hours=1)
@@ -45,7 +44,7 @@ class TaskQueue(BaseRepository):
 
     Every time is the database's. After ``DatabaseUnavailableError`` the outcome of a write is unknown, and the same
     call settles it. While no primary answers, most methods retry by themselves for the database's retry timeout. In a
-    caller's transaction (``session=``) none does: the caller repeats the transaction as a whole.
+    caller's transaction (``session=``) none does: the transaction is repeated as a whole.
 
     ==================================  =======  ================================================================
     Method                              Retried  Why not
@@ -76,12 +75,11 @@ class TaskQueue(BaseRepository):
         self._limiter = Limiter(connection)
         self._admission = Admission(connection)
         self._log = TaskLog(connection)
-        unreadable = UnreadableTasks(self._log)
-        self._claiming = Claiming(connection, self._limiter, unreadable, lease)
-        self._committer = AttemptCommitter(connection, self._log)
+        self._claiming = Claiming(connection, self._limiter, lease)
+        self._committer = AttemptCommitter(connection)
         self._steps = TaskSteps(connection)
-        self._control = Control(connection, self._admission, self._log)
-        self._maintenance = TaskMaintenance(connection, self._log, unreadable, lease)
+        self._control = Control(connection, self._admission)
+        self._maintenance = TaskMaintenance(connection, lease)
         self._statistics = QueueStatistics(connection)
 
     async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
@@ -98,18 +96,19 @@ class TaskQueue(BaseRepository):
             InvalidDataError: The payload holds a value that cannot be stored.
             ConflictError: The unique key stands for a task with another actor or payload, or the id is another owner's.
         """
-        return await self._store(task, id_of(task), session=session)
+        return await self._admit(NewTaskDocument.of(task), session=session)
 
     @retried
-    async def _store(self, task: NewTask, task_id: str, *, session: Session | None) -> Task:
-        return await self._admission.add(task, task_id, session)
+    async def _admit(self, new: NewTaskDocument, *, session: Session | None) -> Task:
+        return await self._admission.admit(new, session)
 
-    async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
+    async def enqueue_many(self, tasks: Sequence[NewTask], *, session: Session | None = None) -> list[str]:
         """Store many tasks and return their ids, in order; those whose id or unique key was taken give the first's.
 
         One round trip for a thousand, and up to three more for each id or key that was taken. It is not one
         transaction: after an error some may be stored, and the same call, with ids or keys given, stores the rest.
-        Where some are tasks of runs, it takes two round trips more.
+        With *session* it joins the caller's transaction, and all are stored or none; each unique key then costs a look
+        before. Where some are tasks of runs, it takes two round trips more; with *session*, one for each run.
 
         Raises:
             NotFoundError: An owner has no run of that id, or it is being deleted.
@@ -117,20 +116,20 @@ class TaskQueue(BaseRepository):
             InvalidDataError: A payload holds a value that cannot be stored; nothing was stored.
             ConflictError: A unique key stands for a task with another actor or payload.
         """
-        return await self._store_many(tasks, [id_of(task) for task in tasks])
+        return await self._admit_all([NewTaskDocument.of(task) for task in tasks], session=session)
 
     @retried
-    async def _store_many(self, tasks: Sequence[NewTask], ids: Sequence[str]) -> list[str]:
-        return await self._admission.add_many(tasks, ids)
+    async def _admit_all(self, new: Sequence[NewTaskDocument], *, session: Session | None) -> list[str]:
+        return await self._admission.admit_all(new, session)
 
     @retried
-    async def get(self, task_id: str, *, owner_id: str) -> Task:
-        """Return the owner's task.
+    async def get(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
+        """Return the owner's task; with *session*, as the caller's transaction sees it.
 
         Raises:
             NotFoundError: The owner has no such task.
         """
-        return Task.from_document(await self._control.get(task_id, owner_id))
+        return Task.from_document(await self._control.find_task(task_id, owner_id, session))
 
     @retried
     async def page(
@@ -179,7 +178,7 @@ class TaskQueue(BaseRepository):
 
         The log has no owner of its own: look the task up by its owner first.
         """
-        while rows := await self._log.read(task_id, after, at_most(limit)):
+        while rows := await self._log.read_page(task_id, after, at_most(limit)):
             if found := readable(TaskEvent.from_document, rows):
                 return found
             after = rows[-1]["seq"]
@@ -246,26 +245,31 @@ class TaskQueue(BaseRepository):
         """Write what many attempts have to say, events and outcomes; each task at most once.
 
         One round trip, however many there are, when all leases hold; a second one to look otherwise. A task's outcome
-        and its last events are one atomic write. Where content, a parent or continuations hang on a task that ends,
-        all that is one transaction of its own.
+        and its last events are one atomic write. Where content, a parent or continuations depend on a task that ends,
+        all that is one transaction of its own. What is too large is refused when the write is made.
 
         Returns:
             The leases that are lost: nothing of theirs was written. The others' writes are all there.
-
-        Raises:
-            TooLargeError: An event is over 64 KiB, or a result over 256 KiB; nothing was written.
-            InvalidDataError: A value cannot be stored; nothing was written.
         """
-        if all(write.repeatable for write in writes):
+        if all(write.is_repeatable for write in writes):
             return await self._connection.retry(lambda: self._commit(writes))
         return await self._commit(writes)
 
     @translates_errors
     async def _commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         with self._connection.within_timeout():
-            lost = await self._committer.commit(writes)
-        self._limiter.unblock({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
+            lost = await self._committer.commit_all(writes)
+        self._unblock_limits(writes)
         return lost
+
+    @translates_errors
+    async def _commit_within(self, write: AttemptWrite, *, session: Session) -> bool:
+        holds = await self._committer.commit_within(write, session)
+        self._unblock_limits([write])
+        return holds
+
+    def _unblock_limits(self, writes: Sequence[AttemptWrite]) -> None:
+        self._limiter.unblock({key for write in writes if write.outcome is not None for key in write.lease.limit_keys})
 
     async def append_events(self, lease: Lease, events: Sequence[NewEvent], *, seq: int) -> None:
         """Append *events* to the task's log behind the fence.
@@ -284,16 +288,25 @@ class TaskQueue(BaseRepository):
         await self._write(AttemptWrite(lease=lease, events=events, seq=seq))
 
     async def complete(
-        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
+        self,
+        lease: Lease,
+        result: Mapping[str, Any] | None = None,
+        *,
+        events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the task as completed: result, last events and terminal event become visible together.
 
+        With *session* it joins the caller's transaction, with whose other writes it happens or does not: two round
+        trips, and more where something depends on the task.
+
         Raises:
-            LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written.
+            LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written. In a caller's
+                transaction, let it end that.
             TooLargeError: The result is over 256 KiB, or an event over 64 KiB.
             InvalidDataError: The result holds a value that cannot be stored.
         """
-        await self._end(lease, Completed(result=result), events)
+        await self._end(lease, Completed(result=result), events, session)
 
     async def fail(
         self,
@@ -303,6 +316,7 @@ class TaskQueue(BaseRepository):
         *,
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the attempt with an error: the task runs again after *retry_in*, or fails for good.
 
@@ -314,11 +328,12 @@ class TaskQueue(BaseRepository):
             message: What went wrong, for the owner; at most 4,000 characters are kept.
             retry_in: The pause before the next attempt, or ``None``.
             events: What to append before.
+            session: The caller's transaction, to join it as ``complete`` does.
 
         Raises:
             LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written.
         """
-        await self._end(lease, Failed(kind=kind, message=message, retry_in=retry_in), events)
+        await self._end(lease, Failed(kind=kind, message=message, retry_in=retry_in), events, session)
 
     async def release(self, lease: Lease, *, events: Sequence[NewEvent] = ()) -> None:
         """Hand the task back at once, as if it had not been claimed: the attempt does not count.
@@ -336,11 +351,14 @@ class TaskQueue(BaseRepository):
         """
         await self._end(lease, Suspended(), events)
 
-    async def _end(self, lease: Lease, outcome: Outcome, events: Sequence[NewEvent]) -> None:
-        await self._write(AttemptWrite(lease=lease, events=events, outcome=outcome))
+    async def _end(
+        self, lease: Lease, outcome: Outcome, events: Sequence[NewEvent], session: Session | None = None
+    ) -> None:
+        await self._write(AttemptWrite(lease=lease, events=events, outcome=outcome), session)
 
-    async def _write(self, write: AttemptWrite) -> None:
-        if await self.commit([write]):
+    async def _write(self, write: AttemptWrite, session: Session | None = None) -> None:
+        holds = not await self.commit([write]) if session is None else await self._commit_within(write, session=session)
+        if not holds:
             raise LeaseLostError(write.lease.task_id, write.lease.attempt)
 
     @retried
@@ -373,10 +391,11 @@ class TaskQueue(BaseRepository):
         return await self._steps.spawn(lease, key, task)
 
     @retried
-    async def cancel(self, task_id: str, *, owner_id: str) -> Task:
+    async def cancel(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Cancel the owner's task and all that lives below it, at once and for good, and return it.
 
-        Again it changes nothing, but for what a host that was killed on the way had not reached.
+        Again it changes nothing, but for what a host that was killed on the way had not reached. With *session* it
+        joins the caller's transaction, with whose other writes it happens or does not.
 
         A running attempt loses its lease in the same transaction, so nothing that it still writes is accepted; its
         worker hears of it from the change feed, or at the next renewal.
@@ -385,7 +404,7 @@ class TaskQueue(BaseRepository):
             NotFoundError: The owner has no such task.
             ConflictError: The task has already completed or failed.
         """
-        return await self._control.cancel(task_id, owner_id)
+        return Task.from_document(await self._control.cancel(task_id, owner_id, session))
 
     @translates_errors
     async def cancel_many(self, match: TaskFilter, *, limit: int = 1_000) -> int:

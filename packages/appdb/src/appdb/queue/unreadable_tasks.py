@@ -1,4 +1,4 @@
-"""Setting tasks aside that no model can read, so that they cost their queue nothing more."""
+"""Unreadable tasks: a task that no model can read is set aside as failed, so that it costs its queue nothing more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import JsonValue
 
 from appdb._driver import PyMongoError
 from appdb._queries import tasks as queries
+from appdb.connection import Connection
 from appdb.errors import AppDbError, UnreadableError
-from appdb.events import TaskEventType
-from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskState
-from appdb.queue.task_log import TaskLog
+from appdb.queue.finalize import TaskFinalizer
+from appdb.queue.outcome_events import failed_event
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ class UnreadableTasks:
     """
     Fails tasks that cannot be read.
 
-    Whoever meets one cannot run it, list it or try it again, and would meet it for ever. It ends as failed, like any
+    No worker can run such a task, and each claim would meet it again. It ends as failed, like any
     other task, so that its parent and its viewers hear of it; its log and the error say what is wrong with it, and what
     it holds stays as it is until it is pruned.
     """
 
-    def __init__(self, task_log: TaskLog) -> None:
-        self._log = task_log
+    def __init__(self, connection: Connection) -> None:
+        self._finalizer = TaskFinalizer(connection)
 
-    async def fail(self, match: Mapping[str, Any], found: UnreadableError) -> bool:
+    async def set_aside(self, match: Mapping[str, Any], found: UnreadableError) -> bool:
         """Fail the one task that *match* finds, and return whether that was done; it never raises for the database.
 
         One round trip, or a transaction where something hangs on the task.
@@ -45,9 +45,9 @@ class UnreadableTasks:
             "message": f"the stored task cannot be read ({found.problem}); mend it in the database, then replay it",
             "attempt": 0,
         }
-        event = NewEvent(type=TaskEventType.FAILED, data={"attempt": 0, "error": error})
+        changes = queries.settle(TaskState.FAILED, None, error)
         try:
-            ended = await self._log.end(match, [event], queries.settle(TaskState.FAILED, None, error))
+            ended = await self._finalizer.end_task(match, [failed_event(error)], changes)
         except (PyMongoError, AppDbError) as exc:
             # Those beside it must not be held up; whoever meets it next tries again.
             logger.warning("a task that cannot be read could not be set aside", extra=told | {"error": str(exc)})

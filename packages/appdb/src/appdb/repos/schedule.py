@@ -29,8 +29,8 @@ from appdb.errors import InvalidDataError, NotFoundError, UnreadableError
 from appdb.models.bounds import AnyText, accept, at_most, bounded_duration
 from appdb.models.schedules import NewSchedule, Schedule
 from appdb.models.tasks import NewTask, Task
-from appdb.queue.enqueue import check
 from appdb.queue.parallel import concurrently
+from appdb.queue.task_document import check_new_task
 from appdb.queue.task_queue import TaskQueue
 from appdb.reading import page_of
 from appdb.schedules.cron import Cron, Step, step_at
@@ -211,7 +211,7 @@ class ScheduleRepository(BaseRepository):
     async def _pass(self, row: RawDocument) -> _Passed | None:
         schedule = Schedule.from_document(row)
         step = step_at(_cron_of(schedule), schedule.catch_up, schedule.next_at, row["now"])
-        check(_task_of(schedule, schedule.next_at))
+        check_new_task(_task_of(schedule, schedule.next_at))
         try:
             return await self._connection.transaction(partial(self._take, schedule, step))
         except _BusyError:

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import JsonValue
 
-from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskError, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
-from appdb.queue.prepared_write import bounded, event_of
+from appdb.queue.outcome_events import outcome_event
 from appdb.testing.store import InMemoryTask, TaskStore
 
 
 def apply(store: TaskStore, write: AttemptWrite) -> bool:
     """Apply *write* when its lease holds, and tell whether it stands: now, or since an earlier call."""
     # As in the database: a failure of the last attempt is for good, whatever it asks for.
-    write = replace(write, outcome=bounded(write.outcome, write.lease))
+    outcome = write.effective_outcome
     row = store.held(write.lease)
     if row is None or write.seq not in (None, row.task.event_count):
         return _applied_before(store, write)
-    if write.outcome is None:
+    if outcome is None:
         store.append(row, write.events)
         return True
-    last = event_of(write.outcome, write.lease)
+    last = outcome_event(outcome, write.lease)
     row.settled = (write.lease.token, last.type)
-    _settle(store, row, [*write.events, last], write.outcome)
+    _settle(store, row, [*write.events, last], outcome)
     return True
 
 
 def _applied_before(store: TaskStore, write: AttemptWrite) -> bool:
-    if write.outcome is not None:
+    if (outcome := write.effective_outcome) is not None:
         row = store.rows.get(write.lease.task_id)
-        return row is not None and row.settled == (write.lease.token, event_of(write.outcome, write.lease).type)
+        return row is not None and row.settled == (write.lease.token, outcome_event(outcome, write.lease).type)
     held = store.held(write.lease)
     return held is not None and write.seq is not None and held.task.event_count == write.seq + len(write.events)
 
@@ -57,11 +55,6 @@ def _error(event: NewEvent) -> TaskError:
     return TaskError.model_validate(event.data["error"])
 
 
-def shown(error: TaskError) -> dict[str, JsonValue]:
+def shown_error(error: TaskError) -> dict[str, JsonValue]:
     """Return *error* as an event tells it."""
     return {"type": error.type, "message": error.message, "attempt": error.attempt}
-
-
-def failed(error: TaskError) -> NewEvent:
-    """Return the terminal event of a task that failed."""
-    return NewEvent(type=TaskEventType.FAILED, data={"attempt": error.attempt, "error": shown(error)})

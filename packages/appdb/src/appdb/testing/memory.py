@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from appdb._driver import Session
 from appdb.errors import ConflictError, LeaseLostError
 from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
@@ -20,15 +21,15 @@ from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskError, TaskFilter, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.control import REPLAYABLE
-from appdb.queue.enqueue import check
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
+from appdb.queue.log_events import length_of_page, weight_of
 from appdb.queue.maintenance import MaintenanceDue
-from appdb.queue.prepared_write import check_write, retrying
+from appdb.queue.outcome_events import failed_event, retrying_event
 from appdb.queue.steps import check_key
-from appdb.queue.task_log import length_of_page, weight_of
+from appdb.queue.task_document import check_new_task
 from appdb.queue.task_queue import STATS_WINDOW
 from appdb.size_limits import MAX_STEP_BYTES, check_size
-from appdb.testing.attempts import apply, failed, shown
+from appdb.testing.attempts import apply, shown_error
 from appdb.testing.claiming import Dispatcher
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
@@ -43,8 +44,9 @@ class InMemoryTaskQueue:
     ``TaskQueue`` without a database: the same calls, results and errors, in one process, gone with it.
 
     Time stands still until ``advance``, so that a test of leases, delays or timeouts waits for nothing. Calls of many
-    asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole. It knows
-    no workflow runs, so it takes tasks of any ``run_id``, where the other one refuses those of runs that are not there.
+    asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole. It has no
+    transactions, and refuses a ``session`` with a ``ValueError``. It knows no workflow runs, so it takes tasks of any
+    ``run_id``, where the other one refuses those of runs that are not there.
 
     Args:
         lease: How long a claim holds without being renewed.
@@ -64,21 +66,24 @@ class InMemoryTaskQueue:
         """Let time pass for this queue and for all that shares its clock."""
         self.clock.advance(by)
 
-    async def enqueue(self, task: NewTask, *, session: None = None) -> Task:  # noqa: ARG002 - the protocol's
-        """Store a task, or return the first one with its id or unique key; there is no *session* to join."""
+    async def enqueue(self, task: NewTask, *, session: Session | None = None) -> Task:
+        """TaskStore a task, or return the first one with its id or unique key."""
+        _refuse_session(session)
         await _let_others_go_first()
-        check(task)
+        check_new_task(task)
         return self._store.add(task).shown()
 
-    async def enqueue_many(self, tasks: Sequence[NewTask]) -> list[str]:
-        """Store many tasks and return their ids in the same order."""
+    async def enqueue_many(self, tasks: Sequence[NewTask], *, session: Session | None = None) -> list[str]:
+        """TaskStore many tasks and return their ids in the same order."""
+        _refuse_session(session)
         await _let_others_go_first()
         for task in tasks:
-            check(task)
+            check_new_task(task)
         return [self._store.add(task).task.id for task in tasks]
 
-    async def get(self, task_id: str, *, owner_id: str) -> Task:
+    async def get(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Return the owner's task."""
+        _refuse_session(session)
         await _let_others_go_first()
         return self._store.owned(task_id, owner_id).shown()
 
@@ -163,8 +168,6 @@ class InMemoryTaskQueue:
     async def commit(self, writes: Sequence[AttemptWrite]) -> set[Lease]:
         """Write events and outcomes of many attempts at once, and return the leases that were lost."""
         await _let_others_go_first()
-        for write in writes:
-            check_write(write)
         return {write.lease for write in writes if not apply(self._store, write)}
 
     async def _commit_one(self, write: AttemptWrite) -> None:
@@ -176,9 +179,15 @@ class InMemoryTaskQueue:
         await self._commit_one(AttemptWrite(lease=lease, events=events, seq=seq))
 
     async def complete(
-        self, lease: Lease, result: Mapping[str, Any] | None = None, *, events: Sequence[NewEvent] = ()
+        self,
+        lease: Lease,
+        result: Mapping[str, Any] | None = None,
+        *,
+        events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the task as completed."""
+        _refuse_session(session)
         await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=Completed(result=result)))
 
     async def fail(
@@ -189,8 +198,10 @@ class InMemoryTaskQueue:
         *,
         retry_in: timedelta | None,
         events: Sequence[NewEvent] = (),
+        session: Session | None = None,
     ) -> None:
         """End the attempt with an error: the task runs again after *retry_in*, or fails for good."""
+        _refuse_session(session)
         outcome = Failed(kind=kind, message=message, retry_in=retry_in)
         await self._commit_one(AttemptWrite(lease=lease, events=events, outcome=outcome))
 
@@ -220,7 +231,7 @@ class InMemoryTaskQueue:
         """Enqueue a child once over all attempts, and return its id."""
         await _let_others_go_first()
         check_key(key)
-        check(task)
+        check_new_task(task)
         parent = self._store.fenced(lease)
         child_id = derived_id("tq_", lease.task_id, "child", key)
         if task.owner_id != parent.task.owner_id:
@@ -231,8 +242,9 @@ class InMemoryTaskQueue:
             parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
         return child_id
 
-    async def cancel(self, task_id: str, *, owner_id: str) -> Task:
+    async def cancel(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Cancel the owner's task and its live children for good."""
+        _refuse_session(session)
         await _let_others_go_first()
         row = self._store.owned(task_id, owner_id)
         self._store.cancel(row)
@@ -282,7 +294,7 @@ class InMemoryTaskQueue:
             expires_in=None,
             then=(),
         )
-        check(again)
+        check_new_task(again)
         return self._store.add(again, replay_of=row.task.id)
 
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1000) -> list[str]:
@@ -356,13 +368,13 @@ class InMemoryTaskQueue:
         return _shown(found)
 
     def _recover(self, row: InMemoryTask) -> None:
-        worker_id = Lease.of(row.task).worker_id
-        message = f"worker {worker_id} stopped renewing the lease: it died, hung or lost the database"
+        lease = Lease.of(row.task)
+        message = f"worker {lease.worker_id} stopped renewing the lease: it died, hung or lost the database"
         error = TaskError(type="LeaseExpired", message=message, attempt=row.task.attempt)
-        if row.task.attempt >= row.task.max_attempts:
-            self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
+        if lease.is_last_attempt:
+            self._store.finish(row, [failed_event(shown_error(error))], TaskState.FAILED, error=error)
         else:
-            events = [retrying(error.attempt, shown(error), 0.0)]
+            events = [retrying_event(shown_error(error), timedelta(0))]
             self._store.requeue(row, events, timedelta(0), error)
 
     async def fill_claim_keys(self) -> int:
@@ -376,7 +388,7 @@ class InMemoryTaskQueue:
         found = self._store.unclaimed()[: at_most(limit)]
         for row in found:
             error = TaskError(type="Expired", message=UNCLAIMED, attempt=0)
-            self._store.finish(row, [failed(error)], TaskState.FAILED, error=error)
+            self._store.finish(row, [failed_event(shown_error(error))], TaskState.FAILED, error=error)
         return _shown(found)
 
     async def prune(self, *, older_than: timedelta, limit: int = 1000) -> int:
@@ -389,6 +401,11 @@ class InMemoryTaskQueue:
         for row in unneeded:
             self._store.remove(row)
         return len(unneeded)
+
+
+def _refuse_session(session: Session | None) -> None:
+    if session is not None:
+        raise ValueError("InMemoryTaskQueue has no transactions that a call could join; leave session= out")
 
 
 async def _let_others_go_first() -> None:

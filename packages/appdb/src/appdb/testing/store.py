@@ -18,8 +18,8 @@ from appdb.events import TaskEventType
 from appdb.models.limits import TaskLimit
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Progress, Task, TaskError, TaskLease, TaskState
-from appdb.queue.enqueue import FOREIGN_ID, same_request
 from appdb.queue.lease import Lease, handler
+from appdb.queue.task_document import FOREIGN_ID, same_request
 from appdb.testing.clock import ManualClock
 from appdb.utils import derived_id, uuid7_str
 

@@ -50,7 +50,7 @@ async def write_half(database: Database, lease: Lease) -> Session:
     session = await start_session(database.raw.client)
     await start_transaction(session)
     match = queries.held(lease.task_id, lease.token)
-    await TaskLog(database).append(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
+    await TaskLog(database).append_to(match, [NewEvent(type=TaskEventType.CHUNK)], session=session, changes={})
     return session
 
 

@@ -232,14 +232,14 @@ async def test_task_enqueued_during_deletion_is_cancelled(runs: Runs, monkeypatc
     await runs.queue.enqueue(replace(new, then=(replace(new, task_id="tq_then", queue="later"),)))
     (task,) = await runs.queue.claim(Claimer(worker_id="w1", queues=("default",), handlers=("echo@1",)))
     leases = [Lease.of(task)]
-    cancel = Control._cancel_all
+    cancel = Control.cancel
 
-    async def too_late(control: Control, task_id: str, owner_id: str) -> Any:
+    async def too_late(control: Control, task_id: str, owner_id: str, session: Any = None) -> Any:
         while leases:
             await runs.queue.complete(leases.pop())
-        return await cancel(control, task_id, owner_id)
+        return await cancel(control, task_id, owner_id, session)
 
-    monkeypatch.setattr(Control, "_cancel_all", too_late)
+    monkeypatch.setattr(Control, "cancel", too_late)
     await runs.workflows.delete(run.id, owner_id=OWNER)
 
     ended = {found.id: found.state for found in await runs.queue.find(TaskFilter(owner_id=OWNER, run_id=run.id))}

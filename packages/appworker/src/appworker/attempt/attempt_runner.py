@@ -172,7 +172,7 @@ def _timeout(task: Task, actor: Actor[BaseModel]) -> timedelta:
 
 def _retry_in(attempt: Attempt, actor: Actor[BaseModel], failed: ActorFailed) -> timedelta | None:
     """Return the pause before the next attempt, or ``None`` when there must be none."""
-    if not failed.retry or attempt.task.attempt >= attempt.task.max_attempts:
+    if not failed.retry or attempt.lease.is_last_attempt:
         return None
     pause = actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in
     return min(pause, LONGEST)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 
 from appdb import AttemptWrite, DatabaseUnavailableError, LeaseLostError
-from appdb.queue.prepared_write import check_write
 from appdb.queue.protocol import TaskQueueProtocol
 
 logger = logging.getLogger(__name__)
@@ -37,10 +36,8 @@ class CommitBatcher:
 
         Raises:
             LeaseLostError: The lease is lost; nothing of the write is there.
-            InvalidDataError: A value is too large or cannot be stored; nothing of the write is there.
             DatabaseUnavailableError: The outcome is unknown; the same write again settles it.
         """
-        check_write(write)
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, committed))
         self._handed_in.set()

@@ -1,0 +1,76 @@
+"""Cancelling: a task ends for good, together with all that lives below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from appdb._driver import PyMongoError, RawDocument, Session, within
+from appdb._queries import tasks as queries
+from appdb._schema import collections
+from appdb.connection import Connection
+from appdb.errors import DatabaseUnavailableError
+from appdb.events import TaskEventType
+from appdb.models.task_events import NewEvent
+from appdb.models.tasks import LIVE_STATES, TaskFilter, TaskState
+from appdb.queue.finalize import TaskFinalizer
+from appdb.queue.orphaned_transactions import CONTENTION_WAIT, ORPHANED_AFTER, end_orphaned_transactions
+
+
+class TaskCanceller:
+    """
+    Cancels tasks, by themselves or in a caller's transaction.
+
+    The holder of a task writes to it with everything that it stores, so one of the two comes first: what was stored
+    before a cancel is there, to be deleted with the task's content perhaps, and nothing is stored after it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tasks = connection.collection(collections.TASKS)
+        self._finalizer = TaskFinalizer(connection)
+
+    async def cancel_tree(self, task_id: str, owner_id: str, session: Session | None) -> None:
+        """Cancel the owner's task and all that lives below it; what is final stays as it is."""
+        await self.cancel_alone(task_id, owner_id, session)
+        await self.cancel_below(task_id, owner_id, session)
+
+    async def cancel_alone(self, task_id: str, owner_id: str, session: Session | None) -> RawDocument | None:
+        """Cancel the owner's task and return it, or ``None`` when it is final already, or not there."""
+        if session is not None:
+            return await self._end(task_id, owner_id, session)
+        try:
+            with within(CONTENTION_WAIT):
+                return await self._end(task_id, owner_id, None)
+        except (PyMongoError, DatabaseUnavailableError):
+            # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
+            if not await end_orphaned_transactions(self._connection, ORPHANED_AFTER):
+                raise
+        return await self._end(task_id, owner_id, None)
+
+    async def _end(self, task_id: str, owner_id: str, session: Session | None) -> RawDocument | None:
+        match, changes = queries.live(task_id, owner_id), queries.settle(TaskState.CANCELLED, None, None)
+        return await self._finalizer.end_task(match, [NewEvent(type=TaskEventType.CANCELLED)], changes, session)
+
+    async def cancel_below(self, task_id: str, owner_id: str, session: Session | None) -> None:
+        """Cancel all that lives below the owner's task, also below what has ended there."""
+        # Whoever cancelled what has ended may have been killed before it came to the children.
+        below, met = await self._children([task_id], owner_id, session), {task_id}
+        while below:
+            for child in below:
+                if str(child.get("state")) in LIVE_STATES:
+                    await self.cancel_alone(child["_id"], owner_id, session)
+            ids = [child["_id"] for child in below]
+            met.update(map(str, ids))
+            # What other software wrote may be below itself.
+            below = [child for child in await self._children(ids, owner_id, session) if str(child["_id"]) not in met]
+
+    async def _children(self, task_ids: Sequence[str], owner_id: str, session: Session | None) -> list[RawDocument]:
+        found = self._tasks.find(queries.below(task_ids, owner_id), {"state": 1}, session=session)
+        return [row async for row in found]
+
+    async def cancel_run(self, run_id: str, owner_id: str) -> None:
+        """Cancel all live tasks of the owner's run, each with what is below it in a transaction of its own."""
+        match = queries.matching(TaskFilter(owner_id=owner_id, run_id=run_id), LIVE_STATES)
+        for task_id in [row["_id"] async for row in self._tasks.find(match, {"_id": 1})]:
+            await self._connection.transaction(partial(self.cancel_tree, task_id, owner_id))
