@@ -1,4 +1,4 @@
-"""When a schedule fires: the ticks of a cron expression in a time zone, as pure functions of a given time."""
+"""Cron: the ticks of a cron expression in a time zone, as pure functions of a given time."""
 
 from __future__ import annotations
 
@@ -95,15 +95,15 @@ class Cron:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one firing of a schedule does: enqueue the task of *tick*, if any, and wait for *next_at*."""
+class Firing:
+    """One firing of a schedule: the task of *tick* is enqueued, if there is one, and *next_at* is waited for."""
 
     tick: datetime | None
     next_at: datetime
 
 
-def step_at(cron: Cron, catch_up: CatchUp, first: datetime, now: datetime) -> Step:
-    """Return the next step of a schedule whose tick *first* is due *now*.
+def firing_at(cron: Cron, catch_up: CatchUp, first: datetime, now: datetime) -> Firing:
+    """Return the next firing of a schedule whose tick *first* is due *now*.
 
     Raises:
         InvalidDataError: No further tick comes within 50 years, or only a newer release knows how to catch up.
@@ -113,7 +113,7 @@ def step_at(cron: Cron, catch_up: CatchUp, first: datetime, now: datetime) -> St
     most = MAX_CATCH_UP if catch_up is CatchUp.ALL else 1
     tick = cron.newest_due(first, now, most)[0]
     dropped = catch_up is CatchUp.SKIP and now - tick > MISSED_AFTER
-    return Step(tick=None if dropped else tick, next_at=cron.next_after(tick))
+    return Firing(tick=None if dropped else tick, next_at=cron.next_after(tick))
 
 
 def _zone(time_zone: str) -> ZoneInfo:

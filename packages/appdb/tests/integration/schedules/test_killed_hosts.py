@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appdb import CatchUp, Database, NewSchedule, Schedule, ScheduleRepository
-from appdb.repos.schedule import task_id_of
+from appdb.schedules.schedule_document import scheduled_task_id
 from appdemo.host import Host
 
 OWNER = "usr_a"
@@ -88,7 +88,7 @@ def expected_ids(schedule: Schedule, first: datetime) -> set[str]:
     """Return the tasks of every minute from *first* to the last tick of *schedule*."""
     assert schedule.last_tick is not None
     minutes = (schedule.last_tick - first) // MINUTE + 1
-    return {task_id_of(schedule.id, first + number * MINUTE) for number in range(minutes)}
+    return {scheduled_task_id(schedule.id, first + number * MINUTE) for number in range(minutes)}
 
 
 def reported(hosts: list[Host]) -> Counter[str]:
@@ -149,5 +149,5 @@ async def test_host_killed_in_tick_neither_loses_nor_doubles(
     assert code == -signal.SIGKILL
     assert len(at_death) == enqueued
     # What the dead host still holds is no reason to wait with the others.
-    assert {task_id_of(other.id, other_first + number * MINUTE) for number in range(3)} <= while_held
+    assert {scheduled_task_id(other.id, other_first + number * MINUTE) for number in range(3)} <= while_held
     assert set(ids) == expected_ids(final, first) | expected_ids(other, other_first)

@@ -26,8 +26,8 @@ from appdb import (
 from appdb._queries import schedules as queries
 from appdb._queries.paging import BY_NAME
 from appdb.cli import main
-from appdb.repos.schedule import task_id_of
 from appdb.schedules.cron import MAX_CATCH_UP
+from appdb.schedules.schedule_document import scheduled_task_id
 
 OWNER = "usr_a"
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
@@ -73,7 +73,7 @@ async def test_due_tick_enqueues_task_of_schedule(
     (task,) = await repository.tick()
     passed = await repository.get("report", owner_id=OWNER)
 
-    assert await queue.get(task_id_of(schedule.id, tick), owner_id=OWNER) == task
+    assert await queue.get(scheduled_task_id(schedule.id, tick), owner_id=OWNER) == task
     assert {name: getattr(task, name) for name in described} == described
     assert (task.actor, task.payload, task.timeout_seconds, task.state) == (
         "echo",
@@ -107,7 +107,7 @@ async def test_racing_hosts_enqueue_each_tick_once(
 
     assert len(enqueued) == len(set(enqueued))
     assert set(enqueued) == await task_ids(database)
-    assert set(enqueued) >= {task_id_of(schedule.id, newest - number * DAY) for number in range(20)}
+    assert set(enqueued) >= {scheduled_task_id(schedule.id, newest - number * DAY) for number in range(20)}
 
 
 def last_change(zone: str, now: datetime, *, forward: bool) -> datetime:
@@ -151,7 +151,7 @@ async def test_clock_change_days_ticks_come_once(
     enqueued = [task.id for tasks in fired for task in tasks]
 
     assert len(enqueued) == len(minutes)
-    assert set(enqueued) == {task_id_of(schedule.id, midnight + number * MINUTE) for number in minutes}
+    assert set(enqueued) == {scheduled_task_id(schedule.id, midnight + number * MINUTE) for number in minutes}
     assert await task_ids(database) == set(enqueued)
 
 
@@ -169,7 +169,9 @@ async def test_missed_ticks_follow_catch_up_rule(
     tasks = await repository.tick()
     passed = await repository.get("report", owner_id=OWNER)
 
-    assert [task.id for task in tasks] == [task_id_of(schedule.id, newest - number * MINUTE) for number in expected]
+    assert [task.id for task in tasks] == [
+        scheduled_task_id(schedule.id, newest - number * MINUTE) for number in expected
+    ]
     assert passed.last_tick == (newest if expected else None)
     assert passed.next_at > today
 
@@ -181,8 +183,8 @@ async def test_all_catches_up_newest_hundred_only(repository: ScheduleRepository
     enqueued = {task.id for task in await repository.tick()}
 
     assert len(enqueued) - MAX_CATCH_UP in {0, 1}  # one more when the day turned meanwhile
-    assert task_id_of(schedule.id, newest) in enqueued
-    assert task_id_of(schedule.id, newest - (MAX_CATCH_UP + 1) * DAY) not in enqueued
+    assert scheduled_task_id(schedule.id, newest) in enqueued
+    assert scheduled_task_id(schedule.id, newest - (MAX_CATCH_UP + 1) * DAY) not in enqueued
 
 
 async def test_paused_schedule_never_fires_or_catches_up(repository: ScheduleRepository, database: Database) -> None:
@@ -320,7 +322,7 @@ async def test_unreadable_schedule_does_not_block_others(
     await database.collection("schedules").update_one({"_id": odd.id}, {"$set": {"time_zone": "Mars/Base"}})
     tasks = await repository.tick()
 
-    assert [task.id for task in tasks] == [task_id_of(well.id, tick)]
+    assert [task.id for task in tasks] == [scheduled_task_id(well.id, tick)]
     assert any("Mars/Base" in getattr(record, "error", "") for record in caplog.records)
     assert (await repository.get("odd", owner_id=OWNER)).last_tick is None
 
@@ -350,7 +352,7 @@ async def test_schedules_fire_behind_unreadable_ones(
     tasks = await repository.tick(limit=2)
     again = await repository.tick(limit=2)
 
-    assert [task.id for task in tasks] == [task_id_of(well.id, tick)]
+    assert [task.id for task in tasks] == [scheduled_task_id(well.id, tick)]
     assert again == []
     # Once, although they stay due.
     assert len([record for record in caplog.records if hasattr(record, "schedule_id")]) == 5

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from appdb import CatchUp, InvalidDataError
-from appdb.schedules.cron import MAX_CATCH_UP, Cron, step_at
+from appdb.schedules.cron import MAX_CATCH_UP, Cron, firing_at
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 MINUTE = timedelta(minutes=1)
@@ -155,20 +155,20 @@ HOURLY = Cron.of("0 * * * *", "UTC")
 
 
 def test_latest_catches_up_newest_missed_tick() -> None:
-    step = step_at(HOURLY, CatchUp.LATEST, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
+    step = firing_at(HOURLY, CatchUp.LATEST, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
 
     assert (step.tick, step.next_at) == (utc("2026-01-01 07:00"), utc("2026-01-01 08:00"))
 
 
 def test_all_catches_up_missed_ticks_oldest_first() -> None:
-    step = step_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
+    step = firing_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), utc("2026-01-01 07:20"))
 
     assert (step.tick, step.next_at) == (utc("2026-01-01 00:00"), utc("2026-01-01 01:00"))
 
 
 def test_all_drops_ticks_beyond_newest_hundred() -> None:
     now = utc("2026-06-01 00:30")
-    step = step_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), now)
+    step = firing_at(HOURLY, CatchUp.ALL, utc("2026-01-01 00:00"), now)
 
     assert step.tick is not None
     assert len(HOURLY.newest_due(step.tick, now, 10_000)) == MAX_CATCH_UP
@@ -176,8 +176,8 @@ def test_all_drops_ticks_beyond_newest_hundred() -> None:
 
 def test_skip_drops_tick_over_minute_late() -> None:
     first = utc("2026-01-01 00:00")
-    late = step_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:01"))
-    in_time = step_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:00"))
+    late = firing_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:01"))
+    in_time = firing_at(HOURLY, CatchUp.SKIP, first, utc("2026-01-01 07:01:00"))
 
     assert (late.tick, late.next_at) == (None, utc("2026-01-01 08:00"))
     assert (in_time.tick, in_time.next_at) == (utc("2026-01-01 07:00"), utc("2026-01-01 08:00"))
@@ -185,6 +185,6 @@ def test_skip_drops_tick_over_minute_late() -> None:
 
 def test_stored_tick_fires_despite_newer_zone_rules() -> None:
     odd = utc("2026-01-01 00:17")
-    step = step_at(HOURLY, CatchUp.LATEST, odd, odd + MINUTE)
+    step = firing_at(HOURLY, CatchUp.LATEST, odd, odd + MINUTE)
 
     assert (step.tick, step.next_at) == (odd, utc("2026-01-01 01:00"))
