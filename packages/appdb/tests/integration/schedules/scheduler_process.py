@@ -13,7 +13,8 @@ import signal
 import sys
 from typing import Any
 
-from appdb import Database, DatabaseUnavailableError, ScheduleRepository, Task, TaskQueue
+from appdb import Database, DatabaseUnavailableError, ScheduleRepository, Task
+from appdb.queue.admission import Admission
 
 
 def die() -> None:
@@ -25,17 +26,17 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-class KilledQueue(TaskQueue):
-    """A queue whose host is killed around the enqueueing of a task."""
+class KilledAdmission(Admission):
+    """An admission of tasks whose host is killed around it."""
 
     def __init__(self, database: Database, point: str) -> None:
         super().__init__(database)
         self.point = point
 
-    async def enqueue(self, *args: Any, **options: Any) -> Task:
+    async def admit(self, *args: Any) -> Task:
         if self.point == "passed":
             die()
-        task = await super().enqueue(*args, **options)
+        task = await super().admit(*args)
         if self.point == "enqueued":
             die()
         return task
@@ -53,7 +54,7 @@ async def main(uri: str, name: str, point: str) -> None:
     make: type[Database] = KilledDatabase if point == "committed" else Database
     async with make(uri, name) as database:
         repository = ScheduleRepository(database)
-        repository._queue = KilledQueue(database, point)
+        repository._ticking._admission = KilledAdmission(database, point)
         say("ready: yes")
         while True:
             try:
