@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from appdb import AppDbError, Database, TaskQueue
-from appdb.connection import NO_RETRIES, app_name_of
+from appdb.host import NO_RETRIES, GuardFacts, LeaseGuard, app_name_of
 from appworker._version import __version__
 from appworker.actors.loading import ActorsByHandler, load_actors
 from appworker.errors import AppWorkerError
@@ -25,7 +25,6 @@ from appworker.host.leaving import leave_for_sure
 from appworker.host.malloc import share_one_arena
 from appworker.host.supervised import Parent
 from appworker.host.supervisor import Supervisor
-from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.logs import configure_logs
 from appworker.providers.registry import installed_providers, working
 from appworker.settings import WorkerSettings, load_settings

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
-from appdb.environment import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
+from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"

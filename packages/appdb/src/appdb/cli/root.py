@@ -23,8 +23,8 @@ from appdb.cli.tasks import tasks
 from appdb.cli.users import keys, users
 from appdb.cli.workers import actors, workers
 from appdb.embedded import DEFAULT_PORT
-from appdb.environment import check_names, file_variables
 from appdb.errors import InvalidDataError
+from appdb.host.environment import check_names, file_variables
 
 T = TypeVar("T")
 

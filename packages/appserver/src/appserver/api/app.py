@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from appdb import Database
-from appdb.connection import NO_RETRIES, app_name_of
+from appdb.host import NO_RETRIES, app_name_of
 from appserver._version import __version__
 from appserver.api.event_frames import event_frame
 from appserver.api.openapi import PROBLEMS, Application

@@ -97,6 +97,15 @@ class Attempt:
         """What a line of the log calls it by."""
         return {"task_id": self.task.id, "actor": self.task.actor, "attempt": self.task.attempt}
 
+    @property
+    def lease_lost(self) -> bool:
+        """Whether the attempt was told that its lease is lost."""
+        return self.stop.reason is StopReason.LEASE_LOST
+
+    def lose_lease(self) -> None:
+        """Stop the attempt, since its lease is or may be lost."""
+        self.stop.throw(StopReason.LEASE_LOST)
+
     def begin(self) -> None:
         """Note that the actor starts."""
         data: dict[str, JsonValue] = {"attempt": self.task.attempt, "worker_id": self.lease.worker_id}

@@ -12,6 +12,7 @@ from typing import assert_never
 from pydantic import BaseModel
 
 from appdb import InvalidDataError, Task
+from appdb.host import LeaseRenewer
 from appdb.models.bounds import LONGEST
 from appworker.actors.base import Actor
 from appworker.attempt.attempt import Attempt
@@ -21,7 +22,6 @@ from appworker.execution.executors import Executors
 from appworker.execution.job import Job, threadsafe
 from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorStopped, ActorSuspended
 from appworker.execution.stop import StopReason
-from appworker.keeper import LeaseKeeper
 from appworker.worker.slots import SlotTicket
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ class AttemptRunner:
     """Performs attempts.
 
     Args:
-        keeper: Keeps the leases of what runs.
+        lease_renewer: Renews the leases of what runs.
     """
 
-    def __init__(self, keeper: LeaseKeeper) -> None:
-        self._keeper = keeper
+    def __init__(self, lease_renewer: LeaseRenewer) -> None:
+        self._lease_renewer = lease_renewer
         self._executors = Executors()
 
     @property
@@ -59,18 +59,18 @@ class AttemptRunner:
             turn: Its use of a slot, which is over when nothing of the actor runs any more: also while the outcome is
                 still being written, and not before its thread is done. Whose turn does not come is handed back.
         """
-        self._keeper.add(attempt, renewed_until(attempt.task, actor))
+        self._lease_renewer.add(attempt, renewed_until(attempt.task, actor))
         try:
             if not await turn.comes():
                 await attempt.release()
                 return
             outcome = await self._outcome(attempt, actor, turn)
-            self._keeper.settling(attempt)
+            self._lease_renewer.ignore_hints(attempt)
             await self._settle(attempt, actor, outcome)
         except TaskStoppedError as exc:
             logger.info("an attempt was stopped", extra={**attempt.names, "reason": exc.reason})
         finally:
-            self._keeper.remove(attempt)
+            self._lease_renewer.remove(attempt)
 
     async def _outcome(self, attempt: Attempt, actor: Actor[BaseModel], turn: SlotTicket) -> ActorResult:
         if attempt.stop.reason is not None:  # while it waited

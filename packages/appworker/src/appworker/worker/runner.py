@@ -22,17 +22,15 @@ from appdb import (
     Claimer,
     ContentRepository,
     Database,
-    FileRepository,
     Lease,
     RegistryRepository,
-    ScheduleRepository,
     Task,
     TaskQueue,
     TaskState,
-    WorkflowRepository,
     uuid7_str,
 )
 from appdb.feed import QUEUES, TASKS_READY, Subscription
+from appdb.host import HostMaintenance, LeaseGuard, LeaseRenewer, every, survive
 from appdb.models.actors import AnnouncedActor
 from appdb.models.workers import AnnouncedWorker
 from appworker.actors.base import Actor
@@ -44,9 +42,6 @@ from appworker.attempt.flusher import Flusher
 from appworker.execution.stop import StopReason
 from appworker.health.metrics import Ending
 from appworker.health.monitor import Monitor
-from appworker.keeper import LeaseKeeper
-from appworker.lease_guard import LeaseGuard
-from appworker.upkeep import Stores, Upkeep, every, survive
 from appworker.worker.slots import Slots, SlotTicket
 
 logger = logging.getLogger(__name__)
@@ -124,10 +119,9 @@ class Runner:
         self._feed.add(QUEUES, _QueuesChanged(queue))
         queue.rely_on_change_feed()
         self._guard = guard
-        self._keeper = LeaseKeeper(queue, self._feed, guard, options.heartbeat)
+        self._lease_renewer = LeaseRenewer(queue, self._feed, guard, options.heartbeat)
         contents = ContentRepository(database)
-        stores = Stores(contents=contents, files=FileRepository(database), workflows=WorkflowRepository(database))
-        self._upkeep = Upkeep(queue, ScheduleRepository(database), stores, self._feed, options.retention)
+        self._maintenance = HostMaintenance(database, queue, self._feed, options.retention)
         self._desk = AttemptServices(
             queue=queue,
             contents=contents,
@@ -135,7 +129,7 @@ class Runner:
             outbox=CommitBatcher(queue),
             flusher=Flusher(),
         )
-        self._performer = AttemptRunner(self._keeper)
+        self._performer = AttemptRunner(self._lease_renewer)
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._more_is_due = False
         self._was_idle = True
@@ -146,7 +140,7 @@ class Runner:
         self._telling = asyncio.Lock()
         self._withdrawn = False
         monitor.follow(
-            leases=self._keeper.__len__,
+            leases=self._lease_renewer.__len__,
             running=lambda: self._slots.busy,
             feed_live=lambda: self._feed.live,
             blocked=lambda: self._performer.blocked_seconds,
@@ -174,11 +168,11 @@ class Runner:
         await survive(self._doubt_queues)
         loops: list[Callable[[], Awaitable[None]]] = [
             self._feed.run,
-            self._keeper.run,
+            self._lease_renewer.run,
             self._guard.run,
             self._desk.outbox.run,
             self._desk.flusher.run,
-            self._upkeep.run,
+            self._maintenance.run,
             partial(every, SIGN_OF_LIFE_INTERVAL, self._give_sign_of_life),
             partial(every, ANNOUNCE_INTERVAL, self._announce),
         ]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
+from appdb.host import GuardFacts, LeaseGuard, LeaseRenewer
 from appsupport.hosts.live_tasks import OWNER, Tasks
 from appworker import Actor, ActorContext, actor
 from appworker.attempt.attempt import Attempt, AttemptServices
@@ -19,8 +20,6 @@ from appworker.attempt.attempt_runner import AttemptRunner
 from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.flusher import Flusher
 from appworker.execution.stop import StopReason
-from appworker.keeper import LeaseKeeper
-from appworker.lease_guard import GuardFacts, LeaseGuard
 from appworker.worker.slots import Slots
 
 CLAIMER = Claimer(worker_id="w", queues=("default",), handlers=("waits@1",))
@@ -52,9 +51,9 @@ class Hall:
             uri=SecretStr("mongodb://nowhere"), database=database.name, lease=self.queue.lease, heartbeat=heartbeat
         )
         self.guard = LeaseGuard(facts)
-        self.keeper = LeaseKeeper(self.queue, self.feed, self.guard, heartbeat)
+        self.lease_renewer = LeaseRenewer(self.queue, self.feed, self.guard, heartbeat)
         self.outbox = CommitBatcher(self.queue)
-        self.performer = AttemptRunner(self.keeper)
+        self.performer = AttemptRunner(self.lease_renewer)
         self.slots = Slots(1, lambda: None)
         self.occupied = self.slots.request()
         self.desk = AttemptServices(
@@ -73,7 +72,7 @@ class Hall:
 @pytest.fixture
 async def hall(database: Database, tasks: Tasks) -> AsyncIterator[Hall]:
     made = Hall(database, tasks)
-    duties = [asyncio.create_task(duty.run()) for duty in (made.feed, made.keeper, made.outbox)]
+    duties = [asyncio.create_task(duty.run()) for duty in (made.feed, made.lease_renewer, made.outbox)]
     with made.feed.subscribe("any") as opened:
         assert await opened.wait(SOON)
     yield made
@@ -103,7 +102,7 @@ async def test_attempt_cancelled_while_waiting_does_not_start(hall: Hall, tasks:
 
     assert attempt.stop.reason is StopReason.LEASE_LOST
     assert task.id not in STARTED
-    assert (hall.slots.busy, len(hall.keeper)) == (0, 0)
+    assert (hall.slots.busy, len(hall.lease_renewer)) == (0, 0)
 
 
 async def test_attempt_without_slot_is_released_uncounted(hall: Hall, tasks: Tasks) -> None:
@@ -114,7 +113,7 @@ async def test_attempt_without_slot_is_released_uncounted(hall: Hall, tasks: Tas
 
     assert (back.state, back.attempt, back.lease) == (TaskState.QUEUED, 0, None)
     assert task.id not in STARTED
-    assert (hall.slots.busy, len(hall.keeper)) == (1, 0)
+    assert (hall.slots.busy, len(hall.lease_renewer)) == (1, 0)
 
 
 async def test_attempt_with_slot_runs(hall: Hall, tasks: Tasks) -> None:
@@ -125,4 +124,4 @@ async def test_attempt_with_slot_runs(hall: Hall, tasks: Tasks) -> None:
 
     assert (await tasks.get(task)).state is TaskState.COMPLETED
     assert STARTED.count(task.id) == 1
-    assert (hall.slots.busy, len(hall.keeper)) == (0, 0)
+    assert (hall.slots.busy, len(hall.lease_renewer)) == (0, 0)

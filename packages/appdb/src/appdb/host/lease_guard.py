@@ -1,4 +1,8 @@
-"""The worker's side of its guard: a process that renews leases while an actor holds Python's lock."""
+"""The lease guard, as its host sees it: a process beside the host that renews leases while the host is stuck.
+
+Code that holds Python's lock for longer than a lease stops every thread of the host, so renewals must come from another
+process (``docs/decisions/0018``).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from appdb import Lease
+from appdb.queue.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ class GuardFacts:
 
 class LeaseGuard:
     """
-    Keeps one guard running, and tells it what this worker holds.
+    Keeps one guard running, and tells it which leases this host holds.
 
     Args:
         facts: How the guard reaches the database.
@@ -53,11 +57,11 @@ class LeaseGuard:
         self._greet()
 
     def hold(self, claimed: Iterable[Held]) -> None:
-        """Say that *claimed* is held from now on; to be called before its actors begin."""
+        """Say that *claimed* is held from now on; to be called before the work begins."""
         self._send({"type": "hold", "leases": [(_told(lease), until) for lease, until in claimed]})
 
     def live(self, held: Iterable[Held]) -> None:
-        """Say that this worker lives and renews what it holds, which is *held* and nothing else."""
+        """Say that this host lives and renews what it holds, which is *held* and nothing else."""
         self._send({"type": "held", "leases": [(_told(lease), until) for lease, until in held]})
 
     def renewed_at(self) -> float:
@@ -75,7 +79,7 @@ class LeaseGuard:
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[self._theirs.fileno()],
-            # A session of its own: what stops the group of the worker is for the worker, which ends its guard.
+            # A session of its own: a signal to the group of the host is for the host, which ends its guard.
             start_new_session=True,
         )
         logger.debug("a guard of the leases was started", extra={"pid": guard.pid})

@@ -1,7 +1,7 @@
-"""Renews a worker's leases while the worker cannot: an actor may hold Python's lock for longer than a lease.
+"""Renews a host's leases while the host cannot: an actor may hold Python's lock for longer than a lease.
 
 It is a script in a process of its own, started by ``lease_guard.py`` with the descriptor of a socket. Until it has to
-stand in it needs the standard library only, and takes little memory. The worker tells it what it holds, and with each
+stand in it needs the standard library only, and takes little memory. The host tells it what it holds, and with each
 round of its own renewals that it lives.
 """
 
@@ -22,37 +22,37 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.1
-"""How often a guard that stands in listens for the worker."""
+"""How often a guard that stands in listens for the host."""
 SILENT_ROUNDS = 2
 """After so many heartbeats without a word the guard stands in."""
 STOPPED = frozenset("TtZX")
 """States of a process (``/proc/PID/stat``) in which nobody works on its tasks: frozen by a signal, or dead."""
 
 
-class WorkerGoneError(Exception):
-    """The worker has ended, and so does its guard; its leases run out."""
+class HostGoneError(Exception):
+    """The host has ended, and so does its guard; its leases run out."""
 
 
 class Guard:
-    """What the worker holds, as far as it was told.
+    """What the host holds, as far as it was told.
 
     Args:
-        worker: Connected to the worker.
+        host: Connected to the host.
     """
 
-    def __init__(self, worker: socket.socket) -> None:
-        self._worker = worker
-        self._worker_pid = os.getppid()
+    def __init__(self, host: socket.socket) -> None:
+        self._host = host
+        self._host_pid = os.getppid()
         self._unread = b""
         self._facts: dict[str, Any] = {}
         self._held: dict[str, tuple[list[Any], float]] = {}
         self._heard_at = time.monotonic()
 
     def watch(self) -> None:
-        """Listen, and stand in when it must be, until the worker has ended."""
-        with suppress(WorkerGoneError):
+        """Listen, and stand in when it must be, until the host has ended."""
+        with suppress(HostGoneError):
             while True:
-                select.select([self._worker], [], [], self._facts.get("heartbeat", 1.0) / 2)
+                select.select([self._host], [], [], self._facts.get("heartbeat", 1.0) / 2)
                 self._listen()
                 if self._must_stand_in():
                     sys.path[:] = self._facts["path"]
@@ -60,14 +60,14 @@ class Guard:
                     asyncio.run(self._stand_in())
 
     def _listen(self) -> None:
-        """Take in what the worker said since."""
-        if os.getppid() != self._worker_pid:
-            raise WorkerGoneError
+        """Take in what the host said since."""
+        if os.getppid() != self._host_pid:
+            raise HostGoneError
         with suppress(BlockingIOError):
             while True:
-                piece = self._worker.recv(65_536)
+                piece = self._host.recv(65_536)
                 if not piece:
-                    raise WorkerGoneError
+                    raise HostGoneError
                 *lines, self._unread = (self._unread + piece).split(b"\n")
                 for line in lines:
                     self._take(json.loads(line))
@@ -87,17 +87,17 @@ class Guard:
 
     def _must_stand_in(self) -> bool:
         silent = time.monotonic() - self._heard_at
-        return bool(self._held and silent > SILENT_ROUNDS * self._facts["heartbeat"] and self._worker_runs())
+        return bool(self._held and silent > SILENT_ROUNDS * self._facts["heartbeat"] and self._host_runs())
 
-    def _worker_runs(self) -> bool:
+    def _host_runs(self) -> bool:
         try:
-            state = Path(f"/proc/{self._worker_pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{self._host_pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return True  # there is no such file on this system
         return state not in STOPPED
 
     async def _stand_in(self) -> None:
-        """Renew until the worker speaks again."""
+        """Renew until the host speaks again."""
         from appdb import AppDbError, Database, Lease, TaskQueue  # noqa: PLC0415 - most guards never need it
 
         facts, heard_at, next_at = self._facts, self._heard_at, 0.0
@@ -106,26 +106,26 @@ class Guard:
             queue = TaskQueue(database, lease=lease_time)
             while self._heard_at == heard_at:
                 now = time.monotonic()
-                if now >= next_at and self._worker_runs():
+                if now >= next_at and self._host_runs():
                     next_at = now + facts["heartbeat"]
                     with suppress(AppDbError):  # tried again at the next heartbeat
                         await queue.renew(
                             [Lease(**self._named(lease)) for lease, until in self._held.values() if until > now]
                         )
-                        self._worker.send(b"%r\n" % now)
+                        self._host.send(b"%r\n" % now)
                 await asyncio.sleep(POLL_SECONDS)
                 self._listen()
 
 
 def main(descriptor: int) -> None:
-    """Guard the leases of the worker that started this process."""
-    # These are meant for the worker, with which this process ends.
+    """Guard the leases of the host that started this process."""
+    # These are meant for the host, with which this process ends.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    worker = socket.socket(fileno=descriptor)
-    worker.settimeout(0)
-    worker.set_inheritable(False)
-    Guard(worker).watch()
+    host = socket.socket(fileno=descriptor)
+    host.settimeout(0)
+    host.set_inheritable(False)
+    Guard(host).watch()
 
 
 if __name__ == "__main__":

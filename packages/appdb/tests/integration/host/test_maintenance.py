@@ -13,9 +13,7 @@ import pytest
 from appdb import (
     ChangeFeed,
     Claimer,
-    ContentRepository,
     Database,
-    FileRepository,
     Lease,
     NewRun,
     NewSchedule,
@@ -26,14 +24,14 @@ from appdb import (
     TaskState,
     WorkflowRepository,
 )
+from appdb.host import HostMaintenance
 from appdb.utils import uuid7_at
 from appsupport.documents.damaged_documents import damage
 from appsupport.documents.written_documents import write_all
 from appsupport.mongo.fail_points import fail_point
-from appworker.upkeep import Stores, Upkeep
 
 LEASE = timedelta(seconds=2)
-CUT_OFF = "upkeep-test"
+CUT_OFF = "maintenance-test"
 EXCEEDED_TIME_LIMIT = 262
 OWNER = "usr_a"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -48,13 +46,9 @@ async def cut_off(mongo_uri: str, database: Database) -> AsyncIterator[Database]
         yield made
 
 
-def upkeep(database: Database) -> Upkeep:
+def maintenance(database: Database) -> HostMaintenance:
     queue = TaskQueue(database, lease=LEASE)
-    feed = ChangeFeed(database, events=False)
-    stores = Stores(
-        contents=ContentRepository(database), files=FileRepository(database), workflows=WorkflowRepository(database)
-    )
-    return Upkeep(queue, ScheduleRepository(database), stores, feed, timedelta(days=1))
+    return HostMaintenance(database, queue, ChangeFeed(database, events=False), timedelta(days=1))
 
 
 async def claimed(queue: TaskQueue) -> Lease:
@@ -70,7 +64,7 @@ async def state(queue: TaskQueue, task_id: str) -> TaskState:
 async def test_maintenance_after_outage_lets_holders_renew(database: Database, cut_off: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     lease = await claimed(queue)
-    running = asyncio.create_task(upkeep(cut_off).run())
+    running = asyncio.create_task(maintenance(cut_off).run())
     try:
         async with fail_point(database, CUT_OFF, ["aggregate"], errorCode=EXCEEDED_TIME_LIMIT) as point:
             await point.met(2)
@@ -87,7 +81,7 @@ async def test_maintenance_after_outage_lets_holders_renew(database: Database, c
 async def test_maintenance_without_outage_recovers_after_lease(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
     lease = await claimed(queue)
-    running = asyncio.create_task(upkeep(database).run())
+    running = asyncio.create_task(maintenance(database).run())
     began = time.monotonic()
     try:
         async with asyncio.timeout(20):
@@ -103,7 +97,7 @@ async def test_maintenance_without_outage_recovers_after_lease(database: Databas
 
 async def test_delayed_task_is_promoted_on_time(database: Database) -> None:
     queue = TaskQueue(database, lease=LEASE)
-    running = asyncio.create_task(upkeep(database).run())
+    running = asyncio.create_task(maintenance(database).run())
     try:
         task = await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, delay=timedelta(seconds=1.5)))
         async with asyncio.timeout(20):
@@ -118,9 +112,9 @@ async def test_delayed_task_is_promoted_on_time(database: Database) -> None:
 
 
 @asynccontextmanager
-async def kept_up(host: Database) -> AsyncIterator[asyncio.Task[None]]:
+async def maintained(host: Database) -> AsyncIterator[asyncio.Task[None]]:
     """Let *host* look after the database for the length of the block."""
-    running = asyncio.create_task(upkeep(host).run())
+    running = asyncio.create_task(maintenance(host).run())
     try:
         yield running
     finally:
@@ -159,7 +153,7 @@ async def test_waiting_duty_does_not_block_others(database: Database, cut_off: D
     async def ticked() -> bool:
         return (await ScheduleRepository(database).get(schedule.name, owner_id=OWNER)).last_tick is not None
 
-    async with kept_up(cut_off):
+    async with maintained(cut_off):
         async with fail_point(database, CUT_OFF, ["findAndModify"], **stuck) as point:
             await point.met()
             took = await seconds_until(moved)
@@ -182,7 +176,7 @@ async def test_thousands_of_schedules_delay_no_recovery(database: Database) -> N
         states = [await state(queue, task_id) for task_id in (lease.task_id, delayed.id)]
         return states == [TaskState.QUEUED, TaskState.QUEUED]
 
-    async with kept_up(database):
+    async with maintained(database):
         took = await seconds_until(moved)
         ticked = await database.collection("tasks").count_documents({}) - 2
 
@@ -199,7 +193,7 @@ async def test_dead_hosts_tasks_are_recovered_in_time(database: Database) -> Non
     async def recovered() -> bool:
         return not await database.collection("tasks").count_documents({"state": TaskState.PROCESSING})
 
-    async with kept_up(database):
+    async with maintained(database):
         await seconds_until(recovered)
 
     assert len(held) == HELD
@@ -226,7 +220,7 @@ async def test_maintenance_goes_past_unreadable_documents(database: Database) ->
         states = [await state(queue, task_id) for task_id in (leases[1].task_id, expiring[1].id)]
         return ticked is not None and states == [TaskState.QUEUED, TaskState.FAILED]
 
-    async with kept_up(database) as running:
+    async with maintained(database) as running:
         await seconds_until(done)
         assert not running.done()
 
@@ -237,7 +231,7 @@ async def test_killed_writers_bytes_are_swept_fresh_ones_kept(database: Database
     chunks = database.collection(f"{bucket}.chunks")
     old, new = uuid7_at("file_", now - timedelta(days=2)), uuid7_at("file_", now)
     await chunks.insert_many([{"files_id": file_id, "n": n, "data": b"x"} for file_id in (old, new) for n in range(3)])
-    running = asyncio.create_task(upkeep(database).run())
+    running = asyncio.create_task(maintenance(database).run())
     try:
         async with asyncio.timeout(20):
             while await chunks.count_documents({"files_id": old}):
@@ -257,7 +251,7 @@ async def test_interrupted_run_deletion_is_finished(database: Database) -> None:
     runs, events = database.collection("workflow_runs"), database.collection("events")
     # What a host has written that was killed right after it began.
     await runs.update_one({"_id": doomed}, {"$set": {"deleting": True, "open": False, "listed": False}})
-    running = asyncio.create_task(upkeep(database).run())
+    running = asyncio.create_task(maintenance(database).run())
     try:
         async with asyncio.timeout(20):
             while await events.count_documents({"run_id": doomed}):

@@ -1,4 +1,4 @@
-"""Upkeep of the queue, by every worker and led by none: what time does to tasks is done when it is due."""
+"""Maintenance by hosts: every host does it and none leads, so the work that time brings is done when it is due."""
 
 from __future__ import annotations
 
@@ -6,52 +6,42 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
-from appdb import (
-    AppDbError,
-    ChangeFeed,
-    ContentRepository,
-    FileRepository,
-    ScheduleRepository,
-    TaskQueue,
-    WorkflowRepository,
-)
-from appdb.feed import TASKS_SCHEDULED, Subscription
+from appdb.connection import Connection
+from appdb.errors import AppDbError
+from appdb.feed import TASKS_SCHEDULED, ChangeFeed, Subscription
+from appdb.host.duties import Duty, every
 from appdb.queue.maintenance import MaintenanceDue
+from appdb.queue.task_queue import TaskQueue
+from appdb.repos.content import ContentRepository
+from appdb.repos.file import FileRepository
+from appdb.repos.schedule import ScheduleRepository
+from appdb.repos.workflow import WorkflowRepository
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=5)
-"""How often to ask what is due; with the lease it bounds how long a dead worker's task waits."""
+"""The pause between questions of what is due; with the lease it bounds how long a dead worker's task waits."""
 BLIND_INTERVAL = timedelta(seconds=1.2)
+"""The pause while the change feed gives no hints: a delayed task then starts within 1.5 s."""
 LEAST_PAUSE = timedelta(milliseconds=20)
 SLOW_ANSWER = 0.25
 """The share of a lease after which an answer was so late that leases may have run out meanwhile."""
 PRUNE_INTERVAL = timedelta(minutes=5)
 PRUNED_AT_ONCE = 1_000
 MOVED_AT_ONCE = 100
-"""Tasks that one sweep recovers or expires; as long as it finds so many, it goes on."""
+"""Tasks that one call recovers or expires; as long as it finds so many, another call follows."""
 SWEEP_INTERVAL = timedelta(minutes=10)
 RECOVERY_JITTER = timedelta(seconds=0.5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Where hosts that are killed may leave something behind: bytes that nobody names, runs that are half deleted."""
-
-    contents: ContentRepository
-    files: FileRepository
-    workflows: WorkflowRepository
-
-
-class Upkeep:
+class HostMaintenance:
     """
-    Promotes, recovers, expires, ticks, prunes and sweeps, each beside the others: what one has to do holds up none.
+    Promotes, recovers, expires, ticks, prunes and sweeps, each duty beside the others.
 
     One query tells what there is to do and when more will be, so an idle host asks seldom and yet starts delayed tasks
     on time, and takes the tasks of a dead one when their leases end. A host that was cut off or frozen waits a lease
@@ -59,31 +49,27 @@ class Upkeep:
     renew.
 
     Args:
-        queue: What is looked after.
+        connection: An open database.
 
-        schedules: What enqueues by the clock.
-
-        stores: Where what killed hosts left behind is swept, slowly.
+        queue: The queue that is looked after; its lease is how long a holder may take to renew.
 
         feed: Tells whether hints flow.
 
         retention: How long final tasks are kept.
     """
 
-    def __init__(
-        self,
-        queue: TaskQueue,
-        schedules: ScheduleRepository,
-        stores: Stores,
-        feed: ChangeFeed,
-        retention: timedelta,
-    ) -> None:
+    def __init__(self, connection: Connection, queue: TaskQueue, feed: ChangeFeed, retention: timedelta) -> None:
         self._queue = queue
-        self._stores = stores
         self._feed = feed
+        # Killed hosts leave bytes that no document names, and runs that are half deleted.
+        self._swept: tuple[Swept, ...] = (
+            WorkflowRepository(connection),
+            ContentRepository(connection),
+            FileRepository(connection),
+        )
         self._retention = retention
-        self._promoting, self._adopting = Duty(queue.promote), Duty(queue.fill_claim_keys)
-        self._ticking = Duty(schedules.tick)
+        self._promoting, self._filling_claim_keys = Duty(queue.promote), Duty(queue.fill_claim_keys)
+        self._ticking = Duty(ScheduleRepository(connection).tick)
         self._expiring, self._recovering = Duty(self._expire), Duty(self._recover)
         self._reached_at = time.monotonic()
         self._recovers_at = float("-inf")
@@ -94,8 +80,8 @@ class Upkeep:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
-            for store in (self._stores.workflows, self._stores.contents, self._stores.files):
-                group.create_task(every(SWEEP_INTERVAL, partial(_sweep, store)))
+            for repository in self._swept:
+                group.create_task(every(SWEEP_INTERVAL, partial(_sweep, repository)))
 
     async def _look_after(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -113,9 +99,9 @@ class Upkeep:
             return await self._look(group)
         except AppDbError as exc:
             self._was_cut_off = True
-            logger.warning("upkeep could not reach the database; trying again", extra={"error": str(exc)})
+            logger.warning("maintenance could not reach the database; trying again", extra={"error": str(exc)})
         except Exception:
-            logger.exception("upkeep failed by our own fault; trying again")
+            logger.exception("maintenance failed by our own fault; trying again")
         return BLIND_INTERVAL
 
     async def _look(self, group: asyncio.TaskGroup) -> timedelta:
@@ -142,7 +128,7 @@ class Upkeep:
         if due.tick_in == at_once:
             self._ticking.begin(group)
         if due.fill_claim_keys:
-            self._adopting.begin(group)
+            self._filling_claim_keys.begin(group)
         if due.expire:
             self._expiring.begin(group)
         if due.recover and time.monotonic() >= self._recovers_at:
@@ -179,57 +165,15 @@ class Upkeep:
             continue
 
 
-class Duty:
-    """
-    One thing that upkeep does, beside the others and at most once at a time.
-
-    Args:
-        work: What to do; it is done again when it is due again, whatever became of it.
-    """
-
-    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
-        self._work = work
-        self._under_way = False
-
-    def begin(self, group: asyncio.TaskGroup) -> None:
-        """Do it in *group*, unless it is being done."""
-        if not self._under_way:
-            self._under_way = True
-            group.create_task(self._do())
-
-    async def _do(self) -> None:
-        try:
-            await survive(self._work)
-        finally:
-            self._under_way = False
-
-
 class Swept(Protocol):
-    """A store that may hold what killed hosts have left."""
+    """A repository that may hold remains of hosts that were killed."""
 
     async def sweep(self) -> int:
-        """Delete what nobody names in a part of the store, and return how much that was."""
+        """Delete what no document names in a part of the repository, and return how much that was."""
         ...
 
 
-async def _sweep(store: Swept) -> None:
-    if swept := await store.sweep():
-        told = {"store": type(store).__name__, "count": swept}
+async def _sweep(repository: Swept) -> None:
+    if swept := await repository.sweep():
+        told = {"store": type(repository).__name__, "count": swept}
         logger.info("what killed hosts had left behind was deleted", extra=told)
-
-
-async def every(interval: timedelta, duty: Callable[[], Awaitable[object]]) -> None:
-    """Repeat *duty*, with jitter so that hosts do not march in step; nothing that it raises ends it."""
-    while True:
-        await survive(duty)
-        await asyncio.sleep(interval.total_seconds() * random.uniform(0.8, 1.2))
-
-
-async def survive(duty: Callable[[], Awaitable[object]]) -> None:
-    """Do *duty*, which is repeated anyway: what it raises is told, and ends neither its loop nor the others'."""
-    try:
-        await duty()
-    except AppDbError as exc:
-        logger.warning("a duty met the database's error; it is repeated", extra={"error": str(exc)})
-    except Exception:
-        logger.exception("a duty failed by our own fault; it is repeated")
