@@ -14,7 +14,7 @@ from statistics import median
 from appbench.rows import Row
 from appbench.stage import NOOP, QUEUE, BenchError, Stage
 from appdb import Claimer, Database, TaskQueue
-from appdb.queue.lease import handler
+from appdb.host import handler
 
 CLAIMERS = 64
 SEVERAL = 8

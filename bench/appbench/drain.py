@@ -17,8 +17,7 @@ from appbench.floors import Floors, bare_collection
 from appbench.rows import Row
 from appbench.stage import IN_FLIGHT, NOOP, QUEUE, BenchError, Stage
 from appbench.watching import until_none_is_live
-from appdb import Database, TaskQueue
-from appdb.models.tasks import TaskState
+from appdb import Database, TaskQueue, TaskState
 
 DRAINED = 5_000
 AT_ONCE = 1_000

@@ -17,8 +17,7 @@ from typing import Any
 from pymongo import IndexModel, ReturnDocument, UpdateOne
 
 from appbench.stage import IN_FLIGHT, NOOP, Stage
-from appdb import Database, TaskQueue, uuid7_str
-from appdb.models.tasks import TaskState
+from appdb import Database, TaskQueue, TaskState, uuid7_str
 
 TASKS, FLOOR = "tasks", "floor"
 CLAIM_KEY = "lane"

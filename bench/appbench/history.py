@@ -15,8 +15,7 @@ from appbench.conflicts import HANDLER
 from appbench.floors import TASKS, TaskForm
 from appbench.rows import Row
 from appbench.stage import NOOP, QUEUE, BenchError, Stage
-from appdb import Claimer, Database, TaskQueue
-from appdb.models.tasks import TaskState
+from appdb import Claimer, Database, TaskQueue, TaskState
 
 SEEDS = 1_000
 SCHEDULED_SHARE = 10

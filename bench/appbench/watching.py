@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from appdb import Database
-from appdb.models.tasks import TaskState
+from appdb import Database, TaskState
 
 PAUSE_SECONDS = 0.2
 

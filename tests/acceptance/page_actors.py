@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker import ActorContext, RetryPolicy, actor
 
 PNG = base64.b64decode(

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appsupport.faults import crash_points
 from appworker import ActorContext, actor
 

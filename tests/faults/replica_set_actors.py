@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker import ActorContext, actor
 
 STEPS = 20

@@ -20,8 +20,8 @@ from pymongo.errors import PyMongoError
 
 import appworker
 from appdb import Database, DatabaseUnavailableError, NewTask, uuid7_str
-from appdb.connection import app_name_of
 from appdb.embedded import EmbeddedServer
+from appdb.host import app_name_of
 from appdemo.host import Host
 from appsupport.faults.chaos_plan import WORKERS, Fault, FaultKind, Plan, PlannedTask, make_plan
 from appsupport.faults.ledger import Ledger

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from appdb import Claimer, ContentRepository, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appsupport.faults.ledger import Ledger
 from appsupport.faults.ledger_checks import CHECKS, problems
 from appsupport.faults.ledger_facts import Acknowledged, Bytes, Change, Facts, Note

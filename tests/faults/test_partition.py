@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from appdb import Database, RegistryRepository, TaskState
-from appdb.queue.task_queue import TaskQueue
+from appdb import Database, RegistryRepository, TaskQueue, TaskState
 from appdb.utils import utc_now
 from appsupport.faults.acknowledged_writes import Acknowledged
 from appsupport.faults.fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS

@@ -30,7 +30,7 @@ from appdb import (
 )
 from appdb._driver import Session
 from appdb.connection import RETRY_TIMEOUT
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appsupport.faults.acknowledged_writes import OWNER, Acknowledged
 from appsupport.faults.fault_bounds import NOISE_SECONDS, QUICK_ELECTION
 from appsupport.mongo.replica_set import SERVER_ELECTION, ReplicaSet, fresh_database

@@ -16,6 +16,17 @@ from appdb._queries import feed as queries
 from appdb.connection import Connection
 from appdb.models.tasks import TaskState
 
+__all__ = [
+    "MAX_AWAIT",
+    "QUEUES",
+    "TASKS_READY",
+    "TASKS_SCHEDULED",
+    "ChangeFeed",
+    "Hinted",
+    "Subscription",
+    "task_topic",
+]
+
 logger = logging.getLogger(__name__)
 
 MAX_AWAIT = timedelta(seconds=2.5)

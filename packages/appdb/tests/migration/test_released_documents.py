@@ -16,13 +16,10 @@ from appdb import (
     Database,
     DbEventType,
     EventRepository,
-    FileCategory,
     FileRepository,
     Lease,
     Limit,
     NewEvent,
-    NewFile,
-    NewRunEvent,
     RegistryRepository,
     ScheduleRepository,
     StateRepository,
@@ -30,16 +27,22 @@ from appdb import (
     TaskQueue,
     TaskState,
     TokenRepository,
-    UsageFilter,
     UserRepository,
     VersionRepository,
     WorkflowRepository,
     content_hash,
 )
-from appdb.models.actors import AnnouncedActor
-from appdb.models.generated_content import ContentKind, NewContent
-from appdb.models.schedules import NewSchedule
-from appdb.models.workers import AnnouncedWorker
+from appdb.models import (
+    AnnouncedActor,
+    AnnouncedWorker,
+    ContentKind,
+    FileCategory,
+    NewContent,
+    NewFile,
+    NewRunEvent,
+    NewSchedule,
+    UsageFilter,
+)
 from appsupport.migrations.earlier_releases import documents, key_of, restore
 
 VERSIONS = ["0.1", "0.2", "0.3"]

@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 
-from appdb import Database, MigrationError
+from appdb import Database, MigrationError, UserRepository
 from appdb._schema.indexes import INDEXES
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
-from appdb.repos.user import UserRepository
 from appsupport.hosts.appdb_command import CommandLine
 from appsupport.migrations.earlier_releases import all_indexes, restore
 

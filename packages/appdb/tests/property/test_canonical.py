@@ -10,10 +10,9 @@ from bson import CodecOptions
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from appdb import content_hash
+from appdb import InvalidDataError, content_hash
 from appdb._driver import READING
 from appdb.canonical import check_shape
-from appdb.errors import InvalidDataError
 
 SAFE = 2**53 - 1
 KEYS = st.one_of(st.sampled_from(["a", "b", "a.b", "$ref", "$id", "$db", "$set", ""]), st.text(max_size=5)).filter(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appdb import TaskEventType, TaskState, uuid7_str
 from appdb._queries import tasks as queries
 from appdb._queries.clock import from_now
-from appdb.events import TaskEventType
 from appdb.feed import TASKS_READY, task_topic, topics_of
-from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskState
-from appdb.utils import derived_id, milliseconds, uuid7_str
+from appdb.models import FINAL_STATES, LIVE_STATES
+from appdb.utils import derived_id, milliseconds
 
 WAITS = queries.TaskTimes(delay=timedelta(0), expires_in=None, unique_for=None)
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import InvalidDataError
-from appdb.models.actors import AnnouncedActor
-from appdb.payload_schema import judged
+from appdb.host import judged
+from appdb.models import AnnouncedActor
 
 PLAIN: dict[str, Any] = {
     "$defs": {"Item": {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0}}}},

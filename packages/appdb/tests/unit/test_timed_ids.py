@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from appdb import uuid7_str
 from appdb._uuid7 import Counter
-from appdb.utils import uuid7_at, uuid7_floor, uuid7_str
+from appdb.utils import uuid7_at, uuid7_floor
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 

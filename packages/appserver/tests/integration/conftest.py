@@ -12,8 +12,8 @@ import httpx2
 import pytest
 import uvicorn
 
-from appdb import Claimer, ContentRepository, Database, Lease, RegistryRepository, TaskQueue
-from appdb.models import AnnouncedActor, AnnouncedWorker, Content, ContentKind, NewContent, Task
+from appdb import Claimer, ContentRepository, Database, Lease, RegistryRepository, Task, TaskQueue
+from appdb.models import AnnouncedActor, AnnouncedWorker, Content, ContentKind, NewContent
 from appserver import ServerSettings, create_app
 
 MEDIA_SCHEMA: dict[str, Any] = {

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appdb.models.bounds import LONGEST
+from appdb.models import LONGEST
 
 
 class AppWorkerError(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bson import Binary, ObjectId
 
-from appdb import Content, ContentKind, Generation, GenerationStatus, Role, User
 from appdb._schema import collections
 from appdb.migrations.contract import CONTRACT_VERSION
+from appdb.models import Content, ContentKind, Generation, GenerationStatus, Role, User
 from appdb.models.access_keys import AccessKey
 from appdb.models.config import StoredSetting
 from appdb.models.refresh_tokens import RefreshFamily

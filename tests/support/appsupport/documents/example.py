@@ -11,8 +11,8 @@ from typing import Any
 
 from bson import Decimal128
 
+from appdb.models import TaskLimit
 from appdb.models.base import Document
-from appdb.models.limits import TaskLimit
 from appdb.utils import derived_id
 
 

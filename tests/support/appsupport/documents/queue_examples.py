@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from appdb import Progress, Schedule, Task, TaskEvent, TaskEventType, TaskState
+from appdb import Progress, Task, TaskEvent, TaskEventType, TaskState
 from appdb._schema import collections
-from appdb.models.actors import Actor
-from appdb.models.schedules import CatchUp
-from appdb.models.tasks import TaskLease
-from appdb.models.workers import Worker
+from appdb.models import Actor, CatchUp, Schedule, TaskLease, Worker
 from appdb.utils import derived_id
 from appsupport.documents.example import LIMIT, MADE, RUN, TASK, USER, Example, at
 

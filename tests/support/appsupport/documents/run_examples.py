@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from appdb import (
+from appdb import DbEventType, content_hash
+from appdb._schema import collections
+from appdb.models import (
     Branch,
-    DbEventType,
     FileCategory,
     FileFormat,
     FileRole,
@@ -25,9 +26,7 @@ from appdb import (
     WorkflowFile,
     WorkflowTemplate,
     WorkflowVersion,
-    content_hash,
 )
-from appdb._schema import collections
 from appdb.models.snapshots import Snapshot
 from appdb.utils import derived_id
 from appsupport.documents.example import (

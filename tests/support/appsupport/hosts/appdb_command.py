@@ -16,8 +16,7 @@ from pydantic import JsonValue
 
 from appdb import Claimer, Database, Lease, NewEvent, RegistryRepository, Task, TaskEventType, TaskQueue
 from appdb.cli import main
-from appdb.models.actors import AnnouncedActor
-from appdb.models.workers import AnnouncedWorker
+from appdb.models import AnnouncedActor, AnnouncedWorker
 
 OWNER = "usr_a"
 ACTOR = "paint"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from appdb.models.generated_content import NewContent
+from appdb.models import NewContent
 from appdb.utils import utc_now
 from appworker import Actor
 from appworker.errors import SuspendedError, TaskStoppedError

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from appdb import Database
-from appdb.connection import NO_RETRIES
+from appdb.host import NO_RETRIES
 from appsupport.mongo.network_namespaces import Place, Way
 from appsupport.mongo.replica_set_processes import process_ground
 

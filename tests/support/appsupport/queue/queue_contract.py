@@ -7,9 +7,19 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import Any
 
-from appdb import Claimer, Database, Lease, NewEvent, NewTask, Task, TaskEventType, TaskQueue, TaskState
+from appdb import (
+    Claimer,
+    Database,
+    Lease,
+    NewEvent,
+    NewTask,
+    Task,
+    TaskEventType,
+    TaskQueue,
+    TaskQueueProtocol,
+    TaskState,
+)
 from appdb.queue.limiter import BLOCKED_SECONDS
-from appdb.queue.protocol import TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
 from appsupport.mongo.stored_times import let_time_pass
 from appsupport.runs.run_repositories import open_run

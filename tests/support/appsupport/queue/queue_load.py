@@ -24,7 +24,7 @@ from appdb import (
     TaskQueue,
     uuid7_str,
 )
-from appdb.models.tasks import LIVE_STATES
+from appdb.models import LIVE_STATES
 from appsupport.faults.acknowledged_writes import OWNER, Acknowledged
 
 T = TypeVar("T")

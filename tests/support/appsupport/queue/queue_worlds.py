@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from appdb import Database, TaskQueue
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb import Database, TaskQueue, TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
 from appsupport.mongo.shared_database import empty
 from appsupport.mongo.stored_times import let_time_pass

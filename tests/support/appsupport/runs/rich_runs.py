@@ -6,27 +6,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 
-from appdb import (
-    Claimer,
-    Content,
-    ContentKind,
-    ContentRepository,
-    Database,
-    FileCategory,
-    FileRepository,
-    Lease,
-    NewContent,
-    NewFile,
-    NewTask,
-    NewUsage,
-    Origin,
-    Run,
-    Task,
-    TokenRepository,
-    UsageFilter,
-)
+from appdb import Claimer, ContentRepository, Database, FileRepository, Lease, NewTask, Task, TokenRepository
 from appdb.content.run_files import MAX_INLINE_BYTES
 from appdb.content.stored_bytes import CHUNK_BYTES
+from appdb.models import Content, ContentKind, FileCategory, NewContent, NewFile, NewUsage, Origin, Run, UsageFilter
 from appsupport.runs.run_events import step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
 

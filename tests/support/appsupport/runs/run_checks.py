@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb import Run, RunState, RunStatus
+from appdb.models import Run, RunState, RunStatus
 
 
 def check_lawful(state: RunState, seqs: set[int]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from appdb import DbEventType, NewRunEvent
+from appdb import DbEventType
+from appdb.models import NewRunEvent
 
 E = DbEventType
 

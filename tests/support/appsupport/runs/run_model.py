@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import ConflictError, DbEventType, LineagePart, NewRunEvent, NotFoundError, Position, RunEvent, RunState
+from appdb import ConflictError, DbEventType, NotFoundError
+from appdb.models import LineagePart, NewRunEvent, Position, RunEvent, RunState
 from appdb.runs.fold import fold
 from appdb.runs.lineage import truncated
 from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes, preconditions

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from appdb import (
-    BranchRepository,
-    Database,
-    EventRepository,
-    NewRun,
-    NewRunEvent,
-    Run,
-    RunEvent,
-    RunState,
-    StateRepository,
-    TaskQueue,
-    WorkflowRepository,
-)
+from appdb import BranchRepository, Database, EventRepository, StateRepository, TaskQueue, WorkflowRepository
+from appdb.models import NewRun, NewRunEvent, Run, RunEvent, RunState
 
 OWNER = "usr_a"
 OTHER = "usr_b"

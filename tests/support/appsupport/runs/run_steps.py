@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from appdb import AppDbError, DbEventType, NewRunEvent, Run, RunStatus, uuid7_str
+from appdb import AppDbError, DbEventType, uuid7_str
+from appdb.models import NewRunEvent, Run, RunStatus
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_completed, step_started
 from appsupport.runs.run_model import RunModel
 from appsupport.runs.run_repositories import OWNER, Runs

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import BranchRepository, DbEventType, EventRepository, NewRunEvent, WorkflowRepository
+from appdb import BranchRepository, DbEventType, EventRepository, WorkflowRepository
 from appdb._driver import RawDocument
+from appdb.models import NewRunEvent
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import begun, branch_of, fork_of, forked, worked
 

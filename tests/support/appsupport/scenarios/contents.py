@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import ContentRepository, NewGeneration, Origin, TaskQueue
+from appdb import ContentRepository, TaskQueue
 from appdb._driver import RawDocument
-from appdb.models.content_generation_metadata import Generation
-from appdb.models.generated_content import Content, ContentKind, NewContent
+from appdb.models import Content, ContentKind, Generation, NewContent, NewGeneration, Origin
 from appsupport.scenarios.held_tasks import Held, hold, queued
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import opened, run_of

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import Database, UsedKeyword
+from appdb import Database
 from appdb._driver import RawDocument
+from appdb.models import UsedKeyword
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import worked
 

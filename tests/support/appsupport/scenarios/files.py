@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import FileCategory, FileFormat, FileRepository, FileRole, NewFile
+from appdb import FileRepository
 from appdb._driver import RawDocument
+from appdb.models import FileCategory, FileFormat, FileRole, NewFile
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import opened, run_of
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb import Limit, RegistryRepository
-from appdb.models.actors import AnnouncedActor
-from appdb.models.workers import AnnouncedWorker
+from appdb.models import AnnouncedActor, AnnouncedWorker
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json
 
 ALIVE = "workers and actors are deleted some time after they were seen last"

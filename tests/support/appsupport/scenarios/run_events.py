@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import DbEventType, EventFilter, EventRepository, NewRunEvent, StateRepository
+from appdb import DbEventType, EventRepository, StateRepository
 from appdb._driver import RawDocument
+from appdb.models import EventFilter, NewRunEvent
 from appsupport.runs.run_events import step_started
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import begun, branch_of, event_of, fork_of, forked, worked

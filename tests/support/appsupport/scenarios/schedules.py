@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from appdb import NewSchedule, ScheduleRepository
+from appdb import ScheduleRepository
 from appdb._driver import RawDocument
+from appdb.models import NewSchedule
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from appdb import DbEventType, EventRepository, NewRun, NewRunEvent, StateRepository, WorkflowRepository
-from appdb.utils import uuid7_str
+from appdb import DbEventType, EventRepository, StateRepository, WorkflowRepository, uuid7_str
+from appdb.models import NewRun, NewRunEvent
 from appsupport.runs.run_events import asked, completed, event, started, step_started, two_steps
 from appsupport.scenarios.scenario import Stage
 

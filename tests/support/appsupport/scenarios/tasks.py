@@ -7,20 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import (
-    AttemptWrite,
-    Completed,
-    Failed,
-    Limit,
-    NewEvent,
-    NewTask,
-    Outcome,
-    TaskEventType,
-    TaskFilter,
-    TaskQueue,
-)
+from appdb import AttemptWrite, Completed, Failed, Limit, NewEvent, NewTask, Outcome, TaskEventType, TaskQueue
 from appdb._driver import RawDocument
 from appdb._queries.task_claims import SAMPLED_LEASES
+from appdb.models import TaskFilter
 from appsupport.scenarios.held_tasks import Held, claimer, failed, hold, new_task, queued
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from appdb import NewUsage, TokenRepository, UsageFilter
+from appdb import TokenRepository
 from appdb._driver import RawDocument, stored_decimal
+from appdb.models import NewUsage, UsageFilter
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text
 from appsupport.scenarios.staged_runs import opened, run_of
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from appdb import Device, NewUser, Role, UserRepository
+from appdb import UserRepository
 from appdb._driver import RawDocument
+from appdb.models import Device, NewUser, Role
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text
 
 FAR = datetime(2999, 1, 1, tzinfo=UTC)

@@ -6,18 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import (
-    GLOBAL_OWNER,
-    Database,
-    NewResolvedVersion,
-    NewVersion,
-    Requirement,
-    VersionRepository,
-    VersionTree,
-    content_hash,
-)
+from appdb import Database, VersionRepository, content_hash, uuid7_str
 from appdb._driver import RawDocument
-from appdb.utils import uuid7_str
+from appdb.models import GLOBAL_OWNER, NewResolvedVersion, NewVersion, Requirement, VersionTree
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import EventRepository, NewRun, Run, RunStatus, RunVersion, WorkflowRepository
+from appdb import EventRepository, WorkflowRepository
 from appdb._driver import RawDocument, Session
+from appdb.models import NewRun, Run, RunStatus, RunVersion
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import PROJECT, begin, begun, branch_of, forked, worked
 

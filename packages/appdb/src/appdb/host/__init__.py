@@ -1,4 +1,4 @@
-"""The host's part of appdb: loops and settings that every long-running host needs."""
+"""The host's part of appdb: loops, settings and checks that every long-running host needs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_names, fil
 from appdb.host.lease_guard import GuardFacts, LeaseGuard
 from appdb.host.lease_renewer import LeaseHolder, LeaseRenewer
 from appdb.host.maintenance import HostMaintenance
+from appdb.payload_schema import judged, pattern_validator
+from appdb.queue.lease import handler
+from appdb.queue.steps import check_key
+from appdb.size_limits import (
+    MAX_CHUNK_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_STEP_BYTES,
+    MAX_WRITE_BYTES,
+    check_size,
+    storable_text,
+)
 
 __all__ = [
     "ENV_FILE",
     "ENV_FILE_ENCODING",
+    "MAX_CHUNK_BYTES",
+    "MAX_EVENT_BYTES",
+    "MAX_STEP_BYTES",
+    "MAX_WRITE_BYTES",
     "NO_RETRIES",
     "GuardFacts",
     "HostMaintenance",
@@ -19,8 +34,14 @@ __all__ = [
     "LeaseHolder",
     "LeaseRenewer",
     "app_name_of",
+    "check_key",
     "check_names",
+    "check_size",
     "every",
     "file_variables",
+    "handler",
+    "judged",
+    "pattern_validator",
+    "storable_text",
     "survive",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.actors import Actor, AnnouncedActor
+from appdb.models.bounds import LONGEST
 from appdb.models.branches import Branch, LineagePart
 from appdb.models.config import Setting
 from appdb.models.content_generation_metadata import (
@@ -69,6 +70,7 @@ __all__ = [
     "FINAL_STATES",
     "GLOBAL_OWNER",
     "LIVE_STATES",
+    "LONGEST",
     "OPEN_STATUSES",
     "Actor",
     "AnnouncedActor",

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import ConflictError, Lease, LeaseLostError, NotFoundError, TaskEventType, TaskFilter, TaskState
+from appdb import ConflictError, Lease, LeaseLostError, NotFoundError, TaskEventType, TaskState
+from appdb.models import TaskFilter
 from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, InvalidDataError, Lease, Limit, NewTask, TaskFilter, TaskQueue
+from appdb import Database, InvalidDataError, Lease, Limit, NewTask, TaskQueue, TaskQueueProtocol
 from appdb.canonical import MAX_DEPTH
-from appdb.models.bounds import LARGEST, LONGEST, MAX_NAME_CHARACTERS
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb.models import LONGEST, TaskFilter
+from appdb.models.bounds import LARGEST, MAX_NAME_CHARACTERS
 from appdb.testing import InMemoryTaskQueue
 from appsupport.queue.queue_contract import OWNER, Subject, claimer, new_task
 

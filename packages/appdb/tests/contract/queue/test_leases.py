@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import AttemptWrite, Completed, Lease, LeaseLostError, TaskEventType, TaskState
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb import AttemptWrite, Completed, Lease, LeaseLostError, TaskEventType, TaskQueueProtocol, TaskState
 from appsupport.queue.queue_contract import CHUNK, LEASE, OWNER, STARTED, Subject, claimer, new_task
 
 ZOMBIE_WRITES: dict[str, Callable[[TaskQueueProtocol, Lease], Awaitable[object]]] = {

@@ -6,8 +6,7 @@ import inspect
 
 import pytest
 
-from appdb import TaskQueue
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb import TaskQueue, TaskQueueProtocol
 from appdb.testing import InMemoryTaskQueue
 
 # A type checker accepts this only while both fit.

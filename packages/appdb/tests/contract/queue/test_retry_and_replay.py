@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import ConflictError, Lease, NotFoundError, Task, TaskEventType, TaskFilter, TaskState, TooLargeError
+from appdb import ConflictError, Lease, NotFoundError, Task, TaskEventType, TaskState, TooLargeError
+from appdb.models import TaskFilter
 from appsupport.queue.queue_contract import OTHER, OWNER, Subject, new_task, numbered
 
 HOUR = timedelta(hours=1)

@@ -14,11 +14,11 @@ from appdb import (
     NewEvent,
     NotFoundError,
     TaskEventType,
-    TaskFilter,
+    TaskQueueProtocol,
     TaskState,
     TooLargeError,
 )
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb.models import TaskFilter
 from appsupport.queue.queue_contract import OTHER, OWNER, Subject, claimer, new_task, progress
 
 HOSTILE = ["$lease.token", "$$NOW", "a.b", "", "😀", "\x00\x01", "{$gt: ''}", "$payload"]

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from appdb import Database, NewTask, RegistryRepository, UserRepository
 from appdb.cli import main
-from appdb.models.workers import AnnouncedWorker
+from appdb.models import AnnouncedWorker
 from appdb.unreadable import READERS
 from appsupport.documents.damaged_documents import MARK, MODELS, damage
 from appsupport.documents.written_documents import write_all

@@ -25,8 +25,7 @@ from appdb import (
     TaskQueue,
 )
 from appdb.content.stored_bytes import CHUNK_BYTES
-from appdb.models.content_generation_metadata import GenerationStatus
-from appdb.models.generated_content import Content, ContentKind, NewContent
+from appdb.models import Content, ContentKind, GenerationStatus, NewContent
 from appsupport.mongo.fail_points import fail_point
 
 OWNER = "usr_a"

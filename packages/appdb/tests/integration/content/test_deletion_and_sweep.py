@@ -13,22 +13,19 @@ import pytest
 from appdb import (
     Claimer,
     ConflictError,
-    Content,
-    ContentKind,
     ContentRepository,
     Database,
     Lease,
     LeaseLostError,
-    NewContent,
     NewTask,
     NotFoundError,
-    Origin,
     Task,
     TaskEventType,
     TaskQueue,
     TaskState,
 )
 from appdb.content.stored_bytes import CHUNK_BYTES, ByteStore
+from appdb.models import Content, ContentKind, NewContent, Origin
 from appdb.utils import uuid7_at
 from appsupport.runs.run_repositories import open_run
 

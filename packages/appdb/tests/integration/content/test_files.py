@@ -11,20 +11,11 @@ import pytest
 from gridfs import GridFSBucket
 from pymongo import MongoClient
 
-from appdb import (
-    Database,
-    FileCategory,
-    FileFormat,
-    FileRepository,
-    FileRole,
-    InvalidDataError,
-    NewFile,
-    NotFoundError,
-    TooLargeError,
-)
+from appdb import Database, FileRepository, InvalidDataError, NotFoundError, TooLargeError
 from appdb._queries import workflow_files as queries
 from appdb._queries.paging import BY_ID
 from appdb.content.run_files import MAX_INLINE_BYTES
+from appdb.models import FileCategory, FileFormat, FileRole, NewFile
 from appdb.utils import uuid7_at
 from appsupport.runs.run_repositories import open_run
 

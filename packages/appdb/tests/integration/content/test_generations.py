@@ -11,25 +11,20 @@ import pytest
 from appdb import (
     Claimer,
     ConflictError,
-    ContentKind,
     ContentRepository,
     Database,
-    Generation,
-    GenerationStatus,
     InvalidDataError,
     Lease,
     LeaseLostError,
-    NewContent,
-    NewGeneration,
     NewTask,
     NotFoundError,
-    Origin,
     Task,
     TaskQueue,
     TooLargeError,
 )
 from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries.paging import older_than
+from appdb.models import ContentKind, Generation, GenerationStatus, NewContent, NewGeneration, Origin
 from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"

@@ -23,8 +23,8 @@ from appdb import (
 )
 from appdb._schema.indexes import INDEXES
 from appdb.cli import main
-from appdb.connection import NO_RETRIES
 from appdb.embedded import EmbeddedServer, free_port
+from appdb.host import NO_RETRIES
 from appdb.migrations._module import known_migrations
 
 

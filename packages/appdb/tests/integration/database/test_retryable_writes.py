@@ -28,7 +28,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb._driver import Session
-from appdb.connection import NO_RETRIES
+from appdb.host import NO_RETRIES
 
 APP = "appfaults/1"
 OWNER = "usr_a"

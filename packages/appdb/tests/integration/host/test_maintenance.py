@@ -15,16 +15,14 @@ from appdb import (
     Claimer,
     Database,
     Lease,
-    NewRun,
-    NewSchedule,
     NewTask,
-    Schedule,
     ScheduleRepository,
     TaskQueue,
     TaskState,
     WorkflowRepository,
 )
 from appdb.host import HostMaintenance
+from appdb.models import NewRun, NewSchedule, Schedule
 from appdb.utils import uuid7_at
 from appsupport.documents.damaged_documents import damage
 from appsupport.documents.written_documents import write_all

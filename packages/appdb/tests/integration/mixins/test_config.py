@@ -10,8 +10,9 @@ from typing import Annotated, Any, assert_type
 import pytest
 from pydantic import BaseModel, Field, RootModel, field_serializer
 
-from appdb import ConflictError, Database, InvalidDataError, NotFoundError, Setting, TooLargeError
+from appdb import ConflictError, Database, InvalidDataError, NotFoundError, TooLargeError
 from appdb._driver import Session
+from appdb.models import Setting
 
 HOSTILE = ["$ne", "a.b", "$$NOW", "$$ROOT", '{"$gt": ""}', "contract", "migrations", "$value"]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, InvalidDataError, TooLargeError, UsedKeyword, WeightedKeyword
+from appdb import Database, InvalidDataError, TooLargeError
 from appdb._driver import Session
+from appdb.models import UsedKeyword, WeightedKeyword
 
 OWNER, TEMPLATE = "usr_a", "tpl_a"
 WHERE: dict[str, Any] = {"owner_id": OWNER, "template_id": TEMPLATE}

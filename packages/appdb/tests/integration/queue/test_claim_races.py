@@ -11,8 +11,19 @@ from datetime import timedelta
 import pytest
 from pymongo.read_concern import ReadConcern
 
-from appdb import Claimer, Database, DatabaseUnavailableError, Lease, LeaseLostError, Limit, NewTask, Task, TaskQueue
-from appdb.models.tasks import TaskFilter, TaskState
+from appdb import (
+    Claimer,
+    Database,
+    DatabaseUnavailableError,
+    Lease,
+    LeaseLostError,
+    Limit,
+    NewTask,
+    Task,
+    TaskQueue,
+    TaskState,
+)
+from appdb.models import TaskFilter
 from appsupport.mongo.fail_points import fail_point
 
 LEASE = timedelta(seconds=1)

@@ -10,9 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Database, DatabaseUnavailableError, NewTask, TaskQueue
-from appdb.connection import NO_RETRIES
-from appdb.utils import uuid7_str
+from appdb import Database, DatabaseUnavailableError, NewTask, TaskQueue, uuid7_str
+from appdb.host import NO_RETRIES
 from appsupport.mongo.fail_points import fail_point
 
 APP = "enqueue-timeouts"

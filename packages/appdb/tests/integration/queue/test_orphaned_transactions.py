@@ -12,8 +12,10 @@ import pytest
 from appdb import (
     Claimer,
     Database,
+    Lease,
     LeaseLostError,
     Limit,
+    NewEvent,
     NewTask,
     TaskEventType,
     TaskQueue,
@@ -21,9 +23,7 @@ from appdb import (
 )
 from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
-from appdb.connection import app_name_of
-from appdb.models.task_events import NewEvent
-from appdb.queue.lease import Lease
+from appdb.host import app_name_of
 from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from appdb.queue.task_log import TaskLog
 

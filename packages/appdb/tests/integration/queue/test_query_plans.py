@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from appdb import Database
+from appdb import Database, TaskState
 from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb._queries.paging import NEWEST_FIRST
-from appdb.models.tasks import TaskFilter, TaskState
+from appdb.models import TaskFilter
 
 OTHERS = 5_000
 LANE = claims.claim_key("default", "echo@1")

@@ -13,7 +13,6 @@ from appdb import (
     ConflictError,
     ContentRepository,
     Database,
-    GenerationStatus,
     Lease,
     LeaseLostError,
     NewEvent,
@@ -24,6 +23,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
+from appdb.models import GenerationStatus
 from appsupport.queue.queue_contract import OTHER, OWNER, STARTED, claimer, new_task
 from appsupport.runs.run_repositories import open_run
 

@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 
 import appdb
-from appdb import (
-    Claimer,
-    Database,
-    DatabaseUnavailableError,
-    Lease,
-    NewEvent,
-    NewTask,
-    TaskEventType,
-    TaskQueue,
-    UsedKeyword,
-)
-from appdb.connection import NO_RETRIES
+from appdb import Claimer, Database, DatabaseUnavailableError, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
+from appdb.host import NO_RETRIES
+from appdb.models import UsedKeyword
 from appdb.size_limits import MAX_RECENT_EVENTS
 from appsupport.mongo.fail_points import fail_point
 

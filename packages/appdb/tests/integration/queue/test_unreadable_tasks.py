@@ -17,7 +17,6 @@ from appdb import (
     Lease,
     Limit,
     NewEvent,
-    NewSchedule,
     NewTask,
     ScheduleRepository,
     Task,
@@ -25,6 +24,7 @@ from appdb import (
     TaskQueue,
     TaskState,
 )
+from appdb.models import NewSchedule
 from appdb.size_limits import MAX_RECENT_EVENTS
 from appsupport.mongo.stored_times import let_time_pass
 

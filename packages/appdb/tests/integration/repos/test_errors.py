@@ -22,10 +22,9 @@ from appdb import (
     TooLargeError,
 )
 from appdb.base import BaseRepository
-from appdb.connection import NO_RETRIES
 from appdb.embedded import free_port
-from appdb.models.actors import AnnouncedActor
-from appdb.models.workers import AnnouncedWorker
+from appdb.host import NO_RETRIES
+from appdb.models import AnnouncedActor, AnnouncedWorker
 from appsupport.scenarios.method_arguments import Values, public_methods
 
 METHODS = public_methods()

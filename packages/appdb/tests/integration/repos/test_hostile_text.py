@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from appdb import Database, InvalidDataError
-from appdb.utils import uuid7_str
+from appdb import Database, InvalidDataError, uuid7_str
 from appsupport.scenarios.scenario import Stage
 from appsupport.scenarios.table import TEXTS, methods, plain_of, texts_of
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from appdb import (
-    GLOBAL_OWNER,
     BranchRepository,
     ConflictError,
     ContentRepository,
@@ -16,18 +15,14 @@ from appdb import (
     DbEventType,
     EventRepository,
     InvalidDataError,
-    NewResolvedVersion,
-    NewRun,
-    NewRunEvent,
-    NewUser,
-    NewVersion,
     RegistryRepository,
     StateRepository,
     UserRepository,
     VersionRepository,
     WorkflowRepository,
+    uuid7_str,
 )
-from appdb.utils import uuid7_str
+from appdb.models import GLOBAL_OWNER, NewResolvedVersion, NewRun, NewRunEvent, NewUser, NewVersion
 from appsupport.scenarios.contents import content
 from appsupport.scenarios.registry import actor, worker
 from appsupport.scenarios.scenario import Stage

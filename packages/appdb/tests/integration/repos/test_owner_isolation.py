@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from appdb import Database
-from appdb.errors import AppDbError
-from appdb.utils import uuid7_str
+from appdb import AppDbError, Database, uuid7_str
 from appsupport.scenarios.scenario import NOBODY, Scenario, Stage, missing
 from appsupport.scenarios.table import SCENARIOS, made_for, methods, owned_methods
 

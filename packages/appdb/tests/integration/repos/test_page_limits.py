@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, InvalidDataError
+from appdb import Database, InvalidDataError, uuid7_str
 from appdb.models.bounds import LARGEST
-from appdb.utils import uuid7_str
 from appsupport.scenarios.scenario import Stage
 from appsupport.scenarios.table import SCENARIOS, made_for, methods
 

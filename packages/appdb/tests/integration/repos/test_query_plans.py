@@ -12,10 +12,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from appdb import Database
+from appdb import Database, uuid7_str
 from appdb._schema.collections import FILES_BUCKET, MEDIA_BUCKET
 from appdb.content.stored_bytes import ByteStore
-from appdb.utils import uuid7_str
 from appsupport.scenarios.scenario import Stage
 from appsupport.scenarios.table import SCENARIOS, SCENES, made_for
 

@@ -17,16 +17,9 @@ from typing import Any
 import pytest
 from pymongo.uri_parser import parse_uri
 
-from appdb import (
-    Database,
-    DatabaseUnavailableError,
-    NewSchedule,
-    NotFoundError,
-    ScheduleRepository,
-    UserRepository,
-)
+from appdb import Database, DatabaseUnavailableError, NotFoundError, ScheduleRepository, UserRepository, uuid7_str
 from appdb.embedded import free_port
-from appdb.utils import uuid7_str
+from appdb.models import NewSchedule
 from appsupport.scenarios.scenario import Scenario, Stage
 from appsupport.scenarios.table import SCENARIOS, SUBJECTS, made_for
 

@@ -15,15 +15,13 @@ from appdb import (
     ConflictError,
     Database,
     InvalidDataError,
-    NewUsage,
     NotFoundError,
     TokenRepository,
     TooLargeError,
-    UsageFilter,
-    UsageTotals,
     WorkflowRepository,
 )
 from appdb._queries import tokens as queries
+from appdb.models import NewUsage, UsageFilter, UsageTotals
 from appsupport.runs.run_repositories import open_run
 
 OWNER, OTHER = "usr_a", "usr_b"

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from appdb import AppDbError, Database, NewTask, TaskQueue, UnreadableError
-from appdb.utils import uuid7_str
+from appdb import AppDbError, Database, NewTask, TaskQueue, UnreadableError, uuid7_str
 from appsupport.documents.damaged_documents import MARK, damage
 from appsupport.scenarios.scenario import Scenario, Stage
 from appsupport.scenarios.table import SCENARIOS, made_for, methods

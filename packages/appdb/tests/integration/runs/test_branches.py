@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from appdb import ConflictError, Database, DbEventType, LineagePart, NotFoundError, Run, RunStatus
+from appdb import ConflictError, Database, DbEventType, NotFoundError
+from appdb.models import LineagePart, Run, RunStatus
 from appdb.runs import fork as forking
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps

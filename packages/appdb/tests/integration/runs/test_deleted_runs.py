@@ -11,27 +11,19 @@ from typing import Any
 
 import pytest
 
-from appdb import (
-    Claimer,
+from appdb import Claimer, Database, DbEventType, Lease, LeaseLostError, NewTask, NotFoundError, Task, TaskState
+from appdb.models import (
+    LIVE_STATES,
     ContentKind,
-    Database,
-    DbEventType,
     FileCategory,
-    Lease,
-    LeaseLostError,
     NewContent,
     NewFile,
     NewGeneration,
-    NewTask,
     NewUsage,
-    NotFoundError,
     Origin,
     Run,
-    Task,
     TaskFilter,
-    TaskState,
 )
-from appdb.models.tasks import LIVE_STATES
 from appdb.runs import deletion as removal
 from appdb.runs.snapshots import Snapshots
 from appsupport.runs.rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left

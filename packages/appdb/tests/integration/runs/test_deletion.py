@@ -10,26 +10,9 @@ from typing import Any
 
 import pytest
 
-from appdb import (
-    Claimer,
-    ConflictError,
-    Database,
-    FileCategory,
-    Lease,
-    NewFile,
-    NewGeneration,
-    NewRun,
-    NewTask,
-    NotFoundError,
-    Origin,
-    Run,
-    TaskFilter,
-    TaskState,
-    TokenRepository,
-    UsageFilter,
-)
+from appdb import Claimer, ConflictError, Database, Lease, NewTask, NotFoundError, TaskState, TokenRepository
 from appdb.content.stored_bytes import ByteStore
-from appdb.models.tasks import LIVE_STATES
+from appdb.models import LIVE_STATES, FileCategory, NewFile, NewGeneration, NewRun, Origin, Run, TaskFilter, UsageFilter
 from appdb.queue.control import Control
 from appdb.runs import batches as deleting
 from appdb.runs import branches

@@ -7,17 +7,8 @@ from typing import Any
 
 import pytest
 
-from appdb import (
-    ConflictError,
-    Database,
-    DbEventType,
-    EventFilter,
-    InvalidDataError,
-    NewRunEvent,
-    NotFoundError,
-    RunStatus,
-    TooLargeError,
-)
+from appdb import ConflictError, Database, DbEventType, InvalidDataError, NotFoundError, TooLargeError
+from appdb.models import EventFilter, NewRunEvent, RunStatus
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import (
     answered,

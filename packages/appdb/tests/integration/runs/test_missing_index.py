@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, DbEventType, EventFilter, RunStatus
+from appdb import Database, DbEventType
 from appdb._schema.workflow_runs import INDEXES
+from appdb.models import EventFilter, RunStatus
 from appsupport.runs.run_events import asked, completed, started, step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, DbEventType, EventFilter, LineagePart, RunStatus, TaskFilter, TaskState
+from appdb import Database, DbEventType, TaskState
 from appdb._queries import branches, events, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
+from appdb.models import EventFilter, LineagePart, RunStatus, TaskFilter
 
 E = DbEventType
 OTHERS = 20_000

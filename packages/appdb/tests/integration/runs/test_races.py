@@ -14,26 +14,17 @@ import pytest
 
 from appdb import (
     AppDbError,
-    Branch,
     ConflictError,
     ContentRepository,
     Database,
     DbEventType,
-    FileCategory,
     FileRepository,
     LeaseLostError,
-    NewFile,
-    NewRun,
     NewTask,
     NotFoundError,
-    Origin,
-    Recovery,
-    Run,
-    RunState,
-    TaskFilter,
     VersionRepository,
 )
-from appdb.models.tasks import LIVE_STATES
+from appdb.models import LIVE_STATES, Branch, FileCategory, NewFile, NewRun, Origin, Recovery, Run, RunState, TaskFilter
 from appsupport.runs.rich_runs import held_task
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started

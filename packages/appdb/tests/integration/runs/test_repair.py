@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from appdb import ConflictError, Database, DbEventType, Disagreement, NewRunEvent, Run, RunStatus
+from appdb import ConflictError, Database, DbEventType
+from appdb.models import Disagreement, NewRunEvent, Run, RunStatus
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_completed, step_started
 from appsupport.runs.run_repositories import OWNER, Runs

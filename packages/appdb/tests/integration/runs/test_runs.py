@@ -8,18 +8,8 @@ from typing import Any
 
 import pytest
 
-from appdb import (
-    ConflictError,
-    Database,
-    DbEventType,
-    InvalidDataError,
-    NewRun,
-    NewTask,
-    NotFoundError,
-    RunStatus,
-    TaskFilter,
-    TooLargeError,
-)
+from appdb import ConflictError, Database, DbEventType, InvalidDataError, NewTask, NotFoundError, TooLargeError
+from appdb.models import NewRun, RunStatus, TaskFilter
 from appdb.runs import run_versions as versions
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import asked, completed, event, step_started

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from appdb import ConflictError, Database, DbEventType, NewRunEvent, NotFoundError, Run, RunState
+from appdb import ConflictError, Database, DbEventType, NotFoundError
+from appdb.models import NewRunEvent, Run, RunState
 from appdb.runs import fold as folding
 from appdb.runs import snapshots
 from appdb.runs.fold import FOLD_VERSION, fold

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from appdb import CatchUp, Database, NewSchedule, Schedule, ScheduleRepository
+from appdb import Database, ScheduleRepository
+from appdb.models import CatchUp, NewSchedule, Schedule
 from appdb.schedules.schedule_document import scheduled_task_id
 from appdemo.host import Host
 

@@ -11,21 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 
-from appdb import (
-    CatchUp,
-    Database,
-    InvalidDataError,
-    NewSchedule,
-    NotFoundError,
-    Schedule,
-    ScheduleRepository,
-    TaskQueue,
-    TaskState,
-    TooLargeError,
-)
+from appdb import Database, InvalidDataError, NotFoundError, ScheduleRepository, TaskQueue, TaskState, TooLargeError
 from appdb._queries import schedules as queries
 from appdb._queries.paging import BY_NAME
 from appdb.cli import main
+from appdb.models import CatchUp, NewSchedule, Schedule
 from appdb.schedules.cron import MAX_CATCH_UP
 from appdb.schedules.schedule_document import scheduled_task_id
 

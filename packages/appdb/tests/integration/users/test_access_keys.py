@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from appdb import ConflictError, Database, InvalidDataError, NewKey, NewUser, NotFoundError, Role, UserRepository
+from appdb import ConflictError, Database, InvalidDataError, NotFoundError, UserRepository
+from appdb.models import NewKey, NewUser, Role
 from appdb.users.access_keys import MAX_KEYS
 from appsupport.mongo.fail_points import fail_point
 from appsupport.mongo.stored_times import let_time_pass

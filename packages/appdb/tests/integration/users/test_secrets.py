@@ -11,9 +11,9 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Database, Login, NewKey, NewToken, NewUser, TokenReuseError, User, UserRepository
+from appdb import AppDbError, Database, TokenReuseError, UserRepository
 from appdb._queries.refresh_tokens import GRACE, Shown
-from appdb.errors import AppDbError
+from appdb.models import Login, NewKey, NewToken, NewUser, User
 from appdb.models.access_keys import AccessKey
 from appdb.models.refresh_tokens import RefreshFamily
 from appsupport.mongo.stored_times import let_time_pass

@@ -8,19 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from appdb import (
-    Database,
-    Device,
-    InvalidDataError,
-    Lifetime,
-    NewToken,
-    NewUser,
-    NotFoundError,
-    Role,
-    TokenReuseError,
-    UserRepository,
-)
+from appdb import Database, InvalidDataError, NotFoundError, TokenReuseError, UserRepository
 from appdb._queries.refresh_tokens import GRACE, MAX_LIVE
+from appdb.models import Device, Lifetime, NewToken, NewUser, Role
 from appsupport.mongo.stored_times import let_time_pass
 
 ROUNDS = 50

@@ -6,16 +6,9 @@ import asyncio
 
 import pytest
 
-from appdb import (
-    ConflictError,
-    Database,
-    InvalidDataError,
-    NewUser,
-    NotFoundError,
-    Role,
-    UserRepository,
-)
+from appdb import ConflictError, Database, InvalidDataError, NotFoundError, UserRepository
 from appdb._driver import Session
+from appdb.models import NewUser, Role
 
 ROUNDS = 50
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaA"

@@ -7,20 +7,16 @@ from typing import Any
 
 import pytest
 
-from appdb import (
+from appdb import ConflictError, Database, NotFoundError, VersionRepository, content_hash
+from appdb.models import (
     GLOBAL_OWNER,
-    ConflictError,
-    Database,
     Deduplication,
     NewResolvedVersion,
     NewVersion,
-    NotFoundError,
     Requirement,
     TemplateMerge,
     TemplateVisibility,
     VersionKind,
-    VersionRepository,
-    content_hash,
 )
 
 OWNER = "usr_a"

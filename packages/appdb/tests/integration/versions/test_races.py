@@ -7,16 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from appdb import (
-    GLOBAL_OWNER,
-    Database,
-    NewResolvedVersion,
-    NewVersion,
-    NotFoundError,
-    VersionRepository,
-    WorkflowTemplate,
-)
+from appdb import Database, NotFoundError, VersionRepository
 from appdb._driver import Session
+from appdb.models import GLOBAL_OWNER, NewResolvedVersion, NewVersion, WorkflowTemplate
 
 OWNER = "usr_a"
 ROUNDS = 50

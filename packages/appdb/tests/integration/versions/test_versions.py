@@ -8,24 +8,26 @@ from typing import Any
 import pytest
 
 from appdb import (
-    GLOBAL_OWNER,
     ConflictError,
     Database,
     InvalidDataError,
-    NewResolvedVersion,
-    NewRun,
-    NewVersion,
     NotFoundError,
-    Requirement,
-    SourceType,
-    TemplateVisibility,
     TooLargeError,
-    VersionKind,
     VersionRepository,
     WorkflowRepository,
     content_hash,
 )
 from appdb._driver import Session
+from appdb.models import (
+    GLOBAL_OWNER,
+    NewResolvedVersion,
+    NewRun,
+    NewVersion,
+    Requirement,
+    SourceType,
+    TemplateVisibility,
+    VersionKind,
+)
 
 OWNER, OTHER = "usr_a", "usr_b"
 HOSTILE = ["$ne", "$where", "a.b", "$lease.token", "$$NOW", "$$ROOT", "$definition", '{"$gt": ""}', "__proto__"]

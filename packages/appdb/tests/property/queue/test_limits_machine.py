@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from appdb import Claimer, Lease, Limit, NewTask
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb import Claimer, Lease, Limit, NewTask, TaskQueueProtocol
 from appsupport.mongo.shared_database import migrated_database
 from appsupport.queue.queue_worlds import LEASE, MemoryWorld, MongoWorld, World, opened
 

@@ -24,10 +24,10 @@ from appdb import (
     NewTask,
     Task,
     TaskEventType,
-    TaskFilter,
+    TaskQueueProtocol,
     TaskState,
 )
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb.models import TaskFilter
 from appsupport.mongo.shared_database import migrated_database
 from appsupport.queue.queue_worlds import LEASE as LEASE_TIME
 from appsupport.queue.queue_worlds import MOMENT, MemoryWorld, MongoWorld, World, opened

@@ -16,11 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from appdb import AppDbError, Database
+from appdb import AppDbError, Database, uuid7_str
 from appdb._driver import RawDocument, decimal_of
 from appdb.models.base import Document
 from appdb.repos.token import MONEY
-from appdb.utils import uuid7_str
 from appsupport.documents.collections_page import EXAMPLES
 from appsupport.mongo.shared_database import empty, migrated_database
 from appsupport.scenarios.scenario import Scenario, Stage, hostile_json

@@ -7,7 +7,8 @@ from collections import Counter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from appdb import DbEventType, RunState
+from appdb import DbEventType
+from appdb.models import RunState
 from appdb.models.snapshots import CompactState
 from appdb.runs.compact import compact, expand, named_events
 from appdb.runs.fold import fold

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appdb import AppDbError, Database, Run
+from appdb import AppDbError, Database
+from appdb.models import Run
 from appdb.runs import reader
 from appsupport.mongo.shared_database import empty, migrated_database
 from appsupport.runs.run_checks import check_cache, check_lawful

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appdb import Progress, TaskState
 from appdb.cli.output import json_line, printable, table, width
 from appdb.cli.params import duration
 from appdb.cli.progress import bar
-from appdb.models.tasks import Progress, TaskState
 
 
 @given(st.text())

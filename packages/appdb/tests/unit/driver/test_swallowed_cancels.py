@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
+from appdb import AppDbError, NotFoundError
 from appdb._driver._cancels import cancels_are_heard
 from appdb._driver._errors import translates_errors
-from appdb.errors import AppDbError, NotFoundError
 
 
 async def swallow(entered: asyncio.Event) -> str:

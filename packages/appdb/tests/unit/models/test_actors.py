@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appdb.models import Actor, Limit, NewTask, TaskLimit
+from appdb import Limit, NewTask
+from appdb.models import Actor, TaskLimit
 
 LIMIT = Limit(key="provider:local", concurrency=2, rate=60, per=timedelta(minutes=1))
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from appdb import DbEventType, RunStatus, Task, TaskEventType, TaskState, UnreadableError, models
+from appdb import DbEventType, Task, TaskEventType, TaskState, UnreadableError, models
+from appdb.models import RunStatus, is_known
 from appdb.models.base import Value
-from appdb.models.vocabulary import is_known, word
+from appdb.models.vocabulary import word
 from appsupport.documents.collections_page import EXAMPLES
 
 LATER = "of_tomorrow"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appdb.models.limits import TaskLimit
+from appdb.models import TaskLimit
 from appdb.queue.allowance import MOST_RATES, Allowance, grant, rate_of, refilled
 
 KEY = "k"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from appdb import DbEventType, InvalidDataError, NewRunEvent, RunEvent, RunState, RunStatus
-from appdb.models.branches import LineagePart
+from appdb import DbEventType, InvalidDataError
+from appdb.models import LineagePart, NewRunEvent, RunEvent, RunState, RunStatus
 from appdb.runs.fold import fold
 from appdb.runs.interactions import interactions, tries
 from appdb.runs.lineage import next_seq, truncated

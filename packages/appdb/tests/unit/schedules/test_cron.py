@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from appdb import CatchUp, InvalidDataError
+from appdb import InvalidDataError
+from appdb.models import CatchUp
 from appdb.schedules.cron import MAX_CATCH_UP, Cron, firing_at
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"

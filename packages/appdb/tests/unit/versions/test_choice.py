@@ -6,7 +6,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import Requirement, TemplateVisibility, VersionKind, VersionSummary, WorkflowTemplate
+from appdb.models import Requirement, TemplateVisibility, VersionKind, VersionSummary, WorkflowTemplate
 from appdb.versions.choice import best_version
 from appdb.versions.duplicates import HashedVersion, groups_of, merges_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appdb.models import Task, TaskEvent
+from appdb import Task, TaskEvent
 from appserver.api.schemas.contents import ContentView
 from appserver.api.schemas.streams import EventView, TaskSnapshot
 from appserver.api.schemas.tasks import TaskView

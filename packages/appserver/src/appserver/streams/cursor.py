@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from appdb.models import Task
+from appdb import Task
 from appserver.errors import CursorError
 
 BEFORE_ALL = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appdb.models import TaskEvent
+from appdb import TaskEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

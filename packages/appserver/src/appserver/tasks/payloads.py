@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from pydantic_core import SchemaValidator, core_schema
 
 from appdb import InvalidDataError
-from appdb.payload_schema import judged, pattern_validator
+from appdb.host import judged, pattern_validator
 from appserver.errors import FieldError
 from appserver.tasks.storable import MAX_ERRORS, ROOT, has_more_values, named, storage_errors
 

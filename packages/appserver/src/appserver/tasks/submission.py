@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from appdb import NotFoundError, RegistryRepository, TaskQueue
-from appdb.models import Actor, Task
+from appdb import NotFoundError, RegistryRepository, Task, TaskQueue
+from appdb.models import Actor
 from appserver.errors import PayloadError, UnknownActorError
 from appserver.tasks.payloads import payload_errors
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appdb import RegistryRepository
-from appdb.models import Actor, Task, Worker
+from appdb import RegistryRepository, Task
+from appdb.models import Actor, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appdb.models import Content, Task
+from appdb import Task
+from appdb.models import Content
 from appserver.http.media import file_url
 
 FILM_ACTOR, FILM_OPERATION = "media", "script2video"

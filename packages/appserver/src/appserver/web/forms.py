@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb.models import Actor, Task
+from appdb import Task
+from appdb.models import Actor
 from appserver.errors import FieldError
 from appserver.http.problems import ProblemError
 from appserver.web.film import FILM_OPERATION

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appdb.models import Content, Task, TaskState
+from appdb import Task, TaskState
+from appdb.models import Content
 from appserver.tasks.shown_errors import shown_error
 from appserver.tasks.worker_presence import Absence
 from appserver.web.film import Film, film_of, is_film

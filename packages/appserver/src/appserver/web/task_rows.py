@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appdb.models import Task, TaskState
+from appdb import Task, TaskState
 from appserver.tasks.worker_presence import WorkerPresence
 from appserver.web.texts import TRYING_AGAIN, state_word
 

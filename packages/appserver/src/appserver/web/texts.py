@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from appdb.models import TaskState
+from appdb import TaskState
 
 STATE_WORDS = {
     TaskState.SCHEDULED: "Waiting",

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Lease
-from appdb.models import Content, Task
+from appdb import Lease, Task
+from appdb.models import Content
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]

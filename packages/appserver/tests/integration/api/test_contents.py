@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Lease, TaskQueue
-from appdb.models import Content, ContentKind, Task
+from appdb import Lease, Task, TaskQueue
+from appdb.models import Content, ContentKind
 from appserver.http import sending
 
 DATA = bytes(range(256)) * 4

@@ -14,8 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Lease, TaskEventType, TaskQueue
-from appdb.models import Content, NewEvent, Task
+from appdb import Lease, NewEvent, Task, TaskEventType, TaskQueue
+from appdb.models import Content
 
 PAGE = Path(__file__).parents[5] / "docs" / "following-a-task.md"
 

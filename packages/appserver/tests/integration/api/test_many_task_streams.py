@@ -10,8 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, TaskEventType, TaskQueue
-from appdb.models import NewEvent, Task
+from appdb import Database, Lease, NewEvent, Task, TaskEventType, TaskQueue
 
 Submit = Callable[..., Awaitable[dict[str, Any]]]
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, TaskEventType, TaskQueue
-from appdb.models import Content, NewEvent, Progress, Task
+from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
+from appdb.models import Content
 from appserver.streams import hub as streams_hub
 from appserver.streams import log_reader
 

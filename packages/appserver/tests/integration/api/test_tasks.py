@@ -10,8 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, TaskQueue
-from appdb.models import Task
+from appdb import Database, Lease, Task, TaskQueue
 
 PROBLEM = "application/problem+json"
 

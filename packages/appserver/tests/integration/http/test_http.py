@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease
-from appdb.models import Content, Task
+from appdb import Database, Lease, Task
+from appdb.models import Content
 from appserver import create_app
 from appserver.errors import ServerSettingsError
 from appserver.settings import load_settings

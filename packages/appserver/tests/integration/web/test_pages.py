@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, TaskEventType, TaskQueue
-from appdb.models import Content, ContentKind, NewEvent, Progress, Task
+from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
+from appdb.models import Content, ContentKind
 
 Claim = Callable[[], Awaitable[tuple[Task, Lease]]]
 Store = Callable[..., Awaitable[Content]]

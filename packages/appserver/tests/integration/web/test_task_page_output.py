@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Claimer, Database, Lease, RegistryRepository, TaskQueue
-from appdb.models import AnnouncedActor, AnnouncedWorker, Content, ContentKind, Task
+from appdb import Claimer, Database, Lease, RegistryRepository, Task, TaskQueue
+from appdb.models import AnnouncedActor, AnnouncedWorker, Content, ContentKind
 
 Store = Callable[..., Awaitable[Content]]
 Post = Callable[[], Awaitable[tuple[Task, Lease]]]

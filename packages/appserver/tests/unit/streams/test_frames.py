@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from appdb.models import Content, Task, TaskEvent
+from appdb import Task, TaskEvent
+from appdb.models import Content
 from appserver.api.event_frames import event_frame, snapshot_frame
 from appserver.api.schemas.contents import ContentView
 from appserver.http.sse import stream_text

@@ -10,9 +10,8 @@ from typing import cast
 
 import pytest
 
-from appdb import ChangeFeed, DatabaseUnavailableError, TaskEventType, TaskQueue
+from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType, TaskQueue
 from appdb.feed import Subscription
-from appdb.models import TaskEvent
 from appserver.api.event_frames import event_frame
 from appserver.errors import TooManyStreamsError
 from appserver.streams import hub as streams_hub

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from appdb import Limit
-from appdb.models.bounds import LONGEST
+from appdb.models import LONGEST
 from appworker.actors.contexts import ActorContext, SyncContext
 from appworker.actors.retry import RetryPolicy
 from appworker.errors import InvalidPayloadError, InvalidResultError

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from appdb.models.generated_content import NewContent
+from appdb.models import NewContent
 
 
 class AttemptFacts(Protocol):

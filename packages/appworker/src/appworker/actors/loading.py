@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models.actors import AnnouncedActor
-from appdb.queue.lease import handler
+from appdb.host import handler
+from appdb.models import AnnouncedActor
 from appworker.actors.base import Actor
 from appworker.errors import ActorLoadError, ProviderUnavailableError
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker.actors.base import actor
 from appworker.actors.contexts import ActorContext
 from appworker.actors.script import VISIBLE, scenes_of

@@ -32,7 +32,7 @@ from appdb import (
     TaskEventType,
     TaskQueue,
 )
-from appdb.models.generated_content import NewContent
+from appdb.models import NewContent
 from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.event_buffer import Chunk, EventBuffer
 from appworker.attempt.flusher import Flusher

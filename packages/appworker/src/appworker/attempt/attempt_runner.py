@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from appdb import InvalidDataError, Task
 from appdb.host import LeaseRenewer
-from appdb.models.bounds import LONGEST
+from appdb.models import LONGEST
 from appworker.actors.base import Actor
 from appworker.attempt.attempt import Attempt
 from appworker.attempt.context import AttemptContext

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from appdb import AttemptWrite, DatabaseUnavailableError, LeaseLostError
-from appdb.queue.protocol import TaskQueueProtocol
+from appdb import AttemptWrite, DatabaseUnavailableError, LeaseLostError, TaskQueueProtocol
 
 logger = logging.getLogger(__name__)
 

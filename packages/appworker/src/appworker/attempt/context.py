@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
 from appdb import Task
-from appdb.models.generated_content import NewContent
-from appdb.size_limits import MAX_CHUNK_BYTES, check_size
-from appdb.utils import utc_now
+from appdb.host import MAX_CHUNK_BYTES, check_size
+from appdb.models import NewContent
 from appworker.attempt.attempt import Attempt
 from appworker.errors import SuspendedError, TaskStoppedError
 from appworker.execution.notices import progress_of
@@ -38,7 +37,7 @@ class AttemptContext:
         self.owner_id = attempt.task.owner_id
         self.attempt = attempt.task.attempt
         self.idempotency_key = attempt.task.id
-        self.deadline: datetime = utc_now() + timeout
+        self.deadline: datetime = datetime.now(UTC) + timeout
         self.logger = logging.LoggerAdapter(
             logging.getLogger(f"appworker.actor.{attempt.task.actor}"),
             {"task_id": self.task_id, "attempt": self.attempt},

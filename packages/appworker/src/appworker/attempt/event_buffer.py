@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from appdb import NewEvent, Progress, TaskEventType
-from appdb.size_limits import MAX_EVENT_BYTES, MAX_WRITE_BYTES
+from appdb.host import MAX_EVENT_BYTES, MAX_WRITE_BYTES
 
 MAX_BATCH = 200
 """Events that one write may hold."""

@@ -6,7 +6,7 @@ import math
 from typing import SupportsFloat
 
 from appdb import Progress
-from appdb.size_limits import storable_text
+from appdb.host import storable_text
 
 MAX_PROGRESS_CHARACTERS = 500
 

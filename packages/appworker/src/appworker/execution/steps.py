@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 from pydantic import JsonValue
 
 from appdb import InvalidDataError
-from appdb.queue.steps import check_key
-from appdb.size_limits import MAX_STEP_BYTES, check_size
+from appdb.host import MAX_STEP_BYTES, check_key, check_size
 from appworker.errors import DiscardError
 from appworker.execution.executor_context import ExecutorContext
 

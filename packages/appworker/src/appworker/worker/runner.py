@@ -31,8 +31,7 @@ from appdb import (
 )
 from appdb.feed import QUEUES, TASKS_READY, Subscription
 from appdb.host import HostMaintenance, LeaseGuard, LeaseRenewer, every, survive
-from appdb.models.actors import AnnouncedActor
-from appdb.models.workers import AnnouncedWorker
+from appdb.models import AnnouncedActor, AnnouncedWorker
 from appworker.actors.base import Actor
 from appworker.actors.loading import ActorsByHandler, announcement
 from appworker.attempt.attempt import Attempt, AttemptServices

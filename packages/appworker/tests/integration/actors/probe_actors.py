@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, SyncContext, actor
 
 

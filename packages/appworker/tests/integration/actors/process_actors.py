@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker import ActorContext, DiscardError, RetryLaterError, RetryPolicy, SyncContext, actor
 
 MIB = 1024 * 1024

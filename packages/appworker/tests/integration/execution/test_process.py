@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from appdb.models.generated_content import ContentKind
+from appdb.models import ContentKind
 from appsupport.hosts.process_status import gone, until_gone
 from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker.actors.base import Actor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appdb import Database, NewTask, TaskEventType, TaskState
-from appdb.connection import app_name_of
+from appdb.host import app_name_of
 from appsupport.hosts.live_tasks import OWNER, StartWorker, Tasks
 from appsupport.mongo.fail_points import fail_point
 from appworker._version import __version__

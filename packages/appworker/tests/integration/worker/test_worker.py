@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appdb import ContentRepository, Database, RegistryRepository, TaskEventType, TaskState
-from appdb.models.content_generation_metadata import GenerationStatus
+from appdb.models import GenerationStatus
 from appsupport.hosts.live_tasks import LEASE_SECONDS, OWNER, StartWorker, Tasks
 
 

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from pydantic import JsonValue, ValidationError
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appdb.utils import utc_now
 from appworker.actors.media import MediaPayload, check_media_extras, media
 from appworker.errors import DiscardError, TaskStoppedError

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from appdb.size_limits import MAX_EVENT_BYTES, check_size
+from appdb.host import MAX_EVENT_BYTES, check_size
 from appworker.actors.script import MAX_SCENES, VISIBLE, scenes_of
 from appworker.errors import DiscardError
 

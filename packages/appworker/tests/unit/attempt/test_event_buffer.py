@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from appdb import NewEvent, Progress, TaskEventType
+from appdb.host import MAX_WRITE_BYTES, check_size
 from appdb.queue.log_events import check_events
-from appdb.size_limits import MAX_WRITE_BYTES, check_size
 from appworker.attempt.event_buffer import MAX_BATCH, EventBuffer
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker import ActorContext, DiscardError, RetryLaterError, SyncContext, actor
 from appworker.execution.executors import Executors

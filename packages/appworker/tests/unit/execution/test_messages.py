@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appdb import InvalidDataError, NotFoundError, TooLargeError
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker import AppWorkerError, DiscardError, RetryLaterError, TaskStoppedError
 from appworker.errors import SuspendedError
 from appworker.execution.process import frames

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from appdb import TaskEventType
-from appdb.models import TaskEvent
+from appdb import TaskEvent, TaskEventType
 from appserver.api.schemas.contents import ContentView
 from appserver.api.schemas.tasks import TaskView
 from appserver.http.media import file_url, latest_file_url

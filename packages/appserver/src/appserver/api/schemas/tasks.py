@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb.models import Progress, Task, TaskError, TaskState
+from appdb import Progress, Task, TaskState
+from appdb.models import TaskError
 from appserver.tasks.shown_errors import shown_error
 from appserver.tasks.worker_presence import WorkerPresence
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from appdb.models.generated_content import NewContent
-from appdb.queue.steps import check_key
+from appdb.host import check_key
+from appdb.models import NewContent
 from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.steps import as_json, remember
 

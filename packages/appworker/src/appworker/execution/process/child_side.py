@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.queue.lease import handler
+from appdb.host import handler
 from appworker.actors.base import Actor
 from appworker.actors.loading import load_actor
 from appworker.errors import ActorLoadError

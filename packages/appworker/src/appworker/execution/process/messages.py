@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from appdb import ConflictError, InvalidDataError, NotFoundError, TooLargeError
-from appdb.models.generated_content import ContentKind, NewContent
+from appdb.models import ContentKind, NewContent
 from appworker.errors import AppWorkerError, SuspendedError, TaskStoppedError
 from appworker.execution.process.frames import KIB, MAX_BLOB_BYTES, to_json
 from appworker.execution.results import (

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.queue.lease import handler
+from appdb.host import handler
 from appworker.actors.base import Actor
 from appworker.errors import TaskStoppedError
 from appworker.execution.job import Job, threadsafe

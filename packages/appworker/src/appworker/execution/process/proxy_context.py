@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from appdb.models.generated_content import NewContent
+from appdb.models import NewContent
 from appworker.errors import TaskStoppedError
 from appworker.execution.notices import progress_of
 from appworker.execution.process.messages import content_to_json

@@ -15,8 +15,7 @@ from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from appdb import UnreadableError
-from appdb.models import Task
+from appdb import Task, UnreadableError
 from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.routing import Router
 from appserver.http.sse import TaskStreamResponse, asked_cursor, stream_text, with_id

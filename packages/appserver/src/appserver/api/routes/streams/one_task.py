@@ -11,7 +11,7 @@ from fastapi import Header, Query
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse
 
-from appdb.models import Task
+from appdb import Task
 from appserver.api.event_frames import snapshot_frame
 from appserver.api.schemas.contents import ContentView
 from appserver.http.callers import OwnerDep, StateDep
