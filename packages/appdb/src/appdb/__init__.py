@@ -63,6 +63,7 @@ __all__ = [
     "DbEventType",
     "EmbeddedServerError",
     "EventRepository",
+    "EventSummary",
     "Failed",
     "FileRepository",
     "InvalidDataError",

@@ -21,6 +21,7 @@ from appdb.errors import InvalidDataError
 
 FIELD = "payload_schema"
 TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+# A wrong refusal is worse than a late one: the worker judges all that is left to it.
 LEFT_TO_WORKER = frozenset(
     {
         "$dynamicRef",

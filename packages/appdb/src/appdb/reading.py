@@ -1,4 +1,4 @@
-"""Reading lists: a document that cannot be read costs itself alone, and is told in the log."""
+"""Lists of typed documents: one that cannot be read is passed over and told in the log, and the others are returned."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ async def first_readable(
     Raises:
         InvalidDataError: *limit* is not positive.
     """
+    # A page with fewer documents would look like the last one, and hide the pages behind it.
     most = at_most(limit)
     while True:
         rows = await look(most)

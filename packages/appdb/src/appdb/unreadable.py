@@ -1,17 +1,17 @@
-"""Finding stored documents that no model of this release can read, for an operator who mends or deletes them."""
+"""The search for stored documents that no model of this release can read, for an operator who mends or deletes them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from appdb._driver import RawDocument
+from appdb._queries.config import SETTINGS
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.access_keys import AccessKey
-from appdb.models.actors import Actor
+from appdb.models.actors import RegisteredActor
 from appdb.models.branches import Branch
 from appdb.models.config import StoredSetting
 from appdb.models.content_generation_metadata import Generation
@@ -37,7 +37,7 @@ READERS: Mapping[str, Callable[[RawDocument], object]] = {
     collections.TASKS: Task.from_document,
     collections.TASK_EVENTS: TaskEvent.from_document,
     collections.SCHEDULES: Schedule.from_document,
-    collections.ACTORS: Actor.from_document,
+    collections.ACTORS: RegisteredActor.from_document,
     collections.WORKERS: Worker.from_document,
     collections.WORKFLOW_TEMPLATES: WorkflowTemplate.from_document,
     collections.WORKFLOW_VERSIONS: WorkflowVersion.from_document,
@@ -58,8 +58,6 @@ READERS: Mapping[str, Callable[[RawDocument], object]] = {
     collections.CONFIG: StoredSetting.from_document,
 }
 """What reads the documents of each collection that is read by a model."""
-SETTINGS: Mapping[str, Any] = {"_id": {"$not": {"$regex": r"^(contract$|sweep\.)"}}}
-"""Of ``config``; the contract and the places where sweeps go on stand beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +78,7 @@ class Unreadable:
 async def unreadable(connection: Connection) -> AsyncIterator[Unreadable]:
     """Yield every document that cannot be read, collection by collection; it reads the whole database."""
     for name, read in READERS.items():
+        # The other documents of `config` are no settings; migrations and sweeps read them.
         match = SETTINGS if name == collections.CONFIG else {}
         async for row in connection.collection(name).find(match):
             try:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from bson import Binary, ObjectId
+from bson import ObjectId
 
+from appdb._queries.config import CONTRACT_ID, LOCK_ID, sweep_id
+from appdb._queries.migrations import RUNNING_ID
 from appdb._schema import collections
 from appdb.migrations.contract import CONTRACT_VERSION
-from appdb.models import Content, ContentKind, Generation, GenerationStatus, Role, User
+from appdb.models import ContentKind, GenerationStatus, Role
 from appdb.models.access_keys import AccessKey
-from appdb.models.config import StoredSetting
+from appdb.models.config import StoredContract, StoredLock, StoredSetting, SweepPosition
+from appdb.models.content_generation_metadata import GenerationDocument
+from appdb.models.generated_content import ContentDocument
+from appdb.models.gridfs import FileChunk, StoredFile
+from appdb.models.migrations import AppliedMigration, MigrationStep, RunningMigration
 from appdb.models.refresh_tokens import RefreshFamily
+from appdb.models.users import UserDocument
 from appdb.utils import derived_id
 from appsupport.documents.example import (
     ASKED,
@@ -35,17 +42,24 @@ def _bytes(bucket: str, name: str, length: int, **metadata: str) -> tuple[Exampl
     """Return what GridFS keeps of one file."""
     bytes_id = BYTES if bucket == collections.MEDIA_BUCKET else FILE_BYTES
     stored = {
-        "_id": bytes_id,
+        "id": bytes_id,
         "filename": name,
         "metadata": metadata,
-        "chunkSize": 261_120,
+        "chunk_bytes": 261_120,
         "length": length,
-        "uploadDate": at(3),
+        "uploaded_at": at(3),
     }
-    piece = {"_id": PIECE, "files_id": bytes_id, "n": 0, "data": Binary(PICTURE)}
+    piece = {"id": PIECE, "file_id": bytes_id, "number": 0, "data": PICTURE}
     return (
-        Example(collection=f"{bucket}.files", what="Bytes in GridFS by id, and to whom they belong.", beside=stored),
-        Example(collection=f"{bucket}.chunks", what="A piece of the bytes, here a short one.", beside=piece),
+        Example(
+            collection=f"{bucket}.files",
+            what="Bytes in GridFS by id, and to whom they belong.",
+            model=StoredFile,
+            values=stored,
+        ),
+        Example(
+            collection=f"{bucket}.chunks", what="A piece of the bytes, here a short one.", model=FileChunk, values=piece
+        ),
     )
 
 
@@ -53,7 +67,7 @@ CONTENTS = (
     Example(
         collection=collections.GENERATIONS,
         what="A generation: who asked, for what, and how it went.",
-        model=Generation,
+        model=GenerationDocument,
         values=MADE
         | {
             "id": GENERATION,
@@ -70,12 +84,13 @@ CONTENTS = (
             "status": GenerationStatus.PENDING,
             "error": None,
             "completed_at": None,
+            "pruned_at": None,
         },
     ),
     Example(
         collection=collections.CONTENTS,
         what="A content item; its bytes are in GridFS `media` under `file_id`.",
-        model=Content,
+        model=ContentDocument,
         values=MADE
         | {
             "id": CONTENT,
@@ -100,8 +115,8 @@ CONTENTS = (
             "preview_id": None,
             "is_preview": False,
             "in_generation": True,
+            "seq": 129,
         },
-        beside={"seq": 129},
     ),
     *_bytes(collections.MEDIA_BUCKET, "picture.png", len(PICTURE), owner_id=USER, task_id=TASK),
     *_bytes(collections.FILES_BUCKET, "log.txt", 70_000, owner_id=USER, run_id=RUN),
@@ -111,7 +126,7 @@ PEOPLE = (
     Example(
         collection=collections.USERS,
         what="Somebody who owns documents.",
-        model=User,
+        model=UserDocument,
         values={
             "id": USER,
             "is_guest": False,
@@ -121,12 +136,11 @@ PEOPLE = (
             "email": "ada@example.org",
             "roles": (Role.USER,),
             "last_sign_in_at": at(1),
-        },
-        beside={
             "username_key": "ada",
             "email_key": "ada@example.org",
             "password_hash": "$argon2id$v=19$m=65536,t=3,p=4$...",
             "keys_changed_at": at(),
+            "upgraded_at": None,
         },
     ),
     Example(
@@ -144,8 +158,8 @@ PEOPLE = (
             "last_used_at": at(60),
             "revoked_at": None,
             "digest": sha256(b"the secret"),
+            "purge_at": at(days=60),
         },
-        beside={"purge_at": at(days=60)},
     ),
     Example(
         collection=collections.REFRESH_TOKENS,
@@ -172,7 +186,26 @@ PEOPLE = (
     Example(
         collection=collections.CONFIG,
         what="The contract: the newest, and as `version` the oldest whose hosts may work here.",
-        beside={"_id": "contract", "version": 2, "newest": CONTRACT_VERSION, "updated_at": at()},
+        model=StoredContract,
+        values={"id": CONTRACT_ID, "version": 2, "newest": CONTRACT_VERSION, "updated_at": at()},
+    ),
+    Example(
+        collection=collections.CONFIG,
+        what="The lock of whoever migrates, while it is held.",
+        model=StoredLock,
+        values={
+            "id": LOCK_ID,
+            "holder": "5d9c7c1e8a1b4f0fb2c6d3e4f5a60718",
+            "by": "render-7, process 4711",
+            "since": at(),
+            "expires_at": at(60),
+        },
+    ),
+    Example(
+        collection=collections.CONFIG,
+        what="Where a sweep goes on: behind the id that it looked at last.",
+        model=SweepPosition,
+        values={"id": sweep_id(collections.MEDIA_BUCKET), "after": BYTES},
     ),
     Example(
         collection=collections.CONFIG,
@@ -190,12 +223,27 @@ PEOPLE = (
     ),
     Example(
         collection=collections.MIGRATIONS,
-        what="A migration that was applied; while one runs, how far it is.",
-        beside={
-            "_id": "m0003_pre_whole",
+        what="A migration that was applied.",
+        model=AppliedMigration,
+        values={
+            "id": "m0003_pre_whole",
             "description": "Create the indexes of runs, events, versions, files, usage, credentials and history.",
             "checksum": sha256(b"the source of the migration"),
             "applied_at": at(),
+        },
+    ),
+    Example(
+        collection=collections.MIGRATIONS,
+        what="The migration that runs, or whose run was killed, and how far each of its steps is.",
+        model=RunningMigration,
+        values={
+            "id": RUNNING_ID,
+            "migration": "m0004_pre_lists",
+            "direction": "up",
+            "holder": "5d9c7c1e8a1b4f0fb2c6d3e4f5a60718",
+            "started_at": at(),
+            "updated_at": at(2),
+            "steps": {"indexes": MigrationStep(unit="indexes", done=3, total=8, position=None, finished=False)},
         },
     ),
 )

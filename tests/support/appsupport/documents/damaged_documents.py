@@ -9,11 +9,11 @@ from appdb import Database, UnreadableError
 from appdb._driver import RawDocument
 from appdb._schema.indexes import INDEXES
 from appdb.models.base import Document
-from appsupport.documents.collections_page import EXAMPLES
+from appdb.models.tokens import Usage
+from appdb.unreadable import READERS
 
-MODELS: dict[str, type[Document]] = {
-    example.collection: example.model for example in EXAMPLES if example.model is not None
-}
+MODELS: dict[str, type[Document]] = {name: getattr(read, "__self__", Usage) for name, read in READERS.items()}
+"""What hosts read: a document that only its whole model refuses harms none of them."""
 MARK = "~damaged"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from bson import Decimal128
 
 from appdb.models import TaskLimit
-from appdb.models.base import Document
+from appdb.models.base import Value
 from appdb.utils import derived_id
 
 
@@ -23,26 +23,22 @@ class Example:
     Args:
         collection: Where it is.
         what: What a document of it is, in one line.
-        model: What reads it; ``None`` where nothing but queries does.
+        model: The model of the whole document.
         values: A value for every field of the model.
-        beside: What is stored and not read into the model: what queries and indexes need.
     """
 
     collection: str
     what: str
-    model: type[Document] | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    model: type[Value]
+    values: Mapping[str, Any]
 
     def missing(self) -> set[str]:
         """Return the fields of the model that have no value here."""
-        return set() if self.model is None else self.model.model_fields.keys() - self.values.keys()
+        return self.model.model_fields.keys() - self.values.keys()
 
     def document(self) -> dict[str, Any]:
         """Return it as it is stored."""
-        if self.model is None:
-            return dict(self.beside)
-        made = self.model(**self.values).to_document() | dict(self.beside)
+        made = self.model(**self.values).model_dump(by_alias=True)
         return {name: Decimal128(value) if isinstance(value, Decimal) else value for name, value in made.items()}
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from appdb import Progress, Task, TaskEvent, TaskEventType, TaskState
+from appdb import Progress, TaskEvent, TaskEventType, TaskState
 from appdb._schema import collections
-from appdb.models import Actor, CatchUp, Schedule, TaskLease, Worker
+from appdb.models import CatchUp, RegisteredActor, Schedule, TaskLease, Worker
+from appdb.models.limits import LimitOverride, StoredLimit, TokenBucket
+from appdb.models.queues import StoredQueue
+from appdb.models.task_events import EventBatch, LoggedEvent
+from appdb.models.task_steps import TaskStep
+from appdb.models.tasks import Settlement, TaskDocument
 from appdb.utils import derived_id
 from appsupport.documents.example import LIMIT, MADE, RUN, TASK, USER, Example, at
 
@@ -14,7 +19,7 @@ QUEUE = (
     Example(
         collection=collections.TASKS,
         what="One unit of work with its newest events, its lease, its latest progress and its outcome.",
-        model=Task,
+        model=TaskDocument,
         values=MADE
         | {
             "id": TASK,
@@ -45,27 +50,27 @@ QUEUE = (
             "waiting": False,
             "replay_of": None,
             "run_id": RUN,
-        },
-        beside={
-            "tail": [
-                {
-                    "first": 129,
-                    "at": at(12),
-                    "attempt": 1,
-                    "events": [{"type": TaskEventType.PROGRESS, "data": {"fraction": 0.5, "message": "drawing"}}],
-                }
-            ],
-            "lane": "default\x1frender@1",
-            "group": f"default\x1frender@1\x1f{USER}\x1fprovider:local 2 60 60.0",
+            "claim_key": "default\x1frender@1",
+            "fairness_key": f"default\x1frender@1\x1f{USER}\x1fprovider:local 2 60 60.0",
             "limited": True,
             "queued_at": at(),
             "unique_until": at(days=1),
             "unique_while_live": False,
-            "attached": True,
             "has_content": True,
-            "touched_at": at(12),
-            "settled": {"token": "5d9c7c1e8a1b4f0fb2c6d3e4f5a60718", "kind": ""},
+            "has_dependents": True,
+            "then": [],
+            "recent_events": [
+                EventBatch(
+                    first=129,
+                    at=at(12),
+                    attempt=1,
+                    events=[LoggedEvent(type=TaskEventType.PROGRESS, data={"fraction": 0.5, "message": "drawing"})],
+                )
+            ],
+            "settled": Settlement(token="5d9c7c1e8a1b4f0fb2c6d3e4f5a60718", kind=""),
             "commit": "1f7dd363f6f4b766",
+            "touched_at": at(12),
+            "handler": None,
         },
     ),
     Example(
@@ -85,8 +90,9 @@ QUEUE = (
     Example(
         collection=collections.TASK_STEPS,
         what="What a step of an actor gave, for later attempts.",
-        beside={
-            "_id": derived_id("st_", TASK, "outline"),
+        model=TaskStep,
+        values={
+            "id": derived_id("st_", TASK, "outline"),
             "task_id": TASK,
             "key": "outline",
             "value": {"scenes": 3},
@@ -95,16 +101,18 @@ QUEUE = (
     Example(
         collection=collections.QUEUES,
         what="A queue that was paused or resumed; others have no document.",
-        beside={"_id": "nightly", "paused": True, "updated_at": at()},
+        model=StoredQueue,
+        values={"id": "nightly", "paused": True, "updated_at": at()},
     ),
     Example(
         collection=collections.LIMITS,
         what="A limit: what operators set, and the tokens of each rate (`tokens` itself is for release 0.3).",
-        beside={
-            "_id": "provider:local",
+        model=StoredLimit,
+        values={
+            "id": "provider:local",
             "key": "provider:local",
-            "override": LIMIT.model_dump(exclude={"key"}),
-            "buckets": [{"rate": LIMIT.rate, "per_seconds": LIMIT.per_seconds, "tokens": 59.0}],
+            "override": LimitOverride(concurrency=LIMIT.concurrency, rate=LIMIT.rate, per_seconds=LIMIT.per_seconds),
+            "buckets": [TokenBucket(rate=60, per_seconds=LIMIT.per_seconds, tokens=59.0)],
             "buckets_at": at(),
             "tokens": 59.0,
             "refilled_at": at(),
@@ -138,7 +146,7 @@ QUEUE = (
     Example(
         collection=collections.ACTORS,
         what="An actor that some worker announced; it outlives its workers by a week.",
-        model=Actor,
+        model=RegisteredActor,
         values={
             "id": "render",
             "version": 1,

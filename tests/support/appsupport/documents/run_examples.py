@@ -8,13 +8,11 @@ from appdb import DbEventType, content_hash
 from appdb._schema import collections
 from appdb.models import (
     Branch,
+    BranchSegment,
     FileCategory,
     FileFormat,
     FileRole,
-    LineagePart,
-    OptionUsage,
     Position,
-    Run,
     RunEvent,
     RunStatus,
     RunVersion,
@@ -22,12 +20,14 @@ from appdb.models import (
     TemplateVisibility,
     Usage,
     VersionKind,
-    WeightedKeyword,
-    WorkflowFile,
-    WorkflowTemplate,
     WorkflowVersion,
 )
+from appdb.models.option_usage import OptionUsageDocument
 from appdb.models.snapshots import Snapshot
+from appdb.models.weighted_keywords import WeightedKeywordDocument
+from appdb.models.workflow_files import FileDocument
+from appdb.models.workflow_runs import DeletedRun, RunDocument
+from appdb.models.workflow_templates import TemplateDocument
 from appdb.utils import derived_id
 from appsupport.documents.example import (
     ASKED,
@@ -51,7 +51,7 @@ WORKFLOWS = (
     Example(
         collection=collections.WORKFLOW_TEMPLATES,
         what="A named workflow of one owner.",
-        model=WorkflowTemplate,
+        model=TemplateDocument,
         values=MADE
         | {
             "id": TEMPLATE,
@@ -61,8 +61,8 @@ WORKFLOWS = (
             "merged_ids": (),
             "revision": 1,
             "updated_at": at(1),
+            "used_at": at(60),
         },
-        beside={"used_at": at(60)},
     ),
     Example(
         collection=collections.WORKFLOW_VERSIONS,
@@ -84,9 +84,8 @@ WORKFLOWS = (
     ),
     Example(
         collection=collections.WORKFLOW_RUNS,
-        what="A run: whose, which version and branch, and caches of where its events have led. Of a deleted one its id "
-        "and owner, `deleting` and `deleted_at` stay for a day.",
-        model=Run,
+        what="A run: whose, which version and branch, and caches of where its events have led.",
+        model=RunDocument,
         values=MADE
         | {
             "id": RUN,
@@ -102,8 +101,15 @@ WORKFLOWS = (
             "updated_at": at(60),
             "touched_at": at(60),
             "completed_at": None,
+            "listed": True,
+            "deleting": False,
         },
-        beside={"listed": True},
+    ),
+    Example(
+        collection=collections.WORKFLOW_RUNS,
+        what="The mark of a deleted run, which stays for a day.",
+        model=DeletedRun,
+        values={"id": made_id("wf_", 19), "owner_id": USER, "deleting": True, "deleted_at": at(days=1)},
     ),
     Example(
         collection=collections.RUN_VERSIONS,
@@ -146,8 +152,8 @@ WORKFLOWS = (
             "id": BRANCH,
             "run_id": RUN,
             "lineage": [
-                LineagePart(branch_id=ROOT, first_seq=0, cutoff_seq=5),
-                LineagePart(branch_id=BRANCH, first_seq=7, cutoff_seq=None),
+                BranchSegment(branch_id=ROOT, first_seq=0, cutoff_seq=5),
+                BranchSegment(branch_id=BRANCH, first_seq=7, cutoff_seq=None),
             ],
             "deleting": False,
         },
@@ -181,7 +187,7 @@ WORKFLOWS = (
     Example(
         collection=collections.FILES,
         what="An artefact of a run; inline up to 64 KiB, else in GridFS `files` under `file_id`.",
-        model=WorkflowFile,
+        model=FileDocument,
         values=MADE
         | {
             "id": made_id("wff_", 13),
@@ -197,8 +203,9 @@ WORKFLOWS = (
             "sha256": sha256(REQUEST.encode()),
             "file_id": None,
             "updated_at": at(),
+            "text": REQUEST,
+            "replaced_file_id": None,
         },
-        beside={"text": REQUEST, "replaced_file_id": None},
     ),
     Example(
         collection=collections.USAGE,
@@ -223,7 +230,7 @@ WORKFLOWS = (
     Example(
         collection=collections.OPTION_USAGE,
         what="How often an owner picked an option.",
-        model=OptionUsage,
+        model=OptionUsageDocument,
         values={
             "id": derived_id("opt_", USER, TEMPLATE, "plan", "choose", "night"),
             "owner_id": USER,
@@ -233,13 +240,14 @@ WORKFLOWS = (
             "option": "night",
             "count": 3,
             "last_used_at": at(),
+            "use_id": made_id("use_", 15),
+            "use_ids": [derived_id("", made_id("use_", 15))],
         },
-        beside={"use_id": made_id("use_", 15), "use_ids": [derived_id("", made_id("use_", 15))]},
     ),
     Example(
         collection=collections.WEIGHTED_KEYWORDS,
         what="A keyword that a workflow used; its weight halves as time passes.",
-        model=WeightedKeyword,
+        model=WeightedKeywordDocument,
         values={
             "id": derived_id("kw_", USER, TEMPLATE, "mood", "fog"),
             "owner_id": USER,
@@ -249,7 +257,8 @@ WORKFLOWS = (
             "weight": 1.5,
             "last_used_at": at(),
             "details": {"color": "grey"},
+            "use_id": made_id("use_", 16),
+            "use_ids": [derived_id("", made_id("use_", 16))],
         },
-        beside={"use_id": made_id("use_", 16), "use_ids": [derived_id("", made_id("use_", 16))]},
     ),
 )

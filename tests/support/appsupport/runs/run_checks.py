@@ -19,7 +19,7 @@ def check_lawful(state: RunState, seqs: set[int]) -> None:
     assert -1 <= state.stable_seq <= state.seq == max(seqs)
     done = {(step, module) for step, names in state.modules_completed.items() for module in names}
     assert set(state.outputs) == done, "what is to be seen is what does not have to run again"
-    kept = [*state.outputs.values(), *state.mapped.values(), state.pending, state.error]
+    kept = [*state.outputs.values(), *state.state_values.values(), state.pending, state.error]
     assert {entry.seq for entry in kept if entry is not None} <= seqs
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from appdb import ConflictError, DbEventType, NotFoundError
-from appdb.models import LineagePart, NewRunEvent, Position, RunEvent, RunState
+from appdb.models import BranchSegment, NewRunEvent, Position, RunEvent, RunState
 from appdb.runs.fold import fold
 from appdb.runs.lineage import truncated
 from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes, preconditions
@@ -22,7 +22,7 @@ class RunModel:
 
     def __init__(self) -> None:
         self.log: list[RunEvent] = []
-        self.lineages: dict[str, list[LineagePart]] = {}
+        self.lineages: dict[str, list[BranchSegment]] = {}
         self.branch = ""
         self.cached = Position()
         self._begin([], event(E.WORKFLOW_CREATED), Position())
@@ -36,7 +36,7 @@ class RunModel:
     def state(self) -> RunState:
         return fold(self.counting)
 
-    def along(self, lineage: Sequence[LineagePart]) -> list[RunEvent]:
+    def along(self, lineage: Sequence[BranchSegment]) -> list[RunEvent]:
         return [
             entry for part in lineage for entry in self.log if entry.branch_id == part.branch_id and part.has(entry.seq)
         ]
@@ -84,12 +84,12 @@ class RunModel:
         """Mend a status that is wrong, whichever it is."""
         self._fork(truncated(self.lineages[self.branch], self.state.stable_seq), event(E.WORKFLOW_RECOVERED))
 
-    def _fork(self, lineage: list[LineagePart], why: NewRunEvent) -> None:
+    def _fork(self, lineage: list[BranchSegment], why: NewRunEvent) -> None:
         self._begin(lineage, why, fold(self.along(lineage)).position)
 
-    def _begin(self, lineage: list[LineagePart], why: NewRunEvent, position: Position) -> None:
+    def _begin(self, lineage: list[BranchSegment], why: NewRunEvent, position: Position) -> None:
         self.branch = f"br_{len(self.lineages)}"
-        self.lineages[self.branch] = [*lineage, LineagePart(branch_id=self.branch, first_seq=len(self.log))]
+        self.lineages[self.branch] = [*lineage, BranchSegment(branch_id=self.branch, first_seq=len(self.log))]
         self.cached = position
         self._store(why, EventSubject.of(why))
 

@@ -63,7 +63,7 @@ async def _append_text(stage: Stage, text: str) -> Mapping[str, object]:
     done = NewRunEvent(type=E.MODULE_COMPLETED, step=text, module=text, data={"_state_mapped": {text: text}})
     await events.append(run_id, [answer, done], owner_id=stage.owner, branch_id=branch_of(run_id))
     state = await StateRepository(stage.database).get(run_id, owner_id=stage.owner)
-    assert (list(state.mapped), list(state.modules_completed)) == ([text], [text])
+    assert (list(state.state_values), list(state.modules_completed)) == ([text], [text])
     return {
         "events.step": read[0].step,
         "events.module": read[0].module,

@@ -1,1 +1,1 @@
-"""Filters, updates and pipelines as pure functions: no I/O, and no driver."""
+"""Queries: filters, updates and pipelines as pure functions, without I/O and without a driver."""

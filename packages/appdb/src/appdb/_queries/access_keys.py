@@ -1,4 +1,4 @@
-"""What we ask of ``access_keys``: each function returns a filter, an update, or both."""
+"""Queries and updates of ``access_keys``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from appdb._queries.clock import FOREVER, NOW, from_now
 from appdb._queries.types import Filter, Pipeline, Update
 from appdb._schema import collections
-from appdb._schema.users import KEY_RETENTION
+from appdb._schema.access_keys import KEY_RETENTION
 
 WITHOUT_DIGEST = {"digest": 0}
 STAMP_EVERY = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb._queries.paging import older_than
-from appdb._queries.types import Filter
+from appdb._queries.types import Filter, Update
 
 
 def owned(branch_id: str, owner_id: str) -> Filter:
@@ -20,7 +20,7 @@ def of_run(run_id: str, owner_id: str, branch_id: str) -> Filter:
 
 
 def page(run_id: str, owner_id: str, last: Mapping[str, Any] | None) -> Filter:
-    """What a run has one below the other, older than *last*; served by index branches_newest or run_versions_newest."""
+    """Branches of a run, older than *last*; served by index branches_newest."""
     match: Filter = {"run_id": run_id, "owner_id": owner_id, "deleting": {"$ne": True}}
     return match if last is None else match | older_than(last)
 
@@ -35,6 +35,6 @@ def built_on(run_id: str, branch_id: str) -> Filter:
     return {"run_id": run_id, "lineage.branch_id": branch_id, "_id": {"$ne": branch_id}}
 
 
-def of_branch(run_id: str, branch_id: str) -> Filter:
-    """The events or snapshots of one branch; served by index events_branch or snapshots_branch."""
-    return {"run_id": run_id, "branch_id": branch_id}
+def begin_deletion() -> Update:
+    """Hide a branch until its events and snapshots are deleted."""
+    return {"$set": {"deleting": True}}

@@ -1,4 +1,4 @@
-"""The database's clock in update pipelines: the only clock that decides ownership."""
+"""The database's clock in pipelines: the only clock that decides who owns a task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from appdb.utils import milliseconds
 
+# Hosts' clocks differ by seconds, and one that is ahead would end other workers' leases.
 NOW = "$$NOW"
+# The last whole year that Python's `datetime` reads; a comparison with a missing time needs some value.
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""What we ask of the settings in ``config``: each function returns a filter, an update, or an expression."""
+"""Queries and updates of ``config``: settings, the contract, the migrations' lock and the places of sweeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from pydantic import BaseModel, JsonValue, RootModel
 
 from appdb._queries.clock import NOW, from_now
 from appdb._queries.expressions import literal
-from appdb._queries.types import Filter, Pipeline
+from appdb._queries.types import Filter, Pipeline, Update
+
+LOCK_ID = "migrations"
+CONTRACT_ID = "contract"
+SWEEPS = "sweep."
+"""Begins the ids of the documents that say where sweeps go on."""
+SETTINGS: Filter = {"_id": {"$not": {"$regex": rf"^({CONTRACT_ID}$|{re.escape(SWEEPS)})"}}}
+"""All but the contract and the places of sweeps, which are no settings."""
 
 
 def one(setting_id: str) -> Filter:
@@ -60,14 +67,14 @@ def _merging(model: BaseModel, dumped: Mapping[str, JsonValue], path: str) -> di
         key = field.serialization_alias or field.alias or name
         part, inner = getattr(model, name), dumped.get(key)
         if isinstance(part, BaseModel) and _PLAIN_NAME.fullmatch(key):
+            # Hosts of two releases write the same setting while one replaces the other; neither may drop the other's
+            # fields.
             nested[key] = writing(part, inner, f"{path}.{key}")
     rest = {key: part for key, part in dumped.items() if key not in nested}
     return {"$mergeObjects": [stored, literal(rest), nested]}
 
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-LOCK_ID = "migrations"
-CONTRACT_ID = "contract"
 
 
 def lock_if_free(holder: str, by: str, lease: timedelta) -> Pipeline:
@@ -94,3 +101,13 @@ def contract(newest: int, oldest: int) -> Pipeline:
     Hosts before contract 3 compare ``version`` with their own contract and know no more, so it is the oldest that may.
     """
     return [{"$set": {"version": oldest, "newest": newest, "updated_at": NOW}}]
+
+
+def sweep_id(name: str) -> str:
+    """Return the id of the document that says where the sweep *name* goes on."""
+    return f"{SWEEPS}{name}"
+
+
+def go_on_after(document_id: str) -> Update:
+    """Let a sweep go on behind an id; empty for the beginning."""
+    return {"$set": {"after": document_id}}

@@ -1,4 +1,4 @@
-"""What we ask of ``events``: by line of history, by type, by module, by number."""
+"""Queries of ``events``: by line of history, by type, by module, by number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from appdb._queries.types import Filter, Sort
 from appdb.events import DbEventType
-from appdb.models.branches import LineagePart
+from appdb.models.branches import BranchSegment
 from appdb.models.events import EventFilter
 
 OLDEST_FIRST: Sort = [("seq", 1)]
@@ -29,6 +29,11 @@ def by_ids(run_id: str, owner_id: str, event_ids: Collection[str]) -> Filter:
     return {"_id": {"$in": list(event_ids)}, "run_id": run_id, "owner_id": owner_id}
 
 
+def of_branch(run_id: str, branch_id: str) -> Filter:
+    """The events or snapshots of one branch; served by index events_branch or snapshots_branch."""
+    return {"run_id": run_id, "branch_id": branch_id}
+
+
 def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str], event: DbEventType) -> Filter:
     """The events of one type about interactions, on any branch; served by index events_interaction."""
     return {
@@ -39,7 +44,9 @@ def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str]
     }
 
 
-def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wanted: EventFilter = ALL) -> Filter | None:
+def on_lineage(
+    run_id: str, owner_id: str, lineage: Sequence[BranchSegment], wanted: EventFilter = ALL
+) -> Filter | None:
     """Events of a line of history; ``None`` when there can be none.
 
     A clause for each branch, and for each type that is asked for, so that every clause is one range of an index in
@@ -50,6 +57,7 @@ def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wante
     parts = [part for part in lineage if _overlaps(part, wanted)]
     by_type = bool(wanted.types) and wanted.module is None
     common: Filter = {"run_id": run_id}
+    # The owner is in no index of a branch: a run has one owner, so the filter leaves nothing out.
     residual: Filter = {"owner_id": owner_id}
     if wanted.module is not None:
         common["module"] = wanted.module
@@ -69,12 +77,12 @@ def on_lineage(run_id: str, owner_id: str, lineage: Sequence[LineagePart], wante
     return clauses[0] | residual if len(clauses) == 1 else {"$or": [clause | residual for clause in clauses]}
 
 
-def _overlaps(part: LineagePart, wanted: EventFilter) -> bool:
+def _overlaps(part: BranchSegment, wanted: EventFilter) -> bool:
     begins = wanted.before is None or part.first_seq < wanted.before
     return begins and (part.cutoff_seq is None or part.cutoff_seq > wanted.after)
 
 
-def _range(part: LineagePart, wanted: EventFilter) -> Filter:
+def _range(part: BranchSegment, wanted: EventFilter) -> Filter:
     bounds: Filter = {"$gt": max(wanted.after, part.first_seq - 1)}
     if wanted.before is not None and (part.cutoff_seq is None or wanted.before <= part.cutoff_seq):
         return bounds | {"$lt": wanted.before}

@@ -1,4 +1,4 @@
-"""Expressions of pipelines that hold where a document or a text is not what we wrote."""
+"""Expressions of many pipelines: numbers and arrays where a document has none, and text that is never evaluated."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def array(field: str) -> dict[str, Any]:
 
 def literal(value: object) -> dict[str, object]:
     """Return *value* as text to a pipeline: what a user wrote must never be read as an expression or a field path."""
+    # Without `$literal`, a text that begins with a dollar sign would be evaluated as a path or an operator.
     return {"$literal": value}

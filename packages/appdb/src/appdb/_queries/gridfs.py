@@ -1,8 +1,8 @@
-"""What we write as GridFS does, so that any GridFS reader reads it, and ask of the chunks that hold bytes."""
+"""Queries and documents of the GridFS buckets, written as GridFS defines them, so that any GridFS reader reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,3 +25,18 @@ def chunk(file_id: str, number: int, data: bytes) -> dict[str, Any]:
 def file(file_id: str, length: int, chunk_bytes: int, began_at: datetime, said: Mapping[str, Any]) -> dict[str, Any]:
     """A file whose chunks are all there, as GridFS has it; *said* are its name and metadata."""
     return {"_id": file_id, "length": length, "chunkSize": chunk_bytes, "uploadDate": began_at, **said}
+
+
+def begun_between(after: str, end: str) -> Filter:
+    """First chunks with files' ids behind *after* and before *end*; served by the index that GridFS makes."""
+    return {"files_id": {"$gt": after, "$lt": end}, "n": 0}
+
+
+def ended_between(after: str, end: str) -> Filter:
+    """Files with ids behind *after* and before *end*."""
+    return {"_id": {"$gt": after, "$lt": end}}
+
+
+def naming(file_ids: Sequence[str]) -> Filter:
+    """Documents that name files, in the collections whose bytes are there; served by contents_file or files_bytes."""
+    return {"file_id": {"$in": list(file_ids)}}

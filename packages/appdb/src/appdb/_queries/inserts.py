@@ -1,4 +1,4 @@
-"""Inserting what is not there yet, in one atomic command."""
+"""Upserts that make a document or leave the one that is there, in one atomic command."""
 
 from __future__ import annotations
 
@@ -21,5 +21,6 @@ def insert_once(
     """
     new = {name: literal(value) for name, value in fields.items()} | dict.fromkeys(times, NOW)
     stored: object = {"$mergeObjects": ["$$ROOT", dict(changes)]} if changes else "$$ROOT"
+    # An upsert evaluates its pipeline on a document that has the filter's fields only.
     is_new = {"$eq": [{"$type": f"${times[0]}"}, "missing"]}
     return [{"$replaceWith": {"$cond": [is_new, {"$mergeObjects": ["$$ROOT", new]}, stored]}}]

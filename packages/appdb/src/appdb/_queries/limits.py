@@ -9,9 +9,9 @@ from appdb._queries.clock import NOW, from_now
 from appdb._queries.expressions import literal, number
 from appdb._queries.stages import union
 from appdb._queries.task_claims import running_under
-from appdb._queries.types import Filter, Pipeline
+from appdb._queries.types import Filter, Pipeline, Update
 from appdb._schema import collections
-from appdb.models.limits import Rate
+from appdb.models.limits import Rate, TaskLimit
 
 
 def remembered(keys: Sequence[str]) -> Pipeline:
@@ -21,6 +21,7 @@ def remembered(keys: Sequence[str]) -> Pipeline:
 
 def under_limits(keys: Sequence[str]) -> Pipeline:
     """Both of that in one answer, which no transaction may ask for."""
+    # The server allows no `$unionWith` in a transaction; there, the two parts are asked for one after the other.
     return [*remembered(keys), union(collections.TASKS, running_under(keys))]
 
 
@@ -41,6 +42,7 @@ def spent(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: 
         "buckets_at": since,
         "refilled_at": since,
         "full_at": from_now(full_in),
+        # Always a change, also when no tokens are spent: it makes two claims under one key conflict (decision 0006).
         "used": {"$add": [number("$used"), 1]},
     }
     # Hosts of release 0.3 and before know of one bucket only.
@@ -59,3 +61,19 @@ def unused_limits(age: timedelta) -> Filter:
         "override": {"$exists": False},
         "$expr": {"$and": [{"$lte": ["$full_at", long_ago]}, {"$lte": ["$refilled_at", long_ago]}]},
     }
+
+
+def override(limit: TaskLimit) -> Pipeline:
+    """Let *limit* count for its key, whatever tasks carry."""
+    # As a pipeline with a literal, like every update that holds what a caller wrote.
+    return [{"$set": {"override": literal(limit.model_dump(exclude={"key"}))}}]
+
+
+def without_override() -> Update:
+    """Let what tasks carry count again."""
+    return {"$unset": {"override": ""}}
+
+
+def overridden() -> Filter:
+    """Limits that operators set; there are few, so no index serves it."""
+    return {"override": {"$type": "object"}}

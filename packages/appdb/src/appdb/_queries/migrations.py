@@ -20,6 +20,7 @@ def applied(description: str, checksum: str) -> Pipeline:
 
 def begin(migration_id: str, direction: str, holder: str) -> Pipeline:
     """Name the migration under way; what a killed run of it in the same direction has finished is kept."""
+    # A run that was killed goes on where it stopped; the other direction begins anew.
     same = {"$and": [{"$eq": ["$migration", migration_id]}, {"$eq": ["$direction", direction]}]}
     return [
         {

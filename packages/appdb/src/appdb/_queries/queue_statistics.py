@@ -1,4 +1,4 @@
-"""Counts by queue, each served by one partial index that holds all that is asked for."""
+"""The aggregation behind ``QueueStats``: each of its parts is served by one partial index that holds all it needs."""
 
 from __future__ import annotations
 

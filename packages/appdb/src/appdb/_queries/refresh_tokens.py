@@ -1,4 +1,4 @@
-"""What we ask of ``refresh_tokens``, one document a session: each function returns a filter, an update, or both."""
+"""Queries and updates of ``refresh_tokens``, which holds one document for each session."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from appdb._queries.types import Filter, Pipeline
 from appdb.models.refresh_tokens import RevokedBecause
 
 WITHOUT_DIGESTS = {"proof": 0, "live": 0, "previous": 0}
+# Decision 0009: a repeated refresh whose answer was lost must not sign anybody out.
 GRACE = timedelta(seconds=30)
 """Worst election (12 s) + an operation's timeout (8 s) < this: who repeats a refresh after a failover stays in."""
 MAX_LIVE = 32
@@ -23,7 +24,7 @@ _ROTATED, _SIBLING, _REFUSED, _REUSED = "rotated", "sibling", "refused", "reused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What a refresh token proves: its session, and the digests of its two secrets."""
+    """A refresh token that a caller shows: its session, and the digests of its two secrets."""
 
     session_id: str
     proof: str = field(repr=False)
@@ -50,6 +51,7 @@ def rotate(shown: Shown, successor: str, device: Mapping[str, str]) -> tuple[Fil
     }
     seen = {name: _either(accepted, literal(value), f"${name}") for name, value in device.items()}
     steps: Pipeline = [{"$set": {"verdict": _verdict(shown.digest)}}, {"$set": changes | seen}, {"$unset": "verdict"}]
+    # One atomic update, so that of two holders of one token never both rotate it.
     return proved(shown), steps
 
 

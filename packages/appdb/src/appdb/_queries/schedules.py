@@ -1,4 +1,4 @@
-"""What we ask of ``schedules``: each function returns a filter, an update, or both."""
+"""Queries and updates of ``schedules``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from appdb.models.schedules import Schedule
 
 def put(fields: Mapping[str, Any], next_at: datetime) -> tuple[Filter, Pipeline]:
     """Create or replace a schedule; with unchanged times it keeps its next tick, and it stays paused if it was."""
+    # A new payload must not fire a tick again; new times begin with their own next tick.
     same_times = {"$and": [{"$eq": [f"${name}", literal(fields[name])]} for name in ("cron", "time_zone")]}
     kept = {
         "enabled": {"$ifNull": ["$enabled", True]},
@@ -47,6 +48,7 @@ def due(limit: int) -> Pipeline:
 
 def advance(schedule: Schedule, tick: datetime | None, next_at: datetime) -> tuple[Filter, Update]:
     """Pass a tick, if the schedule is still as it was read: of many who try, one finds it so."""
+    # Of all hosts that saw the tick due, one finds the schedule as it read it, and enqueues.
     read = {"next_at": schedule.next_at, "cron": schedule.cron, "time_zone": schedule.time_zone}
     fired = {} if tick is None else {"last_tick": tick}
     return {"_id": schedule.id, "enabled": True} | read, {"$set": {"next_at": next_at} | fired}

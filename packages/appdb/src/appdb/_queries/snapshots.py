@@ -8,10 +8,10 @@ from typing import Any
 from appdb._queries.clock import NOW
 from appdb._queries.expressions import literal
 from appdb._queries.types import Filter, Pipeline
-from appdb.models.branches import LineagePart
+from appdb.models.branches import BranchSegment
 
 
-def snapshots(run_id: str, owner_id: str, lineage: Sequence[LineagePart], fold_version: int) -> Filter:
+def snapshots(run_id: str, owner_id: str, lineage: Sequence[BranchSegment], fold_version: int) -> Filter:
     """The snapshots that hold for a line of history; served by index snapshots_branch."""
     clauses = [
         {

@@ -34,6 +34,7 @@ def claim_key(queue: str, handler: str) -> str:
 
 def fairness_key(key: str, owner_id: str, limits: Iterable[TaskLimit]) -> str:
     """Return the fairness key: it groups the tasks of one claim key and one owner that have the same limits."""
+    # Sorted, since the order in which a task names its limits means nothing.
     named = sorted(f"{limit.key} {limit.concurrency} {limit.rate} {limit.per_seconds}" for limit in limits)
     return SEPARATOR.join([key, owner_id, *named])
 
@@ -69,6 +70,7 @@ def survey(claim_keys: Sequence[str], open_keys: Sequence[str], worker_id: str, 
     whichever of *claim_keys* they are in. The first tasks under *open_keys* are shown as well: however many groups
     wait, each look sees those with the highest priority.
     """
+    # Fair shares are per worker (decision 0007), so a claimer must know whether others claim at all.
     competitors: Pipeline = [
         {"$match": {"state": TaskState.PROCESSING, "lease.worker_id": {"$ne": worker_id}}},
         {"$sort": {"lease.expires_at": -1}},
@@ -162,6 +164,7 @@ def running_under(keys: Sequence[str]) -> Pipeline:
         {"$project": {"limits": 1}},
         {"$unwind": "$limits"},
         {"$match": named},
+        # First by task and key, so that a task with two limits of one key counts once.
         {"$group": each},
         {"$group": {"_id": "$_id.key", "running": {"$sum": 1}, "narrowest": {"$min": "$narrowest"}}},
         {"$addFields": {"about": "running"}},

@@ -1,4 +1,4 @@
-"""How what many attempts write becomes few statements: one for all that record, one for all that complete."""
+"""Updates of ``tasks`` that write for many attempts at once: all that append events, and all that complete."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from appdb._queries.expressions import literal
 from appdb._queries.types import Pipeline
 from appdb.models.tasks import TaskState
 
+# A statement for many tasks only says how many it changed, so a look afterwards tells which.
 WRITTEN_FIELDS = dict.fromkeys(
     [
         "commit",
@@ -66,5 +67,6 @@ def _written(writes: Sequence[Mapping[str, Any]], mark: str, changes: Mapping[st
 
 def _mine(writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the expression for what is written to the task at hand; the server looks it up in one step."""
+    # One statement for many attempts: the server computes less for each task of a larger batch (decision 0014).
     ids = literal([write["task_id"] for write in writes])
     return {"$arrayElemAt": [literal([dict(write) for write in writes]), {"$indexOfArray": [ids, "$_id"]}]}

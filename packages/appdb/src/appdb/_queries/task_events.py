@@ -6,13 +6,14 @@ from the task. What is in the task is committed, so anybody may copy it, and a r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appdb._queries.clock import NOW
 from appdb._queries.expressions import array, number
-from appdb._queries.types import Pipeline
+from appdb._queries.types import Filter, Pipeline
 
+# Events and outcome are one atomic write of one document (decision 0005): a transaction cost three times as much.
 TAIL = {"tail": 1, "event_count": 1}
 
 
@@ -28,6 +29,7 @@ def appended(events: object) -> dict[str, Any]:
 
 def dropped(upto: int) -> Pipeline:
     """Drop batches whose events all have numbers below *upto*, once they are copied."""
+    # By number and not by place: another reader may have archived the same batches meanwhile.
     copied = {"$and": [{"$isNumber": "$$batch.first"}, {"$lt": ["$$batch.first", upto]}]}
     return [{"$set": {"tail": {"$filter": {"input": array("$tail"), "as": "batch", "cond": {"$not": [copied]}}}}}]
 
@@ -43,11 +45,17 @@ def page(task_id: str, after: int, before: int, limit: int, weight: int) -> Pipe
         {"$match": {"task_id": task_id, "seq": {"$gt": after, "$lt": before}}},
         {"$sort": {"seq": 1}},
         {"$limit": limit},
+        # The server cuts the page by weight, so that one answer never holds megabytes that a reader did not ask for.
         {"$setWindowFields": {"sortBy": {"seq": 1}, "output": {"earlier": earlier}}},
         {"$match": {"$or": [{"earlier": None}, {"earlier": {"$lt": weight}}]}},
         {"$unset": "earlier"},
         {"$set": {"bytes": weight_of}},
     ]
+
+
+def of_tasks(task_ids: Sequence[Any]) -> Filter:
+    """The moved events of some tasks; served by index task_events_log."""
+    return {"task_id": {"$in": list(task_ids)}}
 
 
 def rows(task_id: str, tail: object) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 from appdb._queries import task_events as log
 from appdb._queries.clock import FOREVER, NOW, from_now
 from appdb._queries.expressions import array, literal, number
-from appdb._queries.types import Filter, Pipeline, Sort
+from appdb._queries.filters import by_ids
+from appdb._queries.types import Filter, Pipeline, Sort, Update
 from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
 
 # Ids that are derived from a key tell no time.
@@ -100,13 +101,20 @@ def by_unique_keys(owner_id: str, unique_keys: Collection[str]) -> Filter:
 
 def released_keys(owner_id: str, unique_keys: Collection[str]) -> Filter:
     """The tasks of an owner's keys, once the keys stand for them no longer; served by index tasks_unique_key."""
+    # A missing time means that the key never ends.
     over = {"$lte": [{"$ifNull": ["$unique_until", FOREVER]}, NOW]}
     ended = {"$and": ["$unique_while_live", {"$in": ["$state", sorted(FINAL_STATES)]}]}
     return by_unique_keys(owner_id, unique_keys) | {"$expr": {"$or": [over, ended]}}
 
 
+def free_key() -> Update:
+    """Let a task's key stand for it no longer, so that another task may have it."""
+    return {"$unset": {"unique_key": ""}}
+
+
 def held(task_id: str, token: str) -> Filter:
     """A task, while this token still holds it: the fence of every write of an attempt."""
+    # The fence: after another claim the token is a new one, so a late writer matches nothing.
     return {"_id": task_id, "lease.token": token, "state": TaskState.PROCESSING}
 
 
@@ -134,6 +142,7 @@ def _fence(task_ids: list[str], token: str, seq: int | None) -> Filter:
 
 def renewed_leases(lease: timedelta) -> Pipeline:
     """Renew leases; ``updated_at`` stays, since nothing that a viewer sees has changed."""
+    # A pipeline, since only an expression can add a duration to the server's own time.
     return [{"$set": {"lease.expires_at": from_now(lease)}}]
 
 
@@ -150,6 +159,16 @@ def due() -> Filter:
 def promote() -> Pipeline:
     """Make due tasks claimable, in the order in which they became due."""
     return [{"$set": {"state": TaskState.QUEUED, "queued_at": "$run_at", "updated_at": NOW}}]
+
+
+def scheduled_by_time(task_id: str, owner_id: str) -> Filter:
+    """One task of one owner, while it waits for its time and not for its children."""
+    return owned(task_id, owner_id) | {"state": TaskState.SCHEDULED, "waiting": {"$ne": True}}
+
+
+def run_now() -> Pipeline:
+    """Let a scheduled task be claimed at once."""
+    return [{"$set": {"state": TaskState.QUEUED, "run_at": NOW, "queued_at": NOW, "updated_at": NOW}}]
 
 
 def unclaimed() -> Filter:
@@ -226,8 +245,19 @@ def hand_back() -> dict[str, Any]:
     return {"state": TaskState.QUEUED, "lease": None, "attempt": {"$subtract": [number("$attempt"), 1]}}
 
 
+def makes_content() -> dict[str, Any]:
+    """The changes that let a task's end close its generation."""
+    return {"has_content": True, "attached": True}
+
+
+def mark_content() -> Pipeline:
+    """Let a task's end close its generation."""
+    return [{"$set": makes_content()}]
+
+
 def suspend() -> dict[str, Any]:
     """The changes that let a task wait for its children, or run again at once when the last has ended meanwhile."""
+    # The last child may have ended between the actor's last look and this write.
     waits = {"$gt": [number("$children_open"), 0]}
     return {
         "state": {"$cond": [waits, TaskState.SCHEDULED, TaskState.QUEUED]},
@@ -250,6 +280,7 @@ def child_added() -> Pipeline:
 
 def child_finished(ended: int) -> Pipeline:
     """Count *ended* children as final, and wake the parent when it waited for the last of them."""
+    # Never below 0: a restored backup or other software may have left a wrong count.
     left = {"$max": [0, {"$subtract": [number("$children_open"), ended]}]}
     wakes = {"$and": [{"$eq": ["$state", TaskState.SCHEDULED]}, "$waiting", {"$lte": [left, 0]}]}
     woken = {"state": TaskState.QUEUED, "waiting": False, "run_at": NOW, "updated_at": NOW}
@@ -267,14 +298,15 @@ def settled_by(token: str, kind: str) -> dict[str, Any]:
     return {"settled": {"token": literal(token), "kind": literal(kind)}}
 
 
-def ids(task_ids: Iterable[str]) -> Filter:
-    """Tasks by id."""
-    return {"_id": {"$in": list(task_ids)}}
+def live_among(task_ids: Iterable[str]) -> Filter:
+    """Those of some tasks that can still change."""
+    return by_ids(task_ids) | {"state": {"$in": sorted(LIVE_STATES)}}
 
 
 def _remember(error: Mapping[str, Any] | None) -> dict[str, Any]:
     if error is None:
         return {"error": None}
     stamped = {"$mergeObjects": [literal(dict(error)), {"at": NOW}]}
+    # A task that is retried for days must not grow without bound.
     recent = {"$slice": [{"$concatArrays": [array("$errors"), [stamped]]}, -MAX_KEPT_ERRORS]}
     return {"error": stamped, "errors": recent}

@@ -1,4 +1,4 @@
-"""What we ask of usage and cost."""
+"""Queries and updates of ``tokens``: usage and cost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SUMMED = ("input_tokens", "output_tokens", "units", "cost")
 
 def record(fields: Mapping[str, Any]) -> Pipeline:
     """Write a call once, with the server's time; what is there already stays as it is."""
+    # A repeated call must not count again, nor change what was billed (decision 0010).
     is_new = {"$eq": [{"$type": "$created_at"}, "missing"]}
     fresh = {"$mergeObjects": [literal(dict(fields)), {"created_at": NOW}]}
     return [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
@@ -50,6 +51,7 @@ def totals(match: Filter) -> Pipeline:
         key = {name: f"$_id.{name}" for name in names}
         return [{"$group": {"_id": key, **again}}, {"$sort": {"cost": -1, "_id": 1}}]
 
+    # A `$facet` reads its input once; four aggregations would read the calls four times.
     facets = {
         "user": [{"$group": {"_id": None, **again}}],
         "by_provider": by("provider"),

@@ -1,4 +1,4 @@
-"""What we ask of ``users``: each function returns a filter, an update, or both."""
+"""Queries and updates of ``users``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ WITHOUT_PASSWORD = {"password_hash": 0}
 
 def create(user_id: str, fields: Mapping[str, Any]) -> tuple[Filter, Pipeline]:
     """A new user; one who is there already is left as they are."""
+    # The stored document comes last and wins, so that a repeated call changes nothing.
     made = {"$mergeObjects": [literal(dict(fields)), {"created_at": NOW}, "$$ROOT"]}
     return {"_id": user_id}, [{"$replaceWith": made}]
 

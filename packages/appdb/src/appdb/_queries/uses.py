@@ -1,4 +1,4 @@
-"""Counting uses: each one counts once, however often its write is repeated."""
+"""The update that counts a use once, however often its write is repeated."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def counted_once(fields: Mapping[str, Any], changes: Mapping[str, Any], use_id: 
     given = {name: literal(value) for name, value in fields.items()}
     known = {"$ifNull": ["$use_ids", []]}
     mark = literal(derived_id("", use_id))
+    # The last id is kept whole beside the digests, as release 0.3 reads it.
     is_repeat = {"$or": [{"$eq": ["$use_id", literal(use_id)]}, {"$in": [mark, known]}]}
     remembered = {"use_ids": {"$slice": [{"$concatArrays": [known, [mark]]}, -REMEMBERED_USES]}}
     used = {"$mergeObjects": ["$$ROOT", {**given, **changes, **remembered}]}

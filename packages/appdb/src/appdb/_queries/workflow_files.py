@@ -1,4 +1,4 @@
-"""What we ask of the artefacts of runs."""
+"""Queries and updates of ``workflow_files``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def put(new_id: str, fields: Mapping[str, Any]) -> tuple[Filter, Pipeline]:
     """
     first = {"_id": {"$ifNull": ["$_id", literal(new_id)]}, "created_at": {"$ifNull": ["$created_at", NOW]}}
     written = {name: literal(value) for name, value in fields.items() if name not in KEY}
+    # Bytes in GridFS are in no transaction: whoever replaces the content reads here what to delete.
     replaced = {"replaced_file_id": {"$ifNull": ["$file_id", None]}}
     return {name: fields[name] for name in KEY}, [{"$set": first | written | replaced | {"updated_at": NOW}}]
 

@@ -1,4 +1,7 @@
-"""What we ask of ``workflow_runs``. A run is the fence of its log: whoever writes to one writes to the other."""
+"""Queries and updates of ``workflow_runs``.
+
+A run is the lock of its event log: who writes to the log also writes to the run, so that writers come one by one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatu
 from appdb.models.workflow_templates import GLOBAL_OWNER
 
 LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
+# Derived in the same write as the position, so that a crash cannot leave the two at odds (decision 0008).
 _STATUS = {
     "$switch": {
         "branches": [
@@ -52,6 +56,11 @@ def there(run_ids: Collection[str]) -> Filter:
 def on_branch(run_id: str, owner_id: str, branch_id: str | None) -> Filter:
     """One run of one owner, while its events go to this branch; ``None`` for any."""
     return owned(run_id, owner_id) | ({} if branch_id is None else {"branch_id": branch_id})
+
+
+def of_other_version(run_id: str, owner_id: str, version_id: str) -> Filter:
+    """One run of one owner, unless it follows this version already."""
+    return owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
 
 
 def ready(
@@ -95,6 +104,11 @@ def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, la
 def children(run_id: str, **about: Any) -> Filter:
     """The runs that do sub-actions of a run; served by index runs_parent."""
     return {"parent_id": run_id, **about}
+
+
+def visible_children(run_id: str, owner_id: str) -> Filter:
+    """The owner's runs that do sub-actions of a run and are not being deleted; served by index runs_parent."""
+    return children(run_id, owner_id=owner_id, deleting={"$ne": True})
 
 
 def deletable(run_id: str, owner_id: str) -> Filter:
@@ -160,11 +174,13 @@ def versioned(version_id: str) -> Pipeline:
 
 def doomed() -> Pipeline:
     """Begin a run's deletion: nobody sees it any more, and nothing is written to it."""
+    # The mark decides everything at once; the rest of a deletion only frees space (decision 0013).
     return [{"$set": {"deleting": True, "open": False, "listed": False, "updated_at": NOW}}]
 
 
 def marked() -> Pipeline:
     """Leave nothing of a run but the mark that it was deleted, and when."""
+    # Late writers look for the run before and after their write, and find this mark (decision 0016).
     return [{"$replaceWith": {"_id": "$_id", "owner_id": "$owner_id", "deleting": True, "deleted_at": NOW}}]
 
 

@@ -1,4 +1,4 @@
-"""What we ask of ``workflow_templates``: each function returns a filter, an update, or both."""
+"""Queries and updates of ``workflow_templates``."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def some_of(owner_id: str, template_ids: Sequence[str]) -> Filter:
 
 def touch() -> Update:
     """Note that the template's versions change: whoever else changes them at the same time has to repeat."""
+    # A counter and not a time: two changes within one millisecond must conflict.
     return {"$inc": {"revision": 1}, "$currentDate": {"updated_at": True}}
 
 

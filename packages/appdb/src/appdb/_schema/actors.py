@@ -1,4 +1,4 @@
-"""What workers and actors are read by, and when they disappear."""
+"""Indexes of ``actors``: when actors that no worker announces disappear."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from appdb._schema import collections
 from appdb._schema.index import Index
 
+# API hosts accept tasks for an actor also while none of its workers is up.
 ACTOR_RETENTION = timedelta(days=7)
-WORKER_RETENTION = timedelta(minutes=5)
 
 INDEXES = (
     Index(
@@ -16,11 +16,5 @@ INDEXES = (
         name="actors_stale",
         keys=(("seen_at", 1),),
         options={"expireAfterSeconds": int(ACTOR_RETENTION.total_seconds())},
-    ),
-    Index(
-        collection=collections.WORKERS,
-        name="workers_stale",
-        keys=(("seen_at", 1),),
-        options={"expireAfterSeconds": int(WORKER_RETENTION.total_seconds())},
     ),
 )

@@ -1,4 +1,4 @@
-"""The names of the collections and of the GridFS bucket."""
+"""Names of the collections and of the GridFS buckets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What settings are read by; the contract and the migrations' lock, in the same collection, have no type."""
+"""Indexes of ``config``: settings by type; documents of the database itself, which stand beside them, have none."""
 
 from __future__ import annotations
 

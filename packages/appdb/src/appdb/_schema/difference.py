@@ -1,4 +1,4 @@
-"""Which indexes a collection lacks, has beside the declared ones, or has in another form."""
+"""Differences between declared indexes and those that a collection has: missing, extra, or of another form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from appdb._schema import collections
+from appdb._schema.gridfs import MADE_BY_DRIVERS
 from appdb._schema.index import Index
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -26,11 +27,10 @@ DEFAULTS: dict[str, Any] = {
 IDENTITY = tuple(name for name in DEFAULTS if name not in ("hidden", "expireAfterSeconds"))
 """What, beside the keys, lets the server hold two indexes apart."""
 OF_ITSELF = "_id_"
-OF_GRIDFS = {".files": "filename_1_uploadDate_1", ".chunks": "files_id_1_n_1"}
 
 
 class IndexProblem(StrEnum):
-    """How an index is not as declared."""
+    """The way in which an index is not as declared."""
 
     MISSING = "missing"
     DIFFERENT = "different"
@@ -63,7 +63,7 @@ def known_collections(declared: Iterable[Index]) -> list[str]:
     """Return the collections that are appdb's: those with a name of ours, of GridFS buckets, and of *declared*."""
     named = {value for name, value in vars(collections).items() if name.isupper() and not name.endswith("_BUCKET")}
     buckets = {value for name, value in vars(collections).items() if name.endswith("_BUCKET")}
-    parts = {f"{bucket}{part}" for bucket in buckets for part in OF_GRIDFS}
+    parts = {f"{bucket}{part}" for bucket in buckets for part in MADE_BY_DRIVERS}
     return sorted(named | parts | {index.collection for index in declared})
 
 
@@ -121,7 +121,7 @@ def _taken_for(wanted: Index, found: Mapping[str, Any]) -> bool:
 
 
 def _own_of_server(collection: str) -> set[str]:
-    return {OF_ITSELF, *(name for part, name in OF_GRIDFS.items() if collection.endswith(part))}
+    return {OF_ITSELF, *(name for part, name in MADE_BY_DRIVERS.items() if collection.endswith(part))}
 
 
 def _unlike(wanted: Index, found: Mapping[str, Any]) -> str:

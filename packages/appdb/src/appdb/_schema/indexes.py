@@ -1,31 +1,64 @@
-"""All indexes: one per access path, partial on the states that the path reads, declared in a module per subject."""
+"""All indexes: one per access path, partial on the states that the path reads, declared with their collection."""
 
 from __future__ import annotations
 
-from appdb._schema import actors as registry
-from appdb._schema import config
-from appdb._schema import generated_content as content
-from appdb._schema import limits as limit
-from appdb._schema import option_usage as history
-from appdb._schema import schedules as schedule
-from appdb._schema import tasks as task
-from appdb._schema import tokens as token
-from appdb._schema import users as user
-from appdb._schema import workflow_files as file
-from appdb._schema import workflow_runs as run
-from appdb._schema import workflow_versions as version
+from appdb._schema import (
+    access_keys,
+    actors,
+    branches,
+    config,
+    content_generation_metadata,
+    events,
+    generated_content,
+    gridfs,
+    limits,
+    migrations,
+    option_usage,
+    queues,
+    refresh_tokens,
+    schedules,
+    snapshots,
+    task_events,
+    task_steps,
+    tasks,
+    tokens,
+    users,
+    weighted_keywords,
+    workers,
+    workflow_files,
+    workflow_run_versions,
+    workflow_runs,
+    workflow_templates,
+    workflow_versions,
+)
 
+# Created in this order.
 INDEXES = (
-    *task.INDEXES,
-    *limit.INDEXES,
-    *content.INDEXES,
-    *user.INDEXES,
-    *registry.INDEXES,
-    *schedule.INDEXES,
+    *tasks.INDEXES,
+    *task_events.INDEXES,
+    *task_steps.INDEXES,
+    *queues.INDEXES,
+    *limits.INDEXES,
+    *schedules.INDEXES,
+    *actors.INDEXES,
+    *workers.INDEXES,
+    *content_generation_metadata.INDEXES,
+    *generated_content.INDEXES,
+    *gridfs.INDEXES,
+    *users.INDEXES,
+    *access_keys.INDEXES,
+    *refresh_tokens.INDEXES,
     *config.INDEXES,
-    *history.INDEXES,
-    *version.INDEXES,
-    *file.INDEXES,
-    *token.INDEXES,
-    *run.INDEXES,
+    *migrations.INDEXES,
+    *option_usage.INDEXES,
+    *weighted_keywords.INDEXES,
+    *workflow_templates.INDEXES,
+    *workflow_versions.INDEXES,
+    *workflow_runs.INDEXES,
+    *workflow_run_versions.INDEXES,
+    *events.INDEXES,
+    *branches.INDEXES,
+    *snapshots.INDEXES,
+    *workflow_files.INDEXES,
+    *tokens.INDEXES,
 )

@@ -1,4 +1,4 @@
-"""What limits are kept by."""
+"""Indexes of ``limits``: which may be forgotten."""
 
 from __future__ import annotations
 

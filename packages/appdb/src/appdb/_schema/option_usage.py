@@ -1,4 +1,4 @@
-"""What is read of the options and keywords that a user had before."""
+"""Indexes of ``option_usage``: the options of a module."""
 
 from __future__ import annotations
 
@@ -10,10 +10,5 @@ INDEXES = (
         collection=collections.OPTION_USAGE,
         name="option_usage_module",
         keys=(("owner_id", 1), ("template_id", 1), ("step_id", 1), ("module", 1), ("last_used_at", -1), ("_id", 1)),
-    ),
-    Index(
-        collection=collections.WEIGHTED_KEYWORDS,
-        name="keywords_category",
-        keys=(("owner_id", 1), ("template_id", 1), ("category", 1), ("last_used_at", -1), ("_id", 1)),
     ),
 )

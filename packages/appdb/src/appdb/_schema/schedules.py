@@ -1,4 +1,4 @@
-"""What schedules are read by."""
+"""Indexes of ``schedules``: those that are due, and the lists of owners."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""What the task queue reads by."""
+"""Indexes of ``tasks``: claims, maintenance, and the lists of owners and operators."""
 
 from __future__ import annotations
 
 from appdb._schema import collections
-from appdb._schema.index import Index
-
-NEWEST_FIRST = (("created_at", -1), ("_id", -1))
+from appdb._schema.index import NEWEST_FIRST, Index
 
 INDEXES = (
     # Equality, sort: one seek per lane (a queue and a handler), already in claim order. Small: only queued tasks.
@@ -83,11 +81,4 @@ INDEXES = (
     # What hosts of contract 3 list by: ids, which tell no time where they are derived from a key.
     Index(collection=collections.TASKS, name="tasks_owner", keys=(("owner_id", 1), ("_id", -1))),
     Index(collection=collections.TASKS, name="tasks_owner_state", keys=(("owner_id", 1), ("state", 1), ("_id", -1))),
-    Index(collection=collections.TASK_STEPS, name="task_steps_task", keys=(("task_id", 1),)),
-    Index(
-        collection=collections.TASK_EVENTS,
-        name="task_events_log",
-        keys=(("task_id", 1), ("seq", 1)),
-        options={"unique": True},
-    ),
 )

@@ -1,11 +1,9 @@
-"""What usage and cost are read by."""
+"""Indexes of ``tokens``: the calls of an owner and of a run."""
 
 from __future__ import annotations
 
 from appdb._schema import collections
-from appdb._schema.index import TEXT, Index
-
-NEWEST_FIRST = (("created_at", -1), ("_id", -1))
+from appdb._schema.index import NEWEST_FIRST, TEXT, Index
 
 INDEXES = (
     Index(collection=collections.USAGE, name="tokens_owner", keys=(("owner_id", 1), *NEWEST_FIRST)),

@@ -1,4 +1,4 @@
-"""What workflow templates and their versions are read by."""
+"""Indexes of ``workflow_versions``: versions by content and by source."""
 
 from __future__ import annotations
 
@@ -6,30 +6,6 @@ from appdb._schema import collections
 from appdb._schema.index import Index
 
 INDEXES = (
-    # What makes get-or-create atomic: a visible template is found by its name, and a hidden copy by its original.
-    Index(
-        collection=collections.WORKFLOW_TEMPLATES,
-        name="templates_name",
-        keys=(("owner_id", 1), ("name", 1)),
-        options={"unique": True, "partialFilterExpression": {"visibility": "visible"}},
-    ),
-    Index(
-        collection=collections.WORKFLOW_TEMPLATES,
-        name="templates_copy",
-        keys=(("owner_id", 1), ("derived_from", 1)),
-        options={"unique": True, "partialFilterExpression": {"visibility": "hidden"}},
-    ),
-    Index(
-        collection=collections.WORKFLOW_TEMPLATES,
-        name="templates_owner",
-        keys=(("owner_id", 1), ("visibility", 1), ("created_at", -1), ("_id", -1)),
-    ),
-    Index(
-        collection=collections.WORKFLOW_TEMPLATES,
-        name="templates_merged",
-        keys=(("merged_ids", 1),),
-        options={"partialFilterExpression": {"merged_ids": {"$exists": True}}},
-    ),
     # A source has no parent, so its content is unique in its template; two sources may resolve to the same content.
     Index(
         collection=collections.WORKFLOW_VERSIONS,

@@ -17,7 +17,7 @@ from appdb.cli.target import ExitCode, Target, leave, pass_target
 from appdb.cli.watch import OUTCOMES, Viewer, see_through
 from appdb.database import Database
 from appdb.errors import DatabaseUnavailableError
-from appdb.models.actors import Actor
+from appdb.models.actors import RegisteredActor
 from appdb.models.tasks import NewTask, Task, TaskState
 from appdb.queue.lease import handler
 from appdb.queue.task_queue import TaskQueue
@@ -39,7 +39,7 @@ class TaskOptions:
     unique_key: str | None
     expires_in: timedelta | None
 
-    def task(self, actor: Actor, payload: dict[str, JsonValue], *, owner: str, task_id: str) -> NewTask:
+    def task(self, actor: RegisteredActor, payload: dict[str, JsonValue], *, owner: str, task_id: str) -> NewTask:
         """Return the task: what is not said is as the actor's announcement has it."""
         as_announced = actor.new_task(
             payload, owner_id=owner, queue=self.queue, priority=self.priority, unique_key=self.unique_key
@@ -113,7 +113,7 @@ def submit(
         _tell_outcome(see_through(target, task.id, owner, viewer), output)
 
 
-async def _announced(database: Database, name: str) -> Actor:
+async def _announced(database: Database, name: str) -> RegisteredActor:
     actors = await RegistryRepository(database).actors()
     for actor in actors:
         if actor.id == name:
@@ -123,7 +123,7 @@ async def _announced(database: Database, name: str) -> Actor:
     )
 
 
-def _names(actors: Sequence[Actor]) -> str:
+def _names(actors: Sequence[RegisteredActor]) -> str:
     return ", ".join(printable(actor.id) for actor in actors) or "(none is known)"
 
 

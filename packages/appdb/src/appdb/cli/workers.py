@@ -9,7 +9,7 @@ import click
 from appdb.cli.output import compact, json_line, moment, printable, table
 from appdb.cli.target import Target, pass_target
 from appdb.database import Database
-from appdb.models.actors import Actor
+from appdb.models.actors import RegisteredActor
 from appdb.models.workers import Worker
 from appdb.queue.lease import handler
 from appdb.repos.registry import RegistryRepository
@@ -89,16 +89,16 @@ def show(target: Target, name: str, as_json: bool) -> None:
     click.echo("\n".join(f"{title:<12}  {printable(text)}" for title, text in lines.items() if text))
 
 
-async def _announced(database: Database) -> tuple[list[Actor], list[Worker]]:
+async def _announced(database: Database) -> tuple[list[RegisteredActor], list[Worker]]:
     registry = RegistryRepository(database)
     return await registry.actors(), await registry.workers()
 
 
-def _count(actor: Actor, alive: list[Worker]) -> int:
+def _count(actor: RegisteredActor, alive: list[Worker]) -> int:
     return sum(handler(actor.id, actor.version) in worker.actors for worker in alive)
 
 
-def _actor_row(actor: Actor, working: int) -> list[object]:
+def _actor_row(actor: RegisteredActor, working: int) -> list[object]:
     known = handler(actor.id, actor.version)
     limits = [actor.max_attempts, actor.timeout_seconds]
     return [known, actor.queue, working, *limits, moment(actor.seen_at), actor.description]

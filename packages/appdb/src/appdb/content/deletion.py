@@ -9,6 +9,7 @@ from appdb._driver import RawDocument, Session
 from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import generated_content as queries
 from appdb._queries import tasks as task_queries
+from appdb._queries.filters import by_ids
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.stored_bytes import ByteStore
@@ -43,13 +44,11 @@ class ContentDeletion:
             # This write puts deletions within a generation one after the other. Two at once would each see the other's
             # item, and neither would delete the preview that both share.
             await self._generations.update_one(
-                {"_id": found["generation_id"]}, {"$currentDate": {"pruned_at": True}}, session=joined
+                {"_id": found["generation_id"]}, generation_queries.prune(), session=joined
             )
             doomed = [found, *await self._lonely_preview(found, joined)]
-            await self._contents.delete_many({"_id": {"$in": [row["_id"] for row in doomed]}}, session=joined)
-            await self._contents.update_many(
-                {"preview_id": content_id, "owner_id": owner_id}, {"$set": {"preview_id": None}}, session=joined
-            )
+            await self._contents.delete_many(by_ids(row["_id"] for row in doomed), session=joined)
+            await self._contents.update_many(*queries.forget_preview(content_id, owner_id), session=joined)
             return [row["file_id"] for row in doomed]
 
         await self._run(body, session)
@@ -66,7 +65,7 @@ class ContentDeletion:
         preview_id = item.get("preview_id")
         if preview_id is None:
             return []
-        others = {"preview_id": preview_id, "_id": {"$ne": item["_id"]}}
+        others = queries.shown_by(preview_id, but=item["_id"])
         if await self._contents.find_one(others, {"_id": 1}, session=session) is not None:
             return []
         preview = await self._contents.find_one(queries.owned(preview_id, item["owner_id"]), session=session)
@@ -76,7 +75,7 @@ class ContentDeletion:
         """Delete a generation with its items; its task is cancelled if it still runs."""
 
         async def body(joined: Session) -> list[str]:
-            found = await self._generations.find_one(queries.owned(generation_id, owner_id), session=joined)
+            found = await self._generations.find_one(generation_queries.owned(generation_id, owner_id), session=joined)
             if found is None:
                 raise NotFoundError("generation", generation_id)
             return await self._delete([found], joined)
@@ -103,10 +102,10 @@ class ContentDeletion:
         for found in generations:
             await self._canceller.cancel_tree(found["task_id"], found["owner_id"], session)
         ids = [found["_id"] for found in generations]
-        items = self._contents.find({"generation_id": {"$in": ids}}, {"file_id": 1}, session=session)
+        items = self._contents.find(queries.of_generations(ids), {"file_id": 1}, session=session)
         doomed = {row["_id"]: row["file_id"] async for row in items}
-        await self._contents.delete_many({"_id": {"$in": list(doomed)}}, session=session)
-        await self._generations.delete_many({"_id": {"$in": ids}}, session=session)
+        await self._contents.delete_many(by_ids(doomed), session=session)
+        await self._generations.delete_many(by_ids(ids), session=session)
         return list(doomed.values())
 
     async def _run(self, body: Callable[[Session], Coroutine[Any, Any, list[str]]], session: Session | None) -> None:

@@ -11,11 +11,10 @@ from pydantic import JsonValue
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import tasks as task_queries
-from appdb._queries.expressions import literal
 from appdb._queries.paging import older_than
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.content.task_hold import MAKES_CONTENT, hold_task
+from appdb.content.task_hold import hold_task
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Label, Name, Text, accept
 from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
@@ -55,7 +54,7 @@ class Generations:
         check_size("source data", new.source_data, MAX_SOURCE_BYTES)
         fields = named | {"owner_id": owner_id, "request": dict(new.request), "source_data": dict(new.source_data)}
         marked: RawDocument | None = await self._tasks.find_one_and_update(
-            task_queries.live(new.task_id, owner_id), [{"$set": MAKES_CONTENT}], {"run_id": 1}, session=session
+            task_queries.live(new.task_id, owner_id), task_queries.mark_content(), {"run_id": 1}, session=session
         )
         if marked is None:
             raise await self._refusal(new.task_id, owner_id, session)
@@ -116,7 +115,7 @@ class Generations:
         if "provider_task_id" in changes:
             accept(Text, changes["provider_task_id"], "provider_task_id")
         check_size("usage", changes.get("usage") or {}, MAX_USAGE_BYTES)
-        update = [{"$set": {name: literal(value) for name, value in changes.items()}}]
+        update = generation_queries.report(changes)
 
         async def body(session: Session) -> RawDocument:
             await hold_task(self._log, lease, session)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
+from appdb._queries import generated_content as queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.generations import Generations, generation_id
@@ -118,7 +119,7 @@ class ContentItems:
         await self._mark_preview(write.task, write.item, session)
         changes = row | {"seq": write.seq, "created_at": held["updated_at"]}
         replaced = await self._contents.find_one_and_update(
-            {"_id": write.content_id}, {"$set": changes}, upsert=True, session=session
+            {"_id": write.content_id}, queries.store(changes), upsert=True, session=session
         )
         return (replaced or {"_id": write.content_id}) | changes, replaced
 
@@ -131,7 +132,7 @@ class ContentItems:
         if item.preview_key is None:
             return
         match = {"_id": content_id_of(task.id, item.preview_key), "owner_id": task.owner_id}
-        marked = await self._contents.update_one(match, {"$set": {"is_preview": True}}, session=session)
+        marked = await self._contents.update_one(match, queries.mark_preview(), session=session)
         if not marked.matched_count:
             raise NotFoundError("preview item of this task, stored before, with the key", item.preview_key)
 

@@ -7,7 +7,10 @@ from datetime import timedelta
 from itertools import chain
 
 from appdb._driver import RawDocument
+from appdb._queries import config as config_queries
 from appdb._queries import generated_content as queries
+from appdb._queries import gridfs
+from appdb._queries.filters import after_id, by_ids
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.stored_bytes import FILE_PREFIX, ByteStore
@@ -24,7 +27,7 @@ class SweepCursor:
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._config = connection.collection(collections.CONFIG)
-        self._id = f"sweep.{name}"
+        self._id = config_queries.sweep_id(name)
 
     async def position(self) -> str:
         """Return the last id that was looked at; empty at the beginning."""
@@ -34,7 +37,7 @@ class SweepCursor:
     async def advance(self, seen: list[str], limit: int) -> None:
         """Go on after what was *seen*, or from the beginning when that was less than *limit*."""
         after = seen[-1] if len(seen) >= limit else ""
-        await self._config.update_one({"_id": self._id}, {"$set": {"after": after}}, upsert=True)
+        await self._config.update_one({"_id": self._id}, config_queries.go_on_after(after), upsert=True)
 
 
 class BytesSweep:
@@ -63,7 +66,7 @@ class BytesSweep:
         """Look at *limit* files and return how many were deleted; four round trips, and two for each deleted one."""
         end = uuid7_floor(FILE_PREFIX, await self._connection.server_time() - grace)
         seen = await self._next(max(await self._cursor.position(), FILE_PREFIX), end, limit)
-        names = await self._names.distinct("file_id", {"file_id": {"$in": seen}})
+        names = await self._names.distinct("file_id", gridfs.naming(seen))
         named = {name for name in names if isinstance(name, str)}
         orphans = [file_id for file_id in seen if file_id not in named]
         await self._bytes.delete_all(orphans)
@@ -72,8 +75,8 @@ class BytesSweep:
 
     async def _next(self, after: str, end: str, limit: int) -> list[str]:
         # Both collections: a killed upload left chunks without a file, and an empty file has no chunks.
-        begun = self._chunks.find({"files_id": {"$gt": after, "$lt": end}, "n": 0}, {"files_id": 1, "_id": 0})
-        ended = self._files.find({"_id": {"$gt": after, "$lt": end}}, {"_id": 1})
+        begun = self._chunks.find(gridfs.begun_between(after, end), {"files_id": 1, "_id": 0})
+        ended = self._files.find(gridfs.ended_between(after, end), {"_id": 1})
         ids = chain(
             [row["files_id"] async for row in begun.sort("files_id", 1).limit(at_most(limit))],
             [row["_id"] async for row in ended.sort("_id", 1).limit(at_most(limit))],
@@ -92,7 +95,7 @@ class ItemsSweep:
 
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
-        match = {"_id": {"$gt": await self._cursor.position()}}
+        match = after_id(await self._cursor.position())
         rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
         named = [row for row in rows if row.get("in_generation") and _names_both(row)]
         there = await self._existing({row["generation_id"] for row in named})
@@ -102,7 +105,7 @@ class ItemsSweep:
         return len(deleted)
 
     async def _existing(self, generation_ids: Some[str]) -> set[str]:
-        found = self._generations.find({"_id": {"$in": list(generation_ids)}}, {"_id": 1})
+        found = self._generations.find(by_ids(generation_ids), {"_id": 1})
         return {row["_id"] async for row in found}
 
     async def _delete(self, row: RawDocument, grace: timedelta) -> bool:

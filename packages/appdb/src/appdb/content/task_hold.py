@@ -11,9 +11,6 @@ from appdb.models.task_events import NewEvent
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import TaskLog
 
-MAKES_CONTENT = {"has_content": True, "attached": True}
-"""What a task says of itself so that its generation is closed when it ends."""
-
 
 async def hold_task(
     task_log: TaskLog, lease: Lease, session: Session, events: Sequence[NewEvent] = (), seq: int | None = None
@@ -31,7 +28,7 @@ async def hold_task(
         LeaseLostError: Another worker may hold the task.
     """
     match = queries.held(lease.task_id, lease.token) | ({} if seq is None else {"event_count": seq})
-    held = await task_log.append_to(match, events, session=session, changes=MAKES_CONTENT)
+    held = await task_log.append_to(match, events, session=session, changes=queries.makes_content())
     if held is None:
         raise LeaseLostError(lease.task_id, lease.attempt)
     return held

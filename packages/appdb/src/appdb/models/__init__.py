@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from appdb.models.access_keys import Caller, KeyInfo, NewKey
-from appdb.models.actors import Actor, AnnouncedActor
+from appdb.models.actors import AnnouncedActor, RegisteredActor
 from appdb.models.bounds import LONGEST
-from appdb.models.branches import Branch, LineagePart
+from appdb.models.branches import Branch, BranchSegment
 from appdb.models.config import Setting
 from appdb.models.content_generation_metadata import (
     Generation,
@@ -22,7 +22,7 @@ from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
-from appdb.models.state import Interaction, Kept, RunState, Try
+from appdb.models.state import EventSummary, Interaction, ModuleAttempt, RunState
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import (
     FINAL_STATES,
@@ -72,10 +72,10 @@ __all__ = [
     "LIVE_STATES",
     "LONGEST",
     "OPEN_STATUSES",
-    "Actor",
     "AnnouncedActor",
     "AnnouncedWorker",
     "Branch",
+    "BranchSegment",
     "Caller",
     "CatchUp",
     "Content",
@@ -84,6 +84,7 @@ __all__ = [
     "Device",
     "Disagreement",
     "EventFilter",
+    "EventSummary",
     "FileCategory",
     "FileFormat",
     "FileRole",
@@ -92,14 +93,13 @@ __all__ = [
     "GenerationStatus",
     "GenerationWithItems",
     "Interaction",
-    "Kept",
     "KeyInfo",
     "Lifetime",
     "Limit",
-    "LineagePart",
     "Login",
     "ModelCall",
     "ModelTotal",
+    "ModuleAttempt",
     "NewContent",
     "NewEvent",
     "NewFile",
@@ -121,6 +121,7 @@ __all__ = [
     "ProviderTotal",
     "QueueStats",
     "Recovery",
+    "RegisteredActor",
     "Requirement",
     "RevokedBecause",
     "Role",
@@ -142,7 +143,6 @@ __all__ = [
     "TaskState",
     "TemplateMerge",
     "TemplateVisibility",
-    "Try",
     "Usage",
     "UsageFilter",
     "UsageTotals",

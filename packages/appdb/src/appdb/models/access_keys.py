@@ -11,7 +11,7 @@ from appdb.models.base import Document
 
 
 class KeyInfo(Document):
-    """What may be shown of an access key; ``id`` is its public part."""
+    """The part of an access key that may be shown; ``id`` is its public part."""
 
     user_id: str
     is_active: bool = True
@@ -31,6 +31,8 @@ class AccessKey(KeyInfo):
 
     digest: str = Field(repr=False)
     """SHA-256 of the secret, in hex; the secret has 256 random bits, so a plain hash is enough."""
+    purge_at: datetime | None = None
+    """When the document disappears; ``None`` for a key that never ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +41,14 @@ class NewKey:
 
     user_id: str
     key_id: str
+    # Out of `repr`, and so out of logs and tracebacks.
     secret: str = field(repr=False)
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who an access key belongs to, and what it may do."""
+    """The owner of an access key, and what the key may do."""
 
     user_id: str
     key_id: str

@@ -17,7 +17,7 @@ from appdb.models.tasks import NewTask
 from appdb.payload_schema import judged
 
 
-class Actor(Document):
+class RegisteredActor(Document):
     """An actor that some worker announced, as stored in ``actors``; its ``_id`` is its name."""
 
     version: int
@@ -67,7 +67,7 @@ class Actor(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedActor:
-    """What a worker says of an actor; the fields are those of ``Actor``.
+    """An actor as a worker announces it; the fields are those of ``RegisteredActor``.
 
     Raises:
         InvalidDataError: No host could read the payload's schema; the message names the actor and the keyword.
@@ -78,12 +78,14 @@ class AnnouncedActor:
     version: Count
     queue: Name
     description: str
+    # Not copied by validation: a schema may be large, and only `judged` looks into it.
     payload_schema: Annotated[dict[str, Any], SkipValidation]
     max_attempts: Positive
     timeout_seconds: Seconds
     limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
+        # A schema that no host can read is refused when it is announced, and not at the first submission.
         _ = self.left_to_worker
 
     @property

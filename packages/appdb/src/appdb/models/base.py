@@ -1,4 +1,4 @@
-"""What every stored document has in common."""
+"""Base classes of stored documents: reading one, and telling what is wrong with one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ StoredJson: TypeAlias = dict[str, Any]
 class Value(BaseModel):
     """A part of a document. Fields of a newer release are left alone: nothing here is ever written back whole."""
 
+    # Unknown fields are ignored: hosts of two releases share the database (decision 0012).
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     @classmethod
@@ -28,6 +29,7 @@ class Value(BaseModel):
         try:
             return cls.model_validate(document)
         except ValidationError as exc:
+            # The error names the document and never shows its values, which may be a user's secrets.
             named = document.get("_id") if isinstance(document, Mapping) else None
             raise UnreadableError(cls.__name__, str(named), _problem(exc)) from exc
 

@@ -1,4 +1,4 @@
-"""What may be stored: the types of names, numbers and durations with their bounds, and the one check against them.
+"""Bounds of stored values: the types of names, numbers and durations, and the one check against them.
 
 Nothing is stored that cannot be read back. Each field of a ``New...`` value has one of these types, and whoever stores
 such a value calls ``accept`` before anything is written. JSON is checked where it is weighed, by ``check_size``.
@@ -27,6 +27,7 @@ SHORTEST = timedelta(milliseconds=1)
 LONGEST = timedelta(days=36_525)
 """A hundred years: longer than anything waits, and far from the year 9999, behind which no date can be read."""
 
+# Decision 0019: what is new is checked before the first write, since one unreadable document hides its neighbours.
 STRICT = ConfigDict(strict=True, revalidate_instances="always")
 """How ``New...`` values are checked: each field is what its type says, and nothing is converted."""
 
@@ -52,6 +53,7 @@ Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_
 Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST)]
 Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=SHORTEST, le=LONGEST)]
 Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=LONGEST.total_seconds(), allow_inf_nan=False)]
+# Stored values have wider bounds than new ones: earlier releases accepted more.
 StoredSpan: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Seconds or milliseconds of a stored document, which can be made a duration; see ``bounded_duration``."""
 StoredTime: TypeAlias = Annotated[datetime, Field(strict=True)]

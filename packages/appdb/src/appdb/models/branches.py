@@ -1,4 +1,4 @@
-"""Branches: lines of history of a run. They fork and never merge, and nothing behind a fork is lost."""
+"""Branches: lines of history of a run, which fork and never merge; events behind a fork stay."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from appdb.models.base import Document, Value
 
 
-class LineagePart(Value):
-    """What one branch gives to a line of history: its events from ``first_seq`` to ``cutoff_seq``, without a gap."""
+class BranchSegment(Value):
+    """The events that one branch gives to a line of history: from ``first_seq`` to ``cutoff_seq``, without a gap."""
 
     branch_id: str
     first_seq: int
@@ -25,7 +25,7 @@ class Branch(Document):
 
     run_id: str
     owner_id: str
-    lineage: list[LineagePart]
+    lineage: list[BranchSegment]
     """From the root to the branch itself, in the order of their events."""
     created_at: datetime
     deleting: bool = False

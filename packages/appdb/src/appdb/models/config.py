@@ -1,4 +1,4 @@
-"""Settings: typed values by type and name."""
+"""Settings by type and name, and what shares their collection: the contract, the migrations' lock, places of sweeps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,35 @@ class StoredSetting(Document):
     revision: int
     created_at: datetime
     updated_at: datetime
+
+
+class StoredContract(Document):
+    """The contracts that may work with the database, as stored in ``config`` under the id ``contract``."""
+
+    version: int
+    """The oldest contract that may; hosts before contract 3 compare it with their own, and know no more."""
+    newest: int | None = None
+    """The newest contract that may; ``None`` when a release before contract 3 has migrated last."""
+    updated_at: datetime
+
+
+class StoredLock(Document):
+    """The lock of whoever migrates, as stored in ``config`` under the id ``migrations`` while it is held."""
+
+    holder: str
+    """Tells one holder from the next."""
+    by: str | None = None
+    """Host and process, for people; a release before contract 3 does not say."""
+    since: datetime | None = None
+    expires_at: datetime
+    """When the lock ends unless it is renewed, by the database's clock."""
+
+
+class SweepPosition(Document):
+    """The place where a sweep goes on, as stored in ``config`` under an id that begins with ``sweep.``."""
+
+    after: str
+    """The id that was looked at last; empty for the beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from appdb.models.vocabulary import Stored
 
 
 class GenerationStatus(StrEnum):
-    """How far a generation is: ``pending ->`` one of the other three, in the transaction that ends its task."""
+    """The state of a generation: ``pending ->`` one of the other three, in the transaction that ends its task."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -51,6 +51,13 @@ class Generation(Document):
     completed_at: datetime | None = None
 
 
+class GenerationDocument(Generation):
+    """The whole document in ``content_generation_metadata``."""
+
+    pruned_at: datetime | None = None
+    """When an item of it was last deleted; deletions within a generation conflict by it."""
+
+
 class GenerationWithItems(Generation):
     """A generation and what it has made so far, by index."""
 
@@ -59,7 +66,7 @@ class GenerationWithItems(Generation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """For whom in a workflow a generation is made; a plain task has none of it.
+    """The place in a workflow that a generation is made for; a plain task has none.
 
     Args:
         run_id: The run that asks; ``None`` for the one that the task works for.
@@ -78,7 +85,7 @@ NO_ORIGIN = Origin()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGeneration:
-    """What ``ContentRepository.record`` needs to know.
+    """A generation to record with ``ContentRepository.record``.
 
     Args:
         task_id: The task that makes it; each task makes one.

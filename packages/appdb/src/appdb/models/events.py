@@ -1,4 +1,4 @@
-"""The events of a run: its log and the source of its truth."""
+"""Run events: the entries of a run's event log, from which its state follows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class NewRunEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events of a line of history are asked for.
+    """A choice of events of a line of history.
 
     Args:
         after: Only events with a higher number.

@@ -13,7 +13,7 @@ from appdb.models.vocabulary import Stored
 
 
 class ContentKind(StrEnum):
-    """What a content item is."""
+    """The kind of a content item."""
 
     IMAGE = "image"
     AUDIO = "audio"
@@ -54,6 +54,13 @@ class Content(Document):
     created_at: datetime
 
 
+class ContentDocument(Content):
+    """The whole document in ``generated_content``."""
+
+    seq: int | None = None
+    """The number of the event that told of the item: a repeated call finds the item by it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewContent:
     """A content item to store.
@@ -81,6 +88,7 @@ class NewContent:
     role: Label
     media_type: Label
     filename: Text
+    # A path is streamed in pieces, so that a film is never in memory as a whole.
     data: bytes | Path
     index: Count | None = None
     seed: Whole | None = None

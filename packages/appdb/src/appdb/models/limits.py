@@ -1,14 +1,14 @@
-"""How often and how many at a time tasks of one kind may run, over all workers."""
+"""Limits: how many tasks of one key run at a time and per second, over all workers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self, TypeAlias
 
 from pydantic import Field
 
-from appdb.models.base import Value
+from appdb.models.base import Document, Value
 from appdb.models.bounds import MAX_NAME_CHARACTERS, STRICT, Duration, Name, Positive, StoredSpan, bounded_duration
 
 Rate: TypeAlias = tuple[int, float]
@@ -40,6 +40,7 @@ class Limit:
     per: Duration = timedelta(seconds=1)
 
     def __post_init__(self) -> None:
+        # Here and not in `accept` alone: actors declare limits in their source, long before a task has them.
         if not 0 < len(self.key) <= MAX_NAME_CHARACTERS:
             raise ValueError(f"limit {self.key[:40]!r}: the key must have 1 to {MAX_NAME_CHARACTERS} characters")
         if self.concurrency is None and self.rate is None:
@@ -67,3 +68,38 @@ class TaskLimit(Value):
         """Return what this is the stored form of."""
         per = bounded_duration(self.per_seconds)
         return Limit(key=self.key, concurrency=self.concurrency, rate=self.rate, per=per)
+
+
+class LimitOverride(Value):
+    """The numbers that an operator set for a key; they count whatever tasks carry."""
+
+    concurrency: int | None = Field(default=None, ge=1)
+    rate: int | None = Field(default=None, ge=1)
+    per_seconds: StoredSpan = 1.0
+
+
+class TokenBucket(Value):
+    """The tokens that one rate of a key has left."""
+
+    rate: int
+    per_seconds: StoredSpan
+    tokens: float
+
+
+class StoredLimit(Document):
+    """The state of a limit key, as stored in ``limits``: an operator's numbers, and the tokens of its rates."""
+
+    key: str | None = None
+    """The same as ``id``; missing where an operator set a limit that nothing was claimed under."""
+    override: LimitOverride | None = None
+    buckets: list[TokenBucket] = Field(default_factory=list)
+    buckets_at: datetime | None = None
+    """The server's time that the tokens in ``buckets`` are of."""
+    tokens: float | None = None
+    """The fewest tokens of all buckets, and ``refilled_at`` the time of that: hosts of release 0.3 and before know one
+    bucket only."""
+    refilled_at: datetime | None = None
+    full_at: datetime | None = None
+    """When all buckets are full again, so that the document may be forgotten."""
+    used: int | None = None
+    """Counts the claims under the key: of two that counted the same tokens, one is refused."""

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from appdb.models.base import Document
 from appdb.models.tasks import TaskState
+
+
+class StoredQueue(Document):
+    """A queue that was paused or resumed, as stored in ``queues``; others have no document."""
+
+    paused: bool
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a recovery finds and does."""
+"""The repair of a run: disagreements of its caches with its events, and the result."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from appdb.models.workflow_runs import RunStatus
 
 
 class Disagreement(StrEnum):
-    """How the caches of a run can disagree with its events."""
+    """A way in which the caches of a run disagree with its events. Events store these values, which therefore stay."""
 
-    AWAITS_NOTHING = "awaits_nothing"
+    AWAITING_WITHOUT_REQUEST = "awaits_nothing"
     """It is said to await input, and no interaction is pending."""
-    PENDING_UNSEEN = "pending_unseen"
+    REQUEST_NOT_IN_STATUS = "pending_unseen"
     """An interaction is pending, and it is not said to await input."""
-    END_UNSEEN = "end_unseen"
+    END_NOT_IN_STATUS = "end_unseen"
     """Its events have ended it, and it is said to go on, or to have ended otherwise."""
-    NEVER_ENDED = "never_ended"
+    STATUS_ENDED_EVENTS_NOT = "never_ended"
     """It is said to have ended, and its events go on."""
-    BEGUN_UNSEEN = "begun_unseen"
+    START_NOT_IN_STATUS = "begun_unseen"
     """It is said to be only created, and its events have begun."""
-    NEVER_BEGUN = "never_begun"
+    STATUS_STARTED_EVENTS_NOT = "never_begun"
     """It is said to be processing, and nothing has begun."""
     ALL_STEPS_DONE = "all_steps_done"
     """It is said to be processing, and every step of its workflow is completed."""
@@ -37,12 +37,13 @@ class Disagreement(StrEnum):
     @property
     def forks(self) -> bool:
         """Whether hosts may have acted on it, so that a new branch leaves behind what they may have begun."""
+        # A cache that only counted or placed wrong was no ground for anybody to act on.
         return self not in (Disagreement.POSITION, Disagreement.OPEN, Disagreement.EVENT_COUNT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """What was wrong with a run, and what was done, or would be.
+    """The result of a run's repair: its disagreements, and what was written or would be.
 
     Args:
         run_id: The run.

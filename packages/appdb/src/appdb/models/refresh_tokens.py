@@ -13,7 +13,7 @@ from appdb.models.bounds import STRICT, Duration
 
 
 class RevokedBecause(StrEnum):
-    """Why a session ended before its time."""
+    """The reason for which a session ended before its time."""
 
     SIGNED_OUT = "signed_out"
     """Its user, or somebody who may, ended it."""
@@ -22,7 +22,7 @@ class RevokedBecause(StrEnum):
 
 
 class UserSession(Document):
-    """What may be shown of a session: a sign-in, and all the refresh tokens that came of it."""
+    """The part of a session that may be shown: a sign-in, with all the refresh tokens that came of it."""
 
     user_id: str
     created_at: datetime
@@ -42,6 +42,7 @@ class UserSession(Document):
 class RefreshFamily(UserSession):
     """A session as stored in ``refresh_tokens``: one document for the whole family, so every change of it is atomic."""
 
+    # Digests stay out of `repr`, and so out of logs and tracebacks.
     proof: str = Field(repr=False)
     """SHA-256 of what all tokens of the family share, which tells a token that was used up from an invented one."""
     live: tuple[str, ...] = Field(repr=False)
@@ -54,7 +55,7 @@ class RefreshFamily(UserSession):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Where a sign-in comes from, for its user to recognise; the first 400 characters of each are kept."""
+    """The device that signs in, for its user to recognise; the first 400 characters of each field are kept."""
 
     __pydantic_config__ = STRICT
     user_agent: str = ""
@@ -63,7 +64,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetime:
-    """How long a session lasts.
+    """The lifetime of a session.
 
     Args:
         idle: How long it lasts without being used.

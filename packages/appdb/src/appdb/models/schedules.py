@@ -1,4 +1,4 @@
-"""A schedule: a cron expression in a time zone, and the task that each of its ticks enqueues."""
+"""Schedules: cron expressions in time zones, and the task that each tick enqueues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from appdb.models.vocabulary import Stored
 
 
 class CatchUp(StrEnum):
-    """What becomes of ticks that passed while nobody lived to see them."""
+    """The treatment of ticks that passed while no host was up."""
 
     LATEST = "latest"
     """One task for the most recent of them, however late."""
@@ -41,6 +41,7 @@ class Schedule(Document):
     timeout_seconds: StoredSpan | None = None
     catch_up: Stored[CatchUp]
     enabled: bool
+    # Strict times: a schedule whose times are texts would be due for ever, or never.
     next_at: StoredTime
     """The tick to come; means nothing while the schedule is paused."""
     last_tick: StoredTime | None = None
@@ -49,7 +50,7 @@ class Schedule(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSchedule:
-    """What ``ScheduleRepository.put`` needs to know.
+    """A schedule to store with ``ScheduleRepository.put``.
 
     Args:
         owner_id: The user who owns the schedule and its tasks.

@@ -12,8 +12,8 @@ from appdb.models.workflow_runs import Position, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What the state keeps of one event."""
+class EventSummary:
+    """The part of an event that the state of a run keeps."""
 
     seq: int
     event_id: str
@@ -36,7 +36,7 @@ class Given:
     name: str
     step: str
     module: str
-    kept: Kept
+    kept: EventSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +65,10 @@ class RunState:
     position: Position = field(default_factory=Position)
     steps_completed: tuple[str, ...] = ()
     modules_completed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    outputs: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
+    outputs: Mapping[tuple[str, str], EventSummary] = field(default_factory=dict)
     given: tuple[Given, ...] = ()
-    pending: Kept | None = None
-    error: Kept | None = None
+    pending: EventSummary | None = None
+    error: EventSummary | None = None
     unknown_type: str | None = None
 
     @property
@@ -82,7 +82,7 @@ class RunState:
         return len(self.modules_completed.get(self.position.step or "", ()))
 
     @property
-    def mapped(self) -> dict[str, Kept]:
+    def state_values(self) -> dict[str, EventSummary]:
         """By name in the run's state, the event that gave the value which counts."""
         return {given.name: given.kept for given in self.given}
 
@@ -99,28 +99,28 @@ class RunState:
 
     def values(self) -> dict[str, Any]:
         """Return what modules and sub-actions have given to the run's state, by name; the last one wins."""
-        return {name: kept.data[MAPPED][name] for name, kept in self.mapped.items()}
+        return {name: kept.data[STATE_VALUES][name] for name, kept in self.state_values.items()}
 
 
-MAPPED = "_state_mapped"
+STATE_VALUES = "_state_mapped"
 """Where an event's data says which of it has a name in the run's state."""
 
 
-def _outputs(kept: Kept) -> dict[str, Any]:
-    return {name: value for name, value in kept.data.items() if name != MAPPED}
+def _outputs(kept: EventSummary) -> dict[str, Any]:
+    return {name: value for name, value in kept.data.items() if name != STATE_VALUES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """What the user was asked, and the answer, if there is one."""
+    """A question to the user, with the answer, if there is one."""
 
     request: RunEvent
     response: RunEvent | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """One time that a module ran, and what the user then asked to be done better.
+class ModuleAttempt:
+    """One attempt of a module, and what the user then asked to be done better.
 
     Args:
         outputs: What it gave; ``None`` when it did not complete.

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import JsonValue, SkipValidation
 
 from appdb.events import TaskEventType
-from appdb.models.base import Document, StoredJson
+from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, StoredTime
 from appdb.models.vocabulary import Stored
 
@@ -22,6 +22,23 @@ class TaskEvent(Document):
     attempt: int
     at: StoredTime
     data: StoredJson
+
+
+class LoggedEvent(Value):
+    """An event within a batch; its batch gives its number, time and attempt."""
+
+    type: Stored[TaskEventType]
+    data: StoredJson
+
+
+class EventBatch(Value):
+    """Events that one write appended to a task's log, as the task holds them until they are archived."""
+
+    first: int
+    """The number of the first event; the others follow without a gap."""
+    at: StoredTime
+    attempt: int
+    events: list[LoggedEvent]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,11 +23,12 @@ from appdb.models.bounds import (
     StoredTime,
 )
 from appdb.models.limits import Limit, TaskLimit
+from appdb.models.task_events import EventBatch
 from appdb.models.vocabulary import Stored
 
 
 class TaskState(StrEnum):
-    """Where a task is in its life: ``scheduled -> queued -> processing ->`` one of the final three."""
+    """The state of a task: ``scheduled -> queued -> processing ->`` one of the final three."""
 
     SCHEDULED = "scheduled"
     """Waits for its time: a delay, or the pause before a retry."""
@@ -52,7 +53,7 @@ Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class TaskLease(Value):
-    """Who holds a task, by the database's clock."""
+    """The hold of a worker on a task, by the database's clock."""
 
     token: str
     """The fence: new at each claim, and a condition of every later write of the attempt."""
@@ -61,14 +62,14 @@ class TaskLease(Value):
 
 
 class Progress(Value):
-    """How far an attempt is."""
+    """The progress of an attempt."""
 
     fraction: float = Field(ge=0, le=1)
     message: str = ""
 
 
 class TaskError(Value):
-    """Why an attempt ended without a result."""
+    """The reason for which an attempt ended without a result."""
 
     type: str
     message: str
@@ -135,6 +136,7 @@ class Following(Value):
     @field_validator("fields")
     @classmethod
     def _are_named(cls, fields: StoredJson) -> StoredJson:
+        # These become parts of filters and ids; other software may have written anything there.
         named = isinstance(fields.get("_id"), str)
         if not named or not all(isinstance(fields.get(name), str | None) for name in ("run_id", "unique_key")):
             raise ValueError("id, run and unique key must be text")
@@ -147,9 +149,53 @@ class Following(Value):
         return key
 
 
+class Settlement(Value):
+    """The end of an attempt as its holder left it, so that a repeated commit sees that the first one succeeded."""
+
+    token: str
+    kind: str
+    """How the attempt ended; empty when it only wrote to the log."""
+
+
+class TaskDocument(Task):
+    """The whole document in ``tasks``: beside what owners see, the fields by which queries find and change it.
+
+    Hosts read ``Task``, which costs a claim less to validate. A name that misleads has an alias here, and the stored
+    one stays.
+    """
+
+    claim_key: str | None = Field(default=None, alias="lane")
+    """Queue and handler: what a worker claims by. A task of release 0.1 has none until it is filled in."""
+    fairness_key: str | None = Field(default=None, alias="group")
+    """Claim key, owner and limits: tasks with the same one are claimed in their own order, and share a turn."""
+    handler: str | None = None
+    """Actor and version; only tasks of release 0.1 have it."""
+    limited: bool = False
+    """Whether a claim must look at limits."""
+    queued_at: StoredTime | None = None
+    """When it became due; the order of claims among equal priorities."""
+    unique_until: StoredTime | None = None
+    """When its key stands for it no longer."""
+    unique_while_live: bool = False
+    """Whether its key stands for it only until it is final."""
+    has_content: bool = False
+    """Whether a generation is closed when it ends."""
+    has_dependents: bool = Field(default=False, alias="attached")
+    """Whether its end concerns other documents: a generation, a parent or what follows it."""
+    then: list[Following] = Field(default_factory=list)
+    """What is enqueued when it completes."""
+    recent_events: list[EventBatch] = Field(default_factory=list, alias="tail")
+    """The newest part of its log; older events are archived in ``task_events``."""
+    settled: Settlement | None = None
+    commit: str | None = None
+    """The mark of the last commit that wrote to it."""
+    touched_at: StoredTime | None = None
+    """When a transaction made sure of the lease, for which it must write something."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """What ``TaskQueue.enqueue`` needs to know.
+    """A task to enqueue with ``TaskQueue.enqueue``.
 
     Args:
         owner_id: The user who may see and cancel the task.
@@ -195,6 +241,7 @@ class NewTask:
     run_id: Name | None = None
 
     def __post_init__(self) -> None:
+        # One owner for all: what follows is enqueued without asking whether that owner may.
         if any(getattr(one, "owner_id", self.owner_id) != self.owner_id for one in self.then):
             raise ValueError(
                 f"task for actor {self.actor!r}: a continuation must have the same owner, {self.owner_id!r}"
@@ -203,7 +250,7 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks an operation on many is about.
+    """A choice of tasks, for operations on many.
 
     Args:
         owner_id: Whose tasks; ``None`` for everybody's, which is for operators only.

@@ -1,4 +1,4 @@
-"""Usage and cost of calls to models."""
+"""Usage: tokens, units and cost of calls to models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from appdb.utils import uuid7_str
 
 
 class Usage(Document):
-    """What one call to a model used and cost, as stored in ``tokens``."""
+    """The usage and cost of one call to a model, as stored in ``tokens``."""
 
     owner_id: str
     run_id: str | None = None
@@ -49,20 +49,20 @@ class UsageTotal(Value):
 
 
 class ProviderTotal(UsageTotal):
-    """What a provider was asked for."""
+    """The sums over the calls to one provider."""
 
     provider: str
 
 
 class ModelTotal(UsageTotal):
-    """What a model was asked for."""
+    """The sums over the calls to one model."""
 
     provider: str
     model: str
 
 
 class StepTotal(UsageTotal):
-    """What a step used; ``None`` for calls outside of steps."""
+    """The sums over the calls of one step; ``None`` for calls outside of steps."""
 
     step_id: str | None = None
 
@@ -83,7 +83,7 @@ Tokens: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUsage:
-    """What a call used.
+    """The usage and cost of a call, to record.
 
     Args:
         provider: Who was paid.
@@ -117,7 +117,7 @@ class NewUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageFilter:
-    """Which calls of an owner are meant.
+    """A choice of an owner's calls.
 
     Args:
         run_id: Only those of this run.

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import SkipValidation
+from pydantic import Field, SkipValidation
 
 from appdb.models.base import Document
 from appdb.models.bounds import STRICT, AnyText, Name
@@ -15,7 +15,7 @@ from appdb.utils import uuid7_str
 
 
 class Role(StrEnum):
-    """What kind of user somebody is."""
+    """A kind of user."""
 
     USER = "user"
     """Sees and changes what is their own."""
@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 class User(Document):
-    """Somebody who owns documents, as stored in ``users``; the password's hash is stored beside it and never here."""
+    """A user: the owner of documents, as stored in ``users``, without the password's hash."""
 
     is_guest: bool
     """A guest has no name and no password: whoever holds the key is the guest."""
@@ -40,9 +40,23 @@ class User(Document):
     last_sign_in_at: datetime | None = None
 
 
+class UserDocument(User):
+    """The whole document in ``users``, with what is looked up by and never shown."""
+
+    username_key: str | None = None
+    """The name as it is compared; unique."""
+    email_key: str | None = None
+    """The address as it is compared; unique."""
+    password_hash: str | None = Field(default=None, repr=False)
+    keys_changed_at: datetime | None = None
+    """When a key was last made; it makes a new key and the user's deletion wait for one another."""
+    upgraded_at: datetime | None = None
+    """When the guest became a full user."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """What ``UserRepository.create`` and ``upgrade_guest`` need to know.
+    """A user to make with ``UserRepository.create`` or ``upgrade_guest``.
 
     Args:
         username: 1 to 64 printable characters without ``@`` and without white space.
@@ -56,6 +70,7 @@ class NewUser:
     __pydantic_config__ = STRICT
     username: AnyText | None = None
     email: AnyText | None = None
+    # Hashing is the host's: appdb knows no password, so it cannot leak one.
     password_hash: AnyText | None = field(default=None, repr=False)
     roles: Annotated[tuple[Role, ...], SkipValidation] = (Role.USER,)
     user_id: Name = field(default_factory=lambda: uuid7_str("usr_"))

@@ -1,4 +1,4 @@
-"""Words of stored documents: a release reads those of a newer one, too, and keeps them as they are."""
+"""Words of stored documents: a release also reads those of a newer one, and keeps them as they are."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def is_known(value: StrEnum) -> bool:
 
 
 def _unknown(kind: type[Word], value: str) -> Word:
+    # A member made by hand: `StrEnum` refuses unknown values, and a release in service cannot learn new words.
     made = str.__new__(kind, value)
     made._name_ = made._value_ = value
     return made

@@ -25,6 +25,15 @@ class WeightedKeyword(Document):
     details: StoredJson = Field(default_factory=dict)
 
 
+class WeightedKeywordDocument(WeightedKeyword):
+    """The whole document in ``weighted_keywords``."""
+
+    use_id: str | None = None
+    """The id of the last use."""
+    use_ids: list[str] = Field(default_factory=list)
+    """Digests of the ids of the last uses: none of these counts again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedKeyword:
     """A keyword that was used.

@@ -28,7 +28,7 @@ class Worker(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedWorker:
-    """What a worker says of itself; the fields are those of ``Worker``."""
+    """A worker as it announces itself; the fields are those of ``Worker``."""
 
     __pydantic_config__ = STRICT
     id: Name

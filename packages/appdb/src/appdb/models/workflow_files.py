@@ -1,4 +1,4 @@
-"""Artefacts of a run: what was sent to a model and what came back, and the files that a workflow wrote."""
+"""Run files: requests to models, their answers, and files that a workflow wrote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from appdb.models.vocabulary import Stored
 
 
 class FileCategory(StrEnum):
-    """Which part of a run's tree a file belongs to."""
+    """The part of a run's tree that a file belongs to."""
 
     API_CALLS = "api_calls"
     """What was said to a model and what it answered; a group is one call."""
@@ -28,14 +28,14 @@ class FileCategory(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """How the content is read."""
+    """The format of a file's content."""
 
     JSON = "json"
     TEXT = "text"
 
 
 class FileRole(StrEnum):
-    """What a file is in its call."""
+    """The role of a file in its call."""
 
     REQUEST = "request"
     RESPONSE = "response"
@@ -71,6 +71,15 @@ class WorkflowFile(Document):
     updated_at: datetime
 
 
+class FileDocument(WorkflowFile):
+    """The whole document in ``workflow_files``, with the content of a small file."""
+
+    text: str | None = None
+    """The content; ``None`` when it is in GridFS."""
+    replaced_file_id: str | None = None
+    """Where the content was that the last write replaced: whoever wrote deletes those bytes."""
+
+
 class FileWithContent(WorkflowFile):
     """An artefact and its content, wherever that is stored."""
 
@@ -92,6 +101,7 @@ class ModelCall(Value):
     group: str
     request: WorkflowFile | None = None
     response: WorkflowFile | None = None
+    # With an underscore, since pydantic's own `schema` would be hidden.
     schema_: WorkflowFile | None = None
     metadata: WorkflowFile | None = None
     inputs: list[WorkflowFile] = Field(default_factory=list)
@@ -101,6 +111,7 @@ class ModelCall(Value):
     @classmethod
     def of(cls, group: str, files: Iterable[WorkflowFile]) -> Self:
         """Return the call whose *files* these are, oldest first."""
+        # The files come oldest first, so that the last of a role is the newest.
         by_role: dict[FileRole | None, list[WorkflowFile]] = {}
         for file in files:
             by_role.setdefault(file.role, []).append(file)

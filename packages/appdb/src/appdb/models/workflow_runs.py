@@ -13,7 +13,7 @@ from appdb.utils import uuid7_str
 
 
 class RunStatus(StrEnum):
-    """Where a run is; a cache of what its events say."""
+    """The status of a run; a cache of what its events say."""
 
     CREATED = "created"
     PROCESSING = "processing"
@@ -33,12 +33,13 @@ class RunStatus(StrEnum):
         return self in CLOSED_STATUSES
 
 
+# A run that reached its target or failed validation stays open: its owner goes on with it.
 CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
 OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
 
 
 class Position(Value):
-    """Where a run is, as far as its next event needs to know; the rest is folded on demand."""
+    """The position of a run, as far as its next event needs to know it; the rest of the state is folded on demand."""
 
     step: str | None = None
     """The step that has started and not completed."""
@@ -53,6 +54,7 @@ class Position(Value):
     @property
     def status(self) -> RunStatus:
         """The status that follows from the rest."""
+        # The same order as in the update that derives the stored status (`_queries/workflow_runs.py`).
         if self.ended is not None:
             return self.ended
         if self.interaction_id is not None:
@@ -84,9 +86,26 @@ class Run(Document):
     completed_at: datetime | None = None
 
 
+class RunDocument(Run):
+    """The whole document in ``workflow_runs`` of a run that is not deleted."""
+
+    listed: bool = True
+    """Whether lists of its owner's runs have it: not when it does a sub-action, nor while it is being deleted."""
+    deleting: bool = False
+    """Whether its deletion has begun; nobody sees it then, and nothing is written to it."""
+
+
+class DeletedRun(Document):
+    """The mark that stays of a deleted run in ``workflow_runs`` for a day, so that late writers see it."""
+
+    owner_id: str
+    deleting: bool
+    deleted_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What ``WorkflowRepository.open`` needs to know. The ids are made with it, so that repeating a call is safe.
+    """A run to open with ``WorkflowRepository.open``. The ids are made with it, so that repeating a call is safe.
 
     Args:
         project: The user's name for what is made.

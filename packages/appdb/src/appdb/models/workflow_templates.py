@@ -14,7 +14,7 @@ GLOBAL_OWNER = "global"
 
 
 class TemplateVisibility(StrEnum):
-    """Whether a template is listed."""
+    """The visibility of a template in lists."""
 
     VISIBLE = "visible"
     """Found by its name and listed."""
@@ -43,6 +43,13 @@ class WorkflowTemplate(Document):
     def is_global(self) -> bool:
         """Whether everybody may read it."""
         return self.owner_id == GLOBAL_OWNER
+
+
+class TemplateDocument(WorkflowTemplate):
+    """The whole document in ``workflow_templates``."""
+
+    used_at: datetime | None = None
+    """When a run of it was last opened, which conflicts with its deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from appdb.utils import uuid7_str
 
 
 class VersionKind(StrEnum):
-    """What a version is good for."""
+    """The use of a version: it runs as it is, is resolved first, or is the result of that."""
 
     RAW = "raw"
     """A source that can run as it is."""
@@ -26,7 +26,7 @@ class VersionKind(StrEnum):
 
 
 class SourceType(StrEnum):
-    """What a source was uploaded as."""
+    """The form in which a source was uploaded."""
 
     JSON = "json"
     ZIP = "zip"
@@ -129,7 +129,7 @@ class VersionMerge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deduplication:
-    """What was merged, or would be.
+    """The duplicates that were merged, or would be.
 
     Args:
         templates: Merged templates.

@@ -9,7 +9,8 @@ from typing import Any
 
 from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
 from appdb._queries import task_commits as queries
-from appdb._queries.tasks import all_held, ids, without_dependents
+from appdb._queries.filters import by_ids
+from appdb._queries.tasks import all_held, without_dependents
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import DatabaseUnavailableError
@@ -90,7 +91,7 @@ class AttemptCommitter:
     ) -> list[tuple[PreparedWrite, RawDocument | None]]:
         """Return the writes that this commit has not written and no earlier try of it, each with its task now."""
         # Read as a majority has it: what may yet be rolled back must not be reported as written.
-        found = self._tasks.find(ids(write.lease.task_id for write in writes), queries.WRITTEN_FIELDS)
+        found = self._tasks.find(by_ids(write.lease.task_id for write in writes), queries.WRITTEN_FIELDS)
         tasks = {row["_id"]: row async for row in found}
         looked = [(write, tasks.get(write.lease.task_id)) for write in writes]
         return [(write, task) for write, task in looked if not write.is_in(task, mark)]

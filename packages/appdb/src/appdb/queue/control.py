@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
+from appdb._queries import queues as queue_queries
 from appdb._queries import tasks as queries
-from appdb._queries.clock import NOW
-from appdb._queries.expressions import literal
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -65,8 +63,7 @@ class Control:
     async def retry(self, task_id: str, owner_id: str) -> Task:
         """Let a waiting task run now, or repeat a failed or cancelled one."""
         hurried: RawDocument | None = await self._tasks.find_one_and_update(
-            queries.owned(task_id, owner_id) | {"state": TaskState.SCHEDULED, "waiting": {"$ne": True}},
-            [{"$set": {"state": TaskState.QUEUED, "run_at": NOW, "queued_at": NOW, "updated_at": NOW}}],
+            queries.scheduled_by_time(task_id, owner_id), queries.run_now()
         )
         task = Task.from_document(await self.find_task(task_id, owner_id))
         if hurried is not None:
@@ -130,9 +127,8 @@ class Control:
 
     async def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or start handing out tasks of *queue*; one round trip."""
-        update: list[dict[str, Any]] = [{"$set": {"paused": literal(paused), "updated_at": NOW}}]
-        await self._queues.update_one({"_id": queue}, update, upsert=True)
+        await self._queues.update_one(queue_queries.named(queue), queue_queries.pause(paused=paused), upsert=True)
 
     async def paused(self) -> set[str]:
         """Return the queues that hand out nothing; one round trip."""
-        return {row["_id"] async for row in self._queues.find({"paused": True}, {"_id": 1})}
+        return {row["_id"] async for row in self._queues.find(queue_queries.paused(), {"_id": 1})}

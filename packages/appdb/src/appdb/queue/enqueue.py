@@ -15,6 +15,7 @@ from appdb._driver import (
     refused,
 )
 from appdb._queries import tasks as queries
+from appdb._queries.filters import by_ids
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import AppDbError, DatabaseUnavailableError
@@ -139,7 +140,7 @@ class Enqueuer:
     async def _check_owners(self, new: Sequence[NewTaskDocument], session: Session) -> None:
         """Check that the tasks that were there before under the ids of *new* are their owners'."""
         if new:
-            match = queries.ids(one.id for one in new)
+            match = by_ids(one.id for one in new)
             found = {row["_id"]: row async for row in self._tasks.find(match, session=session)}
             for one in new:
                 one.own(found[one.id])
@@ -168,5 +169,5 @@ class Enqueuer:
 
     async def _free_key(self, row: RawDocument, session: Session | None) -> bool:
         match = queries.released_keys(row["owner_id"], [row["unique_key"]]) | {"_id": row["_id"]}
-        freed = await self._tasks.update_one(match, {"$unset": {"unique_key": ""}}, session=session)
+        freed = await self._tasks.update_one(match, queries.free_key(), session=session)
         return bool(freed.modified_count)

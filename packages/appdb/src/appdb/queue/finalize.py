@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appdb._driver import RawDocument, Session, UpdateOne
+from appdb._queries import content_generation_metadata as generation_queries
 from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -87,9 +88,9 @@ class TaskFinalizer:
                 error = task.get("error") if task["state"] == TaskState.FAILED else None
                 alike.setdefault((task["state"], error["message"] if error else None), []).append(task)
         for (state, error_message), made in alike.items():
-            closed = {"status": GenerationStatus(state), "completed_at": made[0]["updated_at"], "error": error_message}
-            match = {"task_id": {"$in": [task["_id"] for task in made]}, "status": GenerationStatus.PENDING}
-            await self._generations.update_many(match, {"$set": closed}, session=session)
+            match = generation_queries.pending_of([task["_id"] for task in made])
+            closed = generation_queries.close(GenerationStatus(state), made[0]["updated_at"], error_message)
+            await self._generations.update_many(match, closed, session=session)
 
     async def _notify_parents(self, tasks: Sequence[RawDocument], session: Session) -> None:
         ended = Counter(task["parent_id"] for task in tasks if isinstance(task.get("parent_id"), str))
@@ -125,8 +126,8 @@ class TaskFinalizer:
 
     async def _taken_keys(self, owner_id: str, unique_keys: set[str], session: Session) -> set[str | None]:
         """Return those of *unique_keys* that stand for a task, after freeing those that do no longer."""
-        released = {"$unset": {"unique_key": ""}}
-        await self._tasks.update_many(queries.released_keys(owner_id, unique_keys), released, session=session)
+        released = queries.released_keys(owner_id, unique_keys)
+        await self._tasks.update_many(released, queries.free_key(), session=session)
         found = self._tasks.find(queries.by_unique_keys(owner_id, unique_keys), {"unique_key": 1}, session=session)
         return {row["unique_key"] async for row in found}
 

@@ -12,7 +12,7 @@ from typing import Any
 from appdb._driver import RawDocument, Session, UpdateOne, with_local_reads
 from appdb._queries import limits as limit_queries
 from appdb._queries import task_claims as queries
-from appdb._queries.expressions import literal
+from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
@@ -157,17 +157,16 @@ class Limiter:
 
     async def set_override(self, limit: Limit) -> None:
         """Let *limit* count from now on, whatever tasks carry for its key; one round trip."""
-        override = {"concurrency": limit.concurrency, "rate": limit.rate, "per_seconds": limit.per.total_seconds()}
-        update = [{"$set": {"override": literal(override)}}]
-        await self._limits.update_one({"_id": limit.key}, update, upsert=True)
+        override = limit_queries.override(TaskLimit.of(limit))
+        await self._limits.update_one({"_id": limit.key}, override, upsert=True)
 
     async def clear_override(self, key: str) -> None:
         """Let what tasks carry for *key* count again; one round trip."""
-        await self._limits.update_one({"_id": key}, {"$unset": {"override": ""}})
+        await self._limits.update_one({"_id": key}, limit_queries.without_override())
 
     async def overrides(self) -> list[Limit]:
         """Return what was set, by key; one round trip."""
-        found = self._limits.find({"override": {"$type": "object"}}).sort("_id", 1)
+        found = self._limits.find(limit_queries.overridden()).sort(BY_ID)
         rows = await found.to_list(None)
         return readable(lambda row: _limit(row["_id"], row["override"]).limit(), rows)
 

@@ -14,14 +14,17 @@ from appdb._driver import RawDocument
 from appdb._queries import limits as limit_queries
 from appdb._queries import maintenance as maintenance_queries
 from appdb._queries import task_claims as claims
+from appdb._queries import task_events as event_queries
+from appdb._queries import task_steps as step_queries
 from appdb._queries import tasks as queries
+from appdb._queries.filters import by_ids
 from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.bounds import at_most
 from appdb.models.task_events import NewEvent
-from appdb.models.tasks import LIVE_STATES, Task, TaskState
+from appdb.models.tasks import Task, TaskState
 from appdb.queue.finalize import TaskFinalizer
 from appdb.queue.lease import Lease
 from appdb.queue.orphaned_transactions import end_orphaned_transactions
@@ -178,9 +181,9 @@ class TaskMaintenance:
         """
         ids = await self._prunable(older_than, at_most(limit))
         if ids:
-            for name in (collections.TASK_EVENTS, collections.TASK_STEPS):
-                await self._connection.collection(name).delete_many({"task_id": {"$in": ids}})
-            await self._tasks.delete_many(queries.ids(ids) | queries.finished_before(older_than))
+            await self._connection.collection(collections.TASK_EVENTS).delete_many(event_queries.of_tasks(ids))
+            await self._connection.collection(collections.TASK_STEPS).delete_many(step_queries.of_tasks(ids))
+            await self._tasks.delete_many(by_ids(ids) | queries.finished_before(older_than))
         await self._connection.collection(collections.LIMITS).delete_many(limit_queries.unused_limits(IDLE_LIMIT))
         return len(ids)
 
@@ -197,7 +200,7 @@ class TaskMaintenance:
         return ids[:limit]
 
     async def _alive(self, task_ids: Sequence[str]) -> set[str]:
-        found = self._tasks.find(queries.ids(task_ids) | {"state": {"$in": sorted(LIVE_STATES)}}, {"_id": 1})
+        found = self._tasks.find(queries.live_among(task_ids), {"_id": 1})
         return {row["_id"] async for row in found}
 
 

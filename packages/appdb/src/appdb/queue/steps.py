@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
+from appdb._queries import task_steps as step_queries
 from appdb._queries import tasks as queries
 from appdb._queries.types import Pipeline
 from appdb._schema import collections
@@ -32,7 +33,7 @@ class TaskSteps:
 
     async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
-        found = await self._steps.find_one({"_id": _step_id(lease.task_id, key)})
+        found = await self._steps.find_one(step_queries.by_id(_step_id(lease.task_id, key)))
         return (False, None) if found is None else (True, found["value"])
 
     async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
@@ -40,11 +41,12 @@ class TaskSteps:
         accept(Lease, lease, "lease")
         check_key(key)
         check_size(f"value of step {key!r}", {"value": value}, MAX_STEP_BYTES)
-        row = {"_id": _step_id(lease.task_id, key), "task_id": lease.task_id, "key": key, "value": value}
+        step_id = _step_id(lease.task_id, key)
+        row = {"_id": step_id, "task_id": lease.task_id, "key": key, "value": value}
 
         async def body(session: Session) -> None:
             await self._fence(lease, queries.touched(), session)
-            await self._steps.replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
+            await self._steps.replace_one(step_queries.by_id(step_id), row, upsert=True, session=session)
 
         await self._connection.transaction(body)
 

@@ -9,6 +9,7 @@ from typing import Any
 from appdb._driver import AFTER, BulkWriteError, RawDocument, Session, UpdateOne, refused
 from appdb._queries import task_events as queries
 from appdb._queries import tasks as task_queries
+from appdb._queries.filters import by_ids
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.models.task_events import NewEvent
@@ -70,7 +71,7 @@ class TaskLog:
 
     async def archive(self, task_ids: Collection[str], session: Session | None = None) -> None:
         """Move the recent events of *task_ids* to the archive; three round trips, or four with *session*."""
-        found = self._tasks.find(task_queries.ids(task_ids), queries.TAIL, session=session)
+        found = self._tasks.find(by_ids(task_ids), queries.TAIL, session=session)
         recent = {row["_id"]: queries.rows(row["_id"], row.get("tail")) async for row in found}
         rows = [row for events in recent.values() for row in events]
         if rows:
@@ -89,7 +90,7 @@ class TaskLog:
 
     async def _copy_within(self, rows: Sequence[RawDocument], session: Session) -> None:
         # A duplicate key would end the caller's transaction.
-        there = self._events.find(task_queries.ids(row["_id"] for row in rows), {"_id": 1}, session=session)
+        there = self._events.find(by_ids(row["_id"] for row in rows), {"_id": 1}, session=session)
         copied = {row["_id"] async for row in there}
         if missing := [row for row in rows if row["_id"] not in copied]:
             await self._events.insert_many(missing, session=session)

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from appdb._driver import Session, retried, translates_errors
 from appdb._queries import tasks as queries
-from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST, older_than
+from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST, and_older_than
 from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.base import BaseRepository
@@ -159,7 +159,7 @@ class TaskQueue(BaseRepository):
             last = await self._tasks.find_one(owned | {"_id": before}, {"created_at": 1})
             if last is None:
                 raise NotFoundError("task", before)
-            match = {"$and": [match, older_than(last)]}
+            match = and_older_than(match, last)
         found = self._tasks.find(match, queries.WITHOUT_LOG).sort(NEWEST_FIRST)
         return await page_of(Task.from_document, found, limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from appdb._driver import Session, retried, retried_deletion
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.models.branches import Branch, LineagePart
+from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import NewRunEvent
 from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
@@ -98,7 +98,7 @@ class BranchRepository(BaseRepository):
         return await self._branches.get_branch(current.lineage[0].branch_id, owner_id, session)
 
     @retried
-    async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[LineagePart]:
+    async def lineage(self, run_id: str, *, owner_id: str, session: Session | None = None) -> list[BranchSegment]:
         """Return the current line of history from its root, each part cut off at the last event that counts.
 
         Raises:

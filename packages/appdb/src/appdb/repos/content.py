@@ -198,7 +198,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such task, or it has not begun to make anything.
         """
-        match = queries.owned(generation_id(task_id), owner_id)
+        match = generation_queries.owned(generation_id(task_id), owner_id)
         return await self._generations.find_generation(match, "generation of task", task_id, session)
 
     @retried
@@ -208,7 +208,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such generation.
         """
-        match = queries.owned(generation_id, owner_id)
+        match = generation_queries.owned(generation_id, owner_id)
         return await self._generations.find_generation(match, "generation", generation_id, session)
 
     @retried

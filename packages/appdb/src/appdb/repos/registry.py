@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from appdb._driver import retried
-from appdb._queries.clock import NOW, from_now
-from appdb._queries.expressions import literal
+from appdb._queries import actors as actor_queries
+from appdb._queries import workers as worker_queries
+from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.errors import NotFoundError
-from appdb.models.actors import Actor, AnnouncedActor
+from appdb.models.actors import AnnouncedActor, RegisteredActor
 from appdb.models.bounds import accept
 from appdb.models.workers import AnnouncedWorker, Worker
 from appdb.reading import readable
@@ -46,43 +47,40 @@ class RegistryRepository(BaseRepository):
         check_size("worker", worker.fields(), MAX_ANNOUNCED_BYTES)
         # The actors come first, so whoever sees the worker finds all that it offers.
         for actor in actors:
-            described = {name: literal(value) for name, value in actor.fields().items()}
             await self._collection(collections.ACTORS).update_one(
-                {"_id": actor.name}, [{"$set": described | {"seen_at": NOW}}], upsert=True
+                actor_queries.named(actor.name), actor_queries.announce(actor.fields()), upsert=True
             )
-        fields = {name: literal(value) for name, value in worker.fields().items()}
-        started = {"started_at": {"$ifNull": ["$started_at", NOW]}, "seen_at": NOW}
         told = await self._collection(collections.WORKERS).update_one(
-            {"_id": worker.id}, [{"$set": fields | started}], upsert=True
+            worker_queries.by_id(worker.id), worker_queries.announce(worker.fields()), upsert=True
         )
         return told.upserted_id is not None
 
     @retried
     async def withdraw(self, worker_id: str) -> None:
         """Forget a worker that has stopped."""
-        await self._collection(collections.WORKERS).delete_one({"_id": worker_id})
+        await self._collection(collections.WORKERS).delete_one(worker_queries.by_id(worker_id))
 
     @retried
-    async def actor(self, name: str) -> Actor:
+    async def actor(self, name: str) -> RegisteredActor:
         """Return what is known of the actor *name*.
 
         Raises:
             NotFoundError: No worker has announced it within the last week.
         """
-        found = await self._collection(collections.ACTORS).find_one({"_id": name})
+        found = await self._collection(collections.ACTORS).find_one(actor_queries.named(name))
         if found is None:
             raise NotFoundError("actor", name)
-        return Actor.from_document(found)
+        return RegisteredActor.from_document(found)
 
     @retried
-    async def actors(self) -> list[Actor]:
+    async def actors(self) -> list[RegisteredActor]:
         """Return every known actor, by name."""
-        found = self._collection(collections.ACTORS).find().sort("_id", 1)
-        return readable(Actor.from_document, await found.to_list(None))
+        found = self._collection(collections.ACTORS).find().sort(BY_ID)
+        return readable(RegisteredActor.from_document, await found.to_list(None))
 
     @retried
     async def workers(self) -> list[Worker]:
         """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
-        alive = {"$expr": {"$gte": ["$seen_at", from_now(-WORKER_ALIVE)]}}
-        found = self._collection(collections.WORKERS).find(alive).sort("_id", 1)
+        alive = worker_queries.alive(WORKER_ALIVE)
+        found = self._collection(collections.WORKERS).find(alive).sort(BY_ID)
         return readable(Worker.from_document, await found.to_list(None))

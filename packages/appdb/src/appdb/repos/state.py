@@ -11,7 +11,7 @@ from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.models.state import Interaction, RunState, Try
+from appdb.models.state import Interaction, ModuleAttempt, RunState
 from appdb.run_lock import RunLock
 from appdb.runs import interactions as history
 from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
@@ -134,7 +134,7 @@ class StateRepository(BaseRepository):
         step: str | None = None,
         limit: int = 50,
         session: Session | None = None,
-    ) -> list[Try]:
+    ) -> list[ModuleAttempt]:
         """Return what a module gave each time and what the user then asked for, oldest first, of its last events.
 
         Args:
@@ -152,7 +152,7 @@ class StateRepository(BaseRepository):
         _, found = await self._reader.counting_events(
             run_id, owner_id, wanted, limit=limit, newest=True, session=session
         )
-        return history.tries(reversed(found))
+        return history.module_attempts(reversed(found))
 
     async def jump(
         self,

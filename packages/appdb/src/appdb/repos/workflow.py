@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session, retried, retried_deletion, translates_errors
 from appdb._queries import workflow_runs as queries
-from appdb._queries.paging import NEWEST_FIRST
+from appdb._queries.paging import BY_ID, NEWEST_FIRST
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -128,8 +128,8 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        match = queries.children(run_id, owner_id=owner_id, deleting={"$ne": True})
-        found = self._runs.find(match, session=session).sort([("_id", 1)])
+        match = queries.visible_children(run_id, owner_id)
+        found = self._runs.find(match, session=session).sort(BY_ID)
         children = await page_of(Run.from_document, found, limit)
         await self._run_lock.check_run(run_id, owner_id, session)
         return children

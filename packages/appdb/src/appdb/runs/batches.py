@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb._driver import Collection
+from appdb._queries.filters import by_ids
 from appdb.runs.size_limits import DELETE_BATCH
 
 
@@ -14,5 +15,5 @@ async def delete_all(collection: Collection, match: Mapping[str, Any]) -> int:
     count = 0
     # By id, since a deletion has no limit of its own on the server.
     while ids := [row["_id"] async for row in collection.find(match, {"_id": 1}).limit(DELETE_BATCH)]:
-        count += (await collection.delete_many({"_id": {"$in": ids}})).deleted_count
+        count += (await collection.delete_many(by_ids(ids))).deleted_count
     return count

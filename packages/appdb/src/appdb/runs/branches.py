@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appdb._driver import RawDocument, Session
 from appdb._queries import branches as queries
+from appdb._queries.events import of_branch
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -54,7 +55,7 @@ class RunBranches:
             # Under the run lock no branch is made meanwhile, so this look decides.
             if await self._branches.find_one(queries.built_on(run_id, branch_id), {"_id": 1}, session=session):
                 raise ConflictError(BRANCH, branch_id, "other branches go on from it; delete those first")
-            await self._branches.update_one({"_id": branch_id}, {"$set": {"deleting": True}}, session=session)
+            await self._branches.update_one({"_id": branch_id}, queries.begin_deletion(), session=session)
 
         # From the mark on, the events are on no line of history; a kill in between is finished by the sweep.
         await self._connection.transaction(body)
@@ -69,5 +70,5 @@ class RunBranches:
 
     async def _finish(self, branch: RawDocument) -> None:
         for part in self._parts:
-            await delete_all(part, queries.of_branch(branch["run_id"], branch["_id"]))
-        await self._branches.delete_one({"_id": branch["_id"], "deleting": True})
+            await delete_all(part, of_branch(branch["run_id"], branch["_id"]))
+        await self._branches.delete_one({"_id": branch["_id"]} | queries.deleting())

@@ -8,7 +8,7 @@ from typing import Any
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
 from appdb.models.snapshots import CompactState
-from appdb.models.state import Given, Kept, RunState
+from appdb.models.state import EventSummary, Given, RunState
 from appdb.models.vocabulary import word
 
 
@@ -62,5 +62,5 @@ def _named(given: Given) -> dict[str, str]:
     return {"name": given.name, "step": given.step, "module": given.module, "event": given.kept.event_id}
 
 
-def _kept(event: RunEvent) -> Kept:
-    return Kept(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
+def _kept(event: RunEvent) -> EventSummary:
+    return EventSummary(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)

@@ -41,14 +41,14 @@ def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]
 
 def _of_status(cached: RunStatus, folded: RunStatus) -> Disagreement:
     if folded in STOPPED:
-        return Disagreement.END_UNSEEN
+        return Disagreement.END_NOT_IN_STATUS
     if cached in STOPPED:
-        return Disagreement.NEVER_ENDED
+        return Disagreement.STATUS_ENDED_EVENTS_NOT
     if folded is RunStatus.AWAITING_INPUT:
-        return Disagreement.PENDING_UNSEEN
+        return Disagreement.REQUEST_NOT_IN_STATUS
     if cached is RunStatus.AWAITING_INPUT:
-        return Disagreement.AWAITS_NOTHING
-    return Disagreement.BEGUN_UNSEEN if cached is RunStatus.CREATED else Disagreement.NEVER_BEGUN
+        return Disagreement.AWAITING_WITHOUT_REQUEST
+    return Disagreement.START_NOT_IN_STATUS if cached is RunStatus.CREATED else Disagreement.STATUS_STARTED_EVENTS_NOT
 
 
 def _is_stuck(state: RunState, steps: Collection[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
-from appdb.models.state import MAPPED, Given, Kept, RunState
+from appdb.models.state import STATE_VALUES, EventSummary, Given, RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Position
 from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes
@@ -36,10 +36,10 @@ class _Draft:
     position: Position
     steps: list[str]
     modules: dict[str, list[str]]
-    outputs: dict[tuple[str, str], Kept]
+    outputs: dict[tuple[str, str], EventSummary]
     given: list[Given]
-    pending: Kept | None
-    error: Kept | None
+    pending: EventSummary | None
+    error: EventSummary | None
     unknown_type: str | None
 
     @classmethod
@@ -120,7 +120,7 @@ class _Draft:
         return next(reversed(self.outputs), ("", ""))
 
     def _give(self, event: RunEvent, step: str, module: str) -> None:
-        named = event.data.get(MAPPED)
+        named = event.data.get(STATE_VALUES)
         if not isinstance(named, Mapping):
             return
         place = (step, module)
@@ -174,8 +174,8 @@ class _Draft:
             self.error = None
 
 
-def _kept(event: RunEvent) -> Kept:
-    return Kept(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
+def _kept(event: RunEvent) -> EventSummary:
+    return EventSummary(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
 
 
 def _add(names: list[str], name: str) -> None:

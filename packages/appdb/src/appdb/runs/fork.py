@@ -14,7 +14,7 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
-from appdb.models.branches import Branch, LineagePart
+from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Position, Run
 from appdb.run_lock import RUN, RunLock
@@ -131,7 +131,7 @@ class RunForker:
     async def begin_branch(
         self,
         run: Run,
-        lineage: Sequence[LineagePart],
+        lineage: Sequence[BranchSegment],
         position: Position,
         branch_id: str,
         event: NewRunEvent,
@@ -139,7 +139,7 @@ class RunForker:
     ) -> Branch:
         """Write a branch that goes on from *lineage*, at *position*; the caller holds the run lock."""
         # The next number of the run: numbers go on over branches, so one number names one event of a run.
-        new = LineagePart(branch_id=branch_id, first_seq=run.event_count)
+        new = BranchSegment(branch_id=branch_id, first_seq=run.event_count)
         if len(lineage) >= MAX_LINEAGE:
             raise ConflictError(RUN, run.id, f"its history has {MAX_LINEAGE} forks in a row; begin a new run")
         told = replace(event, data={**event.data, **_told(run, lineage)})
@@ -151,7 +151,7 @@ class RunForker:
         await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
         return branch
 
-    async def _lineage(self, run: Run, point: Point, session: Session) -> list[LineagePart]:
+    async def _lineage(self, run: Run, point: Point, session: Session) -> list[BranchSegment]:
         match point:
             case AtBeginning():
                 return []
@@ -175,11 +175,11 @@ class RunForker:
             raise NotFoundError(f"interaction of run {run.id}", interaction_id)
         return found
 
-    async def _behind(self, run: Run, event: RawDocument, session: Session) -> list[LineagePart]:
+    async def _behind(self, run: Run, event: RawDocument, session: Session) -> list[BranchSegment]:
         lineage = await self._reader.lineage_of(run, event["branch_id"], session)
         return truncated(lineage, event["seq"])
 
-    async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[LineagePart]:
+    async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[BranchSegment]:
         lineage = await self._reader.lineage_of(run, run.branch_id, session)
         first = await self._first(run, lineage, point, session)
         # Events that only give a branch's reason are left out, so that repeated jumps do not lengthen the lineage.
@@ -187,7 +187,9 @@ class RunForker:
         before = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
         return truncated(lineage, before[0].seq)
 
-    async def _first(self, run: Run, lineage: Sequence[LineagePart], point: BeforeFirst, session: Session) -> RunEvent:
+    async def _first(
+        self, run: Run, lineage: Sequence[BranchSegment], point: BeforeFirst, session: Session
+    ) -> RunEvent:
         if point.module is None:
             wanted = EventFilter(types=[E.STEP_STARTED], step=point.step)
         else:
@@ -203,11 +205,11 @@ TOLD = ("previous_branch_id", "cutoff_seq")
 """Names that the log adds to the data of the event that begins a branch."""
 
 
-def _told(run: Run, lineage: Sequence[LineagePart]) -> dict[str, str | int | None]:
+def _told(run: Run, lineage: Sequence[BranchSegment]) -> dict[str, str | int | None]:
     return {"previous_branch_id": run.branch_id, "cutoff_seq": lineage[-1].cutoff_seq if lineage else None}
 
 
-async def insert_branch(branches: Collection, run: Run, lineage: Sequence[LineagePart], session: Session) -> Branch:
+async def insert_branch(branches: Collection, run: Run, lineage: Sequence[BranchSegment], session: Session) -> Branch:
     """Write the branch that *lineage* ends with; the run has the server's time.
 
     Raises:

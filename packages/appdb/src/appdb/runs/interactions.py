@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
-from appdb.models.state import MAPPED, Interaction, Try
+from appdb.models.state import STATE_VALUES, Interaction, ModuleAttempt
 
 
 def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
@@ -25,16 +25,16 @@ def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
     return list(found.values())
 
 
-def tries(events: Iterable[RunEvent]) -> list[Try]:
+def module_attempts(events: Iterable[RunEvent]) -> list[ModuleAttempt]:
     """Return how often one module ran, oldest first, each with the retry that followed; *events* are its own."""
-    found: list[Try] = []
+    found: list[ModuleAttempt] = []
     for event in events:
         if event.type is E.MODULE_COMPLETED:
-            outputs = {name: value for name, value in event.data.items() if name != MAPPED}
-            found.append(Try(outputs=outputs, feedback=None))
+            outputs = {name: value for name, value in event.data.items() if name != STATE_VALUES}
+            found.append(ModuleAttempt(outputs=outputs, feedback=None))
         elif event.type is E.RETRY_REQUESTED:
             if not found or found[-1].feedback is not None:
-                found.append(Try(outputs=None, feedback=event.data))
+                found.append(ModuleAttempt(outputs=None, feedback=event.data))
             else:
-                found[-1] = Try(outputs=found[-1].outputs, feedback=event.data)
+                found[-1] = ModuleAttempt(outputs=found[-1].outputs, feedback=event.data)
     return found

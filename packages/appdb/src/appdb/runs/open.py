@@ -11,7 +11,7 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
-from appdb.models.branches import LineagePart
+from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import NewRun, Run
 from appdb.run_lock import RUN, RunLock
@@ -117,7 +117,7 @@ class RunOpener:
             # The unique index ``runs_open`` decides which of two hosts opens the project's run.
             raise _RacedError from exc
         run = Run.from_document(row)
-        root = LineagePart(branch_id=new.branch_id, first_seq=0)
+        root = BranchSegment(branch_id=new.branch_id, first_seq=0)
         await insert_branch(self._branches, run, [root], session)
         if new.version_id is not None:
             first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)

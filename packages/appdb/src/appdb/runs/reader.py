@@ -11,7 +11,7 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError, UnreadableError
 from appdb.models.bounds import at_most
-from appdb.models.branches import Branch, LineagePart
+from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import EventFilter, RunEvent
 from appdb.models.state import RunState
 from appdb.models.workflow_runs import Run
@@ -50,7 +50,7 @@ class RunReader:
         lineage = await self.lineage_of(run, run.branch_id, session)
         return run, await self.state_after(run, lineage, session)
 
-    async def lineage_of(self, run: Run, branch_id: str, session: Session | None) -> list[LineagePart]:
+    async def lineage_of(self, run: Run, branch_id: str, session: Session | None) -> list[BranchSegment]:
         """Return the line of history of a branch of *run*, up to what *run* counts."""
         match = branch_queries.of_run(run.id, run.owner_id, branch_id)
         found = await self._branches.find_one(match, session=session)
@@ -67,7 +67,7 @@ class RunReader:
     async def events_on(
         self,
         run: Run,
-        lineage: Sequence[LineagePart],
+        lineage: Sequence[BranchSegment],
         wanted: EventFilter,
         *,
         limit: int,
@@ -92,7 +92,7 @@ class RunReader:
         branch_id: str | None = None,
         newest: bool = False,
         session: Session | None,
-    ) -> tuple[list[LineagePart], list[RunEvent]]:
+    ) -> tuple[list[BranchSegment], list[RunEvent]]:
         """Return the line of history of a branch of the owner's run, the current one by default, and events on it.
 
         Raises:
@@ -104,7 +104,7 @@ class RunReader:
         await self._run_lock.check_run(run_id, owner_id, session)
         return lineage, events
 
-    async def state_after(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+    async def state_after(self, run: Run, lineage: Sequence[BranchSegment], session: Session | None) -> RunState:
         """Return the state at the end of *lineage*, which must be cut off.
 
         Raises:
@@ -129,7 +129,7 @@ class RunReader:
             await self._run_lock.check_run(run.id, run.owner_id)
             raise _lost(run, gap) from gap
 
-    async def _fold(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+    async def _fold(self, run: Run, lineage: Sequence[BranchSegment], session: Session | None) -> RunState:
         state = await self._snapshots.newest_state(run, lineage, session)
         stored = state.seq
         while (expected := next_seq(lineage, state.seq)) is not None:
@@ -143,7 +143,7 @@ class RunReader:
         return state
 
 
-def _check_dense(lineage: Sequence[LineagePart], expected: int | None, events: Sequence[RunEvent]) -> None:
+def _check_dense(lineage: Sequence[BranchSegment], expected: int | None, events: Sequence[RunEvent]) -> None:
     if not events:
         raise _GapError(expected)
     for event in events:

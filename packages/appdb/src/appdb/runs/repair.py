@@ -11,7 +11,7 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError
 from appdb.events import DbEventType
-from appdb.models.branches import LineagePart
+from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.state import RunState
@@ -76,7 +76,7 @@ class RunRepair:
         self,
         run: Run,
         true: Run,
-        lineage: list[LineagePart],
+        lineage: list[BranchSegment],
         state: RunState,
         found: tuple[Disagreement, ...],
         branch_id: str | None,

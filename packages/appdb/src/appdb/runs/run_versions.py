@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appdb._driver import RawDocument, Session
-from appdb._queries import branches as queries
+from appdb._queries import workflow_run_versions as queries
 from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -39,7 +39,7 @@ class RunVersions:
         accept(list[Text], entry["capabilities"], "capabilities")
         check_size("version history entry", entry, MAX_EVENT_BYTES)
         version_id = str(entry["version_id"])
-        match = run_queries.owned(run_id, owner_id) | {"version_id": {"$ne": version_id}}
+        match = run_queries.of_other_version(run_id, owner_id, version_id)
 
         async def body(session: Session) -> Run:
             run = await self._run_lock.change_run(match, run_queries.versioned(version_id), session)

@@ -10,7 +10,7 @@ from appdb._queries import snapshots as snapshot_queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import TooLargeError
-from appdb.models.branches import LineagePart
+from appdb.models.branches import BranchSegment
 from appdb.models.events import RunEvent
 from appdb.models.snapshots import Snapshot
 from appdb.models.state import RunState
@@ -30,7 +30,7 @@ class Snapshots:
         self._snapshots = connection.collection(collections.SNAPSHOTS)
         self._events = connection.collection(collections.EVENTS)
 
-    async def newest_state(self, run: Run, lineage: Sequence[LineagePart], session: Session | None) -> RunState:
+    async def newest_state(self, run: Run, lineage: Sequence[BranchSegment], session: Session | None) -> RunState:
         """Return the newest stored state of *lineage*, or the empty one; two round trips.
 
         A snapshot belongs to an event of a branch, and holds for every line of history that has this event.
@@ -49,7 +49,7 @@ class Snapshots:
         # The events hold the data that the snapshot left out; without one of them it cannot be made whole.
         return expand(snapshot.state, events) if named == events.keys() else EMPTY
 
-    async def save_state(self, run: Run, lineage: Sequence[LineagePart], state: RunState) -> None:
+    async def save_state(self, run: Run, lineage: Sequence[BranchSegment], state: RunState) -> None:
         """Store *state*, which was folded along *lineage*; storing it again changes nothing that matters."""
         branch_id = next(part.branch_id for part in lineage if part.has(state.seq))
         fields = {

@@ -12,7 +12,7 @@ from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import access_keys as queries
 from appdb._queries.paging import NEWEST_ID_FIRST
 from appdb._schema import collections
-from appdb._schema.users import KEY_RETENTION
+from appdb._schema.access_keys import KEY_RETENTION
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.access_keys import Caller, KeyInfo, NewKey

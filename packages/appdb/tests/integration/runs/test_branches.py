@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, NotFoundError
-from appdb.models import LineagePart, Run, RunStatus
+from appdb.models import BranchSegment, Run, RunStatus
 from appdb.runs import fork as forking
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
@@ -33,8 +33,8 @@ async def test_fork_keeps_earlier_events(runs: Runs, run: Run) -> None:
     branch = await runs.branches.fork(run.id, 3, why, owner_id=OWNER, branch_id=run.branch_id)
 
     assert branch.lineage == [
-        LineagePart(branch_id=run.branch_id, first_seq=0, cutoff_seq=3),
-        LineagePart(branch_id=branch.id, first_seq=11),
+        BranchSegment(branch_id=run.branch_id, first_seq=0, cutoff_seq=3),
+        BranchSegment(branch_id=branch.id, first_seq=11),
     ]
     lineage = await runs.branches.lineage(run.id, owner_id=OWNER)
     assert lineage[-1].cutoff_seq == 11

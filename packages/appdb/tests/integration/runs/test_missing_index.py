@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType
-from appdb._schema.workflow_runs import INDEXES
+from appdb._schema import branches, events, snapshots, workflow_run_versions, workflow_runs
 from appdb.models import EventFilter, RunStatus
 from appsupport.runs.run_events import asked, completed, started, step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
+OF_RUNS = (workflow_runs, workflow_run_versions, events, branches, snapshots)
+INDEXES = [index for collection in OF_RUNS for index in collection.INDEXES]
 
 
 async def tell(runs: Runs) -> list[Any]:

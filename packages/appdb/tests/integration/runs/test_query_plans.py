@@ -12,7 +12,7 @@ from appdb import Database, DbEventType, TaskState
 from appdb._queries import branches, events, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
-from appdb.models import EventFilter, LineagePart, RunStatus, TaskFilter
+from appdb.models import BranchSegment, EventFilter, RunStatus, TaskFilter
 
 E = DbEventType
 OTHERS = 20_000
@@ -21,9 +21,9 @@ RUN = "wf_long"
 LONG_AGO, SOON = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 FUTURE = {"created_at": SOON, "_id": "wf_010000"}
 LINEAGE = [
-    LineagePart(branch_id="br_0", first_seq=0, cutoff_seq=3_000),
-    LineagePart(branch_id="br_1", first_seq=5_000, cutoff_seq=6_000),
-    LineagePart(branch_id="br_2", first_seq=8_000, cutoff_seq=9_999),
+    BranchSegment(branch_id="br_0", first_seq=0, cutoff_seq=3_000),
+    BranchSegment(branch_id="br_1", first_seq=5_000, cutoff_seq=6_000),
+    BranchSegment(branch_id="br_2", first_seq=8_000, cutoff_seq=9_999),
 ]
 
 
@@ -159,7 +159,7 @@ READS: dict[str, Read] = {
     "by_ids": of_events(events.by_ids(RUN, OWNER, [f"evt_{RUN}_000001", f"evt_{RUN}_000002"])),
     "interaction": of_events(events.of_interactions(RUN, OWNER, ["f10"], ASKED), DOWN, 1),
     "answers": of_events(events.of_interactions(RUN, OWNER, ["f10", "f11"], ANSWER)),
-    "events_of_branch": of_events(branches.of_branch(RUN, "br_1"), limit=100),
+    "events_of_branch": of_events(events.of_branch(RUN, "br_1"), limit=100),
     "open": of_runs(runs.open_of(OWNER, "only 10")),
     "page": of_runs(runs.page(OWNER, [], None, None), NEWEST, 50),
     "page_after": of_runs(runs.page(OWNER, [], None, FUTURE), NEWEST, 50),

@@ -17,16 +17,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from appdb import AppDbError, Database, uuid7_str
-from appdb._driver import RawDocument, decimal_of
-from appdb.models.base import Document
-from appdb.repos.token import MONEY
-from appsupport.documents.collections_page import EXAMPLES
+from appdb._driver import RawDocument
+from appdb.unreadable import READERS
 from appsupport.mongo.shared_database import empty, migrated_database
 from appsupport.scenarios.scenario import Scenario, Stage, hostile_json
 from appsupport.scenarios.table import SCENARIOS, TEXTS, made_for
 
 TRIES = 10
-READERS: dict[str, type[Document]] = {one.collection: one.model for one in EXAMPLES if one.model is not None}
 MISTAKES = (ValueError, TypeError)
 """What a caller's mistake may raise beside our errors."""
 DEEP: Any = "deep"
@@ -114,9 +111,8 @@ async def everything(database: Database) -> dict[str, dict[str, RawDocument]]:
 
 def read(collection: str, row: RawDocument) -> None:
     """Read a document as a repository does."""
-    money = {name: decimal_of(row[name]) for name in MONEY} if collection == "tokens" else {}
     if (reader := READERS.get(collection)) is not None and row["_id"] != "contract":
-        reader.from_document({**row, **money})
+        reader(row)
 
 
 async def tried(database: Database, scenario: Scenario, choose: st.DataObject) -> None:

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from appdb import Limit, NewTask
-from appdb.models import Actor, TaskLimit
+from appdb.models import RegisteredActor, TaskLimit
 
 LIMIT = Limit(key="provider:local", concurrency=2, rate=60, per=timedelta(minutes=1))
 
 
 @pytest.fixture
-def actor() -> Actor:
-    return Actor(
+def actor() -> RegisteredActor:
+    return RegisteredActor(
         _id="render",
         version=3,
         queue="pictures",
@@ -27,7 +27,7 @@ def actor() -> Actor:
     )
 
 
-def test_new_task_takes_announced_values(actor: Actor) -> None:
+def test_new_task_takes_announced_values(actor: RegisteredActor) -> None:
     assert actor.new_task({"scene": 1}, owner_id="usr_1") == NewTask(
         owner_id="usr_1",
         actor="render",
@@ -40,7 +40,7 @@ def test_new_task_takes_announced_values(actor: Actor) -> None:
     )
 
 
-def test_new_task_takes_callers_values(actor: Actor) -> None:
+def test_new_task_takes_callers_values(actor: RegisteredActor) -> None:
     new = actor.new_task({}, owner_id="usr_1", queue="nightly", priority=-2, unique_key="scene-1")
 
     assert (new.queue, new.priority, new.unique_key) == ("nightly", -2, "scene-1")

@@ -15,16 +15,13 @@ from pydantic import BaseModel, TypeAdapter
 from appdb import DbEventType, Task, TaskEventType, TaskState, UnreadableError, models
 from appdb.models import RunStatus, is_known
 from appdb.models.base import Value
+from appdb.models.tasks import TaskDocument
 from appdb.models.vocabulary import word
 from appsupport.documents.collections_page import EXAMPLES
 
 LATER = "of_tomorrow"
 EXAMPLES_WITH_WORDS = [
-    (example, name)
-    for example in EXAMPLES
-    if example.model is not None
-    for name, value in example.values.items()
-    if isinstance(value, StrEnum)
+    (example, name) for example in EXAMPLES for name, value in example.values.items() if isinstance(value, StrEnum)
 ]
 
 
@@ -97,7 +94,7 @@ def test_newer_word_equals_no_known_one() -> None:
 
 
 def test_non_word_is_refused() -> None:
-    document = next(example for example in EXAMPLES if example.model is Task).document()
+    document = next(example for example in EXAMPLES if example.model is TaskDocument).document()
     for value in (1, None, ["queued"], {"a": 1}):
         with pytest.raises(UnreadableError):
             Task.from_document(document | {"state": value})

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from appdb import DbEventType, InvalidDataError
-from appdb.models import LineagePart, NewRunEvent, RunEvent, RunState, RunStatus
+from appdb.models import BranchSegment, NewRunEvent, RunEvent, RunState, RunStatus
 from appdb.runs.fold import fold
-from appdb.runs.interactions import interactions, tries
+from appdb.runs.interactions import interactions, module_attempts
 from appdb.runs.lineage import next_seq, truncated
 from appdb.runs.transitions import EventSubject, preconditions
 from appsupport.runs.run_events import (
@@ -162,7 +162,9 @@ def test_interactions_pair_requests_with_first_answers() -> None:
 def test_module_attempts_tell_inputs_and_feedback() -> None:
     first = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
     second = event(E.RETRY_REQUESTED, target_module="m", feedback="longer")
-    found = tries(stored([completed("a", "m", {"t": 1}, x=1), first, completed("a", "m", x=2), second, second]))
+    found = module_attempts(
+        stored([completed("a", "m", {"t": 1}, x=1), first, completed("a", "m", x=2), second, second])
+    )
 
     assert [(attempt.outputs, attempt.feedback and attempt.feedback["feedback"]) for attempt in found] == [
         ({"x": 1}, "shorter"),
@@ -205,14 +207,14 @@ def test_first_demanding_event_sets_preconditions() -> None:
 
 
 LINEAGE = [
-    LineagePart(branch_id="a", first_seq=0, cutoff_seq=4),
-    LineagePart(branch_id="b", first_seq=9, cutoff_seq=11),
-    LineagePart(branch_id="c", first_seq=20),
+    BranchSegment(branch_id="a", first_seq=0, cutoff_seq=4),
+    BranchSegment(branch_id="b", first_seq=9, cutoff_seq=11),
+    BranchSegment(branch_id="c", first_seq=20),
 ]
 
 
 def test_lineage_is_truncated_only_at_own_event() -> None:
-    assert truncated(LINEAGE, 10) == [LINEAGE[0], LineagePart(branch_id="b", first_seq=9, cutoff_seq=10)]
+    assert truncated(LINEAGE, 10) == [LINEAGE[0], BranchSegment(branch_id="b", first_seq=9, cutoff_seq=10)]
     assert truncated(LINEAGE, 4) == [LINEAGE[0]]
     assert truncated(LINEAGE, 7) == []
     assert truncated(LINEAGE, 15) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from appdb import NotFoundError, RegistryRepository, Task, TaskQueue
-from appdb.models import Actor
+from appdb.models import RegisteredActor
 from appserver.errors import PayloadError, UnknownActorError
 from appserver.tasks.payloads import payload_errors
 
@@ -54,7 +54,7 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
     )
 
 
-async def _known_actor(name: str, registry: RegistryRepository) -> Actor:
+async def _known_actor(name: str, registry: RegistryRepository) -> RegisteredActor:
     try:
         return await registry.actor(name)
     except NotFoundError:

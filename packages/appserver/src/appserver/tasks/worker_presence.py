@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appdb import RegistryRepository, Task
-from appdb.models import Actor, Worker
+from appdb.models import RegisteredActor, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class WorkerPresence:
     """The workers that gave a sign of life within the last 30 s, and the actors with the last sign of life of each."""
 
     workers: Sequence[Worker]
-    actors: Mapping[str, Actor]
+    actors: Mapping[str, RegisteredActor]
 
     def absence(self, actor: str, version: int, queue: str) -> Absence | None:
         """Return since when no worker can do such tasks, or ``None`` while one can."""

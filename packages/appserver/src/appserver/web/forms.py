@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb import Task
-from appdb.models import Actor
+from appdb.models import RegisteredActor
 from appserver.errors import FieldError
 from appserver.http.problems import ProblemError
 from appserver.web.film import FILM_OPERATION
@@ -50,7 +50,7 @@ class FilmForm:
         return payload
 
 
-def longest_script(actor: Actor | None) -> int | None:
+def longest_script(actor: RegisteredActor | None) -> int | None:
     """Return how many characters the actor takes, as it announced them."""
     # Any JSON: what is no schema to judge payloads by is announced all the same.
     found: Any = actor.payload_schema if actor else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models import Actor
+from appdb.models import RegisteredActor
 
 
 class ActorView(BaseModel):
@@ -18,7 +18,7 @@ class ActorView(BaseModel):
     payload_schema: dict[str, Any]
 
     @classmethod
-    def of(cls, actor: Actor) -> ActorView:
+    def of(cls, actor: RegisteredActor) -> ActorView:
         """Return the view of *actor*."""
         return cls(
             name=actor.id,
