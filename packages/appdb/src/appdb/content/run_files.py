@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import workflow_files as queries
 from appdb._queries.paging import BY_ID
@@ -26,6 +28,7 @@ class RunFiles:
     """Writes, reads, lists and deletes files of runs."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._files = connection.collection(collections.FILES)
         self._run_lock = RunLock(connection)
         self._bytes = ByteStore(connection, collections.FILES_BUCKET)
@@ -64,7 +67,8 @@ class RunFiles:
         try:
             await self._run_lock.check_run(written["run_id"], written["owner_id"])
         except NotFoundError:
-            await self.delete_of_run(written["run_id"], written["owner_id"])
+            # Retried by itself: a put that begins again would find no run, and leave what this one has written.
+            await self._connection.retry(partial(self.delete_of_run, written["run_id"], written["owner_id"]))
             # The run's deletion may have taken the document alone, with the name of the bytes in it.
             if written["file_id"] is not None:
                 await self._bytes.delete_bytes(written["file_id"])

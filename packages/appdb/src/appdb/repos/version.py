@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 
-from appdb._driver import RawDocument, Session, retried, retried_deletion
-from appdb._queries import workflow_templates as template_queries
-from appdb._queries import workflow_versions as queries
-from appdb._queries.paging import NEWEST_FIRST, OLDEST_FIRST
-from appdb._schema import collections
+from appdb._driver import Session, retried, retried_deletion
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.errors import ConflictError, NotFoundError
 from appdb.models.workflow_templates import WorkflowTemplate
 from appdb.models.workflow_versions import (
     Deduplication,
@@ -23,11 +17,11 @@ from appdb.models.workflow_versions import (
     VersionTree,
     WorkflowVersion,
 )
-from appdb.reading import page_of, readable
-from appdb.versions.choice import best_version
+from appdb.versions.copies import VersionCopies
 from appdb.versions.duplicates import VersionDuplicates
+from appdb.versions.reader import VersionReader
 from appdb.versions.templates import VersionTemplates
-from appdb.versions.trees import MAX_RESOLVED, VersionTrees, prepare
+from appdb.versions.trees import VersionTrees
 
 
 class VersionRepository(BaseRepository):
@@ -43,9 +37,10 @@ class VersionRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._versions = self._collection(collections.WORKFLOW_VERSIONS)
+        self._reader = VersionReader(connection)
         self._templates = VersionTemplates(connection)
         self._trees = VersionTrees(connection)
+        self._copies = VersionCopies(connection, self._reader, self._templates, self._trees)
         self._duplicates = VersionDuplicates(connection)
 
     @retried
@@ -157,15 +152,8 @@ class VersionRepository(BaseRepository):
             TooLargeError: A definition is over 4 MiB as BSON, or all of the source's together are over 32 MiB.
             ConflictError: An id is another version's; nothing was written.
         """
-        # In a thread: hashing megabytes would hold up everything else on the event loop.
-        tree = await asyncio.to_thread(
-            prepare, source, resolved, VersionKind.UNRESOLVED if resolved else VersionKind.RAW
-        )
-
-        async def body(session: Session) -> VersionTree:
-            return await self._trees.write(template_id, owner_id, tree, session)
-
-        return await self._connection.joined(body, session)
+        kind = VersionKind.UNRESOLVED if resolved else VersionKind.RAW
+        return await self._trees.store_tree((template_id, owner_id), source, resolved, kind, session)
 
     @retried
     async def get(self, version_id: str, *, owner_id: str, session: Session | None = None) -> WorkflowVersion:
@@ -174,10 +162,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such version.
         """
-        found = await self._versions.find_one(queries.one(version_id, owner_id), session=session)
-        if found is None:
-            raise NotFoundError("workflow version", version_id)
-        return WorkflowVersion.from_document(found)
+        return await self._reader.readable_version(version_id, owner_id, session)
 
     @retried
     async def get_with_parent(
@@ -188,10 +173,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such version.
         """
-        version = await self.get(version_id, owner_id=owner_id, session=session)
-        if version.parent_id is None:
-            return version, None
-        return version, await self.get(version.parent_id, owner_id=owner_id, session=session)
+        return await self._reader.with_parent(version_id, owner_id, session)
 
     @retried
     async def find_by_content(
@@ -208,11 +190,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such version.
         """
-        match = queries.with_content(template_id, content_hash, owner_id)
-        found = await self._versions.find_one(match, sort=queries.SOURCE_FIRST, session=session)
-        if found is None:
-            raise NotFoundError("workflow version", content_hash)
-        return WorkflowVersion.from_document(found)
+        return await self._reader.version_of_content(template_id, content_hash, owner_id, session)
 
     @retried
     async def latest_source(
@@ -223,11 +201,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such template, or it has no version yet.
         """
-        match = queries.children(template_id, None, owner_id)
-        found = await self._versions.find_one(match, sort=NEWEST_FIRST, session=session)
-        if found is None:
-            raise NotFoundError("version of workflow template", template_id)
-        return WorkflowVersion.from_document(found)
+        return await self._reader.newest_source(template_id, owner_id, session)
 
     @retried
     async def list_sources(
@@ -251,8 +225,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no version *before*.
         """
-        last = await self._last(before, owner_id, session)
-        return await self._list(queries.page(template_id, None, owner_id, last), limit, session)
+        return await self._reader.page_of_sources(template_id, owner_id, before, limit, session)
 
     @retried
     async def list_resolved(
@@ -276,9 +249,7 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: The owner sees no such version, or no version *before*.
         """
-        source = await self._summary(version_id, owner_id, session)
-        last = await self._last(before, owner_id, session)
-        return await self._list(queries.page(source.template_id, source.id, owner_id, last), limit, session)
+        return await self._reader.page_of_resolved(version_id, owner_id, before, limit, session)
 
     @retried
     async def version_for(
@@ -299,13 +270,7 @@ class VersionRepository(BaseRepository):
             NotFoundError: The owner sees no such version.
             ConflictError: No version fits; the error says what is missing.
         """
-        version = await self._summary(version_id, owner_id, session)
-        match = queries.children(version.template_id, version.id, owner_id)
-        offered = [version, *await self._list(match, MAX_RESOLVED, session)]
-        best = best_version(offered, capabilities)
-        if best is None:
-            raise ConflictError("workflow version", version_id, _unfit(offered, capabilities))
-        return await self.get(best.id, owner_id=owner_id, session=session)
+        return await self._reader.version_for_client(version_id, capabilities, owner_id, session)
 
     @retried
     async def copy_tree(
@@ -331,21 +296,8 @@ class VersionRepository(BaseRepository):
         Raises:
             NotFoundError: One of the owners has no such version or template.
         """
-        source, parent = await self.get_with_parent(version_id, owner_id=owner_id, session=session)
-        source = parent or source
-        rows = self._versions.find(queries.children(source.template_id, source.id, owner_id), session=session)
-        children = [WorkflowVersion.from_document(row) async for row in rows.sort(OLDEST_FIRST)]
-        tree = await asyncio.to_thread(
-            prepare,
-            NewVersion(definition=source.definition, source_type=source.source_type),
-            [NewResolvedVersion(definition=one.definition, requires=one.requires) for one in children],
-            source.kind,
-        )
-
-        async def body(session: Session) -> VersionTree:
-            return await self._trees.write(target_template_id, target_owner_id or owner_id, tree, session)
-
-        return await self._connection.joined(body, session)
+        target = target_template_id, target_owner_id or owner_id
+        return await self._copies.copy_into(version_id, owner_id, target, session)
 
     @retried
     async def sync_copy(self, template_id: str, *, owner_id: str) -> list[VersionTree]:
@@ -362,21 +314,7 @@ class VersionRepository(BaseRepository):
             NotFoundError: The owner has no such template, or does not see its original any more.
             ConflictError: The template is no copy.
         """
-        copy = await self._own_copy(template_id, owner_id)
-        original = await self.get_template(str(copy.derived_from), owner_id=owner_id)
-        # Compared by content, since ids of the copy are its own.
-        there = set(_contents(await self._all(copy.id, owner_id)).values())
-        versions = await self._all(original.id, owner_id)
-        missing = {
-            version.parent_id or version.id
-            for version, content in zip(versions, _contents(versions).values(), strict=True)
-            if content not in there
-        }
-        return [
-            await self.copy_tree(version.id, copy.id, owner_id=owner_id)
-            for version in versions
-            if version.id in missing
-        ]
+        return await self._copies.bring_up_to_date(template_id, owner_id)
 
     @retried
     async def deduplicate(self, *, owner_id: str, dry_run: bool = False) -> Deduplication:
@@ -397,51 +335,3 @@ class VersionRepository(BaseRepository):
             ConflictError: Versions never stopped to change meanwhile; repeat it.
         """
         return await (self._duplicates.find(owner_id) if dry_run else self._duplicates.merge(owner_id))
-
-    async def _own_copy(self, template_id: str, owner_id: str) -> WorkflowTemplate:
-        template = await self.get_template(template_id, owner_id=owner_id)
-        if template.owner_id != owner_id:
-            raise NotFoundError("workflow template", template_id)
-        if template.derived_from is None:
-            raise ConflictError("workflow template", template_id, "it is no copy; use copy_tree to copy into it")
-        return template
-
-    async def _all(self, template_id: str, owner_id: str) -> list[VersionSummary]:
-        match = queries.of_templates([template_id]) | template_queries.readable(owner_id)
-        rows = self._versions.find(match, queries.WITHOUT_DEFINITION)
-        found = readable(VersionSummary.from_document, await rows.to_list(None))
-        return sorted(found, key=lambda version: (version.created_at, version.id))
-
-    async def _summary(self, version_id: str, owner_id: str, session: Session | None) -> VersionSummary:
-        match = queries.one(version_id, owner_id)
-        found = await self._versions.find_one(match, queries.WITHOUT_DEFINITION, session=session)
-        if found is None:
-            raise NotFoundError("workflow version", version_id)
-        return VersionSummary.from_document(found)
-
-    async def _last(self, before: str | None, owner_id: str, session: Session | None) -> RawDocument | None:
-        if before is None:
-            return None
-        version = await self._summary(before, owner_id, session)
-        return {"created_at": version.created_at, "_id": version.id}
-
-    async def _list(self, match: RawDocument, limit: int, session: Session | None) -> list[VersionSummary]:
-        found = self._versions.find(match, queries.WITHOUT_DEFINITION, session=session).sort(NEWEST_FIRST)
-        return await page_of(VersionSummary.from_document, found, limit)
-
-
-def _contents(versions: Sequence[VersionSummary]) -> dict[str, tuple[str | None, str]]:
-    """Return for each id what the version is in any copy: the content of its source, and its own."""
-    hashes = {one.id: one.content_hash for one in versions}
-    return {one.id: (hashes.get(one.parent_id or ""), one.content_hash) for one in versions}
-
-
-def _unfit(offered: Sequence[VersionSummary], capabilities: Collection[str]) -> str:
-    missing = {
-        ", ".join(sorted({need.capability for need in one.requires} - set(capabilities)))
-        for one in offered
-        if one.kind is not VersionKind.UNRESOLVED
-    }
-    if not missing:
-        return "it is unresolved, and nothing it resolves to is stored; store it again with its resolved versions"
-    return f"the client is not capable of any version of it; it lacks one of: {'; or '.join(sorted(missing))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,11 +132,29 @@ class VersionTrees:
     """Writes trees, for ``VersionRepository``."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
         self._versions = connection.collection(collections.WORKFLOW_VERSIONS)
 
-    async def write(self, template_id: str, owner_id: str, tree: PreparedTree, session: Session) -> VersionTree:
-        """Write what is new of *tree* within the caller's transaction, and return all of it as it is stored.
+    async def store_tree(
+        self,
+        target: tuple[str, str],
+        source: NewVersion,
+        resolved: Sequence[NewResolvedVersion],
+        kind: VersionKind,
+        session: Session | None,
+    ) -> VersionTree:
+        """Store a source and its resolved versions in *target*, the id of a template and its owner."""
+        # In a thread: hashing megabytes would hold up everything else on the event loop.
+        tree = await asyncio.to_thread(prepare, source, resolved, kind)
+
+        async def body(session: Session) -> VersionTree:
+            return await self._write_tree(*target, tree, session)
+
+        return await self._connection.joined(body, session)
+
+    async def _write_tree(self, template_id: str, owner_id: str, tree: PreparedTree, session: Session) -> VersionTree:
+        """Write what is new of *tree*, and return all of it as it is stored.
 
         Raises:
             NotFoundError: The owner has no such template.
