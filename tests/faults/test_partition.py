@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from appdb import Database, RegistryRepository, TaskQueue, TaskState
-from appdb.utils import utc_now
 from appsupport.faults.acknowledged_writes import Acknowledged
 from appsupport.faults.fault_bounds import LONGEST_CALL_SECONDS, NOISE_SECONDS
 from appsupport.faults.replica_set_workers import StartWorker
@@ -42,7 +42,7 @@ async def test_isolated_primary_acknowledges_nothing_lost(
         cut_at = time.monotonic()
         await asyncio.sleep(CUT_SECONDS)
         healed_at = time.monotonic()
-        ended = utc_now()  # the nodes are on this machine, and so is their clock
+        ended = datetime.now(UTC)  # the nodes are on this machine, and so is their clock
         await asyncio.to_thread(cuttable.heal)
         await load.until_acknowledged(PROGRESS)
         await asyncio.to_thread(cuttable.wait_until_whole)

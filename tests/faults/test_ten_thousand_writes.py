@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -28,8 +28,6 @@ from appdb import (
     TaskState,
     uuid7_str,
 )
-from appdb._driver import Session
-from appdb.connection import RETRY_TIMEOUT
 from appdb.models import ContentKind, NewContent
 from appsupport.faults.acknowledged_writes import OWNER, Acknowledged
 from appsupport.faults.fault_bounds import NOISE_SECONDS, QUICK_ELECTION
@@ -107,7 +105,7 @@ class MixedWrites:
     async def _note(self) -> None:
         key = uuid7_str()
 
-        async def body(session: Session) -> None:
+        async def body(session: Any) -> None:
             for part in ("a", "b"):
                 await self.database.collection("notes").replace_one(
                     {"_id": key + part}, {"key": key}, upsert=True, session=session
@@ -153,7 +151,7 @@ class MixedWrites:
 @pytest.fixture
 async def retrying_database(three_nodes: ReplicaSet) -> AsyncIterator[Database]:
     """An open database on the set, with the retry timeout that it has by default."""
-    async with fresh_database(three_nodes.uri, retry_timeout=RETRY_TIMEOUT) as database:
+    async with fresh_database(three_nodes.uri, retries=True) as database:
         yield database
 
 

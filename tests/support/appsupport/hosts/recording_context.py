@@ -6,13 +6,12 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
 from appdb.models import NewContent
-from appdb.utils import utc_now
 from appworker import Actor
 from appworker.errors import SuspendedError, TaskStoppedError
 from appworker.execution.job import Job
@@ -28,7 +27,7 @@ class RecordingContext:
     owner_id: str = "user-1"
     attempt: int = 2
     idempotency_key: str = "key-1"
-    deadline: datetime = field(default_factory=lambda: utc_now() + timedelta(hours=1))
+    deadline: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
     logger: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test"), {})
     )

@@ -16,7 +16,6 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from appdb import Database
-from appdb.host import NO_RETRIES
 from appsupport.mongo.network_namespaces import Place, Way
 from appsupport.mongo.replica_set_processes import process_ground
 
@@ -272,18 +271,19 @@ def replica_set(options: ReplicaSetOptions | None = None) -> Iterator[ReplicaSet
 
 
 @asynccontextmanager
-async def fresh_database(uri: str, *, retry_timeout: timedelta = NO_RETRIES) -> AsyncIterator[Database]:
+async def fresh_database(uri: str, *, retries: bool = False) -> AsyncIterator[Database]:
     """Yield an open, migrated database with a name that nobody else uses; it goes with the set.
 
-    Hosts do not retry, so that loads see what hosts see.
+    Its calls do not retry without a primary unless *retries*: hosts do not either, and loads see what hosts see.
     """
+    options: dict[str, Any] = {} if retries else {"retry_timeout": timedelta(0)}
     name = f"test_{uuid.uuid4().hex[:12]}"
     migrating = Database(uri, name, operation_timeout=None)
     try:
         await migrating.migrate()
     finally:
         await migrating.close()
-    async with Database(uri, name, retry_timeout=retry_timeout) as database:
+    async with Database(uri, name, **options) as database:
         yield database
 
 

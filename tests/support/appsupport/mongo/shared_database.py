@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from appdb import AppDbError, Database
-from appdb._driver import PyMongoError
-from appdb._schema.collections import CONFIG
 
 LEFT_BY_MIGRATIONS = ("migrations", "system.")
+CONFIG = "config"
 EMPTIED_WITHIN = timedelta(seconds=5)
 
 

@@ -19,7 +19,6 @@ from appdb import (
     TaskQueueProtocol,
     TaskState,
 )
-from appdb.queue.limiter import BLOCKED_SECONDS
 from appdb.testing import InMemoryTaskQueue
 from appsupport.mongo.stored_times import let_time_pass
 from appsupport.runs.run_repositories import open_run
@@ -27,6 +26,8 @@ from appsupport.runs.run_repositories import open_run
 OWNER = "usr_a"
 OTHER = "usr_b"
 LEASE = timedelta(seconds=30)
+LIMIT_IS_ASKED_AGAIN = 0.3
+"""Seconds after which a claimer no longer leaves alone a limit that it found reached."""
 LET_OTHERS_HEAR = 1.1
 """Seconds after which every process heeds a pause."""
 STARTED = NewEvent(type=TaskEventType.STARTED)
@@ -132,7 +133,7 @@ class MemorySubject(Subject):
         await self.pass_time(LET_OTHERS_HEAR)
 
     async def let_limits_be_asked_again(self) -> None:
-        await self.pass_time(BLOCKED_SECONDS)
+        await self.pass_time(LIMIT_IS_ASKED_AGAIN)
 
     async def open_run(self, run_id: str, owner_id: str) -> None:
         """Do nothing: the queue in memory knows no runs, and takes tasks of any."""
@@ -159,7 +160,7 @@ class MongoSubject(Subject):
         await open_run(self._database, run_id, owner_id=owner_id)
 
     async def let_limits_be_asked_again(self) -> None:
-        await asyncio.sleep(BLOCKED_SECONDS + 0.05)
+        await asyncio.sleep(LIMIT_IS_ASKED_AGAIN)
 
     async def now(self) -> datetime:
         return await self._database.server_time()

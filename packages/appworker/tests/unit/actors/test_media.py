@@ -11,7 +11,7 @@ import time
 import wave
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from PIL import Image
 from pydantic import JsonValue, ValidationError
 
 from appdb.models import ContentKind, NewContent
-from appdb.utils import utc_now
 from appworker.actors.media import MediaPayload, check_media_extras, media
 from appworker.errors import DiscardError, TaskStoppedError
 
@@ -38,7 +37,7 @@ class RecordingContext:
     owner_id: str = "user-1"
     attempt: int = 1
     idempotency_key: str = "task-1"
-    deadline: datetime = field(default_factory=lambda: utc_now() + timedelta(hours=1))
+    deadline: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
     logger: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test"), {})
     )

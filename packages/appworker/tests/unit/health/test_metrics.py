@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from appdb import Task, TaskState
-from appdb.utils import utc_now
 from appworker.health.metrics import Ending, Metrics
 
 
@@ -20,7 +19,7 @@ def metrics() -> Metrics:
 
 
 def task(actor: str = "known", queue: str = "default", waited: float = 0) -> Task:
-    now = utc_now()
+    now = datetime.now(UTC)
     return Task(
         _id="tsk_1",
         owner_id="usr_a",
