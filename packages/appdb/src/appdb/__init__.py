@@ -63,7 +63,6 @@ __all__ = [
     "DbEventType",
     "EmbeddedServerError",
     "EventRepository",
-    "EventSummary",
     "Failed",
     "FileRepository",
     "InvalidDataError",
