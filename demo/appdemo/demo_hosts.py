@@ -13,8 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from appdb._warden import Warden
-from appdb.embedded import free_port
+from appdb.embedded import Warden, free_port
 from appdemo.data_folder import alone_in
 from appdemo.host import READY_SECONDS, Host, HostError
 

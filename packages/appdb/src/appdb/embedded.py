@@ -16,7 +16,7 @@ from appdb._driver import ServerNotReadyError, make_primary
 from appdb._warden import Warden
 from appdb.errors import EmbeddedServerError
 
-__all__ = ["DEFAULT_PORT", "HOST", "EmbeddedServer", "find_mongod", "free_port"]
+__all__ = ["DEFAULT_PORT", "HOST", "EmbeddedServer", "Warden", "find_mongod", "free_port"]
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 27017

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from appdb import Database
-from appsupport.hosts.appdb_command import CommandLine, StandIn
+from appsupport.cli.appdb_command import CommandLine, StandIn
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from appdb import Database
-from appsupport.hosts.appdb_command import CommandLine
+from appsupport.cli.appdb_command import CommandLine
 
 
 @pytest.fixture

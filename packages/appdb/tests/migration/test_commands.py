@@ -11,7 +11,7 @@ import pytest
 from appdb import Database
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
-from appsupport.hosts.appdb_command import CommandLine
+from appsupport.cli.appdb_command import CommandLine
 from appsupport.migrations.earlier_releases import all_indexes, restore
 
 NAMES = [migration.id for migration in known_migrations()]

@@ -6,7 +6,7 @@ import pytest
 
 from appdb import ContractMismatchError, Database
 from appdb.migrations.contract import CONTRACT_VERSION
-from appsupport.hosts.appdb_command import CommandLine
+from appsupport.cli.appdb_command import CommandLine
 from appsupport.migrations.earlier_releases import restore
 
 NEXT = CONTRACT_VERSION + 1

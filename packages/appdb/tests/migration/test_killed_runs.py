@@ -15,7 +15,7 @@ from appdb import Database, MigrationError
 from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.migrations.options import RunOptions, Waiting
 from appdb.migrations.status import MigrationState
-from appsupport.hosts.appdb_command import CommandLine
+from appsupport.cli.appdb_command import CommandLine
 from appsupport.migrations.earlier_releases import ROOT, all_indexes, restore
 from appsupport.migrations.trial_migration import BEFORE, COLLECTION, INDEX, migrator, write_notes
 

@@ -10,7 +10,7 @@ from appdb import Database, MigrationError, UserRepository
 from appdb._schema.indexes import INDEXES
 from appdb.migrations._module import known_migrations
 from appdb.migrations.contract import CONTRACT_VERSION
-from appsupport.hosts.appdb_command import CommandLine
+from appsupport.cli.appdb_command import CommandLine
 from appsupport.migrations.earlier_releases import all_indexes, restore
 
 DECLARED = {(index.collection, index.name) for index in INDEXES}

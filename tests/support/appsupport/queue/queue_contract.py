@@ -26,6 +26,13 @@ from appsupport.runs.run_repositories import open_run
 OWNER = "usr_a"
 OTHER = "usr_b"
 LEASE = timedelta(seconds=30)
+# Bounds that `docs/guarantees.md` promises: written out, so that a change of one is seen here.
+MAX_NAME_CHARACTERS = 200
+MAX_DEPTH = 64
+MAX_FOLLOWING = 100
+MAX_FOLLOWING_DEPTH = 20
+LARGEST = 2**31 - 1
+LONGEST = timedelta(days=36_525)
 LIMIT_IS_ASKED_AGAIN = 0.3
 """Seconds after which a claimer no longer leaves alone a limit that it found reached."""
 LET_OTHERS_HEAR = 1.1

@@ -1,1 +1,1 @@
-"""Runs of workflows under test: repositories, events, a model in memory, and checks."""
+"""Runs of workflows under test: repositories, events, a model in memory, and checks; for appdb's own tests."""

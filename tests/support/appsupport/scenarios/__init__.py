@@ -1,1 +1,1 @@
-"""Scenarios: a call of every public method of every repository; one module per repository, found by the table."""
+"""Scenarios: a call of every public method of every repository, a module for each; for appdb's own tests."""

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from appdb import InvalidDataError, Lease, NewTask, TaskEventType, TaskState, TooLargeError
-from appdb.size_limits import MAX_FOLLOWING, MAX_FOLLOWING_DEPTH
-from appsupport.queue.queue_contract import OTHER, OWNER, Subject, claimer, new_task, numbered
+from appsupport.queue.queue_contract import (
+    MAX_FOLLOWING,
+    MAX_FOLLOWING_DEPTH,
+    OTHER,
+    OWNER,
+    Subject,
+    claimer,
+    new_task,
+    numbered,
+)
 
 
 async def test_child_knows_its_parent(subject: Subject) -> None:

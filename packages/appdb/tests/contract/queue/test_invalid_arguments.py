@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from appdb import Database, InvalidDataError, Lease, Limit, NewTask, TaskQueue, TaskQueueProtocol
-from appdb.canonical import MAX_DEPTH
-from appdb.models import LONGEST, TaskFilter
-from appdb.models.bounds import LARGEST, MAX_NAME_CHARACTERS
+from appdb.models import TaskFilter
 from appdb.testing import InMemoryTaskQueue
-from appsupport.queue.queue_contract import OWNER, Subject, claimer, new_task
+from appsupport.queue.queue_contract import (
+    LARGEST,
+    LONGEST,
+    MAX_DEPTH,
+    MAX_NAME_CHARACTERS,
+    OWNER,
+    Subject,
+    claimer,
+    new_task,
+)
 
 LONG = "x" * (MAX_NAME_CHARACTERS + 1)
 FOREVER = timedelta.max

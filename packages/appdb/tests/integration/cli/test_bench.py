@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from appdb import Database
-from appsupport.hosts.appdb_command import CommandLine, said
+from appsupport.cli.appdb_command import CommandLine, said
 
 QUICK = ("bench", "--tasks", "100", "--seconds", "0.2")
 

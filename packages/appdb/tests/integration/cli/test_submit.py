@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appdb import TaskState
-from appsupport.hosts.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn, said
+from appsupport.cli.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn, said
 
 SUBMIT = ("tasks", "submit", ACTOR, "--owner", OWNER)
 HOSTILE = {"$where": "1 == 1", "a.b": {"$ne": None}, "now": "$$NOW", "path": "$owner_id", "screen": "\x1b[2J\x9b31m"}

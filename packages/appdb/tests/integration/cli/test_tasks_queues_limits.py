@@ -9,7 +9,7 @@ import pytest
 
 from appdb import Lease, NewTask, Task, TaskState
 from appdb.embedded import free_port
-from appsupport.hosts.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn
+from appsupport.cli.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={"prompt": "a fox"}, max_attempts=2)
 

@@ -15,7 +15,7 @@ import pytest
 
 from appdb import Database, NewEvent, NewTask, Task, TaskEventType
 from appdb.cli import follower
-from appsupport.hosts.appdb_command import ACTOR, OWNER, QUEUE, SECONDS, CommandLine, StandIn, said
+from appsupport.cli.appdb_command import ACTOR, OWNER, QUEUE, SECONDS, CommandLine, StandIn, said
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={})
 CHANGE_STREAM_HISTORY_LOST = 286

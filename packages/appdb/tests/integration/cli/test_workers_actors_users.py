@@ -13,9 +13,9 @@ from appdb import Database, NewTask, RegistryRepository, UserRepository
 from appdb.cli import main
 from appdb.models import AnnouncedWorker
 from appdb.unreadable import READERS
+from appsupport.cli.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn
 from appsupport.documents.damaged_documents import MARK, MODELS, damage
 from appsupport.documents.written_documents import write_all
-from appsupport.hosts.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={"prompt": "a fox"}, max_attempts=2)
 

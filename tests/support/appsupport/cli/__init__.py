@@ -1,0 +1,1 @@
+"""The ``appdb`` command under test, and a stand-in for a worker; for appdb's own tests."""
