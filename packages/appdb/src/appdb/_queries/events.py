@@ -14,6 +14,11 @@ NEWEST_FIRST: Sort = [("seq", -1)]
 ALL = EventFilter()
 
 
+def owned(event_id: str, owner_id: str) -> Filter:
+    """One event of one owner."""
+    return {"_id": event_id, "owner_id": owner_id}
+
+
 def log(run_id: str, owner_id: str, after: int) -> Filter:
     """A run's events of all branches above a number; served by index events_log."""
     return {"run_id": run_id, "owner_id": owner_id, "seq": {"$gt": after}}

@@ -44,8 +44,15 @@ class Generations:
         self._run_lock = RunLock(connection)
         self._log = TaskLog(connection)
 
-    async def record_generation(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
+    async def record_generation(self, new: NewGeneration, owner_id: str, session: Session | None) -> Generation:
         """Write a generation that its task has not begun yet."""
+
+        async def body(joined: Session) -> Generation:
+            return await self._record(new, owner_id, joined)
+
+        return await self._connection.joined(body, session)
+
+    async def _record(self, new: NewGeneration, owner_id: str, session: Session) -> Generation:
         accept(NewGeneration, new)
         accept(Name, owner_id, "owner_id")
         named = {"task_id": new.task_id, "provider": new.provider, "operation": new.operation, **asdict(new.origin)}
@@ -137,6 +144,15 @@ class Generations:
         if found is None:
             raise NotFoundError(kind, asked_id)
         return Generation.from_document(found)
+
+    async def page_of_run(
+        self, run_id: str, owner_id: str, before: str | None, limit: int, session: Session | None
+    ) -> list[GenerationWithItems]:
+        """Return a page of the generations of the owner's run, newest first."""
+        match = generation_queries.generations(owner_id, run_id=run_id)
+        found = await self.page_with_items(match, before, limit, session)
+        await self._run_lock.check_run(run_id, owner_id, session)
+        return found
 
     async def page_with_items(
         self, match: RawDocument, before: str | None, limit: int, session: Session | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import JsonValue
 
 from appdb._driver import RawDocument, Session
 from appdb._queries import generated_content as queries
+from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.generations import Generations, generation_id
@@ -17,13 +19,14 @@ from appdb.content.stored_bytes import ByteStore, Upload
 from appdb.content.task_hold import hold_task
 from appdb.errors import LeaseLostError, NotFoundError
 from appdb.events import TaskEventType
-from appdb.models.bounds import Count, accept
+from appdb.models.bounds import Count, Place, accept
 from appdb.models.generated_content import Content, NewContent
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
 from appdb.queue.log_events import check_events, fills_recent_events
 from appdb.queue.task_log import TaskLog
+from appdb.reading import page_of, readable
 from appdb.size_limits import KIB, check_size
 from appdb.utils import derived_id
 
@@ -139,6 +142,37 @@ class ContentItems:
     async def _upload(self, task: Task, item: NewContent) -> Upload:
         metadata = {"owner_id": task.owner_id, "task_id": task.id}
         return await self._bytes.upload_bytes(item.data, filename=item.filename, metadata=metadata)
+
+    async def find_item(self, content_id: str, owner_id: str, session: Session | None) -> Content:
+        """Return the owner's item."""
+        found = await self._contents.find_one(queries.owned(content_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError("content", content_id)
+        return Content.from_document(found)
+
+    async def items_of_task(self, task_id: str, owner_id: str, session: Session | None) -> list[Content]:
+        """Return all items of the owner's task, by index."""
+        found = self._contents.find({"owner_id": owner_id, "task_id": task_id}, session=session).sort(queries.BY_INDEX)
+        return readable(Content.from_document, await found.to_list(None))
+
+    async def page_of_items(
+        self, owner_id: str, before: str | None, limit: int, session: Session | None
+    ) -> list[Content]:
+        """Return the owner's items, newest first."""
+        match: RawDocument = {"owner_id": owner_id}
+        if before is not None:
+            last = await self.find_item(before, owner_id, session)
+            match |= older_than({"_id": last.id, "created_at": last.created_at})
+        found = self._contents.find(match, session=session).sort(NEWEST_FIRST)
+        return await page_of(Content.from_document, found, limit)
+
+    async def read_item(self, content: Content, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of an item from *start* up to and without *end*."""
+        stop = content.size if end is None else min(end, content.size)
+        accept(Place, start, "start")
+        accept(Place, stop, "end")
+        async for part in self._bytes.read_range(content.file_id, start, stop):
+            yield part
 
 
 def content_id_of(task_id: str, key: str) -> str:

@@ -7,10 +7,8 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, retried, retried_deletion, translates_errors, translates_stream_errors
+from appdb._driver import Session, retried, retried_deletion, translates_errors, translates_stream_errors
 from appdb._queries import content_generation_metadata as generation_queries
-from appdb._queries import generated_content as queries
-from appdb._queries.paging import NEWEST_FIRST, older_than
 from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
@@ -19,14 +17,10 @@ from appdb.content.generations import Generations, generation_id
 from appdb.content.items import ContentItems
 from appdb.content.stored_bytes import ByteStore
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep, ItemsSweep
-from appdb.errors import NotFoundError
-from appdb.models.bounds import Place, accept
 from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
 from appdb.models.generated_content import Content, NewContent
 from appdb.models.tasks import Task
 from appdb.queue.lease import Lease
-from appdb.reading import page_of, readable
-from appdb.run_lock import RunLock
 
 
 class ContentRepository(BaseRepository):
@@ -42,12 +36,10 @@ class ContentRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._contents = self._collection(collections.CONTENTS)
-        self._bytes = ByteStore(connection)
-        self._run_lock = RunLock(connection)
+        stored = ByteStore(connection)
         self._generations = Generations(connection)
-        self._items = ContentItems(connection, self._bytes, self._generations)
-        self._deletion = ContentDeletion(connection, self._bytes)
+        self._items = ContentItems(connection, stored, self._generations)
+        self._deletion = ContentDeletion(connection, stored)
         self._lost_bytes = BytesSweep(connection, collections.MEDIA_BUCKET, collections.CONTENTS)
         self._lost_items = ItemsSweep(connection)
 
@@ -69,11 +61,7 @@ class ContentRepository(BaseRepository):
             TooLargeError: The request or the source data is over 256 KiB.
             InvalidDataError: A value cannot be stored.
         """
-
-        async def body(joined: Session) -> Generation:
-            return await self._generations.record_generation(generation, owner_id, joined)
-
-        return await self._connection.joined(body, session)
+        return await self._generations.record_generation(generation, owner_id, session)
 
     @retried
     async def begin(
@@ -158,16 +146,12 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such item.
         """
-        found = await self._contents.find_one(queries.owned(content_id, owner_id), session=session)
-        if found is None:
-            raise NotFoundError("content", content_id)
-        return Content.from_document(found)
+        return await self._items.find_item(content_id, owner_id, session)
 
     @retried
     async def list_for_task(self, task_id: str, *, owner_id: str, session: Session | None = None) -> list[Content]:
         """Return all that the owner's task has made so far, by index."""
-        found = self._contents.find({"owner_id": owner_id, "task_id": task_id}, session=session).sort(queries.BY_INDEX)
-        return readable(Content.from_document, await found.to_list(None))
+        return await self._items.items_of_task(task_id, owner_id, session)
 
     @retried
     async def page(
@@ -184,12 +168,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no item *before*.
         """
-        match: RawDocument = {"owner_id": owner_id}
-        if before is not None:
-            last = await self.get(before, owner_id=owner_id, session=session)
-            match |= older_than({"_id": last.id, "created_at": last.created_at})
-        found = self._contents.find(match, session=session).sort(NEWEST_FIRST)
-        return await page_of(Content.from_document, found, limit)
+        return await self._items.page_of_items(owner_id, before, limit, session)
 
     @retried
     async def generation(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Generation:
@@ -245,10 +224,7 @@ class ContentRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted, or it has no generation *before*.
         """
-        match = generation_queries.generations(owner_id, run_id=run_id)
-        found = await self._generations.page_with_items(match, before, limit, session)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return found
+        return await self._generations.page_of_run(run_id, owner_id, before, limit, session)
 
     @retried
     async def list_for_owner(
@@ -266,10 +242,7 @@ class ContentRepository(BaseRepository):
             NotFoundError: The item was replaced or deleted after it was looked up; look it up again.
             DatabaseUnavailableError: No primary answered in time; what was yielded is right, and the rest can be read.
         """
-        stop = content.size if end is None else min(end, content.size)
-        accept(Place, start, "start")
-        accept(Place, stop, "end")
-        async for part in self._bytes.read_range(content.file_id, start, stop):
+        async for part in self._items.read_item(content, start, end):
             yield part
 
     @retried_deletion

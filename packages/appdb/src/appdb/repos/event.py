@@ -6,14 +6,10 @@ from collections.abc import Sequence
 
 from appdb._driver import Session, retried
 from appdb._queries import events as queries
-from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.errors import NotFoundError
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.reading import page_of
-from appdb.run_lock import RunLock
 from appdb.runs.event_log import EventLog, checked_append
 from appdb.runs.reader import RunReader
 
@@ -23,8 +19,6 @@ class EventRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._events = self._collection(collections.EVENTS)
-        self._run_lock = RunLock(connection)
         self._event_log = EventLog(connection)
         self._reader = RunReader(connection)
 
@@ -70,11 +64,7 @@ class EventRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such event, or its run is being deleted.
         """
-        found = await self._events.find_one({"_id": event_id, "owner_id": owner_id}, session=session)
-        if found is None:
-            raise NotFoundError("event", event_id)
-        await self._run_lock.check_run(found["run_id"], owner_id, session)
-        return RunEvent.from_document(found)
+        return await self._event_log.find_event(event_id, owner_id, session)
 
     @retried
     async def log(
@@ -87,11 +77,7 @@ class EventRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        match = queries.log(run_id, owner_id, after)
-        found = self._events.find(match, session=session).sort(queries.OLDEST_FIRST)
-        log = await page_of(RunEvent.from_document, found, limit)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return log
+        return await self._event_log.events_after(run_id, owner_id, after, limit, session)
 
     @retried
     async def read(

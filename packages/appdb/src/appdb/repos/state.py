@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from appdb._driver import Session, retried
-from appdb._queries import events as queries
-from appdb._schema import collections
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
-from appdb.models.events import EventFilter, NewRunEvent, RunEvent
+from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.state import Interaction, ModuleAttempt, RunState
-from appdb.run_lock import RunLock
-from appdb.runs import interactions as history
 from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
-from appdb.runs.lineage import counts, truncated
+from appdb.runs.history import RunHistory
 from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
@@ -29,10 +24,9 @@ class StateRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._run_lock = RunLock(connection)
         self._reader = RunReader(connection)
+        self._history = RunHistory(connection, self._reader)
         self._forker = RunForker(connection)
-        self._events = self._collection(collections.EVENTS)
 
     @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunState:
@@ -59,15 +53,7 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
-        run = await self._run_lock.find_run(run_id, owner_id, session)
-        lineage = truncated(await self._reader.lineage_of(run, branch_id or run.branch_id, session), seq)
-        match = queries.numbered(run_id, owner_id, seq)
-        found = await self._events.find_one(match, {"branch_id": 1}, session=session)
-        # A number names one event of the run, and that may be on another branch.
-        if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
-            await self._run_lock.check_run(run_id, owner_id, session)
-            raise NotFoundError(f"event of run {run_id}", str(seq))
-        return await self._reader.state_after(run, lineage, session)
+        return await self._history.state_at(run_id, seq, owner_id, branch_id, session)
 
     @retried
     async def interactions(
@@ -91,19 +77,7 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        wanted = EventFilter(types=[E.INTERACTION_REQUESTED], before=before)
-        lineage, asked = await self._reader.counting_events(
-            run_id, owner_id, wanted, limit=limit, newest=True, session=session
-        )
-        # Answers may be beyond the page of requests, so they are asked for by id, and those off the line left out.
-        ids = {event.interaction_id for event in asked if event.interaction_id is not None}
-        if not ids:
-            return []
-        match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
-        answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
-        await self._run_lock.check_run(run_id, owner_id, session)
-        counting = [event for event in answers if counts(lineage, event)]
-        return history.interactions(sorted([*asked, *counting], key=lambda event: event.seq))
+        return await self._history.last_interactions(run_id, owner_id, before, limit, session)
 
     @retried
     async def module_output(
@@ -115,14 +89,7 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run.
             ConflictError: An event is missing from its log.
         """
-        state = await self.get(run_id, owner_id=owner_id, session=session)
-        kept = [output for (at, name), output in state.outputs.items() if name == module and step in (None, at)]
-        if not kept:
-            return None
-        match = queries.by_ids(run_id, owner_id, [kept[-1].event_id])
-        found = await self._events.find_one(match, session=session)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return None if found is None else RunEvent.from_document(found)
+        return await self._history.last_completion(run_id, owner_id, module, step, session)
 
     @retried
     async def retry_context(
@@ -148,11 +115,7 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run.
         """
-        wanted = EventFilter(types=[E.MODULE_COMPLETED, E.RETRY_REQUESTED], module=module, step=step)
-        _, found = await self._reader.counting_events(
-            run_id, owner_id, wanted, limit=limit, newest=True, session=session
-        )
-        return history.module_attempts(reversed(found))
+        return await self._history.attempts_of_module((run_id, owner_id), module, step, limit, session)
 
     async def jump(
         self,

@@ -8,33 +8,23 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from appdb._driver import RawDocument, Session, retried, retried_deletion, translates_errors
-from appdb._queries import workflow_runs as queries
-from appdb._queries.paging import BY_ID, NEWEST_FIRST
-from appdb._schema import collections
+from appdb._driver import Session, retried, retried_deletion, translates_errors
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.errors import InvalidDataError
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent
 from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import NewRun, Run, RunStatus
-from appdb.reading import page_of
-from appdb.run_lock import RunLock, no_run
+from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
 from appdb.runs.deletion import LINGER, RunDeletion
-from appdb.runs.event_log import EventLog, checked_append
 from appdb.runs.fork import AtBeginning, Fork, RunForker
+from appdb.runs.listing import RunLists
 from appdb.runs.open import RunOpener
 from appdb.runs.run_versions import RunVersions
-from appdb.runs.transitions import ENDINGS
+from appdb.runs.status import StatusWriter
 from appdb.utils import uuid7_str
-
-EVENT_OF: Mapping[RunStatus, E] = {
-    RunStatus.PROCESSING: E.WORKFLOW_RESUMED,
-    **{status: event for event, status in ENDINGS.items()},
-}
 
 
 class WorkflowRepository(BaseRepository):
@@ -42,10 +32,10 @@ class WorkflowRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._runs = self._collection(collections.WORKFLOW_RUNS)
         self._run_lock = RunLock(connection)
         self._opener = RunOpener(connection)
-        self._event_log = EventLog(connection)
+        self._lists = RunLists(connection)
+        self._status = StatusWriter(connection)
         self._forker = RunForker(connection)
         self._run_versions = RunVersions(connection)
         self._deletion = RunDeletion(connection)
@@ -81,8 +71,7 @@ class WorkflowRepository(BaseRepository):
     @retried
     async def find_open(self, project: str, *, owner_id: str, session: Session | None = None) -> Run | None:
         """Return the run that the owner's next visit to *project* goes on with, or ``None``."""
-        found = await self._runs.find_one(queries.open_of(owner_id, project), session=session)
-        return None if found is None else Run.from_document(found)
+        return await self._lists.open_run_of(project, owner_id, session)
 
     @retried
     async def page(
@@ -108,16 +97,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no run *before*.
         """
-        last = None if before is None else await self._last(before, owner_id, session)
-        match = queries.page(owner_id, statuses, project, last)
-        found = self._runs.find(match, session=session).sort(NEWEST_FIRST)
-        return await page_of(Run.from_document, found, limit)
-
-    async def _last(self, run_id: str, owner_id: str, session: Session | None) -> RawDocument:
-        found = await self._runs.find_one(queries.owned(run_id, owner_id), {"created_at": 1}, session=session)
-        if found is None:
-            raise no_run(run_id)
-        return found
+        return await self._lists.page_of_runs(owner_id, (statuses, project), before, limit, session)
 
     @retried
     async def children(
@@ -128,11 +108,7 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        match = queries.visible_children(run_id, owner_id)
-        found = self._runs.find(match, session=session).sort(BY_ID)
-        children = await page_of(Run.from_document, found, limit)
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return children
+        return await self._lists.children_of(run_id, owner_id, limit, session)
 
     @translates_errors
     async def hold(self, run_id: str, *, owner_id: str, session: Session) -> Run:
@@ -173,17 +149,7 @@ class WorkflowRepository(BaseRepository):
             ConflictError: It has ended, or moved on to another branch.
             InvalidDataError: Only events of its work give it that status.
         """
-        event = EVENT_OF.get(status)
-        if event is None:
-            raise InvalidDataError("status", f"{status} follows from the work itself; append its events, or reset")
-        run = await self.get(run_id, owner_id=owner_id, session=session)
-        # A run that waits for its user goes on by the answer alone.
-        goes_on = status is RunStatus.PROCESSING and run.status is RunStatus.AWAITING_INPUT
-        if run.branch_id == branch_id and (run.status is status or goes_on):
-            return run
-        told = NewRunEvent(type=event, data=data or {})
-        await self._event_log.append_events(checked_append(run_id, owner_id, branch_id, None, [told]), session)
-        return await self.get(run_id, owner_id=owner_id, session=session)
+        return await self._status.write_status((run_id, owner_id), status, branch_id, data or {}, session)
 
     @retried
     async def set_version(

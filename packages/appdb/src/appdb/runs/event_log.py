@@ -16,6 +16,7 @@ from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLarg
 from appdb.models.bounds import accept
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
+from appdb.reading import page_of
 from appdb.run_lock import RUN, RunLock, moved_on
 from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
 from appdb.runs.transitions import EventSubject, Preconditions, position_changes, preconditions
@@ -68,6 +69,23 @@ class EventLog:
             if stored := await self._stored(append, None):
                 return stored
             raise
+
+    async def find_event(self, event_id: str, owner_id: str, session: Session | None) -> RunEvent:
+        """Return the owner's event."""
+        found = await self._events.find_one(queries.owned(event_id, owner_id), session=session)
+        if found is None:
+            raise NotFoundError("event", event_id)
+        await self._run_lock.check_run(found["run_id"], owner_id, session)
+        return RunEvent.from_document(found)
+
+    async def events_after(
+        self, run_id: str, owner_id: str, after: int, limit: int, session: Session | None
+    ) -> list[RunEvent]:
+        """Return a run's events of all branches with a number above *after*, in order."""
+        found = self._events.find(queries.log(run_id, owner_id, after), session=session)
+        log = await page_of(RunEvent.from_document, found.sort(queries.OLDEST_FIRST), limit)
+        await self._run_lock.check_run(run_id, owner_id, session)
+        return log
 
     async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
         needed = append.preconditions
