@@ -1,9 +1,11 @@
-"""House rules, counted in the sources: names of tests, and lengths of functions."""
+"""House rules, counted in the sources: names of tests and classes, lengths of functions, first words of docstrings."""
 
 from __future__ import annotations
 
 import ast
+import re
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,8 +20,11 @@ MOST_WORDS = 10
 """Words that nine of ten names of tests stay within."""
 P95_LINES = 16
 MOST_LINES = 40
+INDIRECT = re.compile(r"(What|Which|How|Who|Whom|Whose|When|Whether|Where|Whoever|Whatever)\b")
+"""First words of a docstring that names no thing."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Documented = ast.Module | ast.ClassDef
 
 
 @cache
@@ -49,6 +54,13 @@ def names_of_tests(file: Path) -> list[str]:
     return [function.name for function in functions(parsed(file)) if function.name.startswith("test_")]
 
 
+def indirect_docstrings(tree: ast.Module) -> list[str]:
+    """Return the modules and classes whose docstring begins with a question's word."""
+    documented = [node for node in ast.walk(tree) if isinstance(node, Documented)]
+    texts = {getattr(node, "name", "the module"): ast.get_docstring(node) or "" for node in documented}
+    return [name for name, text in texts.items() if INDIRECT.match(text)]
+
+
 @pytest.fixture(scope="session")
 def names() -> list[str]:
     """The names of all tests."""
@@ -68,6 +80,16 @@ def test_names_of_tests_are_unique_in_file() -> None:
     assert [file for file in files if len(set(found := names_of_tests(file))) < len(found)] == []
 
 
+def test_no_class_name_is_used_twice() -> None:
+    places = defaultdict(list)
+    for file in (file for package in PACKAGES for file in sources(package)):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(file.relative_to(ROOT)))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_functions_are_short(package: str) -> None:
     found = [(body_lines(one), file.name, one.name) for file in sources(package) for one in functions(parsed(file))]
@@ -75,3 +97,10 @@ def test_functions_are_short(package: str) -> None:
 
     assert sizes[len(sizes) * 95 // 100] <= P95_LINES
     assert [one for one in found if one[0] > MOST_LINES] == []
+
+
+@pytest.mark.parametrize("package", ["appserver"])
+def test_docstrings_name_their_thing(package: str) -> None:
+    found = {str(file.relative_to(ROOT)): indirect_docstrings(parsed(file)) for file in sources(package)}
+
+    assert {file: names for file, names in found.items() if names} == {}
