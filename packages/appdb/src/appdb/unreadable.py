@@ -31,7 +31,7 @@ from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import Run
 from appdb.models.workflow_templates import WorkflowTemplate
 from appdb.models.workflow_versions import WorkflowVersion
-from appdb.repos.token import usage_of
+from appdb.users.model_usage import usage_of
 
 READERS: Mapping[str, Callable[[RawDocument], object]] = {
     collections.TASKS: Task.from_document,

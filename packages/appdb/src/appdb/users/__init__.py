@@ -1,1 +1,1 @@
-"""Parts of UserRepository: accounts, access keys, sessions, identity."""
+"""Parts of UserRepository: accounts, access keys, sessions, identity; and of TokenRepository: model usage."""
