@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Annotated, Literal
 
@@ -10,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
-from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
+from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_variables
 from appserver.errors import ServerSettingsError
 
 PREFIX = "APPSERVER_"
@@ -68,9 +67,8 @@ def load_settings(**overrides: object) -> ServerSettings:
         ServerSettingsError: A setting is wrong, or an ``APPSERVER_`` or ``APP_MONGO_`` variable is unknown.
     """
     # ``extra="ignore"`` alone would pass over a misspelt name, and leave the default.
-    known = [f"{PREFIX}{name.upper()}" for name in ServerSettings.model_fields if not name.startswith("mongo_")]
     try:
-        check_names([*os.environ, *file_variables()], known, prefix=PREFIX)
+        check_variables(ServerSettings.model_fields, prefix=PREFIX)
         return ServerSettings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except InvalidDataError as exc:
         raise ServerSettingsError(str(exc)) from exc

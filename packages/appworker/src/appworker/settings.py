@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
-from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
+from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_variables
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
@@ -71,9 +71,8 @@ def load_settings(**overrides: object) -> WorkerSettings:
     Raises:
         WorkerSettingsError: A setting is wrong, or an ``APPWORKER_`` or ``APP_MONGO_`` variable is unknown.
     """
-    known = [f"{PREFIX}{name.upper()}" for name in WorkerSettings.model_fields if not name.startswith("mongo_")]
     try:
-        check_names([*os.environ, *file_variables()], known, prefix=PREFIX)
+        check_variables(WorkerSettings.model_fields, prefix=PREFIX)
         settings = WorkerSettings(**overrides)  # type: ignore[arg-type]  # checked by the model
     except InvalidDataError as exc:
         raise WorkerSettingsError(str(exc)) from exc

@@ -24,7 +24,7 @@ from appdb.cli.users import keys, users
 from appdb.cli.workers import actors, workers
 from appdb.embedded import DEFAULT_PORT
 from appdb.errors import InvalidDataError
-from appdb.host.environment import check_names, file_variables
+from appdb.host.environment import check_variables, file_variables
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def main(context: click.Context, uri: str, database: str) -> None:
     """
     # Commands say themselves what a user needs to know; a log between their lines would spoil both.
     logging.getLogger("appdb").addHandler(logging.NullHandler())
-    _told(lambda: check_names([*os.environ, *file_variables()]))
+    _told(check_variables)
     context.obj = Target(uri=uri, name=database)
     # Any value counts, as https://no-color.org has it.
     if os.environ.get("NO_COLOR"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appdb.connection import NO_RETRIES, app_name_of
 from appdb.host.duties import every, survive
-from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_names, file_variables
+from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_variables
 from appdb.host.lease_guard import GuardFacts, LeaseGuard
 from appdb.host.lease_renewer import LeaseHolder, LeaseRenewer
 from appdb.host.maintenance import HostMaintenance
@@ -35,10 +35,9 @@ __all__ = [
     "LeaseRenewer",
     "app_name_of",
     "check_key",
-    "check_names",
     "check_size",
+    "check_variables",
     "every",
-    "file_variables",
     "handler",
     "judged",
     "pattern_validator",

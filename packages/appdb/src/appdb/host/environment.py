@@ -5,6 +5,7 @@ For hosts: appdb's own classes take arguments, and read no environment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -16,6 +17,7 @@ ENV_FILE = ".env"
 """Read from the working directory; the environment wins."""
 ENV_FILE_ENCODING = "utf-8-sig"
 """UTF-8, also with the mark that some editors put at its beginning."""
+SHARED_START = "APP_"
 SHARED_PREFIX = "APP_MONGO_"
 SHARED = ("APP_MONGO_DATABASE", "APP_MONGO_URI")
 
@@ -34,19 +36,21 @@ def file_variables() -> dict[str, str | None]:
         raise InvalidDataError(ENV_FILE, f"it cannot be read ({exc.strerror}); let this user read it") from exc
 
 
-def check_names(names: Iterable[str], known: Iterable[str] = (), *, prefix: str = SHARED_PREFIX) -> None:
-    """Check that every name that looks like a setting is one, so that a misspelt one is no silent default.
+def check_variables(fields: Iterable[str] = (), *, prefix: str = SHARED_PREFIX) -> None:
+    """Check every variable of the environment and of ``.env`` that looks like a setting, so that a misspelt one is
+    refused and does not leave a default in force.
 
     Args:
-        names: Names of variables, as they stand in the environment and in ``.env``.
-        known: The settings of the host, beside those that all share.
-        prefix: What its names begin with.
+        fields: The fields of the host's settings, such as ``slots``; those of shared settings are known anyway.
+        prefix: The beginning of the host's own variables, such as ``APPWORKER_``.
 
     Raises:
-        InvalidDataError: A name begins like a setting and is none; the message has the nearest one.
+        InvalidDataError: A name begins like a setting and is none; the message has the nearest one. Or ``.env`` cannot
+            be read.
     """
-    settings = sorted({*SHARED, *known})
-    for name in names:
+    own = [f"{prefix}{field.upper()}" for field in fields if f"{SHARED_START}{field.upper()}" not in SHARED]
+    settings = sorted({*SHARED, *own})
+    for name in (*os.environ, *file_variables()):
         for start in {prefix, SHARED_PREFIX}:
             if name.upper().startswith(start) and name.upper() not in settings:
                 nearest = start + _nearest(name.upper(), start, settings)
