@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appdb._driver import Collection
 from appdb.connection import Connection
 
 
 class BaseRepository:
     """
-    The public repository of one subject, over a shared ``Connection``.
+    The base of the public repositories, each of one subject, over a shared ``Connection``.
 
     While no primary answers, a method is retried for the database's retry timeout, unless the guarantees list it as not
-    retried: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none does.
+    retried: what a loop asks again anyway, or what a repetition would double. In a caller's transaction none is.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -23,6 +22,3 @@ class BaseRepository:
     def retry_timeout(self) -> timedelta:
         """How long calls that are safe to repeat are retried after they found no primary."""
         return self._connection.retry_timeout
-
-    def _collection(self, name: str) -> Collection:
-        return self._connection.collection(name)

@@ -71,7 +71,7 @@ class TaskQueue(BaseRepository):
         super().__init__(connection)
         accept(Duration, lease, "lease")
         self.lease = lease
-        self._tasks = self._collection(collections.TASKS)
+        self._tasks = self._connection.collection(collections.TASKS)
         self._limiter = Limiter(connection)
         self._admission = Admission(connection)
         self._log = TaskLog(connection)

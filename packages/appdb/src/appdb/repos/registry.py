@@ -47,10 +47,10 @@ class RegistryRepository(BaseRepository):
         check_size("worker", worker.fields(), MAX_ANNOUNCED_BYTES)
         # The actors come first, so whoever sees the worker finds all that it offers.
         for actor in actors:
-            await self._collection(collections.ACTORS).update_one(
+            await self._connection.collection(collections.ACTORS).update_one(
                 actor_queries.named(actor.name), actor_queries.announce(actor.fields()), upsert=True
             )
-        told = await self._collection(collections.WORKERS).update_one(
+        told = await self._connection.collection(collections.WORKERS).update_one(
             worker_queries.by_id(worker.id), worker_queries.announce(worker.fields()), upsert=True
         )
         return told.upserted_id is not None
@@ -58,7 +58,7 @@ class RegistryRepository(BaseRepository):
     @retried
     async def withdraw(self, worker_id: str) -> None:
         """Forget a worker that has stopped."""
-        await self._collection(collections.WORKERS).delete_one(worker_queries.by_id(worker_id))
+        await self._connection.collection(collections.WORKERS).delete_one(worker_queries.by_id(worker_id))
 
     @retried
     async def actor(self, name: str) -> RegisteredActor:
@@ -67,7 +67,7 @@ class RegistryRepository(BaseRepository):
         Raises:
             NotFoundError: No worker has announced it within the last week.
         """
-        found = await self._collection(collections.ACTORS).find_one(actor_queries.named(name))
+        found = await self._connection.collection(collections.ACTORS).find_one(actor_queries.named(name))
         if found is None:
             raise NotFoundError("actor", name)
         return RegisteredActor.from_document(found)
@@ -75,12 +75,12 @@ class RegistryRepository(BaseRepository):
     @retried
     async def actors(self) -> list[RegisteredActor]:
         """Return every known actor, by name."""
-        found = self._collection(collections.ACTORS).find().sort(BY_ID)
+        found = self._connection.collection(collections.ACTORS).find().sort(BY_ID)
         return readable(RegisteredActor.from_document, await found.to_list(None))
 
     @retried
     async def workers(self) -> list[Worker]:
         """Return the workers that gave a sign of life within the last 30 s by the database's clock."""
         alive = worker_queries.alive(WORKER_ALIVE)
-        found = self._collection(collections.WORKERS).find(alive).sort(BY_ID)
+        found = self._connection.collection(collections.WORKERS).find(alive).sort(BY_ID)
         return readable(Worker.from_document, await found.to_list(None))

@@ -41,7 +41,7 @@ class ScheduleRepository(BaseRepository):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._schedules = self._collection(collections.SCHEDULES)
+        self._schedules = self._connection.collection(collections.SCHEDULES)
         self._ticking = ScheduleTicking(connection)
 
     @retried
