@@ -127,7 +127,8 @@ class Values:
             return self._model(kind)
         if isinstance(kind, type) and is_dataclass(kind):
             hints = typing.get_type_hints(kind)
-            wanted = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+            needed = [one for one in fields(kind) if one.init and one.default is MISSING]
+            wanted = [one.name for one in needed if one.default_factory is MISSING]
             return kind(**{name: self.value(hints[name]) for name in wanted})
         raise TypeError(f"teach Values to make a {kind}")
 
