@@ -124,6 +124,7 @@ class _Draft:
         if not isinstance(named, Mapping):
             return
         place = (step, module)
+        # Values that others gave under the same name stay: they come back when this module is undone.
         before = [given for given in self.given if (given.step, given.module) != place or given.name not in named]
         self.given = before + [Given(name=name, step=step, module=module, kept=_kept(event)) for name in named]
 
@@ -133,7 +134,8 @@ class _Draft:
         self._keep({one: names for one, names in self.modules.items() if one != step}, {step})
 
     def _rewind(self, step: str, module: str | None) -> None:
-        """Undo *module* and all that came after it, so that the state is the one after a jump to the module."""
+        """Undo *module* and all that came after it."""
+        # A retry must show what a jump to the same module shows: nothing of what has to run again.
         if not step:
             # Logs of older releases may retry where nothing has begun.
             return

@@ -116,6 +116,7 @@ class RunForker:
         if first is None:
             return
         why = RunEvent.from_document(first)
+        # The fork is repeated with its own id; the same id with another reason, branch or place is a mistake.
         same = says_the_same(why, fork.event, subject_of(fork.event), told=TOLD)
         left = why.data.get("previous_branch_id") == fork.current
         behind = not isinstance(fork.point, AtEvent) or why.data.get("cutoff_seq") == fork.point.seq

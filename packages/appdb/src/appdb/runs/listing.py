@@ -36,6 +36,7 @@ class RunLists:
     ) -> list[Run]:
         """Return the owner's runs, newest first; *kind* is statuses, empty for all, and a project."""
         last = None if before is None else await self._last(before, owner_id, session)
+        # By the database's time: ids are made by hosts, and one whose clock is ahead would stand on top of every list.
         found = self._runs.find(queries.page(owner_id, *kind, last), session=session).sort(NEWEST_FIRST)
         return await page_of(Run.from_document, found, limit)
 

@@ -65,12 +65,14 @@ class RunOpener:
     async def _found(self, new: NewRun, owner_id: str, session: Session) -> Run | None:
         """Return the run that an earlier call has made, or that is open already."""
         made = await self._runs.find_one({"_id": new.run_id}, session=session)
+        # The same call again, after an unknown outcome: the id is the caller's.
         if made is not None:
             if made["owner_id"] != owner_id or made.get("deleting"):
                 raise ConflictError(RUN, new.run_id, "its id is taken; make a new id")
             run = Run.from_document(made)
             await self._check_same(run, new, session)
             return run
+        # A project has one open run; runs of sub-actions are not counted.
         if new.parent_id is not None:
             return None
         found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)

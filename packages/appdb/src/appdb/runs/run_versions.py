@@ -43,6 +43,7 @@ class RunVersions:
 
         async def body(session: Session) -> Run:
             run = await self._run_lock.change_run(match, run_queries.versioned(version_id), session)
+            # Nothing was changed: the run is gone, which the next look tells, or follows the version already.
             if run is None:
                 return await self._run_lock.find_run(run_id, owner_id, session)
             await self._versions.insert_one(version_row(run, entry, run.event_count), session=session)

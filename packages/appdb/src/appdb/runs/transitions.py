@@ -149,6 +149,7 @@ def preconditions(events: Iterable[EventSubject]) -> Preconditions:
         InvalidDataError: No run could accept these events: one begins a branch, follows an ending, answers an
             interaction that an earlier one settled, asks while an earlier one asks, or repeats a module of no step.
     """
+    # What an earlier event of the list sets is known here; only the rest is asked of the stored run.
     needed = Preconditions()
     known: dict[str, Any] = {}
     for subject in events:
@@ -162,6 +163,7 @@ def preconditions(events: Iterable[EventSubject]) -> Preconditions:
         match subject.type:
             case E.INTERACTION_RESPONSE:
                 needed = replace(needed, interaction_id=_with_answer(subject, known, needed.interaction_id))
+            # A run asks its user one thing at a time: nothing replaces a pending question.
             case E.INTERACTION_REQUESTED:
                 needed = replace(needed, free=_with_request(subject, known, free=needed.free))
             case E.RETRY_REQUESTED if subject.step is None:

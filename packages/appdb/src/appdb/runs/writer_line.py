@@ -51,6 +51,7 @@ class WriterLine:
         Raises:
             DatabaseUnavailableError: Others wrote to the run for half a minute without a break.
         """
+        # Within a process writers wait here, and do not meet at the server as write conflicts.
         line = self._lines.setdefault(run_id, asyncio.Lock())
         async with line:
             deadline = time.monotonic() + LONGEST_WAIT_SECONDS
