@@ -1,4 +1,4 @@
-"""The times that ids tell: this host's, in the order of their making, or one that another clock has told."""
+"""Ids: in the order of their making, of a given moment, and derived from parts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appdb import uuid7_str
 from appdb._uuid7 import Counter
-from appdb.utils import uuid7_at, uuid7_floor
+from appdb.utils import derived_id, uuid7_at, uuid7_floor
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 
@@ -81,3 +83,18 @@ def test_forked_child_repeats_no_id_of_parent(monkeypatch: pytest.MonkeyPatch) -
     child.join()
 
     assert not set(theirs) & set(mine)
+
+
+def test_ids_sort_by_creation_time() -> None:
+    made = [uuid7_str("tq_") for _ in range(1_000)]
+
+    assert made == sorted(made)
+    assert len(set(made)) == 1_000
+    assert all(len(name) == 35 for name in made)
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_derived_ids_equal_only_for_equal_parts(a: str, b: str, c: str, d: str) -> None:
+    encodable = all(part.encode("utf-8", "ignore").decode() == part and "\0" not in part for part in (a, b, c, d))
+    if encodable:
+        assert (derived_id("x_", a, b) == derived_id("x_", c, d)) == ((a, b) == (c, d))
