@@ -1,4 +1,4 @@
-"""Worker hosts: claim tasks, run actors, write content straight to the database."""
+"""Worker hosts: claim tasks, run actors, and write their content to the database."""
 
 from __future__ import annotations
 

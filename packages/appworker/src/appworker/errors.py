@@ -5,8 +5,8 @@ AppWorkerError
 ├── ProviderUnavailableError  an extra or a library that the provider needs is not installed here
 ├── DiscardError              retrying cannot help: the task fails at once
 ├── RetryLaterError           the attempt fails; the next one begins after a pause that the actor knows
-├── InvalidPayloadError       the task's payload is not what the actor takes
-├── InvalidResultError        what the actor returned is no JSON object
+├── InvalidPayloadError       the task's payload does not fit the actor
+├── InvalidResultError        the actor returned no JSON object
 ├── TaskStoppedError          the attempt must end: cancelled, lease lost, out of time, or the host drains
 ├── SuspendedError            the attempt ends here until its children are final; raised by ``join`` alone
 └── ActorLoadError            an actor that was asked for cannot be loaded
@@ -70,11 +70,11 @@ class RetryLaterError(AppWorkerError):
 
 
 class InvalidPayloadError(AppWorkerError):
-    """The task's payload is not what the actor takes; the message names each field that is wrong."""
+    """The payload does not fit the actor; the message names each field that is wrong."""
 
 
 class InvalidResultError(AppWorkerError):
-    """What an actor returned cannot be a task's result; the message says what can."""
+    """An actor returned something that cannot be a task's result; the message says what can."""
 
 
 class TaskStoppedError(AppWorkerError):

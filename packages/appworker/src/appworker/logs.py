@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error, from our own and other libraries' loggers alike."""
+"""Structured logs: one JSON object per line on standard error, from all loggers alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appworker.unfailing import Unfailing
 
 STANDARD_ERROR = 2
 MAX_CHARACTERS = 20_000
-"""What of a text, such as a traceback, stands in one line."""
+"""Of a text, such as a traceback, in one line."""
 
 
 def configure_logs(level: str) -> None:
@@ -34,6 +34,7 @@ def configure_logs(level: str) -> None:
     handler = _Lines()
     handler.setFormatter(formatter)
     root = logging.getLogger()
+    # In place of all others: a library that configured the root would write each line twice.
     root.handlers = [handler]
     root.setLevel(level)
 
@@ -41,7 +42,7 @@ def configure_logs(level: str) -> None:
 def _clipped(
     _logger: structlog.typing.WrappedLogger, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Cut what is too long for a line, such as an error that holds all of an answer."""
+    """Cut texts that are too long for a line, such as an error that holds all of an answer."""
     for name, value in line.items():
         if isinstance(value, str) and len(value) > MAX_CHARACTERS:
             line[name] = f"{value[:MAX_CHARACTERS]} [cut: it has {len(value):,} characters]"

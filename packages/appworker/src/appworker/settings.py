@@ -22,7 +22,7 @@ class WorkerSettingsError(AppWorkerError):
 
 
 class WorkerSettings(BaseSettings):
-    """Everything that can be set; ``APP_`` names are shared with the other kind of host."""
+    """The settings of a worker host; ``APP_`` names are shared with API hosts."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=ENV_FILE, env_file_encoding=ENV_FILE_ENCODING, frozen=True, extra="ignore"

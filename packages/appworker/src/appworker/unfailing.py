@@ -1,4 +1,4 @@
-"""Logging that changes nothing of what logs: a bad call, or a reader of the log who is gone, raises nowhere."""
+"""Log handlers whose failures raise nowhere: neither a bad call, nor a closed standard error, ends an attempt."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 class Unfailing(logging.Handler):
-    """A handler whose complaints about a record cannot raise either, such as to a standard error that was closed."""
+    """A handler whose complaints about a record cannot raise either."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
-        """Say on standard error what is wrong with *record*, as far as that can be said."""
+        """Complain about *record* on standard error, if there is one."""
         with suppress(Exception):
             super().handleError(record)

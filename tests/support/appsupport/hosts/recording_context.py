@@ -65,19 +65,19 @@ class RecordingContext:
         self.stored[item.key] = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
         return f"content-{item.key}"
 
-    async def recall(self, key: str) -> tuple[bool, JsonValue]:
+    async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         return key in self.steps, self.steps.get(key)
 
-    async def remember(self, key: str, value: JsonValue) -> None:
+    async def save_step(self, key: str, value: JsonValue) -> None:
         self.check_cancelled()
         self.steps[key] = value
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
-        known, value = await self.recall(key)
+        known, value = await self.get_step(key)
         if not known:
             made = work()
             value = await made if inspect.isawaitable(made) else made
-            await self.remember(key, value)
+            await self.save_step(key, value)
         return value
 
     async def spawn(

@@ -9,6 +9,7 @@ from appdb.host.lease_guard import GuardFacts, LeaseGuard
 from appdb.host.lease_renewer import LeaseHolder, LeaseRenewer
 from appdb.host.maintenance import HostMaintenance
 from appdb.payload_schema import judged, pattern_validator
+from appdb.queue.batching import GroupCommit
 from appdb.queue.lease import handler
 from appdb.queue.steps import check_key
 from appdb.size_limits import (
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_STEP_BYTES",
     "MAX_WRITE_BYTES",
     "NO_RETRIES",
+    "GroupCommit",
     "GuardFacts",
     "HostMaintenance",
     "LeaseGuard",

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST_ITEMS = 100
+MOST_WEIGHT = 100
+"""Of the items of one batch together, so that none waits long for others."""
 MOST_UNDER_WAY = 2
 """Two batches, so that one round trip's wait is another's work, and one that hangs does not stop all."""
 
@@ -29,12 +30,18 @@ class GroupCommit(Generic[T, R]):
 
         longest_wait: How long an item that others keep waiting may take in all; ``None`` for no limit. One that is
             written at once takes as long as *write*.
+
+        weight: The share of a batch that an item takes; a batch has room for 100, and for one item of any weight.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], longest_wait: timedelta | None
+        self,
+        write: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        longest_wait: timedelta | None,
+        weight: Callable[[T], float] = lambda _: 1,
     ) -> None:
         self._write = write
+        self._weight = weight
         self._longest_wait = None if longest_wait is None else longest_wait.total_seconds()
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._under_way = 0
@@ -67,12 +74,21 @@ class GroupCommit(Generic[T, R]):
         self._waiting = [one for one in self._waiting if not one[1].done()]
         if not self._waiting:
             return
-        batch, self._waiting = self._waiting[:MOST_ITEMS], self._waiting[MOST_ITEMS:]
+        count = self._batch_size()
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
         self._under_way += 1
         # In a context of its own: the deadline of whoever made room is not that of the others.
         task = asyncio.get_running_loop().create_task(self._commit(batch), context=contextvars.Context())
         self._batches.add(task)
         task.add_done_callback(self._batches.discard)
+
+    def _batch_size(self) -> int:
+        weight = 0.0
+        for count, (item, _) in enumerate(self._waiting):
+            weight += self._weight(item)
+            if count and weight > MOST_WEIGHT:
+                return count
+        return len(self._waiting)
 
     async def _commit(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:

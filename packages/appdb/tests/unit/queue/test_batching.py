@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb.queue.batching import MOST_ITEMS, MOST_UNDER_WAY, GroupCommit
+from appdb.queue.batching import MOST_WEIGHT, MOST_UNDER_WAY, GroupCommit
 
 
 class Written:
@@ -42,13 +42,13 @@ async def test_lone_item_is_written_at_once() -> None:
 async def test_items_arriving_meanwhile_share_one_batch() -> None:
     written = Written()
     group = GroupCommit(written.write, None)
-    count = MOST_UNDER_WAY + MOST_ITEMS + 5
+    count = MOST_UNDER_WAY + MOST_WEIGHT + 5
     callers = [asyncio.create_task(group.add(item)) for item in range(count)]
     await asyncio.sleep(0)
     written.gate.set()
 
     assert await asyncio.gather(*callers) == [str(item) for item in range(count)]
-    assert [len(batch) for batch in written.batches] == [1] * MOST_UNDER_WAY + [MOST_ITEMS, 5]
+    assert [len(batch) for batch in written.batches] == [1] * MOST_UNDER_WAY + [MOST_WEIGHT, 5]
     assert written.most_under_way == MOST_UNDER_WAY
 
 

@@ -1,1 +1,1 @@
-"""Actors: what a worker can do, each a name, a typed payload and one async function."""
+"""Actors: functions with a name and a typed payload, which a worker runs for tasks."""

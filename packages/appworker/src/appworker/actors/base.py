@@ -1,4 +1,4 @@
-"""What an actor is: made by the ``actor`` decorator of an async or a plain function."""
+"""The actor: a function, made by the ``actor`` decorator into work that a worker can offer."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ActorFunction = AsyncFunction[PayloadT] | PlainFunction[PayloadT]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor(Generic[PayloadT]):
-    """One kind of work, found by entry point or by ``--actors``; ``actor`` tells what the fields mean.
+    """A kind of work; the ``actor`` decorator tells what the fields mean.
 
     Args:
         plain: Whether the function is a plain one, which blocks its thread.
-        source: What another process loads the actor by: an entry point's name, or ``module:attribute``; empty while
-            nobody has loaded it by name.
+        source: The name by which another process loads the actor: an entry point, or ``module:attribute``; empty
+            until it was loaded by name.
 
     Raises:
         TypeError: The isolation does not go with the function.
@@ -127,6 +127,7 @@ class Actor(Generic[PayloadT]):
             return None
         if not isinstance(returned, BaseModel):
             raise InvalidResultError(f"the actor returned a {type(returned).__name__}; {RESULTS}")
+        # Through text, and not ``model_dump(mode="json")``: that leaves NaN, for which JSON has no form.
         try:
             result = from_json(returned.model_dump_json())
         except Exception as exc:
@@ -198,6 +199,7 @@ def actor(  # noqa: PLR0913 - the one place where all that can be said of an act
 
 def _payload_type(name: str, function: ActorFunction[PayloadT], *, plain: bool) -> type[PayloadT]:
     fitting, other = (SyncContext, ActorContext) if plain else (ActorContext, SyncContext)
+    # The annotations are evaluated: postponed ones are texts, which would say nothing of the classes.
     hints = [hint for key, hint in get_type_hints(function).items() if key != "return"]
     if len(hints) == 2 and hints[0] is not other and isinstance(hints[1], type) and issubclass(hints[1], BaseModel):
         return hints[1]  # type: ignore[return-value]  # the decorator's own type says so

@@ -1,4 +1,4 @@
-"""What an actor may ask of its worker while it runs: one contract for async functions, one for plain ones."""
+"""The contexts of actors: what an actor may ask of its worker, if it is async and if it is plain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from appdb.models import NewContent
 
 
 class AttemptFacts(Protocol):
-    """What every actor can see of its attempt, and say of it, from any thread."""
+    """The part of a context that is callable from any thread."""
 
     task_id: str
     owner_id: str
@@ -49,7 +49,7 @@ class AttemptFacts(Protocol):
 
 
 class ActorContext(AttemptFacts, Protocol):
-    """What an async actor gets beside its payload. Its async methods are for the actor's own event loop."""
+    """The context of an async actor. Its async methods are for the actor's own event loop."""
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Do the same as ``report``, and let the event loop breathe."""
@@ -133,7 +133,7 @@ class ActorContext(AttemptFacts, Protocol):
 
 
 class SyncContext(AttemptFacts, Protocol):
-    """What a plain actor gets beside its payload: the methods of ``ActorContext``, which block until they are done.
+    """The context of a plain actor: the methods of ``ActorContext``, which block until they are done.
 
     They may be called from any thread but that of an event loop, and raise what those of ``ActorContext`` raise.
     """

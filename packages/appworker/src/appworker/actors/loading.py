@@ -1,4 +1,4 @@
-"""Which actors this host offers: found by entry point or by import path, checked for what they need."""
+"""Loading of actors: finds them by entry point or import path, and checks what they need."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
-from typing import Any
 
 from pydantic import BaseModel
 
+from appdb import Task
 from appdb.host import handler
-from appdb.models import AnnouncedActor
 from appworker.actors.base import Actor
 from appworker.errors import ActorLoadError, ProviderUnavailableError
 
@@ -21,6 +20,7 @@ logger = logging.getLogger(__name__)
 GROUP = "appworker.actors"
 
 ActorsByHandler = Mapping[str, Actor[BaseModel]]
+"""Actors by what tasks call them (``name@version``)."""
 
 
 def load_actors(names: Iterable[str]) -> ActorsByHandler:
@@ -56,6 +56,7 @@ def load_actor(name: str) -> Actor[BaseModel]:
     module, _, attribute = name.partition(":")
     try:
         loaded = getattr(importlib.import_module(module), attribute) if attribute else _entry_point(name)
+    # ValueError: an empty module name.
     except (ImportError, AttributeError, ValueError) as exc:
         raise ActorLoadError(name, f"{exc}; write module:attribute, and check PYTHONPATH") from exc
     actor = _checked(name, loaded)
@@ -63,28 +64,9 @@ def load_actor(name: str) -> Actor[BaseModel]:
     return actor
 
 
-def announcement(actor: Actor[Any]) -> AnnouncedActor:
-    """Return what is told to API hosts about *actor*, and log what of its payload they will not check.
-
-    Raises:
-        InvalidDataError: No host could read the payload's schema; the message names the actor and the keyword.
-    """
-    announced = AnnouncedActor(
-        name=actor.name,
-        version=actor.version,
-        queue=actor.queue,
-        description=actor.description,
-        payload_schema=actor.payload_schema(),
-        max_attempts=actor.retry.max_attempts,
-        timeout_seconds=actor.timeout.total_seconds(),
-        limits=actor.limits,
-    )
-    if announced.left_to_worker:
-        unchecked = {"actor": actor.name, "unchecked": list(announced.left_to_worker)}
-        logger.warning(
-            "API hosts do not check all of an actor's payload; tasks that do not fit it fail", extra=unchecked
-        )
-    return announced
+def actor_of(task: Task, actors: ActorsByHandler) -> Actor[BaseModel]:
+    """Return the actor that *task* names."""
+    return actors[handler(task.actor, task.actor_version)]
 
 
 def _installed() -> list[Actor[BaseModel]]:
@@ -93,6 +75,7 @@ def _installed() -> list[Actor[BaseModel]]:
         actor = _checked(entry.name, entry.load())
         try:
             _check_needs(actor)
+        # An extra that is not installed must not keep the other actors from their work.
         except ProviderUnavailableError as exc:
             logger.warning("an installed actor is not offered", extra={"actor": actor.name, "reason": str(exc)})
         else:
@@ -111,6 +94,7 @@ def _entry_point(name: str) -> object:
 def _checked(name: str, loaded: object) -> Actor[BaseModel]:
     if not isinstance(loaded, Actor):
         raise ActorLoadError(name, f"it is a {type(loaded).__name__}; decorate the function with @actor")
+    # The process executor loads the same actor again, by this name.
     return replace(loaded, source=name)
 
 

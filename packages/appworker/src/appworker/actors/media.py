@@ -33,7 +33,7 @@ SLIDESHOW = Slideshow()
 
 
 class MediaPayload(BaseModel):
-    """What is to be made."""
+    """The script of a video, and how to film it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ class MediaPayload(BaseModel):
 
 
 class MediaResult(BaseModel):
-    """What was made."""
+    """The video that was made."""
 
     video_content_id: str
     scenes: int
@@ -71,6 +71,7 @@ def check_media_extras() -> None:
 async def media(context: ActorContext, payload: MediaPayload) -> MediaResult:
     """Make a narrated video of a script: drawn cards, espeak-ng speech, H.264 and AAC."""
     scenes = scenes_of(payload.script)
+    # Before anything is drawn or stored: a wrong voice should cost nothing.
     SPEECH.check_voice(payload.voice)
     await context.describe(
         operation=payload.operation,
@@ -114,6 +115,7 @@ async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slid
     def report(done: int, total: int) -> None:
         context.report(SCENES_SHARE + (0.98 - SCENES_SHARE) * done / total, f"Encoding frame {done} of {total}")
 
+    # A file, since the encoder goes back to its beginning at the end (``faststart``).
     with tempfile.TemporaryDirectory(prefix="appworker-") as folder:
         target = Path(folder) / "video.mp4"
         seconds = await _in_thread(lambda: SLIDESHOW.encode(slides, target, on_frame=report))

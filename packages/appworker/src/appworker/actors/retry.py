@@ -1,4 +1,4 @@
-"""How often an attempt is repeated, and after which pause."""
+"""The retry policy of an actor: the number of attempts, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -46,4 +46,5 @@ class RetryPolicy:
             attempt: Counted from 1.
             chance: Gives a number from 0 to 1.
         """
+        # Full jitter: tasks that failed together, since a provider was down, do not come back together.
         return self.ceiling(attempt) * chance()

@@ -1,4 +1,4 @@
-"""A script as scenes: its paragraphs, cleaned."""
+"""The scenes of a script: its paragraphs, cleaned."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def scenes_of(script: str) -> list[str]:
             f"script: it has {len(scenes)} paragraphs, and at most {MAX_SCENES} become one video; "
             "join some, or make several videos"
         )
+    # Checked here and not by the database, whose error would come late and name no paragraph.
     for number, scene in enumerate(scenes, 1):
         if (size := len(scene.encode())) > MAX_SCENE_BYTES:
             raise DiscardError(

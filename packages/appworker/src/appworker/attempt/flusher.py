@@ -1,4 +1,4 @@
-"""When what attempts have noted is written: a moment later, so that what comes together goes in one commit."""
+"""The flusher: writes the event buffers of attempts a moment later, so that events of a moment go in one commit."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from typing import Protocol
 
 
 class Flushable(Protocol):
-    """Something that writes behind."""
+    """A buffer that is written behind."""
 
     async def write_behind(self) -> None:
-        """Write what was noted so far; deal with errors."""
+        """Write the buffer; deal with errors."""
 
 
 class Flusher:
-    """Calls ``write_behind`` of each attempt that asked for it, all those of a moment at once."""
+    """Calls ``write_behind`` of each buffer that asked for it, those of a moment at once."""
 
     def __init__(self) -> None:
         self._due: dict[Flushable, float] = {}
         self._sooner = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
-    def soon(self, attempt: Flushable, delay_seconds: float) -> None:
-        """Write what *attempt* noted after *delay_seconds*, or when it is due already if that is sooner."""
+    def request(self, buffer: Flushable, delay_seconds: float) -> None:
+        """Write *buffer* after *delay_seconds*, or when it is due already if that is sooner."""
         due = time.monotonic() + delay_seconds
-        if due < self._due.get(attempt, float("inf")):
-            self._due[attempt] = due
+        if due < self._due.get(buffer, float("inf")):
+            self._due[buffer] = due
             self._sooner.set()
 
-    def forget(self, attempt: Flushable) -> None:
-        """Write nothing more for *attempt*: what is left is written with its outcome."""
-        self._due.pop(attempt, None)
+    def forget(self, buffer: Flushable) -> None:
+        """Write *buffer* no more: the rest of it is written with the outcome."""
+        self._due.pop(buffer, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
             now = time.monotonic()
-            for attempt in [attempt for attempt, due in self._due.items() if due <= now]:
-                del self._due[attempt]
-                task = asyncio.create_task(attempt.write_behind())
+            for buffer in [buffer for buffer, due in self._due.items() if due <= now]:
+                del self._due[buffer]
+                # Beside each other: all of a moment reach the commit batcher together, and none waits for another.
+                task = asyncio.create_task(buffer.write_behind())
+                # asyncio keeps weak references only: a task that nobody holds may vanish in the middle.
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             self._sooner.clear()

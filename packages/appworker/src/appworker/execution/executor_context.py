@@ -1,4 +1,4 @@
-"""What executors need of a context, beside what actors see of it."""
+"""The contract between executors and the context of an attempt."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from appworker.actors.contexts import ActorContext
 
 
 class ExecutorContext(ActorContext, Protocol):
-    """A context whose steps can be taken apart, so that their work runs where the actor does."""
+    """A context whose steps are two calls, so that the work between them runs where the actor does."""
 
-    async def recall(self, key: str) -> tuple[bool, JsonValue]:
-        """Return whether a step is remembered, and what it returned."""
+    async def get_step(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether an attempt has finished the step *key*, and its value."""
 
-    async def remember(self, key: str, value: JsonValue) -> None:
-        """Remember what a step returned."""
+    async def save_step(self, key: str, value: JsonValue) -> None:
+        """Save the value of the step *key*."""

@@ -1,4 +1,4 @@
-"""The executors of a worker, one for each isolation."""
+"""The executors of a worker: one for each isolation of an actor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from appworker.execution.stop import STOP_GRACE
 
 
 class Executor(Protocol):
-    """Runs attempts. An attempt is stopped by its job's switch."""
+    """Runs jobs, each until it ends or its stop switch is thrown."""
 
     def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when nothing of it runs any more."""
@@ -28,13 +28,14 @@ class Executor(Protocol):
 
 
 class Executors:
-    """All executors of a worker: an attempt goes to the one that its actor's isolation names."""
+    """Gives each attempt to the executor that its actor's isolation names."""
 
     def __init__(self) -> None:
         self._shared = SharedExecutor()
         self._by_isolation: dict[Isolation, Executor] = {
             "task": self._shared,
             "thread": ThreadExecutor(),
+            # All three are made at once: they hold no thread and no process until the first job.
             "process": ProcessExecutor(),
         }
 

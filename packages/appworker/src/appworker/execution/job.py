@@ -1,4 +1,4 @@
-"""One attempt as executors see it, and how it is run by whichever thread or loop it was given to."""
+"""The job: one attempt as executors see it, and the functions that run it in a thread or a loop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from appworker.actors.base import Actor, AsyncFunction, PlainFunction
 from appworker.errors import InvalidPayloadError, InvalidResultError, SuspendedError, TaskStoppedError
+from appworker.execution.blocking_context import BlockingContext
 from appworker.execution.executor_context import ExecutorContext
-from appworker.execution.inprocess.blocking import BlockingContext
 from appworker.execution.results import ActorDone, ActorFailed, ActorResult, actor_result_of
 from appworker.execution.stop import StopSwitch
 
@@ -27,9 +27,9 @@ class Job:
 
     Args:
         actor: What to run.
-        context: What it gets.
-        payload: What it is given, unchecked.
-        stop: Says when it must end.
+        context: The actor's context.
+        payload: The task's payload, unchecked.
+        stop: The switch that stops it.
     """
 
     actor: Actor[BaseModel]
@@ -39,7 +39,7 @@ class Job:
 
 
 async def perform(job: Job) -> ActorResult:
-    """Run an async actor in the running event loop; whatever it raises is an outcome."""
+    """Run an async actor in the running event loop; every error is a result."""
     try:
         function, payload = cast("AsyncFunction[BaseModel]", job.actor.function), _accepted(job)
         return payload if isinstance(payload, ActorFailed) else _done(job, await function(job.context, payload))
@@ -47,18 +47,19 @@ async def perform(job: Job) -> ActorResult:
         return _ended_by(job, exc)
 
 
-def perform_here(job: Job, home: asyncio.AbstractEventLoop) -> ActorResult:
+def perform_here(job: Job, context_loop: asyncio.AbstractEventLoop) -> ActorResult:
     """Run an actor of either kind in the calling thread, and return when it has ended.
 
     Args:
-        job: What to run.
-        home: The event loop, of another thread, that a plain actor's context works in.
+        job: The job.
+        context_loop: The event loop of another thread, in which the context of a plain actor works.
     """
     try:
         if job.actor.plain:
             function, payload = cast("PlainFunction[BaseModel]", job.actor.function), _accepted(job)
-            context = BlockingContext(job.context, home)
+            context = BlockingContext(job.context, context_loop)
             return payload if isinstance(payload, ActorFailed) else _done(job, function(context, payload))
+        # An event loop of its own: the actor may block it, and nobody else is in it.
         with asyncio.Runner() as runner:
             return runner.run(_perform_until_stopped(job))
     except BaseException as exc:  # noqa: BLE001 - see above
@@ -100,6 +101,7 @@ def threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> C
 
 
 def _ended_by(job: Job, error: BaseException) -> ActorResult:
+    # A stop is no error of the actor: it would fill the log of every drain.
     if not isinstance(error, TaskStoppedError | SuspendedError | asyncio.CancelledError):
         about = {"task_id": job.context.task_id, "actor": job.actor.name}
         logger.error("an actor raised an error", extra=about, exc_info=error)

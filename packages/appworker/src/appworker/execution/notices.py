@@ -1,4 +1,4 @@
-"""What an actor says of its work, checked where it says it: the error is the actor's own, in every isolation."""
+"""Reports of progress, checked where the actor makes them: the error is the actor's own in every isolation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ def progress_of(fraction: object, message: object) -> Progress:
     """
     if not isinstance(fraction, SupportsFloat) or not isinstance(message, str):
         raise TypeError(f"report({fraction!r}, {message!r}): write a fraction from 0 to 1, and a text")
+    # NumPy's and decimal numbers are welcome.
     number = float(fraction)
     if math.isnan(number):
         raise ValueError("report(nan): the fraction must be a number from 0 to 1; was something divided by nothing?")
     text = storable_text(message[:MAX_PROGRESS_CHARACTERS])
+    # Four digits: more are no news to a viewer, and every report is stored and sent.
     return Progress(fraction=round(min(max(number, 0.0), 1.0), 4), message=text)

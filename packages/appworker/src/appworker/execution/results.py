@@ -1,4 +1,4 @@
-"""What can come of an attempt, and which of it an exception is."""
+"""The result of an actor: how one run of it ended, also where it raised an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from appworker.errors import DiscardError, RetryLaterError, SuspendedError, Task
 from appworker.execution.stop import StopReason
 
 MAX_MESSAGE_CHARACTERS = 4_000
-"""What is told of an error, at most."""
+"""Of an error's text that is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,10 @@ def actor_result_of(error: BaseException, stop: StopReason | None) -> ActorResul
     match error:
         case SuspendedError():
             return ActorSuspended()
+        # Before the stop: the actor knows that no further attempt can help.
         case DiscardError():
             return ActorFailed(kind="Discarded", message=told(error.reason), retry=False)
+        # Whatever an actor raises once it must end is a consequence of the stop, and no failure.
         case _ if stop is not None:
             return ActorStopped()
         case RetryLaterError():

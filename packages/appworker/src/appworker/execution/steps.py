@@ -15,7 +15,7 @@ from appworker.execution.executor_context import ExecutorContext
 
 
 async def take_step(
-    surface: ExecutorContext, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]
+    context: ExecutorContext, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]
 ) -> JsonValue:
     """Run *work* unless an attempt has finished the step *key*, and return what it gave, now or then.
 
@@ -25,21 +25,22 @@ async def take_step(
         TaskStoppedError: The attempt must end.
     """
     check_key(key)
-    known, value = await surface.recall(key)
+    known, value = await context.get_step(key)
     if not known:
         made = work()
         value = as_json(key, await made if inspect.isawaitable(made) else made)
-        await remember(surface, key, value)
+        await save_step(context, key, value)
     return value
 
 
-async def remember(surface: ExecutorContext, key: str, value: JsonValue) -> None:
+async def save_step(context: ExecutorContext, key: str, value: JsonValue) -> None:
     """Keep what the step *key* gave; the attempt ends for good where the database does not take it."""
     try:
-        await surface.remember(key, value)
+        await context.save_step(key, value)
     except InvalidDataError as exc:
         raise _discarded(key, exc) from exc
-    surface.check_cancelled()
+    # After the write: the step is saved if the lease still holds, and the attempt ends all the same.
+    context.check_cancelled()
 
 
 def as_json(key: str, value: object) -> JsonValue:
@@ -49,6 +50,7 @@ def as_json(key: str, value: object) -> JsonValue:
         DiscardError: It is no JSON, or too large.
     """
     try:
+        # The copy is what later attempts get: a tuple is a list also in the first one.
         plain: JsonValue = json.loads(json.dumps(value))
         check_size(f"value of step {key!r}", {"value": plain}, MAX_STEP_BYTES)
     except (InvalidDataError, TypeError, ValueError, RecursionError) as exc:

@@ -1,4 +1,4 @@
-"""Why an attempt must end before its actor is done, and the switch that says so to every thread."""
+"""The stop switch: tells every thread of an attempt that it must end, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOP_GRACE = timedelta(seconds=3)
 
 
 class StopReason(StrEnum):
-    """Why an attempt must end."""
+    """The reason for which an attempt must end before its actor is done."""
 
     LEASE_LOST = "it was cancelled, or its lease is lost"
     TIMEOUT = "it is out of time"
@@ -21,7 +21,7 @@ class StopReason(StrEnum):
 
 
 class StopSwitch:
-    """Says once, to any thread, that an attempt must end, and why."""
+    """A switch that is thrown once, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,11 +40,12 @@ class StopSwitch:
             if first or reason is StopReason.LEASE_LOST:
                 self._reason = reason
             listeners = self._listeners if first else []
+        # Outside of the lock: a listener may throw or ask the same switch.
         for listener in listeners:
             listener()
 
     def on_stop(self, listener: Callable[[], None]) -> None:
-        """Call *listener* when the attempt must end, from whichever thread says so; at once when it already must."""
+        """Call *listener* when the attempt must end, in the thread that throws the switch; at once if it is thrown."""
         with self._lock:
             if self._reason is None:
                 self._listeners.append(listener)

@@ -1,4 +1,4 @@
-"""``appworker --check-health``: asks the worker on this host, for containers whose image holds no other HTTP client."""
+"""The command ``appworker --check-health``: asks the worker on this host, since images may hold no HTTP client."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def check_health(settings: WorkerSettings, question: Question) -> str:
     first = settings.health_port
     if not first:
         raise UnhealthyError("set APPWORKER_HEALTH_PORT, to other than 0, so that there is something to ask")
+    # A server listens on these on every interface; a client needs the address of one.
     host = ANYWHERE.get(settings.health_host, settings.health_host)
     ports = range(first, first + settings.processes)
     problems = [problem for port in ports if (problem := _problem(host, port, question))]

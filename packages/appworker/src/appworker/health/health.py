@@ -1,4 +1,4 @@
-"""Whether a worker process lives and is ready: plain state that others report to, and the checks that read it."""
+"""The health of a worker process: state that its parts report to, and the checks that read it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DATABASE_LIMIT = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """One thing that was looked at.
+    """One check of a report.
 
     Args:
         ok: Whether it is as it should be.
-        detail: What was seen, in words of ours; never an inner error.
+        detail: The finding in our own words; never an inner error, since anybody may ask.
     """
 
     ok: bool
@@ -28,7 +28,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """What all checks of one question say."""
+    """The checks that answer one question."""
 
     checks: Mapping[str, HealthCheck]
 
@@ -45,7 +45,7 @@ class HealthReport:
 
 class WorkerHealth:
     """
-    What is known of this process's health.
+    The health of this process, as far as its parts have reported.
 
     Its methods may be called from any thread: each reads or writes single values.
 

@@ -1,4 +1,4 @@
-"""Watches the control loop from outside: a thread asks it for an answer over and over, and knows how long it waits."""
+"""The lag of the control loop: a thread asks the loop for an answer over and over, and times it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LoopLag:
     Measures how late an event loop is, even while it is blocked; watches for the length of a ``with`` block.
 
     Args:
-        loop: What to watch.
+        loop: The loop to watch.
 
         answered: Called in the loop with the seconds that each answer took.
 
@@ -39,7 +39,7 @@ class LoopLag:
         self._asked_at: float | None = None
         self._latest = 0.0
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._ask_forever, name="loop-watch", daemon=True)
+        self._thread = threading.Thread(target=self._ask_forever, name="loop-lag", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -61,6 +61,7 @@ class LoopLag:
 
     def _ask_forever(self) -> None:
         while not self._stopped.wait(self._interval.total_seconds()):
+            # One question at a time: a blocked loop would get a heap of them to answer.
             if self._asked_at is not None:
                 continue
             self._asked_at = time.monotonic()

@@ -1,15 +1,16 @@
-"""What a worker process counts and times, for Prometheus; its registry is its own, and labels are never user input."""
+"""The metrics of a worker process, for Prometheus; labels are never user input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import cache
+from typing import assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from appdb import Task
+from appdb import Completed, Failed, Outcome, Released, Suspended, Task
 
 OTHER = "other"
 """Stands for every name that this host did not declare, so that the number of series has a bound."""
@@ -18,8 +19,8 @@ SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 
-class Ending(StrEnum):
-    """How an attempt ended, as the label ``outcome``."""
+class AttemptEnd(StrEnum):
+    """The end of an attempt, as the label ``outcome``: its outcome in the database, or why it has none."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -37,9 +38,24 @@ class Ending(StrEnum):
     """The outcome could not be written; the task runs again once its lease has ended."""
 
 
+def end_of(outcome: Outcome) -> AttemptEnd:
+    """Return the end of an attempt whose *outcome* was written."""
+    match outcome:
+        case Completed():
+            return AttemptEnd.COMPLETED
+        case Failed(retry_in=pause):
+            return AttemptEnd.FAILED if pause is None else AttemptEnd.RETRYING
+        case Released():
+            return AttemptEnd.RELEASED
+        case Suspended():
+            return AttemptEnd.SUSPENDED
+        case _:
+            assert_never(outcome)
+
+
 class Metrics:
     """
-    Counts what happens in one worker process.
+    Counts and times the work of one worker process, in a registry of its own.
 
     Every method costs a few microseconds and is safe to call from any thread.
 
@@ -52,9 +68,11 @@ class Metrics:
     """
 
     def __init__(self, *, actors: Iterable[str], queues: Iterable[str], slots: int) -> None:
+        # The library's global registry would hold the series of every worker that a test makes.
         self._registry = registry = CollectorRegistry()
         self._actors = frozenset(actors)
         self._queues = frozenset(queues)
+        # CPU, memory and descriptors of this process, under the names that dashboards know.
         ProcessCollector(registry=registry)
         _gauge(registry, "slots", "Tasks that this process may run at a time.").set(slots)
         self._running = _gauge(registry, "running", "Attempts that hold a slot now.")
@@ -124,13 +142,13 @@ class Metrics:
             queue = task.queue if task.queue in self._queues else OTHER
             self._wait_of(queue).observe(_waited_seconds(task))
 
-    def ended(self, task: Task, ending: Ending, seconds: float) -> None:
+    def ended(self, task: Task, end: AttemptEnd, seconds: float) -> None:
         """An attempt of *task* ended, *seconds* after its claim."""
         actor = task.actor if task.actor in self._actors else OTHER
-        self._run_of(actor, ending).observe(seconds)
-        if ending is Ending.RETRYING:
+        self._run_of(actor, end).observe(seconds)
+        if end is AttemptEnd.RETRYING:
             self._retries.labels(actor).inc()
-        elif ending is Ending.LOST:
+        elif end is AttemptEnd.LOST:
             self._lost.inc()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""Health and metrics of one worker process, put together, and served when a port is set."""
+"""The monitor: health and metrics of one worker process together, served when a port is set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from appworker.settings import WorkerSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitor:
-    """What the worker tells of itself.
+    """The parts that a worker reports to.
 
     Args:
         health: Live and ready.
@@ -36,7 +36,7 @@ class Monitor:
         feed_live: Callable[[], bool],
         blocked: Callable[[], float],
     ) -> None:
-        """Take these from whoever knows, when they are asked for.
+        """Take these values from the worker's parts when they are asked for.
 
         Args:
             leases: How many leases are kept.
@@ -61,6 +61,7 @@ def monitored(settings: WorkerSettings, *, actors: Iterable[str], queues: Iterab
     watch = LoopLag(asyncio.get_running_loop(), metrics.loop_answered)
     health = WorkerHealth(loop_waiting=watch.waiting)
     monitor = Monitor(health=health, metrics=metrics, watch=watch)
+    # Without a port nobody asks, so the watching thread would only wake the loop up.
     if settings.health_port is None:
         yield monitor
         return

@@ -1,4 +1,4 @@
-"""The HTTP side of health and metrics: a small server in threads of its own, which answers while the loop is stuck."""
+"""The HTTP server of health and metrics: has threads of its own, so that it answers while the loop is stuck."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIVE = "/healthz/live"
 READY = "/healthz/ready"
 METRICS = "/metrics"
 MAX_CONNECTIONS = 16
-"""More at a time are closed at once: whoever probes asks again."""
+"""More at a time are closed at once: probes ask again."""
 REQUEST_TIME = timedelta(seconds=5)
 """A connection is cut when its request and answer take longer."""
 
@@ -53,9 +53,9 @@ class HealthServer:
 
         port: The TCP port; 0 takes a free one.
 
-        health: What live and ready are answered from.
+        health: Answers for live and ready.
 
-        metrics: What is shown to Prometheus.
+        metrics: Answers for Prometheus.
 
     Raises:
         HealthPortError: The address cannot be used.
@@ -67,6 +67,7 @@ class HealthServer:
         except OSError as exc:
             raise HealthPortError(host, port, exc.strerror or str(exc)) from exc
         serve = self._server.serve_forever
+        # A thread and not the control loop: a loop that is stuck is what a probe must hear of.
         self._thread = threading.Thread(target=serve, name="health", daemon=True)
 
     @property
@@ -103,6 +104,7 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        # Each connection has a thread: whoever can connect could else exhaust the process.
         if len(self._since) >= MAX_CONNECTIONS:
             self.shutdown_request(request)
             return

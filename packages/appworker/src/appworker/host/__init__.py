@@ -1,1 +1,1 @@
-"""The operating system's side of a worker host: several processes, signals, forks, memory."""
+"""The operating system's side of a worker host: processes, signals, forks and memory."""

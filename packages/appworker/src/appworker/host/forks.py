@@ -1,4 +1,4 @@
-"""What processes that an actor forks must not inherit: the signal handling and the pipes of the process they are of."""
+"""Forks of actors: forked processes get neither the signal handling nor the pipes of their parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What tells a process to stop: by a service manager, by Ctrl-C, and by a terminal that closes."""
+"""Signals to stop: of a service manager, of Ctrl-C, and of a terminal that closes."""
 
 
 def heeded() -> list[signal.Signals]:
@@ -29,7 +29,7 @@ def part_from_forks(descriptors: Iterable[int] = ()) -> None:
 
 
 class _Parting:
-    """Signals wait while a thread forks, so that none reaches the child before it is rid of the parent's handlers."""
+    """Holds signals while a thread forks, so that none reaches the child before it is rid of the parent's handlers."""
 
     def __init__(self, descriptors: Iterable[int]) -> None:
         self._handlers = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOPPING}

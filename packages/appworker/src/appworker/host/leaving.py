@@ -1,4 +1,4 @@
-"""The end of a process, whatever its actors have left in it."""
+"""The end of a process that threads and exit handlers of actors may hold up."""
 
 from __future__ import annotations
 
@@ -22,4 +22,5 @@ def _leave(code: int) -> None:
     time.sleep(LEAVING_SECONDS)
     left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     logger.warning("threads or exit handlers of actors do not end; the process ends without", extra={"threads": left})
+    # No exit handlers: one of them may be what does not end.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Keeps the C library from holding on to memory for every thread that ever needed some."""
+"""The memory allocator of the C library, told to share memory between threads."""
 
 from __future__ import annotations
 
@@ -23,5 +23,6 @@ def share_one_arena() -> bool:
     """
     if not sys.platform.startswith("linux") or "MALLOC_ARENA_MAX" in os.environ:
         return False
+    # musl has no mallopt, and no arenas either.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(M_ARENA_MAX, ARENAS))

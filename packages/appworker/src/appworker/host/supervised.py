@@ -1,4 +1,4 @@
-"""A worker process's side of its parent: says that it is ready, and notices when the parent is gone."""
+"""A supervised process's side: tells its supervisor that it is ready, and notices when the supervisor is gone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Parent:
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
+        # Nothing that the supervisor does or does not read may hold up this process.
         self._socket.settimeout(0)
+        # What an actor starts must not hold the socket: its end is how the supervisor hears of this process's death.
         self._socket.set_inheritable(False)
 
     def tell_ready(self) -> None:

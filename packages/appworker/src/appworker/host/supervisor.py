@@ -1,4 +1,4 @@
-"""Several worker processes on one host: a parent that starts them, replaces those that die, and stops them together."""
+"""The supervisor: starts several worker processes, replaces those that die, and stops them together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STOPPED_EARLY = frozenset({-signal.SIGTERM, -signal.SIGINT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a worker process ended.
+    """The end of a worker process.
 
     Args:
         pid: Its process id.
@@ -58,11 +58,14 @@ class Restarts:
 
     def pause_after(self, ended: Ended) -> timedelta | None:
         """Return the pause, doubled at each early end and with jitter; ``None`` when starting again is no use."""
+        # A process that was ready once can work: it is started again for ever.
         self._failed_starts = 0 if ended.ready else self._failed_starts + 1
         if self._failed_starts >= MAX_FAILED_STARTS:
             return None
+        # A crash once in a while is no reason to wait.
         self._deaths = 1 if ended.seconds >= STEADY.total_seconds() else self._deaths + 1
         pause: timedelta = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._deaths - 1, 10))
+        # Jitter, so that processes that died together do not connect together.
         return pause * random.uniform(0.8, 1)
 
 
@@ -153,6 +156,7 @@ class Supervisor:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "appworker", *self._arguments, *own),
+            # One port each: only one process can listen on a port, and a probe asks every process.
             env=os.environ | self._health_port(index),
             pass_fds=[theirs.fileno()],
             # A group of its own, so that Ctrl-C reaches the parent alone and counts once.

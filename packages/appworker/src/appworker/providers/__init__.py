@@ -1,1 +1,1 @@
-"""Providers: what actors call to make content. The local ones need no network, key or weights: no AI."""
+"""Providers: make content for actors. They know neither actors nor attempts."""

@@ -1,4 +1,4 @@
-"""Which providers work on this host: the built-in ones, and those that installed packages offer by entry point."""
+"""The providers of this host: the built-in ones, and those of installed packages, found by entry point."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Provider(Protocol):
 
 
 class ProviderLoadError(AppWorkerError):
-    """What an installed package offers as a provider cannot be loaded, or is none."""
+    """A provider of an installed package cannot be loaded, or is none."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -68,8 +68,10 @@ def working(providers: Iterable[Provider]) -> tuple[str, ...]:
 def _load(entry: EntryPoint) -> Provider:
     try:
         made = entry.load()()
+    # TypeError: a class that takes arguments.
     except (ImportError, AttributeError, TypeError) as exc:
         raise ProviderLoadError(entry.name, str(exc)) from exc
+    # A runtime protocol checks names only, which is enough for a sentence that helps.
     if not isinstance(made, Provider):
         raise ProviderLoadError(entry.name, f"{type(made).__name__} has no name or no check()")
     return made

@@ -1,4 +1,4 @@
-"""What providers give: speech and pictures as plain values."""
+"""The results of providers: speech, pictures and slides as plain values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slide:
-    """A picture, and what is spoken while it is shown."""
+    """A picture, and the speech while it is shown."""
 
     picture: Picture
     speech: Speech

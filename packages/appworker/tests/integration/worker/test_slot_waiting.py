@@ -15,10 +15,11 @@ from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepo
 from appdb.host import GuardFacts, LeaseGuard, LeaseRenewer
 from appsupport.hosts.live_tasks import OWNER, Tasks
 from appworker import Actor, ActorContext, actor
-from appworker.attempt.attempt import Attempt, AttemptServices
+from appworker.attempt.attempt import Attempt
 from appworker.attempt.attempt_runner import AttemptRunner
 from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.flusher import Flusher
+from appworker.attempt.services import AttemptServices
 from appworker.execution.stop import StopReason
 from appworker.worker.slots import Slots
 
@@ -52,34 +53,33 @@ class Hall:
         )
         self.guard = LeaseGuard(facts)
         self.lease_renewer = LeaseRenewer(self.queue, self.feed, self.guard, heartbeat)
-        self.outbox = CommitBatcher(self.queue)
-        self.performer = AttemptRunner(self.lease_renewer)
+        self.attempt_runner = AttemptRunner(self.lease_renewer)
         self.slots = Slots(1, lambda: None)
         self.occupied = self.slots.request()
-        self.desk = AttemptServices(
+        self.services = AttemptServices(
             queue=self.queue,
             contents=ContentRepository(database),
             registry=RegistryRepository(database),
-            outbox=self.outbox,
+            commit_batcher=CommitBatcher(self.queue),
             flusher=Flusher(),
         )
 
     def request(self, task: Task) -> tuple[Attempt, asyncio.Task[None]]:
-        attempt = Attempt(task, self.desk, claimed_at=time.monotonic())
-        return attempt, asyncio.create_task(self.performer.perform(attempt, WAITS, self.slots.request()))
+        attempt = Attempt(task, self.services, claimed_at=time.monotonic())
+        return attempt, asyncio.create_task(self.attempt_runner.run(attempt, WAITS, self.slots.request()))
 
 
 @pytest.fixture
 async def hall(database: Database, tasks: Tasks) -> AsyncIterator[Hall]:
     made = Hall(database, tasks)
-    duties = [asyncio.create_task(duty.run()) for duty in (made.feed, made.lease_renewer, made.outbox)]
+    duties = [asyncio.create_task(duty.run()) for duty in (made.feed, made.lease_renewer)]
     with made.feed.subscribe("any") as opened:
         assert await opened.wait(SOON)
     yield made
     for duty in duties:
         duty.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
-    await made.performer.close()
+    await made.attempt_runner.close()
     made.guard.close()
 
 
@@ -97,7 +97,7 @@ async def test_attempt_cancelled_while_waiting_does_not_start(hall: Hall, tasks:
     async with asyncio.timeout(SOON.total_seconds()):
         while attempt.stop.reason is None and not performing.done():
             await asyncio.sleep(0.001)
-    hall.occupied.over()
+    hall.occupied.free()
     await performing
 
     assert attempt.stop.reason is StopReason.LEASE_LOST
@@ -119,7 +119,7 @@ async def test_attempt_without_slot_is_released_uncounted(hall: Hall, tasks: Tas
 async def test_attempt_with_slot_runs(hall: Hall, tasks: Tasks) -> None:
     task = await claimed(tasks)
     _, performing = hall.request(task)
-    hall.occupied.over()
+    hall.occupied.free()
     await performing
 
     assert (await tasks.get(task)).state is TaskState.COMPLETED

@@ -38,7 +38,7 @@ def test_chunks_keep_order_in_acceptable_batches(sizes: list[int]) -> None:
     notes = EventBuffer()
     for number, size in enumerate(sizes):
         chunk: dict[str, JsonValue] = {"n": number, "text": "x" * size}
-        notes.chunk(chunk, check_size("chunk", chunk, 60 * 1024))
+        notes.add_chunk(chunk, check_size("chunk", chunk, 60 * 1024))
     batches = take_all(notes)
     chunks = [chunk for batch in batches for event in batch for chunk in event.data["chunks"]]  # type: ignore[union-attr]
 
@@ -49,10 +49,10 @@ def test_chunks_keep_order_in_acceptable_batches(sizes: list[int]) -> None:
 
 def test_first_event_leads_and_latest_progress_wins() -> None:
     notes = EventBuffer()
-    notes.event(NewEvent(type=TaskEventType.STARTED))
-    notes.progress(Progress(fraction=0.1))
-    notes.chunk({"n": 1}, 12)
-    notes.progress(Progress(fraction=0.2))
+    notes.add_event(NewEvent(type=TaskEventType.STARTED))
+    notes.keep_progress(Progress(fraction=0.1))
+    notes.add_chunk({"n": 1}, 12)
+    notes.keep_progress(Progress(fraction=0.2))
     ((started, chunk, progress),) = take_all(notes)
 
     assert (started.type, chunk.type) == (TaskEventType.STARTED, TaskEventType.CHUNK)
@@ -62,9 +62,9 @@ def test_first_event_leads_and_latest_progress_wins() -> None:
 
 def test_unwritten_events_precede_later_ones() -> None:
     notes = EventBuffer()
-    notes.chunk({"n": 1}, 12)
+    notes.add_chunk({"n": 1}, 12)
     first, _ = notes.take()
-    notes.chunk({"n": 2}, 12)
+    notes.add_chunk({"n": 2}, 12)
     notes.put_back(first)
     (events,) = take_all(notes)
 

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from appdb import Task, TaskState
-from appworker.health.metrics import Ending, Metrics
+from appworker.health.metrics import AttemptEnd, Metrics
 
 
 @pytest.fixture
@@ -54,21 +54,21 @@ def test_claim_counts_tasks_and_waiting_times(metrics: Metrics) -> None:
     assert found["appworker_queue_wait_seconds_sum", ("default",)] == pytest.approx(6)
 
 
-@pytest.mark.parametrize("ending", Ending)
-def test_attempt_is_counted_by_ending(metrics: Metrics, ending: Ending) -> None:
+@pytest.mark.parametrize("ending", AttemptEnd)
+def test_attempt_is_counted_by_ending(metrics: Metrics, ending: AttemptEnd) -> None:
     metrics.ended(task(), ending, 1.5)
     found = samples(metrics)
 
     assert found["appworker_run_seconds_sum", ("known", ending)] == 1.5
-    assert found["appworker_retries_total", ("known",)] == (1 if ending is Ending.RETRYING else 0)
-    assert found["appworker_lost_leases_total", ()] == (1 if ending is Ending.LOST else 0)
+    assert found["appworker_retries_total", ("known",)] == (1 if ending is AttemptEnd.RETRYING else 0)
+    assert found["appworker_lost_leases_total", ()] == (1 if ending is AttemptEnd.LOST else 0)
 
 
 def test_undeclared_names_make_no_series(metrics: Metrics) -> None:
     for number in range(100):
         stranger = task(actor=f"stranger-{number}", queue=f"queue-{number}")
         metrics.claimed([stranger], 0.01)
-        metrics.ended(stranger, Ending.RETRYING, 1)
+        metrics.ended(stranger, AttemptEnd.RETRYING, 1)
     found = samples(metrics)
 
     assert found["appworker_queue_wait_seconds_count", ("other",)] == 100
@@ -114,7 +114,7 @@ def test_counting_is_cheap(metrics: Metrics) -> None:
     started_at = time.process_time()
     for _ in range(rounds):
         metrics.claimed(one, 0.01)
-        metrics.ended(one[0], Ending.COMPLETED, 0.5)
+        metrics.ended(one[0], AttemptEnd.COMPLETED, 0.5)
     each = (time.process_time() - started_at) / (2 * rounds)
 
     assert each < 50e-6

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import InvalidDataError
 from appworker import ActorContext, actor
-from appworker.actors.loading import announcement
+from appworker.worker.announcer import announcement
 
 
 class Plain(BaseModel):

@@ -28,7 +28,7 @@ def learned(task_seconds: float, claim_seconds: float, count: int = COUNT) -> Sl
 async def comes(turn: SlotTicket) -> bool:
     """Return whether *turn* comes; it must be known by now."""
     async with asyncio.timeout(0):
-        return await turn.comes()
+        return await turn.granted()
 
 
 async def test_free_slot_goes_first_come_first_served() -> None:
@@ -37,11 +37,11 @@ async def test_free_slot_goes_first_come_first_served() -> None:
     assert await comes(first)
     assert (slots.busy, slots.waiting) == (1, 2)
 
-    first.over()
+    first.free()
     assert await comes(second)
     with pytest.raises(TimeoutError):
         await comes(third)
-    second.over()
+    second.free()
     assert (slots.busy, slots.waiting) == (1, 0)
 
 
@@ -49,10 +49,10 @@ async def test_watcher_hears_every_returned_slot() -> None:
     heard: list[int] = []
     slots = Slots(1, lambda: heard.append(slots.busy))
     first, second = slots.request(), slots.request()
-    first.over()
+    first.free()
     assert heard == [1]
     assert await comes(second)
-    second.over()
+    second.free()
     assert heard == [1, 0]
 
 
@@ -80,7 +80,7 @@ async def test_slow_claim_prefetches_within_longest_wait() -> None:
     assert slots.waiting == COUNT * SLOT_WAIT.total_seconds() / 2 / 0.05
     await asyncio.sleep(0.05)  # all that run end
     for turn in turns[:COUNT]:
-        turn.over()
+        turn.free()
 
     assert [await comes(turn) for turn in turns] == [True] * len(turns)
 
@@ -115,20 +115,20 @@ async def test_attempt_without_slot_stops_prefetch_for_while() -> None:
     slots = learned(0.001, claim_seconds=0.01, count=1)
     first, second = slots.request(), slots.request()
     began = asyncio.get_running_loop().time()
-    assert not await second.comes()
+    assert not await second.granted()
     waited = asyncio.get_running_loop().time() - began
 
     assert SLOT_WAIT.total_seconds() * 0.9 < waited < MISJUDGED_SECONDS
     assert (slots.busy, slots.waiting, slots.prefetch) == (1, 0, 0)
-    first.over()
+    first.free()
     assert (slots.busy, slots.prefetch) == (0, 0)
 
 
 async def test_granted_slot_is_not_revoked() -> None:
     slots = Slots(1, nothing)
     first, second, third = slots.request(), slots.request(), slots.request()
-    first.over()
-    assert not await third.comes()
+    first.free()
+    assert not await third.granted()
 
     assert await comes(second)
     assert slots.busy == 1
@@ -140,6 +140,6 @@ async def test_closed_slots_end_waiting_but_still_serve() -> None:
     slots.close()
     after = slots.request()
     assert [await comes(turn) for turn in (first, before, after)] == [True, False, False]
-    first.over()
+    first.free()
 
     assert await comes(slots.request())

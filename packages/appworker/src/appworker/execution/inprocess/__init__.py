@@ -1,1 +1,1 @@
-"""Executors inside the worker's process: a shared event loop, and threads."""
+"""The executors inside the worker's process: a shared event loop, and threads."""

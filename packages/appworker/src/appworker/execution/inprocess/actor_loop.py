@@ -1,4 +1,4 @@
-"""An event loop for actors in a thread of its own, which takes attempts and gives outcomes in batches."""
+"""The actor loop: an event loop for actors, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QueuedJob:
-    """A job on its way: the future that its outcome goes to, and the context variables of whoever started it."""
+    """A job on its way: the future of its result, and the context variables that it was started with."""
 
     job: Job
     outcome: asyncio.Future[ActorResult]
@@ -33,18 +33,20 @@ class QueuedJob:
 
 
 class ActorLoop:
-    """Runs attempts as tasks beside each other.
+    """Runs jobs as tasks beside each other.
 
-    Made and called by the worker's loop only. Either side appends to a queue and wakes the other once for all that is
-    in it by then, so that many short attempts cost few switches between the threads.
+    Made and called by the control loop only. Either side appends to a queue, and wakes the other once for all that is
+    in it by then, so that many short jobs cost few switches between the threads.
 
     Args:
         number: Tells the thread from others.
     """
 
     def __init__(self, number: int) -> None:
-        self._home = asyncio.get_running_loop()
+        self._control_loop = asyncio.get_running_loop()
         self._loop = uvloop.new_event_loop()
+        # asyncio's own pool has few threads on a machine with few cores: attempts that wait in them would wait
+        # for each other.
         self._loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, f"actor-helper-{number}"))
         self._closing = asyncio.Event()
         self._inbox: deque[QueuedJob] = deque()
@@ -91,6 +93,7 @@ class ActorLoop:
         self._inbox.append(run)
         if not self._called:
             self._called = True
+            # A wake-up between threads costs tens of microseconds, as much as a small job.
             self._loop.call_soon_threadsafe(self._begin_all)
 
     def take_back(self) -> list[QueuedJob]:
@@ -111,6 +114,7 @@ class ActorLoop:
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
     def _work(self) -> None:
+        # The runner closes the default executor and asynchronous generators at the end.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             while not self._closing.is_set():
                 try:
@@ -129,6 +133,7 @@ class ActorLoop:
                 run = self._inbox.popleft()
             except IndexError:
                 break  # it was taken back
+            # In the context of the caller: tracing and log variables go along.
             task = self._loop.create_task(self._perform(run), context=run.variables)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -142,7 +147,7 @@ class ActorLoop:
         self._outbox.append((run, outcome))
         if not self._called_back:
             self._called_back = True
-            threadsafe(self._home, self._deliver_all)()
+            threadsafe(self._control_loop, self._deliver_all)()
 
     def _deliver_all(self) -> None:
         self._called_back = False

@@ -1,4 +1,4 @@
-"""Runs async actors beside each other in one event loop, and starts another when somebody blocks it."""
+"""The shared executor: runs async actors beside each other in one event loop."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LOOK_SECONDS = 0.1
 
 
 class SharedExecutor:
-    """The cheapest executor: an attempt is a task of an event loop that lives as long as the worker.
+    """The cheapest executor: a job is a task of an actor loop that lives as long as the worker.
 
-    An actor that blocks hurts only those that already run beside it: what has not begun moves to another loop, made
-    when needed. A loop that answers again is used again, so there are never more than actors that block at a time, and
-    one.
+    An actor that blocks its loop delays only the jobs that already run beside it: those that have not begun move to
+    another loop, made when needed. A loop that answers again is used again, so there is at most one loop more than
+    actors that block at the same time.
     """
 
     def __init__(self) -> None:
@@ -73,8 +73,10 @@ class SharedExecutor:
         for loop in tuple(self._loops):
             if loop.blocked_seconds >= BLOCKED_SECONDS and loop.waiting:
                 other = self._answering()
+                # Only jobs that have not begun: a running coroutine cannot change its thread.
                 for run in loop.take_back():
                     other.post(run)
             loop.ask()
+        # An idle worker wakes up for nothing.
         if any(loop.busy for loop in self._loops):
             self._look_later()

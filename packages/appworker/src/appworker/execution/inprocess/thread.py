@@ -1,4 +1,4 @@
-"""Runs each attempt in a thread of its own, where it may block."""
+"""The thread executor: runs each job in a thread of its own, where it may block."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class ThreadExecutor:
 
     def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when the thread is."""
-        home = asyncio.get_running_loop()
-        outcome: asyncio.Future[ActorResult] = home.create_future()
+        control_loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[ActorResult] = control_loop.create_future()
+        # A new thread has no context variables of its own.
         context = contextvars.copy_context()
 
         def settle(value: ActorResult) -> None:
@@ -31,11 +32,11 @@ class ThreadExecutor:
 
         def thread() -> None:
             try:
-                value = context.run(perform_here, job, home)
+                value = context.run(perform_here, job, control_loop)
             except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
                 value = actor_result_of(exc, job.stop.reason)
             try:
-                home.call_soon_threadsafe(settle, value)
+                control_loop.call_soon_threadsafe(settle, value)
             except RuntimeError:
                 # The worker is gone; so is everybody who could ask.
                 logger.warning("an actor ended after its worker", extra={"task_id": job.context.task_id})

@@ -1,1 +1,1 @@
-"""The executor with a process for each actor: both sides of it, and the pipe between them."""
+"""The process executor: both sides of an actor's process, and the pipe between them."""

@@ -1,4 +1,4 @@
-"""Runs each attempt in a process of its own, which can be killed; a process is used again after a good end."""
+"""The process executor: runs each job in a process of its own, which can be killed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ KILLED_WITHIN = STOP_GRACE + TERM_GRACE + timedelta(seconds=1)
 
 
 class ProcessExecutor:
-    """Starts a process when no idle one of the actor is there: starting costs about a second, using again nothing.
+    """Keeps the processes of each actor, and runs one job in a process at a time.
 
-    A process whose attempt failed, was stopped or died is never used again.
+    A process is used again after a good end, since to start one costs about a second. A process whose job failed or
+    was stopped is never used again.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class ProcessExecutor:
             outcome = await process.run(job)
             return outcome
         finally:
+            # What a failed or stopped actor leaves behind in its process is not known.
             if isinstance(outcome, ActorDone | ActorSuspended) and job.stop.reason is None:
                 self._keep(process)
             else:
@@ -72,6 +74,7 @@ class ProcessExecutor:
 
     def _keep(self, process: ActorProcess) -> None:
         self._idle[process.actor.source].append(process)
+        # The count tells a process that was used again meanwhile.
         asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, process, process.attempts)
 
     def _expire(self, process: ActorProcess, attempts: int) -> None:

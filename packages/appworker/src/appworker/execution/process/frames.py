@@ -1,4 +1,4 @@
-"""Frames between a worker and an actor's process: two lengths, a JSON object, and bytes that belong to it."""
+"""The frames of the pipe between a worker and an actor's process: two lengths, a JSON object, and its bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+# Lengths first: the reader refuses what is too large before it has taken it in.
 _HEADER = struct.Struct("!II")
 KIB = 1024
 MAX_JSON_BYTES = 1024 * KIB
-"""What a process may send in one object: results, events and payloads of children are smaller in the database."""
+"""Of one object that a process may send: results, events and payloads are smaller in the database."""
 MAX_BLOB_BYTES = 32 * 1024 * KIB
-"""What a process may send as bytes; larger content is stored by the path of a file."""
+"""Of bytes that a process may send; larger content is stored by the path of a file."""
 
 
 class BrokenFrameError(Exception):
@@ -25,7 +26,7 @@ class BrokenFrameError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipeFrame:
-    """One message."""
+    """One message: a JSON object, and the bytes of content."""
 
     body: dict[str, Any]
     blob: bytes = b""

@@ -1,4 +1,4 @@
-"""What the operating system holds an actor's process to."""
+"""The limits of an actor's process that the operating system enforces: memory, and processor time."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def limit_memory(actor: str, limit: int) -> None:
     except (ImportError, OSError) as exc:
         raise ActorLoadError(actor, f"memory_limit cannot be held on this platform ({exc}); leave it out") from exc
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    # Address space and not resident memory: the system has no limit for that. So what is mapped now counts as given.
     wanted = pages * os.sysconf("SC_PAGE_SIZE") + limit
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
@@ -49,6 +50,7 @@ def limit_cpu(actor: str, limit: timedelta) -> None:
         import resource  # noqa: PLC0415 - it does not exist everywhere
     except ImportError as exc:
         raise ActorLoadError(actor, f"cpu_limit cannot be held on this platform ({exc}); leave it out") from exc
+    # The limit is for the process's whole life, and a process runs many attempts.
     used = resource.getrusage(resource.RUSAGE_SELF)
     wanted = math.ceil(used.ru_utime + used.ru_stime + limit.total_seconds())
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)

@@ -1,4 +1,4 @@
-"""What crosses between a worker and an actor's process, as JSON: outcomes, errors and content items."""
+"""Messages between a worker and an actor's process: results, errors and content items as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from appworker.execution.results import (
 )
 
 MAX_RESULT_BYTES = 512 * KIB
-"""As JSON; what the database takes is less."""
+"""As JSON; the database takes less."""
 
 _SHARED_ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
@@ -38,13 +38,14 @@ _SHARED_ERRORS: dict[str, type[Exception]] = {
         ValueError,
     )
 }
-"""What an actor may want to tell apart; all of them are made of JSON arguments."""
+"""Errors that an actor may want to tell apart; all of them are made of JSON arguments."""
 
 
 def result_to_json(outcome: ActorResult) -> dict[str, Any]:
     """Return *outcome* for the worker; a result that is too large to cross becomes a failure that says so."""
     match outcome:
         case ActorDone(result=result):
+            # Here, where the sentence can name the size: the pipe would only break.
             size = len(to_json(result))
             if size <= MAX_RESULT_BYTES:
                 return {"is": "done", "result": result}
@@ -96,6 +97,7 @@ def error_to_json(error: Exception) -> dict[str, Any]:
 
 def error_from_json(found: Mapping[str, Any]) -> Exception:
     """Return the error to raise in the actor."""
+    # An error without a class here is still a sentence that the actor's log shows.
     return _SHARED_ERRORS.get(found["kind"], AppWorkerError)(*found["arguments"])
 
 
@@ -106,6 +108,7 @@ def content_to_json(item: NewContent) -> tuple[dict[str, Any], bytes]:
         InvalidDataError: The bytes are too many to cross.
     """
     told = {field.name: getattr(item, field.name) for field in fields(item) if field.name != "data"}
+    # A worker and its actors' processes are on one machine, so a path is enough.
     if isinstance(item.data, Path):
         return told | {"path": str(item.data.absolute())}, b""
     if len(item.data) > MAX_BLOB_BYTES:

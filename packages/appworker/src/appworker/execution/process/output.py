@@ -1,4 +1,4 @@
-"""What an actor's process prints becomes lines of the worker's log."""
+"""The output of an actor's process, relayed to the worker's log line by line."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ async def _relay(stream: asyncio.StreamReader, about: dict[str, object]) -> None
     rest = b""
     while piece := await stream.read(MAX_LINE_BYTES):
         *lines, rest = (rest + piece).split(b"\n")
+        # A progress bar writes no line ends, and must not fill the memory.
         if len(rest) >= MAX_LINE_BYTES:
             lines, rest = [*lines, rest], b""
         for line in lines:

@@ -1,14 +1,12 @@
-"""The worker's side of an actor's process: starts it, serves its calls, stops it politely and then hard."""
+"""The worker's side of an actor's process: gives it jobs, serves its calls, and stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +17,9 @@ from appworker.actors.base import Actor
 from appworker.errors import TaskStoppedError
 from appworker.execution.job import Job, threadsafe
 from appworker.execution.process import frames
-from appworker.execution.process.limits import MIB, limit_behind
+from appworker.execution.process.child_process import ChildProcess
 from appworker.execution.process.messages import result_from_json
-from appworker.execution.process.output import relay
 from appworker.execution.process.rpc import answer_to
-from appworker.execution.process.worker_pipe import OUT_OF_MEMORY
 from appworker.execution.results import ActorFailed, ActorResult, ActorStopped
 from appworker.execution.stop import STOP_GRACE, StopSwitch
 
@@ -31,24 +27,22 @@ logger = logging.getLogger(__name__)
 
 TERM_GRACE = timedelta(seconds=1.5)
 """How long a process may take to end after SIGTERM; then it gets SIGKILL."""
-EXIT_SECONDS = 2.0
-"""How long a process that has nothing to do may take to exit."""
 
 
 class ActorProcess:
-    """A process that runs attempts of one actor, one at a time.
+    """A process that runs jobs of one actor, one at a time.
 
     Args:
-        actor: What it runs.
-        process: The process, in a session of its own.
-        reader: What it sends.
-        writer: What it hears.
+        actor: The actor that it runs.
+        process: The process, as the system has it.
+        reader: Frames from the process.
+        writer: Frames to the process.
     """
 
     def __init__(
         self,
         actor: Actor[BaseModel],
-        process: asyncio.subprocess.Process,
+        process: ChildProcess,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -58,7 +52,6 @@ class ActorProcess:
         self._reader = reader
         self._writer = writer
         self._serving: set[asyncio.Task[None]] = set()
-        self._relaying = asyncio.create_task(relay(process, actor.name))
 
     @classmethod
     async def start(cls, actor: Actor[BaseModel]) -> ActorProcess:
@@ -70,7 +63,7 @@ class ActorProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _spawn(theirs)
+                process = await ChildProcess.start(actor, theirs)
             except BaseException:
                 ours.close()
                 raise
@@ -90,10 +83,10 @@ class ActorProcess:
     @property
     def alive(self) -> bool:
         """Whether the process has not ended, as far as is known."""
-        return self._process.returncode is None
+        return self._process.alive
 
     async def run(self, job: Job) -> ActorResult:
-        """Run one attempt; what it says is passed on until its outcome comes, or the process is gone."""
+        """Run one job: serve its calls until its result comes, or the process is gone."""
         self.attempts += 1
         ending = asyncio.create_task(self._end_when_stopped(job.stop))
         try:
@@ -102,8 +95,9 @@ class ActorProcess:
         except (EOFError, ConnectionError):
             return await self._death(job.stop)
         except Exception as exc:  # what a process says is not to be trusted
-            logger.exception("an actor's process said what cannot be read; it is killed", extra=self._about())
-            self._signal(signal.SIGKILL)
+            logger.exception("an actor's process said what cannot be read; it is killed", extra=self._process.names)
+            # Nothing after a broken frame can be read.
+            self._process.signal(signal.SIGKILL)
             message = f"the actor's process was killed, since a message of it cannot be read: {exc}"
             return ActorFailed(kind="ProcessDied", message=message, retry=True)
         finally:
@@ -114,12 +108,7 @@ class ActorProcess:
     async def end(self) -> None:
         """Have the process exit, and see to it that it does."""
         self._writer.close()
-        await self._exited()
-        # What it started ends with it; a group that still has members is nobody else's.
-        self._signal(signal.SIGKILL)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EXIT_SECONDS):
-                await self._relaying
+        await self._process.end()
 
     async def _converse(self, job: Job) -> ActorResult:
         while True:
@@ -127,6 +116,7 @@ class ActorProcess:
             body = frame.body
             match body["type"]:
                 case "call":
+                    # Beside each other: an actor may make calls at the same time, and must hear a stop meanwhile.
                     serving = asyncio.create_task(self._serve(job, frame))
                     self._serving.add(serving)
                     serving.add_done_callback(self._serving.discard)
@@ -162,68 +152,21 @@ class ActorProcess:
         await stopped.wait()
         self._tell_to_stop(stop)
         await asyncio.sleep(STOP_GRACE.total_seconds())
-        logger.warning("an actor's process does not stop; it gets SIGTERM", extra=self._about())
-        self._signal(signal.SIGTERM)
+        logger.warning("an actor's process does not stop; it gets SIGTERM", extra=self._process.names)
+        self._process.signal(signal.SIGTERM)
         await asyncio.sleep(TERM_GRACE.total_seconds())
-        logger.warning("an actor's process does not end; it gets SIGKILL", extra=self._about())
-        self._signal(signal.SIGKILL)
+        logger.warning("an actor's process does not end; it gets SIGKILL", extra=self._process.names)
+        self._process.signal(signal.SIGKILL)
 
     async def _death(self, stop: StopSwitch) -> ActorResult:
-        code = await self._exited()
+        code = await self._process.exited()
         if stop.reason is not None:
             return ActorStopped()
-        failed = ActorFailed(kind="ProcessDied", message=f"the actor's process {self._cause(code)}", retry=True)
-        logger.error("an actor's process died", extra={**self._about(), "cause": failed.message})
+        failed = ActorFailed(
+            kind="ProcessDied", message=f"the actor's process {self._process.cause_of(code)}", retry=True
+        )
+        logger.error("an actor's process died", extra={**self._process.names, "cause": failed.message})
         return failed
-
-    def _cause(self, code: int) -> str:
-        actor = self.actor
-        if code == OUT_OF_MEMORY:
-            limit = "" if actor.memory_limit is None else f": its memory_limit is {actor.memory_limit / MIB:g} MiB"
-            return f"ran out of memory{limit}"
-        if code >= 0:
-            return f"ended by itself, with exit code {code}"
-        name = signal.Signals(-code).name
-        return f"was ended by {name}{limit_behind(name, actor.memory_limit, actor.cpu_limit)}"
-
-    async def _exited(self) -> int:
-        """Return the exit code of a process that has closed its pipe or lost it; one that lingers is killed."""
-        try:
-            async with asyncio.timeout(EXIT_SECONDS):
-                return await self._process.wait()
-        except TimeoutError:
-            self._signal(signal.SIGKILL)
-            return await self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to what it has started."""
-        with suppress(ProcessLookupError):  # they have ended
-            os.killpg(self._process.pid, number)
-
-    def _about(self) -> dict[str, object]:
-        return {"actor": self.actor.name, "pid": self._process.pid}
-
-
-async def _spawn(pipe: socket.socket) -> asyncio.subprocess.Process:
-    # -P: what lies in the current directory is not imported in place of this package; -u: output is seen at once.
-    python = [
-        sys.executable,
-        "-P",
-        "-u",
-        "-X",
-        "faulthandler",
-        "-m",
-        "appworker.execution.process.child_side",
-        str(pipe.fileno()),
-    ]
-    return await asyncio.create_subprocess_exec(
-        *python,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=(pipe.fileno(),),
-        start_new_session=True,
-    )
 
 
 def _order(job: Job) -> dict[str, Any]:
@@ -242,5 +185,6 @@ def _order(job: Job) -> dict[str, Any]:
 def _report(job: Job, fraction: float, message: str) -> None:
     try:
         job.context.report(fraction, message)
+    # It has no answer that could carry the error; the next call has.
     except TaskStoppedError:
         logger.debug("a report came after the stop", extra={"task_id": job.context.task_id})

@@ -1,4 +1,4 @@
-"""The context of an actor that runs in a process of its own: its calls are made by the worker."""
+"""The context inside an actor's process: has the worker make its calls."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ProxyContext:
     """The ``ExecutorContext`` of a process.
 
     Args:
-        order: What the worker said of the attempt.
+        order: The worker's order.
         actor: The actor's name.
-        link: Reaches the worker.
+        pipe: Reaches the worker.
     """
 
-    def __init__(self, order: ActorOrder, actor: str, link: WorkerPipe) -> None:
+    def __init__(self, order: ActorOrder, actor: str, pipe: WorkerPipe) -> None:
         facts = order.facts
         self.task_id: str = facts["task_id"]
         self.owner_id: str = facts["owner_id"]
@@ -38,7 +38,7 @@ class ProxyContext:
             logging.getLogger(f"appworker.actor.{actor}"), {"task_id": self.task_id, "attempt": self.attempt}
         )
         self._stop = order.stop
-        self._link = link
+        self._pipe = pipe
 
     @property
     def cancelled(self) -> bool:
@@ -55,7 +55,7 @@ class ProxyContext:
         """Say how far the work is."""
         self.check_cancelled()
         progress = progress_of(fraction, message)
-        self._link.report(progress.fraction, progress.message)
+        self._pipe.report(progress.fraction, progress.message)
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -75,14 +75,14 @@ class ProxyContext:
         told, blob = content_to_json(item)
         return str(await self._call("store", blob, item=told))
 
-    async def recall(self, key: str) -> tuple[bool, JsonValue]:
-        """Return whether a step is remembered, and what it returned."""
-        known, value = cast("list[JsonValue]", await self._call("recall", key=key))
+    async def get_step(self, key: str) -> tuple[bool, JsonValue]:
+        """Return whether an attempt has finished the step *key*, and its value."""
+        known, value = cast("list[JsonValue]", await self._call("get_step", key=key))
         return bool(known), value
 
-    async def remember(self, key: str, value: JsonValue) -> None:
-        """Remember what a step returned, also when the attempt must end: the fence tells whether it still may."""
-        await self._carry("remember", key=key, value=value)
+    async def save_step(self, key: str, value: JsonValue) -> None:
+        """Save the value of a step, also when the attempt must end: the fence tells whether it still may."""
+        await self._call_always("save_step", key=key, value=value)
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
         """Run *work* here, once over all attempts, and return what it returned, now or earlier."""
@@ -107,8 +107,9 @@ class ProxyContext:
 
     async def _call(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
         self.check_cancelled()
-        return await self._carry(method, blob, **arguments)
+        return await self._call_always(method, blob, **arguments)
 
-    async def _carry(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
-        calling = self._link.call(method, arguments, blob)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(calling, self._link.loop))
+    async def _call_always(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
+        # In the pipe's loop, which lives as long as the process; the actor's own loop ends with the attempt.
+        calling = self._pipe.call(method, arguments, blob)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(calling, self._pipe.loop))

@@ -1,4 +1,4 @@
-"""The calls that an actor's process may make, and nothing else, on the context of its attempt."""
+"""The worker's answers to calls of an actor's process: methods of its context, and no other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.process.frames import PipeFrame, encode
 from appworker.execution.process.messages import content_from_json, error_to_json
 
-METHODS = frozenset({"describe", "emit", "join", "recall", "remember", "spawn"})
-"""Those whose arguments and values are JSON as they are; ``store`` is the other one."""
+METHODS = frozenset({"describe", "emit", "join", "get_step", "save_step", "spawn"})
+"""Methods whose arguments and values are JSON; ``store`` is the other one, since content has bytes."""
 
 
 async def answer_to(call: PipeFrame, context: ExecutorContext) -> bytes:
@@ -23,6 +23,7 @@ async def _value(call: PipeFrame, context: ExecutorContext) -> object:
     method, arguments = call.body["method"], call.body["arguments"]
     if method == "store":
         return await context.store(content_from_json(arguments["item"], call.blob))
+    # An actor's code may be hostile, and ``getattr`` would reach everything.
     if method not in METHODS:
         raise ValueError(f"an actor's process has no {method!r} to call")
     return await getattr(context, method)(**arguments)

@@ -1,4 +1,4 @@
-"""The end of the pipe that an actor's process holds: an event loop in a thread, so that a busy actor still hears."""
+"""The worker pipe: the end that an actor's process holds of its connection to the worker."""
 
 from __future__ import annotations
 
@@ -17,15 +17,10 @@ from pydantic import JsonValue
 
 from appdb import TooLargeError
 from appworker.execution.process import frames
+from appworker.execution.process.exit_codes import OUT_OF_MEMORY, PIPE_BROKEN, WORKER_GONE
 from appworker.execution.process.messages import error_from_json
 from appworker.execution.stop import StopReason, StopSwitch
 
-OUT_OF_MEMORY = 71
-"""The exit code of a process that could not get more memory."""
-WORKER_GONE = 72
-"""The exit code of a process whose worker died during an attempt."""
-PIPE_BROKEN = 73
-"""The exit code of a process that could not read what the worker said."""
 MAX_UNSENT_BYTES = 1024 * 1024
 """How much may wait to be sent before whoever says more has to wait."""
 REPORT_SECONDS = 0.05
@@ -34,31 +29,33 @@ REPORT_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActorOrder:
-    """Something that the worker wants done; an attempt comes with the switch that stops it."""
+    """An order of the worker, to load an actor or to run it; a run has a switch that stops it."""
 
     facts: dict[str, Any]
     stop: StopSwitch
 
 
 class WorkerPipe:
-    """Takes orders, and carries calls to the worker and answers back.
+    """Takes orders, carries calls to the worker, and brings the answers back.
+
+    It has an event loop in a thread of its own, so that a process whose actor is busy still hears that it must stop.
 
     Args:
-        pipe: Connected to the worker.
+        connection: Connected to the worker.
     """
 
-    def __init__(self, pipe: socket.socket) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self.orders: SimpleQueue[ActorOrder | None] = SimpleQueue()
-        """What to do, in order; ``None`` when the worker wants nothing more."""
+        """Orders as they came; ``None`` at the end."""
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_exit_without_memory)
-        self._pipe = pipe
+        self._socket = connection
         self._writer: asyncio.StreamWriter
         self._calls: dict[int, asyncio.Future[JsonValue]] = {}
         self._numbers = itertools.count()
         self._running: StopSwitch | None = None
         self._report: dict[str, Any] | None = None
-        self._thread = threading.Thread(target=self._work, name="link", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="worker-pipe", daemon=True)
         self._thread.start()
 
     @property
@@ -69,6 +66,7 @@ class WorkerPipe:
     def post(self, body: Mapping[str, Any]) -> None:
         """Send a message that has no answer, from any thread; it waits while the worker is far behind."""
         self.loop.call_soon_threadsafe(self._writer.write, frames.encode(body))
+        # Backpressure: logs and chunks that the worker does not read would fill the memory.
         unsent = self._writer.transport.get_write_buffer_size()
         if unsent > MAX_UNSENT_BYTES and threading.current_thread() is not self._thread:
             self.flush()
@@ -76,6 +74,7 @@ class WorkerPipe:
     def report(self, fraction: float, message: str) -> None:
         """Send a report, from any thread, unless a later one replaces it."""
         waiting = self._report is not None
+        # A plain assignment is atomic, so no lock is needed between the actor's threads and the loop.
         self._report = {"type": "report", "fraction": fraction, "message": message}
         if not waiting:
             self.loop.call_soon_threadsafe(self.loop.call_later, REPORT_SECONDS, self._write_report)
@@ -86,7 +85,7 @@ class WorkerPipe:
             self._writer.write(frames.encode(report))
 
     async def call(self, method: str, arguments: Mapping[str, Any], blob: bytes = b"") -> JsonValue:
-        """Have the worker call a method of the attempt's context, and return what it returned; for the link's loop.
+        """Have the worker call a method of the attempt's context, and return what it returned; for the pipe's loop.
 
         Raises:
             TooLargeError: The arguments are too large to cross.
@@ -98,6 +97,7 @@ class WorkerPipe:
             frame = frames.encode({"type": "call", "number": number, "method": method, "arguments": arguments}, blob)
             if len(frame) - len(blob) > frames.MAX_JSON_BYTES:
                 raise TooLargeError(method, len(frame), frames.MAX_JSON_BYTES)
+            # A report and a call after it arrive in the actor's order.
             self._write_report()
             self._writer.write(frame)
             await self._writer.drain()
@@ -113,10 +113,11 @@ class WorkerPipe:
         self.post({"type": "outcome", "outcome": outcome})
 
     def flush(self) -> None:
-        """Wait until all that was said is sent; for any thread but the link's own."""
+        """Wait until all that was said is sent; for any thread but the pipe's own."""
         asyncio.run_coroutine_threadsafe(self._drain(), self.loop).result()
 
     async def _drain(self) -> None:
+        # ``drain`` waits only while more is unsent than the limit.
         self._writer.transport.set_write_buffer_limits(0)
         await self._writer.drain()
 
@@ -132,7 +133,7 @@ class WorkerPipe:
             os._exit(PIPE_BROKEN)
 
     async def _listen(self) -> None:
-        reader, self._writer = await asyncio.open_unix_connection(sock=self._pipe)
+        reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
         try:
             while True:
                 self._take((await frames.read(reader, limited=False)).body)

@@ -1,4 +1,4 @@
-"""Drawn cards: a seeded landscape with a caption, painted with Pillow; a pure function of its request."""
+"""Drawn cards: seeded landscapes with a caption, painted with Pillow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WIDTHS = ("HALFWIDTH", "FULLWIDTH")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What to draw.
+    """The request for one card.
 
     Args:
         text: The caption; it is shrunk to fit, and cut with an ellipsis when even that does not do. Where the font has

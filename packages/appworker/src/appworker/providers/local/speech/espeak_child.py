@@ -1,4 +1,4 @@
-"""Speaks one text with the espeak-ng library, in a process of its own: some texts make the library crash.
+"""The process that speaks one text with the espeak-ng library, since some texts make the library crash.
 
 It is a script, not imported, and needs only the standard library: ``espeak.py`` starts it with the path and data
 folder of the library, and writes it one request as JSON. It answers with a line of JSON, and samples after it.
@@ -37,7 +37,7 @@ PROBE = "1 a"
 
 
 class Event(ctypes.Structure):
-    """What the library tells about the sound that it gives."""
+    """The library's ``espeak_EVENT``: a place in the sound that it gives."""
 
     _fields_ = (
         ("type", ctypes.c_int),
@@ -55,7 +55,7 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 
 class Voice(ctypes.Structure):
-    """What the library tells about a voice."""
+    """The library's ``espeak_VOICE``: one voice that it lists."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),

@@ -85,6 +85,7 @@ def _encode(container: OutputContainer, slides: Sequence[Slide], counts: Sequenc
 def _video_stream(container: OutputContainer, slide: Slide) -> VideoStream:
     stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
     stream.width, stream.height = slide.picture.width, slide.picture.height
+    # The only pixel format that every player and browser decodes.
     stream.pix_fmt = "yuv420p"
     # A slide does not move, so a fast preset costs little size; slides bring their own key frames.
     longest = str(20 * FRAMES_PER_SECOND)
@@ -137,6 +138,7 @@ def _frames(speech: Speech) -> int:
 
 def _sound(speech: Speech, frames: int) -> Iterator[bytes]:
     """Yield what is heard during each frame; after the speech, silence."""
+    # Rounded at each frame's end and not per frame: the sound would drift away from the pictures.
     per_frame = speech.sample_rate / FRAMES_PER_SECOND
     ends = [SAMPLE_BYTES * round(frame * per_frame) for frame in range(frames + 1)]
     for start, end in pairwise(ends):
