@@ -23,7 +23,7 @@ from appworker.health.monitor import monitored
 from appworker.host.forks import heeded, part_from_forks
 from appworker.host.leaving import leave_for_sure
 from appworker.host.malloc import share_one_arena
-from appworker.host.supervised import Parent
+from appworker.host.supervised import SupervisorLink
 from appworker.host.supervisor import Supervisor
 from appworker.logs import configure_logs
 from appworker.providers.registry import installed_providers, working
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
-    question, parent_socket = options.pop("check_health", None), options.pop("parent_socket", None)
+    question, socket = options.pop("check_health", None), options.pop("supervisor_socket", None)
     settings = load_settings(**options)
     if question is not None:
         print(check_health(settings, question))
@@ -57,14 +57,14 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
     actors = load_actors(settings.actors)
     if settings.processes > 1:
         return asyncio.run(Supervisor(settings, arguments).run())
-    parent = None if parent_socket is None else Parent(parent_socket)
+    supervisor = None if socket is None else SupervisorLink(socket)
     # Imported modules stay until the end: once frozen, they are no work for the garbage collector.
     gc.collect()
     # A tenth more short tasks: 4,344 a second in place of 3,774, and 4,456 in place of 4,075 in a second turn.
     gc.freeze()
     try:
         # A twentieth more short tasks than on asyncio's loop (docs/decisions/0015).
-        uvloop.run(_work(settings, actors, _options(settings, actors), parent))
+        uvloop.run(_work(settings, actors, _options(settings, actors), supervisor))
     except BaseException:
         # A thread of an actor that never ends would hold up the interpreter's exit for ever.
         leave_for_sure(1)
@@ -74,7 +74,7 @@ def _run(arguments: Sequence[str], options: dict[str, Any]) -> int:
 
 
 async def _work(
-    settings: WorkerSettings, actors: ActorsByHandler, options: WorkerOptions, parent: Parent | None
+    settings: WorkerSettings, actors: ActorsByHandler, options: WorkerOptions, supervisor: SupervisorLink | None
 ) -> None:
     database = Database(
         settings.mongo_uri.get_secret_value(),
@@ -93,9 +93,9 @@ async def _work(
             for number in heeded():
                 loop.add_signal_handler(number, runner.hang_up if number is signal.SIGHUP else runner.drain)
             # A process whose supervisor was killed has nobody who replaces it, so it ends.
-            if parent is not None:
-                monitor.health.when_announced(parent.tell_ready)
-                parent.when_gone(loop, lambda: _drain_alone(runner))
+            if supervisor is not None:
+                monitor.health.when_announced(supervisor.tell_ready)
+                supervisor.when_gone(loop, lambda: _drain_alone(runner))
             await runner.run()
 
 
@@ -109,7 +109,7 @@ def _guard_facts(settings: WorkerSettings) -> GuardFacts:
 
 
 def _drain_alone(runner: Runner) -> None:
-    logger.warning("the parent of this worker process has ended; it drains")
+    logger.warning("the supervisor of this worker process has ended; it drains")
     runner.drain()
 
 
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run no worker: ask the one on this host, and exit with 0 if it is live (default) or ready, else with 1",
     )
     # Only the supervisor sets it, for each process that it starts.
-    parser.add_argument("--parent-socket", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--supervisor-socket", type=int, help=argparse.SUPPRESS)
     return parser
 
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 READY = b"r"
 
 
-class Parent:
+class SupervisorLink:
     """
-    The parent that keeps this process, at the other end of an inherited socket.
+    The connection of this process to its supervisor, over an inherited socket.
 
     Args:
         descriptor: The socket's file descriptor.
@@ -31,11 +31,11 @@ class Parent:
             self._socket.send(READY)
 
     def when_gone(self, loop: asyncio.AbstractEventLoop, listener: Callable[[], None]) -> None:
-        """Call *listener* in *loop* once the parent has ended, however it ended."""
+        """Call *listener* in *loop* once the supervisor has ended, however it ended."""
 
         def ended() -> None:
             loop.remove_reader(self._socket)
             listener()
 
-        # The parent writes nothing: only the end of the stream makes the socket readable.
+        # The supervisor writes nothing: only the end of the stream makes the socket readable.
         loop.add_reader(self._socket, ended)

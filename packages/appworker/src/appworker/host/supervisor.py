@@ -152,14 +152,14 @@ class Supervisor:
         return Ended(pid=child.pid, code=code, ready=ready, seconds=time.monotonic() - started_at)
 
     async def _start(self, index: int, theirs: socket.socket) -> Process:
-        own = ["--processes", "1", "--parent-socket", str(theirs.fileno())]  # the last of an option counts
+        own = ["--processes", "1", "--supervisor-socket", str(theirs.fileno())]  # the last of an option counts
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "appworker", *self._arguments, *own),
             # One port each: only one process can listen on a port, and a probe asks every process.
             env=os.environ | self._health_port(index),
             pass_fds=[theirs.fileno()],
-            # A group of its own, so that Ctrl-C reaches the parent alone and counts once.
+            # A group of its own, so that Ctrl-C reaches the supervisor alone and counts once.
             process_group=0,
         )
         logger.info("a worker process was started", extra={"index": index, "pid": child.pid})

@@ -22,9 +22,8 @@ from appsupport.hosts.process_status import gone, until_gone
 from appsupport.hosts.recording_context import RecordingContext, job_of
 from appworker.actors.base import Actor
 from appworker.actors.loading import load_actor
-from appworker.execution.executors import Executors
-from appworker.execution.process import executor as process_executor
-from appworker.execution.process.executor import KILLED_WITHIN
+from appworker.execution.process import executor as executor_module
+from appworker.execution.process.executor import KILLED_WITHIN, ProcessExecutor
 from appworker.execution.process.parent_side import TERM_GRACE
 from appworker.execution.results import ActorDone, ActorFailed, ActorResult, ActorStopped, ActorSuspended
 from appworker.execution.stop import STOP_GRACE, StopReason
@@ -37,8 +36,8 @@ Load = Callable[[str], Actor[Any]]
 
 
 @pytest.fixture
-async def executors() -> AsyncIterator[Executors]:
-    made = Executors()
+async def executor() -> AsyncIterator[ProcessExecutor]:
+    made = ProcessExecutor()
     async with asyncio.timeout(TIMEOUT_SECONDS):
         yield made
         await made.close()
@@ -65,11 +64,11 @@ async def said(context: RecordingContext) -> dict[str, int]:
 
 
 async def test_whole_context_works_across_pipe(
-    executors: Executors, load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    executor: ProcessExecutor, load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     context = RecordingContext(children=[{"state": "completed", "result": {"y": 2}}])
-    outcome = await executors.start(job_of(load("works"), context, number=2, text=str(tmp_path)))
+    outcome = await executor.start(job_of(load("works"), context, number=2, text=str(tmp_path)))
 
     pid = pid_of(outcome)
     facts = ["task-1", "user-1", 2, "key-1", context.deadline.isoformat()]
@@ -90,13 +89,13 @@ async def test_whole_context_works_across_pipe(
     ]
     logged = {record.name: record for record in caplog.records if record.getMessage() == "logged"}
     assert logged["appworker.actor.process.works"].__dict__["task_id"] == "task-1"
-    await executors.close()
+    await executor.close()
     assert "printed \u00e9" in [record.__dict__.get("line") for record in caplog.records]
 
 
-async def test_plain_function_works_across_pipe(executors: Executors, load: Load) -> None:
+async def test_plain_function_works_across_pipe(executor: ProcessExecutor, load: Load) -> None:
     context = RecordingContext(children=[])
-    outcome = await executors.start(job_of(load("plain"), context, number=3))
+    outcome = await executor.start(job_of(load("plain"), context, number=3))
 
     pid = pid_of(outcome)
     step = {"pid": pid}
@@ -104,15 +103,15 @@ async def test_plain_function_works_across_pipe(executors: Executors, load: Load
     assert context.said == [(0.5, "half"), {"n": 3}, ("bytes", ContentKind.TEXT, 7)]
 
 
-async def test_process_is_reused_only_after_good_end(executors: Executors, load: Load) -> None:
+async def test_process_is_reused_only_after_good_end(executor: ProcessExecutor, load: Load) -> None:
     works, boom = load("plain"), load("exit_")
     contexts = [RecordingContext(children=[]) for _ in range(3)]
-    first, again = [pid_of(await executors.start(job_of(works, context))) for context in contexts[:2]]
-    suspended = await executors.start(job_of(works, RecordingContext()))
-    after_suspension = pid_of(await executors.start(job_of(works, contexts[2])))
-    failed = [await executors.start(job_of(boom, RecordingContext(), number=3)) for _ in range(2)]
-    raised = [await executors.start(job_of(load("raise_"), RecordingContext())) for _ in range(2)]
-    await executors.close()
+    first, again = [pid_of(await executor.start(job_of(works, context))) for context in contexts[:2]]
+    suspended = await executor.start(job_of(works, RecordingContext()))
+    after_suspension = pid_of(await executor.start(job_of(works, contexts[2])))
+    failed = [await executor.start(job_of(boom, RecordingContext(), number=3)) for _ in range(2)]
+    raised = [await executor.start(job_of(load("raise_"), RecordingContext())) for _ in range(2)]
+    await executor.close()
 
     assert first == again == after_suspension
     assert suspended == ActorSuspended()
@@ -120,19 +119,19 @@ async def test_process_is_reused_only_after_good_end(executors: Executors, load:
     assert gone(first)
 
 
-async def test_concurrent_attempts_have_their_own_processes(executors: Executors, load: Load) -> None:
+async def test_concurrent_attempts_have_their_own_processes(executor: ProcessExecutor, load: Load) -> None:
     works = load("plain")
-    started = [executors.start(job_of(works, RecordingContext(children=[]))) for _ in range(2)]
+    started = [executor.start(job_of(works, RecordingContext(children=[]))) for _ in range(2)]
 
     assert len({pid_of(await outcome) for outcome in started}) == 2
 
 
 async def test_raised_errors_are_distinguished(
-    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
+    executor: ProcessExecutor, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     raising = load("raise_")
-    started = [executors.start(job_of(raising, RecordingContext(), text=text)) for text in ("discard", "later", "")]
-    invalid = await executors.start(job_of(raising, RecordingContext(), number="many"))
+    started = [executor.start(job_of(raising, RecordingContext(), text=text)) for text in ("discard", "later", "")]
+    invalid = await executor.start(job_of(raising, RecordingContext(), number="many"))
 
     assert [await outcome for outcome in started] == [
         ActorFailed(kind="Discarded", message="never", retry=False),
@@ -157,24 +156,24 @@ async def test_raised_errors_are_distinguished(
     ],
 )
 async def test_process_death_is_failure_with_cause(
-    executors: Executors, load: Load, name: str, number: int, message: str
+    executor: ProcessExecutor, load: Load, name: str, number: int, message: str
 ) -> None:
-    outcome = await executors.start(job_of(load(name), RecordingContext(), number=number))
+    outcome = await executor.start(job_of(load(name), RecordingContext(), number=number))
 
     assert outcome == ActorFailed(kind="ProcessDied", message=message, retry=True)
 
 
-async def test_memory_limit_spares_smaller_actor(executors: Executors, load: Load) -> None:
-    outcome = await executors.start(job_of(load("memory"), RecordingContext(), number=30))
+async def test_memory_limit_spares_smaller_actor(executor: ProcessExecutor, load: Load) -> None:
+    outcome = await executor.start(job_of(load("memory"), RecordingContext(), number=30))
 
     assert isinstance(outcome, ActorDone)
     assert outcome.result is not None
     assert outcome.result["text"] == str(30 * 1024 * 1024)
 
 
-async def test_huge_result_fails_without_burdening_worker(executors: Executors, load: Load) -> None:
+async def test_huge_result_fails_without_burdening_worker(executor: ProcessExecutor, load: Load) -> None:
     before = peak_mib()
-    outcome = await executors.start(job_of(load("huge"), RecordingContext(), number=100))
+    outcome = await executor.start(job_of(load("huge"), RecordingContext(), number=100))
 
     assert isinstance(outcome, ActorFailed)
     assert (outcome.kind, outcome.retry) == ("TooLargeError", False)
@@ -187,9 +186,11 @@ def peak_mib() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-async def test_stop_is_heard_inside_process(executors: Executors, load: Load, caplog: pytest.LogCaptureFixture) -> None:
+async def test_stop_is_heard_inside_process(
+    executor: ProcessExecutor, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
     context = RecordingContext()
-    outcome = executors.start(job_of(load("polite"), context))
+    outcome = executor.start(job_of(load("polite"), context))
     pid = (await said(context))["pid"]
     context.stop.throw(StopReason.DRAIN)
     stopped_at = time.monotonic()
@@ -209,31 +210,31 @@ class StoppedByACall(RecordingContext):
 
 
 @pytest.mark.parametrize("name", ["works", "plain"])
-async def test_call_refused_by_stop_is_no_failure(executors: Executors, load: Load, name: str) -> None:
-    assert await executors.start(job_of(load(name), StoppedByACall(), number=1)) == ActorStopped()
+async def test_call_refused_by_stop_is_no_failure(executor: ProcessExecutor, load: Load, name: str) -> None:
+    assert await executor.start(job_of(load(name), StoppedByACall(), number=1)) == ActorStopped()
 
 
-async def test_foreign_sigterm_ends_nothing(executors: Executors, load: Load) -> None:
+async def test_foreign_sigterm_ends_nothing(executor: ProcessExecutor, load: Load) -> None:
     context = RecordingContext()
-    outcome = executors.start(job_of(load("polite"), context, number=1))
+    outcome = executor.start(job_of(load("polite"), context, number=1))
     os.kill((await said(context))["pid"], signal.SIGTERM)
 
     assert isinstance(await outcome, ActorDone)
 
 
-async def test_idle_process_is_ended(executors: Executors, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_executor, "IDLE_SECONDS", 0.2)
-    pid = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+async def test_idle_process_is_ended(executor: ProcessExecutor, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_module, "IDLE_SECONDS", 0.2)
+    pid = pid_of(await executor.start(job_of(load("plain"), RecordingContext(children=[]))))
     assert not gone(pid)
     await until_gone(pid)
-    again = pid_of(await executors.start(job_of(load("plain"), RecordingContext(children=[]))))
+    again = pid_of(await executor.start(job_of(load("plain"), RecordingContext(children=[]))))
 
     assert again != pid
 
 
-async def test_unstopped_actor_gets_sigterm_after_grace(executors: Executors, load: Load) -> None:
+async def test_unstopped_actor_gets_sigterm_after_grace(executor: ProcessExecutor, load: Load) -> None:
     context = RecordingContext()
-    outcome = executors.start(job_of(load("deaf"), context))
+    outcome = executor.start(job_of(load("deaf"), context))
     pid = (await said(context))["pid"]
     context.stop.throw(StopReason.TIMEOUT)
     stopped_at = time.monotonic()
@@ -244,10 +245,10 @@ async def test_unstopped_actor_gets_sigterm_after_grace(executors: Executors, lo
 
 
 async def test_actor_ignoring_sigterm_is_killed_with_children(
-    executors: Executors, load: Load, caplog: pytest.LogCaptureFixture
+    executor: ProcessExecutor, load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = RecordingContext()
-    outcome = executors.start(job_of(load("stubborn"), context))
+    outcome = executor.start(job_of(load("stubborn"), context))
     pids = await said(context)
     context.stop.throw(StopReason.LEASE_LOST)
     stopped_at = time.monotonic()
@@ -262,14 +263,14 @@ async def test_actor_ignoring_sigterm_is_killed_with_children(
 
 
 async def test_process_failing_to_load_actor_tells_why(
-    executors: Executors, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    executor: ProcessExecutor, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "fading_actors.py"
     module.write_text((ACTORS_FOLDER / "process_actors.py").read_text())
     monkeypatch.syspath_prepend(tmp_path)
     found = load_actor("fading_actors:plain")
     module.unlink()
-    outcome = await executors.start(job_of(found, RecordingContext()))
+    outcome = await executor.start(job_of(found, RecordingContext()))
 
     assert isinstance(outcome, ActorFailed)
     assert (outcome.kind, outcome.retry) == ("ActorLoadError", True)
@@ -277,11 +278,11 @@ async def test_process_failing_to_load_actor_tells_why(
     assert load("plain").name == found.name
 
 
-async def test_actor_not_loaded_by_name_cannot_be_isolated(executors: Executors, load: Load) -> None:
+async def test_actor_not_loaded_by_name_cannot_be_isolated(executor: ProcessExecutor, load: Load) -> None:
     nameless = load("plain").function
     from appworker import actor
 
-    outcome = await executors.start(job_of(actor("nameless", isolation="process")(nameless), RecordingContext()))
+    outcome = await executor.start(job_of(actor("nameless", isolation="process")(nameless), RecordingContext()))
 
     assert isinstance(outcome, ActorFailed)
     assert "needs a name that a process can load it by" in outcome.message
@@ -289,15 +290,15 @@ async def test_actor_not_loaded_by_name_cannot_be_isolated(executors: Executors,
 
 WORKER = """
     import asyncio, sys
-    from appworker.execution.executors import Executors
+    from appworker.execution.process.executor import ProcessExecutor
     from appworker.actors.loading import load_actor
     from appsupport.hosts.recording_context import RecordingContext, job_of
 
     async def main():
-        executors, contexts = Executors(), []
+        executor, contexts = ProcessExecutor(), []
         for name in ("deaf", "stubborn"):
             contexts.append(RecordingContext())
-            executors.start(job_of(load_actor(f"process_actors:{name}"), contexts[-1]))
+            executor.start(job_of(load_actor(f"process_actors:{name}"), contexts[-1]))
         while not all(context.said for context in contexts):
             await asyncio.sleep(0.01)
         print(*(context.said[0]["pid"] for context in contexts), flush=True)

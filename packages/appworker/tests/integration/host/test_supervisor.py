@@ -1,4 +1,4 @@
-"""Several worker processes under one parent: they work, drain together, are replaced, and never outlive it."""
+"""Several worker processes under one supervisor: they work, drain together, are replaced, and never outlive it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_orphaned_processes_drain(hosts: WorkerHosts, tasks: Tasks, databa
 
     rows = [row async for row in database.collection("tasks").find({"_id": {"$in": running}})]
     assert [row["state"] for row in rows] == ["completed"] * 2
-    assert host.log.read_text().count("the parent of this worker process has ended") == 2
+    assert host.log.read_text().count("the supervisor of this worker process has ended") == 2
 
 
 async def test_each_process_serves_health_at_own_port(hosts: WorkerHosts) -> None:

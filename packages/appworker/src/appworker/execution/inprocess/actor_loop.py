@@ -28,7 +28,7 @@ class QueuedJob:
     """A job on its way: the future of its result, and the context variables that it was started with."""
 
     job: Job
-    outcome: asyncio.Future[ActorResult]
+    result: asyncio.Future[ActorResult]
     variables: contextvars.Context
 
 
@@ -69,7 +69,7 @@ class ActorLoop:
 
     @property
     def busy(self) -> bool:
-        """Whether an attempt that was posted has no outcome yet."""
+        """Whether an attempt that was posted has no result yet."""
         return self._posted > self._delivered
 
     @property
@@ -87,10 +87,10 @@ class ActorLoop:
     def _answer(self) -> None:
         self._asked_at = None
 
-    def post(self, run: QueuedJob) -> None:
-        """Have *run* begin."""
+    def post(self, queued: QueuedJob) -> None:
+        """Have *queued* begin."""
         self._posted += 1
-        self._inbox.append(run)
+        self._inbox.append(queued)
         if not self._called:
             self._called = True
             # A wake-up between threads costs tens of microseconds, as much as a small job.
@@ -130,21 +130,21 @@ class ActorLoop:
         self._called = False
         while self._inbox:
             try:
-                run = self._inbox.popleft()
+                queued = self._inbox.popleft()
             except IndexError:
                 break  # it was taken back
             # In the context of the caller: tracing and log variables go along.
-            task = self._loop.create_task(self._perform(run), context=run.variables)
+            task = self._loop.create_task(self._perform(queued), context=queued.variables)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            run.job.stop.on_stop(threadsafe(self._loop, task.cancel))
+            queued.job.stop.on_stop(threadsafe(self._loop, task.cancel))
 
-    async def _perform(self, run: QueuedJob) -> None:
+    async def _perform(self, queued: QueuedJob) -> None:
         try:
-            outcome = await perform(run.job)
+            result = await perform(queued.job)
         except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
-            outcome = actor_result_of(exc, run.job.stop.reason)
-        self._outbox.append((run, outcome))
+            result = actor_result_of(exc, queued.job.stop.reason)
+        self._outbox.append((queued, result))
         if not self._called_back:
             self._called_back = True
             threadsafe(self._control_loop, self._deliver_all)()
@@ -152,7 +152,7 @@ class ActorLoop:
     def _deliver_all(self) -> None:
         self._called_back = False
         while self._outbox:
-            run, outcome = self._outbox.popleft()
+            queued, result = self._outbox.popleft()
             self._delivered += 1
-            if not run.outcome.done():
-                run.outcome.set_result(outcome)
+            if not queued.result.done():
+                queued.result.set_result(result)

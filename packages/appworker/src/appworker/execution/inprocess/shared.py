@@ -36,11 +36,11 @@ class SharedExecutor:
 
     def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when the actor has ended."""
-        outcome: asyncio.Future[ActorResult] = asyncio.get_running_loop().create_future()
-        self._answering().post(QueuedJob(job=job, outcome=outcome, variables=contextvars.copy_context()))
+        result: asyncio.Future[ActorResult] = asyncio.get_running_loop().create_future()
+        self._answering().post(QueuedJob(job=job, result=result, variables=contextvars.copy_context()))
         if self._next_look is None:
             self._look_later()
-        return outcome
+        return result
 
     async def close(self) -> None:
         """End the threads that nothing runs in."""

@@ -22,13 +22,13 @@ class ThreadExecutor:
     def start(self, job: Job) -> asyncio.Future[ActorResult]:
         """Start *job*, and return a future of the caller's loop that is done when the thread is."""
         control_loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[ActorResult] = control_loop.create_future()
+        result: asyncio.Future[ActorResult] = control_loop.create_future()
         # A new thread has no context variables of its own.
         context = contextvars.copy_context()
 
         def settle(value: ActorResult) -> None:
-            if not outcome.done():
-                outcome.set_result(value)
+            if not result.done():
+                result.set_result(value)
 
         def thread() -> None:
             try:
@@ -42,7 +42,7 @@ class ThreadExecutor:
                 logger.warning("an actor ended after its worker", extra={"task_id": job.context.task_id})
 
         threading.Thread(target=thread, name=f"actor-{job.context.task_id}", daemon=True).start()
-        return outcome
+        return result
 
     async def close(self) -> None:
         """Leave what still runs to itself."""

@@ -124,14 +124,14 @@ def _run(actor: Actor[BaseModel], order: ActorOrder, pipe: WorkerPipe) -> ActorR
     context = ProxyContext(order, actor.name, pipe)
     job = Job(actor=actor, context=context, payload=order.facts["payload"], stop=order.stop)
     try:
-        outcome = perform_here(job, pipe.loop)
-        if isinstance(outcome, ActorFailed) and outcome.kind == MemoryError.__name__:
+        result = perform_here(job, pipe.loop)
+        if isinstance(result, ActorFailed) and result.kind == MemoryError.__name__:
             pipe.flush()
             # Anything else needs memory, also the exit handlers of the interpreter.
             os._exit(OUT_OF_MEMORY)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
-    return outcome
+    return result
 
 
 if __name__ == "__main__":

@@ -52,13 +52,13 @@ class ProcessExecutor:
         except OSError as exc:
             logger.exception("an actor's process cannot be started", extra={"actor": job.actor.name})
             return ActorFailed(kind="ProcessNotStarted", message=f"the host cannot start a process: {exc}", retry=True)
-        outcome: ActorResult | None = None
+        result: ActorResult | None = None
         try:
-            outcome = await process.run(job)
-            return outcome
+            result = await process.run(job)
+            return result
         finally:
             # What a failed or stopped actor leaves behind in its process is not known.
-            if isinstance(outcome, ActorDone | ActorSuspended) and job.stop.reason is None:
+            if isinstance(result, ActorDone | ActorSuspended) and job.stop.reason is None:
                 self._keep(process)
             else:
                 await process.end()

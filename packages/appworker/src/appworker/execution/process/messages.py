@@ -41,18 +41,18 @@ _SHARED_ERRORS: dict[str, type[Exception]] = {
 """Errors that an actor may want to tell apart; all of them are made of JSON arguments."""
 
 
-def result_to_json(outcome: ActorResult) -> dict[str, Any]:
-    """Return *outcome* for the worker; a result that is too large to cross becomes a failure that says so."""
-    match outcome:
-        case ActorDone(result=result):
+def result_to_json(result: ActorResult) -> dict[str, Any]:
+    """Return *result* for the worker; a value that is too large to cross becomes a failure that says so."""
+    match result:
+        case ActorDone(result=value):
             # Here, where the sentence can name the size: the pipe would only break.
-            size = len(to_json(result))
+            size = len(to_json(value))
             if size <= MAX_RESULT_BYTES:
-                return {"is": "done", "result": result}
+                return {"is": "done", "result": value}
             too_large = TooLargeError("the actor's result", size, MAX_RESULT_BYTES)
             return _failure(ActorFailed(kind=type(too_large).__name__, message=str(too_large), retry=False))
         case ActorFailed():
-            return _failure(outcome)
+            return _failure(result)
         case ActorSuspended():
             return {"is": "suspended"}
         case ActorStopped():
@@ -70,7 +70,7 @@ def _failure(failed: ActorFailed) -> dict[str, Any]:
 
 
 def result_from_json(found: Mapping[str, Any]) -> ActorResult:
-    """Return the outcome that a process sent."""
+    """Return the result that a process sent."""
     match found["is"]:
         case "done":
             return ActorDone(result=found["result"])

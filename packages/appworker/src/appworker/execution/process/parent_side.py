@@ -55,7 +55,7 @@ class ActorProcess:
 
     @classmethod
     async def start(cls, actor: Actor[BaseModel]) -> ActorProcess:
-        """Start a process and tell it which actor to load; whether that works, it says with its first outcome.
+        """Start a process and tell it which actor to load; whether that works is in its first result.
 
         Raises:
             OSError: The system has no room for another process.
@@ -124,8 +124,8 @@ class ActorProcess:
                     _report(job, body["fraction"], body["message"])
                 case "log":
                     logging.getLogger(body["logger"]).log(body["level"], "%s", body["message"], extra=body["extra"])
-                case "outcome":
-                    return result_from_json(body["outcome"])
+                case "result":
+                    return result_from_json(body["result"])
                 case "refused":
                     return ActorFailed(kind=body["kind"], message=body["message"], retry=True)
 

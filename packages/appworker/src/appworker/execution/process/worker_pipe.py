@@ -106,11 +106,11 @@ class WorkerPipe:
         finally:
             del self._calls[number]
 
-    def end_attempt(self, outcome: Mapping[str, Any]) -> None:
+    def end_attempt(self, result: Mapping[str, Any]) -> None:
         """Tell the worker what came of the attempt."""
         self._running = None
         self.loop.call_soon_threadsafe(self._write_report)
-        self.post({"type": "outcome", "outcome": outcome})
+        self.post({"type": "result", "result": result})
 
     def flush(self) -> None:
         """Wait until all that was said is sent; for any thread but the pipe's own."""
