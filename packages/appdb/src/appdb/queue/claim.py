@@ -3,61 +3,55 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
-from appdb._driver import AFTER, PyMongoError, RawDocument, Session, with_local_reads
+from appdb._driver import PyMongoError, with_local_reads
 from appdb._queries import task_claims as queries
-from appdb._queries.tasks import WITHOUT_LOG, all_held, held
-from appdb._queries.types import Filter
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import AppDbError, UnreadableError
-from appdb.models.tasks import Task, TaskState
+from appdb.errors import AppDbError
+from appdb.models.tasks import Task
 from appdb.queue.claim_window import ClaimWindow
 from appdb.queue.fairness import Candidate, FairShare, GroupHead
-from appdb.queue.lease import Claimer, handler
+from appdb.queue.lease import Claimer
 from appdb.queue.limiter import Grants, Limiter
-from appdb.queue.orphaned_transactions import ContendedError, Contention
-from appdb.queue.queue_snapshot import QueueSnapshot, open_claim_keys, priority_of, queued_at, task_limits
-from appdb.queue.unreadable_tasks import UnreadableTasks
+from appdb.queue.queue_snapshot import QueueSnapshot
+from appdb.queue.taking import TaskTaker
 
 logger = logging.getLogger(__name__)
 
 FIRST_OWNERS = 8
-"""Owners whose tasks a claim refreshes at first; the next claim goes on with those who were served least."""
+"""Owners whose tasks a claim looks at first; the next claim goes on with those who were served least."""
 MAX_OWNERS_TRIED = 128
-"""And most of those that it refreshes at together while it finds nothing that it may take."""
+"""Owners whose tasks a claim looks at together while it finds nothing that it may take."""
 MAX_REFRESHES = 4
-"""Surveys that a claim makes before it says that it found nothing: of up to 800 groups."""
+"""Snapshots that a claim takes before it says that it found nothing: of up to 800 groups."""
 MAX_TRIES = 3
+"""How often a claim goes for candidates that others were quicker at."""
 
 
 class Claiming:
     """
     One claimer's way to due tasks.
 
-    While one line waits and no limit is in sight, one slot is one atomic ``findAndModify``, and several are three
+    While one group waits and no limit is in sight, one slot is one atomic ``findAndModify``, and several are three
     round trips. Otherwise owners take turns, and tasks with limits are taken in a transaction that counts.
     """
 
     def __init__(self, connection: Connection, limiter: Limiter, lease: timedelta) -> None:
-        self._connection = connection
-        self.snapshot = QueueSnapshot(connection)
-        self.limit_reached = False
-        """Whether the last claim may have left due tasks where they are: for a limit, or to others who were quicker."""
-        self.relies_on_change_feed = False
-        """Whether the host invalidates the snapshot when a queue is paused, so that an idle claimer need not look."""
         self._tasks = connection.collection(collections.TASKS)
         self._limiter = limiter
-        self._unreadable = UnreadableTasks(connection)
-        self._set_aside = False
-        self._lease = lease
+        self._taker = TaskTaker(connection, limiter, lease)
         self._shares = FairShare()
         self._window = ClaimWindow()
         self._busy = False
         self._refresh_next = False
+        self.snapshot = QueueSnapshot(connection)
+        self.limit_reached = False
+        """Whether the last claim may have left due tasks where they are: for a limit, or to quicker competitors."""
+        self.relies_on_change_feed = False
+        """Whether the host invalidates the snapshot when a queue is paused, so that an idle claimer need not look."""
 
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
         """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
@@ -67,9 +61,9 @@ class Claiming:
         self.snapshot.serve(claimer)
         self._window.lost = False
         while True:
-            self._set_aside = False
+            self._taker.has_set_aside = False
             taken = await self._claim_what_is_due(claimer, limit)
-            if taken or not self._set_aside:
+            if taken or not self._taker.has_set_aside:
                 break
         self.limit_reached = self.limit_reached or (not taken and self._window.lost)
         return taken
@@ -77,16 +71,16 @@ class Claiming:
     async def _claim_what_is_due(self, claimer: Claimer, limit: int) -> list[Task]:
         refreshes = 0
         if self._refresh_next or self._must_refresh():
-            await self._refresh(claimer)
+            await self._refresh()
             refreshes += 1
         taken = await self._claim(claimer, limit)
-        # Whatever was known of who waits may be over; what a look has seen since then is claimed from in any case.
+        # What the snapshot knew of who waits may be over; what a new one has seen is claimed from in any case.
         while not taken and refreshes < max(1, min(self.snapshot.round, MAX_REFRESHES)):
-            await self._refresh(claimer)
+            await self._refresh()
             refreshes += 1
             if self.snapshot.heads:
                 taken = await self._claim(claimer, limit)
-        # Some were left over for which limits must be looked at, perhaps; what was taken need not wait for that.
+        # Perhaps tasks are left for which limits must be looked at; those that were taken need not wait for that.
         self._refresh_next = not refreshes and len(taken) < limit
         self._busy = len(taken) == limit
         return taken
@@ -95,32 +89,21 @@ class Claiming:
         idle = not (self._busy or self.snapshot.needs_turns or self.snapshot.competitors)
         return self.snapshot.stale and not (idle and self.relies_on_change_feed and self.snapshot.loaded)
 
-    async def _refresh(self, claimer: Claimer) -> None:
-        await self.snapshot.refresh(claimer)
+    async def _refresh(self) -> None:
+        await self.snapshot.refresh()
         self._shares.set_waiting((head.owner_id for head in self.snapshot.heads), all_seen=self.snapshot.all_seen)
 
     async def _claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        claim_keys = open_claim_keys(claimer, self.snapshot.paused)
+        claim_keys = self.snapshot.open_claim_keys
         if claim_keys and self.snapshot.needs_turns:
             return await self._claim_in_turns(claimer, limit)
         self.limit_reached = False
         if not claim_keys:
             return []
         if limit == 1 and not self.snapshot.competitors:
-            return await self._claim_first(queries.free(claim_keys), claimer)
+            return await self._taker.take_first(queries.free(claim_keys), claimer)
         ids = await self._candidate_ids(claim_keys, claimer, limit)
         return await self._claim_any(ids, claimer) if limit == 1 else await self._take_window(ids[:limit], claimer)
-
-    async def _claim_first(self, match: Filter, claimer: Claimer) -> list[Task]:
-        token = secrets.token_hex(16)
-        taken: RawDocument | None = await self._tasks.find_one_and_update(
-            match,
-            queries.take(claimer.worker_id, token, self._lease),
-            sort=queries.CLAIM_ORDER,
-            return_document=AFTER,
-            projection=WITHOUT_LOG,
-        )
-        return [] if taken is None else await self._readable([taken], claimer, token)
 
     async def _candidate_ids(self, claim_keys: Sequence[str], claimer: Claimer, limit: int) -> list[str]:
         competitors = self.snapshot.competitors
@@ -129,20 +112,20 @@ class Claiming:
         look = with_local_reads(self._tasks).find(queries.free(claim_keys), {"_id": 1}).sort(queries.CLAIM_ORDER)
         # In one answer: by itself the server gives 101 at first.
         rows = [row async for row in look.limit(wanted).batch_size(wanted)]
-        ids: list[str] = [row["_id"] for row in await self._named(rows)]
+        ids: list[str] = [row["_id"] for row in await self._taker.with_text_ids(rows)]
         return self._window.apart(ids, limit, claimer.worker_id, competitors, key=str)
 
     async def _claim_any(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
         for task_id in ids[:MAX_TRIES]:
-            taken = await self._claim_first(queries.still_due([task_id]), claimer)
+            taken = await self._taker.take_first(queries.still_due([task_id]), claimer)
             self._window.tried(lost=not taken)
             if taken:
                 return taken
         return []
 
     async def _take_window(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
-        taken = await self._take(ids, claimer) if ids else []
-        if ids and not self._set_aside:
+        taken = await self._taker.take_ids(ids, claimer) if ids else []
+        if ids and not self._taker.has_set_aside:
             self._window.tried(lost=len(taken) < len(ids))
         return taken
 
@@ -186,7 +169,7 @@ class Claiming:
         of_each = max(1, together // len(by_owner))
         found = self._tasks.aggregate(queries.first_of_each(by_owner, of_each), batchSize=len(by_owner) * of_each + 1)
         rows = [row async for row in found]
-        return self._shares.in_turns([_candidate(row) for row in await self._named(rows)])
+        return self._shares.in_turns([Candidate.of_row(row) for row in await self._taker.with_text_ids(rows)])
 
     async def _claim_from(self, candidates: list[Candidate], claimer: Claimer, limit: int) -> list[Task]:
         competitors = self.snapshot.competitors
@@ -215,88 +198,10 @@ class Claiming:
         grants = Grants(granted=candidates[:most], denied=[])
         before = len(taken)
         if any(one.limits for one in grants.granted):
-            grants, limited = await self._take_limited(candidates, most, claimer)
+            grants, limited = await self._taker.take_limited(candidates, most, claimer)
             taken += limited
         if free := [one.task_id for one in grants.granted if not one.limits]:
-            taken += await self._take(free, claimer)
-        if grants.granted and not self._set_aside:
+            taken += await self._taker.take_ids(free, claimer)
+        if grants.granted and not self._taker.has_set_aside:
             self._window.tried(lost=len(taken) - before < len(grants.granted))
         return grants
-
-    async def _named(self, rows: Sequence[RawDocument]) -> list[RawDocument]:
-        """Return those of *rows* whose id is text, and set the others aside."""
-        for row in rows:
-            if not isinstance(row["_id"], str):
-                found = UnreadableError("Task", repr(row["_id"]), "its id is no text")
-                match = {"_id": row["_id"], "state": TaskState.QUEUED}
-                self._set_aside |= await self._unreadable.set_aside(match, found)
-        return [row for row in rows if isinstance(row["_id"], str)]
-
-    async def _take(self, ids: Sequence[str], claimer: Claimer) -> list[Task]:
-        token = secrets.token_hex(16)
-        update = queries.take(claimer.worker_id, token, self._lease)
-        failure: PyMongoError | None = None
-        try:
-            await self._tasks.update_many(queries.still_due(ids), update)
-        except PyMongoError as exc:
-            failure = exc  # drivers do not repeat a many-document update; what the token holds settles its outcome
-        # A claim whose majority was not waited for is still ours: the fence of every later write decides.
-        taken = await self._held(ids, claimer, token)
-        if failure is not None and not taken:
-            raise failure
-        return taken
-
-    async def _held(self, ids: Sequence[str], claimer: Claimer, token: str) -> list[Task]:
-        mine = with_local_reads(self._tasks).find(all_held([(task_id, token) for task_id in ids]), WITHOUT_LOG)
-        rows = [row async for row in mine.batch_size(len(ids) + 1)]
-        taken = {task.id: task for task in await self._readable(rows, claimer, token)}
-        return [taken[task_id] for task_id in ids if task_id in taken]
-
-    async def _readable(self, rows: Sequence[RawDocument], claimer: Claimer, token: str) -> list[Task]:
-        """Return what was taken, and set aside what of it cannot be run by anybody."""
-        taken = []
-        for row in rows:
-            try:
-                taken.append(_task_for(claimer, row))
-            except UnreadableError as exc:
-                self._set_aside |= await self._unreadable.set_aside(held(row["_id"], token), exc)
-        return taken
-
-    async def _take_limited(
-        self, candidates: Sequence[Candidate], most: int, claimer: Claimer
-    ) -> tuple[Grants, list[Task]]:
-        token = secrets.token_hex(16)
-        update = queries.take(claimer.worker_id, token, self._lease)
-        contention = Contention(self._connection)
-
-        async def body(session: Session) -> Grants:
-            await contention.try_again()
-            grants = await self._limiter.grant_up_to(candidates, most, session)
-            if grants.limited:
-                await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)
-            return grants
-
-        try:
-            grants: Grants = await self._connection.transaction(body)
-        except ContendedError:
-            self._limiter.block({limit for one in candidates for limit in one.limits})
-            return Grants(granted=[], denied=candidates), []
-        return grants, await self._held(grants.limited, claimer, token) if grants.limited else []
-
-
-def _task_for(claimer: Claimer, row: RawDocument) -> Task:
-    task = Task.from_document(row)
-    if (wanted := handler(task.actor, task.actor_version)) not in claimer.handlers:
-        raise UnreadableError("Task", task.id, f"it is for {wanted}, and stands in the lane {row.get('lane')!r}")
-    return task
-
-
-def _candidate(row: RawDocument) -> Candidate:
-    # What is no task at all is taken like any other, and set aside by whoever holds it then.
-    return Candidate(
-        task_id=row["_id"],
-        owner_id=str(row.get("owner_id")),
-        priority=priority_of(row.get("priority")),
-        queued_at=queued_at(row),
-        limits=task_limits(row.get("limits")),
-    )

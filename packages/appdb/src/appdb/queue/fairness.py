@@ -1,4 +1,4 @@
-"""Whose turn it is: owners who wait take turns within a priority, whoever has more tasks waiting."""
+"""Fair share: owners who wait take turns within a priority, however many tasks each of them has waiting; pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
+from pydantic import ValidationError
+
+from appdb._driver import RawDocument
+from appdb._queries.clock import FOREVER
 from appdb.models.limits import TaskLimit
+
+MAX_GROUPS_OF_OWNER = 100
+"""Groups of one owner that a claim looks at: with many more, the server would sort all that wait in them."""
+MAX_OWNERS = 20_000
+"""Owners whose turns are remembered beyond those who are known to wait now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +30,22 @@ class Candidate:
     queued_at: datetime
     limits: tuple[TaskLimit, ...]
 
+    @classmethod
+    def of_row(cls, row: RawDocument) -> Self:
+        """Return the candidate that a query shows as *row*."""
+        # What of it cannot be read is found by the worker that takes it, and set aside.
+        return cls(
+            task_id=row["_id"],
+            owner_id=str(row.get("owner_id")),
+            priority=priority if isinstance(priority := row.get("priority"), int) else 0,
+            queued_at=queued_at if isinstance(queued_at := row.get("queued_at"), datetime) else FOREVER,
+            limits=limits_of(row.get("limits")),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupHead:
-    """The first task of a group: of one owner, in one lane, under the same limits."""
+    """The first task of a group: the tasks of one owner and one claim key, under the same limits."""
 
     group: str
     owner_id: str
@@ -31,11 +53,27 @@ class GroupHead:
     queued_at: datetime
     limits: tuple[TaskLimit, ...]
 
+    @classmethod
+    def of_row(cls, row: RawDocument) -> Self:
+        """Return the head that a query shows as *row*."""
+        # What of it cannot be read is found by the worker that takes it, and set aside.
+        return cls(
+            group=str(row.get("_id")),  # a task that other software wrote may have none
+            owner_id=str(row.get("owner_id")),
+            priority=priority if isinstance(priority := row.get("priority"), int) else 0,
+            queued_at=queued_at if isinstance(queued_at := row.get("queued_at"), datetime) else FOREVER,
+            limits=limits_of(row.get("limits")),
+        )
 
-MOST_GROUPS_OF_ONE = 100
-"""How many groups of one owner a claim looks at: with many more, the server would sort all that wait in them."""
-MAX_OWNERS = 20_000
-"""How many owners' turns are remembered beyond those who are known to wait now."""
+
+def limits_of(stored: object) -> tuple[TaskLimit, ...]:
+    """Return the limits that a task carries; those of a task that cannot be read are none."""
+    if not isinstance(stored, list):
+        return ()
+    try:
+        return tuple(TaskLimit.model_validate(limit) for limit in stored)
+    except ValidationError:
+        return ()
 
 
 class FairShare:
@@ -75,7 +113,7 @@ class FairShare:
         for head in sorted(heads, key=lambda head: (-head.priority, head.queued_at)):
             by_owner.setdefault(head.owner_id, []).append(head)
         ranked = sorted(by_owner, key=lambda owner: (-by_owner[owner][0].priority, self._served[owner]))
-        return [[head.group for head in by_owner[owner][:MOST_GROUPS_OF_ONE]] for owner in ranked[:limit]]
+        return [[head.group for head in by_owner[owner][:MAX_GROUPS_OF_OWNER]] for owner in ranked[:limit]]
 
     def in_turns(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return *candidates* in the order to take them: priority first, then turn by turn, then the oldest."""

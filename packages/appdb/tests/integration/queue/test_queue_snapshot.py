@@ -28,49 +28,53 @@ async def test_competitor_is_seen_behind_own_leases(database: Database) -> None:
     assert len(await queue.claim(claimer("competitor"), limit=OTHERS)) == OTHERS
     assert len(await queue.claim(claimer("me"), limit=MINE)) == MINE
 
-    survey = QueueSnapshot(database)
-    await survey.refresh(claimer("me"))
+    snapshot = QueueSnapshot(database)
+    snapshot.serve(claimer("me"))
+    await snapshot.refresh()
 
-    assert survey.competitors == {"competitor"}
+    assert snapshot.competitors == {"competitor"}
 
 
 async def test_snapshots_cover_all_groups_in_rounds(database: Database) -> None:
     lanes = [{"queue": queue, "actor": actor} for queue in ("a", "b") for actor in ("echo", "paint")]
     new = [waiting(f"usr_{number:03}", **lane) for number in range(130) for lane in lanes]
     await TaskQueue(database).enqueue_many(new)
-    survey = QueueSnapshot(database)
-    seen, surveys = set(), 0
-    while not (surveys and survey.all_seen):
-        await survey.refresh(BOTH)
-        surveys += 1
-        seen |= {head.group for head in survey.heads}
+    snapshot = QueueSnapshot(database)
+    snapshot.serve(BOTH)
+    seen, snapshots = set(), 0
+    while not (snapshots and snapshot.all_seen):
+        await snapshot.refresh()
+        snapshots += 1
+        seen |= {head.group for head in snapshot.heads}
 
     assert len(seen) == len(new)
-    assert surveys == survey.round == len(new) // MAX_GROUPS + 1
+    assert snapshots == snapshot.round == len(new) // MAX_GROUPS + 1
 
 
 async def test_vanished_group_is_forgotten(database: Database) -> None:
-    queue, survey = TaskQueue(database), QueueSnapshot(database)
+    queue, snapshot = TaskQueue(database), QueueSnapshot(database)
+    snapshot.serve(BOTH)
     await queue.enqueue_many([waiting(f"usr_{number:03}", queue="a") for number in range(MAX_GROUPS + 50)])
     for _ in range(2):
-        await survey.refresh(BOTH)
-    assert len(survey.heads) == MAX_GROUPS + 50
+        await snapshot.refresh()
+    assert len(snapshot.heads) == MAX_GROUPS + 50
     taken = await queue.claim(BOTH, limit=10)
     for _ in range(2):
-        await survey.refresh(BOTH)
+        await snapshot.refresh()
 
-    assert len(survey.heads) == MAX_GROUPS + 50 - len({task.owner_id for task in taken})
+    assert len(snapshot.heads) == MAX_GROUPS + 50 - len({task.owner_id for task in taken})
 
 
 async def test_remembered_groups_are_bounded(database: Database) -> None:
-    queue, survey = TaskQueue(database), QueueSnapshot(database)
+    queue, snapshot = TaskQueue(database), QueueSnapshot(database)
+    snapshot.serve(BOTH)
     for thousand in range(3):
         await queue.enqueue_many([waiting(f"usr_{thousand}_{number:03}", queue="a") for number in range(1_000)])
     for _ in range(3_000 // MAX_GROUPS + 1):
-        await survey.refresh(BOTH)
+        await snapshot.refresh()
 
-    assert len(survey.heads) == MAX_REMEMBERED
-    assert survey.all_seen
+    assert len(snapshot.heads) == MAX_REMEMBERED
+    assert snapshot.all_seen
 
 
 async def test_highest_priority_is_seen_at_once(database: Database) -> None:
@@ -89,7 +93,7 @@ async def test_every_owner_is_served_in_round(database: Database) -> None:
     for some in (lines[:225], lines[225:]):
         await queue.enqueue_many([waiting(owner, queue=name) for owner, name in some for _ in range(20)])
     served: Counter[str] = Counter()
-    # As many surveys as see them all, and a turn for everybody after each.
+    # As many snapshots as see them all, and a turn for everybody after each.
     for _ in range(len(lines) // MAX_GROUPS + 1):
         queue.invalidate_snapshot()
         for _ in range(len(lines) // 8 + 1):
