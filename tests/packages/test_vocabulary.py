@@ -29,7 +29,7 @@ REPLACED = {
 RELEASED = re.compile(r"m\d{4}_\w+\.py")
 """Released migrations, which never change."""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-TERM = re.compile(r"^\| ([a-z][\w ]*?) \|", re.MULTILINE)
+TERM = re.compile(r"^\| (?!term )([a-z][\w ]*?) \|", re.MULTILINE)
 
 
 def words(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from appdb.queue.batching import MOST_WEIGHT, MOST_UNDER_WAY, GroupCommit
+from appdb.queue.batching import MOST_UNDER_WAY, MOST_WEIGHT, GroupCommit
 
 
 class Written:
