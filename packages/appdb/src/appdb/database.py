@@ -88,6 +88,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
         try:
             hello = await self._hello()
         except DatabaseUnavailableError as exc:
+            # Drivers wait for a primary that cannot come from a standalone server or a set of another name.
             if (problem := await unfitness(self._uri)) is None:
                 raise
             raise UnfitServerError(problem) from exc
@@ -108,6 +109,7 @@ class Database(ConfigMixin, HistoryMixin, MigrationsMixin, RecoveryMixin):
                 this code's contract may not work with it any more.
         """
         found = await self.contract()
+        # A range, so that hosts of two releases work side by side while they are replaced (decision 0012).
         if found is not None and found.oldest <= CONTRACT_VERSION <= found.newest:
             return
         if found is None or found.newest < CONTRACT_VERSION:

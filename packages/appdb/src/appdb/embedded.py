@@ -107,6 +107,7 @@ class EmbeddedServer:
         """Stop the server cleanly; harmless when it does not run."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
+            # SIGTERM lets mongod write its checkpoint, so that the next start needs no recovery.
             process.terminate()
             try:
                 await asyncio.to_thread(process.wait, STOP_TIMEOUT.total_seconds())
@@ -167,6 +168,7 @@ class EmbeddedServer:
         if code is None:
             return
         said = self._said()
+        # Only the log tells a taken folder from other failures to start.
         if "DBPathInUse" in said:
             raise EmbeddedServerError(
                 f"the data folder {self.data} is in use by another mongod{self._holder()}; stop that one, or choose "

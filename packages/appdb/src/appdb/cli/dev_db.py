@@ -27,6 +27,7 @@ async def _serve(data: Path, port: int) -> None:
         click.echo(f"MongoDB is ready: {server.uri}")
         click.echo(f"data: {server.data}, log: {server.log}; stop with Ctrl-C")
         stopped = asyncio.Event()
+        # Handlers, and no exception: the server is stopped in order also when a supervisor sends SIGTERM.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         ended = asyncio.create_task(server.wait())

@@ -32,6 +32,7 @@ class UpByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Name the command where none is named."""
+        # `appdb migrate` was the whole command before the others came, and scripts call it so.
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = ["up", *args]
         return super().parse_args(ctx, args)
@@ -75,6 +76,7 @@ class Reporter:
     def __call__(self, migration_id: str, step: StepProgress) -> None:
         """Print *step* if it is time to."""
         now, which = time.monotonic(), (migration_id, step.name)
+        # Back-fills report each batch, which may be a hundred a second.
         if step.finished or which != self._last or now - self._told >= REPORT_SECONDS:
             self._last, self._told = which, now
             click.echo(f"{migration_id}: {step}", err=True)

@@ -123,5 +123,6 @@ def _tell_many(made: list[str], key: str, output: OutputFormat) -> None:
     if output.quiet or output.as_json:
         return
     click.echo(f"{len(made)} tasks are repeated, with --key {key}", err=True)
+    # The same key gives the same tasks again, so the rest needs filters of its own.
     if len(made) == MOST_AT_ONCE:
         click.echo(f"{MOST_AT_ONCE:,} is the most at once: repeat with narrower filters for the rest", err=True)

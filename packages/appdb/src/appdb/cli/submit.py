@@ -100,6 +100,7 @@ def submit(
         announced = await _announced(database, actor)
         new = options.task(announced, payload, owner=owner, task_id=task_id)
         if not output.quiet:
+            # A note and no refusal: the task is durable, and a worker may start later.
             await _warn_of_nobody(database, new)
         try:
             return await TaskQueue(database).enqueue(new)
@@ -109,6 +110,7 @@ def submit(
     task = target.run(store, interrupted=doubt)
     _tell_stored(task, output, wait=wait)
     if wait:
+        # On stderr, since stdout holds the result alone, for a pipe.
         viewer = None if output.as_json or output.quiet else Viewer(err=True)
         _tell_outcome(see_through(target, task.id, owner, viewer), output)
 

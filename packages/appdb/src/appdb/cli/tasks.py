@@ -88,6 +88,7 @@ def show(target: Target, task_id: str, owner: str | None, with_events: bool, as_
 
     async def work(database: Database) -> tuple[Task, list[Task], list[TaskEvent]]:
         queue = TaskQueue(database)
+        # An operator needs no owner: who reaches the database may read all of it.
         task = await named_task(queue, task_id, owner)
         children = await queue.children(task_id, owner_id=task.owner_id)
         return task, children, await _log(queue, task_id) if with_events else []

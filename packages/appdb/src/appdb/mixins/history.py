@@ -65,6 +65,7 @@ class HistoryMixin(Connection):
         """
         where = {"owner_id": owner_id, "template_id": template_id, "step_id": step_id, "module": module}
         use = _checked_use(use_id)
+        # An option that was picked twice in one call counts once: ids are derived from the texts.
         rows = [_identified("opt_", {**where, "option": option}) for option in dict.fromkeys(options)]
         updates = [_update(row, lambda fields: queries.use_option(fields, use)) for row in rows]
         await self._count(self.collection(collections.OPTION_USAGE), updates, session=session)
@@ -139,6 +140,7 @@ class HistoryMixin(Connection):
         use = _checked_use(use_id)
         where = {"owner_id": owner_id, "template_id": template_id}
         rows = {one: _keyword_row(where, keyword) for one, keyword in enumerate(keywords)}
+        # Two updates of one document in an unordered bulk write come in no defined order.
         if len({row["_id"] for row in rows.values()}) < len(rows):
             raise InvalidDataError("keywords", "one is there twice in its category; add its weights up")
         updates = [_update(row, _adding(keywords[one], use_id=use, half_life=half_life)) for one, row in rows.items()]
@@ -224,6 +226,7 @@ class HistoryMixin(Connection):
 
 
 def _checked_use(use_id: str | None) -> str:
+    # Made before the first try: every retry of the call carries the same one, and counts once.
     use = uuid7_str("use_") if use_id is None else use_id
     accept(Name, use, "use_id")
     return use

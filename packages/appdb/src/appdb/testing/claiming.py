@@ -36,6 +36,7 @@ class Dispatcher:
         for candidate in self._shares.in_turns([_candidate(row) for row in due]):
             if count == limit:
                 return
+            # A limit that is reached holds back this task only; those behind it may have others.
             if self._admit(by_id[candidate.task_id]):
                 self._shares.count_served(candidate.owner_id)
                 count += 1
@@ -56,6 +57,7 @@ class Dispatcher:
         at, levels = self._levels.get(key, (now, {}))
         override = self.overrides.get(key)
         running = [row for row in self._store.in_state(TaskState.PROCESSING) if _of(row, key)]
+        # Tasks carry limits of their own under one key; the narrowest of those that run is the one that holds.
         narrowest = None
         for limit in (limit for row in running for limit in _of(row, key)):
             narrowest = least(narrowest, limit.concurrency)

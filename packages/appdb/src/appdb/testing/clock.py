@@ -17,6 +17,7 @@ class ManualClock:
 
     def __init__(self, start: datetime | None = None) -> None:
         begin = start or utc_now()
+        # What a database gives back has no microseconds, and tests compare with that.
         self._now = begin.replace(microsecond=begin.microsecond // 1000 * 1000)
 
     def now(self) -> datetime:

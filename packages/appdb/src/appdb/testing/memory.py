@@ -99,6 +99,7 @@ class InMemoryTaskQueue:
         row = self._store.rows.get(task_id)
         found = row.events[after + 1 :][: at_most(limit)] if row is not None else []
         page = found[: length_of_page(weight_of(event.data) for event in found)]
+        # Copies, as a database gives them: a caller who changes one must not change the log.
         return [event.model_copy(deep=True) for event in page]
 
     async def children(self, task_id: str, *, owner_id: str) -> list[Task]:
@@ -111,6 +112,7 @@ class InMemoryTaskQueue:
         """Return the tasks that *match* means, newest first."""
         await _let_others_go_first()
         found = self._matching(match, match.states or frozenset(TaskState))
+        # By its place and not by its id: ids of replays are digests, and callers may give their own.
         last = None if before is None else _place(self._store.found(before, match.owner_id))
         older = [row for row in found if last is None or _place(row) < last]
         return [row.shown() for row in sorted(older, key=_place, reverse=True)[: at_most(limit)]]
@@ -137,6 +139,7 @@ class InMemoryTaskQueue:
             and row.handler in claimer.handlers
             and not row.expired_at(now)
         ]
+        # One token for the whole claim, as in the database: each task's lease is held by its id and this.
         token = secrets.token_hex(16)
         taken = []
         for row in self._dispatcher.chosen(due, at_most(limit)):
@@ -236,6 +239,7 @@ class InMemoryTaskQueue:
         child_id = derived_id("tq_", lease.task_id, "child", key)
         if task.owner_id != parent.task.owner_id:
             raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
+        # The id follows from the key, so a later attempt finds the child of the one before.
         if child_id not in self._store.rows:
             run_id = task.run_id or parent.task.run_id
             self._store.add(replace(task, task_id=child_id, unique_key=None, run_id=run_id), parent_id=lease.task_id)

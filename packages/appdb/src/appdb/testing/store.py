@@ -42,7 +42,7 @@ class InMemoryTask:
 
     def shown(self) -> Task:
         """Return the task for a caller, who may do with it what he likes."""
-        # A database gives every caller documents of his own.
+        # As a database does, where every caller gets documents of his own.
         return self.task.model_copy(deep=True)
 
     def expired_at(self, now: datetime) -> bool:
@@ -139,6 +139,7 @@ class TaskStore:
         return row
 
     def _hand_over(self, unique_key: str, row: InMemoryTask) -> None:
+        # The first task gives the key up: a key stands for one task at a time.
         released = self._keys.get((row.task.owner_id, unique_key))
         if released is not None:
             released.change(unique_key=None)
@@ -192,6 +193,7 @@ class TaskStore:
 
     def requeue(self, row: InMemoryTask, events: Sequence[NewEvent], delay: timedelta, error: TaskError) -> None:
         """Let the task run again after *delay*."""
+        # The place in line counts from when the task is due again.
         row.queued_at = self.clock.now() + delay
         state = TaskState.SCHEDULED if delay else TaskState.QUEUED
         changes = self._errors(row, error)
@@ -219,6 +221,7 @@ class TaskStore:
         error: TaskError | None = None,
     ) -> None:
         """End the task for good, and let its parent know."""
+        # A task that completes after failed attempts has errors, but no error.
         changes = self._errors(row, error) if error is not None else {"error": None}
         outcome = copy.deepcopy(dict(result)) if result is not None else None
         now = self.clock.now()
