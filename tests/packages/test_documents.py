@@ -138,3 +138,16 @@ def test_each_decision_has_number_and_entry() -> None:
     assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
     assert [int(found[1]) for found in headings if found] == list(range(1, len(files) + 1))
     assert LINK.findall((folder / "README.md").read_text(encoding="utf-8")) == files
+
+
+def rooms(package: str) -> set[str]:
+    """Return the top folders of a package, as documents name them."""
+    source = ROOT / "packages" / package / "src" / package
+    return {f"{package}/{folder.parent.name}" for folder in source.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("package", ["appdb", "appserver", "appworker"])
+def test_architecture_names_every_room(package: str) -> None:
+    named = {"/".join(word.split("/")[:2]) for word in QUOTED.findall(prose("docs/architecture.md"))}
+
+    assert rooms(package) - named == set()
