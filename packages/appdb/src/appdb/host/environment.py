@@ -28,6 +28,7 @@ def file_variables() -> dict[str, str | None]:
     Raises:
         InvalidDataError: It cannot be read, or is no text in UTF-8.
     """
+    # Each way of being unreadable becomes one line that tells what to do, not a traceback.
     try:
         return dotenv_values(ENV_FILE, encoding=ENV_FILE_ENCODING)
     except UnicodeDecodeError as exc:
@@ -50,6 +51,7 @@ def check_variables(fields: Iterable[str] = (), *, prefix: str = SHARED_PREFIX) 
     """
     own = [f"{prefix}{field.upper()}" for field in fields if f"{SHARED_START}{field.upper()}" not in SHARED]
     settings = sorted({*SHARED, *own})
+    # Names are compared in capitals, as the hosts' settings read them on every system.
     for name in (*os.environ, *file_variables()):
         for start in {prefix, SHARED_PREFIX}:
             if name.upper().startswith(start) and name.upper() not in settings:

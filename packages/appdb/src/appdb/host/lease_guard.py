@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 CHILD = Path(__file__).with_name("lease_guard_child.py")
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
-"""What may wait to be sent to a guard that does not listen before another takes its place."""
+"""Bytes that may wait for a guard that does not listen, before another takes its place."""
 
 Held = tuple[Lease, float]
 """A lease, and until when it is worth renewing, by the monotonic clock: the attempt is out of time then."""
@@ -33,7 +33,7 @@ Held = tuple[Lease, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardFacts:
-    """What the guard needs to renew leases by itself."""
+    """The facts with which a guard renews leases by itself: the database, the lease and the heartbeat."""
 
     uri: SecretStr
     database: str
@@ -74,6 +74,7 @@ class LeaseGuard:
 
     async def run(self) -> None:
         """Have a guard until cancelled; return when it has ended, to be called again."""
+        # Without site packages a guard that only listens takes 11 MiB; it loads them when it stands in.
         command = [sys.executable, "-S", "-P", str(CHILD), str(self._theirs.fileno())]
         guard = await asyncio.create_subprocess_exec(
             *command,
@@ -83,6 +84,7 @@ class LeaseGuard:
             start_new_session=True,
         )
         logger.debug("a guard of the leases was started", extra={"pid": guard.pid})
+        # The guard alone must hold its end, so that each side sees the other's end by a closed socket.
         self._theirs.close()
         try:
             code = await guard.wait()
@@ -103,6 +105,7 @@ class LeaseGuard:
         self._theirs.close()
 
     def _greet(self) -> None:
+        # The loop must never wait for the guard: a send that would block is kept for the next one.
         self._ours.settimeout(0)
         self._send(
             {
@@ -121,9 +124,11 @@ class LeaseGuard:
             self._unsent = self._unsent[self._ours.send(self._unsent) :]
         except BlockingIOError:
             if len(self._unsent) > MAX_UNSENT_BYTES:
-                self._ours.close()  # it does not listen: it ends by this, and another takes its place
+                # It does not listen: it ends by this, and another takes its place.
+                self._ours.close()
         except OSError:
-            self._unsent = b""  # it has ended, and its successor is told all with the next sign of life
+            # It has ended, and its successor is told all with the next sign of life.
+            self._unsent = b""
 
 
 def _told(lease: Lease) -> tuple[str, str, int, int, str]:

@@ -1,7 +1,7 @@
-"""Renews a host's leases while the host cannot: an actor may hold Python's lock for longer than a lease.
+"""The guard's own process: renews a host's leases while the host cannot (``docs/decisions/0018``).
 
-It is a script in a process of its own, started by ``lease_guard.py`` with the descriptor of a socket. Until it has to
-stand in it needs the standard library only, and takes little memory. The host tells it what it holds, and with each
+It is a script, started by ``lease_guard.py`` with the descriptor of a socket. Until it has to stand in it needs the
+standard library only, and takes little memory. The host tells it what it holds, and with each
 round of its own renewals that it lives.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.1
-"""How often a guard that stands in listens for the host."""
+"""The pause between two looks of a guard that stands in for a word of the host."""
 SILENT_ROUNDS = 2
 """After so many heartbeats without a word the guard stands in."""
 STOPPED = frozenset("TtZX")
@@ -34,7 +34,7 @@ class HostGoneError(Exception):
 
 
 class Guard:
-    """What the host holds, as far as it was told.
+    """The guard: knows which leases its host holds, and renews them while the host is silent.
 
     Args:
         host: Connected to the host.
@@ -55,12 +55,14 @@ class Guard:
                 select.select([self._host], [], [], self._facts.get("heartbeat", 1.0) / 2)
                 self._listen()
                 if self._must_stand_in():
+                    # Appdb and the driver are imported now: that takes a second or two, and most guards never do it.
                     sys.path[:] = self._facts["path"]
                     site.main()
                     asyncio.run(self._stand_in())
 
     def _listen(self) -> None:
-        """Take in what the host said since."""
+        """Take in the words of the host since the last call."""
+        # A forked process may keep the host's end of the socket open; the parent's number tells its end for sure.
         if os.getppid() != self._host_pid:
             raise HostGoneError
         with suppress(BlockingIOError):
@@ -87,13 +89,15 @@ class Guard:
 
     def _must_stand_in(self) -> bool:
         silent = time.monotonic() - self._heard_at
+        # A host that was stopped by a signal gets no renewals: nobody works on its tasks, and others should have them.
         return bool(self._held and silent > SILENT_ROUNDS * self._facts["heartbeat"] and self._host_runs())
 
     def _host_runs(self) -> bool:
         try:
             state = Path(f"/proc/{self._host_pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
-            return True  # there is no such file on this system
+            # There is no /proc on this system, so a host that was stopped keeps its leases until its attempts end.
+            return True
         return state not in STOPPED
 
     async def _stand_in(self) -> None:
@@ -102,6 +106,7 @@ class Guard:
 
         facts, heard_at, next_at = self._facts, self._heard_at, 0.0
         lease_time = timedelta(seconds=facts["lease"])
+        # No retries: each heartbeat is a try of its own, and the guard must go on listening between them.
         async with Database(facts["uri"], facts["database"], retry_timeout=timedelta(0)) as database:
             queue = TaskQueue(database, lease=lease_time)
             while self._heard_at == heard_at:

@@ -72,6 +72,7 @@ class HostMaintenance:
         self._ticking = Duty(ScheduleRepository(connection).tick)
         self._expiring, self._recovering = Duty(self._expire), Duty(self._recover)
         self._reached_at = time.monotonic()
+        # A host recovers at once when it starts: it was not cut off, and leases of dead hosts may have ended long ago.
         self._recovers_at = float("-inf")
         self._was_cut_off = False
 
@@ -80,6 +81,7 @@ class HostMaintenance:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
+            # Apart from what is due: these take minutes where there is much, and nobody waits for them.
             for repository in self._swept:
                 group.create_task(every(SWEEP_INTERVAL, partial(_sweep, repository)))
 
@@ -146,6 +148,7 @@ class HostMaintenance:
         self._reached_at = now
 
     async def _recover(self) -> None:
+        # In batches until one is not full, so that a dead host's hundreds of tasks do not wait for the next look.
         recovered = MOVED_AT_ONCE
         while recovered == MOVED_AT_ONCE:
             tasks = await self._queue.recover(limit=MOVED_AT_ONCE)
