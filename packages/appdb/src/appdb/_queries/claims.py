@@ -5,6 +5,6 @@ Released migrations are checksummed and never change, so what they import must s
 
 from __future__ import annotations
 
-from appdb._queries.task_claims import adopt
+from appdb._queries.task_claims import fill_claim_keys as adopt
 
 __all__ = ["adopt"]

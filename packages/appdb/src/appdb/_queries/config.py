@@ -90,7 +90,7 @@ def held_lock(holder: str) -> Filter:
     return {"_id": LOCK_ID, "holder": holder}
 
 
-def renewed(lease: timedelta) -> Pipeline:
+def renew_lock(lease: timedelta) -> Pipeline:
     """Hold the lock for *lease* from now."""
     return [{"$set": {"expires_at": from_now(lease)}}]
 

@@ -49,14 +49,14 @@ def with_items(match: Filter, limit: int) -> Pipeline:
     return [{"$match": match}, {"$sort": dict(NEWEST_FIRST)}, {"$limit": limit}, {"$lookup": items}]
 
 
-def recorded(fields: Mapping[str, Any]) -> Pipeline:
+def record(fields: Mapping[str, Any]) -> Pipeline:
     """Write what is known of a generation before it begins; what is there already stays."""
     fresh: dict[str, Any] = {name: literal(value) for name, value in fields.items()}
     fresh |= {"status": GenerationStatus.PENDING, "created_at": NOW}
     return [{"$set": {name: {"$ifNull": [f"${name}", value]} for name, value in fresh.items()}}]
 
 
-def begun(fields: Mapping[str, Any], request: Mapping[str, Any], origin: Mapping[str, Any]) -> Pipeline:
+def begin(fields: Mapping[str, Any], request: Mapping[str, Any], origin: Mapping[str, Any]) -> Pipeline:
     """Write what an attempt makes. What an earlier attempt learned from the same provider for the same work stays."""
     same = {"$and": [{"$eq": [f"${name}", literal(fields[name])]} for name in ("provider", "operation")]}
     # Another attempt asks the provider for the work that was begun, in place of paying for it again.

@@ -14,18 +14,18 @@ from appdb._schema import collections
 from appdb.models.limits import Rate, TaskLimit
 
 
-def remembered(keys: Sequence[str]) -> Pipeline:
-    """What is remembered of the limits *keys*, and the server's time."""
+def states(keys: Sequence[str]) -> Pipeline:
+    """The states of the limits *keys*, with the server's time."""
     return [{"$match": {"_id": {"$in": list(keys)}}}, {"$addFields": {"about": "limit", "now": NOW}}]
 
 
-def under_limits(keys: Sequence[str]) -> Pipeline:
-    """Both of that in one answer, which no transaction may ask for."""
+def states_and_running(keys: Sequence[str]) -> Pipeline:
+    """The states of limits and what runs under them, in one answer; no transaction may ask for it."""
     # The server allows no `$unionWith` in a transaction; there, the two parts are asked for one after the other.
-    return [*remembered(keys), union(collections.TASKS, running_under(keys))]
+    return [*states(keys), union(collections.TASKS, running_under(keys))]
 
 
-def spent(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: timedelta) -> Pipeline:
+def spend(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: timedelta) -> Pipeline:
     """Remember what is left in the buckets of the limit *key*, and mark it: of those who claim under it, one does.
 
     Args:
@@ -50,7 +50,7 @@ def spent(key: str, levels: Mapping[Rate, float], at: datetime | None, full_in: 
     return [{"$set": changes | fewest}]
 
 
-def unused_limits(age: timedelta) -> Filter:
+def unused(age: timedelta) -> Filter:
     """What is remembered of limits that nobody set, that nobody used for *age*, and whose buckets have been full for
     as long; served by index limits_full.
 

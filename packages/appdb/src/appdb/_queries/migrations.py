@@ -13,7 +13,7 @@ RUNNING_ID = "running"
 """Among the applied migrations, the one that is under way; releases before contract 3 look at applied ones by id."""
 
 
-def applied(description: str, checksum: str) -> Pipeline:
+def record_applied(description: str, checksum: str) -> Pipeline:
     """Record a migration as applied."""
     return [{"$set": {"description": literal(description), "checksum": checksum, "applied_at": NOW}}]
 
@@ -56,6 +56,6 @@ def among(match: Filter, ids: list[Any]) -> Filter:
     return {"$and": [{"_id": {"$in": ids}}, match]}
 
 
-def touched() -> Update:
+def touch() -> Update:
     """Show a sign of life, which fails when another host has taken over."""
     return {"$currentDate": {"updated_at": True}}

@@ -171,7 +171,7 @@ def running_under(keys: Sequence[str]) -> Pipeline:
     ]
 
 
-def adopt() -> tuple[Filter, Pipeline]:
+def fill_claim_keys() -> tuple[Filter, Pipeline]:
     """Give tasks that an older release enqueued what this one claims by; served by index tasks_lane while queued."""
     parts = [SEPARATOR, "$handler"]
     lane_of = {"$concat": ["$queue", *parts]}

@@ -33,7 +33,7 @@ WRITTEN_FIELDS = dict.fromkeys(
 """What is looked at to learn what became of a write."""
 
 
-def record(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
+def append_events(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
     """Append each task's events, show its progress, and leave the commit's *mark*.
 
     Args:
@@ -44,7 +44,7 @@ def record(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
 
 
 def complete(writes: Sequence[Mapping[str, Any]], mark: str) -> Pipeline:
-    """Do what ``record`` does, and end each task as completed with its ``result``."""
+    """Do what ``append_events`` does, and end each task as completed with its ``result``."""
     ended = {
         "state": TaskState.COMPLETED,
         "lease": None,

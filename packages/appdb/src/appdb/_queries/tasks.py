@@ -268,7 +268,7 @@ def suspend() -> dict[str, Any]:
     }
 
 
-def touched() -> Pipeline:
+def touch() -> Pipeline:
     """Change nothing that anybody reads: a fence must be a write, since a read conflicts with nobody."""
     return [{"$set": {"touched_at": NOW}}]
 

@@ -148,37 +148,37 @@ def lock_write() -> Pipeline:
     return [{"$set": {"touched_at": NOW}}]
 
 
-def advanced(count: int, changes: Mapping[str, Any]) -> Pipeline:
+def advance(count: int, changes: Mapping[str, Any]) -> Pipeline:
     """Count *count* more events, which change the position so."""
     position = {f"position.{name}": literal(value) for name, value in changes.items()}
     counted = {"event_count": {"$add": ["$event_count", count]}, "updated_at": NOW}
     return [{"$set": counted | position}, *_derived()]
 
 
-def moved(branch_id: str, event_count: int, position: Position) -> Pipeline:
+def move_to_branch(branch_id: str, event_count: int, position: Position) -> Pipeline:
     """Let a run's events go to another branch, where it is at *position*."""
     changes = {"branch_id": literal(branch_id), "event_count": event_count, "updated_at": NOW}
     return [{"$set": changes | {"position": literal(position.model_dump())}}, *_derived()]
 
 
-def rebuilt(event_count: int, position: Position) -> Pipeline:
+def rebuild(event_count: int, position: Position) -> Pipeline:
     """Set the caches of a run to what its events say."""
     changes = {"event_count": event_count, "updated_at": NOW, "position": literal(position.model_dump())}
     return [{"$set": changes}, *_derived()]
 
 
-def versioned(version_id: str) -> Pipeline:
+def follow_version(version_id: str) -> Pipeline:
     """Let a run follow another version."""
     return [{"$set": {"version_id": literal(version_id), "updated_at": NOW}}]
 
 
-def doomed() -> Pipeline:
+def begin_deletion() -> Pipeline:
     """Begin a run's deletion: nobody sees it any more, and nothing is written to it."""
     # The mark decides everything at once; the rest of a deletion only frees space (decision 0013).
     return [{"$set": {"deleting": True, "open": False, "listed": False, "updated_at": NOW}}]
 
 
-def marked() -> Pipeline:
+def leave_mark() -> Pipeline:
     """Leave nothing of a run but the mark that it was deleted, and when."""
     # Late writers look for the run before and after their write, and find this mark (decision 0016).
     return [{"$replaceWith": {"_id": "$_id", "owner_id": "$owner_id", "deleting": True, "deleted_at": NOW}}]

@@ -64,7 +64,7 @@ def some(version_ids: Sequence[str]) -> Filter:
     return {"_id": {"$in": list(version_ids)}}
 
 
-def adopt(template_id: str, parents: Mapping[str, str]) -> tuple[Filter, Pipeline]:
+def move_children(template_id: str, parents: Mapping[str, str]) -> tuple[Filter, Pipeline]:
     """Give the children of merged versions to those that stay; *parents* is from old id to new."""
     match = {"template_id": template_id, "parent_id": {"$in": list(parents)}}
     branches = [{"case": {"$eq": ["$parent_id", literal(old)]}, "then": literal(new)} for old, new in parents.items()]

@@ -66,7 +66,7 @@ class Generations:
         if marked is None:
             raise await self._refusal(new.task_id, owner_id, session)
         fields |= await self._run_of(new.origin, marked, owner_id, session)
-        return Generation.from_document(await self._write(new.task_id, generation_queries.recorded(fields), session))
+        return Generation.from_document(await self._write(new.task_id, generation_queries.record(fields), session))
 
     async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
         """Return the run of a generation, by default its task's, with the run locked."""
@@ -95,7 +95,7 @@ class Generations:
         async def body(session: Session) -> RawDocument:
             held = await hold_task(self._log, lease, session)
             run = await self._run_of(origin, held, task.owner_id, session)
-            update = generation_queries.begun(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
+            update = generation_queries.begin(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
             return await self._write(task.id, update, session)
 
         return Generation.from_document(await self._connection.transaction(body))
@@ -115,7 +115,7 @@ class Generations:
         match = {"_id": generation_id(task.id)}
         if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
             fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
-            await self._generations.update_one(match, generation_queries.recorded(fields), upsert=True, session=session)
+            await self._generations.update_one(match, generation_queries.record(fields), upsert=True, session=session)
 
     async def report_generation(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
         """Set *changes* behind the fence."""

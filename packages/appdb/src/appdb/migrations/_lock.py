@@ -96,7 +96,7 @@ class MigrationLock:
             # Two renewals in a row may be lost before the lease ends.
             await asyncio.sleep(self._waiting.lease.total_seconds() / 4)
             renewed = await self._config.update_one(
-                config_queries.held_lock(self.holder), config_queries.renewed(self._waiting.lease)
+                config_queries.held_lock(self.holder), config_queries.renew_lock(self._waiting.lease)
             )
             if not renewed.matched_count:
                 raise lost()

@@ -151,7 +151,7 @@ class Migrator:
         # transaction they would keep the next run waiting until the server gives up a killed one's.
         await self._fence(holder)
         await self._state(contract)
-        row = queries.applied(migration.description, migration.checksum)
+        row = queries.record_applied(migration.description, migration.checksum)
         await self._applied.update_one({"_id": migration.id}, row, upsert=True)
         await self._applied.delete_one(queries.under_way(holder))
 
@@ -161,7 +161,7 @@ class Migrator:
         await self._applied.delete_one({"_id": migration.id})
 
     async def _fence(self, holder: str) -> None:
-        held = await self._applied.update_one(queries.under_way(holder), queries.touched())
+        held = await self._applied.update_one(queries.under_way(holder), queries.touch())
         if not held.matched_count:
             raise lost()
 

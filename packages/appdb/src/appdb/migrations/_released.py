@@ -42,7 +42,7 @@ async def _plan_first(_: Connection, steps: Steps) -> None:
 
 
 async def _plan_second(_: Connection, steps: Steps) -> None:
-    match, change = claims.adopt()
+    match, change = claims.fill_claim_keys()
     await steps.back_fill("adopt", collections.TASKS, match, change)
     await steps.add_indexes("indexes", INDEXES)
     await steps.drop_indexes("outgrown", [(collections.TASKS, name) for name in OUTGROWN])

@@ -144,7 +144,7 @@ def _statements(writes: Sequence[PreparedWrite], mark: str) -> list[UpdateMany |
     statements: list[UpdateMany | UpdateOne] = []
     # Planning a statement costs the server more than applying it to one more task.
     if those := [write for write in writes if not write.ends]:
-        statements.append(UpdateMany(_fences(those), queries.record([write.batch_row for write in those], mark)))
+        statements.append(UpdateMany(_fences(those), queries.append_events([write.batch_row for write in those], mark)))
     if those := [write for write in writes if write.completes]:
         match = _fences(those) | without_dependents()
         statements.append(UpdateMany(match, queries.complete([write.batch_row for write in those], mark)))

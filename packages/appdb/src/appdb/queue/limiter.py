@@ -123,9 +123,9 @@ class Limiter:
     async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
         at_once = 2 * len(keys) + 1
         if session is None:  # a hint, for which no majority is waited
-            found = with_local_reads(self._limits).aggregate(limit_queries.under_limits(keys), batchSize=at_once)
+            found = with_local_reads(self._limits).aggregate(limit_queries.states_and_running(keys), batchSize=at_once)
             return [row async for row in found]
-        limits = self._limits.aggregate(limit_queries.remembered(keys), session=session, batchSize=at_once)
+        limits = self._limits.aggregate(limit_queries.states(keys), session=session, batchSize=at_once)
         running = self._tasks.aggregate(queries.running_under(keys), session=session, batchSize=at_once)
         return [*[row async for row in limits], *[row async for row in running]]
 
@@ -136,7 +136,7 @@ class Limiter:
             if left.granted:
                 full_in = timedelta(seconds=min(left.full_in_seconds, LONGEST.total_seconds()))
                 writes.append(
-                    UpdateOne({"_id": key}, limit_queries.spent(key, left.levels, standing.at, full_in), upsert=True)
+                    UpdateOne({"_id": key}, limit_queries.spend(key, left.levels, standing.at, full_in), upsert=True)
                 )
         if writes:
             await self._limits.bulk_write(writes, session=session)

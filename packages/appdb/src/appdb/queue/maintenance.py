@@ -149,7 +149,7 @@ class TaskMaintenance:
 
     async def fill_claim_keys(self) -> int:
         """Let tasks be claimed that a host of an older release enqueued; one round trip."""
-        match, update = claims.adopt()
+        match, update = claims.fill_claim_keys()
         adopted = await self._tasks.update_many(match | {"state": TaskState.QUEUED}, update)
         return int(adopted.modified_count)
 
@@ -184,7 +184,7 @@ class TaskMaintenance:
             await self._connection.collection(collections.TASK_EVENTS).delete_many(event_queries.of_tasks(ids))
             await self._connection.collection(collections.TASK_STEPS).delete_many(step_queries.of_tasks(ids))
             await self._tasks.delete_many(by_ids(ids) | queries.finished_before(older_than))
-        await self._connection.collection(collections.LIMITS).delete_many(limit_queries.unused_limits(IDLE_LIMIT))
+        await self._connection.collection(collections.LIMITS).delete_many(limit_queries.unused(IDLE_LIMIT))
         return len(ids)
 
     async def _prunable(self, older_than: timedelta, limit: int) -> list[Any]:

@@ -45,7 +45,7 @@ class TaskSteps:
         row = {"_id": step_id, "task_id": lease.task_id, "key": key, "value": value}
 
         async def body(session: Session) -> None:
-            await self._fence(lease, queries.touched(), session)
+            await self._fence(lease, queries.touch(), session)
             await self._steps.replace_one(step_queries.by_id(step_id), row, upsert=True, session=session)
 
         await self._connection.transaction(body)
@@ -61,7 +61,7 @@ class TaskSteps:
 
         async def body(session: Session) -> None:
             known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
-            parent = await self._fence(lease, queries.touched() if known else queries.child_added(), session)
+            parent = await self._fence(lease, queries.touch() if known else queries.child_added(), session)
             if parent["owner_id"] != task.owner_id:
                 raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent['owner_id']!r}")
             if not known:

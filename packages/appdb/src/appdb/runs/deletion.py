@@ -78,7 +78,7 @@ class RunDeletion:
         # The mark decides everything at once: nobody sees the run any more, and the run lock refuses every write. One
         # transaction for all would be too large, and GridFS takes part in none (decision 0013).
         marked = await self._runs.find_one_and_update(
-            queries.deletable(run_id, owner_id), queries.doomed(), return_document=AFTER
+            queries.deletable(run_id, owner_id), queries.begin_deletion(), return_document=AFTER
         )
         if marked is None:
             raise NotFoundError(RUN, run_id)
@@ -107,13 +107,13 @@ class RunDeletion:
         # Tasks first: a cancelled task writes nothing more, so what is deleted after it stays deleted.
         await self._stop_tasks(TaskFilter(owner_id=owner_id, run_id=run_id, states=LIVE_STATES))
         for child in [row async for row in self._runs.find(queries.children(run_id), {"owner_id": 1})]:
-            await self._runs.update_one({"_id": child["_id"]}, queries.doomed())
+            await self._runs.update_one({"_id": child["_id"]}, queries.begin_deletion())
             await self._finish(child["_id"], child["owner_id"])
         for part in self._parts:
             await part.delete_of_run(run_id, owner_id)
         # The mark stays for a day: by it the sweep finds what a host of an older release, or one that died between
         # its write and its second look, has left behind.
-        await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.marked())
+        await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.leave_mark())
 
     async def _stop_tasks(self, live: TaskFilter) -> None:
         # Until none is found, too: a task that completed meanwhile may have enqueued its continuation.

@@ -96,7 +96,7 @@ class EventLog:
             free=needed.free,
             in_step=needed.in_step,
         )
-        update = run_queries.advanced(len(append.events), append.changes)
+        update = run_queries.advance(len(append.events), append.changes)
         change = self._run_lock.change_run(match, update, session)
         # A write conflict in a caller's transaction is left to the caller, who began it and repeats it as a whole.
         run = await (lock_or_busy(change) if alone else change)

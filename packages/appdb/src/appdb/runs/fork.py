@@ -146,7 +146,7 @@ class RunForker:
         told = replace(event, data={**event.data, **_told(run, lineage)})
         subject = subject_of(told)
         after = position.model_copy(update=position_changes(subject))
-        moved = run_queries.moved(branch_id, run.event_count + 1, after)
+        moved = run_queries.move_to_branch(branch_id, run.event_count + 1, after)
         await self._run_lock.change_run({"_id": run.id}, moved, session)
         branch = await insert_branch(self._branches, run, [*lineage, new], session)
         await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)

@@ -62,7 +62,7 @@ class RunRepair:
         if any(disagreement.forks for disagreement in found):
             return await self._fork(run, true, lineage, state, found, branch_id, session)
         if found and branch_id is not None:
-            await self._run_lock.change_run({"_id": run.id}, queries.rebuilt(newest.seq + 1, state.position), session)
+            await self._run_lock.change_run({"_id": run.id}, queries.rebuild(newest.seq + 1, state.position), session)
         return _result(run, state, found, None, None, applied=bool(found) and branch_id is not None)
 
     async def _newest(self, run: Run, session: Session) -> RunEvent:

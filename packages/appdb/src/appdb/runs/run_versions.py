@@ -42,7 +42,7 @@ class RunVersions:
         match = run_queries.of_other_version(run_id, owner_id, version_id)
 
         async def body(session: Session) -> Run:
-            run = await self._run_lock.change_run(match, run_queries.versioned(version_id), session)
+            run = await self._run_lock.change_run(match, run_queries.follow_version(version_id), session)
             # Nothing was changed: the run is gone, which the next look tells, or follows the version already.
             if run is None:
                 return await self._run_lock.find_run(run_id, owner_id, session)

@@ -176,7 +176,7 @@ class VersionDuplicates:
     async def _adopt(self, template_id: str, merges: Sequence[VersionMerge], session: Session) -> None:
         parents = {old: merge.kept_id for merge in merges for old in merge.merged_ids}
         if parents:
-            match, update = queries.adopt(template_id, parents)
+            match, update = queries.move_children(template_id, parents)
             await self._versions.update_many(match, update, session=session)
 
 
