@@ -1,4 +1,4 @@
-"""The same work with bare driver calls: what no queue can be faster than without saving round trips.
+"""Floors: the same work with bare driver calls, which a queue can only beat by saving round trips.
 
 A floor's collection stands beside ``tasks``, with the same indexes, and takes the same documents with the same
 durability. It keeps no log of events, no leases that anybody renews, and no promises.

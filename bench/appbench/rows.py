@@ -1,4 +1,4 @@
-"""Rows of a benchmark: what was measured, what the same work costs with bare driver calls, and whether it will do.
+"""Rows of a benchmark: the measured value, the floor of bare driver calls, and the target.
 
 One convention for all rows. With a floor, ``ratio`` is value over floor, and the target bounds the ratio. Without one,
 the target bounds the value itself, in its unit, and ``ratio`` is value over target. ``bound`` says which side is good.

@@ -1,4 +1,4 @@
-"""Watching tasks from outside without disturbing what is measured: one document, by the small partial indexes."""
+"""Watches tasks from outside without disturbing a measure: one document, by the small partial indexes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a task of any actor, in a real browser: what it gave, what went wrong, and that nobody works on it."""
+"""The page of a task of any actor, in a real browser: its results, its errors, and the absence of workers."""
 
 from __future__ import annotations
 

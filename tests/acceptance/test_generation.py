@@ -1,4 +1,4 @@
-"""The story that must always hold, over HTTP: nothing that a user does or that a host suffers loses anything."""
+"""A generation from script to video over HTTP: restarts, kills and cancels lose nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F21: everything at random, from a seed that is told and can be given again; in the end the ledger holds."""
+"""Everything at random, from a seed that is told and can be given again; in the end the ledger holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F2: a worker that dies at each command between the claim of a task and its end, sent or not, applied or not."""
+"""A worker that dies at each command between the claim of a task and its end, sent or not, applied or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F11: a worker with eight tasks that is told to stop."""
+"""A worker with eight tasks that is told to stop."""
 
 from __future__ import annotations
 

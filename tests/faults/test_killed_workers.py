@@ -1,4 +1,4 @@
-"""F1 and F3: workers that are killed at random points, and workers that freeze for longer than their lease."""
+"""Workers that are killed at random points, and workers that freeze for longer than their lease."""
 
 from __future__ import annotations
 

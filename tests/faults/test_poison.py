@@ -1,4 +1,4 @@
-"""F13: nine ways for an actor to be poison: each ends dead after its attempts, and its neighbours keep their pace."""
+"""Nine ways for an actor to be poison: each ends dead after its attempts, and its neighbours keep their pace."""
 
 from __future__ import annotations
 

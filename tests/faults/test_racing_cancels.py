@@ -1,4 +1,4 @@
-"""F14: cancels at random points, against an attempt that completes, fails, retries, or loses its lease."""
+"""Cancels at random points, against an attempt that completes, fails, retries, or loses its lease."""
 
 from __future__ import annotations
 

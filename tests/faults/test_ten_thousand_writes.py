@@ -1,4 +1,4 @@
-"""The primary is killed in the middle of many writes of every kind: what was acknowledged stays, and callers see it."""
+"""The primary is killed in the middle of many writes of every kind: acknowledged writes stay."""
 
 from __future__ import annotations
 

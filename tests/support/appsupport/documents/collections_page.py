@@ -1,4 +1,4 @@
-"""The examples of all collections, by subject, and how they are shown in ``docs/collections.md``.
+"""The page of collections: the examples of all of them, by subject, as ``docs/collections.md`` shows them.
 
 ``python -m appsupport.documents.collections_page`` (``nox -s docs``) writes them there again.
 """

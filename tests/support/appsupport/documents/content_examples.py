@@ -1,4 +1,4 @@
-"""Examples of content and its bytes, of people, and of what the package keeps for itself."""
+"""Examples of documents of content, its bytes, people, and the package itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples of what the queue and the registry keep."""
+"""Examples of documents of the queue and the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples of what workflows and their runs keep."""
+"""Examples of documents of workflows and their runs."""
 
 from __future__ import annotations
 

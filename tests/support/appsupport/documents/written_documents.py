@@ -1,4 +1,4 @@
-"""One document of each collection at least, written as hosts write them: what the documented examples are held to."""
+"""Documents of every collection, written as hosts write them; the documented examples are held to them."""
 
 from __future__ import annotations
 

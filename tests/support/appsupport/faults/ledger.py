@@ -1,4 +1,4 @@
-"""The ledger: keeps what a test was told, and checks it in the end against what really happened."""
+"""The ledger keeps the answers that a test was given, and checks them in the end against the facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A context that keeps what an actor says, for executors to be tried without a database."""
+"""A context that records all calls of an actor, for tests of executors without a database."""
 
 from __future__ import annotations
 

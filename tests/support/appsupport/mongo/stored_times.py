@@ -1,4 +1,4 @@
-"""Time for tests of a real database: the server's clock cannot be moved, so whatever it has stored moves back."""
+"""Time for tests of a real database: the server's clock cannot be moved, so all stored times move back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load on a queue while something breaks: loops that enqueue, claim, record and complete, and what each call met."""
+"""Load on a queue while something breaks: loops that enqueue, claim, append and complete, and note each outcome."""
 
 from __future__ import annotations
 

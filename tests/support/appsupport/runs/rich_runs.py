@@ -1,4 +1,4 @@
-"""Runs with all that can hang on one, and what is left of them."""
+"""Runs with documents of every kind that belongs to a run, and the documents left after a deletion."""
 
 from __future__ import annotations
 

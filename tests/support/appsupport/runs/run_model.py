@@ -1,4 +1,4 @@
-"""A run in memory, as it should be: a log, lines of history, and what follows from them."""
+"""The model of a run in memory: its log, its lineages, and the state that follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios of what ``Database`` itself keeps: settings, the history of choices, and recovery."""
+"""Scenarios of ``Database`` itself: settings, the history of options, and recovery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that are held, for scenarios of what holders do."""
+"""Held tasks, for scenarios of holders."""
 
 from __future__ import annotations
 

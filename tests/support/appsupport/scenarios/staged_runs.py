@@ -1,4 +1,4 @@
-"""Runs of the stage's owner, for scenarios of what runs are read and changed by; their ids follow from one another."""
+"""Runs of the stage's owner, for scenarios of runs; their ids follow from one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of all scenarios, and what the package itself says has to be in it."""
+"""The table of all scenarios, and the methods of the package that must be in it."""
 
 from __future__ import annotations
 
