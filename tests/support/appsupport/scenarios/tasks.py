@@ -239,9 +239,44 @@ def _of_task(name: str, prepare: Any, **options: Any) -> Scenario:
     return Scenario(method=f"TaskQueue.{name}", prepare=prepare, call=call, **options)
 
 
+def _in_transaction(name: str, prepare: Any, call: Any, **options: Any) -> Scenario:
+    """Return the scenario of a *call* that joins a transaction, whose session it gets."""
+
+    async def joined(queue: Any, made: Any, owner_id: str) -> Any:
+        return await queue._connection.transaction(lambda session: call(queue, made, owner_id, session))
+
+    return Scenario(method=f"TaskQueue.{name}", about="in a transaction", prepare=prepare, call=joined, **options)
+
+
+IN_TRANSACTIONS = (
+    _in_transaction(
+        "enqueue_many",
+        keyed,
+        lambda queue, made, _, session: queue.enqueue_many(
+            [new_task(made), new_task(made, unique_key="once")], session=session
+        ),
+    ),
+    _in_transaction(
+        "get", queued, lambda queue, made, owner_id, session: queue.get(made, owner_id=owner_id, session=session)
+    ),
+    _in_transaction("complete", logged, lambda queue, made, _, session: queue.complete(made.lease, session=session)),
+    _in_transaction(
+        "fail",
+        hold,
+        lambda queue, made, _, session: queue.fail(made.lease, "Broken", "no", retry_in=None, session=session),
+    ),
+    _in_transaction(
+        "cancel",
+        live_child,
+        lambda queue, made, owner_id, session: queue.cancel(made, owner_id=owner_id, session=session),
+    ),
+)
+
+
 SCENES = Scenes(
     subject=TaskQueue,
     scenarios=(
+        *IN_TRANSACTIONS,
         Scenario(method="TaskQueue.enqueue", prepare=staged, call=lambda queue, made, _: queue.enqueue(new_task(made))),
         Scenario(
             method="TaskQueue.enqueue",
