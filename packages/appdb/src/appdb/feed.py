@@ -1,4 +1,4 @@
-"""The change feed: one change stream per process that wakes whoever waits for something; hints, never the truth."""
+"""The change feed: one change stream per process whose hints wake waiters; the database alone says what is true."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def task_topic(task_id: str) -> str:
 
 
 class Hinted(Protocol):
-    """Somebody who wants hints on one topic."""
+    """A receiver of hints on one topic."""
 
     def hint(self) -> None:
         """Hear that something may have happened; must not block and must not raise."""
 
 
 class Subscription:
-    """Somebody's wait for hints on one topic."""
+    """The wait of one caller for hints on one topic."""
 
     def __init__(self) -> None:
         self._hinted = asyncio.Event()
@@ -121,8 +121,7 @@ class ChangeFeed:
     def pause(self) -> None:
         """Give no more hints, from the next change on, until :meth:`resume`.
 
-        The server reads every change of the deployment for a change stream, whatever it filters: a follower that asks
-        often anyway saves it that work.
+        A change stream makes the server read every change of the deployment. Pause it while you poll often anyway.
         """
         self._wanted.clear()
 
@@ -147,13 +146,15 @@ class ChangeFeed:
                 )
             finally:
                 self.live = False
-            self._wake_all()  # so that nobody waits as long as one may with hints
+            # So that no waiter waits as long as it may with hints.
+            self._wake_all()
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
         limit = self._connection.operation_timeout
         # A look that takes as long as an operation may is interrupted by the driver.
         longest_look = MAX_AWAIT if limit is None else min(MAX_AWAIT, limit / 2)
+        # No resume token: it can be older than the oplog, and a reader that trusts it stalls or loses (decision 0003).
         async with watch(self._connection.raw, self._pipeline, max_await=longest_look) as stream:
             self.live = True
             self._wake_all()

@@ -56,7 +56,7 @@ class Admission:
 
     async def _check_before(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
         if session is not None:
-            # In one order, so that two transactions do not lock the same runs crosswise.
+            # In one order: of two transactions that lock the same runs, the one that comes first goes on.
             for run_id, owner_id in sorted(runs):
                 await self._run_lock.lock(run_id, owner_id, session)
             return
@@ -66,6 +66,7 @@ class Admission:
     async def _check_after(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
         if session is not None:
             return
+        # The deletion of a run cancels the tasks that it finds; one that was stored behind its look is cancelled here.
         missing = await self._run_lock.missing_runs(runs)
         for run_id, owner_id in missing:
             await self._canceller.cancel_run(run_id, owner_id)

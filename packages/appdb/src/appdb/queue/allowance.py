@@ -1,4 +1,4 @@
-"""What one limit key still allows: the tasks that run under it, and its buckets of tokens; pure."""
+"""Allowances: the number of tasks that a limit key still lets start, by what runs and by its token buckets; pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from appdb.models.bounds import LONGEST, SHORTEST
 from appdb.models.limits import Rate, TaskLimit
 
 A_WHOLE_TOKEN = 1 - 1e-9
-"""What counts as one: a bucket that fills in many small steps loses a little to rounding."""
+"""The least that counts as a token: a bucket that fills in many small steps loses a little to rounding."""
 MOST_RATES = 32
-"""How many different rates of one key are remembered; of more, those that tasks carried longest ago are forgotten."""
+"""Rates of one key that are remembered; of more, those that tasks carried longest ago are forgotten."""
 
 
 class Allowance:
     """
-    What one key allows to start, and what was granted of it.
+    One limit key: what it still allows to start, and what was granted of it.
 
     Each task obeys the limit that it carries itself, and counts for all others of its key. What runs is respected,
     too: nothing starts beside a task whose own limit allows no more. An operator's word takes the place of it all.
@@ -58,7 +58,9 @@ class Allowance:
             if self._override is None:
                 self._narrowest = least(self._narrowest, limit.concurrency)
             if (rate := rate_of(counts)) is not None:
+                # Put in again, so that the order of the buckets tells which rate was carried last.
                 self._levels[rate] = self._levels.pop(rate, float(rate[0]))
+        # A task counts for every rate of its key, also for those that it does not carry itself.
         self._levels = {rate: max(0.0, level - 1) for rate, level in self._levels.items()}
         self._running += 1
         self.granted += 1

@@ -87,6 +87,7 @@ class AttemptWrite:
     """What its result weighs as BSON."""
 
     def __post_init__(self) -> None:
+        # Here and not at the commit, so that one write that does not fit fails alone and not with a whole batch.
         accept(Lease, self.lease, "lease")
         accept(Count | None, self.seq, "seq")
         accept(Outcome | None, self.outcome, "outcome")

@@ -48,6 +48,8 @@ class TaskCanceller:
                 raise
         return await self._end(task_id, owner_id, None)
 
+    # The state is final when the caller sees it, also while the worker is dead or cut off; the fence refuses what the
+    # worker still writes (decision 0002).
     async def _end(self, task_id: str, owner_id: str, session: Session | None) -> RawDocument | None:
         match, changes = queries.live(task_id, owner_id), queries.settle(TaskState.CANCELLED, None, None)
         return await self._finalizer.end_task(match, [NewEvent(type=TaskEventType.CANCELLED)], changes, session)

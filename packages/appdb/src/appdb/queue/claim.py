@@ -86,6 +86,7 @@ class Claiming:
         return taken
 
     def _must_refresh(self) -> bool:
+        # Where the change feed tells of pauses, an idle claimer asks the database nothing but for tasks.
         idle = not (self._busy or self.snapshot.needs_turns or self.snapshot.competitors)
         return self.snapshot.stale and not (idle and self.relies_on_change_feed and self.snapshot.loaded)
 
@@ -100,6 +101,7 @@ class Claiming:
         self.limit_reached = False
         if not claim_keys:
             return []
+        # The plain order of the index holds while one owner waits alone (decision 0007).
         if limit == 1 and not self.snapshot.competitors:
             return await self._taker.take_first(queries.free(claim_keys), claimer)
         ids = await self._candidate_ids(claim_keys, claimer, limit)

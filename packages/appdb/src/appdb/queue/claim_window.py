@@ -1,4 +1,4 @@
-"""How claimers keep out of each other's way: how many candidates one looks at, and which it goes for first."""
+"""The claim window: the candidates that a claimer looks at, and their order, so that competitors do not collide."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 CONTENDED_WINDOW = 16
+"""Candidates for each free slot while there are competitors."""
 CONTENDED_MOST = 256
+"""Candidates in all that competitors alone make a claim look at."""
 WIDEST_WINDOW = 32
-"""Candidates that a claim looks at for each free slot: more while others take them away, fewer while nobody does."""
+"""Candidates for each free slot after a claim has lost many to others; the width shrinks again while it loses none."""
 LEAST_WINDOW = 32
+"""Candidates of a claim that has competitors, however few slots are free."""
 MOST_FOR_ONE = 8
-"""How many times as many a claim of one task looks at, once it has lost some: 256 candidates."""
+"""Factor on ``LEAST_WINDOW`` when a claim of one task has lost races: up to 256 candidates."""
 MOST_SHARERS = 7
 """Competitors with whom a claimer divides the candidates; among more, chance decides who goes for which."""
 
@@ -26,10 +29,11 @@ class ClaimWindow:
     def __init__(self) -> None:
         self._width = 1
         self.lost = False
-        """Whether others were quicker at what was tried last."""
+        """Whether competitors were quicker at what was tried last."""
 
     def size(self, limit: int, competitors: Collection[str]) -> int:
         """Return how many candidates a claim of *limit* tasks should look at."""
+        # Room for the shares of all, and a quarter more.
         if _shared(limit, competitors):
             return (len(competitors) + 1) * limit * 5 // 4
         if not self._contended(competitors):
@@ -44,9 +48,9 @@ class ClaimWindow:
 
         Args:
             candidates: In the order in which they should be taken.
-            limit: How many are wanted.
-            worker_id: Who claims.
-            competitors: Who else does.
+            limit: The number of tasks that are wanted.
+            worker_id: The claimer.
+            competitors: The other workers that claim.
             key: Tells a candidate's id.
         """
         if _shared(limit, competitors):

@@ -23,7 +23,7 @@ from appdb.queue.task_log import TaskLog
 from appdb.size_limits import KIB
 
 MAX_STATEMENT_BYTES = 8 * 1024 * KIB
-"""Of events and results; the server takes documents of 16 MiB, and what is around them weighs something too."""
+"""Events and results of one statement: the server takes documents of 16 MiB, and what is around them weighs too."""
 
 
 class AttemptCommitter:
@@ -67,6 +67,7 @@ class AttemptCommitter:
         return holds
 
     async def _write(self, writes: Sequence[PreparedWrite]) -> set[Lease]:
+        # The mark tells afterwards which tasks this very commit has written, whatever became of its answer.
         mark = secrets.token_hex(8)
         failure: PyMongoError | None = None
         try:
@@ -141,6 +142,7 @@ def _statements(writes: Sequence[PreparedWrite], mark: str) -> list[UpdateMany |
     if len(writes) == 1:
         # One document's update is what drivers repeat by themselves when a primary is lost.
         return [write.statement(mark, without_dependents() if write.ends else {}) for write in writes]
+    # Releases and failures are rare, and each differs from the next: they have a statement each.
     statements: list[UpdateMany | UpdateOne] = []
     # Planning a statement costs the server more than applying it to one more task.
     if those := [write for write in writes if not write.ends]:
@@ -155,6 +157,7 @@ def _statements(writes: Sequence[PreparedWrite], mark: str) -> list[UpdateMany |
 
 
 def _fences(writes: Sequence[PreparedWrite]) -> dict[str, Any]:
+    # One filter for all: each task is fenced by its own token and by the length of its log.
     tokens = [(write.lease.task_id, write.lease.token) for write in writes]
     return all_held(tokens, {write.lease.task_id: write.seq for write in writes})
 

@@ -1,4 +1,4 @@
-"""Control from outside: cancel, retry, replay, pause; of one task, or of all that a filter describes."""
+"""Control from outside: tasks are cancelled, retried and replayed, one or many, and queues are paused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPLAYABLE = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 
 class Control:
-    """What owners and operators do to tasks that they do not hold."""
+    """Changes tasks and queues for owners and operators, who hold no lease."""
 
     def __init__(self, connection: Connection, admission: Admission) -> None:
         self._tasks = connection.collection(collections.TASKS)

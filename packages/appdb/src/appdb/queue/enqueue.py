@@ -45,6 +45,7 @@ class Enqueuer:
         """
         if session is not None:
             return await self._enqueue_within(new, session)
+        # Only the server may work out times, which takes an upsert of its own.
         if not has_times(new.task):
             return await self._enqueue_with_others(new)
         try:
@@ -107,7 +108,8 @@ class Enqueuer:
                 return await self._resolve_duplicate(new)
             await self._tasks.insert_one(row)
         except (AppDbError, PyMongoError) as exc:
-            return exc  # the others' tasks are stored, and must not fail with this one
+            # The others' tasks are stored, and must not fail with this one.
+            return exc
         return Task.from_document(row)
 
     async def _resolve_duplicate(self, new: NewTaskDocument) -> Task:
@@ -146,6 +148,7 @@ class Enqueuer:
                 one.own(found[one.id])
 
     async def _upsert(self, new: NewTaskDocument, session: Session | None) -> Task:
+        # An upsert, so that a repeated one finds the task and changes nothing.
         match, update = new.upsert()
         stored = await self._tasks.find_one_and_update(
             match, update, upsert=True, return_document=AFTER, session=session

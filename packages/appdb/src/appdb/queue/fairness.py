@@ -77,7 +77,12 @@ def limits_of(stored: object) -> tuple[TaskLimit, ...]:
 
 
 class FairShare:
-    """How often each waiting owner was served of late by this process: the weighted part of a deficit round robin."""
+    """
+    The turns of waiting owners, by how often this process has served each of them of late.
+
+    It is the weighted part of a deficit round robin. Each process counts for itself, so that turns are even over time
+    and not from claim to claim.
+    """
 
     def __init__(self) -> None:
         self._served: Counter[str] = Counter()
@@ -91,6 +96,7 @@ class FairShare:
             all_seen: Whether everybody who waits was named in this call or one since the last time that this was so;
                 until then, somebody who is not named here may only be out of sight.
         """
+        # Least served, and not zero: a newcomer with zero would be served alone until it has caught up with the others.
         known = set(owners)
         least = min((self._served[owner] for owner in known if owner in self._served), default=0)
         for owner in known:
@@ -106,6 +112,8 @@ class FairShare:
         if owner_id in self._served:
             self._served[owner_id] += 1
 
+    # Turns are taken at the claim: a key made at enqueue would be wrong as soon as a task is retried, cancelled or
+    # given another priority, and all enqueues of an owner would fight for one counter (decision 0007).
     def groups_by_owner(self, heads: Sequence[GroupHead], limit: int) -> list[list[str]]:
         """Return the groups of the next *limit* owners, a line each: those with the highest priority, then the least
         served, then who has waited longest, first."""

@@ -1,4 +1,4 @@
-"""What a worker holds after a claim."""
+"""Leases: the right of a worker to write to the task that it has claimed, and what a claimer says of itself."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimer:
-    """Who claims, and what it can do.
+    """A worker that claims, with the queues and handlers that it serves.
 
     Args:
         worker_id: Unique among live workers.

@@ -1,4 +1,4 @@
-"""Limits over all workers: what may still be taken under a key, counted in the transaction that takes it."""
+"""The limiter: concurrency and rate limits over all workers, counted in the transaction that takes the tasks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from appdb.reading import readable
 logger = logging.getLogger(__name__)
 
 BLOCKED_SECONDS = 0.25
-"""How long a claimer leaves a limit alone after it found it reached."""
+"""The time for which a claimer leaves a limit alone after it found it reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
-    """What may start of the candidates that were looked at."""
+    """The candidates that were looked at, by whether limits let them start."""
 
     granted: Sequence[Candidate]
     denied: Sequence[Candidate]
@@ -43,7 +43,7 @@ class Grants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    """How one key stands: what it allows, and the server's time of that, if anything is remembered of it."""
+    """The state of one key: its allowance, and the server's time of that if the database remembers anything of it."""
 
     allowance: Allowance
     at: datetime | None
@@ -113,7 +113,8 @@ class Limiter:
             if row.get("override") is not None:
                 _limit(row["_id"], row["override"])
         except (UnreadableError, AttributeError, KeyError, TypeError, ValueError):
-            if row["_id"] not in self._told:  # it stays so, and once is enough
+            # It stays so, and to tell it once is enough.
+            if row["_id"] not in self._told:
                 self._told.add(row["_id"])
                 told = {"limit": row["_id"]}
                 logger.exception("a stored limit cannot be read; what tasks carry for its key counts", extra=told)
@@ -122,13 +123,16 @@ class Limiter:
 
     async def _rows(self, keys: Sequence[str], session: Session | None) -> list[RawDocument]:
         at_once = 2 * len(keys) + 1
-        if session is None:  # a hint, for which no majority is waited
+        # Without a transaction it is a hint, for which no majority is waited.
+        if session is None:
             found = with_local_reads(self._limits).aggregate(limit_queries.states_and_running(keys), batchSize=at_once)
             return [row async for row in found]
         limits = self._limits.aggregate(limit_queries.states(keys), session=session, batchSize=at_once)
         running = self._tasks.aggregate(queries.running_under(keys), session=session, batchSize=at_once)
         return [*[row async for row in limits], *[row async for row in running]]
 
+    # Only rates have numbers of their own. What runs is counted from the tasks: a counter would leak a place for good
+    # with each worker that is killed before it gives its place back (decision 0006).
     async def _spend(self, standings: Mapping[str, _Standing], session: Session) -> None:
         writes = []
         for key, standing in standings.items():

@@ -56,6 +56,7 @@ def fills_recent_events(first: int, count: int) -> bool:
     It is counted over all attempts and holders: each may add little to what the task carries, and yet there may be
     many of them. Whoever passes such a number archives the log.
     """
+    # Numbers tell it without a look at the task, which another holder may have filled.
     last = first + count - 1
     return count > 0 and max(first - 1, 0) // MAX_RECENT_EVENTS < last // MAX_RECENT_EVENTS
 

@@ -1,4 +1,4 @@
-"""TaskMaintenance: what time does to tasks. Idempotent, run by every worker, led by nobody."""
+"""Maintenance of tasks: what is due by time alone. It is idempotent, and every host runs it without a leader."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ Move: TypeAlias = Callable[[RawDocument], Awaitable[Task | None]]
 
 AT_ONCE = timedelta(0)
 IDLE_LIMIT = timedelta(days=1)
-"""After which what is remembered of a limit that nobody used is forgotten."""
+"""The time after which the state of an unused limit is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceDue:
-    """What maintenance there is.
+    """The maintenance that is due, and when more will be.
 
     Args:
         expire: Whether tasks were not claimed in time.
@@ -70,7 +70,7 @@ class MaintenanceDue:
 
 
 class TaskMaintenance:
-    """Moves tasks on whose time has come."""
+    """Promotes, recovers, expires and prunes tasks whose time has come."""
 
     def __init__(self, connection: Connection, lease: timedelta) -> None:
         self._connection = connection
@@ -102,13 +102,14 @@ class TaskMaintenance:
         at_most(limit)
         if await self._tasks.find_one(queries.expired(), {"_id": 1}) is None:
             return []
+        # A dead host's transaction would keep its tasks locked for longer than a lease (decision 0005).
         await end_orphaned_transactions(self._connection, self._lease / 2)
         return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
 
     async def _move_all(self, move: Move, match: Filter, fields: dict[str, int], limit: int) -> list[Task]:
         """Move what *match* finds until *limit* are moved or none is left, and return those that were.
 
-        What cannot be moved holds up nobody behind it; the next sweep tries it again.
+        What cannot be moved holds up nobody behind it; the next maintenance tries it again.
 
         Raises:
             AppDbError: Of all that was found at once nothing could be moved.
@@ -179,6 +180,7 @@ class TaskMaintenance:
         its bytes stay: they are the user's work, and only a user deletes them. A generation outlives its task and knows
         all that is shown of it.
         """
+        # Events and steps before their tasks: a host that is killed in between leaves none without a task.
         ids = await self._prunable(older_than, at_most(limit))
         if ids:
             await self._connection.collection(collections.TASK_EVENTS).delete_many(event_queries.of_tasks(ids))

@@ -1,4 +1,4 @@
-"""Transactions of hosts that died or froze in the middle: ended, so that what they locked can be written again."""
+"""Orphaned transactions: those of hosts that died or froze are ended, so that their documents can be written again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from appdb.connection import Connection
 logger = logging.getLogger(__name__)
 
 CONTENTION_WAIT = timedelta(seconds=2)
-"""How long a write tries before it looks for transactions that dead hosts have left open."""
+"""The time that a write tries before it looks for transactions that dead hosts have left open."""
 ORPHANED_AFTER = timedelta(seconds=1)
-"""How long such a transaction has been idle: what was left before the write began certainly has."""
+"""The idle time of an orphaned transaction: one that was left before the write began has certainly reached it."""
 
 FIRST_REFUSED = 2
 """The number of the try before which a transaction was refused once."""
@@ -39,12 +39,12 @@ async def end_orphaned_transactions(connection: Connection, idle: timedelta) -> 
 
 
 class ContendedError(Exception):
-    """Others who live write to the same documents all the time."""
+    """Living competitors write to the same documents all the time."""
 
 
 class Contention:
     """
-    What a transaction does about others that keep it from its documents, each time before it is tried again.
+    The tries of one transaction that competitors keep from its documents.
 
     Only time after a first refusal counts: where the database is far, one try takes long, and nobody is in its way.
     """
@@ -61,6 +61,7 @@ class Contention:
         Raises:
             ContendedError: Two seconds after that it is refused still.
         """
+        # The first try has met nobody yet, so the wait begins with the second.
         self._tries += 1
         if self._tries == FIRST_REFUSED:
             self._until = time.monotonic() + CONTENTION_WAIT.total_seconds()

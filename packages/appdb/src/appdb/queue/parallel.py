@@ -1,4 +1,4 @@
-"""Work on many documents, some at a time, where one that fails holds up none of the others."""
+"""Parallel work on many documents, some at a time: one that fails holds up none of the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_CONCURRENT = 8
-"""Round trips under way at a time: enough to hide a far database, and few beside the hundred that a client may have."""
+"""Round trips under way: enough to hide a far database, and few beside the hundred connections that a client has."""
 
 
 async def concurrently(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R | Exception]:

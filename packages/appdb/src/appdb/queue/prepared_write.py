@@ -33,6 +33,7 @@ class PreparedWrite:
         self._outcome = write.effective_outcome
         self.ends = self._outcome is not None
         self.completes = isinstance(self._outcome, Completed)
+        # The event that tells of the outcome is written with it, so that no viewer sees the one without the other.
         last = [] if self._outcome is None else [outcome_event(self._outcome, write.lease)]
         self._events = [*write.events, *last]
         self._kind = last[0].type.value if last else ""
@@ -82,6 +83,7 @@ class PreparedWrite:
 
     def _is_from_before(self, task: RawDocument) -> bool:
         if self.ends:
+            # Only the holder leaves this behind, never one who takes the task away.
             return bool(task.get("settled") == {"token": self.lease.token, "kind": self._kind})
         return (
             self._holds_lease(task)

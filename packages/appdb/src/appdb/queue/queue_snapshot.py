@@ -22,7 +22,7 @@ MAX_REMEMBERED = 2_000
 
 
 class QueueSnapshot:
-    """What one claimer knows of its queues: the groups that wait, the queues that are paused, and its competitors."""
+    """One claimer's view of its queues: the groups that wait, the queues that are paused, and its competitors."""
 
     def __init__(self, connection: Connection) -> None:
         self._tasks = connection.collection(collections.TASKS)

@@ -44,7 +44,8 @@ def _add(counts: _Counts, row: dict[str, Any]) -> None:
         case "finished" if (state := str(row.get("state"))) in FINAL_STATES:
             counts.finished[word(TaskState, state)] = row["count"]
         case "finished":
-            pass  # of other software: `appdb check --documents` tells of it
+            # A state of other software; `appdb check --documents` tells of it.
+            pass
         case live:
             counts.live[live] = counts.live.get(live, 0) + row["count"]
             age = row.get("age_ms")

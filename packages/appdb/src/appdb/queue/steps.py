@@ -45,6 +45,7 @@ class TaskSteps:
         row = {"_id": step_id, "task_id": lease.task_id, "key": key, "value": value}
 
         async def body(session: Session) -> None:
+            # The fence is a write: a read would conflict with no one, and a lost lease would go unseen.
             await self._fence(lease, queries.touch(), session)
             await self._steps.replace_one(step_queries.by_id(step_id), row, upsert=True, session=session)
 
@@ -60,6 +61,7 @@ class TaskSteps:
         new = NewTaskDocument.of(child, parent_id=lease.task_id, attached=True)
 
         async def body(session: Session) -> None:
+            # An earlier attempt may have spawned it; it is then neither counted nor stored again.
             known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
             parent = await self._fence(lease, queries.touch() if known else queries.child_added(), session)
             if parent["owner_id"] != task.owner_id:

@@ -35,6 +35,7 @@ class TaskTaker:
 
     async def take_first(self, match: Filter, claimer: Claimer) -> list[Task]:
         """Take the first task in claim order that *match* finds; one atomic ``findAndModify``."""
+        # New at each claim: a worker that lost its lease must not pass the fence with the token of an earlier one.
         token = secrets.token_hex(16)
         taken: RawDocument | None = await self._tasks.find_one_and_update(
             match,
@@ -67,6 +68,7 @@ class TaskTaker:
         """Take up to *most* of *candidates* that limits allow, in a transaction that counts what runs."""
         token = secrets.token_hex(16)
         update = queries.take(claimer.worker_id, token, self._lease)
+        # A claimer that died in such a transaction keeps the limit's document locked for a minute or more.
         contention = Contention(self._connection)
 
         async def body(session: Session) -> Grants:

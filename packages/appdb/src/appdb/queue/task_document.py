@@ -120,7 +120,8 @@ def _check_continuations(task: NewTask) -> None:
     """Check that all that follows *task*, at any depth, can be kept in it, claimed with it and enqueued in one go."""
     following = [(each, 1) for each in task.then]
     size = 0
-    for each, depth in following:  # which grows meanwhile
+    # The list grows while it is walked: continuations of continuations are put behind.
+    for each, depth in following:
         if len(following) > MAX_FOLLOWING or depth > MAX_FOLLOWING_DEPTH:
             most = f"at most {MAX_FOLLOWING} tasks may follow one, and {MAX_FOLLOWING_DEPTH} after each other"
             raise InvalidDataError("then", f"{most}; let an actor enqueue the rest")

@@ -46,6 +46,7 @@ class TaskLog:
         Returns:
             The task after the change, or ``None`` when nothing matched and nothing was written.
         """
+        # One write of one document for fence, events and state: no transaction is needed (decision 0005).
         update = task_queries.logged(stored_events(events), latest_progress(events), changes)
         task: RawDocument | None = await self._tasks.find_one_and_update(
             match, update, return_document=AFTER, projection={"tail": 0}, session=session

@@ -1,4 +1,4 @@
-"""The task queue, in the order of a task's life: enqueue, read, claim, hold, write, end; then control and upkeep."""
+"""The task queue, in the order of a task's life: enqueue, read, claim, write, end; then control and maintenance."""
 
 from __future__ import annotations
 
