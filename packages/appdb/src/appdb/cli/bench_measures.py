@@ -139,6 +139,7 @@ class DriverMeasures:
 
     async def insert(self) -> float:
         """Return inserts per second."""
+        # A queue of bare calls needs an index to claim by, so its inserts pay for one too.
         await self._tasks.create_index([("state", 1), ("_id", 1)])
         return await self._limits.rate(lambda: self._tasks.insert_one(_document()), lanes=IN_FLIGHT)
 
@@ -152,6 +153,7 @@ class DriverMeasures:
         return await self._limits.drained(self._claim_and_complete)
 
     async def _claim_and_complete(self) -> int:
+        # Without leases, events or fair share: the ratio shows what those cost.
         found = self._tasks.find({"state": "queued"}, {"_id": 1}).sort("_id", 1).limit(IN_FLIGHT)
         match: dict[str, Any] = {"_id": {"$in": [row["_id"] async for row in found]}}
         await self._tasks.update_many(match | {"state": "queued"}, {"$set": {"state": "processing"}})

@@ -12,6 +12,7 @@ from appdb.models.task_events import TaskEvent
 
 def event_line(event: TaskEvent) -> str:
     """Return *event* as one line."""
+    # Other types, also those that only a later release knows, show their data as it is.
     tell = _DETAILS.get(event.type)
     details = tell(event.data) if tell else _data(event.data)
     return f"{event.seq:>4}  {moment(event.at)}  {event.type.value:<10} {printable(details)}".rstrip()

@@ -101,6 +101,7 @@ def width(text: str) -> int:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return *rows* as columns under *head*: numbers to the right, states in their colours."""
+    # Without rows, zip would give no columns, and the head no widths.
     columns = list(zip(*rows, strict=True)) or [()] * len(head)
     widths = [max(map(width, [name, *map(_text, column)])) for name, column in zip(head, columns, strict=True)]
     to_right = [bool(column) and all(isinstance(cell, int | float) for cell in column) for column in columns]

@@ -51,6 +51,7 @@ def duration(text: str) -> timedelta:
     Raises:
         BadParameter: It says none, or more than ten years.
     """
+    # Without re.ASCII, \d takes the digits of every script.
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip(), re.ASCII)
     if found is None:
         raise click.BadParameter(f"{text!r} is no duration; write a number and ms, s, m, h or d, such as 90s")

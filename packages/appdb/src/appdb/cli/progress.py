@@ -58,6 +58,7 @@ def bar(progress: Progress, columns: int) -> str:
     """Return *progress* as one line of at most *columns*."""
     full = round(progress.fraction * BAR_COLUMNS)
     drawn = f"[{'#' * full}{'-' * (BAR_COLUMNS - full)}] {percent(progress):>4} "
+    # Cut by columns and not by characters: a line that wraps cannot be drawn over.
     for character in printable(progress.message):
         if width(drawn + character) > columns:
             break

@@ -65,6 +65,7 @@ async def _rows(database: Database) -> list[dict[str, str | int | bool]]:
     queue = TaskQueue(database)
     counted: dict[str, QueueStats] = {found.queue: found for found in await queue.stats()}
     paused = await queue.paused()
+    # A queue is a name: tasks, a pause or a worker that serves it make it known.
     serving = [name for worker in await RegistryRepository(database).workers() for name in worker.queues]
     return [
         {

@@ -107,6 +107,7 @@ def show(target: Target, task_id: str, owner: str | None, with_events: bool, as_
 
 async def _log(queue: TaskQueue, task_id: str) -> list[TaskEvent]:
     events: list[TaskEvent] = []
+    # Pages are bounded by bytes too, so only an empty one is the end.
     while found := await queue.events(task_id, after=events[-1].seq if events else -1):
         events += found
     return events

@@ -117,6 +117,7 @@ def create_key(
     target: Target, owner: str, name: str, scopes: tuple[str, ...], expires_in: timedelta | None, as_json: bool
 ) -> None:
     """Make a key of a user and print it: only its digest is stored, so it can be seen this once."""
+    # None stands for all scopes; a key with an empty list could do nothing.
     wanted = list(scopes) or None
     made = _run(target, lambda users: users.create_key(owner_id=owner, name=name, scopes=wanted, expires_in=expires_in))
     if as_json:

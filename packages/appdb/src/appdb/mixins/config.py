@@ -113,6 +113,7 @@ class ConfigMixin(Connection):
             ConflictError: Another caller has written it since; after an unknown outcome, perhaps this call itself.
         """
         dumped = _dumped(type_, name, value)
+        # Before the write: a value that its own type does not read back is refused, not stored.
         read_back = _value_of(type_, name, dumped, TypeAdapter(type(value)))
         written = queries.writing(value, dumped)
         write = partial(self._put_config, type_, name, queries.put(type_, name, written), revision, session=session)

@@ -18,6 +18,7 @@ def apply(store: TaskStore, write: AttemptWrite) -> bool:
     # As in the database: a failure of the last attempt is for good, whatever it asks for.
     outcome = write.effective_outcome
     row = store.held(write.lease)
+    # A number that is not the next one: the write was applied before, or the lease is lost.
     if row is None or write.seq not in (None, row.task.event_count):
         return _applied_before(store, write)
     if outcome is None:

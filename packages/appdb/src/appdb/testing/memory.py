@@ -401,6 +401,7 @@ class InMemoryTaskQueue:
         until = self.clock.now() - older_than
         final = self._store.in_state(*FINAL_STATES)
         old = [row for row in final if row.task.finished_at is not None and row.task.finished_at <= until]
+        # A parent that runs again asks for its children's outcomes.
         unneeded = [row for row in old if not self._store.is_needed(row)][: at_most(limit)]
         for row in unneeded:
             self._store.remove(row)

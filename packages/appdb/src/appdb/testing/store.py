@@ -165,6 +165,7 @@ class TaskStore:
         """Forget a task with its log, its steps and its unique key."""
         del self.rows[row.task.id]
         key = (row.task.owner_id, row.task.unique_key or "")
+        # A key that was given up belongs to a later task.
         if self._keys.get(key) is row:
             del self._keys[key]
 
@@ -205,6 +206,7 @@ class TaskStore:
 
     def suspend(self, row: InMemoryTask, events: Sequence[NewEvent]) -> None:
         """Let the task wait for its children, as long as one is open."""
+        # Waiting for children is no attempt, so it counts as if it had been handed back.
         self.hand_back(row, events)
         if row.task.children_open:
             row.change(state=TaskState.SCHEDULED, waiting=True, run_at=FOREVER)
