@@ -26,6 +26,7 @@ class KeyInfo(Document):
     revoked_at: datetime | None = None
 
 
+# A key and no signed token: a key can be switched off (decision 0004).
 class AccessKey(KeyInfo):
     """A credential of a user, as stored in ``access_keys``; the secret itself is nowhere."""
 

@@ -27,6 +27,7 @@ class StoredSetting(Document):
 class StoredContract(Document):
     """The contracts that may work with the database, as stored in ``config`` under the id ``contract``."""
 
+    # A range, so that hosts of two releases work side by side while they are replaced (decision 0012).
     version: int
     """The oldest contract that may; hosts before contract 3 compare it with their own, and know no more."""
     newest: int | None = None

@@ -19,6 +19,7 @@ class RunEvent(Document):
     run_id: str
     owner_id: str
     branch_id: str
+    # Counted in the run's own document, so that no number is given without its event (decision 0008).
     seq: int
     type: Stored[DbEventType]
     step: str | None = None
@@ -49,6 +50,7 @@ class NewRunEvent:
     step: Text | None = None
     module: Text | None = None
     data: NewJson = field(default_factory=dict)
+    # Made here and not by the log: appending again after a lost answer must find what is stored.
     event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))
 
 

@@ -51,6 +51,7 @@ class Limit:
             raise ValueError(f"limit {self.key!r}: per must be at least a millisecond")
 
 
+# Limits travel with tasks (decision 0006): new keys, such as one for each user, need no set-up.
 class TaskLimit(Value):
     """A limit as documents hold it; see ``Limit``."""
 
@@ -78,6 +79,7 @@ class LimitOverride(Value):
     per_seconds: StoredSpan = 1.0
 
 
+# One bucket for all rates of a key would hold for none of them, once two tasks carry different ones.
 class TokenBucket(Value):
     """The tokens that one rate of a key has left."""
 

@@ -9,6 +9,7 @@ from appdb.models.base import Document
 from appdb.models.tasks import TaskState
 
 
+# A queue is a name that tasks carry; it needs no document until somebody pauses it.
 class StoredQueue(Document):
     """A queue that was paused or resumed, as stored in ``queues``; others have no document."""
 

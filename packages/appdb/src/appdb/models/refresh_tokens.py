@@ -39,6 +39,7 @@ class UserSession(Document):
     """A member of ``RevokedBecause``."""
 
 
+# With a document for each token, a rotation could slip between the writes that revoke them (decision 0009).
 class RefreshFamily(UserSession):
     """A session as stored in ``refresh_tokens``: one document for the whole family, so every change of it is atomic."""
 

@@ -24,6 +24,7 @@ class NamedValue(Value):
     event: str
 
 
+# Ids in the place of events keep a snapshot small, however large the data of its events is.
 class CompactState(Value):
     """A ``RunState`` with ids in the place of events."""
 

@@ -52,6 +52,7 @@ Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 """What is counted in a stored task, within the bounds of what its holder writes."""
 
 
+# A cancel takes the lease at once, so whatever its holder still writes is refused (decision 0002).
 class TaskLease(Value):
     """The hold of a worker on a task, by the database's clock."""
 
@@ -68,6 +69,7 @@ class Progress(Value):
     message: str = ""
 
 
+# The whole error is kept for operators; users read of it only what was meant for them (decision 0021).
 class TaskError(Value):
     """The reason for which an attempt ended without a result."""
 
@@ -166,6 +168,7 @@ class TaskDocument(Task):
 
     claim_key: str | None = Field(default=None, alias="lane")
     """Queue and handler: what a worker claims by. A task of release 0.1 has none until it is filled in."""
+    # A key that ordered owners at enqueue would be wrong after each retry or cancel (decision 0007).
     fairness_key: str | None = Field(default=None, alias="group")
     """Claim key, owner and limits: tasks with the same one are claimed in their own order, and share a turn."""
     handler: str | None = None
@@ -184,6 +187,7 @@ class TaskDocument(Task):
     """Whether its end concerns other documents: a generation, a parent or what follows it."""
     then: list[Following] = Field(default_factory=list)
     """What is enqueued when it completes."""
+    # In the task itself, so that fence, events and outcome are one atomic write of one document (decision 0005).
     recent_events: list[EventBatch] = Field(default_factory=list, alias="tail")
     """The newest part of its log; older events are archived in ``task_events``."""
     settled: Settlement | None = None

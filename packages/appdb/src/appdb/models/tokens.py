@@ -18,6 +18,7 @@ class Usage(Document):
     """The usage and cost of one call to a model, as stored in ``tokens``."""
 
     owner_id: str
+    # Kept when the run is deleted: a quota that deleting resets would be none (decision 0016).
     run_id: str | None = None
     """The run that it was for, which may have been deleted since; a plain task has none."""
     step_id: str | None = None
@@ -29,6 +30,7 @@ class Usage(Document):
     """What people are shown."""
     input_tokens: int
     output_tokens: int
+    # Decimals: many small sums in binary fractions drift, and people compare them with bills (decision 0010).
     units: Decimal
     """What is paid for where that is not tokens: pictures, seconds, credits."""
     cost: Decimal

@@ -81,6 +81,7 @@ class Run(Document):
     """How many events its log has; the next one gets this number."""
     created_at: datetime
     updated_at: datetime
+    # A lock must be a write: in a transaction, reads conflict with nobody (decision 0008).
     touched_at: datetime | None = None
     """When its fence was taken last."""
     completed_at: datetime | None = None
@@ -95,6 +96,7 @@ class RunDocument(Run):
     """Whether its deletion has begun; nobody sees it then, and nothing is written to it."""
 
 
+# A mark for ever would be all that grows without bound (decision 0016).
 class DeletedRun(Document):
     """The mark that stays of a deleted run in ``workflow_runs`` for a day, so that late writers see it."""
 

@@ -45,6 +45,7 @@ class VersionSummary(Document):
 
     owner_id: str
     template_id: str
+    # RFC 8785, which gives the same hash in every language (decision 0011).
     content_hash: str
     """``sha256:`` and the hex digest of the definition's canonical JSON."""
     source_type: Stored[SourceType] = SourceType.JSON
