@@ -13,15 +13,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REPLACED = {
     "bereaved": "child finished",
+    "desk": "attempt services",
+    "folding": "transitions, fold",
     "intake": "enqueue",
     "journal": "task log",
     "keeper": "lease renewer",
     "patience": "retry timeout",
     "performer": "attempt runner",
+    "recall": "get step",
     "rival": "competitor",
     "rivals": "competitors",
+    "rush": "busy streak",
     "spill": "archive",
     "story": "task log, event text",
+    "survey": "queue snapshot",
     "sweeping": "maintenance",
     "upkeep": "maintenance",
 }

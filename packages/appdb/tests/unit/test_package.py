@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import sysconfig
 import types
@@ -19,14 +20,30 @@ def test_tested_package_is_the_built_one() -> None:
     assert appdb.__version__ == version("appdb")
 
 
-def test_all_names_every_public_name() -> None:
-    public = {
+def public_names(room: types.ModuleType) -> set[str]:
+    return {
         name
-        for name, value in vars(appdb).items()
+        for name, value in vars(room).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
     }
 
-    assert public | {"__version__"} == set(appdb.__all__)
+
+def test_all_names_every_public_name() -> None:
+    assert public_names(appdb) | {"__version__"} == set(appdb.__all__)
+
+
+@pytest.mark.parametrize("room", ["appdb.host", "appdb.models", "appdb.testing"])
+def test_all_of_room_names_every_public_name(room: str) -> None:
+    module = importlib.import_module(room)
+
+    assert public_names(module) == set(module.__all__)
+
+
+@pytest.mark.parametrize("room", ["appdb.embedded", "appdb.feed"])
+def test_all_of_module_names_what_is_there(room: str) -> None:
+    module = importlib.import_module(room)
+
+    assert set(module.__all__) <= public_names(module)
 
 
 def test_no_host_is_dependency() -> None:

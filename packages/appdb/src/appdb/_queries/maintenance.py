@@ -13,7 +13,7 @@ from appdb.models.tasks import TaskState
 
 
 def maintenance_due(horizon: timedelta) -> Pipeline:
-    """What upkeep there is: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
+    """Maintenance that is due: rows ``about`` a duty, and in how many milliseconds, within *horizon*.
 
     One seek of one index each. The next tick to come is asked for by itself, since a schedule that no host can read
     stays due.

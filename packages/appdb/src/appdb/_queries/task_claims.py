@@ -24,7 +24,7 @@ SAMPLED_LEASES = 64
 """The newest leases of others tell who the competitors are; one's own, which may be newer, do not count."""
 MAX_COMPETITORS = 16
 FIRST_TASKS = 8
-"""How many tasks a survey looks at in plain order, to see who has the highest priority."""
+"""How many tasks a queue snapshot looks at in plain order, to see who has the highest priority."""
 
 
 def claim_key(queue: str, handler: str) -> str:
@@ -63,7 +63,9 @@ def _unexpired() -> Filter:
     return {"$expr": {"$gt": [{"$ifNull": ["$expires_at", FOREVER]}, NOW]}}
 
 
-def survey(claim_keys: Sequence[str], open_keys: Sequence[str], worker_id: str, *, after: str, limit: int) -> Pipeline:
+def queue_snapshot(
+    claim_keys: Sequence[str], open_keys: Sequence[str], worker_id: str, *, after: str, limit: int
+) -> Pipeline:
     """One row per waiting group (its first task), paused queue and competing worker, and the first tasks of all.
 
     The first *limit* groups after the group *after* come in their order, one index seek each (a distinct scan),
@@ -174,12 +176,12 @@ def running_under(keys: Sequence[str]) -> Pipeline:
 def fill_claim_keys() -> tuple[Filter, Pipeline]:
     """Give tasks that an older release enqueued what this one claims by; served by index tasks_lane while queued."""
     parts = [SEPARATOR, "$handler"]
-    lane_of = {"$concat": ["$queue", *parts]}
+    claim_key = {"$concat": ["$queue", *parts]}
     named = {name: {"$type": "string"} for name in ("queue", "handler", "owner_id")}
     return {"lane": None} | named, [
         {
             "$set": {
-                "lane": lane_of,
+                "lane": claim_key,
                 "group": {"$concat": ["$queue", *parts, SEPARATOR, "$owner_id"]},
                 "limited": False,
                 "limits": [],

@@ -96,7 +96,7 @@ class QueueSnapshot:
             raise ValueError("the snapshot serves no claimer yet; call serve() first")
         asked_at = time.monotonic()
         claim_keys = _claim_keys(claimer, frozenset())
-        pipeline = queries.survey(
+        pipeline = queries.queue_snapshot(
             claim_keys, self.open_claim_keys, claimer.worker_id, after=self._after, limit=MAX_GROUPS
         )
         # In one answer: by itself the server gives 101 at first.

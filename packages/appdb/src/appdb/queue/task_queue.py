@@ -503,7 +503,7 @@ class TaskQueue(BaseRepository):
 
     @retried
     async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
-        """Return which upkeep has something to do, and when the next scheduled task is due within *horizon*."""
+        """Return which maintenance has something to do, and when the next scheduled task is due within *horizon*."""
         return await self._maintenance.maintenance_due(horizon)
 
     @translates_errors
