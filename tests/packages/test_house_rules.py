@@ -99,7 +99,7 @@ def test_functions_are_short(package: str) -> None:
     assert [one for one in found if one[0] > MOST_LINES] == []
 
 
-@pytest.mark.parametrize("package", ["appserver", "appworker"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_docstrings_name_their_thing(package: str) -> None:
     found = {str(file.relative_to(ROOT)): indirect_docstrings(parsed(file)) for file in sources(package)}
 
