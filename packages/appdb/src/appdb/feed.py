@@ -79,7 +79,7 @@ class ChangeFeed:
     """
     Hints about changes in the database, fanned out in memory.
 
-    A hint may come for nothing and may be lost; whoever waits asks the database what is true, and asks again after a
+    A hint may come for nothing and may be lost: a waiter asks the database what is true, and asks again after a
     while without a hint. After any interruption the stream starts from now and everybody is woken once, which finds
     by query whatever was missed: so no resume token is kept, and none can go stale.
 
@@ -185,7 +185,7 @@ class _StreamEndedError(Exception):
 def topics_of(change: Mapping[str, Any]) -> list[str]:
     """Return the topics that a projected *change* concerns.
 
-    A claim concerns nobody: its holder knows, and viewers hear of it by the log.
+    A claim concerns no topic: its holder knows, and viewers hear of it by the log.
     """
     state = change.get("state")
     if state == TaskState.PROCESSING:

@@ -101,7 +101,7 @@ def rate_of(limit: TaskLimit) -> Rate | None:
 
 
 def refilled(levels: Mapping[Rate, float], seconds: float) -> dict[Rate, float]:
-    """Return *levels* as they are *seconds* later; a bucket that is full is like one that nobody has heard of."""
+    """Return *levels* as they are *seconds* later; a full bucket is left out, since an unknown one is full."""
     passed = max(seconds, 0.0)
     later = {rate: level + passed * rate[0] / rate[1] for rate, level in levels.items()}
     return {rate: level for rate, level in later.items() if level < rate[0]}

@@ -103,7 +103,8 @@ class GroupCommit(Generic[T, R]):
 
 def _resolve(written: asyncio.Future[R], outcome: R | Exception) -> None:
     if written.done():
-        return  # whoever waited was cancelled
+        # The caller that waited was cancelled.
+        return
     if isinstance(outcome, Exception):
         written.set_exception(outcome)
     else:

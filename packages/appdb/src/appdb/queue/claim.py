@@ -189,7 +189,7 @@ class Claiming:
         except (PyMongoError, AppDbError) as exc:
             if not taken:
                 raise
-            # Without this they would be held by nobody until their lease ends.
+            # Raising would leave the taken tasks without a worker until their leases end.
             logger.warning("a claim ends with what it has", extra={"tasks": len(taken), "error": str(exc)})
         return taken
 

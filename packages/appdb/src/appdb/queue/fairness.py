@@ -94,7 +94,7 @@ class FairShare:
         Args:
             owners: Who is known to wait now.
             all_seen: Whether everybody who waits was named in this call or one since the last time that this was so;
-                until then, somebody who is not named here may only be out of sight.
+                until then, an owner who is not named here may only be out of sight.
         """
         # Least served, and not zero: a newcomer with zero would be served alone until it has caught up with the others.
         known = set(owners)
@@ -115,8 +115,10 @@ class FairShare:
     # Turns are taken at the claim: a key made at enqueue would be wrong as soon as a task is retried, cancelled or
     # given another priority, and all enqueues of an owner would fight for one counter (decision 0007).
     def groups_by_owner(self, heads: Sequence[GroupHead], limit: int) -> list[list[str]]:
-        """Return the groups of the next *limit* owners, a line each: those with the highest priority, then the least
-        served, then who has waited longest, first."""
+        """Return the groups of the next *limit* owners, each owner's in a list.
+
+        Owners with the highest priority come first, then those who were served least, then those who waited longest.
+        """
         by_owner: dict[str, list[GroupHead]] = {}
         for head in sorted(heads, key=lambda head: (-head.priority, head.queued_at)):
             by_owner.setdefault(head.owner_id, []).append(head)

@@ -33,7 +33,7 @@ def check_events(events: Sequence[NewEvent]) -> int:
 
 
 def _check_progress(data: Mapping[str, Any]) -> None:
-    # It becomes a part of the task, which nobody could read any more.
+    # It becomes a part of the task, which no model could read any more.
     try:
         Progress.model_validate(data)
     except ValidationError as exc:

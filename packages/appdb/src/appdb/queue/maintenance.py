@@ -109,7 +109,7 @@ class TaskMaintenance:
     async def _move_all(self, move: Move, match: Filter, fields: dict[str, int], limit: int) -> list[Task]:
         """Move what *match* finds until *limit* are moved or none is left, and return those that were.
 
-        What cannot be moved holds up nobody behind it; the next maintenance tries it again.
+        What cannot be moved holds up no task behind it; the next maintenance tries it again.
 
         Raises:
             AppDbError: Of all that was found at once nothing could be moved.

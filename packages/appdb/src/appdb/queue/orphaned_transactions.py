@@ -22,9 +22,9 @@ FIRST_REFUSED = 2
 
 
 async def end_orphaned_transactions(connection: Connection, idle: timedelta) -> int:
-    """End transactions of our hosts of this database that nobody has spoken to for *idle*, and return how many.
+    """End transactions of our hosts of this database that got no command for *idle*, and return how many.
 
-    A server keeps the transaction of a client that died for a minute or more, and until then nobody can write to the
+    A server keeps the transaction of a client that died for a minute or more, and until then no host can write to the
     tasks in it. A host that lives and was only slow is told by its next call, and does that transaction again.
     """
     try:
@@ -46,7 +46,7 @@ class Contention:
     """
     The tries of one transaction that competitors keep from its documents.
 
-    Only time after a first refusal counts: where the database is far, one try takes long, and nobody is in its way.
+    Only time after a first refusal counts: where the database is far, one try takes long without any competitor.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -61,7 +61,7 @@ class Contention:
         Raises:
             ContendedError: Two seconds after that it is refused still.
         """
-        # The first try has met nobody yet, so the wait begins with the second.
+        # The first try has met no competitor yet, so the wait begins with the second.
         self._tries += 1
         if self._tries == FIRST_REFUSED:
             self._until = time.monotonic() + CONTENTION_WAIT.total_seconds()

@@ -154,7 +154,7 @@ class TaskQueueProtocol(Protocol):
         """Let tasks be claimed that a host of an older release enqueued."""
 
     async def expire(self, *, limit: int = 100) -> list[Task]:
-        """Fail tasks that nobody claimed in time."""
+        """Fail tasks that no worker claimed in time."""
 
     async def prune(self, *, older_than: timedelta, limit: int = 1000) -> int:
         """Delete tasks that have been final for long, with their events and steps."""

@@ -49,7 +49,7 @@ class UnreadableTasks:
         try:
             ended = await self._finalizer.end_task(match, [failed_event(error)], changes)
         except (PyMongoError, AppDbError) as exc:
-            # Those beside it must not be held up; whoever meets it next tries again.
+            # Tasks beside it must not be held up; the next claim that meets it tries again.
             logger.warning("a task that cannot be read could not be set aside", extra=told | {"error": str(exc)})
             return False
         if ended is not None:
