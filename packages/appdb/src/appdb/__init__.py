@@ -30,7 +30,7 @@ from appdb.feed import ChangeFeed
 from appdb.models.limits import Limit
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Progress, Task, TaskState
-from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.queue.task_queue import TaskQueue
@@ -49,6 +49,7 @@ from appdb.utils import uuid7_str
 
 __all__ = [
     "AppDbError",
+    "AttemptOutcome",
     "AttemptWrite",
     "BranchRepository",
     "ChangeFeed",
@@ -73,7 +74,6 @@ __all__ = [
     "NewEvent",
     "NewTask",
     "NotFoundError",
-    "Outcome",
     "Progress",
     "RegistryRepository",
     "Released",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appdb.models import LONGEST
+from appdb.models import MAX_DURATION
 
 
 class AppWorkerError(Exception):
@@ -60,8 +60,8 @@ class RetryLaterError(AppWorkerError):
     """
 
     def __init__(self, reason: str, after: timedelta) -> None:
-        if not timedelta(0) <= after <= LONGEST:
-            raise ValueError(f"after is {after}; a pause cannot be negative, nor longer than {LONGEST.days} days")
+        if not timedelta(0) <= after <= MAX_DURATION:
+            raise ValueError(f"after is {after}; a pause cannot be negative, nor longer than {MAX_DURATION.days} days")
         super().__init__(reason, after)
         self.reason, self.after = reason, after
 

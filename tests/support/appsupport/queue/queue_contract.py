@@ -32,7 +32,7 @@ MAX_DEPTH = 64
 MAX_FOLLOWING = 100
 MAX_FOLLOWING_DEPTH = 20
 LARGEST = 2**31 - 1
-LONGEST = timedelta(days=36_525)
+MAX_DURATION = timedelta(days=36_525)
 LIMIT_IS_ASKED_AGAIN = 0.3
 """Seconds after which a claimer no longer leaves alone a limit that it found reached."""
 LET_OTHERS_HEAR = 1.1

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import AttemptWrite, Completed, Failed, Limit, NewEvent, NewTask, Outcome, TaskEventType, TaskQueue
+from appdb import AttemptOutcome, AttemptWrite, Completed, Failed, Limit, NewEvent, NewTask, TaskEventType, TaskQueue
 from appdb._driver import RawDocument
 from appdb._queries.task_claims import SAMPLED_LEASES
 from appdb.models import TaskFilter
@@ -148,7 +148,7 @@ async def _suspend(stage: Stage, text: str) -> Mapping[str, object]:
 
 async def _commit(stage: Stage, text: str) -> Mapping[str, object]:
     done, broken, queue = await hold(stage), await hold(stage), TaskQueue(stage.database)
-    outcomes: tuple[Outcome, ...] = (
+    outcomes: tuple[AttemptOutcome, ...] = (
         Completed(result=hostile_json(text)),
         Failed(kind=text, message=text, retry_in=None),
     )

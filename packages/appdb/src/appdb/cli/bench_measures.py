@@ -40,13 +40,13 @@ class BenchLimits:
     count: int
     seconds: float
 
-    async def rate(self, call: Callable[[], Awaitable[object]], *, lanes: int = 1, each: int = 1) -> float:
-        """Return how many a second: *call* does *each* of them, and *lanes* calls are in flight."""
+    async def rate(self, call: Callable[[], Awaitable[object]], *, in_flight: int = 1, each: int = 1) -> float:
+        """Return how many a second: *call* does *each* of them, *in_flight* calls at a time."""
         began = time.perf_counter()
         left = iter(range(max(1, self.count // each)))
         done = 0
 
-        async def lane() -> None:
+        async def one_in_flight() -> None:
             nonlocal done
             for _ in left:
                 await call()
@@ -54,7 +54,7 @@ class BenchLimits:
                 if time.perf_counter() - began > self.seconds:
                     return
 
-        await asyncio.gather(*(lane() for _ in range(lanes)))
+        await asyncio.gather(*(one_in_flight() for _ in range(in_flight)))
         return done / (time.perf_counter() - began)
 
     async def drained(self, call: Callable[[], Awaitable[int]]) -> float:
@@ -85,7 +85,7 @@ class QueueMeasures:
 
     async def enqueue(self) -> float:
         """Return enqueues per second, each acknowledged by a majority."""
-        return await self._limits.rate(lambda: self._queue.enqueue(TASK), lanes=IN_FLIGHT)
+        return await self._limits.rate(lambda: self._queue.enqueue(TASK), in_flight=IN_FLIGHT)
 
     async def enqueue_many(self) -> float:
         """Return tasks per second, enqueued in batches."""
@@ -141,7 +141,7 @@ class DriverMeasures:
         """Return inserts per second."""
         # A queue of bare calls needs an index to claim by, so its inserts pay for one too.
         await self._tasks.create_index([("state", 1), ("_id", 1)])
-        return await self._limits.rate(lambda: self._tasks.insert_one(_document()), lanes=IN_FLIGHT)
+        return await self._limits.rate(lambda: self._tasks.insert_one(_document()), in_flight=IN_FLIGHT)
 
     async def insert_many(self) -> float:
         """Return documents per second, inserted in batches."""

@@ -8,6 +8,7 @@ from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_variables
 from appdb.host.lease_guard import GuardFacts, LeaseGuard
 from appdb.host.lease_renewer import LeaseHolder, LeaseRenewer
 from appdb.host.maintenance import HostMaintenance
+from appdb.migrations.options import BackFillPace, RunOptions, Waiting
 from appdb.payload_schema import judged, pattern_validator
 from appdb.queue.batching import GroupCommit
 from appdb.queue.lease import handler
@@ -29,12 +30,15 @@ __all__ = [
     "MAX_STEP_BYTES",
     "MAX_WRITE_BYTES",
     "NO_RETRIES",
+    "BackFillPace",
     "GroupCommit",
     "GuardFacts",
     "HostMaintenance",
     "LeaseGuard",
     "LeaseHolder",
     "LeaseRenewer",
+    "RunOptions",
+    "Waiting",
     "app_name_of",
     "check_key",
     "check_size",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.actors import AnnouncedActor, RegisteredActor
-from appdb.models.bounds import LONGEST
+from appdb.models.bounds import MAX_DURATION
 from appdb.models.branches import Branch, BranchSegment
 from appdb.models.config import Setting
 from appdb.models.content_generation_metadata import (
@@ -70,7 +70,7 @@ __all__ = [
     "FINAL_STATES",
     "GLOBAL_OWNER",
     "LIVE_STATES",
-    "LONGEST",
+    "MAX_DURATION",
     "OPEN_STATUSES",
     "AnnouncedActor",
     "AnnouncedWorker",

@@ -22,9 +22,9 @@ MAX_TEXT_CHARACTERS = 4_000
 """What people read in a line or two."""
 LARGEST = 2**31 - 1
 """Of counts and priorities: what every language, driver and JSON parser reads as the same integer."""
-SHORTEST = timedelta(milliseconds=1)
+MIN_DURATION = timedelta(milliseconds=1)
 """MongoDB's resolution of time."""
-LONGEST = timedelta(days=36_525)
+MAX_DURATION = timedelta(days=36_525)
 """A hundred years: longer than anything waits, and far from the year 9999, behind which no date can be read."""
 
 # Decision 0019: what is new is checked before the first write, since one unreadable document hides its neighbours.
@@ -50,9 +50,9 @@ Place: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 """A place among bytes or events, counted from 0."""
 Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_inf_nan=False)]
 """A measure, such as seconds of playing time."""
-Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST)]
-Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=SHORTEST, le=LONGEST)]
-Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=LONGEST.total_seconds(), allow_inf_nan=False)]
+Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=MAX_DURATION)]
+Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=MIN_DURATION, le=MAX_DURATION)]
+Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=MAX_DURATION.total_seconds(), allow_inf_nan=False)]
 # Stored values have wider bounds than new ones: earlier releases accepted more.
 StoredSpan: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Seconds or milliseconds of a stored document, which can be made a duration; see ``bounded_duration``."""
@@ -115,7 +115,7 @@ def _told(kind: str, message: str) -> str:
 
 def bounded_duration(seconds: float) -> timedelta:
     """Return *seconds* that a document holds as a duration, at most the longest that is accepted now."""
-    return timedelta(seconds=min(seconds, LONGEST.total_seconds()))
+    return timedelta(seconds=min(seconds, MAX_DURATION.total_seconds()))
 
 
 def at_most(limit: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
@@ -20,6 +20,11 @@ class EventSummary:
     step: str | None
     module: str | None
     data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, event: RunEvent) -> Self:
+        """Return the summary of *event*."""
+        return cls(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from appdb.models.bounds import LONGEST, SHORTEST
+from appdb.models.bounds import MAX_DURATION, MIN_DURATION
 from appdb.models.limits import Rate, TaskLimit
 
 A_WHOLE_TOKEN = 1 - 1e-9
@@ -96,7 +96,7 @@ def rate_of(limit: TaskLimit) -> Rate | None:
     """Return the rate that *limit* sets, if it sets one; earlier releases took any time for it."""
     if limit.rate is None:
         return None
-    shortest, longest = SHORTEST.total_seconds(), LONGEST.total_seconds()
+    shortest, longest = MIN_DURATION.total_seconds(), MAX_DURATION.total_seconds()
     return limit.rate, min(limit.per_seconds, longest) if limit.per_seconds > shortest else shortest
 
 

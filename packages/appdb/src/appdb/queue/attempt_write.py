@@ -54,7 +54,7 @@ class Suspended:
     """The task waits for its children, and runs again when the last of them is final; the attempt does not count."""
 
 
-Outcome = Completed | Failed | Released | Suspended
+AttemptOutcome = Completed | Failed | Released | Suspended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class AttemptWrite:
     lease: Lease
     events: Sequence[NewEvent] = ()
     seq: int | None = None
-    outcome: Outcome | None = None
+    outcome: AttemptOutcome | None = None
     event_bytes: int = field(init=False, repr=False, compare=False)
     """What the data of its events weighs as BSON."""
     result_bytes: int = field(init=False, repr=False, compare=False)
@@ -90,7 +90,7 @@ class AttemptWrite:
         # Here and not at the commit, so that one write that does not fit fails alone and not with a whole batch.
         accept(Lease, self.lease, "lease")
         accept(Count | None, self.seq, "seq")
-        accept(Outcome | None, self.outcome, "outcome")
+        accept(AttemptOutcome | None, self.outcome, "outcome")
         # To weigh a value is to encode it, so each is weighed here once and its weight travels with it.
         object.__setattr__(self, "event_bytes", self._weighed_events())
         object.__setattr__(self, "result_bytes", self._weighed_result())
@@ -107,7 +107,7 @@ class AttemptWrite:
         return 0
 
     @property
-    def effective_outcome(self) -> Outcome | None:
+    def effective_outcome(self) -> AttemptOutcome | None:
         """The outcome; for good where it asks for another attempt and this was the last one."""
         if isinstance(self.outcome, Failed) and self.lease.is_last_attempt:
             return replace(self.outcome, retry_in=None)

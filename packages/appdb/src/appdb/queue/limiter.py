@@ -16,7 +16,7 @@ from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
-from appdb.models.bounds import LONGEST
+from appdb.models.bounds import MAX_DURATION
 from appdb.models.limits import Limit, Rate, TaskLimit
 from appdb.queue.allowance import Allowance, grant, rate_of, refilled
 from appdb.queue.fairness import Candidate
@@ -138,7 +138,7 @@ class Limiter:
         for key, standing in standings.items():
             left = standing.allowance
             if left.granted:
-                full_in = timedelta(seconds=min(left.full_in_seconds, LONGEST.total_seconds()))
+                full_in = timedelta(seconds=min(left.full_in_seconds, MAX_DURATION.total_seconds()))
                 writes.append(
                     UpdateOne({"_id": key}, limit_queries.spend(key, left.levels, standing.at, full_in), upsert=True)
                 )

@@ -1,4 +1,4 @@
-"""Outcome events: the event of a task's log that tells how an attempt ended, and the error in it; pure."""
+"""AttemptOutcome events: the event of a task's log that tells how an attempt ended, and the error in it; pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import JsonValue
 
 from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
-from appdb.queue.attempt_write import Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.attempt_write import AttemptOutcome, Completed, Failed, Released, Suspended
 from appdb.queue.lease import Lease
 from appdb.size_limits import storable_text
 
 
-def outcome_event(outcome: Outcome, lease: Lease) -> NewEvent:
+def outcome_event(outcome: AttemptOutcome, lease: Lease) -> NewEvent:
     """Return the event that tells of *outcome*."""
     match outcome:
         case Completed():

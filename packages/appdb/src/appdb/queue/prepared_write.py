@@ -10,7 +10,7 @@ from appdb._driver import RawDocument, UpdateOne
 from appdb._queries import tasks as queries
 from appdb._queries.expressions import literal
 from appdb.models.tasks import TaskState
-from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.lease import Lease
 from appdb.queue.log_events import fills_recent_events, is_heavy, latest_progress, stored_events
 from appdb.queue.outcome_events import error_of, outcome_event
@@ -105,7 +105,7 @@ class PreparedWrite:
         return held and task.get("state") == TaskState.PROCESSING
 
 
-def _changes(outcome: Outcome, lease: Lease) -> dict[str, Any]:
+def _changes(outcome: AttemptOutcome, lease: Lease) -> dict[str, Any]:
     match outcome:
         case Completed(result=result):
             return queries.settle(TaskState.COMPLETED, result, None)

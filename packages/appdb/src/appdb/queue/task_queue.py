@@ -22,7 +22,7 @@ from appdb.models.queues import QueueStats
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
 from appdb.queue.admission import Admission
-from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.claim import Claiming
 from appdb.queue.commit import AttemptCommitter
 from appdb.queue.control import Control
@@ -352,7 +352,7 @@ class TaskQueue(BaseRepository):
         await self._end(lease, Suspended(), events)
 
     async def _end(
-        self, lease: Lease, outcome: Outcome, events: Sequence[NewEvent], session: Session | None = None
+        self, lease: Lease, outcome: AttemptOutcome, events: Sequence[NewEvent], session: Session | None = None
     ) -> None:
         await self._write(AttemptWrite(lease=lease, events=events, outcome=outcome), session)
 

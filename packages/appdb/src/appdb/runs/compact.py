@@ -38,7 +38,7 @@ def named_events(compacted: CompactState) -> set[str]:
 
 def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
     """Return the state that was compacted; *events* holds those that it names, by id."""
-    kept = {event_id: _kept(event) for event_id, event in events.items()}
+    kept = {event_id: EventSummary.of(event) for event_id, event in events.items()}
     outputs = [kept[event_id] for event_id in compacted.outputs]
     return RunState(
         seq=compacted.seq,
@@ -60,7 +60,3 @@ def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
 
 def _named(given: Given) -> dict[str, str]:
     return {"name": given.name, "step": given.step, "module": given.module, "event": given.kept.event_id}
-
-
-def _kept(event: RunEvent) -> EventSummary:
-    return EventSummary(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)

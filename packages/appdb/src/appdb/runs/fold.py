@@ -109,7 +109,7 @@ class _Draft:
         _add(self.modules.setdefault(step, []), module)
         # Removed first, so that the dictionary keeps the last completion last.
         self.outputs.pop((step, module), None)
-        self.outputs[step, module] = _kept(event)
+        self.outputs[step, module] = EventSummary.of(event)
         self._give(event, step, module)
 
     def _within(self, event: RunEvent) -> tuple[str, str]:
@@ -126,7 +126,8 @@ class _Draft:
         place = (step, module)
         # Values that others gave under the same name stay: they come back when this module is undone.
         before = [given for given in self.given if (given.step, given.module) != place or given.name not in named]
-        self.given = before + [Given(name=name, step=step, module=module, kept=_kept(event)) for name in named]
+        kept = EventSummary.of(event)
+        self.given = before + [Given(name=name, step=step, module=module, kept=kept) for name in named]
 
     def _restart(self, step: str) -> None:
         if step in self.steps:
@@ -167,17 +168,13 @@ class _Draft:
 
     def _asks(self, event: RunEvent, *, goes_on: bool) -> None:
         if event.type is E.INTERACTION_REQUESTED:
-            self.pending = _kept(event)
+            self.pending = EventSummary.of(event)
         elif self.position.interaction_id is None:
             self.pending = None
         if event.type in (E.MODULE_ERROR, E.WORKFLOW_ERROR):
-            self.error = _kept(event)
+            self.error = EventSummary.of(event)
         elif goes_on:
             self.error = None
-
-
-def _kept(event: RunEvent) -> EventSummary:
-    return EventSummary(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
 
 
 def _add(names: list[str], name: str) -> None:

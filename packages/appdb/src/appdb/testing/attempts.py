@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from appdb.models.task_events import NewEvent
 from appdb.models.tasks import TaskError, TaskState
-from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Outcome, Released, Suspended
+from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.outcome_events import outcome_event
 from appdb.testing.store import InMemoryTask, TaskStore
 
@@ -38,7 +38,7 @@ def _applied_before(store: TaskStore, write: AttemptWrite) -> bool:
     return held is not None and write.seq is not None and held.task.event_count == write.seq + len(write.events)
 
 
-def _settle(store: TaskStore, row: InMemoryTask, events: list[NewEvent], outcome: Outcome) -> None:
+def _settle(store: TaskStore, row: InMemoryTask, events: list[NewEvent], outcome: AttemptOutcome) -> None:
     match outcome:
         case Completed(result=result):
             store.finish(row, events, TaskState.COMPLETED, result=result)

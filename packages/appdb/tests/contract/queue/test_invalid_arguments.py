@@ -14,8 +14,8 @@ from appdb.models import TaskFilter
 from appdb.testing import InMemoryTaskQueue
 from appsupport.queue.queue_contract import (
     LARGEST,
-    LONGEST,
     MAX_DEPTH,
+    MAX_DURATION,
     MAX_NAME_CHARACTERS,
     OWNER,
     Subject,
@@ -25,7 +25,7 @@ from appsupport.queue.queue_contract import (
 
 LONG = "x" * (MAX_NAME_CHARACTERS + 1)
 FOREVER = timedelta.max
-TOO_LONG = LONGEST + timedelta(milliseconds=1)
+TOO_LONG = MAX_DURATION + timedelta(milliseconds=1)
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -90,21 +90,21 @@ async def test_largest_accepted_values_come_back_and_run(
         "priority": LARGEST,
         "max_attempts": LARGEST,
         "actor_version": LARGEST,
-        "timeout": LONGEST,
-        "expires_in": LONGEST,
-        "unique_for": LONGEST,
+        "timeout": MAX_DURATION,
+        "expires_in": MAX_DURATION,
+        "unique_for": MAX_DURATION,
         "unique_key": LONG[1:],
-        "limits": (Limit(key=LONG[1:], concurrency=LARGEST, rate=LARGEST, per=LONGEST),),
+        "limits": (Limit(key=LONG[1:], concurrency=LARGEST, rate=LARGEST, per=MAX_DURATION),),
         "payload": nested(MAX_DEPTH - 1),
     }
     task = await subject.queue.enqueue(new_task(**most))
-    later = await subject.queue.enqueue(new_task(delay=LONGEST))
+    later = await subject.queue.enqueue(new_task(delay=MAX_DURATION))
     found = await subject.queue.page(owner_id=OWNER)
     (held,) = await subject.queue.claim(claimer("w", f"{task.actor}@{LARGEST}"))
 
     assert [one.id for one in found] == [later.id, task.id]
     assert (held.priority, held.max_attempts, held.actor_version) == (LARGEST, LARGEST, LARGEST)
-    assert held.timeout_seconds == LONGEST.total_seconds()
+    assert held.timeout_seconds == MAX_DURATION.total_seconds()
     assert held.payload == most["payload"]
     assert await subject.queue.recover() == []
 

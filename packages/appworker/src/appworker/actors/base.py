@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from appdb import Limit
-from appdb.models import LONGEST
+from appdb.models import MAX_DURATION
 from appworker.actors.contexts import ActorContext, SyncContext
 from appworker.actors.retry import RetryPolicy
 from appworker.errors import InvalidPayloadError, InvalidResultError
@@ -65,8 +65,8 @@ class Actor(Generic[PayloadT]):
         self._check_isolation()
         if not self.name or self.version < 1:
             raise ValueError(f"actor {self.name!r}: it needs a name, and a version of at least 1")
-        if not timedelta(0) < self.timeout <= LONGEST:
-            raise ValueError(f"actor {self.name!r}: timeout must be positive, and at most {LONGEST.days} days")
+        if not timedelta(0) < self.timeout <= MAX_DURATION:
+            raise ValueError(f"actor {self.name!r}: timeout must be positive, and at most {MAX_DURATION.days} days")
         if self.isolation != "process" and (self.memory_limit is not None or self.cpu_limit is not None):
             raise ValueError(f"actor {self.name!r}: memory_limit and cpu_limit need isolation='process'")
         if self.memory_limit is not None and self.memory_limit < 1:

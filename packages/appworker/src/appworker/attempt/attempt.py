@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb import Lease, Outcome, Task
+from appdb import AttemptOutcome, Lease, Task
 from appworker.attempt.event_writer import EventWriter
 from appworker.attempt.fenced_calls import FencedCalls
 from appworker.attempt.operations import AttemptOperations
@@ -27,7 +27,7 @@ class Attempt:
         self.lease = Lease.of(task)
         self.stop = StopSwitch()
         self.renewed_at = claimed_at
-        self.outcome: Outcome | None = None
+        self.outcome: AttemptOutcome | None = None
         """How the attempt ended in the database; ``None`` until that is written."""
         calls = FencedCalls(task, self.stop)
         self.names = calls.names
@@ -43,7 +43,7 @@ class Attempt:
         """Stop the attempt, since its lease is or may be lost."""
         self.stop.throw(StopReason.LEASE_LOST)
 
-    async def settle(self, outcome: Outcome) -> None:
+    async def settle(self, outcome: AttemptOutcome) -> None:
         """Write *outcome*, with all events that were added.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from appdb import Completed, Failed, InvalidDataError, Outcome, Released
+from appdb import AttemptOutcome, Completed, Failed, InvalidDataError, Released
 from appdb.host import LeaseRenewer
 from appworker.actors.base import Actor
 from appworker.attempt.attempt import Attempt
@@ -137,7 +137,7 @@ def _result_of(running: asyncio.Future[ActorResult], attempt: Attempt) -> ActorR
     return ActorFailed(kind=type(error).__name__, message=f"the worker could not run the attempt: {error}", retry=True)
 
 
-async def _settle(attempt: Attempt, outcome: Outcome) -> None:
+async def _settle(attempt: Attempt, outcome: AttemptOutcome) -> None:
     try:
         await attempt.settle(outcome)
     except InvalidDataError as exc:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
-from appdb import AttemptWrite, InvalidDataError, Lease, NewEvent, Outcome, Progress, Task, TaskEventType
+from appdb import AttemptOutcome, AttemptWrite, InvalidDataError, Lease, NewEvent, Progress, Task, TaskEventType
 from appworker.attempt.event_buffer import Chunk, EventBuffer
 from appworker.attempt.fenced_calls import FencedCalls
 from appworker.attempt.services import AttemptServices
@@ -120,7 +120,7 @@ class EventWriter:
             self._seq += 1
         return answer
 
-    async def settle(self, outcome: Outcome) -> None:
+    async def settle(self, outcome: AttemptOutcome) -> None:
         """End the attempt with *outcome*, together with the rest of the buffer.
 
         Raises:
@@ -151,7 +151,7 @@ class EventWriter:
                 return events
             await self._write(events)
 
-    async def _write(self, events: Sequence[NewEvent], outcome: Outcome | None = None) -> None:
+    async def _write(self, events: Sequence[NewEvent], outcome: AttemptOutcome | None = None) -> None:
         write = AttemptWrite(lease=self._lease, events=events, seq=self._seq, outcome=outcome)
         await self._calls.make(partial(self._services.commit_batcher.write, write))
         self._seq += len(events)

@@ -7,8 +7,8 @@ from typing import assert_never
 
 from pydantic import BaseModel
 
-from appdb import Completed, Failed, Outcome, Released, Suspended
-from appdb.models import LONGEST
+from appdb import AttemptOutcome, Completed, Failed, Released, Suspended
+from appdb.models import MAX_DURATION
 from appworker.actors.base import Actor
 from appworker.attempt.attempt import Attempt
 from appworker.errors import TaskStoppedError
@@ -16,7 +16,7 @@ from appworker.execution.results import ActorDone, ActorFailed, ActorResult, Act
 from appworker.execution.stop import StopReason
 
 
-def outcome_of(result: ActorResult, attempt: Attempt, actor: Actor[BaseModel]) -> Outcome:
+def outcome_of(result: ActorResult, attempt: Attempt, actor: Actor[BaseModel]) -> AttemptOutcome:
     """Return the outcome to write for *result*.
 
     Raises:
@@ -35,7 +35,7 @@ def outcome_of(result: ActorResult, attempt: Attempt, actor: Actor[BaseModel]) -
             assert_never(result)
 
 
-def _stopped(attempt: Attempt, actor: Actor[BaseModel]) -> Outcome:
+def _stopped(attempt: Attempt, actor: Actor[BaseModel]) -> AttemptOutcome:
     reason, refusal = attempt.stop.reason, attempt.events.refusal
     if reason is StopReason.DRAIN:
         # Draining is no fault of the task: the attempt does not count.
@@ -59,4 +59,4 @@ def _retry_in(failed: ActorFailed, attempt: Attempt, actor: Actor[BaseModel]) ->
         return None
     pause = actor.retry.delay(attempt.task.attempt) if failed.retry_in is None else failed.retry_in
     # A retry policy has no bound of its own; the database takes a hundred years.
-    return min(pause, LONGEST)
+    return min(pause, MAX_DURATION)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from appdb import Task
-from appdb.models import LONGEST
+from appdb.models import MAX_DURATION
 from appworker.actors.base import Actor
 
 SPARE = timedelta(seconds=15)
@@ -18,7 +18,7 @@ SPARE = timedelta(seconds=15)
 def timeout_of(task: Task, actor: Actor[BaseModel]) -> timedelta:
     """Return how long an attempt of *task* may run: the task's own limit, else the actor's."""
     seconds = task.timeout_seconds
-    return actor.timeout if seconds is None else timedelta(seconds=min(seconds, LONGEST.total_seconds()))
+    return actor.timeout if seconds is None else timedelta(seconds=min(seconds, MAX_DURATION.total_seconds()))
 
 
 def renewed_until(task: Task, actor: Actor[BaseModel]) -> float:

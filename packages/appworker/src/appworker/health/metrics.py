@@ -10,7 +10,7 @@ from typing import assert_never
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from appdb import Completed, Failed, Outcome, Released, Suspended, Task
+from appdb import AttemptOutcome, Completed, Failed, Released, Suspended, Task
 
 OTHER = "other"
 """Stands for every name that this host did not declare, so that the number of series has a bound."""
@@ -38,7 +38,7 @@ class AttemptEnd(StrEnum):
     """The outcome could not be written; the task runs again once its lease has ended."""
 
 
-def end_of(outcome: Outcome) -> AttemptEnd:
+def end_of(outcome: AttemptOutcome) -> AttemptEnd:
     """Return the end of an attempt whose *outcome* was written."""
     match outcome:
         case Completed():

@@ -50,7 +50,7 @@ class ActorLoop:
         self._loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, f"actor-helper-{number}"))
         self._closing = asyncio.Event()
         self._inbox: deque[QueuedJob] = deque()
-        self._outbox: deque[tuple[QueuedJob, ActorResult]] = deque()
+        self._ended: deque[tuple[QueuedJob, ActorResult]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._called = self._called_back = False
         self._asked_at: float | None = None
@@ -144,15 +144,15 @@ class ActorLoop:
             result = await perform(queued.job)
         except BaseException as exc:  # noqa: BLE001 - such as a lack of memory: the slot must be free all the same
             result = actor_result_of(exc, queued.job.stop.reason)
-        self._outbox.append((queued, result))
+        self._ended.append((queued, result))
         if not self._called_back:
             self._called_back = True
             threadsafe(self._control_loop, self._deliver_all)()
 
     def _deliver_all(self) -> None:
         self._called_back = False
-        while self._outbox:
-            queued, result = self._outbox.popleft()
+        while self._ended:
+            queued, result = self._ended.popleft()
             self._delivered += 1
             if not queued.result.done():
                 queued.result.set_result(result)
