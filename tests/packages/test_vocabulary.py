@@ -30,7 +30,7 @@ REPLACED = {
     "sweeping": "maintenance",
     "upkeep": "maintenance",
 }
-"""Old words, and the glossary's; "sweep" is for bytes alone."""
+"""Old words, and the glossary's."""
 RELEASED = re.compile(r"m\d{4}_\w+\.py")
 """Released migrations, which never change."""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")

@@ -1,4 +1,4 @@
-"""Actors: handlers of tasks that workers announce, with the payload and limits of each."""
+"""Actors: the functions that do tasks, as workers announce them, with the payload schema and limits of each."""
 
 from __future__ import annotations
 

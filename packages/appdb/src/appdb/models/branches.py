@@ -1,4 +1,4 @@
-"""Branches: lines of history of a run, which fork and never merge; events behind a fork stay."""
+"""Branches of a run, each with its line of history; they fork and never merge, and events behind a fork stay."""
 
 from __future__ import annotations
 
