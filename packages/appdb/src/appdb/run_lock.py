@@ -39,8 +39,8 @@ class RunLock:
     async def check_run(self, run_id: str, owner_id: str, session: Session | None = None) -> None:
         """Check that the owner has the run.
 
-        After a read, it says that nothing of what was read was deleted before; after a write, that the run's deletion
-        will find what was written.
+        Called after a read, it makes sure that nothing of the run was deleted before the read. Called after a write, it
+        makes sure that the run's deletion will find what was written.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.

@@ -24,7 +24,7 @@ def by_queue(window: timedelta) -> Pipeline:
 
 
 def _queued() -> Pipeline:
-    """Served by index tasks_lane: the queue is the first part of the lane."""
+    """Served by index tasks_lane: the queue is the first part of the claim key (stored as `lane`)."""
     queue = {"$arrayElemAt": [{"$split": ["$_id", SEPARATOR]}, 0]}
     age = {"$max": [0, {"$subtract": [NOW, "$oldest"]}]}
     # An expression that fails on one task would hide the counts of all.

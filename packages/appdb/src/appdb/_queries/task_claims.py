@@ -1,4 +1,4 @@
-"""Queries of claims on ``tasks``: which are due, of whom, and how they are taken."""
+"""Queries of claims on ``tasks``: due tasks, their groups and competitors, and the update that takes a task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLAIM_ORDER: Sort = [("priority", -1), ("queued_at", 1), ("_id", 1)]
 HEAD_FIELDS = ("owner_id", "priority", "queued_at", "limits")
 CANDIDATE_FIELDS = dict.fromkeys(HEAD_FIELDS, 1)
 SEPARATOR = "\x1f"
-"""Parts a key from the next; no name may hold it."""
+"""Stands between the names that make up a key; no name may hold it."""
 AFTER_SEPARATOR = "\x20"
 SAMPLED_LEASES = 64
 """The newest leases of others tell who the competitors are; one's own, which may be newer, do not count."""
@@ -85,8 +85,8 @@ def queue_snapshot(
     stages = [*competitors, union(collections.QUEUES, paused)]
     if open_keys:
         stages.append(union(collections.TASKS, _first_in(open_keys)))
-    if lines := [_heads_of(key, after, limit) for key in sorted(claim_keys) if after < _end_of(key)]:
-        first, *others = lines
+    if of_keys := [_heads_of(key, after, limit) for key in sorted(claim_keys) if after < _end_of(key)]:
+        first, *others = of_keys
         more = [union(collections.TASKS, heads) for heads in others]
         stages.append(union(collections.TASKS, [*first, *more, {"$limit": limit}]))
     return stages
@@ -111,7 +111,7 @@ def _heads_of(key: str, after: str, limit: int) -> Pipeline:
         {"$sort": {"state": 1, "group": 1, "priority": -1, "queued_at": 1, "_id": 1}},
         {"$group": {"_id": "$group", **head}},
         {"$limit": limit},
-        {"$addFields": {"about": "line"}},
+        {"$addFields": {"about": "head"}},
     ]
 
 
@@ -119,9 +119,9 @@ def _end_of(key: str) -> str:
     return f"{key}{AFTER_SEPARATOR}"
 
 
-def first_of_each(lines: Sequence[Sequence[str]], limit: int) -> Pipeline:
-    """The first *limit* due tasks of each line (groups of one owner), in claim order within each line."""
-    first, *others = [_first_of(groups, limit) for groups in lines]
+def first_of_each(by_owner: Sequence[Sequence[str]], limit: int) -> Pipeline:
+    """The first *limit* due tasks of each owner, in claim order; *by_owner* lists the groups of each."""
+    first, *others = [_first_of(groups, limit) for groups in by_owner]
     return [*first, *(union(collections.TASKS, stages) for stages in others)]
 
 

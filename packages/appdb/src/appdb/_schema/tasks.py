@@ -6,14 +6,14 @@ from appdb._schema import collections
 from appdb._schema.index import NEWEST_FIRST, Index
 
 INDEXES = (
-    # Equality, sort: one seek per lane (a queue and a handler), already in claim order. Small: only queued tasks.
+    # Equality, sort: one seek per claim key (stored as `lane`), already in claim order. Small: only queued tasks.
     Index(
         collection=collections.TASKS,
         name="tasks_lane",
         keys=(("lane", 1), ("priority", -1), ("queued_at", 1), ("_id", 1)),
         options={"partialFilterExpression": {"state": "queued"}},
     ),
-    # One seek per group (a lane, an owner and its limits). The state leads, so that it is no filter of its own: a
+    # One seek per group (a fairness key, stored as `group`). The state leads, so that it is no filter of its own: a
     # filter would keep the server from skipping from group to group.
     Index(
         collection=collections.TASKS,

@@ -26,7 +26,7 @@ WRITTEN_CHUNKS = 8
 """Chunks that are written at once, 2 MiB. A driver's own writer gathers 48 MB in memory and sends them as one
 operation, which a slow link does not carry in its time."""
 READ_CHUNKS = 2
-"""Chunks that are read at once; a driver's own reader takes 16 MiB, and keeps what its reader has not taken."""
+"""Chunks that are read at once; a driver's own reader takes 16 MiB, and holds in memory what is not consumed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

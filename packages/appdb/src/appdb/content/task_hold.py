@@ -19,7 +19,7 @@ async def hold_task(
 
     Args:
         task_log: Writes.
-        lease: The fence.
+        lease: The lease that the fence checks.
         session: The caller's transaction.
         events: What to append to the task's log.
         seq: How long the log must be before.

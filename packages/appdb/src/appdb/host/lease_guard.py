@@ -28,7 +28,7 @@ MAX_UNSENT_BYTES = 4 * 1024 * 1024
 """Bytes that may wait for a guard that does not listen, before another takes its place."""
 
 Held = tuple[Lease, float]
-"""A lease, and until when it is worth renewing, by the monotonic clock: the attempt is out of time then."""
+"""A lease, and the time of the monotonic clock at which the attempt's own time is over: after it, none renews."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Recovery of runs: a status that disagrees with the run's events is found and mended."""
+"""The repair of runs: a status or position that disagrees with the run's events is found and mended."""
 
 from __future__ import annotations
 

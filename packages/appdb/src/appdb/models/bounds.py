@@ -31,7 +31,7 @@ MAX_DURATION = timedelta(days=36_525)
 STRICT = ConfigDict(strict=True, revalidate_instances="always")
 """How ``New...`` values are checked: each field is what its type says, and nothing is converted."""
 
-# Control characters part the names in lanes, in derived ids and in lines of logs.
+# Control characters separate the names in claim keys (stored as `lane`) and derived ids, and the lines of logs.
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Label: TypeAlias = Annotated[str, StringConstraints(strict=True, max_length=MAX_NAME_CHARACTERS, pattern=_NO_CONTROLS)]
 """A name that may be empty."""

@@ -57,7 +57,7 @@ class TaskLease(Value):
     """The hold of a worker on a task, by the database's clock."""
 
     token: str
-    """The fence: new at each claim, and a condition of every later write of the attempt."""
+    """What the fence compares: new at each claim, and repeated by every later write of the attempt."""
     worker_id: str
     expires_at: StoredTime
 

@@ -46,7 +46,7 @@ class FileRole(StrEnum):
 
 
 class WorkflowFile(Document):
-    """One artefact, as stored in ``workflow_files``, without its content.
+    """One run file, as stored in ``workflow_files``, without its content.
 
     Run, branch, category, group and name together are unique; writing again replaces the content and keeps the id.
     """
@@ -81,7 +81,7 @@ class FileDocument(WorkflowFile):
 
 
 class FileWithContent(WorkflowFile):
-    """An artefact and its content, wherever that is stored."""
+    """A run file and its content, wherever that is stored."""
 
     text: str
 
@@ -130,7 +130,7 @@ class ModelCall(Value):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFile:
-    """An artefact to write.
+    """A run file to write.
 
     Args:
         run_id: The run that it belongs to.

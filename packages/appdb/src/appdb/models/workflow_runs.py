@@ -83,7 +83,7 @@ class Run(Document):
     updated_at: datetime
     # A lock must be a write: in a transaction, reads conflict with nobody (decision 0008).
     touched_at: datetime | None = None
-    """When its fence was taken last."""
+    """When its run lock was taken last."""
     completed_at: datetime | None = None
 
 

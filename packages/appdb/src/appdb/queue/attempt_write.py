@@ -63,7 +63,7 @@ class AttemptWrite:
     One write of one attempt, which is checked when it is made, and not again.
 
     Args:
-        lease: The fence.
+        lease: The lease that the fence checks.
 
         events: What to append to the log, in order; at most 64 KiB each.
 

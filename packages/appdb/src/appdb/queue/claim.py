@@ -54,9 +54,9 @@ class Claiming:
         """Whether the host invalidates the snapshot when a queue is paused, so that an idle claimer need not look."""
 
     async def claim(self, claimer: Claimer, limit: int) -> list[Task]:
-        """Take up to *limit* due tasks; none only if none was due, or limits or other claimers left none.
+        """Take up to *limit* due tasks; none only if none is due, limits forbid all, or other claimers were quicker.
 
-        What cannot be read is set aside, and what is behind it taken.
+        A task that cannot be read is set aside, and the tasks behind it are taken.
         """
         self.snapshot.serve(claimer)
         self._window.lost = False
@@ -74,7 +74,7 @@ class Claiming:
             await self._refresh()
             refreshes += 1
         taken = await self._claim(claimer, limit)
-        # What the snapshot knew of who waits may be over; what a new one has seen is claimed from in any case.
+        # The groups of an old snapshot may be empty by now, so a new one is taken, and claimed from if it has groups.
         while not taken and refreshes < max(1, min(self.snapshot.round, MAX_REFRESHES)):
             await self._refresh()
             refreshes += 1

@@ -75,8 +75,8 @@ def _own_share_first(
 ) -> list[T]:
     """Return *candidates* in order, but *worker_id*'s share of them first; its *competitors* have the other shares.
 
-    All divide alike as long as they know of each other, and so do not go for the same tasks; who knows less goes for
-    some of another's, which the claim settles.
+    Workers that know the same competitors work out the same shares, so they do not go for the same tasks. A worker that
+    knows fewer goes for some tasks of another's share too, and the claim decides who gets them.
     """
     sharers = sorted({worker_id, *competitors})
     mine = sharers.index(worker_id)

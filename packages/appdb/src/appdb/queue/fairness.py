@@ -92,9 +92,9 @@ class FairShare:
         """Let newcomers start level with those who were served least, and forget who no longer waits.
 
         Args:
-            owners: Who is known to wait now.
-            all_seen: Whether everybody who waits was named in this call or one since the last time that this was so;
-                until then, an owner who is not named here may only be out of sight.
+            owners: The owners who are known to wait now.
+            all_seen: Whether this call and those since the last one with ``all_seen`` named all owners who wait. An
+                owner whom no such call named is forgotten; before, it may still wait unseen.
         """
         # Least served, and not zero: a newcomer with zero would be served alone until it has caught up with the others.
         known = set(owners)

@@ -39,7 +39,7 @@ async def end_orphaned_transactions(connection: Connection, idle: timedelta) -> 
 
 
 class ContendedError(Exception):
-    """Living competitors write to the same documents all the time."""
+    """Other transactions of living hosts keep writing to the same documents, so this one is given up."""
 
 
 class Contention:

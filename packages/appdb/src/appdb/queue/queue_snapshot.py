@@ -67,7 +67,7 @@ class QueueSnapshot:
         self._taken_at = float("-inf")
 
     def serve(self, claimer: Claimer) -> None:
-        """Serve *claimer*, and know nothing yet if it may take other tasks than the one that was served before."""
+        """Serve *claimer*, and forget what was seen if its queues or handlers are others than those served before."""
         if self._claimer == claimer:
             return
         if self._claimer is not None and (claimer.queues, claimer.handlers) != (
@@ -108,7 +108,7 @@ class QueueSnapshot:
         self._paused = frozenset(str(row["_id"]) for row in rows if row["about"] == "paused")
         self.open_claim_keys = _claim_keys(claimer, self._paused)
         self.competitors = frozenset(str(row["_id"]) for row in rows if row["about"] == "competitor")
-        self._replace_page([GroupHead.of_row(row) for row in rows if row["about"] == "line"])
+        self._replace_page([GroupHead.of_row(row) for row in rows if row["about"] == "head"])
         self._add(GroupHead.of_row(row) for row in reversed(rows) if row["about"] == "first")
         # Only a look at each group finds a task whose limits cannot be read, so that it is taken and set aside.
         self._damaged = any(row.get("limits") and not limits_of(row["limits"]) for row in rows)

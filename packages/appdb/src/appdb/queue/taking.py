@@ -31,7 +31,7 @@ class TaskTaker:
         self._unreadable = UnreadableTasks(connection)
         self._lease = lease
         self.has_set_aside = False
-        """Whether it met a task that cannot be read since this was set to no: what is behind it may be due."""
+        """Whether a task that cannot be read was set aside since this was ``False``. Tasks behind it may be due."""
 
     async def take_first(self, match: Filter, claimer: Claimer) -> list[Task]:
         """Take the first task in claim order that *match* finds; one atomic ``findAndModify``."""
@@ -54,7 +54,7 @@ class TaskTaker:
         try:
             await self._tasks.update_many(queries.still_due(ids), update)
         except PyMongoError as exc:
-            # Drivers do not repeat a many-document update; what the token holds settles its outcome.
+            # Drivers do not repeat an update of many documents. Its outcome is seen by the tasks that the token holds.
             failure = exc
         # A claim whose majority was not waited for is still ours: the fence of every later write decides.
         taken = await self._taken_with(ids, claimer, token)

@@ -277,7 +277,7 @@ class TaskQueue(BaseRepository):
         The last ``progress`` event among them is also what the task itself shows.
 
         Args:
-            lease: The fence.
+            lease: The lease that the fence checks.
             events: What to append, in order.
             seq: The number of the first event, counted by the holder. It makes a repeated call harmless.
 
@@ -323,7 +323,7 @@ class TaskQueue(BaseRepository):
         It fails for good when *retry_in* is ``None``, and also when this was the last of its attempts.
 
         Args:
-            lease: The fence.
+            lease: The lease that the fence checks.
             kind: The error's type, such as ``ProviderError``.
             message: What went wrong, for the owner; at most 4,000 characters are kept.
             retry_in: The pause before the next attempt, or ``None``.

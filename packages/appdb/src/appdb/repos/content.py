@@ -80,7 +80,7 @@ class ContentRepository(BaseRepository):
         the provider has the work already, and it can be asked for instead of being paid again.
 
         Args:
-            lease: The fence.
+            lease: The lease that the fence checks.
             task: The claimed task, whose payload is kept as the request if none was recorded.
             operation: What is made, such as ``script2video``.
             provider: Who makes it.
@@ -103,7 +103,7 @@ class ContentRepository(BaseRepository):
         """Write what the provider said, as soon as it is known; repeating is safe.
 
         Args:
-            lease: The fence.
+            lease: The lease that the fence checks.
             provider_task_id: Under what the provider knows the work; ``None`` leaves it as it is.
             usage: What the provider counted, at most 16 KiB as BSON; ``None`` leaves it as it is.
 
@@ -125,7 +125,7 @@ class ContentRepository(BaseRepository):
         from the task and the item's key, so storing again replaces the item and deletes the bytes that it had.
 
         Args:
-            lease: The fence.
+            lease: The lease that the fence checks.
             task: The claimed task.
             item: What to store.
             seq: The number of the event that tells viewers about the item, counted by the holder.

@@ -1,4 +1,4 @@
-"""The schedule repository: an owner's cron schedules, and the ticking of everybody's without a leader."""
+"""ScheduleRepository: the cron schedules of owners, and the ticks of all schedules, without a leader."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LINGER = timedelta(days=1)
 
 
 class RunPart(Protocol):
-    """A keeper of documents of runs; it deletes those of one run with all that belongs to them."""
+    """Documents that belong to runs; those of one run are deleted with all that belongs to them."""
 
     async def delete_of_run(self, run_id: str, owner_id: str) -> int:
         """Delete the documents of the owner's run, and return how many; safe to repeat."""

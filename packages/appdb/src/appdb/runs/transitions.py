@@ -123,8 +123,8 @@ class Preconditions:
     """Conditions that a run must meet before events are appended to it.
 
     Args:
-        ended: Endings that the run may have; the member ``None`` means still open. ``None`` in place of the set means
-            any.
+        ended: The endings that the run may have. ``None`` in the set stands for a run that has not ended; ``None`` in
+            place of the set allows every run.
         interaction_id: The interaction that must be pending; ``None`` for any or none.
         free: No interaction may be pending.
         in_step: A step must be open.

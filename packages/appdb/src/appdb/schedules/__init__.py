@@ -1,1 +1,1 @@
-"""Parts of ScheduleRepository: cron lines and ticks."""
+"""Parts of ScheduleRepository: cron expressions and ticks."""

@@ -1,4 +1,4 @@
-"""Refresh tokens: a sign-in begins a session, each use rotates its token, and reuse of an old one ends it."""
+"""Sessions and their refresh tokens: each use rotates the token, and the reuse of an old one ends the session."""
 
 from __future__ import annotations
 

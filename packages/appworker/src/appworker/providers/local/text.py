@@ -1,4 +1,4 @@
-"""Text as it can be spoken, drawn and stored: composed, and without control characters."""
+"""Plain text, which can be spoken, drawn and stored: composed, and without control characters."""
 
 from __future__ import annotations
 
