@@ -22,7 +22,7 @@ __all__ = [
     "TASKS_READY",
     "TASKS_SCHEDULED",
     "ChangeFeed",
-    "Hinted",
+    "HintReceiver",
     "Subscription",
     "task_topic",
 ]
@@ -47,7 +47,7 @@ def task_topic(task_id: str) -> str:
     return f"task:{task_id}"
 
 
-class Hinted(Protocol):
+class HintReceiver(Protocol):
     """A receiver of hints on one topic."""
 
     def hint(self) -> None:
@@ -92,7 +92,7 @@ class ChangeFeed:
     def __init__(self, connection: Connection, *, events: bool) -> None:
         self._connection = connection
         self._pipeline = queries.changes(events=events)
-        self._hinted: defaultdict[str, set[Hinted]] = defaultdict(set)
+        self._hinted: defaultdict[str, set[HintReceiver]] = defaultdict(set)
         self.live = False
         """Whether hints flow now. While not, waiters should ask more often."""
         self._wanted = asyncio.Event()
@@ -108,11 +108,11 @@ class ChangeFeed:
         finally:
             self.remove(topic, subscription)
 
-    def add(self, topic: str, hinted: Hinted) -> None:
+    def add(self, topic: str, hinted: HintReceiver) -> None:
         """Give *hinted* the hints on *topic*, until it is removed."""
         self._hinted[topic].add(hinted)
 
-    def remove(self, topic: str, hinted: Hinted) -> None:
+    def remove(self, topic: str, hinted: HintReceiver) -> None:
         """Give *hinted* no more hints on *topic*; harmless when it gets none."""
         self._hinted[topic].discard(hinted)
         if not self._hinted[topic]:

@@ -11,9 +11,9 @@ from appdb.errors import InvalidDataError, TooLargeError
 
 KIB = 1024
 MAX_PAYLOAD_BYTES = 256 * KIB
-MAX_FOLLOWING = 100
-MAX_FOLLOWING_DEPTH = 20
-MAX_FOLLOWING_BYTES = 1024 * KIB
+MAX_CONTINUATIONS = 100
+MAX_CONTINUATION_DEPTH = 20
+MAX_CONTINUATION_BYTES = 1024 * KIB
 """All tasks that follow one at its completion, and each other: how many, how deep, and their payloads together."""
 MAX_RESULT_BYTES = 256 * KIB
 MAX_EVENT_BYTES = 64 * KIB

@@ -29,8 +29,8 @@ LEASE = timedelta(seconds=30)
 # Bounds that `docs/guarantees.md` promises: written out, so that a change of one is seen here.
 MAX_NAME_CHARACTERS = 200
 MAX_DEPTH = 64
-MAX_FOLLOWING = 100
-MAX_FOLLOWING_DEPTH = 20
+MAX_CONTINUATIONS = 100
+MAX_CONTINUATION_DEPTH = 20
 LARGEST = 2**31 - 1
 MAX_DURATION = timedelta(days=36_525)
 LIMIT_IS_ASKED_AGAIN = 0.3

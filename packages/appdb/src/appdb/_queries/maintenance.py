@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from appdb._queries.clock import NOW, from_now
 from appdb._queries.stages import union
-from appdb._queries.tasks import unclaimed
+from appdb._queries.tasks import expired
 from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.models.tasks import TaskState
@@ -25,7 +25,7 @@ def maintenance_due(horizon: timedelta) -> Pipeline:
     next_tick = _first({"enabled": True, "$expr": ahead}, "next_tick", "next_at")
     ending = {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", end]}}
     recover = _first(ending, "recover", "lease.expires_at")
-    expire = _first(unclaimed(), "expire", "expires_at")
+    expire = _first(expired(), "expire", "expires_at")
     adopt = _first({"state": TaskState.QUEUED, "lane": None}, "fill_claim_keys", "queued_at")
     schedules = [(collections.SCHEDULES, pipeline) for pipeline in (tick, next_tick)]
     unions = [*schedules, *((collections.TASKS, pipeline) for pipeline in (recover, expire, adopt))]

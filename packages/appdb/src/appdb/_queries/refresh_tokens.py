@@ -23,7 +23,7 @@ _ROTATED, _SIBLING, _REFUSED, _REUSED = "rotated", "sibling", "refused", "reused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class PresentedToken:
     """A refresh token that a caller shows: its session, and the digests of its two secrets."""
 
     session_id: str
@@ -31,7 +31,7 @@ class Shown:
     digest: str = field(repr=False)
 
 
-def rotate(shown: Shown, successor: str, device: Mapping[str, str]) -> tuple[Filter, Pipeline]:
+def rotate(shown: PresentedToken, successor: str, device: Mapping[str, str]) -> tuple[Filter, Pipeline]:
     """Let *successor* (a digest) follow the token that was shown, or end the session of one that was used up.
 
     Afterwards *successor* is among the live ones if and only if the token was accepted.
@@ -83,7 +83,7 @@ def _either(condition: dict[str, Any], then: object, otherwise: str) -> dict[str
     return {"$cond": [condition, then, otherwise]}
 
 
-def proved(shown: Shown) -> Filter:
+def proved(shown: PresentedToken) -> Filter:
     """The session that a token is of, be the token used up or not."""
     return {"_id": shown.session_id, "proof": shown.proof}
 

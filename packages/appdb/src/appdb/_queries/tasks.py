@@ -146,12 +146,12 @@ def renewed_leases(lease: timedelta) -> Pipeline:
     return [{"$set": {"lease.expires_at": from_now(lease)}}]
 
 
-def expired() -> Filter:
+def lease_expired() -> Filter:
     """Tasks whose holder stopped renewing; served by index tasks_held."""
     return {"state": TaskState.PROCESSING, "$expr": {"$lte": ["$lease.expires_at", NOW]}}
 
 
-def due() -> Filter:
+def promotable() -> Filter:
     """Scheduled tasks whose time has come; served by index tasks_scheduled."""
     return {"state": TaskState.SCHEDULED, "$expr": {"$lte": ["$run_at", NOW]}}
 
@@ -171,7 +171,7 @@ def run_now() -> Pipeline:
     return [{"$set": {"state": TaskState.QUEUED, "run_at": NOW, "queued_at": NOW, "updated_at": NOW}}]
 
 
-def unclaimed() -> Filter:
+def expired() -> Filter:
     """Tasks that no worker claimed in time; served by index tasks_expiring."""
     return {
         "expires_at": {"$type": "date"},

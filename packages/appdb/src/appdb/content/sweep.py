@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Some
+from collections.abc import Collection
 from datetime import timedelta
 from itertools import chain
 
@@ -104,7 +104,7 @@ class ItemsSweep:
         await self._cursor.advance([row["_id"] for row in rows], limit)
         return len(deleted)
 
-    async def _existing(self, generation_ids: Some[str]) -> set[str]:
+    async def _existing(self, generation_ids: Collection[str]) -> set[str]:
         found = self._generations.find(by_ids(generation_ids), {"_id": 1})
         return {row["_id"] async for row in found}
 

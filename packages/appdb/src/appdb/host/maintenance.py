@@ -62,7 +62,7 @@ class HostMaintenance:
         self._queue = queue
         self._feed = feed
         # Killed hosts leave bytes that no document names, and runs that are half deleted.
-        self._swept: tuple[Swept, ...] = (
+        self._swept: tuple[Sweepable, ...] = (
             WorkflowRepository(connection),
             ContentRepository(connection),
             FileRepository(connection),
@@ -168,7 +168,7 @@ class HostMaintenance:
             continue
 
 
-class Swept(Protocol):
+class Sweepable(Protocol):
     """A repository that may hold remains of hosts that were killed."""
 
     async def sweep(self) -> int:
@@ -176,7 +176,7 @@ class Swept(Protocol):
         ...
 
 
-async def _sweep(repository: Swept) -> None:
+async def _sweep(repository: Sweepable) -> None:
     if swept := await repository.sweep():
         told = {"store": type(repository).__name__, "count": swept}
         logger.info("what killed hosts had left behind was deleted", extra=told)

@@ -34,7 +34,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 MAX_VALUE_BYTES = 256 * KIB
-MAX_NAME_CHARACTERS = 100
+MAX_SETTING_NAME_CHARACTERS = 100
 
 
 class ConfigMixin(Connection):
@@ -186,8 +186,8 @@ def _id_of(type_: str, name: str) -> str:
     # Printable text has no NUL, at which the parts are joined, and nothing that UTF-8 cannot hold.
     for field, text, example in (("type", type_, "engine"), ("name", name, "limits")):
         accept(AnyText, text, field)
-        if not text or not text.isprintable() or len(text) > MAX_NAME_CHARACTERS:
-            problem = f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as {example!r}"
+        if not text or not text.isprintable() or len(text) > MAX_SETTING_NAME_CHARACTERS:
+            problem = f"write 1 to {MAX_SETTING_NAME_CHARACTERS} printable characters, such as {example!r}"
             raise InvalidDataError(field, problem)
     return derived_id("cfg_", type_, name)
 

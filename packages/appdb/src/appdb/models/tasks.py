@@ -126,7 +126,7 @@ class Task(Document):
         return self.event_count - 1
 
 
-class Following(Value):
+class StoredContinuation(Value):
     """A task that waits in another one for its completion; its times count from then on."""
 
     fields: StoredJson
@@ -185,7 +185,7 @@ class TaskDocument(Task):
     """Whether a generation is closed when it ends."""
     has_dependents: bool = Field(default=False, alias="attached")
     """Whether its end concerns other documents: a generation, a parent or what follows it."""
-    then: list[Following] = Field(default_factory=list)
+    then: list[StoredContinuation] = Field(default_factory=list)
     """What is enqueued when it completes."""
     # In the task itself, so that fence, events and outcome are one atomic write of one document (decision 0005).
     recent_events: list[EventBatch] = Field(default_factory=list, alias="tail")

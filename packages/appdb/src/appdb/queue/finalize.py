@@ -15,7 +15,7 @@ from appdb.connection import Connection
 from appdb.errors import NotFoundError, UnreadableError
 from appdb.models.content_generation_metadata import GenerationStatus
 from appdb.models.task_events import NewEvent
-from appdb.models.tasks import Following, TaskState
+from appdb.models.tasks import StoredContinuation, TaskState
 from appdb.models.vocabulary import word
 from appdb.queue.task_document import continuation_upsert
 from appdb.queue.task_log import TaskLog
@@ -134,14 +134,14 @@ class TaskFinalizer:
         return {row["unique_key"] async for row in found}
 
 
-def _continuations_of(task: RawDocument) -> list[Following]:
+def _continuations_of(task: RawDocument) -> list[StoredContinuation]:
     """Return the continuations of *task*; what other software has written there must not keep the task from ending."""
     stored = task.get("then") or []
     found = stored if isinstance(stored, list) else [stored]
     whole = []
     for one in found:
         try:
-            whole.append(Following.from_document(one))
+            whole.append(StoredContinuation.from_document(one))
         except UnreadableError as exc:
             told = {"task_id": task["_id"], "problem": exc.problem}
             logger.error("what follows a task cannot be read and is not enqueued", extra=told)  # noqa: TRY400

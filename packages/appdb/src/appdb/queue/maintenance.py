@@ -94,17 +94,17 @@ class TaskMaintenance:
 
     async def promote(self) -> int:
         """Make scheduled tasks whose time has come claimable; one round trip."""
-        promoted = await self._tasks.update_many(queries.due(), queries.promote())
+        promoted = await self._tasks.update_many(queries.promotable(), queries.promote())
         return int(promoted.modified_count)
 
     async def recover(self, limit: int) -> list[Task]:
         """Take tasks from holders that stopped renewing; four round trips, and one or a transaction for each."""
         at_most(limit)
-        if await self._tasks.find_one(queries.expired(), {"_id": 1}) is None:
+        if await self._tasks.find_one(queries.lease_expired(), {"_id": 1}) is None:
             return []
         # A dead host's transaction would keep its tasks locked for longer than a lease (decision 0005).
         await end_orphaned_transactions(self._connection, self._lease / 2)
-        return await self._move_all(self._recover, queries.expired(), queries.WITHOUT_LOG, limit)
+        return await self._move_all(self._recover, queries.lease_expired(), queries.WITHOUT_LOG, limit)
 
     async def _move_all(self, move: Move, match: Filter, fields: dict[str, int], limit: int) -> list[Task]:
         """Move what *match* finds until *limit* are moved or none is left, and return those that were.
@@ -131,7 +131,7 @@ class TaskMaintenance:
         return moved
 
     async def _recover(self, row: RawDocument) -> Task | None:
-        match = queries.expired() | {"_id": row["_id"]}
+        match = queries.lease_expired() | {"_id": row["_id"]}
         try:
             task, lease = _held_task(row)
         except UnreadableError as exc:
@@ -156,7 +156,7 @@ class TaskMaintenance:
 
     async def expire(self, limit: int) -> list[Task]:
         """Fail tasks that no worker claimed in time; one round trip, and one more for each, or a transaction."""
-        return await self._move_all(self._expire, queries.unclaimed(), {"_id": 1}, at_most(limit))
+        return await self._move_all(self._expire, queries.expired(), {"_id": 1}, at_most(limit))
 
     async def _expire(self, row: RawDocument) -> Task | None:
         error: dict[str, JsonValue] = {
@@ -164,7 +164,7 @@ class TaskMaintenance:
             "message": "no worker claimed the task in time; start more workers, or give it longer and replay it",
             "attempt": 0,
         }
-        return await self._end(queries.unclaimed() | {"_id": row["_id"]}, error)
+        return await self._end(queries.expired() | {"_id": row["_id"]}, error)
 
     async def _end(self, match: dict[str, Any], error: dict[str, JsonValue]) -> Task | None:
         return await self._move(match, [failed_event(error)], queries.settle(TaskState.FAILED, None, error))

@@ -13,12 +13,12 @@ from appdb._queries.types import Filter, Pipeline
 from appdb.errors import ConflictError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
-from appdb.models.tasks import Following, NewTask, Task, TaskState
+from appdb.models.tasks import NewTask, StoredContinuation, Task, TaskState
 from appdb.queue.lease import handler
 from appdb.size_limits import (
-    MAX_FOLLOWING,
-    MAX_FOLLOWING_BYTES,
-    MAX_FOLLOWING_DEPTH,
+    MAX_CONTINUATION_BYTES,
+    MAX_CONTINUATION_DEPTH,
+    MAX_CONTINUATIONS,
     MAX_PAYLOAD_BYTES,
     check_size,
 )
@@ -122,13 +122,13 @@ def _check_continuations(task: NewTask) -> None:
     size = 0
     # The list grows while it is walked: continuations of continuations are put behind.
     for each, depth in following:
-        if len(following) > MAX_FOLLOWING or depth > MAX_FOLLOWING_DEPTH:
-            most = f"at most {MAX_FOLLOWING} tasks may follow one, and {MAX_FOLLOWING_DEPTH} after each other"
+        if len(following) > MAX_CONTINUATIONS or depth > MAX_CONTINUATION_DEPTH:
+            most = f"at most {MAX_CONTINUATIONS} tasks may follow one, and {MAX_CONTINUATION_DEPTH} after each other"
             raise InvalidDataError("then", f"{most}; let an actor enqueue the rest")
         following += [(after, depth + 1) for after in each.then]
         size += check_size("payload", each.payload, MAX_PAYLOAD_BYTES)
-    if size > MAX_FOLLOWING_BYTES:
-        raise TooLargeError("payloads of all that follow", size, MAX_FOLLOWING_BYTES)
+    if size > MAX_CONTINUATION_BYTES:
+        raise TooLargeError("payloads of all that follow", size, MAX_CONTINUATION_BYTES)
 
 
 def same_request(first: Task, task: NewTask) -> Task:
@@ -212,7 +212,7 @@ def _continuation(task: NewTask) -> RawDocument:
     }
 
 
-def continuation_upsert(stored: Following) -> tuple[Filter, Pipeline]:
+def continuation_upsert(stored: StoredContinuation) -> tuple[Filter, Pipeline]:
     """Return the upsert of a task that waited in another one, with its durations from now on."""
     times = queries.TaskTimes(
         delay=bounded_duration(stored.delay_ms / 1000),

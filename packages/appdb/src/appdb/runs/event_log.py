@@ -18,7 +18,7 @@ from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
 from appdb.reading import page_of
 from appdb.run_lock import RUN, RunLock, moved_on
-from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_NAME_CHARACTERS
+from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_RUN_EVENT_BYTES, MAX_STEP_NAME_CHARACTERS
 from appdb.runs.transitions import EventSubject, Preconditions, position_changes, preconditions
 from appdb.runs.writer_line import WriterLine, lock_or_busy
 from appdb.size_limits import DUPLICATE_KEY, check_size
@@ -198,7 +198,7 @@ def weight_of(event: NewRunEvent) -> int:
         TooLargeError: Its data is over the limit.
     """
     accept(NewRunEvent, event)
-    return check_size(f"{event.type} event", event.data, MAX_EVENT_BYTES)
+    return check_size(f"{event.type} event", event.data, MAX_RUN_EVENT_BYTES)
 
 
 def says_the_same(stored: RunEvent, event: NewRunEvent, subject: EventSubject, told: Collection[str] = ()) -> bool:
@@ -234,9 +234,9 @@ def check_name(field: str, name: str | None) -> None:
     """
     if name is None:
         return
-    check_size(field, {field: name}, 8 * MAX_NAME_CHARACTERS)
-    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
-        raise InvalidDataError(field, f"give 1 to {MAX_NAME_CHARACTERS:,} characters")
+    check_size(field, {field: name}, 8 * MAX_STEP_NAME_CHARACTERS)
+    if not 1 <= len(name) <= MAX_STEP_NAME_CHARACTERS:
+        raise InvalidDataError(field, f"give 1 to {MAX_STEP_NAME_CHARACTERS:,} characters")
 
 
 def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, subject: EventSubject) -> RawDocument:

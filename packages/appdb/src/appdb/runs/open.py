@@ -18,7 +18,7 @@ from appdb.run_lock import RUN, RunLock
 from appdb.runs.event_log import EventLog, check_name, says_the_same, subject_of
 from appdb.runs.fork import insert_branch
 from appdb.runs.run_versions import version_row
-from appdb.runs.size_limits import MAX_EVENT_BYTES
+from appdb.runs.size_limits import MAX_RUN_EVENT_BYTES
 from appdb.size_limits import check_size
 
 TRIES = 5
@@ -47,7 +47,7 @@ class RunOpener:
         accept(NewRun, new)
         accept(Name, owner_id, "owner_id")
         check_name("project", new.project)
-        check_size("data", new.data, MAX_EVENT_BYTES)
+        check_size("data", new.data, MAX_RUN_EVENT_BYTES)
 
         async def body(session: Session) -> tuple[Run, bool]:
             found = await self._found(new, owner_id, session)

@@ -15,7 +15,7 @@ from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RunLock
 from appdb.runs.paging import RunPages
-from appdb.runs.size_limits import MAX_EVENT_BYTES
+from appdb.runs.size_limits import MAX_RUN_EVENT_BYTES
 from appdb.size_limits import check_size
 from appdb.utils import uuid7_str
 
@@ -37,7 +37,7 @@ class RunVersions:
         """Let the run follow ``entry["version_id"]``; see ``WorkflowRepository.set_version``."""
         accept(Name, entry["version_id"], "version_id")
         accept(list[Text], entry["capabilities"], "capabilities")
-        check_size("version history entry", entry, MAX_EVENT_BYTES)
+        check_size("version history entry", entry, MAX_RUN_EVENT_BYTES)
         version_id = str(entry["version_id"])
         match = run_queries.of_other_version(run_id, owner_id, version_id)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from appdb.size_limits import KIB
 
-MAX_EVENT_BYTES = 256 * KIB
+MAX_RUN_EVENT_BYTES = 256 * KIB
 MAX_APPEND_BYTES = 4096 * KIB
 """All events of one append."""
 MAX_APPEND_EVENTS = 500
-MAX_NAME_CHARACTERS = 1_000
+MAX_STEP_NAME_CHARACTERS = 1_000
 """The name of a project, step, module or interaction: they are parts of indexes."""
 MAX_LINEAGE = 500
 """Forks one behind the other in one line of history."""

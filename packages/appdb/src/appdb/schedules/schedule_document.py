@@ -13,7 +13,7 @@ from appdb.schedules.cron import Cron
 from appdb.size_limits import KIB, MAX_PAYLOAD_BYTES, check_size
 from appdb.utils import derived_id
 
-MAX_NAME_CHARACTERS = 100
+MAX_SCHEDULE_NAME_CHARACTERS = 100
 MAX_SCHEDULE_BYTES = MAX_PAYLOAD_BYTES + 16 * KIB
 
 
@@ -26,8 +26,8 @@ def schedule_id(owner_id: str, name: str) -> str:
     # Printable text has no NUL, at which the parts are joined, and nothing that UTF-8 cannot hold.
     for field, text, example in (("owner_id", owner_id, "usr_1"), ("name", name, "nightly report")):
         accept(AnyText, text, field)
-        if not text or not text.isprintable() or len(text) > MAX_NAME_CHARACTERS:
-            problem = f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as {example!r}"
+        if not text or not text.isprintable() or len(text) > MAX_SCHEDULE_NAME_CHARACTERS:
+            problem = f"write 1 to {MAX_SCHEDULE_NAME_CHARACTERS} printable characters, such as {example!r}"
             raise InvalidDataError(field, problem)
     return derived_id("sch_", owner_id, name)
 

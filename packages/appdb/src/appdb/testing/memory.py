@@ -347,7 +347,7 @@ class InMemoryTaskQueue:
         runs = [row.task.run_at for row in self._store.in_state(TaskState.SCHEDULED)]
         held = [row.task.lease for row in self._store.in_state(TaskState.PROCESSING)]
         return MaintenanceDue(
-            expire=bool(self._store.unclaimed()),
+            expire=bool(self._store.expired()),
             recover_in=_soonest((lease.expires_at - now for lease in held if lease is not None), horizon),
             promote_in=_soonest((run_at - now for run_at in runs), horizon),
             tick_in=None,
@@ -366,7 +366,7 @@ class InMemoryTaskQueue:
     async def recover(self, *, limit: int = 100) -> list[Task]:
         """Take tasks from holders that stopped renewing."""
         await _let_others_go_first()
-        found = self._store.lost()[: at_most(limit)]
+        found = self._store.lease_expired()[: at_most(limit)]
         for row in found:
             self._recover(row)
         return _shown(found)
@@ -389,7 +389,7 @@ class InMemoryTaskQueue:
     async def expire(self, *, limit: int = 100) -> list[Task]:
         """Fail tasks that no worker claimed in time."""
         await _let_others_go_first()
-        found = self._store.unclaimed()[: at_most(limit)]
+        found = self._store.expired()[: at_most(limit)]
         for row in found:
             error = TaskError(type="Expired", message=UNCLAIMED, attempt=0)
             self._store.finish(row, [failed_event(shown_error(error))], TaskState.FAILED, error=error)

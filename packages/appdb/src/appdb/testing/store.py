@@ -92,13 +92,13 @@ class TaskStore:
         """Return the tasks that are in one of *states*."""
         return [row for row in self.rows.values() if row.task.state in states]
 
-    def lost(self) -> list[InMemoryTask]:
+    def lease_expired(self) -> list[InMemoryTask]:
         """Return the tasks whose holders stopped renewing."""
         now = self.clock.now()
         held = self.in_state(TaskState.PROCESSING)
         return [row for row in held if row.task.lease is not None and row.task.lease.expires_at <= now]
 
-    def unclaimed(self) -> list[InMemoryTask]:
+    def expired(self) -> list[InMemoryTask]:
         """Return the tasks that no worker claimed in time."""
         now = self.clock.now()
         return [row for row in self.in_state(TaskState.SCHEDULED, TaskState.QUEUED) if row.expired_at(now)]

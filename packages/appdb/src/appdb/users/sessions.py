@@ -8,7 +8,7 @@ from datetime import datetime
 from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import refresh_tokens as queries
 from appdb._queries.paging import NEWEST_ID_FIRST
-from appdb._queries.refresh_tokens import Shown
+from appdb._queries.refresh_tokens import PresentedToken
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import NotFoundError, TokenReuseError
@@ -118,8 +118,8 @@ class RefreshTokens:
         await self._families.delete_many(queries.all_of(user_id), session=session)
 
 
-def _shown(found: re.Match[str]) -> Shown:
-    return Shown(session_id=found[1], proof=digest_of(found[2]), digest=digest_of(found[3]))
+def _shown(found: re.Match[str]) -> PresentedToken:
+    return PresentedToken(session_id=found[1], proof=digest_of(found[2]), digest=digest_of(found[3]))
 
 
 def _times(now: datetime, lasts: Lifetime) -> RawDocument:

@@ -18,7 +18,7 @@ from appdb.reading import page_of
 from appdb.utils import uuid7_str
 from appdb.versions.duplicates import plain_name
 
-MAX_NAME_CHARACTERS = 200
+MAX_TEMPLATE_NAME_CHARACTERS = 200
 MAX_RUNS_COUNTED = 1_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -115,6 +115,8 @@ def _checked_name(name: str) -> str:
     known = plain_name(name)
     # ``strip`` takes separators such as U+001F for space, so they are looked for in the name as it was given.
     is_readable = known.isprintable() and not CONTROL.search(name)
-    if not known or not is_readable or len(known) > MAX_NAME_CHARACTERS:
-        raise InvalidDataError("name", f"write 1 to {MAX_NAME_CHARACTERS} printable characters, such as 'Short film'")
+    if not known or not is_readable or len(known) > MAX_TEMPLATE_NAME_CHARACTERS:
+        raise InvalidDataError(
+            "name", f"write 1 to {MAX_TEMPLATE_NAME_CHARACTERS} printable characters, such as 'Short film'"
+        )
     return known

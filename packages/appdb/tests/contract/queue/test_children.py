@@ -10,8 +10,8 @@ import pytest
 
 from appdb import InvalidDataError, Lease, NewTask, TaskEventType, TaskState, TooLargeError
 from appsupport.queue.queue_contract import (
-    MAX_FOLLOWING,
-    MAX_FOLLOWING_DEPTH,
+    MAX_CONTINUATION_DEPTH,
+    MAX_CONTINUATIONS,
     OTHER,
     OWNER,
     Subject,
@@ -243,9 +243,9 @@ def _chain(length: int) -> NewTask:
 
 
 TOO_MUCH: dict[str, Callable[[], tuple[NewTask, ...]]] = {
-    "in a row": lambda: tuple(new_task() for _ in range(MAX_FOLLOWING + 1)),
+    "in a row": lambda: tuple(new_task() for _ in range(MAX_CONTINUATIONS + 1)),
     "at any depth": lambda: tuple(new_task(then=(new_task(),) * 10) for _ in range(10)),
-    "one after the other": lambda: (_chain(MAX_FOLLOWING_DEPTH + 1),),
+    "one after the other": lambda: (_chain(MAX_CONTINUATION_DEPTH + 1),),
     "in weight": lambda: tuple(new_task(payload={"text": "x" * 255 * 1024}) for _ in range(5)),
 }
 
@@ -261,26 +261,26 @@ async def test_too_many_continuations_are_refused(subject: Subject, how: str) ->
 
 
 async def test_largest_number_of_continuations_is_enqueued(subject: Subject) -> None:
-    following = tuple(numbered(n, queue="next", unique_key=f"k{n // 2}") for n in range(MAX_FOLLOWING))
+    following = tuple(numbered(n, queue="next", unique_key=f"k{n // 2}") for n in range(MAX_CONTINUATIONS))
     first = await subject.queue.enqueue(new_task(queue="next", unique_key="k0", payload={"n": 0}))
     _, lease = await subject.claimed(then=following)
     await subject.queue.complete(lease)
     found = await subject.queue.page(owner_id=OWNER, limit=200)
 
     # Of two with one key the first stands, and of the key that was taken the first task.
-    assert len(found) == 1 + MAX_FOLLOWING // 2
-    assert {task.payload["n"] for task in found if task.queue == "next"} == set(range(0, MAX_FOLLOWING, 2))
+    assert len(found) == 1 + MAX_CONTINUATIONS // 2
+    assert {task.payload["n"] for task in found if task.queue == "next"} == set(range(0, MAX_CONTINUATIONS, 2))
     assert first.id in {task.id for task in found}
 
 
 async def test_longest_storable_chain_runs_to_its_end(subject: Subject) -> None:
-    await subject.queue.enqueue(new_task(then=(_chain(MAX_FOLLOWING_DEPTH),)))
+    await subject.queue.enqueue(new_task(then=(_chain(MAX_CONTINUATION_DEPTH),)))
     count = 0
     while found := await subject.claim():
         await subject.queue.complete(Lease.of(found[0]))
         count += 1
 
-    assert count == 1 + MAX_FOLLOWING_DEPTH
+    assert count == 1 + MAX_CONTINUATION_DEPTH
 
 
 async def test_child_and_continuation_inherit_run(subject: Subject) -> None:

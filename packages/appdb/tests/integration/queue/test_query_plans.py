@@ -58,14 +58,14 @@ CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
         {"sort": dict(claims.CLAIM_ORDER), "limit": 5},
         5,
     ),
-    "unclaimed": (queries.unclaimed(), {}, 0),
+    "expired": (queries.expired(), {}, 0),
     "finished": (queries.finished_before(timedelta(days=1)), {"sort": dict(queries.FINISHED_FIRST)}, 0),
     "below": (queries.below(["tq_completed_00001", "tq_completed_00002"], "usr_a"), {}, 0),
     "standing": (queries.standing("tq_queued_00001", "usr_a", "k"), {}, 1),
     "released_keys": (queries.released_keys("usr_a", ["k", "l"]), {}, 0),
     "by_unique_keys": (queries.by_unique_keys("usr_a", ["k", "l"]), {}, 0),
-    "expired": (queries.expired(), {}, 0),
-    "due": (queries.due(), {}, 0),
+    "lease_expired": (queries.lease_expired(), {}, 0),
+    "promotable": (queries.promotable(), {}, 0),
     "page": (queries.page("usr_a", []), {"sort": dict(NEWEST_FIRST), "limit": 20}, 20),
     "everybody's": (
         queries.matching(TaskFilter(owner_id=None), list(TaskState)),
@@ -93,5 +93,5 @@ async def test_keys_examined_stay_close_to_results(crowded: Database, name: str)
 
 
 def test_ownership_queries_use_servers_clock() -> None:
-    assert NOW in str(queries.expired())
-    assert NOW in str(queries.due())
+    assert NOW in str(queries.lease_expired())
+    assert NOW in str(queries.promotable())

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from appdb import AppDbError, Database, TokenReuseError, UserRepository
-from appdb._queries.refresh_tokens import GRACE, Shown
+from appdb._queries.refresh_tokens import GRACE, PresentedToken
 from appdb.models import Login, NewKey, NewToken, NewUser, User
 from appdb.models.access_keys import AccessKey
 from appdb.models.refresh_tokens import RefreshFamily
@@ -95,7 +95,7 @@ async def test_no_given_value_shows_secret(
 async def test_no_stored_model_shows_secret(
     given: Credentials, stored_key: AccessKey, stored_session: RefreshFamily
 ) -> None:
-    used = Shown(session_id="rt_1", proof=stored_session.proof, digest=stored_session.live[0])
+    used = PresentedToken(session_id="rt_1", proof=stored_session.proof, digest=stored_session.live[0])
     shown = f"{stored_key!r} {stored_key} {stored_session!r} {stored_session} {used!r} {used}"
 
     assert [secret for secret in (*given.secrets(), *digests(stored_key, stored_session)) if secret in shown] == []
