@@ -53,6 +53,8 @@ class AttemptCommitter:
         lost: set[Lease] = set()
         for part in _parts(prepared):
             lost |= await self._write(part)
+        for lease in lost:
+            self._carried.pop(lease.task_id, None)
         if heavy := self._heavy_logs([write for write in prepared if write.lease not in lost]):
             await self._log.archive(heavy)
         return lost
@@ -61,7 +63,10 @@ class AttemptCommitter:
         """Write *write* in the caller's transaction, and return whether its lease holds; two round trips or more."""
         prepared = PreparedWrite(write)
         holds = await self._write_within(prepared, secrets.token_hex(8), session)
-        # What earlier writes carry is left to later ones: counts of a transaction that aborts would be wrong.
+        if prepared.ends or not holds:
+            # No later write would forget it. If the transaction aborts, the next write counts from 0 again.
+            self._carried.pop(prepared.lease.task_id, None)
+        # Nothing is added: counts of a transaction that aborts would be wrong.
         if holds and prepared.is_heavy:
             await self._log.archive([prepared.lease.task_id], session)
         return holds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -297,3 +298,18 @@ async def test_heavy_log_is_archived_in_transaction(queue: TaskQueue, database: 
     assert [event.data["n"] for event in found[:-1]] == [*range(100), *range(60)]
     assert stored is not None
     assert stored["tail"] == []
+
+
+@pytest.mark.parametrize("ends_by", ["completion in transaction", "loss in transaction", "loss"])
+async def test_ended_attempt_leaves_no_counts(queue: TaskQueue, database: Database, ends_by: str) -> None:
+    task, lease = await claimed(queue)
+    await queue.append_events(lease, [STARTED], seq=0)
+    if "loss" in ends_by:
+        await queue.cancel(task.id, owner_id=OWNER)
+
+    async def body(session: Any) -> None:
+        await queue.complete(lease, session=session)
+
+    with nullcontext() if ends_by == "completion in transaction" else pytest.raises(LeaseLostError):
+        await (queue.complete(lease) if ends_by == "loss" else database.transaction(body))
+    assert queue._committer._carried == {}
