@@ -94,18 +94,18 @@ def test_page_tells_workers_loss_and_return(page: Page, submit: Submit, start_ow
     place = submit("endless")
     page.goto(place)
     expect(page.locator("#state")).to_have_text("Running", timeout=SHORT)
-    expect(page.locator("#absence")).to_be_hidden()
+    expect(page.locator("#unattended")).to_be_hidden()
     worker.process.kill()
 
-    expect(page.locator("#absence")).to_contain_text(
+    expect(page.locator("#unattended")).to_contain_text(
         "no worker that can do it has given a sign of life since", timeout=MINUTE
     )
     page.goto("/")
     expect(page.get_by_role("link", name="endless")).to_contain_text("but nobody works on it")
     page.goto(place)
-    expect(page.locator("#absence")).to_be_visible()
+    expect(page.locator("#unattended")).to_be_visible()
     start_own_worker()
-    expect(page.locator("#absence")).to_be_hidden(timeout=MINUTE)
+    expect(page.locator("#unattended")).to_be_hidden(timeout=MINUTE)
     expect(page.locator("#state")).to_have_text("Running, attempt 2", timeout=MINUTE)
 
 

@@ -1,4 +1,4 @@
-"""The ledger itself: it is silent about a lawful story, and each of its checks sees the breach that it is for."""
+"""The ledger itself: it is silent about a lawful history, and each of its checks sees the breach that it is for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-class Story:
+class TaskHistory:
     """Writes one task's history as the product would; its events are parts of the task, or documents of their own."""
 
     def __init__(self, *, apart: bool = False) -> None:
@@ -38,7 +38,7 @@ class Story:
             "_id": "tq_1", "state": "queued", "attempt": 0, "max_attempts": 2, "lease": None, "progress": None,
             "result": None, "error": None, "event_count": 0, "tail": [], "updated_at": at(0), "finished_at": None,
         }  # fmt: skip
-        self.history: list[Change] = []
+        self.changes: list[Change] = []
         self.events: list[Raw] = []
         self.write(0)
 
@@ -51,18 +51,18 @@ class Story:
             {"_id": f"tq_1:{seq}", "task_id": "tq_1", "seq": seq, "attempt": attempt, **event}
             for seq, event in enumerate(events, first)
         ]
-        name = f"txn-{len(self.history)}"
+        name = f"txn-{len(self.changes)}"
         if events and self._apart:
             self.insert(self.events[first:], name)
         elif events:
             batch = {"first": first, "at": at(seconds), "attempt": attempt, "events": list(events)}
             self.task["tail"] = [*self.task["tail"], batch]
         document = copy.deepcopy(self.task)
-        self.history.append(Change(collection="tasks", key="tq_1", document=document, transaction=name))
+        self.changes.append(Change(collection="tasks", key="tq_1", document=document, transaction=name))
 
     def insert(self, rows: list[Raw], name: str) -> None:
         """Write events to documents of their own."""
-        self.history += [
+        self.changes += [
             Change(collection="task_events", key=row["_id"], document=copy.deepcopy(row), transaction=name)
             for row in rows
         ]
@@ -100,43 +100,43 @@ class Story:
             contents=[content],
             generations=[{"_id": "cgm_1", "task_id": "tq_1", "status": self.task["state"]}],
             media={"file_1": Bytes(size=3, sha256="abc")},
-            history=self.history,
+            history=self.changes,
             notes=done,
             now=at(100),
         )
 
 
-def retried(*, apart: bool = False) -> Story:
-    """Return the story of a task whose first worker died."""
-    story = Story(apart=apart)
-    story.claim(1, "token-1")
-    story.chunk(1.5, RUNS[0])
-    story.expire(4)
-    story.claim(5, "token-2")
-    story.chunk(5.5, RUNS[1])
-    return story
+def retried(*, apart: bool = False) -> TaskHistory:
+    """Return the history of a task whose first worker died."""
+    history = TaskHistory(apart=apart)
+    history.claim(1, "token-1")
+    history.chunk(1.5, RUNS[0])
+    history.expire(4)
+    history.claim(5, "token-2")
+    history.chunk(5.5, RUNS[1])
+    return history
 
 
 def lawful() -> Facts:
-    story = retried()
-    story.complete(6, RUNS[1])
-    return story.facts()
+    history = retried()
+    history.complete(6, RUNS[1])
+    return history.facts()
 
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_lawful_history_has_no_problem(*, apart: bool) -> None:
-    story = retried(apart=apart)
+    history = retried(apart=apart)
     if not apart:
-        story.move()
-    story.complete(7, RUNS[1])
+        history.move()
+    history.complete(7, RUNS[1])
 
-    assert problems(story.facts()) == []
+    assert problems(history.facts()) == []
 
 
-def told(damage: Callable[[Story], None]) -> Facts:
-    story = retried()
-    damage(story)
-    return story.facts()
+def told(damage: Callable[[TaskHistory], None]) -> Facts:
+    history = retried()
+    damage(history)
+    return history.facts()
 
 
 def lost(facts: Facts) -> None:
@@ -228,80 +228,80 @@ def test_breach_at_end_is_seen(damage: Callable[[Facts], None], check: str, mess
     assert any(problem.startswith(check) and message in problem for problem in problems(facts))
 
 
-def takes_a_lease_that_lives(story: Story) -> None:
-    story.claim(6, "token-3")
+def takes_a_lease_that_lives(history: TaskHistory) -> None:
+    history.claim(6, "token-3")
 
 
-def takes_back_early(story: Story) -> None:
-    story.expire(6)
+def takes_back_early(history: TaskHistory) -> None:
+    history.expire(6)
 
 
-def is_ended_by_a_stranger(story: Story) -> None:
-    story.write(6, state="queued", lease=None, settled={"token": "token-1"})
+def is_ended_by_a_stranger(history: TaskHistory) -> None:
+    history.write(6, state="queued", lease=None, settled={"token": "token-1"})
 
 
-def gives_a_token_twice(story: Story) -> None:
-    story.expire(8)
-    story.claim(9, "token-1")
+def gives_a_token_twice(history: TaskHistory) -> None:
+    history.expire(8)
+    history.claim(9, "token-1")
 
 
-def claims_what_is_done(story: Story) -> None:
-    story.complete(6, RUNS[1])
-    story.claim(9, "token-3")
+def claims_what_is_done(history: TaskHistory) -> None:
+    history.complete(6, RUNS[1])
+    history.claim(9, "token-3")
 
 
-def is_deleted_while_held(story: Story) -> None:
-    story.history.append(Change(collection="tasks", key="tq_1", document=None, transaction="last"))
+def is_deleted_while_held(history: TaskHistory) -> None:
+    history.changes.append(Change(collection="tasks", key="tq_1", document=None, transaction="last"))
 
 
-def writes_late(story: Story) -> None:
-    story.chunk(6, RUNS[0])
+def writes_late(history: TaskHistory) -> None:
+    history.chunk(6, RUNS[0])
 
 
-def writes_after_its_end(story: Story) -> None:
-    story.expire(8)
-    story.chunk(9, RUNS[1])
+def writes_after_its_end(history: TaskHistory) -> None:
+    history.expire(8)
+    history.chunk(9, RUNS[1])
 
 
-def writes_events_alone(story: Story) -> None:
+def writes_events_alone(history: TaskHistory) -> None:
     row = {"_id": "tq_1:9", "task_id": "tq_1", "seq": 9, "attempt": 2, "type": "chunk", "data": {}}
-    story.history.append(Change(collection="task_events", key="tq_1:9", document=row, transaction="alone"))
+    history.changes.append(Change(collection="task_events", key="tq_1:9", document=row, transaction="alone"))
 
 
-def counts_events_that_are_not_there(story: Story) -> None:
-    story.write(6, event_count=9)
+def counts_events_that_are_not_there(history: TaskHistory) -> None:
+    history.write(6, event_count=9)
 
 
-def writes_for_another_attempt(story: Story) -> None:
-    story.chunk(6, RUNS[1])
-    document = story.history[-1].document
+def writes_for_another_attempt(history: TaskHistory) -> None:
+    history.chunk(6, RUNS[1])
+    document = history.changes[-1].document
     assert document is not None
     document["tail"][-1]["attempt"] = 1
 
 
-def moves_another_event(story: Story) -> None:
-    story.events[0]["data"] = {"other": True}
-    story.move()
+def moves_another_event(history: TaskHistory) -> None:
+    history.events[0]["data"] = {"other": True}
+    history.move()
 
 
-def stores_content_unfenced(story: Story) -> None:
-    story.expire(8)
+def stores_content_unfenced(history: TaskHistory) -> None:
+    history.expire(8)
     row = {"_id": "gc_1", "task_id": "tq_1", "attempt": 2, "caption": None}
-    story.history.append(Change(collection="generated_content", key="gc_1", document=row, transaction="alone"))
+    history.changes.append(Change(collection="generated_content", key="gc_1", document=row, transaction="alone"))
 
 
-def claims_without_counting(story: Story) -> None:
-    story.expire(8)
-    story.write(9, state="processing", lease={"token": "token-3", "worker_id": "wrk", "expires_at": at(11)})
+def claims_without_counting(history: TaskHistory) -> None:
+    history.expire(8)
+    history.write(9, state="processing", lease={"token": "token-3", "worker_id": "wrk", "expires_at": at(11)})
 
 
-def counts_without_claiming(story: Story) -> None:
-    story.write(6, attempt=3)
+def counts_without_claiming(history: TaskHistory) -> None:
+    history.write(6, attempt=3)
 
 
-def ends_again(story: Story) -> None:
-    story.complete(6, RUNS[1])
-    story.write(7, state="cancelled")
+def ends_again(history: TaskHistory) -> None:
+    history.complete(6, RUNS[1])
+    history.write(7, state="cancelled")
 
 
 ON_THE_WAY = [
@@ -326,7 +326,7 @@ ON_THE_WAY = [
 
 
 @pytest.mark.parametrize(("damage", "check", "message"), ON_THE_WAY)
-def test_breach_on_way_is_seen(damage: Callable[[Story], None], check: str, message: str) -> None:
+def test_breach_on_way_is_seen(damage: Callable[[TaskHistory], None], check: str, message: str) -> None:
     facts = told(damage)
 
     assert any(problem.startswith(f"{check}: task tq_1") and message in problem for problem in problems(facts))

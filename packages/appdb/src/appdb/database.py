@@ -17,8 +17,8 @@ from appdb.errors import (
 )
 from appdb.migrations.contract import CONTRACT_VERSION
 from appdb.mixins.config import ConfigMixin
-from appdb.mixins.history import HistoryMixin
 from appdb.mixins.migrations import MigrationsMixin
+from appdb.mixins.option_history import HistoryMixin
 from appdb.mixins.recovery import RecoveryMixin
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from appdb import ChangeFeed, ContentRepository, Database, RegistryRepository, T
 from appserver.accounts.guests import Guests
 from appserver.settings import ServerSettings
 from appserver.streams.frames import EncodeEvent
-from appserver.streams.hub import TaskStreams
+from appserver.streams.task_streams import TaskStreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

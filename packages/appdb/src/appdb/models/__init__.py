@@ -21,8 +21,8 @@ from appdb.models.option_usage import OptionUsage
 from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
+from appdb.models.run_state import EventSummary, Interaction, ModuleAttempt, RunState
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
-from appdb.models.state import EventSummary, Interaction, ModuleAttempt, RunState
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import (
     FINAL_STATES,

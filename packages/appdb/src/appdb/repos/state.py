@@ -8,7 +8,7 @@ from appdb.connection import Connection
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent, RunEvent
-from appdb.models.state import Interaction, ModuleAttempt, RunState
+from appdb.models.run_state import Interaction, ModuleAttempt, RunState
 from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
 from appdb.runs.history import RunHistory
 from appdb.runs.reader import RunReader

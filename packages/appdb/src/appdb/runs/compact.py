@@ -7,8 +7,8 @@ from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
+from appdb.models.run_state import EventSummary, Given, RunState
 from appdb.models.snapshots import CompactState
-from appdb.models.state import EventSummary, Given, RunState
 from appdb.models.vocabulary import word
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
 from appdb.models.recovery import Disagreement
-from appdb.models.state import RunState
+from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run, RunStatus
 
 STOPPED = frozenset(RunStatus) - {RunStatus.CREATED, RunStatus.PROCESSING, RunStatus.AWAITING_INPUT}

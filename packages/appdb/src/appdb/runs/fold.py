@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
-from appdb.models.state import STATE_VALUES, EventSummary, Given, RunState
+from appdb.models.run_state import STATE_VALUES, EventSummary, Given, RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Position
 from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes

@@ -9,7 +9,7 @@ from appdb.connection import Connection
 from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.events import EventFilter, RunEvent
-from appdb.models.state import Interaction, ModuleAttempt, RunState
+from appdb.models.run_state import Interaction, ModuleAttempt, RunState
 from appdb.run_lock import RunLock
 from appdb.runs.interactions import interactions, module_attempts
 from appdb.runs.lineage import counts, truncated

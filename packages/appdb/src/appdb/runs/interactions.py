@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
-from appdb.models.state import STATE_VALUES, Interaction, ModuleAttempt
+from appdb.models.run_state import STATE_VALUES, Interaction, ModuleAttempt
 
 
 def interactions(events: Iterable[RunEvent]) -> list[Interaction]:

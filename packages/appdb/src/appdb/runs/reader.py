@@ -13,7 +13,7 @@ from appdb.errors import ConflictError, NotFoundError, UnreadableError
 from appdb.models.bounds import at_most
 from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import EventFilter, RunEvent
-from appdb.models.state import RunState
+from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.fold import fold

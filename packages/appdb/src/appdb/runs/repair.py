@@ -14,7 +14,7 @@ from appdb.events import DbEventType
 from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.recovery import Disagreement, Recovery
-from appdb.models.state import RunState
+from appdb.models.run_state import RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock

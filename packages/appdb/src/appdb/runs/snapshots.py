@@ -12,8 +12,8 @@ from appdb.connection import Connection
 from appdb.errors import TooLargeError
 from appdb.models.branches import BranchSegment
 from appdb.models.events import RunEvent
+from appdb.models.run_state import RunState
 from appdb.models.snapshots import Snapshot
-from appdb.models.state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.reading import readable
 from appdb.runs.compact import compact, expand, named_events

@@ -12,9 +12,9 @@ from appdb.queue.fairness import Candidate, FairShare
 from appdb.testing.store import InMemoryTask, TaskStore
 
 
-class Dispatcher:
+class InMemoryClaiming:
     """
-    The dispatcher of one queue in memory: chooses tasks for a claim, and keeps shares and spent limits.
+    The claiming of one queue in memory: chooses tasks for a claim, and keeps shares and spent limits.
 
     Args:
         store: The tasks.

@@ -30,7 +30,7 @@ from appdb.queue.task_document import check_new_task
 from appdb.queue.task_queue import STATS_WINDOW
 from appdb.size_limits import MAX_STEP_BYTES, check_size
 from appdb.testing.attempts import apply, shown_error
-from appdb.testing.claiming import Dispatcher
+from appdb.testing.claiming import InMemoryClaiming
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
 from appdb.testing.store import InMemoryTask, TaskStore
@@ -59,7 +59,7 @@ class InMemoryTaskQueue:
         self.lease = lease
         self.clock = clock or ManualClock()
         self._store = TaskStore(self.clock)
-        self._dispatcher = Dispatcher(self._store)
+        self._claiming = InMemoryClaiming(self._store)
         self._paused: set[str] = set()
 
     def advance(self, by: timedelta) -> None:
@@ -142,7 +142,7 @@ class InMemoryTaskQueue:
         # One token for the whole claim, as in the database: each task's lease is held by its id and this.
         token = secrets.token_hex(16)
         taken = []
-        for row in self._dispatcher.chosen(due, at_most(limit)):
+        for row in self._claiming.chosen(due, at_most(limit)):
             self._store.take(row, claimer.worker_id, token, self.lease)
             taken.append(row.shown())
         return taken
@@ -150,7 +150,7 @@ class InMemoryTaskQueue:
     @property
     def limit_reached(self) -> bool:
         """Whether the last claim left due tasks where they are because of a limit."""
-        return self._dispatcher.limit_reached
+        return self._claiming.limit_reached
 
     def rely_on_change_feed(self) -> None:
         """Change nothing: this queue sees a pause at once."""
@@ -328,17 +328,17 @@ class InMemoryTaskQueue:
         """Put *limit* in the place of what tasks carry under its key."""
         await _let_others_go_first()
         accept(Limit, limit, "limit")
-        self._dispatcher.overrides[limit.key] = limit
+        self._claiming.overrides[limit.key] = limit
 
     async def clear_limit(self, key: str) -> None:
         """Let what tasks carry under *key* hold again."""
         await _let_others_go_first()
-        self._dispatcher.overrides.pop(key, None)
+        self._claiming.overrides.pop(key, None)
 
     async def limits(self) -> list[Limit]:
         """Return the limits that were set, by key."""
         await _let_others_go_first()
-        return [limit for _, limit in sorted(self._dispatcher.overrides.items())]
+        return [limit for _, limit in sorted(self._claiming.overrides.items())]
 
     async def maintenance_due(self, *, horizon: timedelta) -> MaintenanceDue:
         """Return which maintenance is due, and when the next scheduled task is due within *horizon*."""

@@ -22,7 +22,7 @@ from appserver.http.error_handlers import install_error_handlers
 from appserver.http.middleware.install import install_middleware
 from appserver.settings import ServerSettings
 from appserver.state import build_state
-from appserver.web.pages import create, docs, task
+from appserver.web.pages import docs, home, task
 from appserver.web.rendering import install_error_pages
 
 
@@ -42,7 +42,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     install_error_handlers(app)
     install_error_pages(app)
     install_middleware(app, settings)
-    for routes in (tasks, one_task, many_tasks, contents, guests, health, create, task, docs):
+    for routes in (tasks, one_task, many_tasks, contents, guests, health, home, task, docs):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app

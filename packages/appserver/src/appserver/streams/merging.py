@@ -8,7 +8,7 @@ from functools import partial
 
 from appserver.streams.cursor import TaskCursor, TaskCursors
 from appserver.streams.frames import StreamFrame
-from appserver.streams.hub import TaskStreams
+from appserver.streams.task_streams import TaskStreams
 
 AHEAD = 16
 """Frames that wait for the viewer here; the rest waits in the bounded backlog of each task."""

@@ -12,8 +12,8 @@ from appdb.models import RegisteredActor, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Absence:
-    """The absence of every worker that can do a task.
+class UnattendedTask:
+    """A task that no worker can do now.
 
     Args:
         since: The last sign of life of such a worker, or ``None`` when it is not known any more.
@@ -29,18 +29,18 @@ class WorkerPresence:
     workers: Sequence[Worker]
     actors: Mapping[str, RegisteredActor]
 
-    def absence(self, actor: str, version: int, queue: str) -> Absence | None:
+    def unattended(self, actor: str, version: int, queue: str) -> UnattendedTask | None:
         """Return since when no worker can do such tasks, or ``None`` while one can."""
         # A worker of another version of the actor cannot do the task.
         handler = f"{actor}@{version}"
         if any(handler in worker.actors and queue in worker.queues for worker in self.workers):
             return None
         known = self.actors.get(actor)
-        return Absence(since=known.seen_at if known else None)
+        return UnattendedTask(since=known.seen_at if known else None)
 
-    def absence_for(self, task: Task) -> Absence | None:
+    def unattended_for(self, task: Task) -> UnattendedTask | None:
         """Return since when no worker can do *task*, or ``None`` while one can, and once the task has ended."""
-        return None if task.state.final else self.absence(task.actor, task.actor_version, task.queue)
+        return None if task.state.final else self.unattended(task.actor, task.actor_version, task.queue)
 
     @property
     def seen_at(self) -> datetime | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from appdb import Task, TaskState
 from appdb.models import Content
 from appserver.tasks.shown_errors import shown_error
-from appserver.tasks.worker_presence import Absence
+from appserver.tasks.worker_presence import UnattendedTask
 from appserver.web.film import Film, film_of, is_film
 from appserver.web.output import OutputFile, ResultField, file_of, result_fields
 from appserver.web.task_rows import percent_of, title_of, word_of
@@ -27,7 +27,7 @@ class TaskPageContext:
     message: str
     error: str
     """The last error, while it matters: before the next attempt, and at the end."""
-    absence: Absence | None
+    unattended: UnattendedTask | None
     """Since when no worker can do it, while none can."""
     film: Film | None
     """``None`` for a task that is no film: then ``result`` and ``files`` are all there is to show."""
@@ -39,7 +39,7 @@ class TaskPageContext:
         return script_words(is_film=self.film is not None)
 
 
-def task_page(task: Task, contents: Sequence[Content], absence: Absence | None) -> TaskPageContext:
+def task_page(task: Task, contents: Sequence[Content], unattended: UnattendedTask | None) -> TaskPageContext:
     """Return *task* with what it has made so far."""
     film = film_of(contents) if is_film(task) else None
     return TaskPageContext(
@@ -49,7 +49,7 @@ def task_page(task: Task, contents: Sequence[Content], absence: Absence | None) 
         percent=percent_of(task),
         message=_message_of(task, film),
         error=_error_of(task),
-        absence=absence,
+        unattended=unattended,
         film=film,
         result=[] if film else result_fields(task.result),
         files=[] if film else [file_of(content) for content in sorted(contents, key=_place)],

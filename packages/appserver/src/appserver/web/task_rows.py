@@ -28,7 +28,7 @@ def row_of(task: Task, presence: WorkerPresence) -> TaskRow:
     word = word_of(task)
     if task.state is TaskState.PROCESSING:
         word = f"{word}, {percent_of(task)} %"
-    if presence.absence_for(task) is not None:
+    if presence.unattended_for(task) is not None:
         word = f"{word}, but nobody works on it"
     return TaskRow(id=task.id, state=task.state, title=title_of(task), word=word)
 

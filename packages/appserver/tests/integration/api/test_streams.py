@@ -12,8 +12,7 @@ import pytest
 
 from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
 from appdb.models import Content
-from appserver.streams import hub as streams_hub
-from appserver.streams import log_reader
+from appserver.streams import log_reader, task_streams
 
 Frame = dict[str, str]
 Frames = Callable[[httpx2.Response], AsyncIterator[Frame]]
@@ -135,7 +134,7 @@ async def test_log_longer_than_viewer_queue_is_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log_reader, "BACKLOG", 5)
-    for module in (streams_hub, log_reader):
+    for module in (task_streams, log_reader):
         monkeypatch.setattr(module, "PAGE", 7)
     task = await submit(client)
     _, lease = await claim()

@@ -97,7 +97,7 @@ async def test_page_tells_since_when_task_is_unattended(
     await registry.announce(worker, [])
     still_alone = await page_of(visitor, task)
 
-    assert re.search(r'id="absence" hidden', attended)
+    assert re.search(r'id="unattended" hidden', attended)
     for text in (alone, still_alone):
         assert "Nobody works on this now: no worker that can do it" in text
         assert f'<time datetime="{seen_at.isoformat()}">' in text

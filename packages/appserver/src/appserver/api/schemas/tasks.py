@@ -69,8 +69,8 @@ class TaskSummary(BaseModel):
         view = cls.model_validate(task, from_attributes=True)
         if task.error is not None:
             view.error = shown_error(task.error, task.id)
-        if absence := presence.absence_for(task):
-            view.unattended = Unattended(since=absence.since)
+        if unattended := presence.unattended_for(task):
+            view.unattended = Unattended(since=unattended.since)
         return view
 
 

@@ -25,8 +25,8 @@ async def show_task(request: Request, task_id: str, owner: OwnerDep, state: Stat
     task = await state.queue.get(task_id, owner_id=owner)
     contents = await state.contents.list_for_task(task_id, owner_id=owner)
     # A task that has ended needs no worker, so its page saves two queries.
-    absence = None if task.state.final else (await worker_presence(state.registry)).absence_for(task)
-    context = {"page": task_page(task, contents, absence), "version": __version__}
+    unattended = None if task.state.final else (await worker_presence(state.registry)).unattended_for(task)
+    context = {"page": task_page(task, contents, unattended), "version": __version__}
     return templates.TemplateResponse(request, "task.html", context)
 
 

@@ -11,8 +11,8 @@ export async function fetchPage() {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-export function showAbsence(fresh) {
-  const [now, then] = [fresh.getElementById("absence"), el("absence")];
+export function showUnattended(fresh) {
+  const [now, then] = [fresh.getElementById("unattended"), el("unattended")];
   // The same words again would be read out again.
   if (now.textContent !== then.textContent) then.replaceChildren(...now.childNodes);
   then.hidden = now.hidden;

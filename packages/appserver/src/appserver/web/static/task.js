@@ -4,7 +4,7 @@ import { forgetSent } from "/static/draft.js";
 import { keepFilesWhole, showTexts } from "/static/files.js";
 import { filmIsReady, showInFilm } from "/static/film.js";
 import { addOutput, clearOutput } from "/static/output.js";
-import { fetchPage, showAbsence, showItems, showResult } from "/static/parts.js";
+import { fetchPage, showUnattended, showItems, showResult } from "/static/parts.js";
 import { pauseBefore, sleep } from "/static/pause.js";
 import { FINAL } from "/static/states.js";
 import { followTask } from "/static/stream.js";
@@ -97,7 +97,7 @@ function finish(state, error = "") {
   setError(error);
   if (state === "failed") el("message").textContent = "";
   document.title = `${words[state]} · ${name}`;
-  el("absence").hidden = true;
+  el("unattended").hidden = true;
   el("connection").textContent = "";
   if (ends) {
     announce(words[state]);
@@ -126,7 +126,7 @@ function receive(event) {
     if (event.type === "started" || event.type === "chunk") OUTPUT[event.type](event);
     return;
   }
-  el("absence").hidden = true;
+  el("unattended").hidden = true;
   HANDLERS[event.type](event);
 }
 
@@ -158,7 +158,7 @@ async function look() {
   try {
     const fresh = await fetchPage();
     if (!live()) return;
-    showAbsence(fresh);
+    showUnattended(fresh);
     if (Number(fresh.getElementById("task").dataset.seq) > seq) stream.wake();
   } catch {
     // the host is away, which the stream shows

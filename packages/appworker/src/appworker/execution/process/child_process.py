@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from appworker.actors.base import Actor
 from appworker.execution.process.exit_codes import OUT_OF_MEMORY
-from appworker.execution.process.limits import MIB, limit_behind
 from appworker.execution.process.output import relay
+from appworker.execution.process.resource_limits import MIB, limit_behind
 
 CHILD = "appworker.execution.process.child_side"
 EXIT_SECONDS = 2.0

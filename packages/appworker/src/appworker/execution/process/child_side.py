@@ -18,9 +18,9 @@ from appworker.actors.loading import load_actor
 from appworker.errors import ActorLoadError
 from appworker.execution.job import Job, perform_here
 from appworker.execution.process.exit_codes import OUT_OF_MEMORY
-from appworker.execution.process.limits import die_with_parent, limit_cpu, limit_memory
 from appworker.execution.process.messages import result_to_json
 from appworker.execution.process.proxy_context import ProxyContext
+from appworker.execution.process.resource_limits import die_with_parent, limit_cpu, limit_memory
 from appworker.execution.process.worker_pipe import ActorOrder, WorkerPipe
 from appworker.execution.results import ActorFailed, ActorResult
 from appworker.host.forks import STOPPING, part_from_forks

@@ -80,7 +80,7 @@ async def _home(
         "voices": VOICES,
         "max_script": longest_script(actor),
         "offered": actor is not None,
-        "absence": actor and presence.absence(actor.id, actor.version, actor.queue),
+        "unattended": actor and presence.unattended(actor.id, actor.version, actor.queue),
     }
     status = HTTPStatus.OK if problem is None else problem.status
     return templates.TemplateResponse(request, "home.html", context, status_code=status)

@@ -1,4 +1,4 @@
-"""The hub over a log in memory: no gap, no repeat, one reader, and readers that leave nothing behind."""
+"""Streams of tasks over a log in memory: no gap, no repeat, one reader, and readers that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType
 from appdb.feed import Subscription
 from appserver.api.event_frames import event_frame
 from appserver.errors import TooManyStreamsError
-from appserver.streams import hub as streams_hub
-from appserver.streams import log_reader
+from appserver.streams import log_reader, task_streams
 from appserver.streams.cursor import TaskCursor
-from appserver.streams.hub import TaskStreams
+from appserver.streams.task_streams import TaskStreams
 
 START = TaskCursor(task_id="t")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,13 +67,13 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-def hub(log: MemoryLog) -> TaskStreams:
+def streams(log: MemoryLog) -> TaskStreams:
     return TaskStreams(cast(TaskQueue, log), cast(ChangeFeed, log), encode=event_frame, per_user=2)
 
 
-async def read(hub: TaskStreams, after: int = -1) -> list[int]:
+async def read(streams: TaskStreams, after: int = -1) -> list[int]:
     async with asyncio.timeout(10):
-        return [event.seq async for event in hub.follow(TaskCursor(task_id="t", seq=after))]
+        return [event.seq async for event in streams.follow(TaskCursor(task_id="t", seq=after))]
 
 
 async def until_watched(log: MemoryLog) -> None:
@@ -90,21 +89,21 @@ async def until_unwatched(log: MemoryLog) -> None:
 
 
 @pytest.mark.parametrize("after", [-1, 0, 3, 9])
-async def test_finished_log_is_read_from_any_place(hub: TaskStreams, log: MemoryLog, after: int) -> None:
+async def test_finished_log_is_read_from_any_place(streams: TaskStreams, log: MemoryLog, after: int) -> None:
     log.write(11, end=True)
 
-    assert await read(hub, after) == list(range(after + 1, 11))
+    assert await read(streams, after) == list(range(after + 1, 11))
     assert not log.subscriptions
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7, 500])
 async def test_pages_of_any_size_join_densely(
-    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
+    streams: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    for module in (streams_hub, log_reader):
+    for module in (task_streams, log_reader):
         monkeypatch.setattr(module, "PAGE", page)
     log.write(13)
-    reading = asyncio.create_task(read(hub))
+    reading = asyncio.create_task(read(streams))
     await until_watched(log)
     log.write(9)
     log.write(4, end=True)
@@ -112,10 +111,10 @@ async def test_pages_of_any_size_join_densely(
     assert await reading == list(range(26))
 
 
-async def test_viewers_joining_anytime_see_same(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_viewers_joining_anytime_see_same(streams: TaskStreams, log: MemoryLog) -> None:
     viewers = []
     for number in range(30):
-        viewers.append(asyncio.create_task(read(hub, min(number - 1, 4))))
+        viewers.append(asyncio.create_task(read(streams, min(number - 1, 4))))
         log.write()
         for _ in range(number % 5):
             await asyncio.sleep(0)
@@ -125,13 +124,13 @@ async def test_viewers_joining_anytime_see_same(hub: TaskStreams, log: MemoryLog
         assert await viewer == list(range(min(number - 1, 4) + 1, 31))
 
 
-async def test_reader_ends_with_last_viewer_and_restarts(hub: TaskStreams, log: MemoryLog) -> None:
-    first = asyncio.create_task(read(hub))
+async def test_reader_ends_with_last_viewer_and_restarts(streams: TaskStreams, log: MemoryLog) -> None:
+    first = asyncio.create_task(read(streams))
     await until_watched(log)
     first.cancel()
     await until_unwatched(log)
 
-    second = asyncio.create_task(read(hub))
+    second = asyncio.create_task(read(streams))
     await until_watched(log)
     log.write(3, end=True)
 
@@ -139,8 +138,8 @@ async def test_reader_ends_with_last_viewer_and_restarts(hub: TaskStreams, log: 
     await until_unwatched(log)
 
 
-async def test_reader_waits_through_outage(hub: TaskStreams, log: MemoryLog) -> None:
-    reading = asyncio.create_task(read(hub))
+async def test_reader_waits_through_outage(streams: TaskStreams, log: MemoryLog) -> None:
+    reading = asyncio.create_task(read(streams))
     await until_watched(log)
     log.failures = [DatabaseUnavailableError("reading", "election")]
     log.write(1)
@@ -152,24 +151,24 @@ async def test_reader_waits_through_outage(hub: TaskStreams, log: MemoryLog) -> 
     assert await reading == [0, 1]
 
 
-async def test_broken_reader_drops_its_viewers(hub: TaskStreams, log: MemoryLog) -> None:
+async def test_broken_reader_drops_its_viewers(streams: TaskStreams, log: MemoryLog) -> None:
     problems: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["message"]))
-    reading = asyncio.create_task(read(hub))
+    reading = asyncio.create_task(read(streams))
     await until_watched(log)
     log.failures = [ValueError("a document that nobody understands")]
     log.write(1)
 
     assert await reading == []
     log.write(1, end=True)
-    assert await read(hub) == [0, 1]
+    assert await read(streams) == [0, 1]
 
 
 async def test_viewer_too_far_behind_is_dropped(
-    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+    streams: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reader, "BACKLOG", 3)
-    following = hub.follow(START)
+    following = streams.follow(START)
     first = asyncio.ensure_future(anext(following))
     await until_watched(log)
     log.write()
@@ -182,11 +181,11 @@ async def test_viewer_too_far_behind_is_dropped(
 
 
 async def test_viewer_too_many_bytes_behind_is_dropped(
-    hub: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+    streams: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reader, "BACKLOG_BYTES", 500)
     log.write(200)
-    following = hub.follow(START)
+    following = streams.follow(START)
     # What is logged already is read at the viewer's own pace, whatever it weighs.
     seen = [await anext(following) for _ in range(200)]
     waiting = asyncio.ensure_future(anext(following))
@@ -203,8 +202,8 @@ async def test_viewer_too_many_bytes_behind_is_dropped(
     assert sum(len(frame.text) for frame in late[:-1]) < 500 <= sum(len(frame.text) for frame in late)
 
 
-async def test_event_is_encoded_once_for_viewers(hub: TaskStreams, log: MemoryLog) -> None:
-    followed = [hub.follow(START) for _ in range(3)]
+async def test_event_is_encoded_once_for_viewers(streams: TaskStreams, log: MemoryLog) -> None:
+    followed = [streams.follow(START) for _ in range(3)]
     waiting = [asyncio.ensure_future(anext(following)) for following in followed]
     await until_watched(log)
     for _ in range(20):
@@ -215,10 +214,10 @@ async def test_event_is_encoded_once_for_viewers(hub: TaskStreams, log: MemoryLo
     assert all(frame.text is frames[0].text for frame in frames)
 
 
-def test_users_streams_are_limited(hub: TaskStreams) -> None:
-    with hub.counted("a"), hub.counted("a"), hub.counted("b"):
-        hub.check_capacity("b")
+def test_users_streams_are_limited(streams: TaskStreams) -> None:
+    with streams.counted("a"), streams.counted("a"), streams.counted("b"):
+        streams.check_capacity("b")
         with pytest.raises(TooManyStreamsError, match="You have 2 open streams"):
-            hub.check_capacity("a")
+            streams.check_capacity("a")
 
-    hub.check_capacity("a")
+    streams.check_capacity("a")

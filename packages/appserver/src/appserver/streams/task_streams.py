@@ -1,4 +1,4 @@
-"""The hub of streams: one reader for each watched task, and each viewer sees every event once, without a gap."""
+"""Streams of tasks: one reader for each watched task, and each viewer sees every event once, without a gap."""
 
 from __future__ import annotations
 

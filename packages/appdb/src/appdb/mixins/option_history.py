@@ -1,4 +1,4 @@
-"""History: the options that a user picked and the keywords that a workflow used, so that choices do not repeat."""
+"""Option history: the options that a user picked and the keywords that a workflow used; choices do not repeat."""
 
 from __future__ import annotations
 
