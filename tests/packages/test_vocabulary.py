@@ -12,8 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REPLACED = {
+    "absence": "unattended",
     "bereaved": "child finished",
     "desk": "attempt services",
+    "dispatcher": "claiming",
     "folding": "transitions, fold",
     "intake": "enqueue",
     "journal": "task log",

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from appdb import DbEventType, InvalidDataError
-from appdb.models import BranchSegment, NewRunEvent, RunEvent, RunState, RunStatus
+from appdb import DbEventType
+from appdb.models import NewRunEvent, RunEvent, RunState, RunStatus
 from appdb.runs.fold import fold
 from appdb.runs.interactions import interactions, module_attempts
-from appdb.runs.lineage import next_seq, truncated
-from appdb.runs.transitions import EventSubject, preconditions
+from appdb.runs.transitions import EventSubject
 from appsupport.runs.run_events import (
     answered,
     asked,
@@ -171,60 +170,3 @@ def test_module_attempts_tell_inputs_and_feedback() -> None:
         ({"x": 2}, "longer"),
         (None, "longer"),
     ]
-
-
-@pytest.mark.parametrize(
-    "events",
-    [
-        [event(E.STEP_STARTED)],
-        [event(E.MODULE_COMPLETED, "a")],
-        [event(E.INTERACTION_REQUESTED, "a", "m")],
-        [event(E.INTERACTION_RESPONSE, interaction_id={"$ne": None})],
-        [event(E.RETRY_REQUESTED)],
-        [event(E.WORKFLOW_CREATED)],
-        [event(E.JUMP_REQUESTED)],
-        [event(E.WORKFLOW_RECOVERED)],
-        [event(E.WORKFLOW_COMPLETED), step_started("a")],
-        [event(E.WORKFLOW_COMPLETED), event(E.WORKFLOW_CANCELLED)],
-        [asked("a", "m", "f1"), answered("f2")],
-        [answered("f1"), answered("f1")],
-    ],
-)
-def test_incomplete_or_contradictory_events_are_refused(events: list[NewRunEvent]) -> None:
-    with pytest.raises(InvalidDataError):
-        preconditions([EventSubject.of(new) for new in events])
-
-
-def test_first_demanding_event_sets_preconditions() -> None:
-    subjects = [
-        EventSubject.of(new) for new in (answered("f1"), asked("a", "m", "f2"), answered("f2"), step_started("b"))
-    ]
-    found = preconditions(subjects)
-
-    assert found.interaction_id == "f1"
-    assert found.ended == frozenset({None})
-    assert preconditions([EventSubject.of(event(E.WORKFLOW_RESUMED)), EventSubject.of(step_started("a"))]).ended is None
-
-
-LINEAGE = [
-    BranchSegment(branch_id="a", first_seq=0, cutoff_seq=4),
-    BranchSegment(branch_id="b", first_seq=9, cutoff_seq=11),
-    BranchSegment(branch_id="c", first_seq=20),
-]
-
-
-def test_lineage_is_truncated_only_at_own_event() -> None:
-    assert truncated(LINEAGE, 10) == [LINEAGE[0], BranchSegment(branch_id="b", first_seq=9, cutoff_seq=10)]
-    assert truncated(LINEAGE, 4) == [LINEAGE[0]]
-    assert truncated(LINEAGE, 7) == []
-    assert truncated(LINEAGE, 15) == []
-
-
-def test_next_seq_skips_events_that_do_not_count() -> None:
-    counted = [-1]
-    while (seq := next_seq(LINEAGE[:2], counted[-1])) is not None:
-        counted.append(seq)
-
-    assert counted[1:] == [0, 1, 2, 3, 4, 9, 10, 11]
-    assert next_seq(LINEAGE, 11) == 20
-    assert next_seq(LINEAGE, 20) == 21

@@ -53,8 +53,8 @@ async def test_event_with_lost_hint_comes_within_poll(database: Database, deaf_f
     (held,) = await queue.claim(Claimer(worker_id="w", queues=("default",), handlers=("echo@1",)))
     streams = TaskStreams(queue, deaf_feed, encode=event_frame, per_user=1)
 
+    following = streams.follow(TaskCursor(task_id=held.id))
     with deaf_feed.subscribe(task_topic(held.id)) as hints:
-        following = streams.follow(TaskCursor(task_id=held.id))
         first = asyncio.ensure_future(anext(following))
         async with asyncio.timeout(SOON.total_seconds()):
             while queue.vain_looks < LOOKS_BEFORE_WAIT:
@@ -63,7 +63,10 @@ async def test_event_with_lost_hint_comes_within_poll(database: Database, deaf_f
         async with asyncio.timeout((POLL + SOON).total_seconds()):
             frame = await first
         was_hinted = await hints.wait(timedelta(0))
+        await queue.complete(Lease.of(held))
+        async with asyncio.timeout((POLL + SOON).total_seconds()):
+            rest = [each.seq async for each in following]
 
-    assert frame.seq == 0
+    assert (frame.seq, rest) == (0, [1])
     assert deaf_feed.live
     assert not was_hinted
