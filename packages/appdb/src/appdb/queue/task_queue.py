@@ -395,7 +395,8 @@ class TaskQueue(BaseRepository):
         """Cancel the owner's task and all that lives below it, at once and for good, and return it.
 
         Again it changes nothing, but for what a host that was killed on the way had not reached. With *session* it
-        joins the caller's transaction, with whose other writes it happens or does not.
+        joins the caller's transaction, with whose other writes it happens or does not; orphaned transactions that lock
+        the task are then not ended, so after a killed host it may fail for as long as the operation timeout.
 
         A running attempt loses its lease in the same transaction, so nothing that it still writes is accepted; its
         worker hears of it from the change feed, or at the next renewal.

@@ -19,6 +19,7 @@ from appsupport.hosts.worker_hosts import HEALTH, WorkerHosts, eventually, value
 ACTORS_FOLDER = Path(__file__).parents[1] / "actors"
 ACTORS = "probe_actors:noop,probe_actors:work,probe_actors:gate"
 SLOTS = 3
+MOST_ROUNDS = 5
 LONG_LEASES = {"APPWORKER_LEASE": "30", "APPWORKER_HEARTBEAT": "5"}
 SHORT = NewTask(owner_id=OWNER, actor="probe.noop", payload={})
 
@@ -103,20 +104,30 @@ async def test_prefetched_task_without_slot_is_released(hosts: WorkerHosts, task
 async def test_cancel_arrives_while_feed_is_paused(hosts: WorkerHosts, tasks: Tasks) -> None:
     host = hosts.start("--actors", ACTORS, "--slots", str(SLOTS), **LONG_LEASES)
     address = await following(host)
+    paused: list[bool] = []
+
+    # A slow machine may run out of short tasks, and the worker follows changes again: such a round tells nothing.
+    while not any(paused) and len(paused) < MOST_ROUNDS:
+        paused.append(await cancelled_while_paused(tasks, address, len(paused) + 1))
+
+    assert paused[-1]
+    # With nothing left to do it follows changes again, and a new task starts at once.
+    await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 1, 60)
+
+
+async def cancelled_while_paused(tasks: Tasks, address: str, nth: int) -> bool:
+    """Cancel a task in a rush, check that its attempt ends soon, and return whether the feed stayed paused."""
+    cancelled = {"actor": "probe.work", "outcome": "cancelled"}
     long = await tasks.add("probe.work", seconds=25, items=1, ledger=os.devnull)
     await tasks.until(long, lambda found: found.state is TaskState.PROCESSING)
-    cancelled = {"actor": "probe.work", "outcome": "cancelled"}
-
     async with rush(tasks):
         await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 0)
         await tasks.queue.cancel(long.id, owner_id=OWNER)
         ended = lambda: value(address, "appworker_run_seconds_count", cancelled)  # noqa: E731
-        await asyncio.to_thread(eventually, ended, 1, 1.3)
-        assert value(address, "appworker_feed_live") == 0
-
-    # With nothing left to do it follows changes again, and a new task starts at once.
-    await asyncio.to_thread(eventually, lambda: value(address, "appworker_feed_live"), 1, 60)
+        await asyncio.to_thread(eventually, ended, nth, 1.3)
+        paused = value(address, "appworker_feed_live") == 0
     assert (await tasks.get(long)).state is TaskState.CANCELLED
+    return paused
 
 
 async def test_feed_resumes_once_long_tasks_fill_slots(hosts: WorkerHosts, tasks: Tasks, tmp_path: Path) -> None:
