@@ -96,7 +96,7 @@ class AttemptContext:
         await self._on_control_loop(self._attempt.operations.save_step(key, value))
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
-        """Run *work* once, and save_step what it returned."""
+        """Run *work* once, and save what it returned."""
         return await take_step(self, key, work)
 
     async def spawn(
