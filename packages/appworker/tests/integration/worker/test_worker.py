@@ -31,8 +31,9 @@ async def holder_pid(database: Database, tasks: Tasks, task_id: str) -> int:
 
 async def test_two_workers_run_500_tasks_once(start_worker: StartWorker, tasks: Tasks, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    start_worker(slots=8)
-    start_worker(slots=8)
+    # Nothing dies here, so no lease may end: on a busy disk a claim alone can take two seconds.
+    start_worker(slots=8, APPWORKER_LEASE="30", APPWORKER_HEARTBEAT="5")
+    start_worker(slots=8, APPWORKER_LEASE="30", APPWORKER_HEARTBEAT="5")
     added = await asyncio.gather(*(tasks.add("probe.noop", ledger=str(ledger)) for _ in range(500)))
     final = [await tasks.final(task, 90) for task in added]
 
