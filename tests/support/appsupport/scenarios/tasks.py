@@ -475,7 +475,7 @@ SCENES = Scenes(
             "match.states",
             "claimer.queues",
             "claimer.handlers",
-            "recall.key",
+            "get_step.key",
             "spawn.task.unique_key",
         }
     ),
