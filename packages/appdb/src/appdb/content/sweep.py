@@ -11,6 +11,7 @@ from appdb._queries import config as config_queries
 from appdb._queries import generated_content as queries
 from appdb._queries import gridfs
 from appdb._queries.filters import after_id, by_ids
+from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.stored_bytes import FILE_PREFIX, ByteStore
@@ -79,7 +80,7 @@ class BytesSweep:
         ended = self._files.find(gridfs.ended_between(after, end), {"_id": 1})
         ids = chain(
             [row["files_id"] async for row in begun.sort("files_id", 1).limit(at_most(limit))],
-            [row["_id"] async for row in ended.sort("_id", 1).limit(at_most(limit))],
+            [row["_id"] async for row in ended.sort(BY_ID).limit(at_most(limit))],
         )
         return sorted(set(ids))[:limit]
 
@@ -96,7 +97,7 @@ class ItemsSweep:
     async def sweep(self, grace: timedelta, limit: int) -> int:
         """Look at *limit* items and return how many were deleted; four round trips, and some for each deleted one."""
         match = after_id(await self._cursor.position())
-        rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort("_id", 1).limit(at_most(limit))]
+        rows = [row async for row in self._contents.find(match, _LOOKED_AT).sort(BY_ID).limit(at_most(limit))]
         named = [row for row in rows if row.get("in_generation") and _names_both(row)]
         there = await self._existing({row["generation_id"] for row in named})
         lost = [row for row in named if row["generation_id"] not in there]

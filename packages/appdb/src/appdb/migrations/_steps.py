@@ -9,14 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from appdb._queries import migrations as queries
+from appdb._queries.paging import BY_ID
+from appdb._queries.types import Filter, Pipeline
 from appdb._schema.index import Index
 from appdb.connection import Connection
 from appdb.migrations._indexes import by_collection, create_indexes
 from appdb.migrations.options import BackFillPace
 from appdb.migrations.records import Effect, StepProgress
-
-Filter = dict[str, Any]
-Change = list[dict[str, Any]]
 
 
 class Steps(ABC):
@@ -40,7 +39,7 @@ class Steps(ABC):
         """
 
     @abstractmethod
-    async def back_fill(self, name: str, collection: str, match: Filter, change: Change) -> None:
+    async def back_fill(self, name: str, collection: str, match: Filter, change: Pipeline) -> None:
         """Change the documents that fit, in batches in the order of ids.
 
         What a host of the previous release writes behind the position while it runs is not met: the models must read
@@ -73,7 +72,7 @@ class PlannedSteps(Steps):
             found = await self._connection.collection(collection).index_information()
             self._note("drop index", collection, [index] if index in found else [])
 
-    async def back_fill(self, name: str, collection: str, match: Filter, change: Change) -> None:  # noqa: ARG002
+    async def back_fill(self, name: str, collection: str, match: Filter, change: Pipeline) -> None:  # noqa: ARG002
         """Count the documents that fit."""
         count = await self._connection.collection(collection).count_documents(match)
         self.effects += [Effect(action="update documents", target=collection, count=count)] if count else []
@@ -112,7 +111,7 @@ class RecordedSteps(Steps):
         """Drop those that are there; see ``Steps``."""
         await self._each(name, "indexes", list(indexes), self._drop)
 
-    async def back_fill(self, name: str, collection: str, match: Filter, change: Change) -> None:
+    async def back_fill(self, name: str, collection: str, match: Filter, change: Pipeline) -> None:
         """Change the documents that fit; see ``Steps``."""
         step = self._known.get(name, StepProgress(name=name, unit="documents"))
         if step.finished:
@@ -134,7 +133,7 @@ class RecordedSteps(Steps):
     async def _next_ids(self, collection: str, match: Filter) -> list[Any]:
         # Any other index would make the server sort all that is left for each batch.
         found = self._connection.collection(collection).find(match, {"_id": 1}).hint([("_id", 1)])
-        return [row["_id"] async for row in found.sort("_id", 1).limit(self._pace.batch)]
+        return [row["_id"] async for row in found.sort(BY_ID).limit(self._pace.batch)]
 
     async def _each(
         self, name: str, unit: str, things: Sequence[Any], work: Callable[[Any, Any], Awaitable[None]]

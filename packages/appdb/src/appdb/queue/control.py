@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from appdb._driver import RawDocument, Session
 from appdb._queries import queues as queue_queries
 from appdb._queries import tasks as queries
+from appdb._queries.paging import BY_ID
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -106,7 +107,7 @@ class Control:
     ) -> list[RawDocument]:
         possible = states & wanted.states if wanted.states else states
         projection = {"_id": 1, "owner_id": 1} if fields is None else queries.WITHOUT_LOG
-        found = self._tasks.find(queries.matching(wanted, possible), projection).sort("_id", 1).limit(at_most(limit))
+        found = self._tasks.find(queries.matching(wanted, possible), projection).sort(BY_ID).limit(at_most(limit))
         return [row async for row in found]
 
     async def _repeat(self, task: Task, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:

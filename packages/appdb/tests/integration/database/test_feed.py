@@ -10,6 +10,7 @@ import pytest
 
 from appdb import ChangeFeed, Claimer, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
 from appdb.feed import TASKS_READY, task_topic, topics_of
+from appsupport.mongo.running_feed import running_feed
 
 SOON = timedelta(seconds=5)
 NEVER = timedelta(milliseconds=300)
@@ -18,13 +19,8 @@ TASK = NewTask(owner_id="usr_a", actor="echo", payload={})
 
 @pytest.fixture
 async def feed(database: Database) -> AsyncIterator[ChangeFeed]:
-    feed = ChangeFeed(database, events=True)
-    running = asyncio.create_task(feed.run())
-    with feed.subscribe("any") as opened:
-        assert await opened.wait(SOON)
-    yield feed
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with running_feed(database, events=True) as feed:
+        yield feed
 
 
 async def test_new_task_wakes_claimers(feed: ChangeFeed, database: Database) -> None:

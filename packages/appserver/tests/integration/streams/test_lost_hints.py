@@ -14,6 +14,7 @@ from appserver.api.event_frames import event_frame
 from appserver.streams.cursor import TaskCursor
 from appserver.streams.log_reader import POLL
 from appserver.streams.task_streams import TaskStreams
+from appsupport.mongo.running_feed import running_feed
 
 SOON = timedelta(seconds=10)
 LOOKS_BEFORE_WAIT = 3
@@ -34,13 +35,8 @@ class WatchedQueue(TaskQueue):
 @pytest.fixture
 async def deaf_feed(database: Database) -> AsyncIterator[ChangeFeed]:
     """A live feed that does not see what is appended to logs, so that each of these hints is lost."""
-    feed = ChangeFeed(database, events=False)
-    running = asyncio.create_task(feed.run())
-    with feed.subscribe("any") as opened:
-        assert await opened.wait(SOON)
-    yield feed
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with running_feed(database, events=False) as feed:
+        yield feed
 
 
 async def test_event_with_lost_hint_comes_within_poll(database: Database, deaf_feed: ChangeFeed) -> None:
