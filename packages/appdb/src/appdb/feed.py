@@ -24,6 +24,8 @@ __all__ = [
     "ChangeFeed",
     "HintReceiver",
     "Subscription",
+    "run_topic",
+    "runs_topic",
     "task_topic",
 ]
 
@@ -45,6 +47,16 @@ QUEUES = "queues"
 def task_topic(task_id: str) -> str:
     """Return the topic of one task: a new event, or a new state."""
     return f"task:{task_id}"
+
+
+def run_topic(run_id: str) -> str:
+    """Return the topic of one run: new events, another branch, version or status, or its deletion."""
+    return f"run:{run_id}"
+
+
+def runs_topic(owner_id: str) -> str:
+    """Return the topic of an owner's runs: a new one. What becomes of each is told on its own topic alone."""
+    return f"runs:{owner_id}"
 
 
 class HintReceiver(Protocol):
@@ -87,11 +99,13 @@ class ChangeFeed:
         connection: An open ``Database``.
 
         events: Whether to follow the logs of tasks too; workers have no use for them.
+
+        runs: Whether to follow runs too; without it, no run's topic gets a hint.
     """
 
-    def __init__(self, connection: Connection, *, events: bool) -> None:
+    def __init__(self, connection: Connection, *, events: bool, runs: bool = False) -> None:
         self._connection = connection
-        self._pipeline = queries.changes(events=events)
+        self._pipeline = queries.changes(events=events, runs=runs)
         self._hinted: defaultdict[str, set[HintReceiver]] = defaultdict(set)
         self.live = False
         """Whether hints flow now. While not, waiters should ask more often."""
@@ -193,6 +207,10 @@ def topics_of(change: Mapping[str, Any]) -> list[str]:
     topics = []
     if (task_id := change.get("task_id")) is not None:
         topics.append(task_topic(task_id))
+    if (run_id := change.get("run_id")) is not None:
+        topics.append(run_topic(run_id))
+    if (owner_id := change.get("owner_id")) is not None:
+        topics.append(runs_topic(owner_id))
     if (topic := _TOPIC_OF_STATE.get(str(state))) is not None:
         topics.append(topic)
     if change.get("queue") is not None:

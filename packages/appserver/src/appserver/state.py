@@ -28,7 +28,7 @@ class AppState:
 
 def build_state(settings: ServerSettings, database: Database, encode: EncodeEvent) -> AppState:
     """Return the state over an open *database*; *encode* gives events the form in which streams carry them."""
-    feed = ChangeFeed(database, events=True)
+    feed = ChangeFeed(database, events=True, runs=True)
     queue = TaskQueue(database)
     users = UserRepository(database)
     return AppState(

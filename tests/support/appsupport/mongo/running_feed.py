@@ -13,9 +13,9 @@ OPENED_WITHIN = timedelta(seconds=5)
 
 
 @asynccontextmanager
-async def running_feed(database: Database, *, events: bool) -> AsyncIterator[ChangeFeed]:
-    """Run a feed for the length of the block; without *events* it does not see what is appended to logs."""
-    feed = ChangeFeed(database, events=events)
+async def running_feed(database: Database, *, events: bool, runs: bool = False) -> AsyncIterator[ChangeFeed]:
+    """Run a feed for the length of the block; *events* and *runs* as for ``ChangeFeed``."""
+    feed = ChangeFeed(database, events=events, runs=runs)
     running = asyncio.create_task(feed.run())
     with feed.subscribe("any") as opened:
         assert await opened.wait(OPENED_WITHIN)

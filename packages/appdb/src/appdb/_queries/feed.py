@@ -12,11 +12,15 @@ UNHEARD = [TaskState.PROCESSING, TaskState.COMPLETED, TaskState.FAILED]
 """States that concern no worker: whoever brought them about knows."""
 
 
-def changes(*, events: bool) -> list[dict[str, Any]]:
+RUN_FIELDS = ("event_count", "branch_id", "version_id", "status", "deleting")
+"""What of a run concerns those who follow it; a run lock alone changes none of these."""
+
+
+def changes(*, events: bool, runs: bool = False) -> list[dict[str, Any]]:
     """Tasks that appear or change their state, and queues that are paused or resumed.
 
     With *events* also new entries of logs, and every state; without, only states that a worker acts on. Renewals and
-    progress are left out.
+    progress are left out. With *runs* also runs that appear or change.
     """
     state = "updateDescription.updatedFields.state"
     heard: dict[str, Any] = {"$exists": True} if events else {"$exists": True, "$nin": UNHEARD}
@@ -28,7 +32,12 @@ def changes(*, events: bool) -> list[dict[str, Any]]:
     if events:
         logged = {"updateDescription.updatedFields.event_count": {"$exists": True}}
         wanted.append({"ns.coll": collections.TASKS, "operationType": "update", **logged})
+    if runs:
+        changed = [{f"updateDescription.updatedFields.{field}": {"$exists": True}} for field in RUN_FIELDS]
+        appeared = {"operationType": {"$in": ["insert", "replace"]}}
+        wanted.append({"ns.coll": collections.WORKFLOW_RUNS, "$or": [appeared, *changed]})
     is_task = {"$eq": ["$ns.coll", collections.TASKS]}
+    is_run = {"$eq": ["$ns.coll", collections.WORKFLOW_RUNS]}
     # An insert shows the whole document, an update only what it changed.
     its_state = {"$ifNull": ["$fullDocument.state", f"${state}"]}
     return [
@@ -37,6 +46,9 @@ def changes(*, events: bool) -> list[dict[str, Any]]:
             "$project": {
                 "task_id": {"$cond": [is_task, "$documentKey._id", None]},
                 "state": {"$cond": [is_task, its_state, None]},
+                "run_id": {"$cond": [is_run, "$documentKey._id", None]},
+                # Only an insert shows whose it is: to look each run up again would cost every one who follows any.
+                "owner_id": {"$cond": [is_run, {"$ifNull": ["$fullDocument.owner_id", None]}, None]},
                 "queue": {"$cond": [{"$eq": ["$ns.coll", collections.QUEUES]}, "$documentKey._id", None]},
             }
         },
