@@ -1,0 +1,1 @@
+"""The workflow engine: a functional core that decides, and a runner that reads and writes."""

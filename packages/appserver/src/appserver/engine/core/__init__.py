@@ -1,0 +1,1 @@
+"""The functional core: from a definition and a state to what follows; pure."""
