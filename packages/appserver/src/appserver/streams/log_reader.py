@@ -14,6 +14,7 @@ from appdb import AppDbError, ChangeFeed, TaskQueue
 from appdb.feed import task_topic
 from appserver.streams.cursor import TaskCursor
 from appserver.streams.frames import EncodeEvent, StreamFrame
+from appserver.streams.stream_viewer import StreamViewer
 
 logger = logging.getLogger(__name__)
 
@@ -21,42 +22,8 @@ POLL = timedelta(seconds=5)
 """How often to look while hints flow: a lost hint costs at most this."""
 BLIND_POLL = timedelta(seconds=1)
 """How often to look while no hints flow."""
-BACKLOG = 1_000
-"""Events that a viewer may be behind before it is dropped; it comes back and reads the rest from the log."""
-BACKLOG_BYTES = 4 * 1024 * 1024
-"""The weight of these events at most; twice the heaviest page that is read at once."""
 PAGE = 500
 """Events that one read of a log takes at most."""
-
-
-class StreamViewer:
-    """A bounded queue of events for one viewer; when it is full, the viewer is dropped."""
-
-    def __init__(self) -> None:
-        self._frames: asyncio.Queue[StreamFrame | None] = asyncio.Queue()
-        self._bytes = 0
-        self._ended = False
-
-    def offer(self, frame: StreamFrame) -> None:
-        """Hand over *frame*, or drop the viewer when it is too far behind."""
-        if self._frames.qsize() >= BACKLOG or self._bytes >= BACKLOG_BYTES:
-            self.end()
-        if not self._ended:
-            self._bytes += len(frame.text)
-            self._frames.put_nowait(frame)
-
-    def end(self) -> None:
-        """Let the viewer go once it has read what it has."""
-        if not self._ended:
-            self._ended = True
-            self._frames.put_nowait(None)
-
-    async def next(self) -> StreamFrame | None:
-        """Return the next event, or ``None`` once the viewer was let go and has read what it had."""
-        frame = await self._frames.get()
-        if frame is not None:
-            self._bytes -= len(frame.text)
-        return frame
 
 
 class LogReader:
@@ -74,19 +41,19 @@ class LogReader:
         self._queue = queue
         self._feed = feed
         self._encode = encode
-        self._viewers: set[StreamViewer] = set()
+        self._viewers: set[StreamViewer[StreamFrame]] = set()
         self._running: asyncio.Task[None] | None = None
 
-    def add(self) -> StreamViewer:
+    def add(self) -> StreamViewer[StreamFrame]:
         """Add a viewer, and start to read for it."""
-        viewer = StreamViewer()
+        viewer: StreamViewer[StreamFrame] = StreamViewer()
         self._viewers.add(viewer)
         if self._running is None or self._running.done():
             # Also after a reader that broke: its viewers were let go, and this one is new.
             self._running = asyncio.create_task(self._run())
         return viewer
 
-    def remove(self, viewer: StreamViewer) -> bool:
+    def remove(self, viewer: StreamViewer[StreamFrame]) -> bool:
         """Let *viewer* go, and return whether it was the last."""
         self._viewers.discard(viewer)
         if self._viewers:

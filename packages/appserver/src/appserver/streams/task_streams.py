@@ -10,7 +10,8 @@ from appdb import ChangeFeed, TaskQueue
 from appserver.errors import TooManyStreamsError
 from appserver.streams.cursor import TaskCursor
 from appserver.streams.frames import EncodeEvent, StreamFrame
-from appserver.streams.log_reader import PAGE, LogReader, StreamViewer
+from appserver.streams.log_reader import PAGE, LogReader
+from appserver.streams.stream_viewer import StreamViewer
 
 
 class TaskStreams:
@@ -76,7 +77,7 @@ class TaskStreams:
             if reader.remove(viewer):
                 self._readers.pop(cursor.task_id, None)
 
-    async def _live(self, viewer: StreamViewer, cursor: TaskCursor) -> AsyncIterator[StreamFrame]:
+    async def _live(self, viewer: StreamViewer[StreamFrame], cursor: TaskCursor) -> AsyncIterator[StreamFrame]:
         # The reader may have passed this viewer's place before the viewer joined.
         async for missed in self._catch_up(cursor):
             cursor = cursor.at(missed.seq)

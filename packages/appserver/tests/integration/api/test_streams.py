@@ -12,7 +12,7 @@ import pytest
 
 from appdb import Database, Lease, NewEvent, Progress, Task, TaskEventType, TaskQueue
 from appdb.models import Content
-from appserver.streams import log_reader, task_streams
+from appserver.streams import log_reader, stream_viewer, task_streams
 
 Frame = dict[str, str]
 Frames = Callable[[httpx2.Response], AsyncIterator[Frame]]
@@ -133,7 +133,7 @@ async def test_log_longer_than_viewer_queue_is_whole(
     queue: TaskQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_reader, "BACKLOG", 5)
+    monkeypatch.setattr(stream_viewer, "BACKLOG", 5)
     for module in (task_streams, log_reader):
         monkeypatch.setattr(module, "PAGE", 7)
     task = await submit(client)
@@ -240,7 +240,7 @@ async def test_slow_viewer_is_dropped_and_misses_nothing(
     queue: TaskQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_reader, "BACKLOG", 3)
+    monkeypatch.setattr(stream_viewer, "BACKLOG", 3)
     task = await submit(client)
     _, lease = await claim()
 

@@ -14,7 +14,7 @@ from appdb import ChangeFeed, DatabaseUnavailableError, TaskEvent, TaskEventType
 from appdb.feed import Subscription
 from appserver.api.event_frames import event_frame
 from appserver.errors import TooManyStreamsError
-from appserver.streams import log_reader, task_streams
+from appserver.streams import log_reader, stream_viewer, task_streams
 from appserver.streams.cursor import TaskCursor
 from appserver.streams.task_streams import TaskStreams
 
@@ -167,7 +167,7 @@ async def test_broken_reader_drops_its_viewers(streams: TaskStreams, log: Memory
 async def test_viewer_too_far_behind_is_dropped(
     streams: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_reader, "BACKLOG", 3)
+    monkeypatch.setattr(stream_viewer, "BACKLOG", 3)
     following = streams.follow(START)
     first = asyncio.ensure_future(anext(following))
     await until_watched(log)
@@ -183,7 +183,7 @@ async def test_viewer_too_far_behind_is_dropped(
 async def test_viewer_too_many_bytes_behind_is_dropped(
     streams: TaskStreams, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_reader, "BACKLOG_BYTES", 500)
+    monkeypatch.setattr(stream_viewer, "BACKLOG_BYTES", 500)
     log.write(200)
     following = streams.follow(START)
     # What is logged already is read at the viewer's own pace, whatever it weighs.
