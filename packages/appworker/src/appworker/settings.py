@@ -15,6 +15,7 @@ from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
 MAX_PORT = 65_535
+OPENAI_BASE_URL = "https://api.openai.com/v1"
 
 
 class WorkerSettingsError(AppWorkerError):
@@ -50,6 +51,10 @@ class WorkerSettings(BaseSettings):
     """The port of health and metrics: 0 takes a free one, and without one they are not served."""
     processes: int = Field(1, ge=1, le=64)
     """How many worker processes this host runs, each with ``slots`` of its own."""
+    openai_base_url: str = Field(OPENAI_BASE_URL, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Where the actor ``llm`` finds models: OpenAI, or any server that speaks its API, up to the version."""
+    openai_api_key: SecretStr | None = None
+    """The key of that server."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("actors", "queues", mode="before")

@@ -1,0 +1,1 @@
+"""Remote providers: services that are called over HTTP, each with the keys of its host's owner."""

@@ -1,0 +1,1 @@
+"""Local servers that follow the public APIs of remote providers."""
