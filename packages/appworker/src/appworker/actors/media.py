@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb.models import ContentKind, NewContent
 from appworker.actors.base import actor
 from appworker.actors.contexts import ActorContext
+from appworker.actors.narration import DEFAULT_PACE, DEFAULT_VOICE, SPEECH
+from appworker.actors.picture import CARDS
 from appworker.actors.script import VISIBLE, scenes_of
-from appworker.providers.local.pictures.cards import Card, DrawnCards
-from appworker.providers.local.speech.espeak import EspeakSpeech
+from appworker.actors.threads import in_thread
+from appworker.providers.local.pictures.cards import Card
 from appworker.providers.local.video.slideshow import Slideshow
 from appworker.providers.results import Picture, Slide, Speech
-
-T = TypeVar("T")
 
 MAX_SCRIPT_CHARACTERS = 60_000
 """About an hour of film; of whatever letters, they fit into a payload. Hosts and their page read it from the schema."""
 SCENES_SHARE = 0.5
 """How much of the progress bar drawing and speaking take; encoding takes the rest."""
 
-SPEECH = EspeakSpeech()
-CARDS = DrawnCards()
 SLIDESHOW = Slideshow()
 
 
@@ -42,8 +38,10 @@ class MediaPayload(BaseModel):
         description="The text; every paragraph, parted by a blank line, becomes a scene."
     )
     title: str | None = Field(None, max_length=120, description="Shown on the first scene.")
-    voice: str = Field("en", min_length=2, max_length=40, description="An espeak-ng language, such as en, en-gb or de.")
-    words_per_minute: int = Field(165, ge=80, le=450, description="The pace of the narration.")
+    voice: str = Field(
+        DEFAULT_VOICE, min_length=2, max_length=40, description="An espeak-ng language, such as en, en-gb or de."
+    )
+    words_per_minute: int = Field(DEFAULT_PACE, ge=80, le=450, description="The pace of the narration.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Another seed draws other pictures.")
     width: int = Field(960, ge=320, le=1920, multiple_of=2, description="Pixels.")
     height: int = Field(540, ge=180, le=1080, multiple_of=2, description="Pixels.")
@@ -96,10 +94,10 @@ async def _scene(context: ActorContext, payload: MediaPayload, text: str, index:
         width=payload.width,
         height=payload.height,
     )
-    picture = await _in_thread(lambda: CARDS.draw(card))
+    picture = await in_thread(lambda: CARDS.draw(card))
     await context.store(_picture_item(picture, text, index))
     await context.progress(done + SCENES_SHARE * 0.5 / total, f"Scene {index + 1} of {total}: speaking")
-    speech = await _in_thread(
+    speech = await in_thread(
         lambda: SPEECH.speak(
             text,
             voice=payload.voice,
@@ -118,21 +116,10 @@ async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slid
     # A file, since the encoder goes back to its beginning at the end (``faststart``).
     with tempfile.TemporaryDirectory(prefix="appworker-") as folder:
         target = Path(folder) / "video.mp4"
-        seconds = await _in_thread(lambda: SLIDESHOW.encode(slides, target, on_frame=report))
+        seconds = await in_thread(lambda: SLIDESHOW.encode(slides, target, on_frame=report))
         await context.progress(0.98, "Saving the video")
         content_id = await context.store(_video_item(target, payload, seconds))
     return MediaResult(video_content_id=content_id, scenes=len(slides), duration_seconds=round(seconds, 3))
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run *work* in a thread; when the attempt is stopped meanwhile, wait until the thread has ended too."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        # The work notices the stop by itself; what it opened must be closed before the folder under it goes.
-        await asyncio.gather(running, return_exceptions=True)
-        raise
 
 
 def _picture_item(picture: Picture, text: str, index: int) -> NewContent:
