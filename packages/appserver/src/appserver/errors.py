@@ -6,6 +6,8 @@ AppServerError
 │   ├── UnknownActorError    no worker announced the actor
 │   ├── PayloadError         the payload does not fit its actor's schema
 │   └── CursorError          the cursor of a stream is malformed, or of another log
+├── DefinitionError          a definition of a workflow has problems
+├── FillError                a reference of a definition cannot be filled
 ├── TooManyStreamsError      a user has too many open streams on this host
 ├── GuestsClosedError        this host takes no guests
 └── TooManyGuestsError       too many guests came, from one address or in all
@@ -16,8 +18,9 @@ AppServerError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class FieldError(BaseModel):
@@ -123,3 +126,58 @@ class TooManyGuestsError(AppServerError):
 
     def __str__(self) -> str:
         return f"{self.reason}; keep the key that you have, or come back in {self.retry_after_seconds:,} s."
+
+
+class DefinitionProblem(BaseModel):
+    """One problem of a definition.
+
+    Args:
+        pointer: The JSON Pointer (RFC 6901) of the value; empty for the whole definition.
+        code: The kind of problem, a word that stays.
+        message: What is wrong.
+        hint: What to do about it.
+        severity: ``warning`` for what may be right elsewhere or at another time; only an ``error`` refuses.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str
+    code: str
+    message: str
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.pointer}: {self.code}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class DefinitionError(AppServerError):
+    """A definition has problems; nothing was stored.
+
+    Args:
+        problems: All of them, in the order of their places; warnings included.
+    """
+
+    def __init__(self, problems: Sequence[DefinitionProblem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "The definition has problems: " + "; ".join(map(str, self.problems))
+
+
+class FillError(AppServerError):
+    """A value of a definition cannot be filled.
+
+    Args:
+        pointer: The JSON Pointer of the value that is filled, from what was given to fill.
+        path: The path that it refers to; empty when the reference itself is malformed.
+        problem: What is wrong.
+    """
+
+    def __init__(self, pointer: str, path: str, problem: str) -> None:
+        super().__init__(pointer, path, problem)
+        self.pointer, self.path, self.problem = pointer, path, problem
+
+    def __str__(self) -> str:
+        return f"{self.pointer or 'the value'} cannot be filled: {self.problem}"

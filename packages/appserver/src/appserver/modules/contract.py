@@ -411,6 +411,12 @@ class Module(ABC, Generic[In, Out]):
     """Inputs that work, for documents and tests."""
     repeatable: ClassVar[bool] = False
     """Whether the same inputs always give equally good outputs, so that a completion may be reused."""
+    literal: ClassVar[frozenset[str]] = frozenset()
+    """Names of inputs whose texts stand for themselves, such as a template with braces of its own; only ``$ref``
+    objects are filled in them."""
+    nested: ClassVar[frozenset[str]] = frozenset()
+    """Names of inputs that hold definitions of modules, such as ``run`` of a map; they are given as they are written,
+    since what they refer to is known only in the child run."""
 
     @abstractmethod
     def decide(self, inputs: In, seen: Seen) -> Effect:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
+
+from appserver.values.conditions import Closed, Condition, Path
 
 MAX_DEFINITION_BYTES = 1024 * 1024
 MAX_MODULES = 200
-MAX_PATH_CHARACTERS = 256
 MAX_DEPTH = 20
 MAX_FILLED_BYTES = 256 * 1024
 
@@ -18,44 +19,8 @@ Identifier: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ModuleType: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31})+@[1-9][0-9]{0,2}$")
 ]
-Path: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_PATH_CHARACTERS)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 86_400)]
 Title: TypeAlias = Annotated[str, Field(max_length=200)]
-
-
-class Closed(BaseModel):
-    """A part of a definition: a name that it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
-
-
-class Comparison(Closed):
-    """A condition on one value; ``exists`` needs no value."""
-
-    path: Path
-    op: Literal["eq", "ne", "in", "exists", "lt", "le", "gt", "ge"]
-    value: JsonValue = None
-
-
-class AllOf(Closed):
-    """A condition that holds when all of its parts do."""
-
-    all: tuple[Condition, ...]
-
-
-class AnyOf(Closed):
-    """A condition that holds when one of its parts does."""
-
-    any: tuple[Condition, ...]
-
-
-class Not(Closed):
-    """A condition that holds when another does not."""
-
-    not_: Condition = Field(alias="not")
-
-
-Condition: TypeAlias = Comparison | AllOf | AnyOf | Not
 
 
 class RetryRule(Closed):

@@ -1,0 +1,86 @@
+"""Parsing: from what a user wrote to a definition, or to all of its problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from appserver.engine.definition.form import formed
+from appserver.engine.definition.model import Definition
+from appserver.engine.definition.problems import told
+from appserver.engine.definition.reading import read_json
+from appserver.engine.definition.types import type_problems
+from appserver.errors import DefinitionError, DefinitionProblem
+from appserver.modules.registry import ModuleRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedDefinition:
+    """A definition that was checked.
+
+    Args:
+        definition: The definition, or ``None`` when not even its form fits.
+        problems: All that was found, warnings included, in the order of their places.
+    """
+
+    definition: Definition | None
+    problems: tuple[DefinitionProblem, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether one of the problems is an error."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+
+def check_definition(
+    raw: bytes | Mapping[str, Any],
+    registry: ModuleRegistry | None = None,
+    *,
+    lacking: Literal["error", "warning"] = "error",
+) -> CheckedDefinition:
+    """Return a definition with all that is wrong with it; it never raises for what was written.
+
+    Args:
+        raw: The definition: JSON as bytes, or as a mapping that was read from JSON.
+        registry: The module types that this host offers; ``None`` leaves types and what they take unchecked.
+        lacking: What a type is that this host lacks: a ``warning`` where another host may have it.
+    """
+    try:
+        value, problems = read_json(raw)
+    except DefinitionError as exc:
+        return CheckedDefinition(definition=None, problems=exc.problems)
+    definition, misfits = formed(value)
+    problems += misfits
+    if definition is not None and registry is not None:
+        problems += type_problems(definition, registry, lacking=lacking)
+    return CheckedDefinition(definition=definition, problems=told(problems))
+
+
+def parse_definition(
+    raw: bytes | Mapping[str, Any],
+    registry: ModuleRegistry | None = None,
+    *,
+    lacking: Literal["error", "warning"] = "error",
+) -> Definition:
+    """Return the definition that was written; the arguments are those of ``check_definition``.
+
+    Raises:
+        DefinitionError: It has problems; all of them, warnings included.
+    """
+    checked = check_definition(raw, registry, lacking=lacking)
+    if checked.definition is None or checked.refused:
+        raise DefinitionError(checked.problems)
+    return checked.definition
+
+
+def stored_definition(content: Mapping[str, Any]) -> Definition:
+    """Return a definition that was checked when it was stored; only its form is looked at again.
+
+    Raises:
+        DefinitionError: It is of no form that this release knows.
+    """
+    definition, misfits = formed(content)
+    if definition is None:
+        raise DefinitionError(told(misfits))
+    return definition
