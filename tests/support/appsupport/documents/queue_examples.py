@@ -13,7 +13,7 @@ from appdb.models.task_events import EventBatch, LoggedEvent
 from appdb.models.task_steps import TaskStep
 from appdb.models.tasks import Settlement, TaskDocument
 from appdb.utils import derived_id
-from appsupport.documents.example import LIMIT, MADE, RUN, TASK, USER, Example, at
+from appsupport.documents.example import BRANCH, LIMIT, MADE, RUN, TASK, USER, Example, at
 
 QUEUE = (
     Example(
@@ -50,6 +50,12 @@ QUEUE = (
             "waiting": False,
             "replay_of": None,
             "run_id": RUN,
+            "branch_id": BRANCH,
+            "step": "draw",
+            "module": "scenes",
+            "sub_action_id": "scene-1",
+            "interaction_id": None,
+            "cause_id": None,
             "claim_key": "default\x1frender@1",
             "fairness_key": f"default\x1frender@1\x1f{USER}\x1fprovider:local 2 60 60.0",
             "limited": True,
@@ -59,6 +65,7 @@ QUEUE = (
             "has_content": True,
             "has_dependents": True,
             "then": [],
+            "on_end": [],
             "recent_events": [
                 EventBatch(
                     first=129,

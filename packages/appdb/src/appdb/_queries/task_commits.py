@@ -9,7 +9,7 @@ from appdb._queries import task_events as log
 from appdb._queries.clock import NOW
 from appdb._queries.expressions import literal
 from appdb._queries.types import Pipeline
-from appdb.models.tasks import TaskState
+from appdb.models.tasks import LABELS, TaskState
 
 # A statement for many tasks only says how many it changed, so a look afterwards tells which.
 WRITTEN_FIELDS = dict.fromkeys(
@@ -25,8 +25,9 @@ WRITTEN_FIELDS = dict.fromkeys(
         "error",
         "parent_id",
         "owner_id",
-        "run_id",
         "then",
+        "on_end",
+        *LABELS,
     ],
     1,
 )

@@ -13,26 +13,32 @@ from appdb._queries.clock import FOREVER, NOW, from_now
 from appdb._queries.expressions import array, literal, number
 from appdb._queries.filters import by_ids
 from appdb._queries.types import Filter, Pipeline, Sort, Update
-from appdb.models.tasks import FINAL_STATES, LIVE_STATES, TaskFilter, TaskState
+from appdb.models.task_filters import TaskFilter
+from appdb.models.tasks import FINAL_STATES, LABELS, LIVE_STATES, TaskState
 
 # Ids that are derived from a key tell no time.
 FINISHED_FIRST: Sort = [("finished_at", 1)]
 MAX_KEPT_ERRORS = 10
-WITHOUT_LOG = {"tail": 0, "then": 0}
+WITHOUT_LOG = {"tail": 0, "then": 0, "on_end": 0}
 """What a task is to whoever reads it; what follows it concerns only its end."""
+CANCELLABLE = dict.fromkeys(("owner_id", "state", "started_at", "attached"), 1)
+"""What a cancel of many tasks must know of each."""
+REPEATABLE = {"tail": 0, "then": 0}
+"""What of a task a replay repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTimes:
-    """The durations of a new task, from its enqueue on; ``None`` for none."""
+    """The durations of a new task, from its enqueue on, and the time at which it is due; ``None`` for none."""
 
     delay: timedelta
     expires_in: timedelta | None
     unique_for: timedelta | None
+    run_at: datetime | None = None
 
     def from_time(self, now: datetime) -> dict[str, datetime | None]:
         """Return the times of a task that is enqueued at *now*, the server's time."""
-        due = now + self.delay
+        due = self.run_at or now + self.delay
         return {
             "created_at": now,
             "updated_at": now,
@@ -45,11 +51,12 @@ class TaskTimes:
 
 def insert(fields: Mapping[str, Any], times: TaskTimes) -> tuple[Filter, Pipeline]:
     """Upsert a new task with the server's times; on a document that is already there it changes nothing."""
+    due = from_now(times.delay) if times.run_at is None else times.run_at
     stamped = {
         "created_at": NOW,
         "updated_at": NOW,
-        "queued_at": from_now(times.delay),
-        "run_at": from_now(times.delay),
+        "queued_at": due,
+        "run_at": due,
         "expires_at": None if times.expires_in is None else from_now(times.expires_in),
         "unique_until": None if times.unique_for is None else from_now(times.unique_for),
     }
@@ -193,7 +200,7 @@ def live(task_id: str, owner_id: str) -> Filter:
 def matching(wanted: TaskFilter, states: Collection[TaskState]) -> Filter:
     """The tasks that *wanted* describes, in one of *states*."""
     match: Filter = {"state": {"$in": sorted(states)}}
-    for name in ("owner_id", "queue", "actor", "run_id"):
+    for name in ("owner_id", "queue", "actor", *LABELS):
         if (value := getattr(wanted, name)) is not None:
             match[name] = str(value)
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}

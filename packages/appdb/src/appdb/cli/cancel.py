@@ -9,7 +9,8 @@ from appdb.cli.output import OutputFormat, json_line, output_options, task_field
 from appdb.cli.selection import Selection, named_task, selection_options
 from appdb.cli.target import Target, pass_target
 from appdb.database import Database
-from appdb.models.tasks import LIVE_STATES, Task, TaskFilter
+from appdb.models.task_filters import TaskFilter
+from appdb.models.tasks import LIVE_STATES, Task
 from appdb.queue.task_queue import TaskQueue
 
 
@@ -52,7 +53,7 @@ def _cancel_one(target: Target, task_id: str, owner: str | None, output: OutputF
 
 async def _cancel_all(database: Database, match: TaskFilter) -> int:
     queue, total = TaskQueue(database), 0
-    # One call cancels a bounded number; it answers 0 once none is left.
-    while cancelled := await queue.cancel_many(match):
+    # One call cancels a bounded number, and what follows their ends may fit too; it counts 0 once none is left.
+    while cancelled := (await queue.cancel_many(match)).count:
         total += cancelled
     return total

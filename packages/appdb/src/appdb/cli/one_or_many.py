@@ -9,7 +9,8 @@ import click
 
 from appdb.cli.selection import Selection
 from appdb.database import Database
-from appdb.models.tasks import TaskFilter, TaskState
+from appdb.models.task_filters import TaskFilter
+from appdb.models.tasks import TaskState
 from appdb.queue.task_queue import TaskQueue
 
 COUNTED = 100

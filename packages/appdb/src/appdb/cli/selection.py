@@ -11,7 +11,8 @@ import click
 from appdb.cli.params import bundled, duration
 from appdb.database import Database
 from appdb.errors import NotFoundError
-from appdb.models.tasks import Task, TaskFilter, TaskState
+from appdb.models.task_filters import TaskFilter
+from appdb.models.tasks import Task, TaskState
 from appdb.queue.task_queue import TaskQueue
 
 

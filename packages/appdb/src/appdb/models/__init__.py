@@ -24,6 +24,7 @@ from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecau
 from appdb.models.run_state import EventSummary, Interaction, ModuleAttempt, RunState
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.models.task_events import NewEvent, TaskEvent
+from appdb.models.task_filters import CancelledTasks, TaskFilter
 from appdb.models.tasks import (
     FINAL_STATES,
     LIVE_STATES,
@@ -31,7 +32,6 @@ from appdb.models.tasks import (
     Progress,
     Task,
     TaskError,
-    TaskFilter,
     TaskLease,
     TaskState,
 )
@@ -77,6 +77,7 @@ __all__ = [
     "Branch",
     "BranchSegment",
     "Caller",
+    "CancelledTasks",
     "CatchUp",
     "Content",
     "ContentKind",

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, Field, JsonValue, SkipValidation, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SkipValidation,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from appdb.errors import InvalidDataError
 
@@ -26,6 +35,8 @@ MIN_DURATION = timedelta(milliseconds=1)
 """MongoDB's resolution of time."""
 MAX_DURATION = timedelta(days=36_525)
 """A hundred years: longer than anything waits, and far from the year 9999, behind which no date can be read."""
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Of times that callers name: within what every zone and every driver can read."""
 
 # Decision 0019: what is new is checked before the first write, since one unreadable document hides its neighbours.
 STRICT = ConfigDict(strict=True, revalidate_instances="always")
@@ -53,6 +64,8 @@ Amount: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_
 Pause: TypeAlias = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=MAX_DURATION)]
 Duration: TypeAlias = Annotated[timedelta, Field(strict=True, ge=MIN_DURATION, le=MAX_DURATION)]
 Seconds: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=MAX_DURATION.total_seconds(), allow_inf_nan=False)]
+Moment: TypeAlias = Annotated[AwareDatetime, Field(strict=True, ge=EARLIEST, le=LATEST)]
+"""A time that the caller names, in any zone."""
 # Stored values have wider bounds than new ones: earlier releases accepted more.
 StoredSpan: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Seconds or milliseconds of a stored document, which can be made a duration; see ``bounded_duration``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from appdb.models.bounds import (
     STRICT,
     Count,
     Duration,
+    Moment,
     Name,
     Pause,
     Positive,
@@ -48,6 +49,8 @@ class TaskState(StrEnum):
 
 FINAL_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 LIVE_STATES = frozenset(TaskState) - FINAL_STATES
+LABELS = ("run_id", "branch_id", "step", "module", "sub_action_id", "interaction_id")
+"""The fields that say what a task works for: a run, and what is within it."""
 Counted: TypeAlias = Annotated[int, Field(ge=0, le=LARGEST)]
 """What is counted in a stored task, within the bounds of what its holder writes."""
 
@@ -119,6 +122,18 @@ class Task(Document):
     """The task that this one repeats."""
     run_id: str | None = None
     """The workflow run that it works for, and is cancelled with when that is deleted."""
+    branch_id: str | None = None
+    """The branch of the run that it works on."""
+    step: str | None = None
+    """The step of the workflow that it works for."""
+    module: str | None = None
+    """The module that it works for."""
+    sub_action_id: str | None = None
+    """The sub-action of the module that it carries out."""
+    interaction_id: str | None = None
+    """The interaction that it concerns: a timer, whose expiry it stands for."""
+    cause_id: str | None = None
+    """The task whose end enqueued this one."""
 
     @property
     def last_seq(self) -> int:
@@ -127,11 +142,13 @@ class Task(Document):
 
 
 class StoredContinuation(Value):
-    """A task that waits in another one for its completion; its times count from then on."""
+    """A task that waits in another one for its completion or its end; its durations count from then on."""
 
     fields: StoredJson
     """The document that it becomes, but for the times."""
     delay_ms: StoredSpan
+    run_at: StoredTime | None = None
+    """The time at which it is due, in place of a delay."""
     expires_in_ms: StoredSpan | None
     unique_for_ms: StoredSpan | None
 
@@ -139,10 +156,22 @@ class StoredContinuation(Value):
     @classmethod
     def _are_named(cls, fields: StoredJson) -> StoredJson:
         # These become parts of filters and ids; other software may have written anything there.
-        named = isinstance(fields.get("_id"), str)
+        named = all(isinstance(fields.get(name), str) for name in ("_id", "owner_id"))
         if not named or not all(isinstance(fields.get(name), str | None) for name in ("run_id", "unique_key")):
-            raise ValueError("id, run and unique key must be text")
+            raise ValueError("id, owner, run and unique key must be text")
         return fields
+
+    @property
+    def owner_id(self) -> str:
+        """Whose task it becomes."""
+        owner_id: str = self.fields["owner_id"]
+        return owner_id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that it will work for."""
+        run_id: str | None = self.fields.get("run_id")
+        return run_id
 
     @property
     def unique_key(self) -> str | None:
@@ -187,6 +216,8 @@ class TaskDocument(Task):
     """Whether its end concerns other documents: a generation, a parent or what follows it."""
     then: list[StoredContinuation] = Field(default_factory=list)
     """What is enqueued when it completes."""
+    on_end: list[StoredContinuation] = Field(default_factory=list)
+    """What is enqueued when it ends, however that is."""
     # In the task itself, so that fence, events and outcome are one atomic write of one document (decision 0005).
     recent_events: list[EventBatch] = Field(default_factory=list, alias="tail")
     """The newest part of its log; older events are archived in ``task_events``."""
@@ -209,6 +240,8 @@ class NewTask:
         queue: The queue's name.
         priority: Higher runs first.
         delay: How long to wait before the task is due.
+        run_at: When the task is due, by the server's clock, in place of a delay; aware. It is scheduled also where that
+            time is over, until it is promoted.
         max_attempts: How many claims may end without a result before the task fails for good.
         timeout: How long one attempt may run; ``None`` means the actor's own limit.
         unique_key: A second enqueue by the same owner with the same key returns the first task.
@@ -217,13 +250,24 @@ class NewTask:
         expires_in: How long the task may wait for a worker before it fails; ``None`` for ever.
         limits: Concurrency and rate limits that the task obeys.
         then: Tasks to enqueue in the transaction that completes this one; each must have the same owner. At most 100
-            follow one, 20 after each other, with payloads of 1 MiB together.
+            follow one, 20 after each other, with payloads of 1 MiB together, what is in ``on_end`` included.
+        on_end: Tasks to enqueue in the transaction that ends this one, whether it completes, fails, is cancelled or
+            expires, and whoever ends it. Each end has follow-ups of its own, so neither they nor what follows them may
+            have a ``task_id`` or a ``unique_key``. ``cause_id`` of each names the task that ended. Unlike ``then``, a
+            replay of this task has them too.
         task_id: Made by the caller when it must know the id before; else made here.
         run_id: The workflow run that it works for; it is cancelled when that is deleted. What it spawns, and what
             follows it, works for the same run unless it names another; what follows is left out where that is gone.
+        branch_id: The branch of that run. This and the labels below are handed on to what the task spawns and to what
+            follows it, as far as these name none of their own and work for the same run; a replay keeps them.
+        step: The step of the workflow that it works for.
+        module: The module that it works for.
+        sub_action_id: The sub-action that it carries out.
+        interaction_id: The interaction that it concerns.
 
     Raises:
-        ValueError: A continuation belongs to another owner.
+        ValueError: What follows belongs to another owner, or follows an end under an id or a key of its own; or the
+            task has both a delay and a time.
     """
 
     __pydantic_config__ = STRICT
@@ -241,37 +285,28 @@ class NewTask:
     expires_in: Duration | None = None
     limits: tuple[Limit, ...] = ()
     then: tuple[NewTask, ...] = ()
+    on_end: tuple[NewTask, ...] = ()
     task_id: Name | None = None
     run_id: Name | None = None
+    branch_id: Name | None = None
+    step: Name | None = None
+    module: Name | None = None
+    sub_action_id: Name | None = None
+    interaction_id: Name | None = None
+    run_at: Moment | None = None
 
     def __post_init__(self) -> None:
         # One owner for all: what follows is enqueued without asking whether that owner may.
-        if any(getattr(one, "owner_id", self.owner_id) != self.owner_id for one in self.then):
-            raise ValueError(
-                f"task for actor {self.actor!r}: a continuation must have the same owner, {self.owner_id!r}"
-            )
+        if any(getattr(one, "owner_id", self.owner_id) != self.owner_id for one in (*self.then, *self.on_end)):
+            raise ValueError(f"task for actor {self.actor!r}: what follows must have the same owner, {self.owner_id!r}")
+        # An id or a key of its own would give a second end what followed the first one, which is over perhaps.
+        if any(map(_has_name, self.on_end)):
+            raise ValueError(f"task for actor {self.actor!r}: what follows its end has no task_id and no unique_key")
+        if self.delay and self.run_at is not None:
+            raise ValueError(f"task for actor {self.actor!r}: give a delay or run_at, not both")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFilter:
-    """A choice of tasks, for operations on many.
-
-    Args:
-        owner_id: Whose tasks; ``None`` for everybody's, which is for operators only.
-        states: Only these states; empty for all that the operation can be about.
-        queue: Only this queue.
-        actor: Only this actor.
-        run_id: Only what works for this workflow run.
-        created_before: Only tasks made before this time.
-        created_after: Only tasks made at or after this time.
-        task_id: Only this task, for who knows its id and not its owner.
-    """
-
-    owner_id: str | None
-    states: frozenset[TaskState] = frozenset()
-    queue: str | None = None
-    actor: str | None = None
-    run_id: str | None = None
-    created_before: datetime | None = None
-    created_after: datetime | None = None
-    task_id: str | None = None
+def _has_name(task: NewTask) -> bool:
+    """Return whether *task*, or what follows it, has an id or a key of its own."""
+    named = getattr(task, "task_id", None) is not None or getattr(task, "unique_key", None) is not None
+    return named or any(map(_has_name, getattr(task, "then", ())))

@@ -14,9 +14,11 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import at_most, bounded_duration
-from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskFilter, TaskState
+from appdb.models.task_filters import CancelledTasks, TaskFilter
+from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskState
 from appdb.queue.admission import Admission
 from appdb.queue.cancel import TaskCanceller
+from appdb.queue.labels import labels_of
 from appdb.queue.task_document import NewTaskDocument
 from appdb.reading import readable
 from appdb.utils import derived_id
@@ -33,9 +35,15 @@ class Control:
         self._admission = admission
         self._canceller = TaskCanceller(connection)
 
-    async def find_task(self, task_id: str, owner_id: str, session: Session | None = None) -> RawDocument:
+    async def find_task(
+        self,
+        task_id: str,
+        owner_id: str,
+        session: Session | None = None,
+        fields: Mapping[str, int] = queries.WITHOUT_LOG,
+    ) -> RawDocument:
         """Return the owner's task; one round trip."""
-        found = await self._tasks.find_one(queries.owned(task_id, owner_id), queries.WITHOUT_LOG, session=session)
+        found = await self._tasks.find_one(queries.owned(task_id, owner_id), fields, session=session)
         if found is None:
             raise NotFoundError("task", task_id)
         return found
@@ -49,28 +57,34 @@ class Control:
         await self._canceller.cancel_below(task_id, owner_id, session)
         return task
 
-    async def cancel_many(self, wanted: TaskFilter, limit: int) -> int:
-        """Cancel live tasks, oldest first, and return how many; what ended meanwhile is passed over."""
+    async def cancel_many(self, wanted: TaskFilter, limit: int, session: Session | None) -> CancelledTasks:
+        """Cancel live tasks, oldest first; by themselves, each in a write or a transaction of its own."""
+        found = await self._matching(wanted, LIVE_STATES, at_most(limit) + 1, queries.CANCELLABLE, session)
+        rows, more = found[:limit], len(found) > limit
+        if session is not None:
+            await self._canceller.cancel_together(rows, session)
+            return CancelledTasks(count=len(rows), more=more)
         count = 0
-        for row in await self._matching(wanted, LIVE_STATES, limit):
+        for row in rows:
             try:
                 await self.cancel(row["_id"], row["owner_id"])
             except (ConflictError, NotFoundError):
                 # It became final, or was pruned, between the look and the cancel.
                 continue
             count += 1
-        return count
+        return CancelledTasks(count=count, more=more)
 
     async def retry(self, task_id: str, owner_id: str) -> Task:
         """Let a waiting task run now, or repeat a failed or cancelled one."""
         hurried: RawDocument | None = await self._tasks.find_one_and_update(
             queries.scheduled_by_time(task_id, owner_id), queries.run_now()
         )
-        task = Task.from_document(await self.find_task(task_id, owner_id))
+        row = await self.find_task(task_id, owner_id, fields=queries.REPEATABLE)
+        task = Task.from_document(row)
         if hurried is not None:
             return task
         if task.state in REPLAYABLE:
-            return await self._repeat(task, None, None)
+            return await self._repeat(row, None, None)
         raise ConflictError(
             "task", task_id, f"it is {task.state}; only a scheduled, failed or cancelled task is retried"
         )
@@ -79,21 +93,22 @@ class Control:
         self, task_id: str, owner_id: str, payload: Mapping[str, JsonValue] | None, key: str | None
     ) -> Task:
         """Enqueue a new task that repeats a final one; two round trips."""
-        task = Task.from_document(await self.find_task(task_id, owner_id))
+        row = await self.find_task(task_id, owner_id, fields=queries.REPEATABLE)
+        task = Task.from_document(row)
         if not task.state.final:
             raise ConflictError("task", task_id, f"it is {task.state}; only a final task can be replayed")
-        return await self._repeat(task, payload, key)
+        return await self._repeat(row, payload, key)
 
     async def replay_many(self, wanted: TaskFilter, key: str, limit: int) -> list[str]:
         """Repeat final tasks, oldest first, and return the ids of the new ones."""
         states = (wanted.states or REPLAYABLE) & FINAL_STATES
-        rows = await self._matching(wanted, states, limit, {})
-        tasks = readable(Task.from_document, rows)
-        return [again.id for task in tasks if (again := await self._repeat_if_possible(task, key)) is not None]
+        rows = await self._matching(wanted, states, at_most(limit), queries.REPEATABLE)
+        found = readable(_repeatable, rows)
+        return [again.id for row in found if (again := await self._repeat_if_possible(row, key)) is not None]
 
-    async def _repeat_if_possible(self, task: Task, key: str) -> Task | None:
+    async def _repeat_if_possible(self, row: RawDocument, key: str) -> Task | None:
         try:
-            return await self._repeat(task, None, key)
+            return await self._repeat(row, None, key)
         except NotFoundError:
             # Its run was deleted.
             return None
@@ -103,14 +118,15 @@ class Control:
         wanted: TaskFilter,
         states: frozenset[TaskState],
         limit: int,
-        fields: dict[str, int] | None = None,
+        fields: Mapping[str, int],
+        session: Session | None = None,
     ) -> list[RawDocument]:
-        possible = states & wanted.states if wanted.states else states
-        projection = {"_id": 1, "owner_id": 1} if fields is None else queries.WITHOUT_LOG
-        found = self._tasks.find(queries.matching(wanted, possible), projection).sort(BY_ID).limit(at_most(limit))
+        match = queries.matching(wanted, states & wanted.states if wanted.states else states)
+        found = self._tasks.find(match, fields, session=session).sort(BY_ID).limit(limit)
         return [row async for row in found]
 
-    async def _repeat(self, task: Task, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:
+    async def _repeat(self, row: RawDocument, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:
+        task = Task.from_document(row)
         repeated = NewTask(
             owner_id=task.owner_id,
             actor=task.actor,
@@ -121,10 +137,13 @@ class Control:
             max_attempts=task.max_attempts,
             timeout=None if task.timeout_seconds is None else bounded_duration(task.timeout_seconds),
             limits=tuple(limit.limit() for limit in task.limits),
-            run_id=task.run_id,
             task_id=None if key is None else derived_id("tq_", task.id, "replay", key),
+            **labels_of(task),
         )
-        return await self._admission.admit(NewTaskDocument.of(repeated, replay_of=task.id), None)
+        kept = {"on_end": row["on_end"], "attached": True} if row.get("on_end") else {}
+        caused = {} if task.cause_id is None else {"cause_id": task.cause_id}
+        new = NewTaskDocument.of(repeated, replay_of=task.id, **kept, **caused)
+        return await self._admission.admit(new, None)
 
     async def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or start handing out tasks of *queue*; one round trip."""
@@ -133,3 +152,13 @@ class Control:
     async def paused(self) -> set[str]:
         """Return the queues that hand out nothing; one round trip."""
         return {row["_id"] async for row in self._queues.find(queue_queries.paused(), {"_id": 1})}
+
+
+def _repeatable(row: RawDocument) -> RawDocument:
+    """Return *row*, which a model can read.
+
+    Raises:
+        UnreadableError: None can.
+    """
+    Task.from_document(row)
+    return row

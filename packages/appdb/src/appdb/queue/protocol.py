@@ -12,7 +12,8 @@ from appdb._driver import Session
 from appdb.models.limits import Limit
 from appdb.models.queues import QueueStats
 from appdb.models.task_events import NewEvent, TaskEvent
-from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
+from appdb.models.task_filters import CancelledTasks, TaskFilter
+from appdb.models.tasks import NewTask, Task, TaskState
 from appdb.queue.attempt_write import AttemptWrite
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.maintenance import MaintenanceDue
@@ -109,8 +110,10 @@ class TaskQueueProtocol(Protocol):
     async def cancel(self, task_id: str, *, owner_id: str, session: Session | None = None) -> Task:
         """Cancel the owner's task and its live children for good."""
 
-    async def cancel_many(self, match: TaskFilter, *, limit: int = 1000) -> int:
-        """Cancel the live tasks that *match* means, and return how many."""
+    async def cancel_many(
+        self, match: TaskFilter, *, limit: int = 1000, session: Session | None = None
+    ) -> CancelledTasks:
+        """Cancel live tasks that *match* means with all below them, and return how many and whether more fit."""
 
     async def retry(self, task_id: str, *, owner_id: str) -> Task:
         """Run a scheduled task now, or a failed or cancelled one again as a new task."""

@@ -12,9 +12,10 @@ from appdb._queries import tasks as queries
 from appdb._queries.types import Pipeline
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import LeaseLostError
+from appdb.errors import LeaseLostError, UnreadableError
 from appdb.models.bounds import Name, accept
-from appdb.models.tasks import NewTask
+from appdb.models.tasks import LABELS, NewTask
+from appdb.queue.labels import handed_on, labels_of
 from appdb.queue.lease import Lease
 from appdb.queue.task_document import NewTaskDocument
 from appdb.run_lock import RunLock
@@ -34,7 +35,11 @@ class TaskSteps:
     async def get_step(self, lease: Lease, key: str) -> tuple[bool, JsonValue]:
         """Return whether the step *key* of the task was finished, and its value; one round trip."""
         found = await self._steps.find_one(step_queries.by_id(_step_id(lease.task_id, key)))
-        return (False, None) if found is None else (True, found["value"])
+        if found is None:
+            return False, None
+        if "value" not in found:
+            raise UnreadableError("TaskStep", str(found["_id"]), "value: there is none")
+        return True, found["value"]
 
     async def save_step(self, lease: Lease, key: str, value: JsonValue) -> None:
         """Keep *value* as what the step *key* gave; one transaction of two writes."""
@@ -64,31 +69,37 @@ class TaskSteps:
             # An earlier attempt may have spawned it; it is then neither counted nor stored again.
             known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
             parent = await self._fence(lease, queries.touch() if known else queries.child_added(), session)
-            if parent["owner_id"] != task.owner_id:
-                raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent['owner_id']!r}")
+            _check_owner(key, task, parent)
             if not known:
-                run = await self._run_of(child, parent, session)
-                match, update = queries.insert(new.fields | run, new.times)
+                labels = await self._labels_of(child, parent, session)
+                match, update = queries.insert(new.fields | labels, new.times)
                 await self._tasks.update_one(match, update, upsert=True, session=session)
 
         await self._connection.transaction(body)
         return new.id
 
-    async def _run_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
-        """Return the run that *child* works for: its parent's unless it names its own, which must be there."""
-        run_id = child.run_id or parent.get("run_id")
-        if run_id is not None and run_id != parent.get("run_id"):
-            await self._run_lock.lock(run_id, child.owner_id, session)
-        return {} if run_id is None else {"run_id": run_id}
+    async def _labels_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
+        """Return what *child* takes over from its parent: all but for another run, which must be there."""
+        if child.run_id not in (None, parent.get("run_id")):
+            await self._run_lock.lock(child.run_id, child.owner_id, session)
+        return handed_on(labels_of(child), parent)
 
     async def _fence(self, lease: Lease, update: Pipeline, session: Session) -> RawDocument:
-        """Write to the held task, and return its owner and its run."""
+        """Write to the held task, and return its owner and its labels."""
         held = queries.held(lease.task_id, lease.token)
-        found = {"owner_id": 1, "run_id": 1}
+        found = dict.fromkeys(("owner_id", *LABELS), 1)
         task: RawDocument | None = await self._tasks.find_one_and_update(held, update, found, session=session)
         if task is None:
             raise LeaseLostError(lease.task_id, lease.attempt)
         return task
+
+
+def _check_owner(key: str, child: NewTask, parent: RawDocument) -> None:
+    owner_id = parent.get("owner_id")
+    if not isinstance(owner_id, str):
+        raise UnreadableError("Task", str(parent["_id"]), "owner_id: it must be text")
+    if owner_id != child.owner_id:
+        raise ValueError(f"child {key!r}: it must have the owner of its parent, {owner_id!r}")
 
 
 def check_key(key: str) -> None:

@@ -14,6 +14,7 @@ from appdb.errors import ConflictError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
 from appdb.models.limits import TaskLimit
 from appdb.models.tasks import NewTask, StoredContinuation, Task, TaskState
+from appdb.queue.labels import labels_of
 from appdb.queue.lease import handler
 from appdb.size_limits import (
     MAX_CONTINUATION_BYTES,
@@ -60,7 +61,7 @@ class NewTaskDocument:
     fields: RawDocument
 
     @classmethod
-    def of(cls, task: NewTask, **more: str | bool | None) -> NewTaskDocument:
+    def of(cls, task: NewTask, **more: object) -> NewTaskDocument:
         """Return the document of *task*, under its own id or a new one.
 
         Args:
@@ -118,14 +119,14 @@ def check_new_task(task: NewTask) -> None:
 
 def _check_continuations(task: NewTask) -> None:
     """Check that all that follows *task*, at any depth, can be kept in it, claimed with it and enqueued in one go."""
-    following = [(each, 1) for each in task.then]
+    following = [(each, 1) for each in (*task.then, *task.on_end)]
     size = 0
     # The list grows while it is walked: continuations of continuations are put behind.
     for each, depth in following:
         if len(following) > MAX_CONTINUATIONS or depth > MAX_CONTINUATION_DEPTH:
             most = f"at most {MAX_CONTINUATIONS} tasks may follow one, and {MAX_CONTINUATION_DEPTH} after each other"
-            raise InvalidDataError("then", f"{most}; let an actor enqueue the rest")
-        following += [(after, depth + 1) for after in each.then]
+            raise InvalidDataError("then" if task.then else "on_end", f"{most}; let an actor enqueue the rest")
+        following += [(after, depth + 1) for after in (*each.then, *each.on_end)]
         size += check_size("payload", each.payload, MAX_PAYLOAD_BYTES)
     if size > MAX_CONTINUATION_BYTES:
         raise TooLargeError("payloads of all that follow", size, MAX_CONTINUATION_BYTES)
@@ -145,7 +146,12 @@ def same_request(first: Task, task: NewTask) -> Task:
 
 def has_times(task: NewTask) -> bool:
     """Return whether *task* has a time of its own, which only the server may work out."""
-    return bool(task.delay or task.expires_in is not None or isinstance(task.unique_for, timedelta))
+    return bool(is_delayed(task) or task.expires_in is not None or isinstance(task.unique_for, timedelta))
+
+
+def is_delayed(task: NewTask) -> bool:
+    """Return whether *task* is scheduled at first, and waits for its time."""
+    return bool(task.delay) or task.run_at is not None
 
 
 def times_of(task: NewTask) -> queries.TaskTimes:
@@ -153,7 +159,7 @@ def times_of(task: NewTask) -> queries.TaskTimes:
     if not has_times(task):
         return NO_TIMES
     unique_for = task.unique_for if isinstance(task.unique_for, timedelta) else None
-    return queries.TaskTimes(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for)
+    return queries.TaskTimes(delay=task.delay, expires_in=task.expires_in, unique_for=unique_for, run_at=task.run_at)
 
 
 def fields_of(task: NewTask) -> RawDocument:
@@ -170,7 +176,7 @@ def fields_of(task: NewTask) -> RawDocument:
         "group": fairness_key,
         "payload": task.payload,
         "priority": task.priority,
-        "state": TaskState.SCHEDULED if task.delay else TaskState.QUEUED,
+        "state": TaskState.SCHEDULED if is_delayed(task) else TaskState.QUEUED,
         "max_attempts": task.max_attempts,
         "timeout_seconds": task.timeout.total_seconds() if task.timeout else None,
     }
@@ -181,8 +187,7 @@ def fields_of(task: NewTask) -> RawDocument:
             "limits": [limit.model_dump() for limit in limits],
             "group": claims.fairness_key(claim_key, task.owner_id, limits),
         }
-    rare = task.unique_key is not None or task.run_id is not None or task.then
-    return fields | _rare_fields(task) if rare else fields
+    return fields | labels_of(task) | _rare_fields(task)
 
 
 @lru_cache(maxsize=1_024)
@@ -193,18 +198,21 @@ def _keys(queue: str, actor: str, version: int, owner_id: str) -> tuple[str, str
 
 
 def _rare_fields(task: NewTask) -> RawDocument:
-    fields: RawDocument = {} if task.run_id is None else {"run_id": task.run_id}
+    fields: RawDocument = {}
     if task.unique_key is not None:
         fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
     if task.then:
         fields |= {"then": [_continuation(following) for following in task.then], "attached": True}
+    if task.on_end:
+        fields |= {"on_end": [_continuation(following) for following in task.on_end], "attached": True}
     return fields
 
 
 def _continuation(task: NewTask) -> RawDocument:
-    """Return *task* as it waits in another task for that one's completion."""
+    """Return *task* as it waits in another task for that one's end."""
     times = times_of(task)
-    return {
+    due = {} if times.run_at is None else {"run_at": times.run_at}
+    return due | {
         "fields": fields_of(task),
         "delay_ms": milliseconds(times.delay),
         "expires_in_ms": _optional_ms(times.expires_in),
@@ -218,6 +226,7 @@ def continuation_upsert(stored: StoredContinuation) -> tuple[Filter, Pipeline]:
         delay=bounded_duration(stored.delay_ms / 1000),
         expires_in=_optional_duration(stored.expires_in_ms),
         unique_for=_optional_duration(stored.unique_for_ms),
+        run_at=stored.run_at,
     )
     return queries.insert(stored.fields, times)
 

@@ -20,7 +20,8 @@ from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.queues import QueueStats
 from appdb.models.task_events import NewEvent, TaskEvent
-from appdb.models.tasks import NewTask, Task, TaskFilter, TaskState
+from appdb.models.task_filters import CancelledTasks, TaskFilter
+from appdb.models.tasks import NewTask, Task, TaskState
 from appdb.queue.admission import Admission
 from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.claim import Claiming
@@ -408,9 +409,21 @@ class TaskQueue(BaseRepository):
         return Task.from_document(await self._control.cancel(task_id, owner_id, session))
 
     @translates_errors
-    async def cancel_many(self, match: TaskFilter, *, limit: int = 1_000) -> int:
-        """Cancel up to *limit* live tasks that *match* describes and return how many; repeat it until it returns 0."""
-        return await self._control.cancel_many(match, limit)
+    async def cancel_many(
+        self, match: TaskFilter, *, limit: int = 1_000, session: Session | None = None
+    ) -> CancelledTasks:
+        """Cancel up to *limit* live tasks that *match* describes, oldest first, with all that lives below them.
+
+        What follows the end of these tasks is enqueued, also where it fits *match*: repeat the call until it counts
+        none where that is to be cancelled too. Outside of a transaction each task is cancelled by itself. With
+        *session* all are cancelled in the caller's transaction, or none: two round trips, however many they are, and
+        more where they ran or something hangs on their ends. A worker that writes to one of them at the same moment
+        makes the caller's transaction begin again.
+
+        Returns:
+            How many of them are cancelled now, and whether more fit than *limit* allowed.
+        """
+        return await self._control.cancel_many(match, limit, session)
 
     @translates_errors
     async def retry(self, task_id: str, *, owner_id: str) -> Task:

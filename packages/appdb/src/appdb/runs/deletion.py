@@ -19,7 +19,8 @@ from appdb.content.run_files import RunFiles
 from appdb.content.stored_bytes import ByteStore
 from appdb.errors import AppDbError, DatabaseUnavailableError, NotFoundError
 from appdb.models.bounds import at_most
-from appdb.models.tasks import LIVE_STATES, TaskFilter
+from appdb.models.task_filters import TaskFilter
+from appdb.models.tasks import LIVE_STATES
 from appdb.queue.task_queue import TaskQueue
 from appdb.run_lock import RUN
 from appdb.runs.batches import delete_all
@@ -116,6 +117,6 @@ class RunDeletion:
         await self._runs.update_one(queries.deletable(run_id, owner_id) | {"deleting": True}, queries.leave_mark())
 
     async def _stop_tasks(self, live: TaskFilter) -> None:
-        # Until none is found, too: a task that completed meanwhile may have enqueued its continuation.
-        while await self._queue.cancel_many(live, limit=CANCEL_BATCH) or await self._queue.find(live, limit=1):
+        # Until none is found, too: the end of a task may have enqueued what follows it.
+        while (await self._queue.cancel_many(live, limit=CANCEL_BATCH)).count or await self._queue.find(live, limit=1):
             continue

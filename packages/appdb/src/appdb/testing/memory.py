@@ -18,7 +18,8 @@ from appdb.models.bounds import Duration, Name, accept, at_most
 from appdb.models.limits import Limit
 from appdb.models.queues import QueueStats
 from appdb.models.task_events import NewEvent, TaskEvent
-from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskError, TaskFilter, TaskState
+from appdb.models.task_filters import CancelledTasks, TaskFilter
+from appdb.models.tasks import FINAL_STATES, LABELS, LIVE_STATES, NewTask, Task, TaskError, TaskState
 from appdb.queue.attempt_write import AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.control import REPLAYABLE
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
@@ -33,7 +34,7 @@ from appdb.testing.attempts import apply, shown_error
 from appdb.testing.claiming import InMemoryClaiming
 from appdb.testing.clock import ManualClock
 from appdb.testing.figures import figures
-from appdb.testing.store import InMemoryTask, TaskStore
+from appdb.testing.store import InMemoryTask, TaskStore, labelled
 from appdb.utils import derived_id
 
 UNCLAIMED = "no worker claimed the task in time; start more workers, or give it longer and replay it"
@@ -241,8 +242,8 @@ class InMemoryTaskQueue:
             raise ValueError(f"child {key!r}: it must have the owner of its parent, {parent.task.owner_id!r}")
         # The id follows from the key, so a later attempt finds the child of the one before.
         if child_id not in self._store.rows:
-            run_id = task.run_id or parent.task.run_id
-            self._store.add(replace(task, task_id=child_id, unique_key=None, run_id=run_id), parent_id=lease.task_id)
+            child = replace(labelled(task, parent.task), task_id=child_id, unique_key=None)
+            self._store.add(child, parent_id=lease.task_id)
             parent.change(children_open=parent.task.children_open + 1, updated_at=self.clock.now())
         return child_id
 
@@ -256,13 +257,16 @@ class InMemoryTaskQueue:
             raise ConflictError("task", task_id, f"it is already {row.task.state}, so it cannot be cancelled")
         return row.shown()
 
-    async def cancel_many(self, match: TaskFilter, *, limit: int = 1000) -> int:
-        """Cancel the live tasks that *match* means, and return how many."""
+    async def cancel_many(
+        self, match: TaskFilter, *, limit: int = 1000, session: Session | None = None
+    ) -> CancelledTasks:
+        """Cancel live tasks that *match* means with all below them, and return how many and whether more fit."""
+        _refuse_session(session)
         await _let_others_go_first()
-        found = self._matching(match, LIVE_STATES & (match.states or LIVE_STATES))[: at_most(limit)]
-        for row in found:
+        found = self._matching(match, LIVE_STATES & (match.states or LIVE_STATES))
+        for row in found[: at_most(limit)]:
             self._store.cancel(row)
-        return len(found)
+        return CancelledTasks(count=len(found[:limit]), more=len(found) > limit)
 
     async def retry(self, task_id: str, *, owner_id: str) -> Task:
         """Run a scheduled task now, or a failed or cancelled one again as a new task."""
@@ -295,11 +299,12 @@ class InMemoryTaskQueue:
             unique_key=None,
             unique_for="kept",
             delay=timedelta(0),
+            run_at=None,
             expires_in=None,
             then=(),
         )
         check_new_task(again)
-        return self._store.add(again, replay_of=row.task.id)
+        return self._store.add(again, replay_of=row.task.id, cause_id=row.task.cause_id)
 
     async def replay_many(self, match: TaskFilter, *, key: str, limit: int = 1000) -> list[str]:
         """Enqueue new tasks that repeat the final ones that *match* means, and return their ids."""
@@ -435,7 +440,7 @@ def _matches(task: Task, match: TaskFilter) -> bool:
         match.owner_id in (None, task.owner_id)
         and match.queue in (None, task.queue)
         and match.actor in (None, task.actor)
-        and match.run_id in (None, task.run_id)
+        and all(getattr(match, name) in (None, getattr(task, name)) for name in LABELS)
         and (match.created_before is None or task.created_at < match.created_before)
         and (match.created_after is None or task.created_at >= match.created_after)
         and match.task_id in (None, task.id)

@@ -18,8 +18,9 @@ from appdb.events import TaskEventType
 from appdb.models.limits import TaskLimit
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.tasks import NewTask, Progress, Task, TaskError, TaskLease, TaskState
+from appdb.queue.labels import handed_on, labels_of
 from appdb.queue.lease import Lease, handler
-from appdb.queue.task_document import FOREIGN_ID, same_request
+from appdb.queue.task_document import FOREIGN_ID, is_delayed, same_request
 from appdb.testing.clock import ManualClock
 from appdb.utils import derived_id, uuid7_str
 
@@ -120,8 +121,12 @@ class TaskStore:
             raise LeaseLostError(lease.task_id, lease.attempt)
         return row
 
-    def add(self, new: NewTask, *, parent_id: str | None = None, replay_of: str | None = None) -> InMemoryTask:
+    def add(self, new: NewTask, **origin: str | None) -> InMemoryTask:
         """Store *new*, or return the first task with its id or its unique key.
+
+        Args:
+            new: The task.
+            origin: Where it comes from: ``parent_id``, ``replay_of``, ``cause_id``.
 
         Raises:
             ConflictError: The id belongs to another owner's task, or the unique key stands for a task with another
@@ -132,7 +137,7 @@ class TaskStore:
             if first.task.owner_id != new.owner_id:
                 raise ConflictError("task", first.task.id, FOREIGN_ID)
             return first
-        row = _row(new, self.clock.now(), parent_id, replay_of)
+        row = _row(new, self.clock.now(), origin)
         self.rows[row.task.id] = row
         if new.unique_key is not None:
             self._hand_over(new.unique_key, row)
@@ -240,15 +245,17 @@ class TaskStore:
         )
         if state is TaskState.COMPLETED:
             for number, following in enumerate(row.new.then):
-                self._continue(row, number, following)
+                self._follow(row, following, "then", str(number))
+        for number, following in enumerate(row.new.on_end):
+            self._follow(row, following, "end", str(row.task.event_count), str(number))
         if row.task.parent_id in self.rows:
             self._child_ended(self.rows[row.task.parent_id])
 
-    def _continue(self, row: InMemoryTask, number: int, following: NewTask) -> None:
-        # A key that stands for a task already is an answer too; an error here would undo the completion.
+    def _follow(self, row: InMemoryTask, following: NewTask, *place: str) -> None:
+        # A key that stands for a task already is an answer too; an error here would undo the end.
         if self._keyed(following) is None:
-            task_id = following.task_id or derived_id("tq_", row.task.id, "then", str(number))
-            self.add(replace(following, task_id=task_id, run_id=following.run_id or row.task.run_id))
+            task_id = following.task_id or derived_id("tq_", row.task.id, *place)
+            self.add(replace(labelled(following, row.task), task_id=task_id), cause_id=row.task.id)
 
     def _child_ended(self, parent: InMemoryTask) -> None:
         parent.change(children_open=parent.task.children_open - 1)
@@ -296,8 +303,13 @@ def _entry(row: InMemoryTask, event: NewEvent, now: datetime) -> TaskEvent:
     )
 
 
-def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | None) -> InMemoryTask:
-    due = now + new.delay
+def labelled(new: NewTask, giver: Task) -> NewTask:
+    """Return *new* with the labels that it takes over from *giver*."""
+    return replace(new, **handed_on(labels_of(new), labels_of(giver)))
+
+
+def _row(new: NewTask, now: datetime, origin: Mapping[str, str | None]) -> InMemoryTask:
+    due = new.run_at or now + new.delay
     document = {
         "_id": new.task_id or uuid7_str("tq_"),
         "owner_id": new.owner_id,
@@ -306,7 +318,7 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "queue": new.queue,
         "payload": copy.deepcopy(new.payload),
         "priority": new.priority,
-        "state": TaskState.SCHEDULED if new.delay else TaskState.QUEUED,
+        "state": TaskState.SCHEDULED if is_delayed(new) else TaskState.QUEUED,
         "max_attempts": new.max_attempts,
         "timeout_seconds": new.timeout.total_seconds() if new.timeout else None,
         "unique_key": new.unique_key,
@@ -315,8 +327,7 @@ def _row(new: NewTask, now: datetime, parent_id: str | None, replay_of: str | No
         "updated_at": now,
         "run_at": due,
         "expires_at": None if new.expires_in is None else now + new.expires_in,
-        "parent_id": parent_id,
-        "replay_of": replay_of,
-        "run_id": new.run_id,
+        **labels_of(new),
+        **origin,
     }
     return InMemoryTask(Task.from_document(document), new, handler(new.actor, new.actor_version), due)

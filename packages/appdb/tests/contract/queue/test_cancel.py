@@ -67,7 +67,7 @@ async def test_cancel_many_by_filter_ends_at_zero(subject: Subject) -> None:
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER))
     await subject.claim()
     match = TaskFilter(owner_id=OWNER, actor="echo")
-    counts = [await subject.queue.cancel_many(match, limit=2) for _ in range(4)]
+    counts = [(await subject.queue.cancel_many(match, limit=2)).count for _ in range(4)]
 
     assert counts == [2, 2, 1, 0]
     assert await subject.state(other) is TaskState.QUEUED
@@ -82,7 +82,7 @@ async def test_cancel_many_leaves_other_states_alone(subject: Subject) -> None:
     done = await subject.failed()
     held, lease = await subject.claimed()
     waiting = await subject.queue.enqueue(new_task())
-    count = await subject.queue.cancel_many(TaskFilter(owner_id=OWNER, states=frozenset({TaskState.QUEUED})))
+    count = (await subject.queue.cancel_many(TaskFilter(owner_id=OWNER, states=frozenset({TaskState.QUEUED})))).count
 
     assert count == 1
     assert await subject.state(done) is TaskState.FAILED
@@ -98,8 +98,8 @@ async def test_tasks_of_run_are_found_and_cancelled(subject: Subject) -> None:
     of_run = TaskFilter(owner_id=OWNER, run_id="wf_1")
 
     assert {task.id for task in await subject.queue.find(of_run)} == {task.id for task in tasks[:2]}
-    assert await subject.queue.cancel_many(of_run) == 2
-    assert await subject.queue.cancel_many(of_run) == 0
+    assert (await subject.queue.cancel_many(of_run)).count == 2
+    assert (await subject.queue.cancel_many(of_run)).count == 0
     live = await subject.queue.find(TaskFilter(owner_id=OWNER, states=frozenset({TaskState.QUEUED})))
     assert {task.run_id for task in live} == {"wf_2", None}
     assert (await subject.queue.replay(tasks[0].id, owner_id=OWNER)).run_id == "wf_1"
@@ -108,4 +108,4 @@ async def test_tasks_of_run_are_found_and_cancelled(subject: Subject) -> None:
 async def test_operator_cancels_for_every_owner(subject: Subject) -> None:
     await subject.queue.enqueue_many([new_task(), new_task(owner_id=OTHER), new_task(queue="keep")])
 
-    assert await subject.queue.cancel_many(TaskFilter(owner_id=None, queue="default")) == 2
+    assert (await subject.queue.cancel_many(TaskFilter(owner_id=None, queue="default"))).count == 2
