@@ -5,9 +5,15 @@ AppServerError
 ├── InvalidRequestError      fields of a request do not fit
 │   ├── UnknownActorError    no worker announced the actor
 │   ├── PayloadError         the payload does not fit its actor's schema
-│   └── CursorError          the cursor of a stream is malformed, or of another log
+│   ├── CursorError          the cursor of a stream is malformed, or of another log
+│   └── InvalidAnswerError   an answer, or what a run is asked to begin with, does not fit; the question stays open
 ├── DefinitionError          a definition of a workflow has problems
 ├── FillError                a reference of a definition cannot be filled
+├── RunConflictError         a run is not where the caller takes it to be
+│   ├── QuestionClosedError  a question is answered, expired, or undone
+│   ├── RunEndedError        the run has ended
+│   ├── RunOpenError         the project has an open run already
+│   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
 ├── GuestsClosedError        this host takes no guests
 └── TooManyGuestsError       too many guests came, from one address or in all
@@ -17,10 +23,11 @@ AppServerError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class FieldError(BaseModel):
@@ -181,3 +188,130 @@ class FillError(AppServerError):
 
     def __str__(self) -> str:
         return f"{self.pointer or 'the value'} cannot be filled: {self.problem}"
+
+
+class InvalidAnswerError(InvalidRequestError):
+    """An answer does not fit its question, or an input its schema; nothing was stored, and the question stays open.
+
+    Args:
+        errors: Each misfit, with the JSON Pointer of the value as its field.
+    """
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+class RunConflictError(AppServerError):
+    """A run is not where the caller takes it to be."""
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """What a program needs to go on."""
+        return {}
+
+
+class AcceptedAnswer(BaseModel):
+    """The answer that a question got."""
+
+    response: JsonValue
+    by: str
+    at: datetime
+
+
+class QuestionClosedError(RunConflictError):
+    """A question takes no answer any more.
+
+    Args:
+        interaction_id: The question.
+        reason: Why: ``answered`` otherwise, ``expired``, or ``undone`` by going back, a cancel or an end.
+        accepted: The answer that it got, or the default that counted when it expired.
+    """
+
+    def __init__(
+        self,
+        interaction_id: str,
+        reason: Literal["answered", "expired", "undone"],
+        accepted: AcceptedAnswer | None = None,
+    ) -> None:
+        super().__init__(interaction_id, reason, accepted)
+        self.interaction_id, self.reason, self.accepted = interaction_id, reason, accepted
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """Why it is closed, and the answer that counts."""
+        accepted = None if self.accepted is None else self.accepted.model_dump(mode="json")
+        return {"code": self.reason, "interaction_id": self.interaction_id, "accepted": accepted}
+
+    def __str__(self) -> str:
+        words = {
+            "answered": "has another answer already",
+            "expired": "has expired",
+            "undone": "is not asked any more",
+        }
+        return f"Question {self.interaction_id} {words[self.reason]}; look at the run for what is asked now."
+
+
+class RunEndedError(RunConflictError):
+    """The run has ended, and what was asked for needs one that goes on.
+
+    Args:
+        run_id: The run.
+        status: How it has ended.
+    """
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(run_id, status)
+        self.run_id, self.status = run_id, status
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """How it has ended."""
+        return {"code": "ended", "run_id": self.run_id, "status": self.status}
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} is {self.status}; retry a module, or go back in it, first."
+
+
+class RunOpenError(RunConflictError):
+    """The project has an open run already.
+
+    Args:
+        run_id: That run.
+        project: The project.
+    """
+
+    def __init__(self, run_id: str, project: str) -> None:
+        super().__init__(run_id, project)
+        self.run_id, self.project = run_id, project
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The open run."""
+        return {"code": "open", "run_id": self.run_id}
+
+    def __str__(self) -> str:
+        return (
+            f"Project {self.project!r} has the open run {self.run_id}; go on with it, or start with "
+            "`when_open` as `cancel_and_start`."
+        )
+
+
+class RunBusyError(RunConflictError):
+    """Others changed the run all the time, and nothing was written.
+
+    Args:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The run."""
+        return {"code": "busy", "run_id": self.run_id}
+
+    def __str__(self) -> str:
+        return f"Others change run {self.run_id} all the time; try again."

@@ -49,8 +49,11 @@ def _response(request: Request, problem: ProblemError) -> JSONResponse:
         detail=problem.detail,
         instance=request.url.path,
         errors=problem.errors,
+        facts=problem.facts,
     )
-    return JSONResponse(body.model_dump(), problem.status, problem.headers, media_type=PROBLEM_JSON)
+    # Only where there are some: most problems have none.
+    left_out = {"facts"} if body.facts is None else None
+    return JSONResponse(body.model_dump(exclude=left_out), problem.status, problem.headers, media_type=PROBLEM_JSON)
 
 
 # FastAPI types every handler as one of ``Exception``, so each of these narrows the type by itself.

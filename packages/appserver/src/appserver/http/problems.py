@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from appdb import (
     AppDbError,
@@ -23,6 +23,7 @@ from appserver.errors import (
     FieldError,
     GuestsClosedError,
     InvalidRequestError,
+    RunConflictError,
     TooManyGuestsError,
     TooManyStreamsError,
 )
@@ -44,6 +45,8 @@ class Problem(BaseModel):
     detail: str
     instance: str
     errors: list[FieldError] = Field(default_factory=list)
+    facts: dict[str, JsonValue] | None = None
+    """What a program needs to go on, such as the answer that a question got: ``code`` and more."""
 
 
 class ProblemError(Exception):
@@ -56,10 +59,12 @@ class ProblemError(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        facts: Mapping[str, JsonValue] | None = None,
     ) -> None:
         super().__init__(status, detail)
         self.status, self.detail = status, detail
         self.errors, self.headers = list(errors), dict(headers or {})
+        self.facts = None if facts is None else dict(facts)
 
 
 # The first class that fits decides, so TooLargeError stands before InvalidDataError, its base. An error that is not
@@ -70,6 +75,7 @@ STATUS: tuple[tuple[type[DomainError], HTTPStatus], ...] = (
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidDataError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (RunConflictError, HTTPStatus.CONFLICT),
     (TooManyStreamsError, HTTPStatus.TOO_MANY_REQUESTS),
     (TooManyGuestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (GuestsClosedError, HTTPStatus.FORBIDDEN),
@@ -93,7 +99,8 @@ def as_problem(exc: DomainError) -> ProblemError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # The driver's text holds addresses and names of hosts.
         return ProblemError(status, GENERIC_DATABASE_DETAIL, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return ProblemError(status, str(exc), errors=_fields_of(exc), headers=_headers_of(exc))
+    facts = exc.facts if isinstance(exc, RunConflictError) else None
+    return ProblemError(status, str(exc), errors=_fields_of(exc), headers=_headers_of(exc), facts=facts)
 
 
 def _fields_of(exc: DomainError) -> Sequence[FieldError]:
