@@ -99,6 +99,12 @@ class Subject(ABC):
             taken += found
         return taken
 
+    async def drain_completing(self) -> None:
+        """Complete what can be claimed, and what that enqueues, until nothing is left."""
+        while found := await self.claim():
+            for task in found:
+                await self.queue.complete(Lease.of(task))
+
     async def claimed(self, **changes: Any) -> tuple[Task, Lease]:
         """Return a new task that is held."""
         added = await self.queue.enqueue(new_task(**changes))
