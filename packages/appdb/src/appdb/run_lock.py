@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, notes_of
 from appdb._queries import workflow_runs as queries
 from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
@@ -74,6 +74,15 @@ class RunLock:
             raise ConflictError(RUN, run_id, moved_on(run.branch_id))
         return locked.model_copy(update={"updated_at": locked.touched_at})
 
+    async def hold(self, run_id: str, owner_id: str, session: Session) -> None:
+        """Lock the run for the caller's transaction; no round trip where that has written to the run already.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        if (run_id, owner_id) not in notes_of(session):
+            await self.lock(run_id, owner_id, session)
+
     async def change_run(self, match: Filter, update: Pipeline, session: Session) -> Run | None:
         """Change the run that *match* finds and return it, or ``None``.
 
@@ -87,7 +96,11 @@ class RunLock:
         except DuplicateKeyError as exc:
             problem = "another run of its project is open; end or delete that one first"
             raise ConflictError(RUN, str(match["_id"]), problem) from exc
-        return None if changed is None else Run.from_document(changed)
+        if changed is None:
+            return None
+        run = Run.from_document(changed)
+        notes_of(session).add((run.id, run.owner_id))
+        return run
 
 
 def no_run(run_id: str) -> NotFoundError:

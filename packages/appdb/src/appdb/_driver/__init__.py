@@ -32,7 +32,7 @@ from appdb._driver._diagnosis import unfit, unfitness
 from appdb._driver._errors import encoded_size, refused, translated, translates_errors, translates_stream_errors
 from appdb._driver._primary import ServerNotReadyError, make_primary
 from appdb._driver._retries import retried, retried_deletion, retry
-from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict
+from appdb._driver._transactions import end_idle_transactions, in_transaction, is_write_conflict, notes_of
 from appdb._driver._values import READING, decimal_of, stored_decimal
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "in_transaction",
     "is_write_conflict",
     "make_primary",
+    "notes_of",
     "refused",
     "retried",
     "retried_deletion",

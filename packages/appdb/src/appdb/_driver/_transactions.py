@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ LONGEST_TRANSACTION = timedelta(seconds=120)
 """How long a transaction is repeated when operations have no limit."""
 END_SECONDS = 1
 """What ending a transaction that failed may take."""
+_TRY: ContextVar[tuple[Session, set[object]] | None] = ContextVar("transaction", default=None)
+"""The session of the transaction that this code is in, and the notes of its present try."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.5
 
 
@@ -66,6 +69,8 @@ def _pause(tries: int) -> float:
 
 async def _try_transaction(session: Session, body: Callable[[Session], Coroutine[Any, Any, T]], deadline: float) -> T:
     await start_transaction(session)
+    # New ones for each try, since what an earlier one did is undone.
+    outer = _TRY.set((session, set()))
     try:
         with timeout(_left(deadline)):
             result = await body(session)
@@ -74,6 +79,8 @@ async def _try_transaction(session: Session, body: Callable[[Session], Coroutine
         with timeout(END_SECONDS):
             await session.abort_transaction()
         raise
+    finally:
+        _TRY.reset(outer)
     try:
         with timeout(_left(deadline)):
             await _commit(session, deadline)
@@ -81,6 +88,15 @@ async def _try_transaction(session: Session, body: Callable[[Session], Coroutine
         await _settle(session)
         raise
     return result
+
+
+def notes_of(session: Session) -> set[object]:
+    """Return what was noted in this try of the transaction that ``in_transaction`` runs in *session*, to add to it.
+
+    It is empty where others began the transaction, and forgets what is added then: nobody knows when that ends.
+    """
+    present = _TRY.get()
+    return present[1] if present is not None and present[0] is session else set()
 
 
 def _left(deadline: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appdb._schema import collections
-from appdb._schema.index import NEWEST_FIRST, Index
+from appdb._schema.index import NEWEST_FIRST, Index, having
 
 INDEXES = (
     # Equality, sort: one seek per claim key (stored as `lane`), already in claim order. Small: only queued tasks.
@@ -70,6 +70,28 @@ INDEXES = (
         keys=(("run_id", 1), ("state", 1), ("_id", -1)),
         # Not $type: the server would not use the index to look for a text.
         options={"partialFilterExpression": {"run_id": {"$gt": ""}}},
+    ),
+    # What a task works for within its run. No state is in it, so that no change of state writes to it; a live one is
+    # found by `tasks_run`. The server skips over values that a filter leaves open.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_labels",
+        keys=(
+            ("run_id", 1),
+            ("branch_id", 1),
+            ("step", 1),
+            ("module", 1),
+            ("sub_action_id", 1),
+            *NEWEST_FIRST,
+        ),
+        options=having("run_id"),
+    ),
+    # Few tasks concern an interaction: its timer, and what follows that.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_interaction",
+        keys=(("run_id", 1), ("interaction_id", 1), *NEWEST_FIRST),
+        options=having("interaction_id"),
     ),
     Index(collection=collections.TASKS, name="tasks_newest", keys=NEWEST_FIRST),
     # Lists of all states too: the server merges the states, each in its order.

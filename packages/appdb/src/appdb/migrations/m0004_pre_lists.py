@@ -1,4 +1,4 @@
-"""Create the indexes of lists by time, of deletions under way, and of limits that are full again."""
+"""Create the indexes of lists by time and by label, of deletions under way, and of limits that are full again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ ADDED = frozenset(
         "runs_newest",
         "runs_project_newest",
         "runs_status_newest",
+        "tasks_interaction",
+        "tasks_labels",
         "tasks_newest",
         "tasks_owner_state_newest",
     }

@@ -31,7 +31,9 @@ class Admission:
         self._run_lock = RunLock(connection)
 
     async def admit(self, new: NewTaskDocument, session: Session | None) -> Task:
-        """Store *new* as ``Enqueuer.enqueue_one`` does; for one of a run, a round trip more in a transaction, else two.
+        """Store *new* as ``Enqueuer.enqueue_one`` does; for one of a run, two round trips more.
+
+        In a transaction it is one, and none where that has written to the run before.
 
         Raises:
             NotFoundError: Its owner has no such run, or it is being deleted.
@@ -44,6 +46,8 @@ class Admission:
 
     async def admit_all(self, new: Sequence[NewTaskDocument], session: Session | None) -> list[str]:
         """Store *new* as ``Enqueuer.enqueue_all`` does; two round trips more where some work for runs.
+
+        In a transaction one for each run to which that has not written before.
 
         Raises:
             NotFoundError: An owner has no such run, or it is being deleted.
@@ -58,7 +62,7 @@ class Admission:
         if session is not None:
             # In one order: of two transactions that lock the same runs, the one that comes first goes on.
             for run_id, owner_id in sorted(runs):
-                await self._run_lock.lock(run_id, owner_id, session)
+                await self._run_lock.hold(run_id, owner_id, session)
             return
         for run_id, _ in await self._run_lock.missing_runs(runs):
             raise no_run(run_id)

@@ -122,7 +122,7 @@ class Control:
         session: Session | None = None,
     ) -> list[RawDocument]:
         match = queries.matching(wanted, states & wanted.states if wanted.states else states)
-        found = self._tasks.find(match, fields, session=session).sort(BY_ID).limit(limit)
+        found = self._tasks.find(match, fields, session=session).sort(BY_ID).limit(limit).batch_size(limit)
         return [row async for row in found]
 
     async def _repeat(self, row: RawDocument, payload: Mapping[str, JsonValue] | None, key: str | None) -> Task:

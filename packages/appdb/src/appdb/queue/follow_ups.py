@@ -49,7 +49,7 @@ class FollowUps:
             # The deletion of the run cancels its tasks until none has followed another, so no lock is needed.
             return True
         try:
-            await self._run_lock.lock(one.run_id, one.owner_id, session)
+            await self._run_lock.hold(one.run_id, one.owner_id, session)
         except NotFoundError:
             return False
         return True

@@ -81,7 +81,7 @@ class TaskSteps:
     async def _labels_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
         """Return what *child* takes over from its parent: all but for another run, which must be there."""
         if child.run_id not in (None, parent.get("run_id")):
-            await self._run_lock.lock(child.run_id, child.owner_id, session)
+            await self._run_lock.hold(child.run_id, child.owner_id, session)
         return handed_on(labels_of(child), parent)
 
     async def _fence(self, lease: Lease, update: Pipeline, session: Session) -> RawDocument:

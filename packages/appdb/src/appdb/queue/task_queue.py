@@ -89,7 +89,7 @@ class TaskQueue(BaseRepository):
         One round trip. With *session* it joins the caller's transaction; a unique key is looked up there before, in
         one round trip more, since a duplicate would end the transaction. Calling it again with the same ``task_id``,
         or the same owner and ``unique_key``, returns the first task. A task of a run costs another round trip in a
-        transaction, two elsewhere.
+        transaction that has not written to the run before, two elsewhere.
 
         Raises:
             NotFoundError: The owner has no run of that id, or it is being deleted.
@@ -109,7 +109,8 @@ class TaskQueue(BaseRepository):
         One round trip for a thousand, and up to three more for each id or key that was taken. It is not one
         transaction: after an error some may be stored, and the same call, with ids or keys given, stores the rest.
         With *session* it joins the caller's transaction, and all are stored or none; each unique key then costs a look
-        before. Where some are tasks of runs, it takes two round trips more; with *session*, one for each run.
+        before. Where some are tasks of runs, it takes two round trips more; with *session*, one for each run to which
+        the transaction has not written before.
 
         Raises:
             NotFoundError: An owner has no run of that id, or it is being deleted.

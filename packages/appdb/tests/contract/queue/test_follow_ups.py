@@ -24,7 +24,14 @@ from appsupport.queue.queue_contract import (
 
 RACES = 12
 WAKE = NewTask(owner_id=OWNER, actor="echo", payload={"why": "ended"}, queue="after")
-LABELS = {"run_id": "wf_1", "branch_id": "br_1", "step": "s", "module": "m", "sub_action_id": "a", "interaction_id": "i"}
+LABELS = {
+    "run_id": "wf_1",
+    "branch_id": "br_1",
+    "step": "s",
+    "module": "m",
+    "sub_action_id": "a",
+    "interaction_id": "i",
+}
 End = Callable[[Subject, dict[str, Any]], Awaitable[str]]
 
 

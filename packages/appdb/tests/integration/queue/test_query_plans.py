@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +14,8 @@ from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
 from appdb._queries.clock import NOW
 from appdb._queries.paging import NEWEST_FIRST
-from appdb.models import TaskFilter
+from appdb._schema.tasks import INDEXES
+from appdb.models import LIVE_STATES, TaskFilter
 
 OTHERS = 5_000
 LANE = claims.claim_key("default", "echo@1")
@@ -95,3 +98,67 @@ async def test_keys_examined_stay_close_to_results(crowded: Database, name: str)
 def test_ownership_queries_use_servers_clock() -> None:
     assert NOW in str(queries.lease_expired())
     assert NOW in str(queries.promotable())
+
+
+@pytest.fixture
+async def labelled(database: Database) -> Database:
+    """A database with many tasks of runs, on three branches of five steps with ten modules each."""
+    now = await database.server_time()
+    rows = [
+        {
+            "_id": f"tq_{number:05}",
+            "owner_id": "usr_a",
+            "queue": "default",
+            "actor": "echo",
+            "state": "queued" if number % 100 < 2 else "completed",
+            "created_at": now - timedelta(seconds=number),
+            "run_id": f"wf_{number % 2}",
+            "branch_id": f"br_{number % 3}",
+            "step": f"step_{number % 5}",
+            "module": f"module_{number % 50}",
+            "sub_action_id": f"action_{number}",
+            **({"interaction_id": f"interaction_{number}"} if number % 10 == 0 else {}),
+        }
+        for number in range(LABELLED_TASKS)
+    ]
+    await database.collection("tasks").insert_many(rows, ordered=False)
+    return database
+
+
+LABELLED_TASKS = 3_000
+LABELLED: dict[str, dict[str, Any]] = {
+    "branch": {"branch_id": "br_0"},
+    "step": {"step": "step_0"},
+    "module": {"module": "module_0"},
+    "module on a branch": {"branch_id": "br_0", "module": "module_0"},
+    "sub-action": {"branch_id": "br_0", "step": "step_0", "module": "module_0", "sub_action_id": "action_300"},
+    "interaction": {"interaction_id": "interaction_300"},
+}
+
+
+def _of_run(name: str, states: Collection[TaskState]) -> dict[str, Any]:
+    return queries.matching(replace(TaskFilter(owner_id="usr_a", run_id="wf_0"), **LABELLED[name]), states)
+
+
+async def test_labels_let_no_other_task_be_read(labelled: Database) -> None:
+    for name in LABELLED:
+        match = _of_run(name, list(TaskState))
+        stats = await explain(labelled, match, sort=dict(NEWEST_FIRST))
+
+        assert stats["nReturned"] == await labelled.collection("tasks").count_documents(match) > 0
+        assert stats["totalDocsExamined"] == stats["nReturned"], name
+        # What a filter leaves open is skipped over, so no key of another run is read.
+        assert stats["totalKeysExamined"] <= LABELLED_TASKS // 2 + 1
+
+
+async def test_live_tasks_are_found_among_many_ended(labelled: Database) -> None:
+    for name in LABELLED:
+        stats = await explain(labelled, _of_run(name, LIVE_STATES), sort={"_id": 1})
+
+        assert stats["totalDocsExamined"] <= LABELLED_TASKS // 100, name
+
+
+def test_changes_of_state_leave_index_of_labels_alone() -> None:
+    (keys,) = [index.keys for index in INDEXES if index.name == "tasks_labels"]
+
+    assert not {name for name, _ in keys} & {"state", "updated_at", "lease", "finished_at", "run_at"}
