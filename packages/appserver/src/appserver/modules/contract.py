@@ -126,16 +126,41 @@ class TaskCall:
 class ChildCall:
     """A child run, with a log, a branch and questions of its own.
 
+    Its result has, by module, what each gave; that of a version has what its definition calls its output.
+
     Args:
         key: Its name within the module.
         modules: The definitions of its modules, as the parent's definition has them under ``run``.
-        input: What its modules find under ``input``.
+        version_id: In place of *modules*, a version of a workflow that it follows.
+        input: What its modules find under ``input``; ``None`` for what the parent has there.
+        values: Roots that only its *modules* have, such as ``item`` and ``index``.
         label: What people read while it runs.
     """
 
     key: str
-    modules: Sequence[Mapping[str, Any]]
-    input: Mapping[str, JsonValue]
+    modules: Sequence[Mapping[str, Any]] = ()
+    version_id: str | None = None
+    input: Mapping[str, JsonValue] | None = None
+    values: Mapping[str, JsonValue] = field(default_factory=dict)
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemCall:
+    """Another module, run as a part of this one; its result has that module's outputs.
+
+    Where the other module needs one task and nothing else, that task is this module's own; else it is a child run.
+
+    Args:
+        key: Its name within the module.
+        nested: The input that holds the other module's definition; one of ``Module.nested``.
+        values: Roots that only the other module has, such as ``item`` and ``index``.
+        label: What people read while it runs.
+    """
+
+    key: str
+    nested: str
+    values: Mapping[str, JsonValue] = field(default_factory=dict)
     label: str = ""
 
 
@@ -169,7 +194,7 @@ class SignalCall:
     name: str
 
 
-Call: TypeAlias = TaskCall | ChildCall | TimerCall | SignalCall
+Call: TypeAlias = TaskCall | ItemCall | ChildCall | TimerCall | SignalCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +460,10 @@ class Module(ABC, Generic[In, Out]):
     ) -> Await | Fail:
         """Return the work of a sub-action that a person asks for while the question is open."""
         return Fail(code=ErrorCode.MISCONFIGURED, message=f"module {seen.module} has no sub-action {action!r}")
+
+    def repeats(self, inputs: In) -> bool:  # noqa: ARG002
+        """Return whether a completion with these inputs may be reused; ``repeatable``, unless the inputs decide it."""
+        return self.repeatable
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         """Return the JSON Schema of what it gives, narrower than ``Outputs`` where these unfilled inputs say so."""
