@@ -206,7 +206,7 @@ def matching(wanted: TaskFilter, states: Collection[TaskState]) -> Filter:
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}
     if bounds := {operator: value for operator, value in made.items() if value is not None}:
         match["created_at"] = bounds
-    return match | ({} if wanted.task_id is None else {"_id": str(wanted.task_id)})
+    return match | ({} if wanted.task_ids is None else by_ids(map(str, wanted.task_ids)))
 
 
 def logged(

@@ -93,6 +93,6 @@ async def named_task(queue: TaskQueue, task_id: str, owner: str | None) -> Task:
         NotFoundError: There is no such task, or it is another owner's.
     """
     # By `find`, since `get` asks for the owner, whom an operator may not know.
-    for task in await queue.find(TaskFilter(owner_id=owner, task_id=task_id), limit=1):
+    for task in await queue.find(TaskFilter(owner_id=owner, task_ids=(task_id,)), limit=1):
         return task
     raise NotFoundError("task", task_id)

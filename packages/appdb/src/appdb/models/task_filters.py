@@ -7,6 +7,9 @@ from datetime import datetime
 
 from appdb.models.tasks import LABELS, TaskState
 
+MAX_TASK_IDS = 500
+"""Ids of one choice."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
@@ -27,10 +30,10 @@ class TaskFilter:
         interaction_id: Only what concerns this interaction, such as its timer.
         created_before: Only tasks made before this time.
         created_after: Only tasks made at or after this time.
-        task_id: Only this task, for who knows its id and not its owner.
+        task_ids: Only these tasks, at most 500; ``None`` for all, and an empty choice for none.
 
     Raises:
-        ValueError: It has a label and no run.
+        ValueError: It has a label and no run, or more ids than that.
     """
 
     owner_id: str | None
@@ -40,7 +43,7 @@ class TaskFilter:
     run_id: str | None = None
     created_before: datetime | None = None
     created_after: datetime | None = None
-    task_id: str | None = None
+    task_ids: tuple[str, ...] | None = None
     branch_id: str | None = None
     step: str | None = None
     module: str | None = None
@@ -51,6 +54,8 @@ class TaskFilter:
         # Without the run no index would serve it.
         if self.run_id is None and any(getattr(self, name) is not None for name in LABELS[1:]):
             raise ValueError(f"a choice by {', '.join(LABELS[1:])} needs the run_id, within which these count")
+        if self.task_ids is not None and len(self.task_ids) > MAX_TASK_IDS:
+            raise ValueError(f"at most {MAX_TASK_IDS} task_ids are chosen at once, not {len(self.task_ids)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

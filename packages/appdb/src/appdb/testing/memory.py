@@ -443,5 +443,5 @@ def _matches(task: Task, match: TaskFilter) -> bool:
         and all(getattr(match, name) in (None, getattr(task, name)) for name in LABELS)
         and (match.created_before is None or task.created_at < match.created_before)
         and (match.created_after is None or task.created_at >= match.created_after)
-        and match.task_id in (None, task.id)
+        and (match.task_ids is None or task.id in match.task_ids)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -267,14 +268,29 @@ async def labels(subject: Subject, task_id: str) -> dict[str, str | None]:
 async def test_tasks_are_found_and_cancelled_by_label(subject: Subject, name: str) -> None:
     await subject.open_run("wf_1", OWNER)
     one, other = [await subject.queue.enqueue(new_task(run_id="wf_1", **{name: value})) for value in ("x", "y")]
-    match = TaskFilter(owner_id=OWNER, run_id="wf_1", **{name: "x"})
+    wanted: dict[str, Any] = {name: "x"}
+    match = TaskFilter(owner_id=OWNER, run_id="wf_1", **wanted)
 
     assert [task.id for task in await subject.queue.find(match)] == [one.id]
     assert (await subject.queue.cancel_many(match)).count == 1
     assert await subject.state(one) is TaskState.CANCELLED
     assert await subject.state(other) is TaskState.QUEUED
     with pytest.raises(ValueError, match="run_id"):
-        TaskFilter(owner_id=OWNER, **{name: "x"})
+        replace(match, run_id=None)
+
+
+async def test_tasks_are_chosen_by_their_ids(subject: Subject) -> None:
+    tasks = [await subject.queue.enqueue(new_task()) for _ in range(4)]
+    await subject.queue.cancel(tasks[0].id, owner_id=OWNER)
+    match = TaskFilter(owner_id=OWNER, task_ids=(tasks[0].id, tasks[2].id, "tq_none"))
+
+    assert {task.id for task in await subject.queue.find(match)} == {tasks[0].id, tasks[2].id}
+    assert await subject.queue.find(replace(match, owner_id=OTHER)) == []
+    assert await subject.queue.find(replace(match, task_ids=())) == []
+    assert (await subject.queue.cancel_many(replace(match, task_ids=()))).count == 0
+    assert (await subject.queue.cancel_many(match)).count == 1
+    with pytest.raises(ValueError, match="500"):
+        replace(match, task_ids=("a",) * 501)
 
 
 async def test_timer_waits_for_its_time(subject: Subject) -> None:

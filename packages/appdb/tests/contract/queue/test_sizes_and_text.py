@@ -165,8 +165,10 @@ async def test_lists_and_filters_are_limited_to_owner(subject: Subject) -> None:
     theirs = await subject.queue.enqueue(new_task(owner_id=OTHER))
     assert [task.id for task in await subject.queue.page(owner_id=OTHER)] == [theirs.id]
     assert [task.id for task in await subject.queue.find(TaskFilter(owner_id=OTHER))] == [theirs.id]
-    assert [task.id for task in await subject.queue.find(TaskFilter(owner_id=None, task_id=theirs.id))] == [theirs.id]
-    assert await subject.queue.find(TaskFilter(owner_id=OWNER, task_id=theirs.id)) == []
+    assert [task.id for task in await subject.queue.find(TaskFilter(owner_id=None, task_ids=(theirs.id,)))] == [
+        theirs.id
+    ]
+    assert await subject.queue.find(TaskFilter(owner_id=OWNER, task_ids=(theirs.id,))) == []
     assert (await subject.queue.cancel_many(TaskFilter(owner_id="usr_c"))).count == 0
     assert (await subject.queue.cancel_many(TaskFilter(owner_id=OTHER))).count == 1
     assert await subject.queue.replay_many(TaskFilter(owner_id=OWNER), key="k") == []
