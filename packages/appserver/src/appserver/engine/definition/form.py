@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from appserver.engine.definition.model import Definition, ModuleDefinition, StepDefinition
-from appserver.engine.definition.problems import nearest, problem
+from appserver.engine.definition.problems import MAX_PROBLEMS, Hints, problem
 from appserver.errors import DefinitionProblem
 from appserver.values.conditions import AllOf, AnyOf, Comparison, Not
 from appserver.values.pointers import pointer_of
@@ -23,33 +23,42 @@ FORMS: Mapping[str, str] = {
 """The hint for a pattern of the model."""
 TYPE_HINT = "write a module's name and major version, such as user.form@1"
 PARTS: Sequence[type[BaseModel]] = (Definition, StepDefinition, ModuleDefinition, Comparison, AllOf, AnyOf, Not)
+FIELDS = frozenset(field.alias or name for part in PARTS for name, field in part.model_fields.items())
 
 
-def formed(value: object) -> tuple[Definition | None, list[DefinitionProblem]]:
+def formed(value: object, hints: Hints) -> tuple[Definition | None, list[DefinitionProblem]]:
     """Return a definition of this form, or the problems of *value*'s form."""
     try:
         # As text, since only there a list is the tuple that a strict model wants.
         return Definition.model_validate_json(json.dumps(value)), []
     except ValidationError as exc:
-        return None, [form_problem(error, value) for error in exc.errors(include_url=False) if not _is_echo(error)]
+        errors = exc.errors(include_url=False)[: MAX_PROBLEMS + 1]
+        return None, [form_problem(error, value, hints) for error in errors if not is_echo(error)]
 
 
-def _is_echo(error: ErrorDetails) -> bool:
+def is_echo(error: ErrorDetails) -> bool:
     """Return whether a list counts as too short only since its items, which have errors of their own, do not count."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
-def form_problem(error: ErrorDetails, value: object, pointer: str = "") -> DefinitionProblem:
+def form_problem(
+    error: ErrorDetails, value: object, hints: Hints, pointer: str = "", known: Iterable[str] = FIELDS
+) -> DefinitionProblem:
     """Return an error of a model as a problem.
 
     Args:
         error: One error of a model.
         value: What the model was given, in which names of alternatives are told from names of fields.
+        hints: The hints of this check.
         pointer: The pointer of *value*.
+        known: The names of fields, one of which a misspelt one may mean.
     """
     place = pointer + pointer_of(place_of(error, value))
     code, words = WORDS.get(error["type"], ("bad_value", lambda _: (_sentence(error["msg"]), "")))
-    return problem(place, code, *words(error))
+    message, hint = words(error)
+    if error["type"] == "extra_forbidden":
+        hint = hints.nearest(str(error["loc"][-1]), known)
+    return problem(place, code, message, hint)
 
 
 def place_of(error: ErrorDetails, value: object) -> list[str | int]:
@@ -76,10 +85,7 @@ def _pattern(error: ErrorDetails) -> tuple[str, str]:
 
 
 def _unknown(error: ErrorDetails) -> tuple[str, str]:
-    name = str(error["loc"][-1])
-    known = {field.alias or name for part in PARTS for name, field in part.model_fields.items()}
-    hint = nearest(name, known)
-    return f"there is no field {name[:80]!r} here", hint if hint.startswith("did") else "take it away"
+    return f"there is no field {str(error['loc'][-1])[:80]!r} here", ""
 
 
 def _limits(unit: str) -> Callable[[ErrorDetails], tuple[str, str]]:

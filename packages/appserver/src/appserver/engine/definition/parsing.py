@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
+from appserver.engine.definition.checking import DefinitionCheck
 from appserver.engine.definition.form import formed
 from appserver.engine.definition.model import Definition
-from appserver.engine.definition.problems import told
+from appserver.engine.definition.problems import Hints, told
 from appserver.engine.definition.reading import read_json
-from appserver.engine.definition.types import type_problems
 from appserver.errors import DefinitionError, DefinitionProblem
 from appserver.modules.registry import ModuleRegistry
 
@@ -21,7 +22,7 @@ class CheckedDefinition:
 
     Args:
         definition: The definition, or ``None`` when not even its form fits.
-        problems: All that was found, warnings included, in the order of their places.
+        problems: All that was found, warnings included: those of single values, of the form, of modules.
     """
 
     definition: Definition | None
@@ -50,11 +51,10 @@ def check_definition(
         value, problems = read_json(raw)
     except DefinitionError as exc:
         return CheckedDefinition(definition=None, problems=exc.problems)
-    definition, misfits = formed(value)
-    problems += misfits
-    if definition is not None and registry is not None:
-        problems += type_problems(definition, registry, lacking=lacking)
-    return CheckedDefinition(definition=definition, problems=told(problems))
+    hints = Hints()
+    definition, misfits = formed(value, hints)
+    found = () if definition is None else DefinitionCheck(registry, lacking, hints).problems(definition)
+    return CheckedDefinition(definition=definition, problems=told(chain(problems, misfits, found)))
 
 
 def parse_definition(
@@ -80,7 +80,7 @@ def stored_definition(content: Mapping[str, Any]) -> Definition:
     Raises:
         DefinitionError: It is of no form that this release knows.
     """
-    definition, misfits = formed(content)
+    definition, misfits = formed(content, Hints())
     if definition is None:
         raise DefinitionError(told(misfits))
     return definition

@@ -1,18 +1,20 @@
-"""Problems of a definition, as they are collected: all at once, in the order of their places, within a cap."""
+"""Problems of a definition, as they are collected: all at once, within caps of number, length and time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 from typing import Literal
 
 from appserver.errors import DefinitionProblem
 
 MAX_PROBLEMS = 500
-"""So many are told; a definition with more is told so."""
+"""So many are told, and no more are searched for."""
 MAX_MESSAGE = 400
-MAX_COMPARED = 500
-"""Among so many names the nearest one is searched for."""
+MAX_HINTS = 20
+"""So many times the nearest name is searched for in one check, since that takes a millisecond."""
+MAX_COMPARED = 300
 
 
 def problem(
@@ -25,16 +27,25 @@ def problem(
 
 def told(problems: Iterable[DefinitionProblem]) -> tuple[DefinitionProblem, ...]:
     """Return each problem once, as many as are told."""
-    different = tuple(dict.fromkeys(problems))
-    if len(different) <= MAX_PROBLEMS:
-        return different
-    message = f"there are {len(different):,} problems; these are the first {MAX_PROBLEMS}"
-    return (*different[:MAX_PROBLEMS], problem("", "too_many_problems", message, "correct them, and check again"))
+    found = tuple(dict.fromkeys(islice(problems, MAX_PROBLEMS + 1)))
+    if len(found) <= MAX_PROBLEMS:
+        return found
+    message = f"there are more problems; these are the first {MAX_PROBLEMS}"
+    return (*found[:MAX_PROBLEMS], problem("", "too_many_problems", message, "correct them, and check again"))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names the known name that is nearest to *name*, or what is known, or nothing."""
-    names = sorted(known)[:MAX_COMPARED]
-    if close := get_close_matches(name[:80], names, n=1):
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else ""
+class Hints:
+    """Hints of one check that name what is nearest to a misspelt name."""
+
+    def __init__(self) -> None:
+        self._left = MAX_HINTS
+
+    def nearest(self, name: str, known: Iterable[str]) -> str:
+        """Return a hint with the known name that is nearest to *name*, or with what is known, or nothing."""
+        names = sorted(known)
+        if not names or self._left == 0:
+            return ""
+        self._left -= 1
+        if close := get_close_matches(name[:80], names[:MAX_COMPARED], n=1):
+            return f"did you mean {close[0]}?"
+        return f"known: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"

@@ -1,0 +1,230 @@
+"""Lines: modules that are done one after the other, and what each of them may refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from appserver.engine.definition.model import ModuleDefinition
+from appserver.engine.definition.subschemas import ABSENT, SchemaView
+from appserver.modules.registry import AnyModule
+from appserver.values.conditions import AllOf, AnyOf, Comparison, Condition, Not
+
+RUN_NAMES = ("id", "project", "owner")
+INTEGER = SchemaView({"type": "integer"})
+STRING = SchemaView({"type": "string"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleUse:
+    """One module of a line.
+
+    Args:
+        pointer: Where it stands in the definition.
+        definition: The module, as it is written.
+        module: Its type; ``None`` where this host lacks it.
+        outputs: The schema of what it gives; ``None`` for unknown.
+    """
+
+    pointer: str
+    definition: ModuleDefinition
+    module: AnyModule | None = None
+    outputs: SchemaView | None = None
+
+    @property
+    def may_be_skipped(self) -> bool:
+        """Whether a run may go past it without its outputs."""
+        return self.definition.when is not None or self.definition.on_error == "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The value that a path leads to.
+
+    Args:
+        schema: What is known of it.
+        fault: The code of what is wrong with the path; empty when nothing is.
+        message: What that is.
+        name: The name that is unknown, where a hint may name a nearer one.
+        known: The names that are known in its place.
+        severity: How bad it is.
+    """
+
+    schema: SchemaView | None = None
+    fault: str = ""
+    message: str = ""
+    name: str = ""
+    known: Sequence[str] = ()
+    severity: Literal["error", "warning"] = "error"
+
+
+class Line:
+    """The modules of a definition, or of a child run, in their order.
+
+    Args:
+        uses: The modules.
+        input_schema: The schema of ``input``; ``None`` for unknown.
+        is_child: Whether it is run for an item, so that ``item`` and ``index`` are known.
+    """
+
+    def __init__(
+        self, uses: Sequence[ModuleUse], input_schema: Mapping[str, Any] | None, *, is_child: bool = False
+    ) -> None:
+        self.uses = uses
+        self._input = None if input_schema is None else SchemaView(input_schema)
+        self._is_child = is_child
+        # Of two with one id the first counts; the second is a problem of its own.
+        self._position = {use.definition.id: index for index, use in reversed(list(enumerate(uses)))}
+
+    def target(self, path: str, position: int, *, guarded: bool) -> Target:
+        """Return what *path* leads to for the module at *position*.
+
+        Args:
+            path: A well-formed path.
+            position: The module's index in the line; its length for what comes after all of them.
+            guarded: Whether nothing there is taken for an answer: in a condition, and where a default is given.
+        """
+        root, *rest = path.split(".")
+        match root:
+            case "input":
+                return self._of_input(rest)
+            case "modules":
+                return self._of_module(rest, position, guarded=guarded)
+            case "state":
+                return self._of_state(rest, position, guarded=guarded)
+            case "run":
+                return _of_run(rest)
+            case ("item" | "index") as name if self._is_child:
+                return Target(INTEGER if name == "index" else None)
+            case _:
+                return self._unknown_root(root)
+
+    def _unknown_root(self, root: str) -> Target:
+        roots = ["input", "modules", "state", "run", *(["item", "index"] if self._is_child else [])]
+        if root in {"item", "index"}:
+            return Target(fault="unknown_root", message=f"{root} is known only to modules that a map runs")
+        return Target(fault="unknown_root", message=f"no path begins with {root!r}", name=root, known=roots)
+
+    def _of_input(self, rest: Sequence[str]) -> Target:
+        if self._input is None:
+            return Target()
+        found = self._input.at(rest)
+        if found is ABSENT:
+            return self._absent("the run's input", self._input, rest)
+        if rest and found is None and (names := self._input.names()) and rest[0] not in names:
+            message = f"the schema of the run's input does not name {rest[0]!r}"
+            return Target(fault="unnamed_input", message=message, name=rest[0], known=names, severity="warning")
+        return Target(found)
+
+    def _of_module(self, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
+        if not rest:
+            return Target(fault="bad_path", message="a module's id comes after 'modules.'")
+        name, *inner = rest
+        at = self._position.get(name)
+        if at is None:
+            known = [use.definition.id for use in self.uses[:position]]
+            where = "this child run; its modules know their own line alone" if self._is_child else "the definition"
+            message = f"there is no module {name!r} in {where}"
+            return Target(fault="dangling", message=message, name=name, known=known)
+        if at >= position:
+            return self._too_early(name, at, position)
+        use = self.uses[at]
+        if not guarded and not self._is_certain(use, f"modules.{name}", position):
+            return Target(fault="not_certain", message=f"module {name!r} may be skipped, so that it gives nothing")
+        return self._within(f"module {name!r}", use.outputs, inner)
+
+    def _of_state(self, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
+        if not rest:
+            return Target(fault="bad_path", message="a name comes after 'state.'")
+        name, *inner = rest
+        writers = [use for use in self.uses[:position] if name in use.definition.out]
+        if not writers:
+            return self._unwritten(name, position)
+        if not guarded and not any(self._is_certain(use, f"state.{name}", position) for use in writers):
+            return Target(fault="not_certain", message=f"the modules that set state.{name} may be skipped")
+        only = writers[0]
+        if len(writers) > 1 or only.outputs is None:
+            return Target()
+        schema = only.outputs.at(only.definition.out[name].split("."))
+        return self._within(f"state.{name}", schema if isinstance(schema, SchemaView) else None, inner)
+
+    def _unwritten(self, name: str, position: int) -> Target:
+        if any(name in use.definition.out for use in self.uses[position:]):
+            return Target(fault="forward", message=f"state.{name} is set only by a later module")
+        known = [each for use in self.uses[:position] for each in use.definition.out]
+        return Target(fault="dangling", message=f"no module sets state.{name} by its 'out'", name=name, known=known)
+
+    def _too_early(self, name: str, at: int, position: int) -> Target:
+        if at == position:
+            return Target(fault="cycle", message=f"module {name!r} refers to what it gives itself")
+        if self._needs(at, self.uses[position].definition.id):
+            mine = self.uses[position].definition.id
+            return Target(fault="cycle", message=f"module {mine!r} needs {name!r}, which needs {mine!r}")
+        return Target(fault="forward", message=f"module {name!r} runs only later")
+
+    def _needs(self, at: int, name: str) -> bool:
+        return f"modules.{name}." in self.uses[at].definition.model_dump_json()
+
+    def _is_certain(self, use: ModuleUse, path: str, position: int) -> bool:
+        if not use.may_be_skipped:
+            return True
+        mine = self.uses[position].definition.when if position < len(self.uses) else None
+        if mine is None:
+            return False
+        if path in certain_paths(mine):
+            return True
+        return use.definition.on_error == "fail" and mine == use.definition.when and not _reads_state(mine)
+
+    def _within(self, owner: str, schema: SchemaView | None, path: Sequence[str]) -> Target:
+        if schema is None:
+            return Target()
+        found = schema.at(path)
+        return self._absent(owner, schema, path) if found is ABSENT else Target(found)
+
+    def _absent(self, owner: str, schema: SchemaView, path: Sequence[str]) -> Target:
+        length = next(length for length in range(1, len(path) + 1) if schema.at(path[:length]) is ABSENT)
+        beginning = schema.at(path[: length - 1])
+        known = beginning.names() if isinstance(beginning, SchemaView) else []
+        where = owner if length == 1 else f"{'.'.join(path[: length - 1])} of {owner}"
+        name = path[length - 1]
+        return Target(fault="unknown_output", message=f"{where} has no {name!r}", name=name, known=known)
+
+
+def _of_run(rest: Sequence[str]) -> Target:
+    if len(rest) == 1 and rest[0] in RUN_NAMES:
+        return Target(STRING)
+    name = ".".join(rest)
+    return Target(fault="dangling", message=f"run has no {name!r}", name=name, known=RUN_NAMES)
+
+
+def certain_paths(condition: Condition) -> frozenset[str]:
+    """Return the modules and names of the state that are there whenever *condition* holds, as ``modules.a``."""
+    match condition:
+        case Comparison(path=path, op=op) if op != "ne":
+            return frozenset({".".join(path.split(".")[:2])})
+        case AllOf(all=parts):
+            return frozenset[str]().union(*map(certain_paths, parts))
+        case AnyOf(any=[first, *others]):
+            return certain_paths(first).intersection(*map(certain_paths, others))
+        case _:
+            return frozenset()
+
+
+def comparisons_in(condition: Condition, pointer: str) -> Iterator[tuple[str, Comparison]]:
+    """Yield each comparison of a condition with its pointer."""
+    match condition:
+        case Comparison():
+            yield pointer, condition
+        case AllOf(all=parts):
+            for index, part in enumerate(parts):
+                yield from comparisons_in(part, f"{pointer}/all/{index}")
+        case AnyOf(any=parts):
+            for index, part in enumerate(parts):
+                yield from comparisons_in(part, f"{pointer}/any/{index}")
+        case Not(not_=part):
+            yield from comparisons_in(part, f"{pointer}/not")
+
+
+def _reads_state(condition: Condition) -> bool:
+    return any(comparison.path.startswith("state.") for _, comparison in comparisons_in(condition, ""))

@@ -1,0 +1,1 @@
+"""Workflows for tests: small modules and definitions of them."""
