@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appdb._driver import Session
 from appdb.connection import NO_RETRIES, app_name_of
 from appdb.host.duties import every, survive
 from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_variables
@@ -38,6 +39,7 @@ __all__ = [
     "LeaseHolder",
     "LeaseRenewer",
     "RunOptions",
+    "Session",
     "Waiting",
     "app_name_of",
     "check_key",

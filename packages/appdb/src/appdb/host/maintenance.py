@@ -55,10 +55,10 @@ class HostMaintenance:
 
         feed: Tells whether hints flow.
 
-        retention: How long final tasks are kept.
+        retention: How long final tasks are kept; ``None`` leaves deleting them to other hosts.
     """
 
-    def __init__(self, connection: Connection, queue: TaskQueue, feed: ChangeFeed, retention: timedelta) -> None:
+    def __init__(self, connection: Connection, queue: TaskQueue, feed: ChangeFeed, retention: timedelta | None) -> None:
         self._queue = queue
         self._feed = feed
         # Killed hosts leave bytes that no document names, and runs that are half deleted.
@@ -164,6 +164,8 @@ class HostMaintenance:
             continue
 
     async def _prune(self) -> None:
+        if self._retention is None:
+            return
         while await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
             continue
 

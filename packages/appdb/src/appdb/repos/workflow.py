@@ -52,7 +52,8 @@ class WorkflowRepository(BaseRepository):
             The run, and whether this call has made it.
 
         Raises:
-            ConflictError: The id is another run's, or this one was made with another project, parent or data.
+            ConflictError: The id is another run's, or this one was made with another project, parent or data. With
+                *session*, another run of the project was opened at the same moment, and the transaction is lost.
             NotFoundError: The owner has no run that could be its parent, or sees no such template.
             InvalidDataError: The project's name is empty or too long.
             TooLargeError: The data is over 256 KiB as BSON.

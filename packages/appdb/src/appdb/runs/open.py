@@ -23,6 +23,7 @@ from appdb.size_limits import check_size
 
 TRIES = 5
 """Attempts to open a run while others open and close runs of the same project."""
+RACED = "another run of it was opened at the same moment; begin the transaction again"
 
 
 class _RacedError(Exception):
@@ -54,7 +55,10 @@ class RunOpener:
             return (found, False) if found is not None else (await self._make(new, owner_id, session), True)
 
         if session is not None:
-            return await body(session)
+            try:
+                return await body(session)
+            except _RacedError as exc:
+                raise ConflictError("project", new.project, RACED) from exc
         for _ in range(TRIES):
             try:
                 return await self._connection.transaction(body)
