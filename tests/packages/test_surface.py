@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = ("appdb", "appdb.embedded", "appdb.feed", "appdb.host", "appdb.models", "appdb.testing")
-MOST_NAMES = 50
+MOST_NAMES = 60
 """Names of the root: they fit on one page."""
 HELD = (
     "packages/appserver", "packages/appworker", "packages/appdb/tests/contract", "tests", "demo", "bench",

@@ -45,7 +45,9 @@ from appdb.repos.token import TokenRepository
 from appdb.repos.user import UserRepository
 from appdb.repos.version import VersionRepository
 from appdb.repos.workflow import WorkflowRepository
-from appdb.utils import uuid7_str
+from appdb.runs.check_events import check_events
+from appdb.runs.fold import fold_events
+from appdb.utils import derived_id, uuid7_str
 
 __all__ = [
     "AppDbError",
@@ -95,6 +97,9 @@ __all__ = [
     "VersionRepository",
     "WorkflowRepository",
     "__version__",
+    "check_events",
     "content_hash",
+    "derived_id",
+    "fold_events",
     "uuid7_str",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb.models import Run, RunState, RunStatus
+from appdb.models import Run, RunState, RunStatus, WaitKind
 
 
 def check_lawful(state: RunState, seqs: set[int]) -> None:
@@ -16,10 +16,17 @@ def check_lawful(state: RunState, seqs: set[int]) -> None:
     if state.pending is not None:
         assert state.pending.data["interaction_id"] == position.interaction_id
         assert state.status is RunStatus.AWAITING_INPUT
+    asked = [wait.id for wait in state.waiting_on if wait.kind is WaitKind.INTERACTION]
+    assert asked == [name for name in (position.interaction_id,) if name is not None]
+    assert position.ended is None or not state.waiting_on
+    assert position.module is not None or not state.responses
+    assert len({(wait.kind, wait.id) for wait in state.waiting_on}) == len(state.waiting_on)
     assert -1 <= state.stable_seq <= state.seq == max(seqs)
     done = {(step, module) for step, names in state.modules_completed.items() for module in names}
-    assert set(state.outputs) == done, "what is to be seen is what does not have to run again"
-    kept = [*state.outputs.values(), *state.state_values.values(), state.pending, state.error]
+    assert set(state.outputs) <= done, "what is to be seen is what does not have to run again"
+    begun = [event for sub in state.sub_actions.values() for event in (sub.started, sub.ended)]
+    ongoing = [*begun, *state.signals, *state.started.values(), *state.responses.values()]
+    kept = [*state.outputs.values(), *state.state_values.values(), *ongoing, state.pending, state.error]
     assert {entry.seq for entry in kept if entry is not None} <= seqs
 
 

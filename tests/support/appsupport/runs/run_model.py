@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import ConflictError, DbEventType, NotFoundError
+from appdb import DbEventType, NotFoundError
 from appdb.models import BranchSegment, NewRunEvent, Position, RunEvent, RunState
-from appdb.runs.fold import fold
+from appdb.runs.check_events import check_events
+from appdb.runs.fold import fold_events
 from appdb.runs.lineage import truncated
-from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes, preconditions
+from appdb.runs.transitions import BRANCH_REASONS, EventSubject, position_changes
 from appsupport.runs.run_events import event
 
 E = DbEventType
@@ -34,7 +35,7 @@ class RunModel:
 
     @property
     def state(self) -> RunState:
-        return fold(self.counting)
+        return fold_events(self.counting)
 
     def along(self, lineage: Sequence[BranchSegment]) -> list[RunEvent]:
         return [
@@ -43,16 +44,7 @@ class RunModel:
 
     def append(self, events: Sequence[NewRunEvent]) -> None:
         subjects = [EventSubject.of(new) for new in events]
-        demanded = preconditions(subjects)
-        position = self.state.position
-        if demanded.ended is not None and position.ended not in demanded.ended:
-            raise ConflictError("run", "model", "ended")
-        if demanded.interaction_id not in (None, position.interaction_id):
-            raise ConflictError("run", "model", "pending")
-        if demanded.free and position.interaction_id is not None:
-            raise ConflictError("run", "model", "asks already")
-        if demanded.in_step and position.step is None:
-            raise ConflictError("run", "model", "no step")
+        check_events(events, self.state)
         for new, subject in zip(events, subjects, strict=True):
             self._store(new, subject)
 
@@ -85,7 +77,7 @@ class RunModel:
         self._fork(truncated(self.lineages[self.branch], self.state.stable_seq), event(E.WORKFLOW_RECOVERED))
 
     def _fork(self, lineage: list[BranchSegment], why: NewRunEvent) -> None:
-        self._begin(lineage, why, fold(self.along(lineage)).position)
+        self._begin(lineage, why, fold_events(self.along(lineage)).position)
 
     def _begin(self, lineage: list[BranchSegment], why: NewRunEvent, position: Position) -> None:
         self.branch = f"br_{len(self.lineages)}"

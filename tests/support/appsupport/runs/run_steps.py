@@ -131,6 +131,16 @@ STEPS = st.sampled_from(["a", "b"])
 MODULES = st.sampled_from(["m", "n", "o"])
 FORMS = st.sampled_from(["f1", "f2"])
 VALUES = st.dictionaries(st.sampled_from(["x", "y", "$z", "u.v"]), st.integers(0, 9), max_size=2)
+SUBS = st.sampled_from(["m/1", "m/2", "n/1"])
+IDS = st.sampled_from(["i1", "i2"])
+ENDS = st.sampled_from([E.SUB_ACTION_COMPLETED, E.SUB_ACTION_FAILED])
+WAITS = st.lists(
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["task", "timer", "child", "signal"]), "id": IDS},
+        optional={"label": st.just("soon"), "until": st.just("2030-01-01T00:00:00+00:00")},
+    ),
+    max_size=3,
+)
 WORK = st.one_of(
     st.builds(step_started, STEPS),
     st.builds(step_completed, STEPS),
@@ -139,6 +149,8 @@ WORK = st.one_of(
     st.builds(completed, STEPS, MODULES),
     st.builds(asked, STEPS, MODULES, FORMS),
     st.builds(answered, FORMS),
+    st.builds(lambda form: event(E.INTERACTION_EXPIRED, interaction_id=form), FORMS),
+    st.builds(lambda step, module: event(E.MODULE_SKIPPED, step, module), STEPS, MODULES),
 )
 PLAIN = [
     E.WORKFLOW_RESUMED,
@@ -154,6 +166,18 @@ REST = st.one_of(
     st.sampled_from(PLAIN).map(event),
     st.builds(lambda step, module: event(E.MODULE_ERROR, step, module), STEPS, MODULES),
     st.builds(lambda values: event(E.SUB_ACTION_COMPLETED, _state_mapped=values), VALUES),
+    st.builds(lambda sub, waits: event(E.SUB_ACTION_STARTED, sub_action_id=sub, _waiting_on=waits), SUBS, WAITS),
+    st.builds(lambda kind, sub: event(kind, sub_action_id=sub), ENDS, SUBS),
+    st.builds(lambda module, waits: event(E.MODULE_STARTED, "a", module, _waiting_on=waits), MODULES, WAITS),
+    st.builds(lambda timer: event(E.TIMER_FIRED, timer_id=timer), IDS),
+    st.builds(lambda signal: event(E.SIGNAL_RECEIVED, name="news", signal_id=signal), IDS),
+    st.builds(lambda taken: event(E.OUTPUT_STORED, _takes=taken), st.lists(IDS, max_size=2)),
+    st.builds(
+        lambda step, module, kept: event(E.RETRY_REQUESTED, step, module, keep_sub_actions=kept),
+        STEPS,
+        MODULES,
+        st.lists(SUBS, max_size=2),
+    ),
     st.builds(lambda module: event(E.RETRY_REQUESTED, target_module=module), MODULES),
     st.builds(lambda step, module: event(E.RETRY_REQUESTED, step, module), STEPS, MODULES),
 )

@@ -88,6 +88,7 @@ SCENES = Scenes(
     subject=StateRepository,
     scenarios=(
         _scene("get"),
+        _scene("read"),
         _scene("get", about="from a snapshot", prepare=_long),
         _scene("at", 5),
         _scene("at", 300, about="from a snapshot", prepare=_long),

@@ -39,13 +39,15 @@ def of_branch(run_id: str, branch_id: str) -> Filter:
     return {"run_id": run_id, "branch_id": branch_id}
 
 
-def of_interactions(run_id: str, owner_id: str, interaction_ids: Collection[str], event: DbEventType) -> Filter:
-    """The events of one type about interactions, on any branch; served by index events_interaction."""
+def of_interactions(
+    run_id: str, owner_id: str, interaction_ids: Collection[str], types: Collection[DbEventType]
+) -> Filter:
+    """The events of some types about interactions, on any branch; served by index events_interaction."""
     return {
         "run_id": run_id,
         "owner_id": owner_id,
         "interaction_id": {"$in": list(interaction_ids)} if len(interaction_ids) != 1 else next(iter(interaction_ids)),
-        "type": event,
+        "type": {"$in": sorted(types)},
     }
 
 

@@ -21,7 +21,19 @@ from appdb.models.option_usage import OptionUsage
 from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
-from appdb.models.run_state import EventSummary, Interaction, ModuleAttempt, RunState
+from appdb.models.run_state import (
+    STATE_VALUES,
+    TAKES,
+    WAITING_ON,
+    EventSummary,
+    Interaction,
+    ModuleAttempt,
+    RunState,
+    RunView,
+    SubAction,
+    Wait,
+    WaitKind,
+)
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.models.task_events import NewEvent, TaskEvent
 from appdb.models.task_filters import CancelledTasks, TaskFilter
@@ -72,6 +84,9 @@ __all__ = [
     "LIVE_STATES",
     "MAX_DURATION",
     "OPEN_STATUSES",
+    "STATE_VALUES",
+    "TAKES",
+    "WAITING_ON",
     "AnnouncedActor",
     "AnnouncedWorker",
     "Branch",
@@ -131,10 +146,12 @@ __all__ = [
     "RunState",
     "RunStatus",
     "RunVersion",
+    "RunView",
     "Schedule",
     "Setting",
     "SourceType",
     "StepTotal",
+    "SubAction",
     "Task",
     "TaskError",
     "TaskEvent",
@@ -154,6 +171,8 @@ __all__ = [
     "VersionMerge",
     "VersionSummary",
     "VersionTree",
+    "Wait",
+    "WaitKind",
     "WeightedKeyword",
     "Worker",
     "WorkflowFile",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, Self
 
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
-from appdb.models.workflow_runs import Position, RunStatus
+from appdb.models.vocabulary import Stored
+from appdb.models.workflow_runs import Position, Run, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +20,87 @@ class EventSummary:
 
     seq: int
     event_id: str
+    type: Stored[DbEventType]
     step: str | None
     module: str | None
+    created_at: datetime
     data: Mapping[str, Any]
 
     @classmethod
     def of(cls, event: RunEvent) -> Self:
         """Return the summary of *event*."""
-        return cls(seq=event.seq, event_id=event.id, step=event.step, module=event.module, data=event.data)
+        return cls(
+            seq=event.seq,
+            event_id=event.id,
+            type=event.type,
+            step=event.step,
+            module=event.module,
+            created_at=event.created_at,
+            data=event.data,
+        )
+
+
+class WaitKind(StrEnum):
+    """What a run can wait for."""
+
+    TASK = "task"
+    TIMER = "timer"
+    INTERACTION = "interaction"
+    CHILD = "child"
+    """A child run."""
+    SIGNAL = "signal"
+    """A message from outside, by its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """One thing that a run waits for.
+
+    Args:
+        kind: What it is; a newer release may know more kinds.
+        id: The id of the task, timer, interaction or child run, or the name of the signal.
+        label: Words for people.
+        since: The time of the event that began the wait.
+        until: When the wait ends at the latest, if that is known.
+        step: The step that waits.
+        module: The module that waits.
+        sub_action_id: The sub-action that waits, if it is one.
+        event_id: The event that began the wait.
+    """
+
+    kind: Stored[WaitKind]
+    id: str
+    label: str | None
+    since: datetime
+    until: datetime | None
+    step: str | None
+    module: str | None
+    sub_action_id: str | None
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubAction:
+    """A part of a module's work that is done outside of it; of one that was tried again, the last try.
+
+    Args:
+        id: Its id, unique on the run's line of history.
+        step: The step of its module.
+        module: Its module, with which it is undone.
+        started: The event that began it.
+        ended: The event with its result or its error; ``None`` while it is open.
+    """
+
+    id: str
+    step: str
+    module: str
+    started: EventSummary
+    ended: EventSummary | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error."""
+        return self.ended is not None and self.ended.type is DbEventType.SUB_ACTION_FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +131,21 @@ class RunState:
         last_type: The type of the last event.
         position: The step, the module and the interaction that the run is at.
         steps_completed: In the order in which they were completed.
-        modules_completed: By step, the names of completed modules in the order in which they were completed first.
-        outputs: By step and module, the last completion of those in ``modules_completed``, oldest first.
+        modules_completed: By step, the names of completed modules in the order in which they were completed first,
+            with those that were skipped.
+        outputs: By step and module, the last completion of those in ``modules_completed`` that were not skipped,
+            oldest first.
         given: What modules and sub-actions have given names in the run's state, oldest first; of one name, the last
             counts, until the module that gave it has to run again.
         pending: The request that the user has not answered.
         error: What stopped the run or its module last, until it goes on.
         unknown_type: The last type of an event that this release does not know, and so has passed over.
+        waiting_on: What the run waits for, in the order in which the waits began; nothing once it has ended.
+        sub_actions: By id, the sub-actions of modules that are not undone, in the order of their starts.
+        signals: The messages that were received and not taken, oldest first.
+        started: By step and module, the last start of modules that are not undone.
+        responses: By interaction, how those that the open module has requested since its start were settled, oldest
+            first: ``interaction_response`` or ``interaction_expired``.
     """
 
     seq: int = -1
@@ -75,6 +159,11 @@ class RunState:
     pending: EventSummary | None = None
     error: EventSummary | None = None
     unknown_type: str | None = None
+    waiting_on: tuple[Wait, ...] = ()
+    sub_actions: Mapping[str, SubAction] = field(default_factory=dict)
+    signals: tuple[EventSummary, ...] = ()
+    started: Mapping[tuple[str, str], EventSummary] = field(default_factory=dict)
+    responses: Mapping[str, EventSummary] = field(default_factory=dict)
 
     @property
     def status(self) -> RunStatus:
@@ -93,13 +182,13 @@ class RunState:
 
     def module_outputs(self) -> dict[str, Any]:
         """Return the outputs by module; of modules with one name in many steps, the last completion."""
-        return {module: _outputs(kept) for (_, module), kept in self.outputs.items()}
+        return {module: outputs_of(kept.data) for (_, module), kept in self.outputs.items()}
 
     def step_outputs(self) -> dict[str, dict[str, Any]]:
         """Return the outputs by step and module."""
         found: dict[str, dict[str, Any]] = {}
         for (step, module), kept in self.outputs.items():
-            found.setdefault(step, {})[module] = _outputs(kept)
+            found.setdefault(step, {})[module] = outputs_of(kept.data)
         return found
 
     def values(self) -> dict[str, Any]:
@@ -109,18 +198,40 @@ class RunState:
 
 STATE_VALUES = "_state_mapped"
 """Where an event's data says which of it has a name in the run's state."""
+WAITING_ON = "_waiting_on"
+"""Where an event's data lists what the run waits for from then on: ``[{kind, id, label?, until?}]``, with *until* as
+text of ISO 8601 with an offset. A module's waits end with it, those of a sub-action with that; see ``Wait``."""
+TAKES = "_takes"
+"""Where an event's data lists the ``signal_id`` of the messages that it takes from the run's inbox."""
+RESERVED = frozenset({STATE_VALUES, WAITING_ON, TAKES})
+"""Names in an event's data that are no outputs."""
 
 
-def _outputs(kept: EventSummary) -> dict[str, Any]:
-    return {name: value for name, value in kept.data.items() if name != STATE_VALUES}
+def outputs_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs in the data of a completion, without the reserved names."""
+    return {name: value for name, value in data.items() if name not in RESERVED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run and its state, from one read.
+
+    Args:
+        run: The run: its branch, version, status and the number of its next event.
+        state: The state after the last of the events that *run* counts.
+    """
+
+    run: Run
+    state: RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """A question to the user, with the answer, if there is one."""
+    """A question to the user, with the answer, if there is one, or the event by which it expired."""
 
     request: RunEvent
     response: RunEvent | None
+    expired: RunEvent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,26 @@ class NamedValue(Value):
     event: str
 
 
+class StoredWait(Value):
+    """What a run waits for, and the id of the event that began the wait."""
+
+    kind: str
+    id: str
+    step: str | None
+    module: str | None
+    event: str
+
+
+class StoredSubAction(Value):
+    """A sub-action, and the ids of the events that began and ended it."""
+
+    id: str
+    step: str
+    module: str
+    started: str
+    ended: str | None
+
+
 # Ids in the place of events keep a snapshot small, however large the data of its events is.
 class CompactState(Value):
     """A ``RunState`` with ids in the place of events."""
@@ -39,6 +59,12 @@ class CompactState(Value):
     unknown_type: str | None
     pending: str | None
     error: str | None
+    # Snapshots of older folds, which nobody uses, lack these.
+    waits: tuple[StoredWait, ...] = ()
+    sub_actions: tuple[StoredSubAction, ...] = ()
+    signals: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
 
 
 class Snapshot(Document):

@@ -25,6 +25,7 @@ class RunStatus(StrEnum):
     """It stopped at what its definition does not allow; the user can go back."""
     COMPLETED = "completed"
     ERROR = "error"
+    """It failed; its owner goes on with it, goes back in it, or gives it up."""
     CANCELLED = "cancelled"
 
     @property
@@ -33,8 +34,8 @@ class RunStatus(StrEnum):
         return self in CLOSED_STATUSES
 
 
-# A run that reached its target or failed validation stays open: its owner goes on with it.
-CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
+# A run that reached its target, failed validation or ended in error stays open: its owner goes on with it.
+CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.CANCELLED})
 OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
 
 
@@ -75,7 +76,8 @@ class Run(Document):
     """The run whose sub-action this one does; such a run is in no list of its owner's runs."""
     status: Stored[RunStatus]
     open: bool
-    """Whether it is the one run that its owner's next visit to the project goes on with."""
+    """Whether it is the one run that its owner's next visit to the project goes on with. Runs that ended in error under
+    0.3.0 are not."""
     position: Position
     event_count: int
     """How many events its log has; the next one gets this number."""
@@ -115,6 +117,7 @@ class NewRun:
         version_id: The version of the workflow that the run begins with.
         parent_id: The run whose sub-action this one does.
         data: What the run begins with; kept in its first event, at most 256 KiB as BSON.
+        fresh: The project's open run, which may have failed, is cancelled by an event in the same transaction.
         run_id: Its id.
         branch_id: The id of its first branch.
         event_id: The id of its first event.
@@ -126,6 +129,7 @@ class NewRun:
     version_id: Name | None = None
     parent_id: Name | None = None
     data: NewJson = field(default_factory=dict)
+    fresh: bool = False
     run_id: Name = field(default_factory=lambda: uuid7_str("wf_"))
     branch_id: Name = field(default_factory=lambda: uuid7_str("br_"))
     event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))

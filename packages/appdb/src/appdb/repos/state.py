@@ -8,7 +8,7 @@ from appdb.connection import Connection
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent, RunEvent
-from appdb.models.run_state import Interaction, ModuleAttempt, RunState
+from appdb.models.run_state import Interaction, ModuleAttempt, RunState, RunView
 from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
 from appdb.runs.history import RunHistory
 from appdb.runs.reader import RunReader
@@ -27,6 +27,17 @@ class StateRepository(BaseRepository):
         self._reader = RunReader(connection)
         self._history = RunHistory(connection, self._reader)
         self._forker = RunForker(connection)
+
+    @retried
+    async def read(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunView:
+        """Return a run and its state: what an append goes on from, with its branch and the number of the next event.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            ConflictError: An event is missing from its log.
+        """
+        run, state = await self._reader.current_state(run_id, owner_id, session)
+        return RunView(run=run, state=state)
 
     @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> RunState:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.events import RunEvent
-from appdb.models.run_state import EventSummary, Given, RunState
-from appdb.models.snapshots import CompactState
+from appdb.models.run_state import EventSummary, Given, RunState, SubAction, Wait
+from appdb.models.snapshots import CompactState, StoredSubAction, StoredWait
 from appdb.models.vocabulary import word
+from appdb.runs.reserved_data import waits_of
 
 
 def compact(state: RunState) -> dict[str, Any]:
@@ -27,13 +28,20 @@ def compact(state: RunState) -> dict[str, Any]:
         "pending": state.pending and state.pending.event_id,
         "error": state.error and state.error.event_id,
         "unknown_type": state.unknown_type,
+        "waits": [_stored_wait(wait) for wait in state.waiting_on],
+        "sub_actions": [_stored_sub_action(sub) for sub in state.sub_actions.values()],
+        "signals": [kept.event_id for kept in state.signals],
+        "started": [kept.event_id for kept in state.started.values()],
+        "responses": [kept.event_id for kept in state.responses.values()],
     }
 
 
 def named_events(compacted: CompactState) -> set[str]:
     """Return the ids of the events that a compacted state needs to be whole again."""
-    named = [*compacted.outputs, *(entry.event for entry in compacted.given)]
-    return {event for event in (*named, compacted.pending, compacted.error) if event is not None}
+    ongoing = [event for sub in compacted.sub_actions for event in (sub.started, sub.ended)]
+    named = [entry.event for entry in compacted.given] + [entry.event for entry in compacted.waits]
+    alone = (*compacted.outputs, *compacted.signals, *compacted.started, *compacted.responses)
+    return {event for event in (*ongoing, *named, *alone, compacted.pending, compacted.error) if event is not None}
 
 
 def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
@@ -55,7 +63,37 @@ def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
         pending=None if compacted.pending is None else kept[compacted.pending],
         unknown_type=compacted.unknown_type,
         error=None if compacted.error is None else kept[compacted.error],
+        waiting_on=tuple(_waits(compacted.waits, kept)),
+        sub_actions={stored.id: _sub_action(stored, kept) for stored in compacted.sub_actions},
+        signals=tuple(kept[event_id] for event_id in compacted.signals),
+        started={(start.step or "", start.module or ""): start for start in map(kept.__getitem__, compacted.started)},
+        responses={str(kept[event_id].data["interaction_id"]): kept[event_id] for event_id in compacted.responses},
     )
+
+
+def _stored_wait(wait: Wait) -> dict[str, str | None]:
+    named = {"kind": wait.kind.value, "id": wait.id, "step": wait.step, "module": wait.module}
+    return {**named, "event": wait.event_id}
+
+
+def _waits(stored: Iterable[StoredWait], kept: Mapping[str, EventSummary]) -> Iterator[Wait]:
+    # One event may begin hundreds of waits: read once.
+    begun: dict[tuple[str, str | None, str | None], dict[tuple[str, str], Wait]] = {}
+    for wait in stored:
+        place = (wait.event, wait.step, wait.module)
+        if place not in begun:
+            begun[place] = waits_of(kept[wait.event], wait.step, wait.module)
+        yield begun[place][wait.kind, wait.id]
+
+
+def _stored_sub_action(sub: SubAction) -> dict[str, str | None]:
+    ended = None if sub.ended is None else sub.ended.event_id
+    return {"id": sub.id, "step": sub.step, "module": sub.module, "started": sub.started.event_id, "ended": ended}
+
+
+def _sub_action(stored: StoredSubAction, kept: Mapping[str, EventSummary]) -> SubAction:
+    ended = None if stored.ended is None else kept[stored.ended]
+    return SubAction(id=stored.id, step=stored.step, module=stored.module, started=kept[stored.started], ended=ended)
 
 
 def _named(given: Given) -> dict[str, str]:

@@ -32,7 +32,8 @@ def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]
         found.append(Disagreement.BRANCH)
     if run.position != state.position:
         found.append(Disagreement.POSITION)
-    if run.open is not (run.parent_id is None and not run.status.closed):
+    # A run that failed under 0.3.0 is not open, and may stay so.
+    if run.open is not (run.parent_id is None and not run.status.closed) and run.status is not RunStatus.ERROR:
         found.append(Disagreement.OPEN)
     if run.event_count != newest.seq + 1:
         found.append(Disagreement.EVENT_COUNT)

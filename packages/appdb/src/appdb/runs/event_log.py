@@ -18,8 +18,10 @@ from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
 from appdb.reading import page_of
 from appdb.run_lock import RUN, RunLock, moved_on
+from appdb.runs.preconditions import Preconditions, preconditions, unmet
+from appdb.runs.reserved_data import check_reserved
 from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_RUN_EVENT_BYTES, MAX_STEP_NAME_CHARACTERS
-from appdb.runs.transitions import EventSubject, Preconditions, position_changes, preconditions
+from appdb.runs.transitions import EventSubject, position_changes
 from appdb.runs.writer_line import WriterLine, lock_or_busy
 from appdb.size_limits import DUPLICATE_KEY, check_size
 
@@ -153,15 +155,7 @@ def _problem(run: Run, append: Append) -> str:
         return moved_on(run.branch_id)
     if append.expected_seq not in (None, run.event_count):
         return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
-    if append.preconditions.ended is not None and run.position.ended not in append.preconditions.ended:
-        return f"it is {run.position.ended}; resume it, or go back in it, first"
-    if append.preconditions.in_step and run.position.step is None:
-        return "no step of it is open; name the step of the module that is to run again"
-    if append.preconditions.free and run.position.interaction_id is not None:
-        return (
-            f"interaction {run.position.interaction_id!r} is pending; it must be answered before another is requested"
-        )
-    return f"interaction {append.preconditions.interaction_id!r} is not pending; read its state again"
+    return unmet(append.preconditions, run.position) or "it changed meanwhile; read its state again"
 
 
 def checked_append(
@@ -221,6 +215,7 @@ def _as_json(data: Mapping[str, Any]) -> str:
 def subject_of(event: NewRunEvent) -> EventSubject:
     """Return the subject of *event*, its names checked."""
     subject = EventSubject.of(event)
+    check_reserved(event)
     for name in ("step", "module", "interaction_id"):
         check_name(name, getattr(subject, name))
     return subject

@@ -10,16 +10,21 @@ from appdb.models.events import RunEvent
 from appdb.models.run_state import STATE_VALUES, EventSummary, Given, RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Position
+from appdb.runs.ongoing import Ongoing
+from appdb.runs.reserved_data import KEEP, ids_in
 from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raised with every change of the fold's results: snapshots of another version are not used."""
 
 EMPTY = RunState()
 
 
-def fold(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
-    """Return the state after *events*, which follow *state* in this order; *state* itself is not changed."""
+def fold_events(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
+    """Return the state after *events*, which follow *state* in this order; *state* itself is not changed.
+
+    It needs no database, and folding in parts gives what folding at once gives.
+    """
     draft = _Draft.of(state)
     for event in events:
         draft.apply(event)
@@ -41,6 +46,7 @@ class _Draft:
     pending: EventSummary | None
     error: EventSummary | None
     unknown_type: str | None
+    ongoing: Ongoing
 
     @classmethod
     def of(cls, state: RunState) -> _Draft:
@@ -56,6 +62,7 @@ class _Draft:
             pending=state.pending,
             error=state.error,
             unknown_type=state.unknown_type,
+            ongoing=Ongoing.of(state),
         )
 
     def finished(self) -> RunState:
@@ -71,10 +78,16 @@ class _Draft:
             pending=self.pending,
             error=self.error,
             unknown_type=self.unknown_type,
+            waiting_on=tuple(self.ongoing.waits.values()),
+            sub_actions=dict(self.ongoing.sub_actions),
+            signals=tuple(self.ongoing.signals.values()),
+            started=dict(self.ongoing.started),
+            responses=dict(self.ongoing.responses),
         )
 
     def apply(self, event: RunEvent) -> None:
-        self._progress(event)
+        place, module_before = self._within(event), self.position.module
+        self._progress(event, place)
         changed = position_changes(
             EventSubject(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
         )
@@ -83,26 +96,30 @@ class _Draft:
             # A step that runs again is not completed.
             self.steps.remove(self.position.step)
         self._asks(event, goes_on="ended" in changed and changed["ended"] is None)
+        self.ongoing.apply(event, place, self.position, module_before)
         self.seq, self.last_type = event.seq, event.type
         if event.type not in UNSTABLE:
             self.stable_seq = event.seq
         if not is_known(event.type):
             self.unknown_type = event.type.value
 
-    def _progress(self, event: RunEvent) -> None:
+    def _progress(self, event: RunEvent, place: tuple[str, str]) -> None:
         match event.type:
             case E.WORKFLOW_CREATED:
                 self.steps, self.modules, self.outputs, self.given = [], {}, {}, []
+                self.ongoing.clear()
             case E.STEP_STARTED:
                 self._restart(event.step or "")
             case E.STEP_COMPLETED:
                 _add(self.steps, event.step or "")
             case E.MODULE_COMPLETED:
                 self._complete(event)
+            case E.MODULE_SKIPPED:
+                self._skip(event.step or "", event.module or "")
             case E.SUB_ACTION_COMPLETED:
-                self._give(event, *self._within(event))
+                self._give(event, *place)
             case E.RETRY_REQUESTED:
-                self._rewind(event.step or self.position.step or "", event.module)
+                self._rewind(event.step or self.position.step or "", event.module, ids_in(event.data, KEEP))
 
     def _complete(self, event: RunEvent) -> None:
         step, module = event.step or "", event.module or ""
@@ -112,8 +129,14 @@ class _Draft:
         self.outputs[step, module] = EventSummary.of(event)
         self._give(event, step, module)
 
+    def _skip(self, step: str, module: str) -> None:
+        _add(self.modules.setdefault(step, []), module)
+        self.outputs.pop((step, module), None)
+        self.given = [given for given in self.given if (given.step, given.module) != (step, module)]
+
     def _within(self, event: RunEvent) -> tuple[str, str]:
-        """Return the step and module of a sub-action, or those of the last output when it names none."""
+        """Return the step and module that an event is about: the open ones, or those of the last output, unless it
+        names some."""
         module = event.module or self.position.module
         if module is not None:
             return event.step or self.position.step or "", module
@@ -134,8 +157,8 @@ class _Draft:
             self.steps.remove(step)
         self._keep({one: names for one, names in self.modules.items() if one != step}, {step})
 
-    def _rewind(self, step: str, module: str | None) -> None:
-        """Undo *module* and all that came after it."""
+    def _rewind(self, step: str, module: str | None, sub_actions: Collection[str]) -> None:
+        """Undo *module* and all that came after it, but for *sub_actions*."""
         # A retry must show what a jump to the same module shows: nothing of what has to run again.
         if not step:
             # Logs of older releases may retry where nothing has begun.
@@ -146,7 +169,7 @@ class _Draft:
         kept = {one: list(stays) if one == step else done for one, done in self.modules.items() if one not in after}
         if step in self.steps:
             del self.steps[self.steps.index(step) :]
-        self._keep({one: done for one, done in kept.items() if done}, {step, *after})
+        self._keep({one: done for one, done in kept.items() if done}, {step, *after}, sub_actions)
 
     def _begun_after(self, step: str) -> set[str]:
         """Return the steps that began after *step*."""
@@ -156,8 +179,8 @@ class _Draft:
         current = self.position.step
         return after if current in (None, step) else {*after, current}
 
-    def _keep(self, modules: dict[str, list[str]], undone: Collection[str]) -> None:
-        """Keep *modules* as completed, and of the steps *undone* nothing that others gave."""
+    def _keep(self, modules: dict[str, list[str]], undone: Collection[str], sub_actions: Collection[str] = ()) -> None:
+        """Keep *modules* as completed, and of the steps *undone* nothing that others gave, but for *sub_actions*."""
 
         def stays(step: str, module: str) -> bool:
             return step not in undone or module in modules.get(step, ())
@@ -165,6 +188,7 @@ class _Draft:
         self.modules = modules
         self.outputs = {place: output for place, output in self.outputs.items() if stays(*place)}
         self.given = [given for given in self.given if stays(given.step, given.module)]
+        self.ongoing.undo(stays, sub_actions)
 
     def _asks(self, event: RunEvent, *, goes_on: bool) -> None:
         if event.type is E.INTERACTION_REQUESTED:

@@ -170,7 +170,7 @@ class RunForker:
         return found
 
     async def _request(self, run: Run, interaction_id: str, session: Session) -> RawDocument:
-        match = event_queries.of_interactions(run.id, run.owner_id, [interaction_id], E.INTERACTION_REQUESTED)
+        match = event_queries.of_interactions(run.id, run.owner_id, [interaction_id], [E.INTERACTION_REQUESTED])
         found = await self._events.find_one(match, sort=event_queries.NEWEST_FIRST, session=session)
         if found is None:
             raise NotFoundError(f"interaction of run {run.id}", interaction_id)

@@ -14,6 +14,7 @@ from appdb.run_lock import RunLock
 from appdb.runs.interactions import interactions, module_attempts
 from appdb.runs.lineage import counts, truncated
 from appdb.runs.reader import RunReader
+from appdb.runs.transitions import SETTLES
 
 
 class RunHistory:
@@ -50,7 +51,7 @@ class RunHistory:
         ids = {event.interaction_id for event in asked if event.interaction_id is not None}
         if not ids:
             return []
-        match = queries.of_interactions(run_id, owner_id, ids, E.INTERACTION_RESPONSE)
+        match = queries.of_interactions(run_id, owner_id, ids, SETTLES)
         answers = [RunEvent.from_document(row) async for row in self._events.find(match, session=session)]
         await self._run_lock.check_run(run_id, owner_id, session)
         counting = [event for event in answers if counts(lineage, event)]

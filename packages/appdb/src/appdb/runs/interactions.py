@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from appdb.events import DbEventType as E
 from appdb.models.events import RunEvent
-from appdb.models.run_state import STATE_VALUES, Interaction, ModuleAttempt
+from appdb.models.run_state import Interaction, ModuleAttempt, outputs_of
 
 
 def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
-    """Return each request among *events*, which are in order, with the first answer that follows it."""
+    """Return each request among *events*, which are in order, with what settled it: the first answer, or its expiry."""
     found: dict[str, Interaction] = {}
     for event in events:
         asked = event.interaction_id
@@ -20,8 +21,11 @@ def interactions(events: Iterable[RunEvent]) -> list[Interaction]:
             # Asked again: it moves to the place of the last request.
             found.pop(asked, None)
             found[asked] = Interaction(request=event, response=None)
-        elif event.type is E.INTERACTION_RESPONSE and asked in found and found[asked].response is None:
-            found[asked] = Interaction(request=found[asked].request, response=event)
+        elif asked in found and found[asked].response is found[asked].expired is None:
+            if event.type is E.INTERACTION_RESPONSE:
+                found[asked] = replace(found[asked], response=event)
+            elif event.type is E.INTERACTION_EXPIRED:
+                found[asked] = replace(found[asked], expired=event)
     return list(found.values())
 
 
@@ -30,8 +34,7 @@ def module_attempts(events: Iterable[RunEvent]) -> list[ModuleAttempt]:
     found: list[ModuleAttempt] = []
     for event in events:
         if event.type is E.MODULE_COMPLETED:
-            outputs = {name: value for name, value in event.data.items() if name != STATE_VALUES}
-            found.append(ModuleAttempt(outputs=outputs, feedback=None))
+            found.append(ModuleAttempt(outputs=outputs_of(event.data), feedback=None))
         elif event.type is E.RETRY_REQUESTED:
             if not found or found[-1].feedback is not None:
                 found.append(ModuleAttempt(outputs=None, feedback=event.data))

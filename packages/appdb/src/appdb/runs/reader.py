@@ -16,7 +16,7 @@ from appdb.models.events import EventFilter, RunEvent
 from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
-from appdb.runs.fold import fold
+from appdb.runs.fold import fold_events
 from appdb.runs.lineage import next_seq, truncated
 from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
@@ -136,7 +136,7 @@ class RunReader:
             wanted = EventFilter(after=state.seq)
             events = await self.events_on(run, lineage, wanted, limit=PAGE_EVENTS, session=session)
             _check_dense(lineage, expected, events)
-            state = fold(events, state)
+            state = fold_events(events, state)
             if session is None and state.seq - stored >= SNAPSHOT_EVERY:
                 await self._snapshots.save_state(run, lineage, state)
                 stored = state.seq

@@ -12,7 +12,7 @@ from appdb import ConflictError, Database, DbEventType, NotFoundError
 from appdb.models import NewRunEvent, Run, RunState
 from appdb.runs import fold as folding
 from appdb.runs import snapshots
-from appdb.runs.fold import FOLD_VERSION, fold
+from appdb.runs.fold import FOLD_VERSION, fold_events
 from appsupport.runs.run_checks import check_lawful
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
@@ -79,7 +79,7 @@ async def test_long_run_is_read_from_snapshot(runs: Runs) -> None:
     assert (whole.seq, state.seq) == (LONG, LONG + 100)
     assert state.module_outputs() == {"a": {"n": 1}, "b": {"n": 2}}
     assert 0 < counted[0] <= A_FEW_HUNDRED
-    assert state == fold(await runs.log(run))
+    assert state == fold_events(await runs.log(run))
 
 
 async def test_ancestors_snapshot_serves_branch_up_to_cutoff(runs: Runs) -> None:
@@ -95,7 +95,7 @@ async def test_ancestors_snapshot_serves_branch_up_to_cutoff(runs: Runs) -> None
         await runs.branches.fork(run.id, cutoff, why, owner_id=OWNER, branch_id=now.branch_id)
         counting = await runs.events.read(run.id, owner_id=OWNER, limit=10_000)
         state = await runs.state(run)
-        assert state == fold(counting)
+        assert state == fold_events(counting)
         check_lawful(state, {entry.seq for entry in counting})
 
 
@@ -134,9 +134,9 @@ async def test_state_after_any_event_can_be_read(runs: Runs) -> None:
     log = await runs.log(run)
 
     for seq in range(len(log)):
-        assert await runs.states.at(run.id, seq, owner_id=OWNER) == fold(log[: seq + 1])
+        assert await runs.states.at(run.id, seq, owner_id=OWNER) == fold_events(log[: seq + 1])
     await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
-    assert await runs.states.at(run.id, 10, owner_id=OWNER, branch_id=run.branch_id) == fold(log)
+    assert await runs.states.at(run.id, 10, owner_id=OWNER, branch_id=run.branch_id) == fold_events(log)
     for seq, branch_id in ((11, run.branch_id), (5, None), (12, None)):
         with pytest.raises(NotFoundError):
             await runs.states.at(run.id, seq, owner_id=OWNER, branch_id=branch_id)

@@ -11,7 +11,7 @@ from appdb import DbEventType
 from appdb.models import RunState
 from appdb.models.snapshots import CompactState
 from appdb.runs.compact import compact, expand, named_events
-from appdb.runs.fold import fold
+from appdb.runs.fold import fold_events
 from appdb.runs.lineage import next_seq, truncated
 from appsupport.runs.run_checks import check_lawful
 from appsupport.runs.run_events import event
@@ -60,14 +60,14 @@ def test_any_history_gives_lawful_state_and_caches(history: list[Step]) -> None:
 @given(HISTORIES)
 def test_fold_is_deterministic_and_pure(history: list[Step]) -> None:
     counting = made(history).counting
-    states = [fold(counting[:place]) for place in range(len(counting) + 1)]
+    states = [fold_events(counting[:place]) for place in range(len(counting) + 1)]
 
-    again = fold([])
+    again = fold_events([])
     for place, entry in enumerate(counting):
         assert again == states[place]
-        again = fold([entry], again)
-    assert again == states[-1] == fold(counting)
-    assert states == [fold(counting[:place]) for place in range(len(counting) + 1)]
+        again = fold_events([entry], again)
+    assert again == states[-1] == fold_events(counting)
+    assert states == [fold_events(counting[:place]) for place in range(len(counting) + 1)]
 
 
 @MANY
@@ -75,14 +75,14 @@ def test_fold_is_deterministic_and_pure(history: list[Step]) -> None:
 def test_fold_from_any_snapshot_is_equal(history: list[Step], pick: int) -> None:
     counting = made(history).counting
     place = pick % (len(counting) + 1)
-    state = fold(counting[:place])
+    state = fold_events(counting[:place])
     compacted = compact(state)
     by_id = {entry.id: entry for entry in counting[:place]}
     stored = CompactState.from_document(compacted)
     whole = expand(stored, {key: by_id[key] for key in named_events(stored)})
 
     assert whole == state
-    assert fold(counting[place:], whole) == fold(counting)
+    assert fold_events(counting[place:], whole) == fold_events(counting)
 
 
 @MANY
@@ -92,11 +92,11 @@ def test_events_after_cutoff_are_never_seen(first: list[Step], later: list[Step]
     lineage = model.lineages[model.branch]
     seq = [entry.seq for entry in model.counting][pick % len(model.counting)]
     kept = truncated(lineage, seq)
-    state = fold(model.along(kept))
+    state = fold_events(model.along(kept))
     for step in later:
         possible(step, model)
 
-    assert fold(model.along(kept)) == state
+    assert fold_events(model.along(kept)) == state
     assert state.seq == seq
     assert all(entry.seq <= seq for entry in model.along(kept))
 

@@ -10,7 +10,7 @@ import pytest
 
 from appdb import DbEventType
 from appdb.models import NewRunEvent, RunEvent, RunState, RunStatus
-from appdb.runs.fold import fold
+from appdb.runs.fold import fold_events
 from appdb.runs.interactions import interactions, module_attempts
 from appdb.runs.transitions import EventSubject
 from appsupport.runs.run_events import (
@@ -44,7 +44,7 @@ def stored(events: Iterable[NewRunEvent], first: int = 0) -> list[RunEvent]:
 
 
 def folded(*events: NewRunEvent) -> RunState:
-    return fold(stored([CREATED, *events]))
+    return fold_events(stored([CREATED, *events]))
 
 
 def test_position_follows_events() -> None:

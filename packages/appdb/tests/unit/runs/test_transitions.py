@@ -6,7 +6,8 @@ import pytest
 
 from appdb import DbEventType, InvalidDataError
 from appdb.models import NewRunEvent
-from appdb.runs.transitions import EventSubject, preconditions
+from appdb.runs.preconditions import preconditions
+from appdb.runs.transitions import EventSubject
 from appsupport.runs.run_events import answered, asked, event, step_started
 
 E = DbEventType

@@ -1,0 +1,118 @@
+"""The fold of what is under way: waits, sub-actions, messages, and the starts and answers of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from appdb.events import DbEventType as E
+from appdb.models.events import RunEvent
+from appdb.models.run_state import TAKES, WAITING_ON, EventSummary, RunState, SubAction, Wait, WaitKind
+from appdb.models.workflow_runs import Position
+from appdb.runs.reserved_data import ids_in, waits_of
+from appdb.runs.transitions import SETTLES
+
+_OF_MODULE = frozenset({E.MODULE_STARTED, E.MODULE_COMPLETED, E.MODULE_SKIPPED, E.MODULE_ERROR})
+_OF_SUB_ACTION = frozenset({E.SUB_ACTION_STARTED, E.SUB_ACTION_COMPLETED, E.SUB_ACTION_FAILED})
+
+
+@dataclass(slots=True)
+class Ongoing:
+    """What is under way in a run while events are applied to it."""
+
+    waits: dict[tuple[str, str], Wait]
+    sub_actions: dict[str, SubAction]
+    signals: dict[str, EventSummary]
+    started: dict[tuple[str, str], EventSummary]
+    responses: dict[str, EventSummary]
+
+    @classmethod
+    def of(cls, state: RunState) -> Ongoing:
+        """Return what is under way in *state*, to be changed."""
+        return cls(
+            waits={(wait.kind.value, wait.id): wait for wait in state.waiting_on},
+            sub_actions=dict(state.sub_actions),
+            signals={str(kept.data.get("signal_id")): kept for kept in state.signals},
+            started=dict(state.started),
+            responses=dict(state.responses),
+        )
+
+    def undo(self, stays: Callable[[str, str], bool], kept: Collection[str] = ()) -> None:
+        """Forget what belongs to modules that do not stay, but for the sub-actions *kept*."""
+        self.sub_actions = {
+            name: sub for name, sub in self.sub_actions.items() if name in kept or stays(sub.step, sub.module)
+        }
+        self.started = {place: start for place, start in self.started.items() if stays(*place)}
+
+    def clear(self) -> None:
+        """Forget everything, as a run does that begins again."""
+        self.waits, self.sub_actions, self.signals, self.started, self.responses = {}, {}, {}, {}, {}
+
+    def apply(self, event: RunEvent, place: tuple[str, str], position: Position, module_before: str | None) -> None:
+        """Apply *event*, which is about the step and module *place* and has led to *position*."""
+        self._record(event, place)
+        if event.type is E.MODULE_STARTED or position.module != module_before:
+            self.responses = {}
+        if event.type in SETTLES and position.module is not None and event.interaction_id is not None:
+            self.responses.setdefault(event.interaction_id, EventSummary.of(event))
+        for taken in ids_in(event.data, TAKES):
+            self.signals.pop(taken, None)
+        self._wait(event, place, position)
+
+    def _record(self, event: RunEvent, place: tuple[str, str]) -> None:
+        if event.type is E.MODULE_STARTED:
+            self.started[place] = EventSummary.of(event)
+        elif event.type in _OF_SUB_ACTION:
+            self._record_sub_action(event, place)
+        elif event.type is E.SIGNAL_RECEIVED:
+            # Logs of other hands may lack the id, or have it twice: the first one counts until it is taken.
+            self.signals.setdefault(str(event.data.get("signal_id")), EventSummary.of(event))
+
+    def _record_sub_action(self, event: RunEvent, place: tuple[str, str]) -> None:
+        name = event.data.get("sub_action_id")
+        if not isinstance(name, str):
+            return
+        if event.type is E.SUB_ACTION_STARTED:
+            # Removed first, so that the dictionary is in the order of the last starts.
+            self.sub_actions.pop(name, None)
+            step, module = place
+            self.sub_actions[name] = SubAction(
+                id=name, step=step, module=module, started=EventSummary.of(event), ended=None
+            )
+        elif (begun := self.sub_actions.get(name)) is not None:
+            self.sub_actions[name] = SubAction(
+                id=name, step=begun.step, module=begun.module, started=begun.started, ended=EventSummary.of(event)
+            )
+
+    def _wait(self, event: RunEvent, place: tuple[str, str], position: Position) -> None:
+        if self.waits:
+            self.waits = {key: wait for key, wait in self.waits.items() if not self._is_over(wait, event, place)}
+        if WAITING_ON in event.data or event.type is E.INTERACTION_REQUESTED:
+            step, module = event.step or position.step, event.module or position.module
+            begun = waits_of(EventSummary.of(event), step, module)
+            self.waits = {key: wait for key, wait in self.waits.items() if key not in begun} | begun
+        # A run that has ended waits for nothing, and only what is pending can be answered.
+        self.waits = {
+            key: wait
+            for key, wait in self.waits.items()
+            if position.ended is None and (wait.kind is not WaitKind.INTERACTION or wait.id == position.interaction_id)
+        }
+
+    def _is_over(self, wait: Wait, event: RunEvent, place: tuple[str, str]) -> bool:
+        over = event.type is E.JUMP_REQUESTED
+        if wait.kind is WaitKind.INTERACTION:
+            # It is pending as long as the position says so.
+            over = False
+        elif event.type is E.RETRY_REQUESTED:
+            # Of what has to run again nothing is in the state any more; what a retry keeps goes on.
+            over = wait.sub_action_id not in self.sub_actions
+        elif event.type in (E.STEP_STARTED, E.STEP_COMPLETED):
+            over = wait.step == event.step
+        elif event.type is E.TIMER_FIRED:
+            over = wait.kind is WaitKind.TIMER and wait.id == event.data.get("timer_id")
+        elif event.type in _OF_SUB_ACTION:
+            over = wait.sub_action_id is not None and wait.sub_action_id == event.data.get("sub_action_id")
+        elif event.type in _OF_MODULE and (wait.step, wait.module) == place:
+            # A module that begins again goes on with its open sub-actions; one that ends waits for none of them.
+            over = event.type is not E.MODULE_STARTED or wait.sub_action_id is None
+        return over
