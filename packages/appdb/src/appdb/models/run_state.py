@@ -41,7 +41,7 @@ class EventSummary:
 
 
 class WaitKind(StrEnum):
-    """What a run can wait for."""
+    """The kinds of waits of a run."""
 
     TASK = "task"
     TIMER = "timer"

@@ -25,7 +25,7 @@ class NamedValue(Value):
 
 
 class StoredWait(Value):
-    """What a run waits for, and the id of the event that began the wait."""
+    """A wait of a run, and the id of the event that began it."""
 
     kind: str
     id: str

@@ -18,7 +18,7 @@ _OF_SUB_ACTION = frozenset({E.SUB_ACTION_STARTED, E.SUB_ACTION_COMPLETED, E.SUB_
 
 @dataclass(slots=True)
 class Ongoing:
-    """What is under way in a run while events are applied to it."""
+    """The ongoing waits, sub-actions and messages of a run while events are applied to it."""
 
     waits: dict[tuple[str, str], Wait]
     sub_actions: dict[str, SubAction]
