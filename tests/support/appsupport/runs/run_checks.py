@@ -26,7 +26,8 @@ def check_lawful(state: RunState, seqs: set[int]) -> None:
     assert set(state.outputs) <= done, "what is to be seen is what does not have to run again"
     begun = [event for sub in state.sub_actions.values() for event in (sub.started, sub.ended)]
     ongoing = [*begun, *state.signals, *state.started.values(), *state.responses.values()]
-    kept = [*state.outputs.values(), *state.state_values.values(), *ongoing, state.pending, state.error]
+    single = [state.pending, state.error, state.created, state.went_back]
+    kept = [*state.outputs.values(), *state.state_values.values(), *ongoing, *single]
     assert {entry.seq for entry in kept if entry is not None} <= seqs
 
 

@@ -146,6 +146,8 @@ class RunState:
         started: By step and module, the last start of modules that are not undone.
         responses: By interaction, how those that the open module has requested since its start were settled, oldest
             first: ``interaction_response`` or ``interaction_expired``.
+        created: The event that the line begins with, which says what the run began with.
+        went_back: The last event of the line that led back: a retry, or the reason of a branch.
     """
 
     seq: int = -1
@@ -164,6 +166,8 @@ class RunState:
     signals: tuple[EventSummary, ...] = ()
     started: Mapping[tuple[str, str], EventSummary] = field(default_factory=dict)
     responses: Mapping[str, EventSummary] = field(default_factory=dict)
+    created: EventSummary | None = None
+    went_back: EventSummary | None = None
 
     @property
     def status(self) -> RunStatus:

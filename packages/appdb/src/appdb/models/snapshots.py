@@ -65,6 +65,8 @@ class CompactState(Value):
     signals: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
     responses: tuple[str, ...] = ()
+    created: str | None = None
+    went_back: str | None = None
 
 
 class Snapshot(Document):

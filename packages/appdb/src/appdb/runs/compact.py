@@ -33,6 +33,8 @@ def compact(state: RunState) -> dict[str, Any]:
         "signals": [kept.event_id for kept in state.signals],
         "started": [kept.event_id for kept in state.started.values()],
         "responses": [kept.event_id for kept in state.responses.values()],
+        "created": state.created and state.created.event_id,
+        "went_back": state.went_back and state.went_back.event_id,
     }
 
 
@@ -41,7 +43,8 @@ def named_events(compacted: CompactState) -> set[str]:
     ongoing = [event for sub in compacted.sub_actions for event in (sub.started, sub.ended)]
     named = [entry.event for entry in compacted.given] + [entry.event for entry in compacted.waits]
     alone = (*compacted.outputs, *compacted.signals, *compacted.started, *compacted.responses)
-    return {event for event in (*ongoing, *named, *alone, compacted.pending, compacted.error) if event is not None}
+    single = (compacted.pending, compacted.error, compacted.created, compacted.went_back)
+    return {event for event in (*ongoing, *named, *alone, *single) if event is not None}
 
 
 def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
@@ -68,6 +71,8 @@ def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
         signals=tuple(kept[event_id] for event_id in compacted.signals),
         started={(start.step or "", start.module or ""): start for start in map(kept.__getitem__, compacted.started)},
         responses={str(kept[event_id].data["interaction_id"]): kept[event_id] for event_id in compacted.responses},
+        created=None if compacted.created is None else kept[compacted.created],
+        went_back=None if compacted.went_back is None else kept[compacted.went_back],
     )
 
 

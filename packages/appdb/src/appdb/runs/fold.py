@@ -18,6 +18,7 @@ FOLD_VERSION = 3
 """Raised with every change of the fold's results: snapshots of another version are not used."""
 
 EMPTY = RunState()
+_LEADS_BACK = frozenset({E.RETRY_REQUESTED, E.JUMP_REQUESTED, E.BRANCH_SWITCHED, E.WORKFLOW_RESUMED})
 
 
 def fold_events(events: Iterable[RunEvent], state: RunState = EMPTY) -> RunState:
@@ -46,6 +47,8 @@ class _Draft:
     pending: EventSummary | None
     error: EventSummary | None
     unknown_type: str | None
+    created: EventSummary | None
+    went_back: EventSummary | None
     ongoing: Ongoing
 
     @classmethod
@@ -62,6 +65,8 @@ class _Draft:
             pending=state.pending,
             error=state.error,
             unknown_type=state.unknown_type,
+            created=state.created,
+            went_back=state.went_back,
             ongoing=Ongoing.of(state),
         )
 
@@ -83,6 +88,8 @@ class _Draft:
             signals=tuple(self.ongoing.signals.values()),
             started=dict(self.ongoing.started),
             responses=dict(self.ongoing.responses),
+            created=self.created,
+            went_back=self.went_back,
         )
 
     def apply(self, event: RunEvent) -> None:
@@ -108,6 +115,7 @@ class _Draft:
             case E.WORKFLOW_CREATED:
                 self.steps, self.modules, self.outputs, self.given = [], {}, {}, []
                 self.ongoing.clear()
+                self.created, self.went_back = EventSummary.of(event), None
             case E.STEP_STARTED:
                 self._restart(event.step or "")
             case E.STEP_COMPLETED:
@@ -120,6 +128,8 @@ class _Draft:
                 self._give(event, *place)
             case E.RETRY_REQUESTED:
                 self._rewind(event.step or self.position.step or "", event.module, ids_in(event.data, KEEP))
+        if event.type in _LEADS_BACK:
+            self.went_back = EventSummary.of(event)
 
     def _complete(self, event: RunEvent) -> None:
         step, module = event.step or "", event.module or ""
