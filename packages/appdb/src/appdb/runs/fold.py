@@ -95,6 +95,10 @@ class _Draft:
     def apply(self, event: RunEvent) -> None:
         place, module_before = self._within(event), self.position.module
         self._progress(event, place)
+        if event.type is E.WORKFLOW_CREATED:
+            self.created, self.went_back = EventSummary.of(event), None
+        elif event.type in _LEADS_BACK:
+            self.went_back = EventSummary.of(event)
         changed = position_changes(
             EventSubject(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
         )
@@ -115,7 +119,6 @@ class _Draft:
             case E.WORKFLOW_CREATED:
                 self.steps, self.modules, self.outputs, self.given = [], {}, {}, []
                 self.ongoing.clear()
-                self.created, self.went_back = EventSummary.of(event), None
             case E.STEP_STARTED:
                 self._restart(event.step or "")
             case E.STEP_COMPLETED:
@@ -128,8 +131,6 @@ class _Draft:
                 self._give(event, *place)
             case E.RETRY_REQUESTED:
                 self._rewind(event.step or self.position.step or "", event.module, ids_in(event.data, KEEP))
-        if event.type in _LEADS_BACK:
-            self.went_back = EventSummary.of(event)
 
     def _complete(self, event: RunEvent) -> None:
         step, module = event.step or "", event.module or ""

@@ -144,10 +144,14 @@ def test_beginning_and_last_way_back_are_kept() -> None:
     begun = event(E.WORKFLOW_CREATED, input={"topic": "sea"})
     back = event(E.RETRY_REQUESTED, "write", "draft", **{"target_module": "draft", "try": 2})
     state = fold_events(stored([begun, *two_steps(), back, started("write", "draft")]))
-    assert state.created is not None and state.created.data == {"input": {"topic": "sea"}}
-    assert state.went_back is not None and state.went_back.data["try"] == 2
+    assert state.created is not None
+    assert state.created.data == {"input": {"topic": "sea"}}
+    assert state.went_back is not None
+    assert state.went_back.data["try"] == 2
     again = fold_events(stored([event(E.WORKFLOW_CREATED)], state.seq + 1), state)
-    assert again.created is not None and again.created.seq == again.seq and again.went_back is None
+    assert again.created is not None
+    assert again.created.seq == again.seq
+    assert again.went_back is None
 
 
 def test_last_error_stays_until_run_goes_on() -> None:
