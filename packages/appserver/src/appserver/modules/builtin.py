@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appserver.modules.registry import AnyModule
+from appserver.modules.registry import AnyModule, ModuleRegistry, discovered_modules
 from appserver.modules.user.form import Form
 from appserver.modules.user.pause import Pause
 from appserver.modules.user.text_input import TextInput
@@ -15,3 +15,8 @@ def builtin_modules() -> list[AnyModule]:
 
 BUILTIN = frozenset(module.type for module in builtin_modules())
 """Their types: each decides within 50 ms, so a request may run them itself."""
+
+
+def host_registry() -> ModuleRegistry:
+    """Return what this host offers: the modules of installed packages, and the shipped ones, which win."""
+    return ModuleRegistry([*discovered_modules(), *builtin_modules()], inline=BUILTIN)

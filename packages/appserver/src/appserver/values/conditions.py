@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Strict, Tag
 
 from appserver.values.scope import MAX_PATH_CHARACTERS, NOTHING, lookup
 
@@ -20,6 +20,11 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
+# A list of JSON; strictness would want a tuple where a definition is no text any more.
+Item = TypeVar("Item")
+Several: TypeAlias = Annotated[tuple[Item, ...], Strict(False)]  # noqa: FBT003
+
+
 class Comparison(Closed):
     """A condition on one value; ``exists`` needs no value, and ``in`` a list."""
 
@@ -31,13 +36,13 @@ class Comparison(Closed):
 class AllOf(Closed):
     """A condition that holds when all of its parts do."""
 
-    all: tuple[Condition, ...]
+    all: Several[Condition]
 
 
 class AnyOf(Closed):
     """A condition that holds when one of its parts does."""
 
-    any: tuple[Condition, ...]
+    any: Several[Condition]
 
 
 class Not(Closed):

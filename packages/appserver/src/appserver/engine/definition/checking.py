@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from appserver.engine.definition.form import form_problem, is_echo
-from appserver.engine.definition.line import Line, ModuleUse
+from appserver.engine.definition.line import Line, ModuleUse, Outer
 from appserver.engine.definition.model import MAX_MODULES, Definition, ModuleDefinition
-from appserver.engine.definition.problems import Hints, problem
+from appserver.engine.definition.problems import problem
 from appserver.engine.definition.references import references_in
-from appserver.engine.definition.use_check import UseCheck, outputs_of
+from appserver.engine.definition.use_check import CheckContext, UseCheck, outputs_of
 from appserver.errors import DefinitionProblem
 from appserver.modules.json_schemas import schema_problems
-from appserver.modules.registry import ModuleRegistry
+from appserver.values.conditions import Several
 from appserver.values.pointers import escaped
 
 Written = list[tuple[str, ModuleDefinition]]
-_MODULES: TypeAdapter[tuple[ModuleDefinition, ...]] = TypeAdapter(tuple[ModuleDefinition, ...])
+_MODULES: TypeAdapter[tuple[ModuleDefinition, ...]] = TypeAdapter(Several[ModuleDefinition])
 
 
 class DefinitionCheck:
     """One check of a definition whose form is right.
 
     Args:
-        registry: The module types that this host offers; ``None`` leaves types unchecked.
-        lacking: What a type is that it lacks.
-        hints: The hints of this check.
+        context: The circumstances.
     """
 
-    def __init__(self, registry: ModuleRegistry | None, lacking: Literal["error", "warning"], hints: Hints) -> None:
-        self._registry, self._lacking, self._hints = registry, lacking, hints
+    def __init__(self, context: CheckContext) -> None:
+        self._context = context
         self._modules = 0
 
     def problems(self, definition: Definition) -> Iterator[DefinitionProblem]:
@@ -51,42 +48,47 @@ class DefinitionCheck:
             return
         line = self._line(written, definition.input_schema or None)
         yield from self._of_line(line)
-        check = UseCheck(line, len(line.uses), self._registry, self._lacking, self._hints)
+        check = UseCheck(line, len(line.uses), self._context)
         yield from check.references(references_in(definition.output, "/output"))
 
     def _counted(self, modules: int) -> bool:
         self._modules += modules
         return self._modules <= MAX_MODULES
 
-    def _line(self, written: Written, schema: Mapping[str, Any] | None, *, is_child: bool = False) -> Line:
+    def _line(self, written: Written, schema: Mapping[str, Any] | None, outer: Outer | None = None) -> Line:
         uses = []
         for pointer, module in written:
-            kind = None if self._registry is None else self._registry.find(module.type)
+            kind = None if self._context.registry is None else self._context.registry.find(module.type)
             outputs = None if kind is None else outputs_of(kind, module.inputs)
             uses.append(ModuleUse(pointer=pointer, definition=module, module=kind, outputs=outputs))
-        return Line(uses, schema, is_child=is_child)
+        return Line(uses, schema, outer)
 
     def _of_line(self, line: Line) -> Iterator[DefinitionProblem]:
         yield from _repeated([(f"{use.pointer}/id", use.definition.id) for use in line.uses], "module")
         for position, use in enumerate(line.uses):
-            yield from UseCheck(line, position, self._registry, self._lacking, self._hints).problems()
+            yield from UseCheck(line, position, self._context).problems()
             for name in sorted(use.module.nested if use.module is not None else ()):
                 if name in use.definition.inputs:
-                    place = f"{use.pointer}/in/{escaped(name)}"
-                    yield from self._of_child(use.definition.inputs[name], place)
+                    yield from self._of_child(Outer(line, position), name)
 
-    def _of_child(self, value: object, pointer: str) -> Iterator[DefinitionProblem]:
+    def _of_child(self, outer: Outer, name: str) -> Iterator[DefinitionProblem]:
+        use = outer.use
+        value, pointer = use.definition.inputs[name], f"{use.pointer}/in/{escaped(name)}"
+        # One module stands there by itself, several in a list.
+        several = value if isinstance(value, list) else [value]
+        places = [f"{pointer}/{index}" if isinstance(value, list) else pointer for index in range(len(several))]
         try:
-            modules = _MODULES.validate_json(json.dumps(value), strict=True)
+            modules = _MODULES.validate_python(several)
         except ValidationError as exc:
-            errors = exc.errors(include_url=False)
-            yield from (form_problem(error, value, self._hints, pointer) for error in errors if not is_echo(error))
+            for error in exc.errors(include_url=False):
+                index, error["loc"] = error["loc"][0], error["loc"][1:]
+                if isinstance(index, int) and not is_echo(error):
+                    yield form_problem(error, several[index], self._context.hints, places[index])
             return
         if not self._counted(len(modules)):
             yield _too_many(pointer)
             return
-        written = [(f"{pointer}/{index}", module) for index, module in enumerate(modules)]
-        yield from self._of_line(self._line(written, None, is_child=True))
+        yield from self._of_line(self._line(list(zip(places, modules, strict=True)), None, outer))
 
 
 def _input_problems(schema: Mapping[str, Any]) -> Iterator[DefinitionProblem]:

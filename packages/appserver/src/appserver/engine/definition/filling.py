@@ -115,7 +115,7 @@ class _Filler:
         return filled
 
     def _text(self, text: str, pointer: str, depth: int) -> JsonValue:
-        pieces = pieces_of(text)
+        pieces = list(pieces_of(text))
         if len(pieces) == 1 and isinstance(only := pieces[0], Reference):
             return self.plain(self._found(only, pointer), pointer, depth, path=only.path)
         self.count(QUOTES, pointer)

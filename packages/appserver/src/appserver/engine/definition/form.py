@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
@@ -29,8 +28,7 @@ FIELDS = frozenset(field.alias or name for part in PARTS for name, field in part
 def formed(value: object, hints: Hints) -> tuple[Definition | None, list[DefinitionProblem]]:
     """Return a definition of this form, or the problems of *value*'s form."""
     try:
-        # As text, since only there a list is the tuple that a strict model wants.
-        return Definition.model_validate_json(json.dumps(value)), []
+        return Definition.model_validate(value), []
     except ValidationError as exc:
         errors = exc.errors(include_url=False)[: MAX_PROBLEMS + 1]
         return None, [form_problem(error, value, hints) for error in errors if not is_echo(error)]

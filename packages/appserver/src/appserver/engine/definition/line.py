@@ -59,21 +59,40 @@ class Target:
     severity: Literal["error", "warning"] = "error"
 
 
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """The module that runs a line for its items, or as a child.
+
+    Args:
+        line: The line that it stands in.
+        position: Its index there.
+    """
+
+    line: Line
+    position: int
+
+    @property
+    def use(self) -> ModuleUse:
+        """The module itself."""
+        return self.line.uses[self.position]
+
+
 class Line:
     """The modules of a definition, or of a child run, in their order.
 
     Args:
         uses: The modules.
         input_schema: The schema of ``input``; ``None`` for unknown.
-        is_child: Whether it is run for an item, so that ``item`` and ``index`` are known.
+        outer: The module that runs the line, so that ``item``, ``index`` and what ran before it are known.
     """
 
     def __init__(
-        self, uses: Sequence[ModuleUse], input_schema: Mapping[str, Any] | None, *, is_child: bool = False
+        self, uses: Sequence[ModuleUse], input_schema: Mapping[str, Any] | None, outer: Outer | None = None
     ) -> None:
         self.uses = uses
         self._input = None if input_schema is None else SchemaView(input_schema)
-        self._is_child = is_child
+        self._outer = outer
+        self._targets: dict[tuple[str, int, bool], Target] = {}
         # Of two with one id the first counts; the second is a problem of its own.
         self._position = {use.definition.id: index for index, use in reversed(list(enumerate(uses)))}
 
@@ -85,7 +104,19 @@ class Line:
             position: The module's index in the line; its length for what comes after all of them.
             guarded: Whether nothing there is taken for an answer: in a condition, and where a default is given.
         """
+        key = (path, position, guarded)
+        if key not in self._targets:
+            self._targets[key] = self._found(path, position, guarded=guarded)
+        return self._targets[key]
+
+    def _found(self, path: str, position: int, *, guarded: bool) -> Target:
         root, *rest = path.split(".")
+        if self._outer is not None and rest and not self._is_own(root, rest[0]):
+            known_to_be_there = guarded or f"{root}.{rest[0]}" in self._certain_paths(position)
+            return self._outer.line.target(path, self._outer.position, guarded=known_to_be_there)
+        return self._own_target(root, rest, position, guarded=guarded)
+
+    def _own_target(self, root: str, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
         match root:
             case "input":
                 return self._of_input(rest)
@@ -95,13 +126,23 @@ class Line:
                 return self._of_state(rest, position, guarded=guarded)
             case "run":
                 return _of_run(rest)
-            case ("item" | "index") as name if self._is_child:
-                return Target(INTEGER if name == "index" else None)
+            case ("item" | "index") as name if self._outer is not None:
+                return self._within(name, INTEGER if name == "index" else None, rest)
             case _:
                 return self._unknown_root(root)
 
+    def _is_own(self, root: str, name: str) -> bool:
+        """Return whether a path is answered by this line; its modules and names hide those of the outer line."""
+        match root:
+            case "modules":
+                return name in self._position
+            case "state":
+                return any(name in use.definition.out for use in self.uses)
+            case _:
+                return True
+
     def _unknown_root(self, root: str) -> Target:
-        roots = ["input", "modules", "state", "run", *(["item", "index"] if self._is_child else [])]
+        roots = ["input", "modules", "state", "run", *(["item", "index"] if self._outer is not None else [])]
         if root in {"item", "index"}:
             return Target(fault="unknown_root", message=f"{root} is known only to modules that a map runs")
         return Target(fault="unknown_root", message=f"no path begins with {root!r}", name=root, known=roots)
@@ -124,9 +165,7 @@ class Line:
         at = self._position.get(name)
         if at is None:
             known = [use.definition.id for use in self.uses[:position]]
-            where = "this child run; its modules know their own line alone" if self._is_child else "the definition"
-            message = f"there is no module {name!r} in {where}"
-            return Target(fault="dangling", message=message, name=name, known=known)
+            return Target(fault="dangling", message=f"there is no module {name!r}", name=name, known=known)
         if at >= position:
             return self._too_early(name, at, position)
         use = self.uses[at]
@@ -169,12 +208,18 @@ class Line:
     def _is_certain(self, use: ModuleUse, path: str, position: int) -> bool:
         if not use.may_be_skipped:
             return True
-        mine = self.uses[position].definition.when if position < len(self.uses) else None
-        if mine is None:
-            return False
-        if path in certain_paths(mine):
+        if path in self._certain_paths(position):
             return True
-        return use.definition.on_error == "fail" and mine == use.definition.when and not _reads_state(mine)
+        mine = self._condition(position)
+        same = mine is not None and mine == use.definition.when and not _reads_state(mine)
+        return same and use.definition.on_error == "fail"
+
+    def _certain_paths(self, position: int) -> frozenset[str]:
+        condition = self._condition(position)
+        return frozenset() if condition is None else certain_paths(condition)
+
+    def _condition(self, position: int) -> Condition | None:
+        return self.uses[position].definition.when if position < len(self.uses) else None
 
     def _within(self, owner: str, schema: SchemaView | None, path: Sequence[str]) -> Target:
         if schema is None:

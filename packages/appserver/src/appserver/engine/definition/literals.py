@@ -68,10 +68,9 @@ class _StandIns:
         return value
 
     def _text(self, text: str, pointer: str) -> str:
-        pieces = pieces_of(text)
-        if any(isinstance(piece, Reference) for piece in pieces):
+        if any(isinstance(piece, Reference) for piece in pieces_of(text)):
             return self._stand_in(pointer)
-        return "".join(piece for piece in pieces if isinstance(piece, str))
+        return "".join(piece for piece in pieces_of(text) if isinstance(piece, str))
 
     def _stand_in(self, pointer: str) -> str:
         self._places.append(pointer)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue
 
-from appserver.values.conditions import Closed, Condition, Path
+from appserver.values.conditions import Closed, Condition, Path, Several
 
 MAX_DEFINITION_BYTES = 1024 * 1024
 MAX_MODULES = 200
@@ -29,7 +29,7 @@ class RetryRule(Closed):
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 1
     delay_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
     backoff: Annotated[float, Field(ge=1, le=10)] = 2.0
-    on: tuple[Literal["retryable", "rate_limited", "invalid_output", "expired"], ...] = ("retryable", "rate_limited")
+    on: Several[Literal["retryable", "rate_limited", "invalid_output", "expired"]] = ("retryable", "rate_limited")
 
 
 class ModuleDefinition(Closed):
@@ -38,7 +38,7 @@ class ModuleDefinition(Closed):
     id: Identifier
     type: ModuleType
     inputs: dict[str, JsonValue] = Field(default_factory=dict, alias="in")
-    out: dict[Identifier, Path] = Field(default_factory=dict)
+    out: dict[Identifier, Path] = Field(default_factory=dict, max_length=100)
     """By name in the run's state, the path of a value in what the module gives."""
     when: Condition | None = None
     retry: RetryRule = RetryRule()
@@ -53,7 +53,7 @@ class StepDefinition(Closed):
 
     id: Identifier
     title: Title = ""
-    modules: Annotated[tuple[ModuleDefinition, ...], Field(min_length=1)]
+    modules: Annotated[Several[ModuleDefinition], Field(min_length=1)]
 
 
 class Definition(Closed):
@@ -65,8 +65,8 @@ class Definition(Closed):
     description: Annotated[str, Field(max_length=4_000)] = ""
     input_schema: dict[str, Any] = Field(default_factory=dict, alias="input")
     """The JSON Schema of what a run begins with."""
-    steps: Annotated[tuple[StepDefinition, ...], Field(min_length=1)]
-    output: dict[Identifier, JsonValue] = Field(default_factory=dict)
+    steps: Annotated[Several[StepDefinition], Field(min_length=1)]
+    output: dict[Identifier, JsonValue] = Field(default_factory=dict, max_length=100)
     cost_limit: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
     """The most that a run may cost, in the ledger's currency; a text, since it is exact."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,7 @@ from appserver.engine.definition.form import formed
 from appserver.engine.definition.model import Definition
 from appserver.engine.definition.problems import Hints, told
 from appserver.engine.definition.reading import read_json
+from appserver.engine.definition.use_check import CheckContext
 from appserver.errors import DefinitionError, DefinitionProblem
 from appserver.modules.registry import ModuleRegistry
 
@@ -53,8 +55,19 @@ def check_definition(
         return CheckedDefinition(definition=None, problems=exc.problems)
     hints = Hints()
     definition, misfits = formed(value, hints)
-    found = () if definition is None else DefinitionCheck(registry, lacking, hints).problems(definition)
+    check = DefinitionCheck(CheckContext(registry=registry, lacking=lacking, hints=hints))
+    found = () if definition is None else check.problems(definition)
     return CheckedDefinition(definition=definition, problems=told(chain(problems, misfits, found)))
+
+
+async def check_definition_aside(
+    raw: bytes | Mapping[str, Any],
+    registry: ModuleRegistry | None = None,
+    *,
+    lacking: Literal["error", "warning"] = "error",
+) -> CheckedDefinition:
+    """Return what ``check_definition`` does, in a thread: the largest definitions take a tenth of a second."""
+    return await asyncio.to_thread(check_definition, raw, registry, lacking=lacking)
 
 
 def parse_definition(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from appserver.engine.definition.model import MAX_DEFINITION_BYTES, MAX_DEPTH
-from appserver.engine.definition.problems import problem
+from appserver.engine.definition.problems import MAX_PROBLEMS, problem
 from appserver.errors import DefinitionError, DefinitionProblem
 from appserver.values.pointers import escaped
 
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 """Of a definition; a definition of 200 modules has a tenth of it."""
 MAX_INTEGER = 2**53
 
@@ -20,7 +21,7 @@ def read_json(raw: bytes | Mapping[str, Any]) -> tuple[Any, list[DefinitionProbl
     """Return the JSON of a definition, and the problems that do not keep it from being checked further.
 
     Raises:
-        DefinitionError: It is no JSON, or beyond the caps of 1 MiB, 20 levels or 20,000 values.
+        DefinitionError: It is no JSON, or beyond the caps of 1 MiB, 20 levels or 10,000 values.
     """
     text = raw if isinstance(raw, bytes) else _encoded(raw)
     if len(text) > MAX_DEFINITION_BYTES:
@@ -28,6 +29,8 @@ def read_json(raw: bytes | Mapping[str, Any]) -> tuple[Any, list[DefinitionProbl
     repeated: list[tuple[dict[str, Any], str]] = []
     value = _decoded(text, repeated)
     pointers, problems = _surveyed(value, {id(holder) for holder, _ in repeated})
+    if len(repeated) > MAX_PROBLEMS:
+        _refuse("repeated_key", f"{len(repeated):,} names stand twice in their objects")
     problems += [
         problem(f"{pointers[id(holder)]}/{escaped(name)}", "repeated_key", f"the name {name[:80]!r} stands twice")
         for holder, name in repeated
@@ -49,8 +52,7 @@ def _decoded(text: bytes, repeated: list[tuple[dict[str, Any], str]]) -> Any:
     def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            names = [name for name, _ in pairs]
-            repeated.extend((made, name) for name in made if names.count(name) > 1)
+            repeated.extend((made, name) for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         return made
 
     try:

@@ -46,23 +46,19 @@ Piece: TypeAlias = str | Reference
 LEAVE: Final = frozenset[str]()
 
 
-def pieces_of(text: str) -> list[Piece]:
-    """Return a text as what stands for itself and what is referred to, in order.
+def pieces_of(text: str) -> Iterator[Piece]:
+    """Yield a text as what stands for itself and what is referred to, in order.
 
     ``\\{{`` stands for two braces. An opening without an end is a reference with a malformed path.
     """
-    if "{{" not in text:
-        return [text] if text else []
-    pieces: list[Piece] = []
     end = 0
     for found in BRACES.finditer(text):
         if found.start() > end:
-            pieces.append(text[end : found.start()])
+            yield text[end : found.start()]
         end = found.end()
-        pieces.append(_piece(found, text))
+        yield _piece(found, text)
     if end < len(text):
-        pieces.append(text[end:])
-    return pieces
+        yield text[end:]
 
 
 def _piece(found: re.Match[str], text: str) -> Piece:

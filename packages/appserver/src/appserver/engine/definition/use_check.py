@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from appserver.engine.definition.line import Line, ModuleUse, Target, comparisons_in
@@ -29,7 +30,26 @@ HINTS: Mapping[str, str] = {
     "forward": "a module knows what ran before it; move it, or refer to an earlier one",
     "cycle": "take one of the references away",
 }
+MAX_REFERENCES = 2_000
+"""Of a definition; a definition of 200 modules has about 1,000."""
 Problems = Iterator[DefinitionProblem]
+
+
+@dataclass(slots=True, kw_only=True)
+class CheckContext:
+    """The circumstances of one check of a definition.
+
+    Args:
+        registry: The module types that this host offers; ``None`` leaves types unchecked.
+        lacking: What a type is that it lacks.
+        hints: The hints of this check.
+        references: References that were met.
+    """
+
+    registry: ModuleRegistry | None
+    lacking: Literal["error", "warning"]
+    hints: Hints
+    references: int = 0
 
 
 def outputs_of(module: AnyModule, inputs: Mapping[str, Any]) -> SchemaView | None:
@@ -52,21 +72,11 @@ class UseCheck:
     Args:
         line: The line.
         position: The module's index, or the line's length for what comes after all modules.
-        registry: The module types that this host offers; ``None`` leaves types unchecked.
-        lacking: What a type is that it lacks.
-        hints: The hints of this check.
+        context: The circumstances.
     """
 
-    def __init__(
-        self,
-        line: Line,
-        position: int,
-        registry: ModuleRegistry | None,
-        lacking: Literal["error", "warning"],
-        hints: Hints,
-    ) -> None:
-        self._line, self._position = line, position
-        self._registry, self._lacking, self._hints = registry, lacking, hints
+    def __init__(self, line: Line, position: int, context: CheckContext) -> None:
+        self._line, self._position, self._context = line, position, context
 
     def problems(self) -> Problems:
         """Yield the problems of the module."""
@@ -78,20 +88,19 @@ class UseCheck:
         else:
             found = references_of_inputs(inputs, place, literal=module.literal, nested=module.nested)
             yield from self.references(found, wanted=inputs_of(module), at=place)
-            yield from literal_problems(module, inputs, place, self._hints)
+            yield from literal_problems(module, inputs, place, self._context.hints)
         yield from _schema_problems(inputs.get(SCHEMA), f"{place}/{SCHEMA}")
         yield from self._ways_back(inputs.get(GO_BACK), f"{place}/{GO_BACK}")
         yield from self._conditions(use)
         yield from self._out(use)
 
     def _lacking_type(self, use: ModuleUse) -> Problems:
-        if self._registry is None:
+        if self._context.registry is None:
             return
         name = use.definition.type
-        hint = self._hints.nearest(name, (known.type for known in self._registry))
-        yield problem(
-            f"{use.pointer}/type", "unknown_type", f"this host has no module {name}", hint, severity=self._lacking
-        )
+        hint = self._context.hints.nearest(name, (known.type for known in self._context.registry))
+        message, severity = f"this host has no module {name}", self._context.lacking
+        yield problem(f"{use.pointer}/type", "unknown_type", message, hint, severity=severity)
 
     def references(
         self, found: Iterable[tuple[str, Reference]], *, wanted: SchemaView | None = None, at: str = ""
@@ -104,6 +113,11 @@ class UseCheck:
             at: The pointer of what *wanted* describes.
         """
         for pointer, reference in found:
+            self._context.references += 1
+            if self._context.references > MAX_REFERENCES:
+                message = f"there are more than {MAX_REFERENCES:,} references"
+                yield problem("", "too_many", message, "let a map repeat what is alike")
+                return
             if not reference.is_well_formed:
                 yield problem(pointer, "bad_path", f"{reference.path[:80]!r} is no path", PATH_HINT)
                 continue
@@ -114,7 +128,7 @@ class UseCheck:
                 yield problem(pointer, "wrong_type", f"{reference.path} does not fit here: {reason}")
 
     def _faulty(self, pointer: str, target: Target) -> DefinitionProblem:
-        hint = self._hints.nearest(target.name, target.known) if target.name else HINTS.get(target.fault, "")
+        hint = self._context.hints.nearest(target.name, target.known) if target.name else HINTS.get(target.fault, "")
         return problem(pointer, target.fault, target.message, hint, severity=target.severity)
 
     def _conditions(self, use: ModuleUse) -> Problems:
@@ -134,7 +148,7 @@ class UseCheck:
             if not is_path(path):
                 yield problem(pointer, "bad_path", f"{path[:80]!r} is no path", PATH_HINT)
             elif use.outputs is not None and use.outputs.at(path.split(".")) is ABSENT:
-                hint = self._hints.nearest(path.split(".", maxsplit=1)[0], use.outputs.names())
+                hint = self._context.hints.nearest(path.split(".", maxsplit=1)[0], use.outputs.names())
                 yield problem(pointer, "unknown_output", f"{use.definition.type} gives no {path!r}", hint)
 
     def _ways_back(self, ways: object, pointer: str) -> Problems:
@@ -145,7 +159,9 @@ class UseCheck:
             name = way.get("module") if isinstance(way, Mapping) else None
             if isinstance(name, str) and name not in known:
                 message = f"there is no module {name[:80]!r} up to here to go back to"
-                yield problem(f"{pointer}/{index}/module", "dangling", message, self._hints.nearest(name, known))
+                yield problem(
+                    f"{pointer}/{index}/module", "dangling", message, self._context.hints.nearest(name, known)
+                )
 
 
 def _socket_misfit(reference: Reference, target: Target, wanted: SchemaView, pointer: str) -> str | None:
