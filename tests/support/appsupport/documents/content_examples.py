@@ -20,6 +20,7 @@ from appdb.models.users import UserDocument
 from appdb.utils import derived_id
 from appsupport.documents.example import (
     ASKED,
+    BRANCH,
     BYTES,
     CONTENT,
     FILE_BYTES,
@@ -73,6 +74,10 @@ CONTENTS = (
             "id": GENERATION,
             "task_id": TASK,
             "run_id": RUN,
+            "branch_id": BRANCH,
+            "step": "plan",
+            "module": "draw",
+            "sub_action_id": "draw/1",
             "interaction_id": ASKED,
             "prompt_id": "p1",
             "provider": "local",

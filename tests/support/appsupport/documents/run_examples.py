@@ -35,6 +35,7 @@ from appsupport.documents.example import (
     MADE,
     ROOT,
     RUN,
+    TASK,
     TEMPLATE,
     USER,
     VERSION,
@@ -215,6 +216,8 @@ WORKFLOWS = (
         | {
             "id": made_id("tok_", 14),
             "run_id": RUN,
+            "branch_id": BRANCH,
+            "task_id": TASK,
             "step_id": "plan",
             "module_name": "ask",
             "provider": "local",

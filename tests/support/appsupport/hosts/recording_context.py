@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from appdb.models import NewContent
+from appdb.models import CallUsage, NewContent, Origin, TaskFile
 from appworker import Actor
 from appworker.errors import SuspendedError, TaskStoppedError
 from appworker.execution.job import Job
@@ -28,6 +28,7 @@ class RecordingContext:
     attempt: int = 2
     idempotency_key: str = "key-1"
     deadline: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
+    origin: Origin = field(default_factory=Origin)
     logger: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test"), {})
     )
@@ -64,6 +65,16 @@ class RecordingContext:
         self.said.append((item.key, item.kind, item.seed))
         self.stored[item.key] = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
         return f"content-{item.key}"
+
+    async def store_file(self, file: TaskFile) -> str:
+        self.check_cancelled()
+        self.said.append(file)
+        return f"file-{file.name}"
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        self.said.append((key, usage))
+        self.check_cancelled()
+        return f"usage-{key}"
 
     async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         return key in self.steps, self.steps.get(key)

@@ -9,7 +9,8 @@ from typing import Any
 
 from appdb import FileRepository
 from appdb._driver import RawDocument
-from appdb.models import FileCategory, FileFormat, FileRole, NewFile
+from appdb.models import FileCategory, FileFormat, FileRole, NewFile, TaskFile
+from appsupport.scenarios.held_tasks import Held, hold
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import opened, run_of
 
@@ -80,6 +81,21 @@ async def _put_text(stage: Stage, text: str) -> Mapping[str, object]:
     }
 
 
+async def held_of_run(stage: Stage) -> Held:
+    """Hold a task that works for the run."""
+    return await hold(stage, run_id=await opened(stage))
+
+
+async def _store_text(stage: Stage, text: str) -> Mapping[str, object]:
+    held, files = await held_of_run(stage), FileRepository(stage.database)
+    given = TaskFile(name=text, content=text, group=text, metadata=hostile_json(text))
+    made = await files.store(held.lease, held.task, given)
+    read = await files.get(made.id, owner_id=stage.owner)
+    assert (await files.store(held.lease, held.task, given)).id == made.id
+    stored = {"group": read.group, "name": read.name, "content": read.content, "metadata": told(text, read.metadata)}
+    return {f"file.{name}": value for name, value in stored.items()}
+
+
 def _file(number: int) -> RawDocument:
     names = {"branch_id": "br_1", "category": "api_calls", "group": f"call_{number}", "name": "request.json"}
     run = {"_id": f"wff_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "run_id": f"wf_{number % 2_000:032x}"}
@@ -112,6 +128,11 @@ SCENES = Scenes(
     subject=FileRepository,
     scenarios=(
         Scenario(method="FileRepository.put", prepare=opened, call=_put),
+        Scenario(
+            method="FileRepository.store",
+            prepare=held_of_run,
+            call=lambda files, made, _: files.store(made.lease, made.task, TaskFile(name="note.txt", content="hello")),
+        ),
         _about("get", file_id),
         _about("get", large_id, "a large one"),
         _newest(""),
@@ -143,6 +164,11 @@ SCENES = Scenes(
             ),
             store=_put_text,
         ),
+        Text(
+            method="FileRepository.store",
+            fields=("file.group", "file.name", "file.content", "file.metadata"),
+            store=_store_text,
+        ),
     ),
     plain=frozenset(
         {
@@ -151,6 +177,10 @@ SCENES = Scenes(
             "after",
             "before",
             "file.run_id",
+            "task_id",
+            "token",
+            "worker_id",
+            "limit_keys",
             "newest.run_id",
             "newest.name",
             "page.run_id",

@@ -9,7 +9,8 @@ from typing import Any
 
 from appdb import TokenRepository
 from appdb._driver import RawDocument, stored_decimal
-from appdb.models import NewUsage, UsageFilter
+from appdb.models import CallUsage, NewUsage, UsageFilter
+from appsupport.scenarios.held_tasks import hold
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text
 from appsupport.scenarios.staged_runs import opened, run_of
 
@@ -24,6 +25,12 @@ def new_usage(**changes: Any) -> NewUsage:
     fields: dict[str, Any] = {"provider": "local", "model": "small", "operation": "chat"}
     fields["cost"] = Decimal("0.01")
     return NewUsage(**(fields | changes))
+
+
+def new_call(**changes: Any) -> CallUsage:
+    """Return a call that a task makes."""
+    fields: dict[str, Any] = {"provider": "local", "model": "small", "operation": "chat", "cost": Decimal("0.01")}
+    return CallUsage(**(fields | changes))
 
 
 async def usage_id(stage: Stage) -> str:
@@ -63,6 +70,15 @@ async def _record_text(stage: Stage, text: str) -> Mapping[str, object]:
     return {f"usage.{name}": getattr(read, name) for name in names}
 
 
+async def _record_task_text(stage: Stage, text: str) -> Mapping[str, object]:
+    held, tokens = await hold(stage), TokenRepository(stage.database)
+    names = ("provider", "model", "operation", "display_name")
+    recorded = await tokens.record_for_task(held.lease, held.task, "call", new_call(**dict.fromkeys(names, text)))
+    (read,) = await tokens.page(owner_id=stage.owner)
+    assert recorded == read.id
+    return {f"usage.{name}": getattr(read, name) for name in names}
+
+
 def _usage(number: int) -> RawDocument:
     names = {"provider": "local", "model": "small", "operation": "chat", "display_name": ""}
     sums = {"input_tokens": 1, "output_tokens": 1, "units": NONE, "cost": CENT}
@@ -83,6 +99,11 @@ SCENES = Scenes(
     subject=TokenRepository,
     scenarios=(
         Scenario(method="TokenRepository.record", prepare=opened, call=_record),
+        Scenario(
+            method="TokenRepository.record_for_task",
+            prepare=hold,
+            call=lambda tokens, made, _: tokens.record_for_task(made.lease, made.task, "call", new_call()),
+        ),
         Scenario(
             method="TokenRepository.page",
             prepare=usage_id,
@@ -127,7 +148,14 @@ SCENES = Scenes(
             ),
             store=_record_text,
         ),
+        Text(
+            method="TokenRepository.record_for_task",
+            fields=("usage.provider", "usage.model", "usage.operation", "usage.display_name"),
+            store=_record_task_text,
+        ),
     ),
-    plain=frozenset({"owner_id", "before", "wanted.run_id", "usage.run_id"}),
+    plain=frozenset(
+        {"owner_id", "before", "key", "task_id", "token", "worker_id", "limit_keys", "wanted.run_id", "usage.run_id"}
+    ),
     crowds={"tokens": _usage},
 )

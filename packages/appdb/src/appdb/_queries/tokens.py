@@ -22,6 +22,12 @@ def record(fields: Mapping[str, Any]) -> Pipeline:
     return [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
 
 
+def replace(fields: Mapping[str, Any]) -> Pipeline:
+    """Write a call in the place of what is there, which keeps its time."""
+    stamped = {"created_at": {"$ifNull": ["$created_at", NOW]}}
+    return [{"$replaceWith": {"$mergeObjects": [literal(dict(fields)), stamped]}}]
+
+
 def calls(owner_id: str, wanted: UsageFilter) -> Filter:
     """An owner's calls; served by index tokens_owner or tokens_run."""
     match: Filter = {"owner_id": owner_id} | ({} if wanted.run_id is None else {"run_id": wanted.run_id})

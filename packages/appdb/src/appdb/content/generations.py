@@ -17,9 +17,10 @@ from appdb.connection import Connection
 from appdb.content.task_hold import hold_task
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Label, Name, Text, accept
-from appdb.models.content_generation_metadata import NO_ORIGIN, Generation, GenerationWithItems, NewGeneration, Origin
+from appdb.models.content_generation_metadata import Generation, GenerationWithItems, NewGeneration, Origin
 from appdb.models.generated_content import Content
-from appdb.models.tasks import Task
+from appdb.models.tasks import LABELS, Task
+from appdb.queue.labels import handed_on
 from appdb.queue.lease import Lease
 from appdb.queue.task_log import TaskLog
 from appdb.reading import first_readable, readable
@@ -32,6 +33,9 @@ MAX_SOURCE_BYTES = 256 * KIB
 MAX_USAGE_BYTES = 16 * KIB
 MAX_NAMES_BYTES = 4 * KIB
 """Of all names together: provider, operation, ids."""
+
+
+LABELLED = dict.fromkeys(LABELS, 1)
 
 
 class Generations:
@@ -61,19 +65,21 @@ class Generations:
         check_size("source data", new.source_data, MAX_SOURCE_BYTES)
         fields = named | {"owner_id": owner_id, "request": dict(new.request), "source_data": dict(new.source_data)}
         marked: RawDocument | None = await self._tasks.find_one_and_update(
-            task_queries.live(new.task_id, owner_id), task_queries.mark_content(), {"run_id": 1}, session=session
+            task_queries.live(new.task_id, owner_id), task_queries.mark_content(), LABELLED, session=session
         )
         if marked is None:
             raise await self._refusal(new.task_id, owner_id, session)
-        fields |= await self._run_of(new.origin, marked, owner_id, session)
+        fields |= await self._place_of(new.origin, marked, owner_id, session)
         return Generation.from_document(await self._write(new.task_id, generation_queries.record(fields), session))
 
-    async def _run_of(self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session) -> dict[str, Any]:
-        """Return the run of a generation, by default its task's, with the run locked."""
-        run_id = origin.run_id or task.get("run_id")
-        if run_id is not None:
+    async def _place_of(
+        self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session
+    ) -> dict[str, str | None]:
+        """Return where a generation is made, by default where its task's labels say, with the run locked."""
+        place = place_of(origin, task)
+        if (run_id := place["run_id"]) is not None:
             await self._run_lock.lock(run_id, owner_id, session)
-        return {"run_id": run_id}
+        return place
 
     async def _refusal(self, task_id: str, owner_id: str, session: Session) -> NotFoundError | ConflictError:
         found = await self._tasks.find_one(task_queries.owned(task_id, owner_id), {"state": 1}, session=session)
@@ -94,8 +100,8 @@ class Generations:
 
         async def body(session: Session) -> RawDocument:
             held = await hold_task(self._log, lease, session)
-            run = await self._run_of(origin, held, task.owner_id, session)
-            update = generation_queries.begin(named | {"source_data": dict(source)}, task.payload, asdict(origin) | run)
+            place = await self._place_of(origin, held, task.owner_id, session)
+            update = generation_queries.begin(named | {"source_data": dict(source)}, task.payload, place)
             return await self._write(task.id, update, session)
 
         return Generation.from_document(await self._connection.transaction(body))
@@ -111,10 +117,10 @@ class Generations:
         """Write the generation of *task* if there is none."""
         # An actor may store an item without having begun a generation.
         named = {"owner_id": task.owner_id, "task_id": task.id, "provider": "", "operation": task.actor}
-        fields = named | {"request": task.payload, "source_data": {}}
+        fields: dict[str, Any] = named | {"request": task.payload, "source_data": {}}
         match = {"_id": generation_id(task.id)}
         if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
-            fields |= await self._run_of(NO_ORIGIN, {"run_id": task.run_id}, task.owner_id, session)
+            fields |= await self._place_of(Origin.of(task), {}, task.owner_id, session)
             await self._generations.update_one(match, generation_queries.record(fields), upsert=True, session=session)
 
     async def report_generation(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
@@ -173,6 +179,12 @@ class Generations:
 
 def _with_items(row: RawDocument) -> GenerationWithItems:
     return GenerationWithItems.from_document(row | {"items": readable(Content.from_document, row["items"])})
+
+
+def place_of(origin: Origin, task: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the fields of *origin*, with those that it leaves out from the labels of *task*."""
+    place: dict[str, str | None] = asdict(origin)
+    return place | handed_on(place, task)
 
 
 def generation_id(task_id: str) -> str:

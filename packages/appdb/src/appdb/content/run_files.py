@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 from appdb._driver import AFTER, RawDocument, Session
+from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_files as queries
 from appdb._queries.paging import BY_ID
+from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.file_encoding import described, encoded
 from appdb.content.stored_bytes import ByteStore
-from appdb.errors import NotFoundError
+from appdb.errors import InvalidDataError, LeaseLostError, NotFoundError
 from appdb.models.bounds import Name, accept, at_most
-from appdb.models.workflow_files import FileCategory, FileWithContent, ModelCall, NewFile, WorkflowFile
+from appdb.models.tasks import Task
+from appdb.models.workflow_files import FileCategory, FileWithContent, ModelCall, NewFile, TaskFile, WorkflowFile
+from appdb.queue.fence import hold
+from appdb.queue.lease import Lease
 from appdb.reading import page_of, readable
 from appdb.run_lock import RunLock
 from appdb.size_limits import KIB
-from appdb.utils import uuid7_str
+from appdb.utils import derived_id, uuid7_str
 
 MAX_INLINE_BYTES = 64 * KIB
 MOST_LOOKS = 20
@@ -30,6 +36,7 @@ class RunFiles:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._files = connection.collection(collections.FILES)
+        self._tasks = connection.collection(collections.TASKS)
         self._run_lock = RunLock(connection)
         self._bytes = ByteStore(connection, collections.FILES_BUCKET)
 
@@ -41,6 +48,37 @@ class RunFiles:
         fields = described(file, owner_id, data)
         await self._admit(file.run_id, owner_id, session)
         match, update = queries.put(uuid7_str("wff_"), fields | await self._placed(file, data, owner_id))
+        written = await self._put(match, update, session)
+        if session is None:
+            await self._clean_up(written)
+        return WorkflowFile.from_document(written)
+
+    async def write_held(self, lease: Lease, task: Task, told: TaskFile) -> WorkflowFile:
+        """Write a file of the run that *task* works for, behind the fence: its bytes, then its document."""
+        accept(Lease, lease, "lease")
+        accept(TaskFile, told)
+        if task.run_id is None:
+            problem = f"task {task.id} works for no run, and files belong to runs; store content in its place"
+            raise InvalidDataError(f"file {told.name!r}", problem)
+        file = NewFile.of_task(told, run_id=task.run_id, branch_id=task.branch_id)
+        data = encoded(file)
+        fields = described(file, task.owner_id, data)
+        placed = await self._placed(file, data, task.owner_id)
+        match, update = queries.put(_file_id(task, file), fields | placed)
+        try:
+            written = await self._connection.transaction(partial(self._write_behind_fence, lease, match, update))
+        except LeaseLostError:
+            await self._delete(placed["file_id"])
+            raise
+        await self._delete(written["replaced_file_id"])
+        return WorkflowFile.from_document(written)
+
+    async def _write_behind_fence(self, lease: Lease, match: Filter, update: Pipeline, session: Session) -> RawDocument:
+        # The run needs no lock: its deletion cancels its tasks before it looks for files.
+        await hold(self._tasks, lease, task_queries.touch(), (), session)
+        return await self._put(match, update, session)
+
+    async def _put(self, match: Filter, update: Pipeline, session: Session | None) -> RawDocument:
         written: RawDocument = await self._files.find_one_and_update(
             match,
             update,
@@ -49,9 +87,11 @@ class RunFiles:
             return_document=AFTER,
             session=session,
         )
-        if session is None:
-            await self._clean_up(written)
-        return WorkflowFile.from_document(written)
+        return written
+
+    async def _delete(self, file_id: str | None) -> None:
+        if file_id is not None:
+            await self._bytes.delete_bytes(file_id)
 
     async def _admit(self, run_id: str, owner_id: str, session: Session | None) -> None:
         # Without a transaction, writers of files need not wait for each other at the run lock: a second check, after
@@ -62,16 +102,14 @@ class RunFiles:
             await self._run_lock.lock(run_id, owner_id, session)
 
     async def _clean_up(self, written: RawDocument) -> None:
-        if (replaced := written["replaced_file_id"]) is not None:
-            await self._bytes.delete_bytes(replaced)
+        await self._delete(written["replaced_file_id"])
         try:
             await self._run_lock.check_run(written["run_id"], written["owner_id"])
         except NotFoundError:
             # Retried by itself: a put that begins again would find no run, and leave what this one has written.
             await self._connection.retry(partial(self.delete_of_run, written["run_id"], written["owner_id"]))
             # The run's deletion may have taken the document alone, with the name of the bytes in it.
-            if written["file_id"] is not None:
-                await self._bytes.delete_bytes(written["file_id"])
+            await self._delete(written["file_id"])
             raise
 
     async def _placed(self, file: NewFile, data: bytes, owner_id: str) -> dict[str, str | None]:
@@ -146,3 +184,9 @@ class RunFiles:
             # A transaction can be undone, and deleted bytes cannot: then they are left to the sweep.
             await self._bytes.delete_all(file_ids)
         return int(deleted.deleted_count)
+
+
+def _file_id(task: Task, file: NewFile) -> str:
+    """Return the id of a file that *task* writes, the same in each attempt, unless the file is there already."""
+    # As JSON, since the parts may hold any characters, and two files must not share an id.
+    return derived_id("wff_", task.id, json.dumps([file.branch_id, file.category, file.group, file.name]))

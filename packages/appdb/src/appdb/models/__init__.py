@@ -47,7 +47,16 @@ from appdb.models.tasks import (
     TaskLease,
     TaskState,
 )
-from appdb.models.tokens import ModelTotal, NewUsage, ProviderTotal, StepTotal, Usage, UsageFilter, UsageTotals
+from appdb.models.tokens import (
+    CallUsage,
+    ModelTotal,
+    NewUsage,
+    ProviderTotal,
+    StepTotal,
+    Usage,
+    UsageFilter,
+    UsageTotals,
+)
 from appdb.models.users import Login, NewUser, Role, User
 from appdb.models.vocabulary import is_known
 from appdb.models.weighted_keywords import UsedKeyword, WeightedKeyword
@@ -59,6 +68,7 @@ from appdb.models.workflow_files import (
     FileWithContent,
     ModelCall,
     NewFile,
+    TaskFile,
     WorkflowFile,
 )
 from appdb.models.workflow_run_versions import RunVersion
@@ -91,6 +101,7 @@ __all__ = [
     "AnnouncedWorker",
     "Branch",
     "BranchSegment",
+    "CallUsage",
     "Caller",
     "CancelledTasks",
     "CatchUp",
@@ -155,6 +166,7 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskEvent",
+    "TaskFile",
     "TaskFilter",
     "TaskLease",
     "TaskLimit",

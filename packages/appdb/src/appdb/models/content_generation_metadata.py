@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from pydantic import Field
 
 from appdb.models.base import Document, StoredJson
 from appdb.models.bounds import STRICT, Label, Name, NewJson, Text
 from appdb.models.generated_content import Content
+from appdb.models.tasks import LABELS, Task
 from appdb.models.vocabulary import Stored
 
 
@@ -30,6 +32,14 @@ class Generation(Document):
     task_id: str
     run_id: str | None = None
     """The run that asked; a plain task has none."""
+    branch_id: str | None = None
+    """The branch of the run that it is made on."""
+    step: str | None = None
+    """The step of the workflow that it is made for."""
+    module: str | None = None
+    """The module that it is made for."""
+    sub_action_id: str | None = None
+    """The sub-action that it is made for."""
     interaction_id: str | None = None
     """The interaction of the run that shows it."""
     prompt_id: str | None = None
@@ -66,18 +76,33 @@ class GenerationWithItems(Generation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The place in a workflow that a generation is made for; a plain task has none.
+    """The place in a workflow that a task works at, and that its content and usage are for; a plain task has none.
+
+    Where a generation is begun or recorded, ``None`` stands for what the task's own labels say.
 
     Args:
-        run_id: The run that asks; ``None`` for the one that the task works for.
+        run_id: The run that asks.
+        branch_id: The branch of the run.
+        step: The step of the workflow.
+        module: The module.
+        sub_action_id: The sub-action.
         interaction_id: The interaction that shows it.
         prompt_id: Which of the interaction's prompts it answers.
     """
 
     __pydantic_config__ = STRICT
     run_id: Name | None = None
+    branch_id: Name | None = None
+    step: Name | None = None
+    module: Name | None = None
+    sub_action_id: Name | None = None
     interaction_id: Text | None = None
     prompt_id: Text | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Return what *task* works for, as its labels say."""
+        return cls(**{name: getattr(task, name) for name in LABELS})
 
 
 NO_ORIGIN = Origin()

@@ -21,6 +21,10 @@ class Usage(Document):
     # Kept when the run is deleted: a quota that deleting resets would be none (decision 0016).
     run_id: str | None = None
     """The run that it was for, which may have been deleted since; a plain task has none."""
+    branch_id: str | None = None
+    """The branch of the run that it was for."""
+    task_id: str | None = None
+    """The task that made it; a host's own call has none."""
     step_id: str | None = None
     module_name: str | None = None
     provider: str
@@ -84,8 +88,8 @@ Tokens: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewUsage:
-    """The usage and cost of a call, to record.
+class CallUsage:
+    """The usage and cost of a call to a model.
 
     Args:
         provider: Who was paid.
@@ -96,10 +100,6 @@ class NewUsage:
         input_tokens: Tokens that went in.
         output_tokens: Tokens that came out.
         units: What is paid for where that is not tokens, with the same limits as *cost*.
-        run_id: The run that it was for.
-        step_id: The step that it was for.
-        module_name: The module that it was for.
-        id: Made here, or by a caller who may have to repeat the call: the same id is recorded once.
     """
 
     __pydantic_config__ = STRICT
@@ -111,6 +111,19 @@ class NewUsage:
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
     units: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUsage(CallUsage):
+    """The usage and cost of a call that no task made, to record; the arguments of ``CallUsage``, and what it was for.
+
+    Args:
+        run_id: The run that it was for.
+        step_id: The step that it was for.
+        module_name: The module that it was for.
+        id: Made here, or by a caller who may have to repeat the call: the same id is recorded once.
+    """
+
     run_id: Name | None = None
     step_id: Text | None = None
     module_name: Text | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
@@ -129,15 +129,13 @@ class ModelCall(Value):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewFile:
-    """A run file to write.
+class TaskFile:
+    """A run file that a task writes, for the run and on the branch that the task works for.
 
     Args:
-        run_id: The run that it belongs to.
-        branch_id: The branch that it was written on; empty when it belongs to all of them.
-        category: Which part of the run's tree.
         name: Unique in its group, such as ``request.json``.
         content: A text, or with ``format=FileFormat.JSON`` any JSON value; at most 32 MiB as UTF-8.
+        category: Which part of the run's tree.
         format: How the content is read.
         group: What belongs together, such as the id of a call; empty for none.
         role: What the file is in its call.
@@ -145,12 +143,29 @@ class NewFile:
     """
 
     __pydantic_config__ = STRICT
-    run_id: Name
-    branch_id: Label
-    category: FileCategory
     name: Text
     content: Annotated[JsonValue, SkipValidation]
+    category: FileCategory = FileCategory.OUTPUTS
     format: FileFormat = FileFormat.TEXT
     group: Text = ""
     role: FileRole | None = None
     metadata: NewJson = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFile(TaskFile):
+    """A run file to write; the arguments of ``TaskFile``, and whose file it is.
+
+    Args:
+        run_id: The run that it belongs to.
+        branch_id: The branch that it was written on; empty when it belongs to all of them.
+    """
+
+    run_id: Name
+    branch_id: Label
+
+    @classmethod
+    def of_task(cls, file: TaskFile, *, run_id: str, branch_id: str | None) -> Self:
+        """Return *file* as one of the run and the branch of its task."""
+        given = {one.name: getattr(file, one.name) for one in fields(TaskFile)}
+        return cls(run_id=run_id, branch_id=branch_id or "", **given)

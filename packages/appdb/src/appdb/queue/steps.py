@@ -9,12 +9,12 @@ from pydantic import JsonValue
 from appdb._driver import RawDocument, Session
 from appdb._queries import task_steps as step_queries
 from appdb._queries import tasks as queries
-from appdb._queries.types import Pipeline
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import LeaseLostError, UnreadableError
+from appdb.errors import UnreadableError
 from appdb.models.bounds import Name, accept
 from appdb.models.tasks import LABELS, NewTask
+from appdb.queue.fence import hold
 from appdb.queue.labels import handed_on, labels_of
 from appdb.queue.lease import Lease
 from appdb.queue.task_document import NewTaskDocument
@@ -51,7 +51,7 @@ class TaskSteps:
 
         async def body(session: Session) -> None:
             # The fence is a write: a read would conflict with no one, and a lost lease would go unseen.
-            await self._fence(lease, queries.touch(), session)
+            await hold(self._tasks, lease, queries.touch(), (), session)
             await self._steps.replace_one(step_queries.by_id(step_id), row, upsert=True, session=session)
 
         await self._connection.transaction(body)
@@ -68,7 +68,8 @@ class TaskSteps:
         async def body(session: Session) -> None:
             # An earlier attempt may have spawned it; it is then neither counted nor stored again.
             known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
-            parent = await self._fence(lease, queries.touch() if known else queries.child_added(), session)
+            update = queries.touch() if known else queries.child_added()
+            parent = await hold(self._tasks, lease, update, ("owner_id", *LABELS), session)
             _check_owner(key, task, parent)
             if not known:
                 labels = await self._labels_of(child, parent, session)
@@ -83,15 +84,6 @@ class TaskSteps:
         if child.run_id not in (None, parent.get("run_id")):
             await self._run_lock.hold(child.run_id, child.owner_id, session)
         return handed_on(labels_of(child), parent)
-
-    async def _fence(self, lease: Lease, update: Pipeline, session: Session) -> RawDocument:
-        """Write to the held task, and return its owner and its labels."""
-        held = queries.held(lease.task_id, lease.token)
-        found = dict.fromkeys(("owner_id", *LABELS), 1)
-        task: RawDocument | None = await self._tasks.find_one_and_update(held, update, found, session=session)
-        if task is None:
-            raise LeaseLostError(lease.task_id, lease.attempt)
-        return task
 
 
 def _check_owner(key: str, child: NewTask, parent: RawDocument) -> None:

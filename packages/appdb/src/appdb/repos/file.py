@@ -11,7 +11,9 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.content.run_files import RunFiles
 from appdb.content.sweep import GRACE, LOOKED_AT_ONCE, BytesSweep
-from appdb.models.workflow_files import FileCategory, FileWithContent, ModelCall, NewFile, WorkflowFile
+from appdb.models.tasks import Task
+from appdb.models.workflow_files import FileCategory, FileWithContent, ModelCall, NewFile, TaskFile, WorkflowFile
+from appdb.queue.lease import Lease
 
 
 class FileRepository(BaseRepository):
@@ -47,6 +49,25 @@ class FileRepository(BaseRepository):
             InvalidDataError: A value cannot be stored.
         """
         return await self._run_files.write_file(file, owner_id, session)
+
+    @retried
+    async def store(self, lease: Lease, task: Task, file: TaskFile) -> WorkflowFile:
+        """Write a file as ``put`` does, for the run that *task* works for: one transaction behind the fence.
+
+        A crash before its end leaves bytes that nobody names, which are swept. A re-run that writes the same file
+        replaces it.
+
+        Args:
+            lease: The lease that the fence checks.
+            task: The claimed task.
+            file: What to write.
+
+        Raises:
+            LeaseLostError: Another worker may hold the task; nothing was written.
+            TooLargeError: The content is over 32 MiB, the metadata over 16 KiB, or the names over 4 KiB.
+            InvalidDataError: The task works for no run, or a value cannot be stored; nothing was written.
+        """
+        return await self._run_files.write_held(lease, task, file)
 
     @retried
     async def get(self, file_id: str, *, owner_id: str, session: Session | None = None) -> FileWithContent:

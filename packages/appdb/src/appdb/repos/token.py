@@ -5,8 +5,11 @@ from __future__ import annotations
 from appdb._driver import Session, retried
 from appdb.base import BaseRepository
 from appdb.connection import Connection
-from appdb.models.tokens import EVERYTHING, NewUsage, Usage, UsageFilter, UsageTotals
+from appdb.models.tasks import Task
+from appdb.models.tokens import EVERYTHING, CallUsage, NewUsage, Usage, UsageFilter, UsageTotals
+from appdb.queue.lease import Lease
 from appdb.users.model_usage import ModelUsage
+from appdb.users.task_usage import TaskUsage
 
 
 class TokenRepository(BaseRepository):
@@ -15,6 +18,7 @@ class TokenRepository(BaseRepository):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._usage = ModelUsage(connection)
+        self._task_usage = TaskUsage(connection)
 
     @retried
     async def record(self, usage: NewUsage, *, owner_id: str, session: Session | None = None) -> Usage:
@@ -33,6 +37,26 @@ class TokenRepository(BaseRepository):
             ConflictError: The id is somebody else's, or that of a call with other data.
         """
         return await self._usage.record_call(usage, owner_id, session)
+
+    @retried
+    async def record_for_task(self, lease: Lease, task: Task, key: str, usage: CallUsage) -> str:
+        """Record a call that *task* made, for its owner and what its labels say; one transaction behind the fence.
+
+        Args:
+            lease: The lease that the fence checks.
+            task: The claimed task.
+            key: The call's name, unique within the task: what an earlier attempt recorded under it is replaced.
+            usage: What the call used.
+
+        Returns:
+            The id of what was recorded, the same for the same task and key.
+
+        Raises:
+            LeaseLostError: Another worker may hold the task; nothing was written.
+            InvalidDataError: A number is negative, too large, too fine or none, or a text cannot be stored; nothing was
+                written.
+        """
+        return await self._task_usage.record_call(lease, task, key, usage)
 
     @retried
     async def page(

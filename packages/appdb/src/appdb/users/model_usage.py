@@ -15,6 +15,7 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
 from appdb.models.tokens import (
+    CallUsage,
     ModelTotal,
     NewUsage,
     ProviderTotal,
@@ -51,7 +52,7 @@ class ModelUsage:
         """Record a call, or return what was recorded first under its id."""
         accept(NewUsage, usage)
         accept(Name, owner_id, "owner_id")
-        fields = _checked(usage) | {"_id": usage.id, "owner_id": owner_id}
+        fields = checked_usage(usage) | {"_id": usage.id, "owner_id": owner_id}
         await self._admit(usage, owner_id, session)
         recorded: RawDocument = await self._usage.find_one_and_update(
             {"_id": usage.id}, queries.record(fields), upsert=True, return_document=AFTER, session=session
@@ -100,10 +101,18 @@ class ModelUsage:
         )
 
 
-def _checked(usage: NewUsage) -> dict[str, Any]:
-    fields = {name: value for name, value in asdict(usage).items() if name != "id"}
-    names = {name: value for name, value in fields.items() if name not in queries.SUMMED} | {"id": usage.id}
-    check_size("names of a usage", names, MAX_NAMES_BYTES)
+def checked_usage(usage: CallUsage) -> dict[str, Any]:
+    """Return the stored fields of *usage*, all but its id.
+
+    Raises:
+        InvalidDataError: A number is negative, too large, too fine or none.
+        TooLargeError: The names are over 8 KiB.
+    """
+    fields = asdict(usage)
+    check_size(
+        "names of a usage", {name: fields[name] for name in fields if name not in queries.SUMMED}, MAX_NAMES_BYTES
+    )
+    fields.pop("id", None)
     return fields | {name: stored_decimal(_amount(name, fields[name])) for name in MONEY}
 
 

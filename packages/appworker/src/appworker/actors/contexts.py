@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from appdb.models import NewContent
+from appdb.models import CallUsage, NewContent, Origin, TaskFile
 
 
 class AttemptFacts(Protocol):
@@ -23,6 +23,11 @@ class AttemptFacts(Protocol):
     """The same for every attempt of the task: give it to providers, so that a repeated call is not paid twice."""
     deadline: datetime
     """When the attempt is out of time, by this host's clock."""
+    origin: Origin
+    """The run, branch, step, module, sub-action and interaction that the task works for; of a plain task all ``None``.
+
+    What the actor stores and records carries them by itself.
+    """
     logger: logging.LoggerAdapter[logging.Logger]
 
     @property
@@ -79,6 +84,38 @@ class ActorContext(AttemptFacts, Protocol):
 
         Raises:
             TaskStoppedError: The attempt must end now; nothing was stored.
+        """
+
+    async def store_file(self, file: TaskFile) -> str:
+        """Write a file of the run that the task works for; the same name again, or another attempt, replaces it.
+
+        Files are texts and JSON; bytes are content.
+
+        Returns:
+            The file's id.
+
+        Raises:
+            InvalidDataError: The task works for no run, or something cannot be stored; nothing was stored.
+            TaskStoppedError: The attempt must end now; nothing was stored.
+        """
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record what a call to a model used and cost, for the task's owner and all that ``origin`` names.
+
+        Record each call as soon as its cost is known. It is recorded also when the attempt must end, unless the task
+        was cancelled or the lease is lost.
+
+        Args:
+            key: The call's name, unique within the task: another attempt that records it again replaces it, and
+                another call needs another key.
+            usage: What the call used, with its exact cost.
+
+        Returns:
+            The id of what was recorded, the same in every attempt.
+
+        Raises:
+            InvalidDataError: A number or a text cannot be stored; nothing was recorded.
+            TaskStoppedError: The attempt must end now. After a cancel or a lost lease nothing was recorded.
         """
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
@@ -149,6 +186,12 @@ class SyncContext(AttemptFacts, Protocol):
 
     def store(self, item: NewContent) -> str:
         """Store a content item, and return its id."""
+
+    def store_file(self, file: TaskFile) -> str:
+        """Write a file of the run that the task works for, and return its id."""
+
+    def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record what a call to a model used and cost, and return the id of what was recorded."""
 
     def step(self, key: str, work: Callable[[], JsonValue]) -> JsonValue:
         """Run *work* once over all attempts, and return what it returned, now or earlier."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -12,9 +11,10 @@ from pydantic import JsonValue
 
 from appdb import Task
 from appdb.host import MAX_CHUNK_BYTES, check_size
-from appdb.models import NewContent
+from appdb.models import CallUsage, NewContent, Origin, TaskFile
 from appworker.attempt.attempt import Attempt
-from appworker.errors import SuspendedError, TaskStoppedError
+from appworker.errors import SuspendedError
+from appworker.execution.cancellable import CancellableContext, ContextFacts
 from appworker.execution.notices import progress_of
 from appworker.execution.steps import take_step
 
@@ -23,7 +23,7 @@ MAX_PENDING = 2_000
 """Chunks that an actor may be ahead of the database before ``emit`` waits."""
 
 
-class AttemptContext:
+class AttemptContext(CancellableContext):
     """The ``ActorContext`` that actors get.
 
     Args:
@@ -33,29 +33,20 @@ class AttemptContext:
     """
 
     def __init__(self, attempt: Attempt, timeout: timedelta, control_loop: asyncio.AbstractEventLoop) -> None:
-        self.task_id = attempt.task.id
-        self.owner_id = attempt.task.owner_id
-        self.attempt = attempt.task.attempt
-        self.idempotency_key = attempt.task.id
-        # By this host's clock, since the actor compares it with the same one.
-        self.deadline: datetime = datetime.now(UTC) + timeout
-        self.logger = logging.LoggerAdapter(
-            logging.getLogger(f"appworker.actor.{attempt.task.actor}"),
-            {"task_id": self.task_id, "attempt": self.attempt},
+        task = attempt.task
+        told = ContextFacts(
+            task_id=task.id,
+            owner_id=task.owner_id,
+            attempt=task.attempt,
+            idempotency_key=task.id,
+            # By this host's clock, since the actor compares it with the same one.
+            deadline=datetime.now(UTC) + timeout,
+            origin=Origin.of(task),
+            actor=task.actor,
         )
+        super().__init__(told, attempt.stop)
         self._attempt = attempt
         self._control_loop = control_loop
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the attempt must end."""
-        return self._attempt.stop.reason is not None
-
-    def check_cancelled(self) -> None:
-        """Raise ``TaskStoppedError`` when the attempt must end."""
-        reason = self._attempt.stop.reason
-        if reason is not None:
-            raise TaskStoppedError(self.task_id, reason)
 
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -85,6 +76,17 @@ class AttemptContext:
         """Store a content item."""
         self.check_cancelled()
         return await self._on_control_loop(self._attempt.operations.store_content(item))
+
+    async def store_file(self, file: TaskFile) -> str:
+        """Write a run file."""
+        self.check_cancelled()
+        return await self._on_control_loop(self._attempt.operations.store_file(file))
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record a call, also when the attempt must end: it was made, and the fence tells whether it still counts."""
+        recorded = await self._on_control_loop(self._attempt.operations.record_usage(key, usage))
+        self.check_cancelled()
+        return recorded
 
     async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether a step is remembered, and what it returned."""

@@ -1,4 +1,4 @@
-"""Operations of one attempt beside its events: content, steps and children."""
+"""Operations of one attempt beside its events: content, files, usage, steps and children."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pydantic import JsonValue
 
 from appdb import Lease, Task
-from appdb.models import NewContent
+from appdb.models import CallUsage, NewContent, TaskFile
 from appworker.attempt.event_writer import EventWriter
 from appworker.attempt.fenced_calls import FencedCalls
 from appworker.attempt.services import AttemptServices
@@ -47,6 +47,15 @@ class AttemptOperations:
         await self._events.in_turn(
             partial(begin, operation=operation, provider=provider, source_data=source_data),
         )
+
+    async def store_file(self, file: TaskFile) -> str:
+        """Write a file of the run that the task works for, and return its id."""
+        return (await self._calls.make(partial(self._services.files.store, self._lease, self._task, file))).id
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record a call to a model under *key*, and return the id of what was recorded."""
+        record = partial(self._services.tokens.record_for_task, self._lease, self._task, key, usage)
+        return await self._calls.make(record)
 
     async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt of the task has finished the step *key*, and its value."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from appdb import ContentRepository, RegistryRepository, TaskQueue
+from appdb import ContentRepository, Database, FileRepository, RegistryRepository, TaskQueue, TokenRepository
 from appworker.attempt.commit_batcher import CommitBatcher
 from appworker.attempt.flusher import Flusher
 
@@ -15,6 +16,21 @@ class AttemptServices:
 
     queue: TaskQueue
     contents: ContentRepository
+    files: FileRepository
+    tokens: TokenRepository
     registry: RegistryRepository
     commit_batcher: CommitBatcher
     flusher: Flusher
+
+    @classmethod
+    def of(cls, database: Database, queue: TaskQueue) -> Self:
+        """Return the services of a worker over *database*, which claims from *queue*."""
+        return cls(
+            queue=queue,
+            contents=ContentRepository(database),
+            files=FileRepository(database),
+            tokens=TokenRepository(database),
+            registry=RegistryRepository(database),
+            commit_batcher=CommitBatcher(queue),
+            flusher=Flusher(),
+        )

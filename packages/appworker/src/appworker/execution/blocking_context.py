@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from appdb.host import check_key
-from appdb.models import NewContent
+from appdb.models import CallUsage, NewContent, TaskFile
 from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.steps import as_json, save_step
 
@@ -31,6 +31,7 @@ class BlockingContext:
         self.attempt = context.attempt
         self.idempotency_key = context.idempotency_key
         self.deadline: datetime = context.deadline
+        self.origin = context.origin
         self.logger = context.logger
         self._context = context
         self._context_loop = context_loop
@@ -63,6 +64,14 @@ class BlockingContext:
     def store(self, item: NewContent) -> str:
         """Store a content item."""
         return self._wait(self._context.store(item))
+
+    def store_file(self, file: TaskFile) -> str:
+        """Write a run file."""
+        return self._wait(self._context.store_file(file))
+
+    def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record a call to a model."""
+        return self._wait(self._context.record_usage(key, usage))
 
     def step(self, key: str, work: Callable[[], JsonValue]) -> JsonValue:
         """Run *work* once over all attempts, in the calling thread."""

@@ -9,21 +9,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 
-from appdb import (
-    ChangeFeed,
-    Claimer,
-    ContentRepository,
-    Database,
-    RegistryRepository,
-    TaskQueue,
-    uuid7_str,
-)
+from appdb import ChangeFeed, Claimer, Database, TaskQueue, uuid7_str
 from appdb.feed import QUEUES
 from appdb.host import HostMaintenance, LeaseGuard, LeaseRenewer, every, survive
 from appworker.actors.loading import ActorsByHandler
 from appworker.attempt.attempt_runner import AttemptRunner
-from appworker.attempt.commit_batcher import CommitBatcher
-from appworker.attempt.flusher import Flusher
 from appworker.attempt.services import AttemptServices
 from appworker.health.monitor import Monitor
 from appworker.worker.announcer import ANNOUNCE_INTERVAL, SIGN_OF_LIFE_INTERVAL, Announcer
@@ -78,7 +68,7 @@ class Runner:
         self._feed = _feed_of(database, queue)
         self._lease_renewer = LeaseRenewer(queue, self._feed, guard, options.heartbeat)
         self._maintenance = HostMaintenance(database, queue, self._feed, options.retention)
-        self._services = _services_of(database, queue)
+        self._services = AttemptServices.of(database, queue)
         self._announcer = Announcer(self.worker_id, self._services.registry, actors, options, monitor.health)
         self._attempt_runner = AttemptRunner(self._lease_renewer)
         changed = asyncio.Event()
@@ -183,16 +173,6 @@ def _feed_of(database: Database, queue: TaskQueue) -> ChangeFeed:
     feed.add(QUEUES, QueueChanges(queue))
     queue.rely_on_change_feed()
     return feed
-
-
-def _services_of(database: Database, queue: TaskQueue) -> AttemptServices:
-    return AttemptServices(
-        queue=queue,
-        contents=ContentRepository(database),
-        registry=RegistryRepository(database),
-        commit_batcher=CommitBatcher(queue),
-        flusher=Flusher(),
-    )
 
 
 async def _restarted(loop: Callable[[], Awaitable[None]]) -> None:

@@ -11,14 +11,12 @@ from typing import cast
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from appdb import ChangeFeed, Claimer, ContentRepository, Database, RegistryRepository, Task, TaskState
+from appdb import ChangeFeed, Claimer, Database, Task, TaskState
 from appdb.host import GuardFacts, LeaseGuard, LeaseRenewer
 from appsupport.hosts.live_tasks import OWNER, Tasks
 from appworker import Actor, ActorContext, actor
 from appworker.attempt.attempt import Attempt
 from appworker.attempt.attempt_runner import AttemptRunner
-from appworker.attempt.commit_batcher import CommitBatcher
-from appworker.attempt.flusher import Flusher
 from appworker.attempt.services import AttemptServices
 from appworker.execution.stop import StopReason
 from appworker.worker.slots import Slots
@@ -56,13 +54,7 @@ class Hall:
         self.attempt_runner = AttemptRunner(self.lease_renewer)
         self.slots = Slots(1, lambda: None)
         self.occupied = self.slots.request()
-        self.services = AttemptServices(
-            queue=self.queue,
-            contents=ContentRepository(database),
-            registry=RegistryRepository(database),
-            commit_batcher=CommitBatcher(self.queue),
-            flusher=Flusher(),
-        )
+        self.services = AttemptServices.of(database, self.queue)
 
     def request(self, task: Task) -> tuple[Attempt, asyncio.Task[None]]:
         attempt = Attempt(task, self.services, claimed_at=time.monotonic())

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from pydantic import JsonValue, ValidationError
 
-from appdb.models import ContentKind, NewContent
+from appdb.models import CallUsage, ContentKind, NewContent, Origin, TaskFile
 from appworker.actors.media import MediaPayload, check_media_extras, media
 from appworker.errors import DiscardError, TaskStoppedError
 
@@ -38,6 +38,7 @@ class RecordingContext:
     attempt: int = 1
     idempotency_key: str = "task-1"
     deadline: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
+    origin: Origin = field(default_factory=Origin)
     logger: logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test"), {})
     )
@@ -68,6 +69,15 @@ class RecordingContext:
     async def emit(self, data: Mapping[str, JsonValue]) -> None:
         self.check_cancelled()
         self.steps.append(f"emit {sorted(data)}")
+
+    async def store_file(self, file: TaskFile) -> str:
+        self.check_cancelled()
+        self.steps.append(f"store_file {file.name}")
+        return f"file-{file.name}"
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        self.steps.append(f"record_usage {key} {usage.cost}")
+        return f"usage-{key}"
 
     async def describe(self, *, operation: str, provider: str, source_data: Mapping[str, JsonValue]) -> None:
         self.check_cancelled()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from appdb import InvalidDataError, NotFoundError, TooLargeError
-from appdb.models import ContentKind, NewContent
+from appdb.models import CallUsage, ContentKind, FileFormat, FileRole, NewContent, TaskFile
 from appworker import AppWorkerError, DiscardError, RetryLaterError, TaskStoppedError
 from appworker.errors import SuspendedError
 from appworker.execution.process import frames
@@ -21,8 +24,12 @@ from appworker.execution.process.messages import (
     content_to_json,
     error_from_json,
     error_to_json,
+    file_from_json,
+    file_to_json,
     result_from_json,
     result_to_json,
+    usage_from_json,
+    usage_to_json,
 )
 from appworker.execution.results import (
     ActorDone,
@@ -36,7 +43,7 @@ from appworker.execution.stop import StopReason
 
 texts = st.text(max_size=50)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | texts,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=10,
 )
@@ -174,3 +181,31 @@ def test_actor_can_set_retry_time() -> None:
     assert found == ActorFailed(kind="RetryLater", message="the provider is busy", retry=True, retry_in=after)
     with pytest.raises(ValueError, match="cannot be negative"):
         RetryLaterError("no", timedelta(seconds=-1))
+
+
+@given(st.decimals(min_value=0, max_value=10**9, places=12), st.integers(0, 10**12), texts)
+def test_usage_round_trips_exactly(cost: Decimal, tokens: int, name: str) -> None:
+    usage = CallUsage(provider=name, model=name, operation="chat", cost=cost, units=cost, input_tokens=tokens)
+
+    assert usage_from_json(json.loads(frames.to_json(usage_to_json(usage)))) == usage
+
+
+@given(values, st.none() | st.sampled_from(list(FileRole)), texts, objects)
+def test_run_file_round_trips(
+    content: JsonValue, role: FileRole | None, name: str, metadata: dict[str, JsonValue]
+) -> None:
+    file = TaskFile(name=name, content=content, format=FileFormat.JSON, role=role, metadata=metadata)
+    told, blob = file_to_json(file)
+
+    assert file_from_json(json.loads(frames.to_json(told)), blob) == file
+
+
+def test_what_is_not_exact_or_json_does_not_cross() -> None:
+    with pytest.raises(InvalidDataError, match="cost"):
+        usage_to_json(CallUsage(provider="p", model="m", operation="o", cost=0.1))  # type: ignore[arg-type]
+    with pytest.raises(InvalidDataError, match="units"):
+        usage_from_json({"provider": "p", "model": "m", "operation": "o", "cost": "1", "units": "many"})
+    with pytest.raises(InvalidDataError, match="content of 'a'"):
+        file_to_json(TaskFile(name="a", content=float("nan")))
+    with pytest.raises(TooLargeError):
+        file_to_json(TaskFile(name="a", content="x" * frames.MAX_BLOB_BYTES))

@@ -1,15 +1,17 @@
-"""Messages between a worker and an actor's process: results, errors and content items as JSON."""
+"""Messages between a worker and an actor's process: results, errors, and what an actor stores, as JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from appdb import ConflictError, InvalidDataError, NotFoundError, TooLargeError
-from appdb.models import ContentKind, NewContent
+from appdb.models import CallUsage, ContentKind, FileCategory, FileFormat, FileRole, NewContent, TaskFile
 from appworker.errors import AppWorkerError, SuspendedError, TaskStoppedError
 from appworker.execution.process.frames import KIB, MAX_BLOB_BYTES, to_json
 from appworker.execution.results import (
@@ -24,6 +26,9 @@ from appworker.execution.results import (
 
 MAX_RESULT_BYTES = 512 * KIB
 """As JSON; the database takes less."""
+
+AMOUNTS = frozenset({"cost", "units"})
+"""The fields of a usage that are decimals."""
 
 _SHARED_ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
@@ -123,3 +128,65 @@ def content_from_json(told: Mapping[str, Any], blob: bytes) -> NewContent:
     path = known.pop("path", None)
     kind = ContentKind(known.pop("kind"))
     return NewContent(kind=kind, data=blob if path is None else Path(path), **known)
+
+
+def file_to_json(file: TaskFile) -> tuple[dict[str, Any], bytes]:
+    """Return *file* for the worker: its fields, and its content as the bytes of JSON.
+
+    Raises:
+        InvalidDataError: The content is no JSON, or too large to cross.
+    """
+    told = {field.name: getattr(file, field.name) for field in fields(file) if field.name != "content"}
+    try:
+        content = json.dumps(file.content, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise InvalidDataError(f"content of {file.name!r}", f"cannot be stored: {exc}") from exc
+    if len(content) > MAX_BLOB_BYTES:
+        raise TooLargeError(f"content of {file.name!r}", len(content), MAX_BLOB_BYTES)
+    return told, content
+
+
+def file_from_json(told: Mapping[str, Any], blob: bytes) -> TaskFile:
+    """Return the run file that a process sent."""
+    known = dict(told)
+    category, form, role = FileCategory(known.pop("category")), FileFormat(known.pop("format")), known.pop("role")
+    return TaskFile(
+        content=json.loads(blob),
+        category=category,
+        format=form,
+        role=None if role is None else FileRole(role),
+        **known,
+    )
+
+
+def usage_to_json(usage: CallUsage) -> dict[str, Any]:
+    """Return *usage* for the worker; its decimals are text, since a number would lose digits.
+
+    Raises:
+        InvalidDataError: An amount is no ``Decimal``.
+    """
+    told = {field.name: getattr(usage, field.name) for field in fields(usage)}
+    for name in AMOUNTS:
+        # Here, since a float would cross as text, and be taken for exact on the other side.
+        if not isinstance(told[name], Decimal):
+            raise InvalidDataError(name, "give a Decimal, since a float is not exact")
+        told[name] = str(told[name])
+    return told
+
+
+def usage_from_json(told: Mapping[str, Any]) -> CallUsage:
+    """Return the usage that a process sent.
+
+    Raises:
+        InvalidDataError: An amount is no number.
+    """
+    amounts = {name: _amount(name, told[name]) for name in AMOUNTS}
+    known: dict[str, Any] = {**told, **amounts}
+    return CallUsage(**known)
+
+
+def _amount(name: str, value: object) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation as exc:
+        raise InvalidDataError(name, "give a Decimal") from exc

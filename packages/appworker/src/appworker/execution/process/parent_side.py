@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -178,6 +179,7 @@ def _order(job: Job) -> dict[str, Any]:
         "attempt": context.attempt,
         "idempotency_key": context.idempotency_key,
         "deadline": context.deadline.isoformat(),
+        "origin": asdict(context.origin),
         "payload": job.payload,
     }
 

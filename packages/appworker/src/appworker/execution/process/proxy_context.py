@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
 from pydantic import JsonValue
 
-from appdb.models import NewContent
-from appworker.errors import TaskStoppedError
+from appdb.models import CallUsage, NewContent, Origin, TaskFile
+from appworker.execution.cancellable import CancellableContext, ContextFacts
 from appworker.execution.notices import progress_of
-from appworker.execution.process.messages import content_to_json
+from appworker.execution.process.messages import content_to_json, file_to_json, usage_to_json
 from appworker.execution.process.worker_pipe import ActorOrder, WorkerPipe
 from appworker.execution.steps import take_step
 
 
-class ProxyContext:
+class ProxyContext(CancellableContext):
     """The ``ExecutorContext`` of a process.
 
     Args:
@@ -29,27 +28,17 @@ class ProxyContext:
 
     def __init__(self, order: ActorOrder, actor: str, pipe: WorkerPipe) -> None:
         facts = order.facts
-        self.task_id: str = facts["task_id"]
-        self.owner_id: str = facts["owner_id"]
-        self.attempt: int = facts["attempt"]
-        self.idempotency_key: str = facts["idempotency_key"]
-        self.deadline = datetime.fromisoformat(facts["deadline"])
-        self.logger = logging.LoggerAdapter(
-            logging.getLogger(f"appworker.actor.{actor}"), {"task_id": self.task_id, "attempt": self.attempt}
+        told = ContextFacts(
+            task_id=facts["task_id"],
+            owner_id=facts["owner_id"],
+            attempt=facts["attempt"],
+            idempotency_key=facts["idempotency_key"],
+            deadline=datetime.fromisoformat(facts["deadline"]),
+            origin=Origin(**facts["origin"]),
+            actor=actor,
         )
-        self._stop = order.stop
+        super().__init__(told, order.stop)
         self._pipe = pipe
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the attempt must end."""
-        return self._stop.reason is not None
-
-    def check_cancelled(self) -> None:
-        """Raise ``TaskStoppedError`` when the attempt must end."""
-        reason = self._stop.reason
-        if reason is not None:
-            raise TaskStoppedError(self.task_id, reason)
 
     def report(self, fraction: float, message: str = "") -> None:
         """Say how far the work is."""
@@ -74,6 +63,15 @@ class ProxyContext:
         """Store a content item."""
         told, blob = content_to_json(item)
         return str(await self._call("store", blob, item=told))
+
+    async def store_file(self, file: TaskFile) -> str:
+        """Write a run file."""
+        told, blob = file_to_json(file)
+        return str(await self._call("store_file", blob, file=told))
+
+    async def record_usage(self, key: str, usage: CallUsage) -> str:
+        """Record a call to a model, also when the attempt must end: the worker's side tells."""
+        return str(await self._call_always("record_usage", key=key, usage=usage_to_json(usage)))
 
     async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt has finished the step *key*, and its value."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.process.frames import PipeFrame, encode
-from appworker.execution.process.messages import content_from_json, error_to_json
+from appworker.execution.process.messages import content_from_json, error_to_json, file_from_json, usage_from_json
 
 METHODS = frozenset({"describe", "emit", "join", "get_step", "save_step", "spawn"})
-"""Methods whose arguments and values are JSON; ``store`` is the other one, since content has bytes."""
+"""Methods whose arguments and values are JSON; the others take what is told as JSON, and bytes."""
 
 
 async def answer_to(call: PipeFrame, context: ExecutorContext) -> bytes:
@@ -21,8 +21,13 @@ async def answer_to(call: PipeFrame, context: ExecutorContext) -> bytes:
 
 async def _value(call: PipeFrame, context: ExecutorContext) -> object:
     method, arguments = call.body["method"], call.body["arguments"]
-    if method == "store":
-        return await context.store(content_from_json(arguments["item"], call.blob))
+    match method:
+        case "store":
+            return await context.store(content_from_json(arguments["item"], call.blob))
+        case "store_file":
+            return await context.store_file(file_from_json(arguments["file"], call.blob))
+        case "record_usage":
+            return await context.record_usage(arguments["key"], usage_from_json(arguments["usage"]))
     # An actor's code may be hostile, and ``getattr`` would reach everything.
     if method not in METHODS:
         raise ValueError(f"an actor's process has no {method!r} to call")
