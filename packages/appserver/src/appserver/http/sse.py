@@ -2,9 +2,9 @@
 
 Clients differ from the standard and from each other, so a stream keeps to what all of them read alike:
 
-- Every block has an id and data. Some clients take a block without data for an event with nothing in it (and fail to
-  parse that), and some drop events until they have seen an id. So ``retry`` stands in the first event, and the line
-  that keeps a connection awake is a comment alone, with no empty line behind it.
+- Every block has data, and the first one an id. Some clients take a block without data for an event with nothing in
+  it (and fail to parse that), and some drop events until they have seen an id. So ``retry`` stands in the first event,
+  and the line that keeps a connection awake is a comment alone, with no empty line behind it.
 - Lines end with a line feed, and no other character that some clients take for the end of a line is in a text.
 - No event is over 1 MiB: clients refuse larger ones, and would meet the same event again after each reconnect.
 """
@@ -45,11 +45,12 @@ def asked_cursor(last_event_id: str | None, after: After) -> tuple[str, str | Af
     return ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
 
 
-def sse_block(event_id: int, name: str, data: str) -> bytes:
-    """Return one event with its empty line; *data* is JSON."""
+def sse_block(event_id: int | None, name: str, data: str) -> bytes:
+    """Return one event with its empty line; *data* is JSON. Without an id, a client keeps the one before."""
     for character, escape in LINE_ENDS.items():
         data = data.replace(character, escape)
-    return f"id: {event_id}\nevent: {name}\ndata: {data}\n\n".encode()
+    numbered = "" if event_id is None else f"id: {event_id}\n"
+    return f"{numbered}event: {name}\ndata: {data}\n\n".encode()
 
 
 def retry_line(milliseconds: int) -> bytes:
@@ -63,7 +64,7 @@ def with_id(frame: StreamFrame, event_id: str) -> StreamFrame:
     return replace(frame, text=b"id: %b\n%b" % (event_id.encode(), rest))
 
 
-async def stream_text(frames: AsyncIterator[StreamFrame], **about: object) -> AsyncIterator[bytes]:
+async def stream_text(frames: AsyncIterator[StreamFrame | bytes], **about: object) -> AsyncIterator[bytes]:
     """Yield the text of a stream: a ping, then *frames*, the first of them with ``retry``.
 
     The text ends early while the database does not answer; *about* are fields for the log's line.
@@ -73,7 +74,7 @@ async def stream_text(frames: AsyncIterator[StreamFrame], **about: object) -> As
     retry = retry_line(random.randint(*RETRY_MILLISECONDS))
     try:
         async for frame in frames:
-            yield retry + frame.text
+            yield retry + (frame if isinstance(frame, bytes) else frame.text)
             retry = b""
     except AppDbError as exc:
         # The answer has begun, so all that is left is to end it; the viewer comes back with its cursor.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from appdb import Task
+from appdb.models import Run
 from appserver.errors import CursorError
 
 BEFORE_ALL = -1
@@ -95,6 +96,19 @@ class TaskCursors:
     def move(self, task_id: str, seq: int) -> None:
         """Note that the viewer knows event *seq* of the task."""
         self._cursors[task_id] = self._cursors[task_id].at(seq)
+
+
+def run_position(field: str, text: str, run: Run) -> int:
+    """Return the number of the newest event that a viewer of *run* knows, as *text*, the request's *field*, holds it.
+
+    Raises:
+        CursorError: It is not a number of this run's log.
+    """
+    seq = _number(text)
+    last = run.event_count - 1
+    if seq is None or not BEFORE_ALL <= seq <= last:
+        raise CursorError(field, f"it must be the number of an event of this run, {BEFORE_ALL} to {last}")
+    return seq
 
 
 def _task_cursor(field: str, part: str) -> TaskCursor:

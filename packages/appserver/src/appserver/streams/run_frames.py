@@ -1,0 +1,92 @@
+"""Run frames: the events of a run as they are sent, encoded once for all of its viewers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from appdb import TaskEvent
+from appdb.models import Run, RunEvent, RunView
+from appserver.streams.live_tasks import LiveTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFrame:
+    """One event of a run's stream as it is sent.
+
+    Args:
+        seq: The number of the newest event of the run that a viewer knows after this frame; ``None`` for what rides
+            along without a number, such as the progress of a task.
+        name: The event's name on the wire, by which a viewer may choose.
+        module: The module that it concerns, by which a viewer may choose.
+        always: Whether it is sent whatever a viewer has chosen, since without it the rest would be misread.
+        note: What is sent before it whatever a viewer has chosen, such as that a branch begins with it.
+        ends: Whether the run has ended with it.
+        text: The bytes on the wire, in the form of the face that encoded them.
+    """
+
+    seq: int | None
+    name: str
+    module: str | None = None
+    always: bool = False
+    ends: bool = False
+    note: bytes = b""
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchPoint:
+    """The place at which a run has gone on to another branch.
+
+    Args:
+        left: The branch that it left.
+        to: The new one.
+        cutoff_seq: The last event of the old line that still counts; ``None`` when none does.
+    """
+
+    left: str
+    to: str
+    cutoff_seq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameChoice:
+    """The choice of a viewer among the events of a run; empty for everything."""
+
+    types: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
+
+    def text_of(self, frame: RunFrame) -> bytes:
+        """Return what is sent of *frame*; empty for nothing."""
+        return frame.note + frame.text if self._has(frame) else frame.note
+
+    def _has(self, frame: RunFrame) -> bool:
+        if frame.always:
+            return True
+        return (not self.types or frame.name in self.types) and (not self.modules or frame.module in self.modules)
+
+
+EVERYTHING = FrameChoice()
+
+
+class RunEncoder(Protocol):
+    """The form in which a face sends the events of runs."""
+
+    def event(self, event: RunEvent, begins: BranchPoint | None) -> RunFrame:
+        """Return an event of the run's log, with a note about the branch that *begins* with it."""
+
+    def task_event(self, event: TaskEvent, task: LiveTask) -> RunFrame:
+        """Return an event of the log of a task of the run."""
+
+    def rollback(self, task: LiveTask) -> RunFrame:
+        """Return the note that what the task's earlier attempts have streamed counts no more."""
+
+    def snapshot(self, view: RunView, tasks: Sequence[LiveTask]) -> RunFrame:
+        """Return the run as it is, with what its live tasks have streamed so far."""
+
+    def tasks(self, seq: int, tasks: Sequence[LiveTask]) -> RunFrame:
+        """Return what the live tasks have streamed so far, for a viewer that knows the run up to event *seq*."""
+
+    def end(self, run: Run) -> RunFrame:
+        """Return the end of the stream, with what can still be done with the run."""
