@@ -38,11 +38,14 @@ class NotFoundError(AppDbError):
 
 
 class ConflictError(AppDbError):
-    """The document exists, and its state does not allow the change."""
+    """The document exists, and its state does not allow the change.
 
-    def __init__(self, kind: str, document_id: str, problem: str) -> None:
+    ``accepted`` is the id of the event that settled an interaction before, where that is why.
+    """
+
+    def __init__(self, kind: str, document_id: str, problem: str, *, accepted: str | None = None) -> None:
         super().__init__(kind, document_id, problem)
-        self.kind, self.document_id, self.problem = kind, document_id, problem
+        self.kind, self.document_id, self.problem, self.accepted = kind, document_id, problem, accepted
 
     def __str__(self) -> str:
         return f"{self.kind} {self.document_id}: {self.problem}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from appdb import DbEventType, NotFoundError
+from appdb import ConflictError, DbEventType, NotFoundError
 from appdb.models import BranchSegment, NewRunEvent, Position, RunEvent, RunState
 from appdb.runs.check_events import check_events
 from appdb.runs.fold import fold_events
@@ -68,6 +68,13 @@ class RunModel:
                 self.fork(entry.seq, event(E.WORKFLOW_RESUMED))
                 return
         raise NotFoundError("interaction", interaction_id)
+
+    def switch(self, branch: str) -> None:
+        if branch == self.branch:
+            raise ConflictError("branch", branch, "current")
+        along = self.along(self.lineages[branch])
+        last = next(entry for entry in reversed(along) if entry.type is not E.BRANCH_SWITCHED)
+        self._fork(truncated(self.lineages[branch], last.seq), event(E.BRANCH_SWITCHED))
 
     def reset(self) -> None:
         self._begin([], event(E.WORKFLOW_CREATED), Position())

@@ -100,6 +100,22 @@ class Again(Step):
 
 
 @dataclass(frozen=True)
+class Switch(Step):
+    """Return to any branch."""
+
+    pick: int
+
+    def on_model(self, model: RunModel) -> None:
+        model.switch(f"br_{self.pick % len(model.lineages)}")
+
+    async def on_store(self, runs: Runs, run: Run) -> None:
+        branches = await runs.branches.page(run.id, owner_id=OWNER, limit=1_000)
+        target, new = branches[-1 - self.pick % len(branches)].id, uuid7_str("br_")
+        for _ in range(2):
+            await runs.branches.switch(run.id, target, owner_id=OWNER, branch_id=run.branch_id, new_branch_id=new)
+
+
+@dataclass(frozen=True)
 class Reset(Step):
     """Begin again."""
 
@@ -224,5 +240,6 @@ ANY_STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(Jump, STEPS, st.none() | MODULES),
     st.builds(Again, FORMS),
     st.builds(Reset),
+    st.builds(Switch, st.integers(0, 100)),
     st.builds(Recover, st.sampled_from(RunStatus)),
 )

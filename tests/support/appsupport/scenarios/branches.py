@@ -32,6 +32,10 @@ def _fork(branches: BranchRepository, made: str, owner_id: str) -> Any:
     return branches.fork(made, 12, why, owner_id=owner_id, branch_id=branch_of(made))
 
 
+async def _switch(branches: BranchRepository, made: str, owner_id: str) -> Any:
+    return await branches.switch(made, branch_of(made), owner_id=owner_id, branch_id=fork_of(made))
+
+
 def _of_run(method: str) -> Scenario:
     return Scenario(
         method=f"BranchRepository.{method}",
@@ -59,6 +63,7 @@ SCENES = Scenes(
     subject=BranchRepository,
     scenarios=(
         Scenario(method="BranchRepository.fork", prepare=worked, call=_fork),
+        Scenario(method="BranchRepository.switch", prepare=forked, call=_switch),
         Scenario(
             method="BranchRepository.get",
             prepare=_branch,
@@ -83,6 +88,6 @@ SCENES = Scenes(
     texts=(
         Text(method="BranchRepository.fork", fields=("event.step", "event.module", "event.data"), store=_fork_text),
     ),
-    plain=frozenset({"owner_id", "run_id", "branch_id", "new_branch_id", "before", "event_id"}),
+    plain=frozenset({"owner_id", "run_id", "branch_id", "new_branch_id", "target_branch_id", "before", "event_id"}),
     crowds={"branches": _row},
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from appdb._driver import Session, retried, retried_deletion
 from appdb.base import BaseRepository
 from appdb.connection import Connection
+from appdb.events import DbEventType as E
 from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import NewRunEvent
 from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
-from appdb.runs.fork import AtEvent, Fork, RunForker
+from appdb.runs.fork import RunForker
+from appdb.runs.fork_points import AtEnd, AtEvent, Fork, fork_of
 from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
@@ -62,6 +64,38 @@ class BranchRepository(BaseRepository):
             point=AtEvent(seq=seq),
             event=event,
         )
+        return await self._fork(fork, session=session)
+
+    async def switch(
+        self,
+        run_id: str,
+        target_branch_id: str,
+        *,
+        owner_id: str,
+        branch_id: str,
+        new_branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> Branch:
+        """Let a run go on where another of its branches ended, on a new branch behind the last event of that one.
+
+        All is as it was there, also how the run had ended there. Both branches stay as they are.
+
+        Args:
+            run_id: The run.
+            target_branch_id: The branch to return to.
+            owner_id: The run's owner.
+            branch_id: The branch that the caller takes for the current one.
+            new_branch_id: The id of the new branch, which makes a repeated call harmless; made here when left out.
+            session: The caller's transaction.
+
+        Raises:
+            NotFoundError: The owner has no such run, or the run no such branch.
+            ConflictError: The run is on that branch, has moved on to another one, would be open beside another of its
+                project, or *new_branch_id* is that of another fork.
+        """
+        data = {"target_branch_id": target_branch_id}
+        point = AtEnd(branch_id=target_branch_id)
+        fork = fork_of((run_id, owner_id), (branch_id, new_branch_id), point, E.BRANCH_SWITCHED, data)
         return await self._fork(fork, session=session)
 
     @retried

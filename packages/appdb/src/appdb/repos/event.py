@@ -10,7 +10,8 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.runs.event_log import EventLog, checked_append
+from appdb.runs.appends import checked_append
+from appdb.runs.event_log import EventLog
 from appdb.runs.reader import RunReader
 
 

@@ -7,12 +7,12 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
-from appdb.models.events import NewRunEvent, RunEvent
+from appdb.models.events import RunEvent
 from appdb.models.run_state import Interaction, ModuleAttempt, RunState, RunView
-from appdb.runs.fork import AtInteraction, BeforeFirst, Fork, Point, RunForker
+from appdb.runs.fork import RunForker
+from appdb.runs.fork_points import AtInteraction, BeforeFirst, Fork, fork_of
 from appdb.runs.history import RunHistory
 from appdb.runs.reader import RunReader
-from appdb.utils import uuid7_str
 
 
 class StateRepository(BaseRepository):
@@ -156,9 +156,8 @@ class StateRepository(BaseRepository):
                 *new_branch_id* is that of another fork.
         """
         data = {"target_step": step} | ({} if module is None else {"target_module": module})
-        event = NewRunEvent(type=E.JUMP_REQUESTED, step=step, module=module, data=data)
         point = BeforeFirst(step=step, module=module)
-        fork = _fork_of(run_id, owner_id, branch_id, new_branch_id, point, event)
+        fork = fork_of((run_id, owner_id), (branch_id, new_branch_id), point, E.JUMP_REQUESTED, data)
         return await self._fork(fork, session=session)
 
     async def branch_from_interaction(
@@ -186,22 +185,11 @@ class StateRepository(BaseRepository):
             ConflictError: The run has moved on to another branch, it would be open beside another of its project, or
                 *new_branch_id* is that of another fork.
         """
-        event = NewRunEvent(type=E.WORKFLOW_RESUMED, data={"from_interaction_id": interaction_id})
+        data = {"from_interaction_id": interaction_id}
         point = AtInteraction(interaction_id=interaction_id)
-        fork = _fork_of(run_id, owner_id, branch_id, new_branch_id, point, event)
+        fork = fork_of((run_id, owner_id), (branch_id, new_branch_id), point, E.WORKFLOW_RESUMED, data)
         return await self._fork(fork, session=session)
 
     @retried
     async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
         return await self._forker.fork_run(fork, session)
-
-
-def _fork_of(run_id: str, owner_id: str, current: str, branch_id: str | None, point: Point, event: NewRunEvent) -> Fork:
-    return Fork(
-        run_id=run_id,
-        owner_id=owner_id,
-        current=current,
-        branch_id=branch_id or uuid7_str("br_"),
-        point=point,
-        event=event,
-    )

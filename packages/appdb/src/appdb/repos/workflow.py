@@ -13,18 +13,17 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
-from appdb.models.events import NewRunEvent
 from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import NewRun, Run, RunStatus
 from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
 from appdb.runs.deletion import LINGER, RunDeletion
-from appdb.runs.fork import AtBeginning, Fork, RunForker
+from appdb.runs.fork import RunForker
+from appdb.runs.fork_points import AtBeginning, Fork, fork_of
 from appdb.runs.listing import RunLists
 from appdb.runs.open import RunOpener
 from appdb.runs.run_versions import RunVersions
 from appdb.runs.status import StatusWriter
-from appdb.utils import uuid7_str
 
 
 class WorkflowRepository(BaseRepository):
@@ -45,8 +44,9 @@ class WorkflowRepository(BaseRepository):
     async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
         """Return the project's open run, or make it with its first branch and event, in one transaction.
 
-        Of callers at the same time, one makes the run and all get it. The same *new* again returns the run that it
-        made, whatever has become of it.
+        A run that failed is open, too; *new* may ask for another one in its place (``NewRun.fresh``). Of callers at the
+        same time, one makes the run and all get it. The same *new* again returns the run that it made, whatever has
+        become of it.
 
         Returns:
             The run, and whether this call has made it.
@@ -220,15 +220,8 @@ class WorkflowRepository(BaseRepository):
             NotFoundError: The owner has no such run.
             ConflictError: The run has moved on to another branch, or another run of its project is open.
         """
-        event = NewRunEvent(type=E.WORKFLOW_CREATED, data={**(data or {}), "reset": True})
-        fork = Fork(
-            run_id=run_id,
-            owner_id=owner_id,
-            current=branch_id,
-            branch_id=new_branch_id or uuid7_str("br_"),
-            point=AtBeginning(),
-            event=event,
-        )
+        told = {**(data or {}), "reset": True}
+        fork = fork_of((run_id, owner_id), (branch_id, new_branch_id), AtBeginning(), E.WORKFLOW_CREATED, told)
         return await self._fork(fork, session=session)
 
     @retried

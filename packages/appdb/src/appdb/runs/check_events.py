@@ -8,7 +8,7 @@ from appdb.errors import ConflictError
 from appdb.models.events import NewRunEvent
 from appdb.models.run_state import RunState
 from appdb.run_lock import RUN
-from appdb.runs.event_log import checked_append
+from appdb.runs.appends import checked_append
 from appdb.runs.preconditions import unmet
 
 

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from appdb._driver import BulkWriteError, RawDocument, Session, refused
+from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
 from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import ConflictError, InvalidDataError, NotFoundError, TooLargeError
-from appdb.models.bounds import accept
+from appdb.errors import ConflictError, NotFoundError
+from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
 from appdb.reading import page_of
 from appdb.run_lock import RUN, RunLock, moved_on
-from appdb.runs.preconditions import Preconditions, preconditions, unmet
-from appdb.runs.reserved_data import check_reserved
-from appdb.runs.size_limits import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_RUN_EVENT_BYTES, MAX_STEP_NAME_CHARACTERS
-from appdb.runs.transitions import EventSubject, position_changes
+from appdb.runs.appends import Append, says_the_same
+from appdb.runs.lineage import counts
+from appdb.runs.preconditions import unmet
+from appdb.runs.transitions import SETTLES, EventSubject
 from appdb.runs.writer_line import WriterLine, lock_or_busy
-from appdb.size_limits import DUPLICATE_KEY, check_size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """Checked events that are ready to be appended to one branch of a run."""
-
-    run_id: str
-    owner_id: str
-    branch_id: str
-    expected_seq: int | None
-    events: Sequence[NewRunEvent]
-    subjects: Sequence[EventSubject]
-    preconditions: Preconditions
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """The fields of the run's position that the events set."""
-        return {name: value for subject in self.subjects for name, value in position_changes(subject).items()}
+from appdb.size_limits import DUPLICATE_KEY
 
 
 class EventLog:
@@ -54,15 +34,19 @@ class EventLog:
         self._writer_line = WriterLine(connection)
         self._run_lock = RunLock(connection)
         self._events = connection.collection(collections.EVENTS)
+        self._branches = connection.collection(collections.BRANCHES)
 
     async def append_events(self, append: Append, session: Session | None) -> list[RunEvent]:
         """Append the events; a repeated call returns what the first one stored."""
         if session is not None:
-            # Look first: an insert that meets a taken id aborts the caller's whole transaction.
-            return await self._stored(append, session) or await self._append(append, session)
+            return await self._append_joined(append, session)
 
         async def body(session: Session) -> list[RunEvent]:
-            return await self._append(append, session, alone=True)
+            # A write conflict in a caller's transaction is left to the caller, who began it and repeats it as a whole.
+            run = await lock_or_busy(self._counted(append, session))
+            if run is None:
+                raise await self._refusal(append, session)
+            return await self._insert(append, run, session)
 
         try:
             return await self._writer_line.in_line(append.run_id, body)
@@ -89,7 +73,21 @@ class EventLog:
         await self._run_lock.check_run(run_id, owner_id, session)
         return log
 
-    async def _append(self, append: Append, session: Session, *, alone: bool = False) -> list[RunEvent]:
+    async def _append_joined(self, append: Append, session: Session) -> list[RunEvent]:
+        # An insert that meets a taken id aborts the caller's whole transaction, so look first; but not where the
+        # number of the first event is given: then the run itself tells whether the call is repeated.
+        numbered = append.expected_seq is not None
+        if not numbered and (stored := await self._stored(append, session)):
+            return stored
+        run = await self._counted(append, session)
+        if run is not None:
+            return await self._insert(append, run, session)
+        if numbered and (stored := await self._stored(append, session)):
+            return stored
+        raise await self._refusal(append, session)
+
+    async def _counted(self, append: Append, session: Session) -> Run | None:
+        """Lock the run, count the events in it and return it; ``None`` when it does not allow them."""
         needed = append.preconditions
         match = run_queries.on_branch(append.run_id, append.owner_id, append.branch_id) | run_queries.ready(
             expected_seq=append.expected_seq,
@@ -99,15 +97,12 @@ class EventLog:
             in_step=needed.in_step,
         )
         update = run_queries.advance(len(append.events), append.changes)
-        change = self._run_lock.change_run(match, update, session)
-        # A write conflict in a caller's transaction is left to the caller, who began it and repeats it as a whole.
-        run = await (lock_or_busy(change) if alone else change)
-        if run is None:
-            raise await self._refusal(append, session)
+        return await self._run_lock.change_run(match, update, session)
+
+    async def _insert(self, append: Append, run: Run, session: Session) -> list[RunEvent]:
         first = run.event_count - len(append.events)
-        return await self.insert_events(
-            run, run.branch_id, first, list(zip(append.events, append.subjects, strict=True)), session
-        )
+        events = list(zip(append.events, append.subjects, strict=True))
+        return await self.insert_events(run, run.branch_id, first, events, session)
 
     async def insert_events(
         self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, EventSubject]], session: Session
@@ -147,7 +142,27 @@ class EventLog:
 
     async def _refusal(self, append: Append, session: Session) -> NotFoundError | ConflictError:
         run = await self._run_lock.find_run(append.run_id, append.owner_id, session)
+        asked = append.preconditions.interaction_id
+        if asked is not None and run.branch_id == append.branch_id and run.position.interaction_id != asked:
+            # Whoever answers too late learns which answer counts.
+            accepted = await self._settling(run, asked, session)
+            if accepted is not None:
+                problem = (
+                    f"interaction {asked!r} is settled by event {accepted.id} ({accepted.type}); read its state again"
+                )
+                return ConflictError(RUN, run.id, problem, accepted=accepted.id)
         return ConflictError(RUN, run.id, _problem(run, append))
+
+    async def _settling(self, run: Run, interaction_id: str, session: Session) -> RunEvent | None:
+        """Return the event on the run's line of history that settled an interaction last."""
+        branch = await self._branches.find_one(
+            branch_queries.of_run(run.id, run.owner_id, run.branch_id), session=session
+        )
+        match = queries.of_interactions(run.id, run.owner_id, [interaction_id], SETTLES)
+        found = self._events.find(match, session=session).sort(queries.NEWEST_FIRST)
+        settling = [RunEvent.from_document(row) async for row in found]
+        lineage = [] if branch is None else Branch.from_document(branch).lineage
+        return next((event for event in settling if counts(lineage, event)), None)
 
 
 def _problem(run: Run, append: Append) -> str:
@@ -156,82 +171,6 @@ def _problem(run: Run, append: Append) -> str:
     if append.expected_seq not in (None, run.event_count):
         return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
     return unmet(append.preconditions, run.position) or "it changed meanwhile; read its state again"
-
-
-def checked_append(
-    run_id: str, owner_id: str, branch_id: str, expected_seq: int | None, events: Sequence[NewRunEvent]
-) -> Append:
-    """Return *events* ready to be appended.
-
-    Raises:
-        InvalidDataError: There is none, one lacks what its type needs, or they contradict each other.
-        TooLargeError: One or all of them are over the limit.
-    """
-    if not 1 <= len(events) <= MAX_APPEND_EVENTS:
-        raise InvalidDataError("events", f"give 1 to {MAX_APPEND_EVENTS:,} in one call")
-    size = sum(weight_of(event) for event in events)
-    if size > MAX_APPEND_BYTES:
-        raise TooLargeError("events", size, MAX_APPEND_BYTES)
-    subjects = [subject_of(event) for event in events]
-    return Append(
-        run_id=run_id,
-        owner_id=owner_id,
-        branch_id=branch_id,
-        expected_seq=expected_seq,
-        events=events,
-        subjects=subjects,
-        preconditions=preconditions(subjects),
-    )
-
-
-def weight_of(event: NewRunEvent) -> int:
-    """Check that *event* can be stored, and return what its data weighs, in bytes.
-
-    Raises:
-        InvalidDataError: A part of it cannot be stored.
-        TooLargeError: Its data is over the limit.
-    """
-    accept(NewRunEvent, event)
-    return check_size(f"{event.type} event", event.data, MAX_RUN_EVENT_BYTES)
-
-
-def says_the_same(stored: RunEvent, event: NewRunEvent, subject: EventSubject, told: Collection[str] = ()) -> bool:
-    """Return whether *event* equals what was *stored*, apart from the names in *told*, which the log adds itself."""
-    if (stored.type, stored.step, stored.module, stored.interaction_id) != (
-        subject.type,
-        subject.step,
-        subject.module,
-        subject.interaction_id,
-    ):
-        return False
-    return _as_json(event.data) == _as_json({name: stored.data[name] for name in stored.data if name not in told})
-
-
-def _as_json(data: Mapping[str, Any]) -> str:
-    # Compared as text: for Python 1, 1.0 and True are equal, for a reader of the event they are not.
-    return json.dumps(data, sort_keys=True)
-
-
-def subject_of(event: NewRunEvent) -> EventSubject:
-    """Return the subject of *event*, its names checked."""
-    subject = EventSubject.of(event)
-    check_reserved(event)
-    for name in ("step", "module", "interaction_id"):
-        check_name(name, getattr(subject, name))
-    return subject
-
-
-def check_name(field: str, name: str | None) -> None:
-    """Check that a *name* fits into an index.
-
-    Raises:
-        InvalidDataError: It is too long, or cannot be stored.
-    """
-    if name is None:
-        return
-    check_size(field, {field: name}, 8 * MAX_STEP_NAME_CHARACTERS)
-    if not 1 <= len(name) <= MAX_STEP_NAME_CHARACTERS:
-        raise InvalidDataError(field, f"give 1 to {MAX_STEP_NAME_CHARACTERS:,} characters")
 
 
 def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, subject: EventSubject) -> RawDocument:

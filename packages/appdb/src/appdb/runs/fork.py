@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from appdb._driver import Collection, DuplicateKeyError, RawDocument, Session
 from appdb._queries import branches as queries
@@ -18,63 +18,14 @@ from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Position, Run
 from appdb.run_lock import RUN, RunLock
-from appdb.runs.event_log import EventLog, says_the_same, subject_of, weight_of
+from appdb.runs.appends import says_the_same, subject_of, weight_of
+from appdb.runs.event_log import EventLog
 from appdb.runs.fold import EMPTY
+from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, Fork, Point
 from appdb.runs.lineage import truncated
 from appdb.runs.reader import RunReader
 from appdb.runs.size_limits import MAX_LINEAGE
 from appdb.runs.transitions import BRANCH_REASONS, position_changes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtEvent:
-    """Fork behind the event with this number, on whichever branch it is."""
-
-    seq: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeforeFirst:
-    """Fork before the first event of a step, or of a module in it, on the current line of history."""
-
-    step: str
-    module: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtInteraction:
-    """Fork behind the newest request of an interaction, on whichever branch it is."""
-
-    interaction_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtBeginning:
-    """Begin again on a branch that is a root itself."""
-
-
-Point = AtEvent | BeforeFirst | AtInteraction | AtBeginning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fork:
-    """A request for a fork.
-
-    Args:
-        run_id: The run.
-        owner_id: Its owner.
-        current: The branch that the caller takes for the current one.
-        branch_id: The id of the new branch.
-        point: The place at which the new branch leaves.
-        event: The event that gives the reason.
-    """
-
-    run_id: str
-    owner_id: str
-    current: str
-    branch_id: str
-    point: Point
-    event: NewRunEvent
 
 
 class RunForker:
@@ -160,6 +111,8 @@ class RunForker:
                 return await self._behind(run, await self._numbered(run, seq, session), session)
             case AtInteraction(interaction_id=interaction_id):
                 return await self._behind(run, await self._request(run, interaction_id, session), session)
+            case AtEnd(branch_id=branch_id):
+                return await self._at_end(run, branch_id, session)
             case BeforeFirst():
                 return await self._before(run, point, session)
 
@@ -187,6 +140,15 @@ class RunForker:
         kept = EventFilter(before=first.seq, without=BRANCH_REASONS)
         before = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
         return truncated(lineage, before[0].seq)
+
+    async def _at_end(self, run: Run, branch_id: str, session: Session) -> list[BranchSegment]:
+        if branch_id == run.branch_id:
+            raise ConflictError("branch", branch_id, "the run's events go to it already; read its state again")
+        lineage = await self._reader.lineage_of(run, branch_id, session)
+        # Where a run was only returned to and left again, what it was returned to does not get longer.
+        kept = EventFilter(without=[E.BRANCH_SWITCHED])
+        last = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
+        return truncated(lineage, last[0].seq)
 
     async def _first(
         self, run: Run, lineage: Sequence[BranchSegment], point: BeforeFirst, session: Session

@@ -15,11 +15,13 @@ from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import NewRun, Run
 from appdb.run_lock import RUN, RunLock
-from appdb.runs.event_log import EventLog, check_name, says_the_same, subject_of
+from appdb.runs.appends import check_name, checked_append, says_the_same, subject_of
+from appdb.runs.event_log import EventLog
 from appdb.runs.fork import insert_branch
 from appdb.runs.run_versions import version_row
 from appdb.runs.size_limits import MAX_RUN_EVENT_BYTES
 from appdb.size_limits import check_size
+from appdb.utils import derived_id
 
 TRIES = 5
 """Attempts to open a run while others open and close runs of the same project."""
@@ -80,7 +82,23 @@ class RunOpener:
         if new.parent_id is not None:
             return None
         found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
-        return None if found is None else Run.from_document(found)
+        if found is None:
+            return None
+        run = Run.from_document(found)
+        if not new.fresh:
+            return run
+        await self._give_up(run, new, session)
+        return None
+
+    async def _give_up(self, run: Run, new: NewRun, session: Session) -> None:
+        """Cancel the project's open *run*, in whose place *new* comes."""
+        cancelled = NewRunEvent(
+            type=E.WORKFLOW_CANCELLED,
+            data={"replaced_by": new.run_id},
+            event_id=derived_id("evt_", new.run_id, "replaces", run.id),
+        )
+        append = checked_append(run.id, run.owner_id, run.branch_id, run.event_count, [cancelled])
+        await self._event_log.append_events(append, session)
 
     async def _check_same(self, made: Run, new: NewRun, session: Session) -> None:
         """Check that an earlier call of *new* has made the run, and no other one."""

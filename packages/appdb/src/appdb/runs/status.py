@@ -13,7 +13,8 @@ from appdb.events import DbEventType as E
 from appdb.models.events import NewRunEvent
 from appdb.models.workflow_runs import Run, RunStatus
 from appdb.run_lock import RunLock
-from appdb.runs.event_log import EventLog, checked_append
+from appdb.runs.appends import checked_append
+from appdb.runs.event_log import EventLog
 from appdb.runs.transitions import ENDINGS
 
 EVENT_OF: Mapping[RunStatus, E] = {

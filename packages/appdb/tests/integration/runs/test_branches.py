@@ -54,6 +54,36 @@ async def test_fork_can_return_to_left_branch(runs: Runs, run: Run) -> None:
     assert (await runs.state(run)).steps_completed == ("write",)
 
 
+async def test_switch_returns_to_end_of_left_branch(runs: Runs, run: Run) -> None:
+    await runs.append(run, event(E.WORKFLOW_COMPLETED))
+    before = await runs.state(run)
+    left = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+    branch = await runs.branches.switch(
+        run.id, run.branch_id, owner_id=OWNER, branch_id=left.id, new_branch_id="br_new"
+    )
+    again = await runs.branches.switch(run.id, run.branch_id, owner_id=OWNER, branch_id=left.id, new_branch_id="br_new")
+    state = await runs.state(run)
+
+    assert (again, branch.parent_id) == (branch, run.branch_id)
+    assert (state.position, state.outputs, state.started) == (before.position, before.outputs, before.started)
+    assert (await runs.get(run)).status is RunStatus.COMPLETED
+    check_cache(await runs.get(run), state)
+    with pytest.raises(ConflictError, match="go to it already"):
+        await runs.branches.switch(run.id, branch.id, owner_id=OWNER, branch_id=branch.id)
+    with pytest.raises(NotFoundError):
+        await runs.branches.switch(run.id, "br_none", owner_id=OWNER, branch_id=branch.id)
+
+
+async def test_repeated_switches_do_not_lengthen_lineage(runs: Runs, run: Run) -> None:
+    current = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=run.branch_id)
+    other = run.branch_id
+    for _ in range(6):
+        new = await runs.branches.switch(run.id, other, owner_id=OWNER, branch_id=current.id)
+        current, other = new, current.id
+
+    assert len(current.lineage) <= 3
+
+
 async def test_jump_lands_before_first_event_of_target(runs: Runs, run: Run) -> None:
     await runs.states.jump(run.id, "write", "choose", owner_id=OWNER, branch_id=run.branch_id)
     state, now = await runs.state(run), await runs.get(run)

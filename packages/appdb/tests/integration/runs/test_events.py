@@ -151,8 +151,9 @@ async def test_interaction_is_answered_once(runs: Runs) -> None:
         await runs.append(run, answered("f2"))
     await runs.append(run, answered("f1", value=1))
 
-    with pytest.raises(ConflictError, match="interaction 'f1' is not pending"):
+    with pytest.raises(ConflictError, match="interaction 'f1' is settled by event") as refused:
         await runs.append(run, answered("f1", value=2))
+    assert refused.value.accepted == (await runs.log(run))[-1].id
     assert (await runs.get(run)).status is RunStatus.PROCESSING
 
 

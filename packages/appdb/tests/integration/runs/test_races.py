@@ -128,6 +128,31 @@ async def test_event_precedes_branch_switch_or_is_refused(hosts: list[Runs]) -> 
     assert outcomes, "nothing was raced"
 
 
+async def test_fifty_answers_have_one_winner(hosts: list[Runs]) -> None:
+    run = await hosts[0].begin()
+    await hosts[0].append(run, started("a", "m"), asked("a", "m", "f1"))
+
+    async def answer(number: int) -> Any:
+        runs = hosts[number % 2]
+        events = [answered("f1", value=number)]
+
+        async def body(session: Any) -> Any:
+            return await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id, session=session)
+
+        if number % 3:
+            return await runs.events.append(run.id, events, owner_id=OWNER, branch_id=run.branch_id)
+        return await runs.database.retry(lambda: runs.database.transaction(body))
+
+    results = await race(*map(answer, range(50)))
+    (accepted,) = [result[0] for result in results if isinstance(result, list)]
+    refused = [result for result in results if isinstance(result, ConflictError)]
+    assert len(refused) == 49
+    assert {error.accepted for error in refused} == {accepted.id}
+    assert all(accepted.id in str(error) for error in refused)
+    assert (await hosts[1].state(run)).position.interaction_id is None
+    await check(hosts[0], run)
+
+
 async def test_concurrent_forks_make_one_branch(hosts: list[Runs]) -> None:
     for number in range(ROUNDS):
         run = await hosts[0].begin(f"film {number}")

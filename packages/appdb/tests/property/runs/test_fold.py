@@ -27,6 +27,7 @@ from appsupport.runs.run_steps import (
     Recover,
     Reset,
     Step,
+    Switch,
     possible,
     straight,
 )
@@ -152,5 +153,5 @@ def test_generated_histories_cover_every_step() -> None:
 
     count()
     worked = {kind for kind, well in done if well}
-    assert worked == {Append, Fork, Jump, Again, Reset, Recover}
-    assert {kind for kind, well in done if not well} == {Append, Jump, Again}
+    assert worked == {Append, Fork, Jump, Again, Reset, Recover, Switch}
+    assert {kind for kind, well in done if not well} == {Append, Jump, Again, Switch}
