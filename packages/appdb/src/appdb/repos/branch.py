@@ -11,7 +11,7 @@ from appdb.models.events import NewRunEvent
 from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
 from appdb.runs.fork import RunForker
-from appdb.runs.fork_points import AtEnd, AtEvent, Fork, fork_of
+from appdb.runs.fork_points import AtEnd, AtEvent, ForkRequest, fork_of
 from appdb.runs.reader import RunReader
 from appdb.utils import uuid7_str
 
@@ -56,7 +56,7 @@ class BranchRepository(BaseRepository):
             ConflictError: The run has moved on to another branch, it would be open beside another of its project, or
                 *new_branch_id* is that of another fork.
         """
-        fork = Fork(
+        fork = ForkRequest(
             run_id=run_id,
             owner_id=owner_id,
             current=branch_id,
@@ -99,7 +99,7 @@ class BranchRepository(BaseRepository):
         return await self._fork(fork, session=session)
 
     @retried
-    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
+    async def _fork(self, fork: ForkRequest, *, session: Session | None) -> Branch:
         return await self._forker.fork_run(fork, session)
 
     @retried

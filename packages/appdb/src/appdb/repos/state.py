@@ -10,7 +10,7 @@ from appdb.models.branches import Branch
 from appdb.models.events import RunEvent
 from appdb.models.run_state import Interaction, ModuleAttempt, RunState, RunView
 from appdb.runs.fork import RunForker
-from appdb.runs.fork_points import AtInteraction, BeforeFirst, Fork, fork_of
+from appdb.runs.fork_points import AtInteraction, BeforeFirst, ForkRequest, fork_of
 from appdb.runs.history import RunHistory
 from appdb.runs.reader import RunReader
 
@@ -191,5 +191,5 @@ class StateRepository(BaseRepository):
         return await self._fork(fork, session=session)
 
     @retried
-    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
+    async def _fork(self, fork: ForkRequest, *, session: Session | None) -> Branch:
         return await self._forker.fork_run(fork, session)

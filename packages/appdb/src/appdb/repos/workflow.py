@@ -19,7 +19,7 @@ from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
 from appdb.runs.deletion import LINGER, RunDeletion
 from appdb.runs.fork import RunForker
-from appdb.runs.fork_points import AtBeginning, Fork, fork_of
+from appdb.runs.fork_points import AtBeginning, ForkRequest, fork_of
 from appdb.runs.listing import RunLists
 from appdb.runs.open import RunOpener
 from appdb.runs.run_versions import RunVersions
@@ -225,7 +225,7 @@ class WorkflowRepository(BaseRepository):
         return await self._fork(fork, session=session)
 
     @retried
-    async def _fork(self, fork: Fork, *, session: Session | None) -> Branch:
+    async def _fork(self, fork: ForkRequest, *, session: Session | None) -> Branch:
         return await self._forker.fork_run(fork, session)
 
     @retried_deletion

@@ -21,7 +21,7 @@ from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import says_the_same, subject_of, weight_of
 from appdb.runs.event_log import EventLog
 from appdb.runs.fold import EMPTY
-from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, Fork, Point
+from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, ForkRequest, Point
 from appdb.runs.lineage import truncated
 from appdb.runs.reader import RunReader
 from appdb.runs.size_limits import MAX_LINEAGE
@@ -39,7 +39,7 @@ class RunForker:
         self._branches = connection.collection(collections.BRANCHES)
         self._events = connection.collection(collections.EVENTS)
 
-    async def fork_run(self, fork: Fork, session: Session | None) -> Branch:
+    async def fork_run(self, fork: ForkRequest, session: Session | None) -> Branch:
         """Make the branch that *fork* asks for, or return it when an earlier call has made it."""
         accept(Name, fork.branch_id, "new_branch_id")
         weight_of(fork.event)
@@ -60,7 +60,7 @@ class RunForker:
 
         return await self._connection.joined(body, session)
 
-    async def _check_same(self, made: Branch, fork: Fork, session: Session) -> None:
+    async def _check_same(self, made: Branch, fork: ForkRequest, session: Session) -> None:
         """Check that an earlier call of *fork* has made the branch, and no other one."""
         match = event_queries.numbered(made.run_id, made.owner_id, made.lineage[-1].first_seq)
         first = await self._events.find_one(match, session=session)
@@ -74,7 +74,7 @@ class RunForker:
         if not (same and left and behind):
             raise ConflictError("branch", made.id, "its id is taken by another fork; make a new id")
 
-    async def _fork(self, fork: Fork, session: Session) -> Branch:
+    async def _fork(self, fork: ForkRequest, session: Session) -> Branch:
         run = await self._run_lock.lock(fork.run_id, fork.owner_id, session, branch_id=fork.current)
         lineage = await self._lineage(run, fork.point, session)
         position = EMPTY.position if not lineage else (await self._reader.state_after(run, lineage, session)).position

@@ -49,7 +49,7 @@ Point = AtEvent | BeforeFirst | AtInteraction | AtEnd | AtBeginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fork:
+class ForkRequest:
     """A request for a fork.
 
     Args:
@@ -71,7 +71,7 @@ class Fork:
 
 def fork_of(
     run: tuple[str, str], branches: tuple[str, str | None], point: Point, why: E, data: Mapping[str, Any]
-) -> Fork:
+) -> ForkRequest:
     """Return a fork whose event has the type *why* and an id that follows from that of the new branch.
 
     Args:
@@ -91,4 +91,6 @@ def fork_of(
         # Made from the branch's, so that a repeated transaction writes what the first one wrote.
         event_id=derived_id("evt_", branch_id, "fork"),
     )
-    return Fork(run_id=run[0], owner_id=run[1], current=branches[0], branch_id=branch_id, point=point, event=event)
+    return ForkRequest(
+        run_id=run[0], owner_id=run[1], current=branches[0], branch_id=branch_id, point=point, event=event
+    )
