@@ -1,4 +1,4 @@
-"""``appserver``, or ``python -m appserver``: run an API host until it is told to stop."""
+"""``appserver``, or ``python -m appserver``: run an API host until it is told to stop, or a command beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import uvicorn
 from appdb import AppDbError, Database
 from appserver._version import __version__
 from appserver.api.app import create_app
+from appserver.cli.workflows import add_workflows
 from appserver.errors import ServerSettingsError
 from appserver.logs import configure_logs
 from appserver.settings import ServerSettings, load_settings
@@ -34,6 +35,8 @@ class Server(uvicorn.Server):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 after a stop, 1 when it cannot serve, with the reason on stderr."""
     options = _parser().parse_args(arguments)
+    if options.run is not None:
+        return int(options.run(options))
     given = {name: value for name, value in vars(options).items() if value is not None}
     try:
         settings = load_settings(**given)
@@ -86,10 +89,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="appserver", description="Serve the API and the page, until SIGTERM.")
+    parser = argparse.ArgumentParser(
+        prog="appserver", description="Serve the API and the page, until SIGTERM; or run a command."
+    )
     parser.add_argument("--version", action="version", version=f"appserver {__version__}")
     parser.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="the port to listen on; 0 takes a free one (default: 8000)")
+    parser.set_defaults(run=None)
+    add_workflows(parser.add_subparsers(title="commands", metavar="COMMAND"))
     return parser
 
 

@@ -39,7 +39,7 @@ class ModuleUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PathTarget:
     """The value that a path leads to.
 
     Args:
@@ -92,11 +92,11 @@ class Line:
         self.uses = uses
         self._input = None if input_schema is None else SchemaView(input_schema)
         self._outer = outer
-        self._targets: dict[tuple[str, int, bool], Target] = {}
+        self._targets: dict[tuple[str, int, bool], PathTarget] = {}
         # Of two with one id the first counts; the second is a problem of its own.
         self._position = {use.definition.id: index for index, use in reversed(list(enumerate(uses)))}
 
-    def target(self, path: str, position: int, *, guarded: bool) -> Target:
+    def target(self, path: str, position: int, *, guarded: bool) -> PathTarget:
         """Return what *path* leads to for the module at *position*.
 
         Args:
@@ -109,14 +109,14 @@ class Line:
             self._targets[key] = self._found(path, position, guarded=guarded)
         return self._targets[key]
 
-    def _found(self, path: str, position: int, *, guarded: bool) -> Target:
+    def _found(self, path: str, position: int, *, guarded: bool) -> PathTarget:
         root, *rest = path.split(".")
         if self._outer is not None and rest and not self._is_own(root, rest[0]):
             known_to_be_there = guarded or f"{root}.{rest[0]}" in self._certain_paths(position)
             return self._outer.line.target(path, self._outer.position, guarded=known_to_be_there)
         return self._own_target(root, rest, position, guarded=guarded)
 
-    def _own_target(self, root: str, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
+    def _own_target(self, root: str, rest: Sequence[str], position: int, *, guarded: bool) -> PathTarget:
         match root:
             case "input":
                 return self._of_input(rest)
@@ -141,66 +141,66 @@ class Line:
             case _:
                 return True
 
-    def _unknown_root(self, root: str) -> Target:
+    def _unknown_root(self, root: str) -> PathTarget:
         roots = ["input", "modules", "state", "run", *(["item", "index"] if self._outer is not None else [])]
         if root in {"item", "index"}:
-            return Target(fault="unknown_root", message=f"{root} is known only to modules that a map runs")
-        return Target(fault="unknown_root", message=f"no path begins with {root!r}", name=root, known=roots)
+            return PathTarget(fault="unknown_root", message=f"{root} is known only to modules that a map runs")
+        return PathTarget(fault="unknown_root", message=f"no path begins with {root!r}", name=root, known=roots)
 
-    def _of_input(self, rest: Sequence[str]) -> Target:
+    def _of_input(self, rest: Sequence[str]) -> PathTarget:
         if self._input is None:
-            return Target()
+            return PathTarget()
         found = self._input.at(rest)
         if found is ABSENT:
             return self._absent("the run's input", self._input, rest)
         if rest and found is None and (names := self._input.names()) and rest[0] not in names:
             message = f"the schema of the run's input does not name {rest[0]!r}"
-            return Target(fault="unnamed_input", message=message, name=rest[0], known=names, severity="warning")
-        return Target(found)
+            return PathTarget(fault="unnamed_input", message=message, name=rest[0], known=names, severity="warning")
+        return PathTarget(found)
 
-    def _of_module(self, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
+    def _of_module(self, rest: Sequence[str], position: int, *, guarded: bool) -> PathTarget:
         if not rest:
-            return Target(fault="bad_path", message="a module's id comes after 'modules.'")
+            return PathTarget(fault="bad_path", message="a module's id comes after 'modules.'")
         name, *inner = rest
         at = self._position.get(name)
         if at is None:
             known = [use.definition.id for use in self.uses[:position]]
-            return Target(fault="dangling", message=f"there is no module {name!r}", name=name, known=known)
+            return PathTarget(fault="dangling", message=f"there is no module {name!r}", name=name, known=known)
         if at >= position:
             return self._too_early(name, at, position)
         use = self.uses[at]
         if not guarded and not self._is_certain(use, f"modules.{name}", position):
-            return Target(fault="not_certain", message=f"module {name!r} may be skipped, so that it gives nothing")
+            return PathTarget(fault="not_certain", message=f"module {name!r} may be skipped, so that it gives nothing")
         return self._within(f"module {name!r}", use.outputs, inner)
 
-    def _of_state(self, rest: Sequence[str], position: int, *, guarded: bool) -> Target:
+    def _of_state(self, rest: Sequence[str], position: int, *, guarded: bool) -> PathTarget:
         if not rest:
-            return Target(fault="bad_path", message="a name comes after 'state.'")
+            return PathTarget(fault="bad_path", message="a name comes after 'state.'")
         name, *inner = rest
         writers = [use for use in self.uses[:position] if name in use.definition.out]
         if not writers:
             return self._unwritten(name, position)
         if not guarded and not any(self._is_certain(use, f"state.{name}", position) for use in writers):
-            return Target(fault="not_certain", message=f"the modules that set state.{name} may be skipped")
+            return PathTarget(fault="not_certain", message=f"the modules that set state.{name} may be skipped")
         only = writers[0]
         if len(writers) > 1 or only.outputs is None:
-            return Target()
+            return PathTarget()
         schema = only.outputs.at(only.definition.out[name].split("."))
         return self._within(f"state.{name}", schema if isinstance(schema, SchemaView) else None, inner)
 
-    def _unwritten(self, name: str, position: int) -> Target:
+    def _unwritten(self, name: str, position: int) -> PathTarget:
         if any(name in use.definition.out for use in self.uses[position:]):
-            return Target(fault="forward", message=f"state.{name} is set only by a later module")
+            return PathTarget(fault="forward", message=f"state.{name} is set only by a later module")
         known = [each for use in self.uses[:position] for each in use.definition.out]
-        return Target(fault="dangling", message=f"no module sets state.{name} by its 'out'", name=name, known=known)
+        return PathTarget(fault="dangling", message=f"no module sets state.{name} by its 'out'", name=name, known=known)
 
-    def _too_early(self, name: str, at: int, position: int) -> Target:
+    def _too_early(self, name: str, at: int, position: int) -> PathTarget:
         if at == position:
-            return Target(fault="cycle", message=f"module {name!r} refers to what it gives itself")
+            return PathTarget(fault="cycle", message=f"module {name!r} refers to what it gives itself")
         if self._needs(at, self.uses[position].definition.id):
             mine = self.uses[position].definition.id
-            return Target(fault="cycle", message=f"module {mine!r} needs {name!r}, which needs {mine!r}")
-        return Target(fault="forward", message=f"module {name!r} runs only later")
+            return PathTarget(fault="cycle", message=f"module {mine!r} needs {name!r}, which needs {mine!r}")
+        return PathTarget(fault="forward", message=f"module {name!r} runs only later")
 
     def _needs(self, at: int, name: str) -> bool:
         return f"modules.{name}." in self.uses[at].definition.model_dump_json()
@@ -221,26 +221,26 @@ class Line:
     def _condition(self, position: int) -> Condition | None:
         return self.uses[position].definition.when if position < len(self.uses) else None
 
-    def _within(self, owner: str, schema: SchemaView | None, path: Sequence[str]) -> Target:
+    def _within(self, owner: str, schema: SchemaView | None, path: Sequence[str]) -> PathTarget:
         if schema is None:
-            return Target()
+            return PathTarget()
         found = schema.at(path)
-        return self._absent(owner, schema, path) if found is ABSENT else Target(found)
+        return self._absent(owner, schema, path) if found is ABSENT else PathTarget(found)
 
-    def _absent(self, owner: str, schema: SchemaView, path: Sequence[str]) -> Target:
+    def _absent(self, owner: str, schema: SchemaView, path: Sequence[str]) -> PathTarget:
         length = next(length for length in range(1, len(path) + 1) if schema.at(path[:length]) is ABSENT)
         beginning = schema.at(path[: length - 1])
         known = beginning.names() if isinstance(beginning, SchemaView) else []
         where = owner if length == 1 else f"{'.'.join(path[: length - 1])} of {owner}"
         name = path[length - 1]
-        return Target(fault="unknown_output", message=f"{where} has no {name!r}", name=name, known=known)
+        return PathTarget(fault="unknown_output", message=f"{where} has no {name!r}", name=name, known=known)
 
 
-def _of_run(rest: Sequence[str]) -> Target:
+def _of_run(rest: Sequence[str]) -> PathTarget:
     if len(rest) == 1 and rest[0] in RUN_NAMES:
-        return Target(STRING)
+        return PathTarget(STRING)
     name = ".".join(rest)
-    return Target(fault="dangling", message=f"run has no {name!r}", name=name, known=RUN_NAMES)
+    return PathTarget(fault="dangling", message=f"run has no {name!r}", name=name, known=RUN_NAMES)
 
 
 def certain_paths(condition: Condition) -> frozenset[str]:

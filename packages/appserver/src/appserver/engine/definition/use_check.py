@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from appserver.engine.definition.line import Line, ModuleUse, Target, comparisons_in
+from appserver.engine.definition.line import Line, ModuleUse, PathTarget, comparisons_in
 from appserver.engine.definition.literals import literal_problems
 from appserver.engine.definition.problems import Hints, problem
 from appserver.engine.definition.references import PATH_HINT, Reference, references_in, references_of_inputs
@@ -127,7 +127,7 @@ class UseCheck:
             elif wanted is not None and (reason := _socket_misfit(reference, target, wanted, pointer[len(at) :])):
                 yield problem(pointer, "wrong_type", f"{reference.path} does not fit here: {reason}")
 
-    def _faulty(self, pointer: str, target: Target) -> DefinitionProblem:
+    def _faulty(self, pointer: str, target: PathTarget) -> DefinitionProblem:
         hint = self._context.hints.nearest(target.name, target.known) if target.name else HINTS.get(target.fault, "")
         return problem(pointer, target.fault, target.message, hint, severity=target.severity)
 
@@ -164,7 +164,7 @@ class UseCheck:
                 )
 
 
-def _socket_misfit(reference: Reference, target: Target, wanted: SchemaView, pointer: str) -> str | None:
+def _socket_misfit(reference: Reference, target: PathTarget, wanted: SchemaView, pointer: str) -> str | None:
     socket = wanted.at(parts_of(pointer))
     given = target.schema if reference.whole else TEXT
     if given is None or not isinstance(socket, SchemaView):

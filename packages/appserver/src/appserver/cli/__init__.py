@@ -1,0 +1,1 @@
+"""Commands beside the server itself; they need no database."""
