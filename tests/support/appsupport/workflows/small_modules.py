@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Done, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import Done, FieldProblem, Module, ModuleKind, Ports, Seen
 from appserver.modules.registry import AnyModule, ModuleRegistry
 
 
@@ -94,6 +94,11 @@ class Template(Module[TemplateInputs, TemplateOutputs]):
         del seen
         return Done(outputs={"text": inputs.template})
 
+    def check_inputs(self, inputs: Mapping[str, Any]) -> list[FieldProblem]:
+        """Refuse a block that is never closed."""
+        opened = str(inputs.get("template", "")).count("{%") != str(inputs.get("template", "")).count("%}")
+        return [FieldProblem(pointer="/template", message="a block is not closed")] if opened else []
+
 
 class EachInputs(Ports):
     items: list[JsonValue]
@@ -127,6 +132,10 @@ class Untold(GiveNumber):
     """Cannot tell its outputs before it runs."""
 
     type = "give.untold@1"
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> list[FieldProblem]:
+        """Fail, as a module with a mistake does."""
+        raise LookupError(inputs)
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fail, as a module with a mistake does."""

@@ -477,6 +477,14 @@ class Module(ABC, Generic[In, Out]):
         """Return whether a completion with these inputs may be reused; ``repeatable``, unless the inputs decide it."""
         return self.repeatable
 
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:  # noqa: ARG002
+        """Return what is wrong with inputs as a definition has them, beyond what ``Inputs`` says; quick, as ``decide``.
+
+        References are not filled yet, so that only literals, such as an expression, can be judged. The pointers are
+        into the inputs. It is what an author is told when a definition is stored, instead of a run that fails later.
+        """
+        return ()
+
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         """Return the JSON Schema of what it gives, narrower than ``Outputs`` where these unfilled inputs say so."""
         return self.Outputs.model_json_schema()

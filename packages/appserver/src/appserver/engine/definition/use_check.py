@@ -89,6 +89,7 @@ class UseCheck:
             found = references_of_inputs(inputs, place, literal=module.literal, nested=module.nested)
             yield from self.references(found, wanted=inputs_of(module), at=place)
             yield from literal_problems(module, inputs, place, self._context.hints)
+            yield from _own_problems(module, inputs, place)
         yield from _schema_problems(inputs.get(SCHEMA), f"{place}/{SCHEMA}")
         yield from self._ways_back(inputs.get(GO_BACK), f"{place}/{GO_BACK}")
         yield from self._conditions(use)
@@ -170,6 +171,16 @@ def _socket_misfit(reference: Reference, target: PathTarget, wanted: SchemaView,
     if given is None or not isinstance(socket, SchemaView):
         return None
     return misfit(given, socket)
+
+
+def _own_problems(module: AnyModule, inputs: Mapping[str, Any], pointer: str) -> Problems:
+    try:
+        found = tuple(module.check_inputs(inputs))
+    except Exception:
+        logger.exception("a module cannot check its inputs", extra={"module_type": module.type})
+        return
+    for each in found:
+        yield problem(f"{pointer}{each.pointer}", "bad_value", each.message)
 
 
 def _schema_problems(schema: object, pointer: str) -> Problems:

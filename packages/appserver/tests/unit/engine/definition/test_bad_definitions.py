@@ -190,6 +190,7 @@ MODULES: list[Row] = [
     (definition(number({"$ref": "input.x", "default": "text"})), (f"{ONE}/in/value", "wrong_type")),
     (definition(module("m", inputs={"valu": 1})), (f"{ONE}/in/valu", "unknown_field")),
     (definition(module("m", "give.template@1")), (f"{ONE}/in/template", "missing")),
+    (definition(module("m", "give.template@1", inputs={"template": "{% if"})), (f"{ONE}/in/template", "bad_value")),
     (
         definition(module("s", "give.scenes@1", inputs={"scenes": [{"text": 1}, {"txt": "{{ input.x }}"}]})),
         (f"{ONE}/in/scenes/0/text", "wrong_type"),
