@@ -12,6 +12,7 @@ AppServerError
 ├── RunConflictError         a run is not where the caller takes it to be
 │   ├── QuestionClosedError  a question is answered, expired, or undone
 │   ├── RunEndedError        the run has ended
+│   ├── ActionRefusedError   a sub-action that a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
 │   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
@@ -295,6 +296,27 @@ class RunOpenError(RunConflictError):
             f"Project {self.project!r} has the open run {self.run_id}; go on with it, or start with "
             "`when_open` as `cancel_and_start`."
         )
+
+
+class ActionRefusedError(RunConflictError):
+    """A sub-action that a person asks for cannot be done now.
+
+    Args:
+        action: Its name.
+        reason: Why.
+    """
+
+    def __init__(self, action: str, reason: str) -> None:
+        super().__init__(action, reason)
+        self.action, self.reason = action, reason
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The sub-action."""
+        return {"code": "action_refused", "action": self.action}
+
+    def __str__(self) -> str:
+        return f"Sub-action {self.action} cannot be done: {self.reason}."
 
 
 class RunBusyError(RunConflictError):

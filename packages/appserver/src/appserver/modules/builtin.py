@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from appserver.modules.flow.child import Child
+from appserver.modules.flow.map import Map
+from appserver.modules.flow.signal import Signal
+from appserver.modules.flow.wait import Wait
 from appserver.modules.registry import AnyModule, ModuleRegistry, discovered_modules
 from appserver.modules.user.form import Form
 from appserver.modules.user.pause import Pause
@@ -10,7 +14,7 @@ from appserver.modules.user.text_input import TextInput
 
 def builtin_modules() -> list[AnyModule]:
     """Return the modules that are shipped."""
-    return [Form(), Pause(), TextInput()]
+    return [Child(), Form(), Map(), Pause(), Signal(), TextInput(), Wait()]
 
 
 BUILTIN = frozenset(module.type for module in builtin_modules())

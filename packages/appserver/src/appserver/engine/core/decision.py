@@ -26,20 +26,34 @@ class PastOutputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastAnswer:
+    """How a question of the run was settled, on whichever branch: ``{"type", "at", "response"?, "by"?, "reason"?}``.
+
+    ``type`` is that of the event, ``at`` its time in ISO 8601, and the rest its data; ``None`` for one that is unknown,
+    or was not settled.
+
+    Args:
+        interaction_id: The question.
+    """
+
+    interaction_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Needed:
     """Stored data without which a decision cannot go on.
 
     Args:
         key: Where the next picture must have it in ``Picture.loaded``.
-        step: The step for which it is needed.
-        module: The module for which it is needed.
+        step: The step for which it is needed; empty for none.
+        module: The module for which it is needed; empty for none.
         request: What to read.
     """
 
     key: str
     step: str
     module: str
-    request: LoadRequest | PastTries | PastOutputs
+    request: LoadRequest | PastTries | PastOutputs | PastAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,107 @@
+"""Calls of a module: tasks, child runs, timers and messages are started as sub-actions, each once in a try."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from appdb import DbEventType as E
+from appdb import NewTask
+from appserver.engine.core import engine_tasks
+from appserver.engine.core.children import beginning_of, child_of
+from appserver.engine.core.draft import Draft
+from appserver.engine.core.ids import child_id, event_id, task_id
+from appserver.engine.core.place import Place
+from appserver.engine.core.scope import scope_of
+from appserver.engine.core.sub_actions import fail, name_of
+from appserver.modules.contract import Call, ChildCall, ErrorCode, SignalCall, TaskCall, TimerCall
+
+MAX_PAYLOAD_BYTES = 200 * 1024
+More = Mapping[str, JsonValue]
+NO_MORE: More = {}
+
+
+def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE) -> None:
+    """Start a task for a worker; *more* is said beside it in its first event."""
+    run = draft.picture.run
+    started = task_id(run.id, draft.next_seq)
+    told: dict[str, JsonValue] = {"actor": call.actor, **more}
+    if call.estimate is not None:
+        told["estimate"] = str(call.estimate)
+    name = _start(draft, place, call, "task", started, told)
+    size = len(to_json(call.payload))
+    if size > MAX_PAYLOAD_BYTES:
+        fail(draft, place, name, _too_large(f"the input of task {call.key} takes {size:,} bytes"))
+        return
+    draft.enqueue(
+        NewTask(
+            owner_id=run.owner_id,
+            actor=call.actor,
+            actor_version=call.actor_version,
+            queue=call.queue,
+            payload=dict(call.payload),
+            max_attempts=call.max_attempts,
+            timeout=call.timeout,
+            task_id=started,
+            on_end=(engine_tasks.look(run.owner_id, run.id),),
+            run_id=run.id,
+            branch_id=run.branch_id,
+            step=place.step,
+            module=place.module.id,
+            sub_action_id=name,
+        )
+    )
+
+
+def start_child(draft: Draft, place: Place, call: ChildCall, more: More = NO_MORE) -> None:
+    """Start a child run, and the task that advances it first."""
+    run, version_id, seq = draft.picture.run, draft.picture.version_id, draft.next_seq
+    started = child_id(run.id, seq)
+    name = _start(draft, place, call, "child", started, more)
+    parent = {"run_id": run.id, "module": place.module.id, "sub_action_id": name}
+    try:
+        beginning = beginning_of(call, scope_of(run, draft.state), version_id, parent)
+    except ValueError as exc:
+        fail(draft, place, name, _too_large(str(exc)))
+        return
+    draft.open_child(child_of(run, version_id, started, event_id(started, 0), call, beginning))
+    first = engine_tasks.look(run.owner_id, started, task_id=task_id(started, 0))
+    draft.enqueue(first)
+
+
+def start_timer(draft: Draft, place: Place, call: TimerCall, more: More = NO_MORE) -> None:
+    """Start a timer."""
+    run, now = draft.picture.run, draft.picture.now
+    started = task_id(run.id, draft.next_seq)
+    pause = max(timedelta(0), call.delay or timedelta(0) if call.at is None else call.at - now)
+    name = _start(draft, place, call, "timer", started, {**more, "until": (now + pause).isoformat()})
+    step, module = place.key
+    draft.enqueue(engine_tasks.timer(run, started, pause, step=step, module=module, sub_action_id=name))
+
+
+def start_signal(draft: Draft, place: Place, call: SignalCall, more: More = NO_MORE) -> None:
+    """Begin the wait for a message."""
+    _start(draft, place, call, "signal", call.name, more)
+
+
+def _start(draft: Draft, place: Place, call: Call, kind: str, started: str, more: More) -> str:
+    """Add the start of a sub-action, and return its id; *started* is what it waits for."""
+    name, label = name_of(place, call.key), call.name if isinstance(call, SignalCall) else call.label
+    wait: dict[str, JsonValue] = {"kind": kind, "id": started}
+    wait |= {"label": label} if label else {}
+    wait |= {"until": more["until"]} if "until" in more else {}
+    data: dict[str, JsonValue] = {"sub_action_id": name, "key": call.key, "kind": kind, "id": started, "label": label}
+    draft.add(E.SUB_ACTION_STARTED, *place.key, {**data, **more, "_waiting_on": [wait]})
+    return name
+
+
+def _too_large(problem: str) -> dict[str, JsonValue]:
+    return {
+        "code": ErrorCode.MISCONFIGURED.value,
+        "message": f"{problem}; {MAX_PAYLOAD_BYTES // 1024} KiB are allowed",
+        "hint": "give less, or refer to files and contents by their ids",
+        "retryable": False,
+    }

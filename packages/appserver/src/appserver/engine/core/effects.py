@@ -1,0 +1,198 @@
+"""Effects of modules, written down: one function for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import to_json
+
+from appdb import DbEventType as E
+from appserver.engine.core import sub_actions
+from appserver.engine.core.calls import NO_MORE, More, start_child, start_signal, start_task, start_timer
+from appserver.engine.core.decision import ModuleWrite, Needed
+from appserver.engine.core.draft import Draft
+from appserver.engine.core.failures import fail_module, stop_work
+from appserver.engine.core.going_back import go_back
+from appserver.engine.core.inputs import misfit
+from appserver.engine.core.items import start_item
+from appserver.engine.core.outside import take_signals
+from appserver.engine.core.place import Place
+from appserver.engine.core.questions import ask, withdraw
+from appserver.engine.core.scope import REUSED_FROM
+from appserver.engine.core.turn import Turn
+from appserver.modules.contract import (
+    Ask,
+    Await,
+    Call,
+    ChildCall,
+    Done,
+    Effect,
+    ErrorCode,
+    Fail,
+    GoBack,
+    ItemCall,
+    Load,
+    SignalCall,
+    TaskCall,
+    TimerCall,
+)
+from appserver.values.scope import NOTHING, lookup
+
+MAX_OUTPUTS_BYTES = 64 * 1024
+STOPPED: Mapping[str, JsonValue] = {
+    "code": ErrorCode.CANCELLED.value,
+    "message": "it was not needed any more",
+    "retryable": False,
+}
+
+
+def apply_effect(draft: Draft, turn: Turn, effect: Effect) -> bool:
+    """Write an effect down; return whether the run goes on at once, and does not wait."""
+    write = _WRITERS.get(type(effect))
+    if write is None:
+        # Modules of other packages may return anything.
+        return _fail(draft, turn, _bug(turn, f"returned {type(effect).__name__}, which is no effect"))
+    return write(draft, turn, effect)
+
+
+def _fail(draft: Draft, turn: Turn, failure: Fail) -> bool:
+    fail_module(draft, turn.place, turn.start, failure)
+    return True
+
+
+def _complete(draft: Draft, turn: Turn, done: Done) -> bool:
+    try:
+        plain = turn.module.Outputs.model_validate(dict(done.outputs)).model_dump(mode="json", by_alias=True)
+    except ValidationError as exc:
+        message = f"outputs of {turn.module.type} do not fit"
+        return _fail(draft, turn, misfit(ErrorCode.INVALID_OUTPUT, message, "this is a mistake of the module", exc))
+    size = len(to_json(plain))
+    if size > MAX_OUTPUTS_BYTES:
+        failure = Fail(
+            code=ErrorCode.INVALID_OUTPUT,
+            message=f"outputs of {turn.module.type} take {size:,} bytes, and {MAX_OUTPUTS_BYTES:,} are allowed",
+            hint="save what is large as a file with io.save, and go on with a part of it",
+        )
+        return _fail(draft, turn, failure)
+    stop_work(draft, turn.place, turn.start)
+    withdraw(draft, "not needed")
+    step, module = turn.place.key
+    for write in done.writes:
+        draft.write(ModuleWrite(step=step, module=module, write=write))
+    complete_module(draft, turn.place, plain)
+    return True
+
+
+def complete_module(draft: Draft, place: Place, outputs: Mapping[str, Any], reused_from: int | None = None) -> None:
+    """Add a module's completion with its outputs, and those that have a name in the run's state."""
+    named = {name: lookup(outputs, path) for name, path in place.module.out.items()}
+    data: dict[str, JsonValue] = dict(outputs)
+    if named:
+        data["_state_mapped"] = {name: value for name, value in named.items() if value is not NOTHING}
+    if reused_from is not None:
+        data[REUSED_FROM] = reused_from
+    draft.add(E.MODULE_COMPLETED, *place.key, data)
+
+
+def _ask(draft: Draft, turn: Turn, effect: Ask) -> bool:
+    problem = ask(draft, turn.place, effect.question)
+    return problem is not None and _fail(draft, turn, problem)
+
+
+def _await(draft: Draft, turn: Turn, effect: Await) -> bool:
+    withdraw(draft, "not needed")
+    return start_work(draft, turn, effect)
+
+
+def start_work(draft: Draft, turn: Turn, effect: Await, more: More = NO_MORE) -> bool:
+    """Start the calls that were not started in this try, and stop what is not needed; return whether some have ended.
+
+    Where more is to be started than one decision holds, the draft says that it was cut.
+
+    Args:
+        draft: The decision.
+        turn: The module's turn.
+        effect: What it wants.
+        more: What is said beside each start in the log.
+    """
+    place, start = turn.place, turn.start
+    stopped = _stop(draft, turn, effect)
+    started = False
+    for call in effect.calls:
+        if call.key in turn.seen.work:
+            continue
+        if draft.room == 0:
+            draft.cut = True
+            return False
+        _start(draft, turn, call, more)
+        started = True
+    ended_at_once = started and _any_failed(draft, turn)
+    if take_signals(draft, place, start) or ended_at_once or stopped:
+        return True
+    if not draft.cut and not sub_actions.open_ones(draft.state, place, start) and draft.state.pending is None:
+        return _fail(draft, turn, _bug(turn, "waits, and nothing that it waits for is open"))
+    return False
+
+
+def _any_failed(draft: Draft, turn: Turn) -> bool:
+    work = sub_actions.work_of(draft.state, turn.place, turn.start)
+    return any(one.state != "open" for key, one in work.items() if key not in turn.seen.work)
+
+
+def _stop(draft: Draft, turn: Turn, effect: Await) -> bool:
+    """Stop the calls that are not needed any more; return whether one was open."""
+    names = {sub_actions.name_of(turn.place, key) for key in effect.stop}
+    stopped = [sub for sub in sub_actions.open_ones(draft.state, turn.place, turn.start) if sub.id in names]
+    sub_actions.stop(draft, stopped)
+    for sub in stopped:
+        sub_actions.fail(draft, turn.place, sub.id, STOPPED)
+    return bool(stopped)
+
+
+def _start(draft: Draft, turn: Turn, call: Call, more: More) -> None:
+    place = turn.place
+    match call:
+        case TaskCall():
+            start_task(draft, place, call, more)
+        case ItemCall():
+            start_item(draft, place, call, turn.seen.number, more)
+        case ChildCall():
+            start_child(draft, place, call, more)
+        case TimerCall():
+            start_timer(draft, place, call, more)
+        case SignalCall():
+            start_signal(draft, place, call, more)
+
+
+def _load(draft: Draft, turn: Turn, effect: Load) -> bool:
+    """Ask for what is not loaded yet; a module that asks again for what it has been given is wrong."""
+    step, module = turn.place.key
+    missing = [one for one in effect.requests if one.key not in turn.seen.loaded]
+    if not missing:
+        return _fail(draft, turn, _bug(turn, "asks for data that it has been given"))
+    draft.needs += [Needed(key=f"{module}/{one.key}", step=step, module=module, request=one) for one in missing]
+    return False
+
+
+def _go_back(draft: Draft, turn: Turn, effect: GoBack) -> bool:
+    if not turn.seen.answers and not turn.seen.work:
+        # Else it would go back for ever, with nobody to stop it.
+        return _fail(draft, turn, _bug(turn, "goes back, and nothing has happened that it could answer"))
+    problem = go_back(draft, turn.place, effect)
+    return True if problem is None else _fail(draft, turn, problem)
+
+
+def _bug(turn: Turn, problem: str) -> Fail:
+    return Fail(code=ErrorCode.BUG, message=f"{turn.module.type} {problem}", hint="this is a mistake of the module")
+
+
+_WRITERS: Mapping[type, Callable[[Draft, Turn, Any], bool]] = {
+    Done: _complete,
+    Ask: _ask,
+    Await: _await,
+    Load: _load,
+    GoBack: _go_back,
+    Fail: _fail,
+}

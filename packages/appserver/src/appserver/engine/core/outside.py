@@ -1,0 +1,103 @@
+"""What has happened outside of the log: ends of tasks, child runs and timers, and messages, are written into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from appdb import DbEventType as E
+from appdb.models import EventSummary, SubAction
+from appserver.engine.core.causes import Signal
+from appserver.engine.core.draft import Draft
+from appserver.engine.core.failures import error_of
+from appserver.engine.core.items import ITEM, outputs_of_item
+from appserver.engine.core.picture import End
+from appserver.engine.core.place import Place
+from appserver.engine.core.questions import expire
+from appserver.engine.core.seen import try_of
+from appserver.engine.core.sub_actions import complete, fail, open_ones
+from appserver.modules.contract import ErrorCode, Fail
+
+MAX_RESULT_BYTES = 64 * 1024
+LOST: Mapping[str, JsonValue] = {
+    "code": ErrorCode.CANCELLED.value,
+    "message": "it was cancelled",
+    "hint": "retry the module",
+    "retryable": False,
+}
+
+
+def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
+    """Add the ends of what the module waits for, and the messages that it waits for; nothing that is not its own."""
+    pending = draft.state.pending
+    if pending is not None and pending.data.get("timer_id") in draft.ends:
+        expire(draft, pending)
+    for sub in open_ones(draft.state, place, start):
+        end = draft.ends.get(str(sub.started.data["id"]))
+        if end is not None and sub.started.data["kind"] != "signal":
+            if draft.room == 0:
+                draft.cut = True
+                return
+            _take_end(draft, place, start, sub, end)
+    take_signals(draft, place, start)
+
+
+def take_signals(draft: Draft, place: Place, start: EventSummary) -> bool:
+    """Give messages of the inbox to the waits for them, in order; return whether there was one."""
+    inbox = list(draft.state.signals)
+    taken = False
+    for sub in open_ones(draft.state, place, start):
+        if sub.started.data["kind"] != "signal":
+            continue
+        message = next((one for one in inbox if one.data["name"] == sub.started.data["id"]), None)
+        if message is not None:
+            inbox.remove(message)
+            result = {"payload": message.data.get("payload"), "signal_id": message.data["signal_id"]}
+            complete(draft, place, sub.id, result, [str(message.data["signal_id"])])
+            taken = True
+    return taken
+
+
+def receive(draft: Draft, cause: Signal) -> None:
+    """Put a message into the inbox, unless it is there or was taken."""
+    inbox = (one.data.get("signal_id") for one in draft.state.signals)
+    taken = (sub.ended.data.get("_takes", ()) for sub in draft.state.sub_actions.values() if sub.ended is not None)
+    if cause.signal_id in inbox or any(cause.signal_id in one for one in taken):
+        return
+    data: dict[str, JsonValue] = {"name": cause.name, "signal_id": cause.signal_id, "payload": cause.payload}
+    draft.add(E.SIGNAL_RECEIVED, data=data)
+
+
+def _take_end(draft: Draft, place: Place, start: EventSummary, sub: SubAction, end: End) -> None:
+    if sub.started.data["kind"] == "timer":
+        complete(draft, place, sub.id, {"fired": True})
+        return
+    if end.state != "completed":
+        fail(draft, place, sub.id, end.error or LOST)
+        return
+    result = _result(draft, place, start, sub.started.data, end.result)
+    if isinstance(result, Fail):
+        fail(draft, place, sub.id, error_of(place, start, result))
+    else:
+        complete(draft, place, sub.id, result)
+
+
+def _result(
+    draft: Draft, place: Place, start: EventSummary, started: Mapping[str, Any], result: JsonValue
+) -> JsonValue | Fail:
+    if ITEM in started:
+        outputs = outputs_of_item(draft, place, started, result, try_of(start))
+        if isinstance(outputs, Fail):
+            return outputs
+        result = dict(outputs)
+    size = len(to_json(result))
+    if size > MAX_RESULT_BYTES:
+        return Fail(
+            code=ErrorCode.INVALID_OUTPUT,
+            message=f"the result takes {size:,} bytes, and {MAX_RESULT_BYTES:,} are allowed",
+            hint="the worker should store what is large, and give its id",
+        )
+    return result

@@ -1,0 +1,90 @@
+"""Questions in the log: asked, replaced, withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import JsonValue
+from pydantic_core import to_json, to_jsonable_python
+
+from appdb import DbEventType as E
+from appdb.models import EventSummary
+from appserver.engine.core import engine_tasks
+from appserver.engine.core.draft import Draft
+from appserver.engine.core.ids import interaction_id, task_id
+from appserver.engine.core.place import Place
+from appserver.modules.contract import ErrorCode, Fail, Question
+from appserver.values.conditions import same
+
+MAX_QUESTION_BYTES = 200 * 1024
+_SAID = ("kind", "title", "message", "schema", "data", "ui", "default", "by_link", "actions")
+
+
+def ask(draft: Draft, place: Place, question: Question) -> Fail | None:
+    """Ask, unless the same question is open; another open question of the module is replaced.
+
+    Returns:
+        Why it cannot be asked, or nothing.
+    """
+    said = _said(question)
+    if len(to_json(said)) > MAX_QUESTION_BYTES:
+        return Fail(
+            code=ErrorCode.MISCONFIGURED,
+            message=f"the question takes more than {MAX_QUESTION_BYTES // 1024} KiB",
+            hint="show less, or refer to files and contents by their ids",
+        )
+    if (pending := draft.state.pending) is not None:
+        if same({name: pending.data.get(name) for name in _SAID}, said):
+            return None
+        withdraw(draft, "replaced")
+    seq, run = draft.next_seq, draft.picture.run
+    asked = interaction_id(run.id, seq)
+    wait: dict[str, JsonValue] = {"kind": "interaction", "id": asked, "label": question.title}
+    data: dict[str, JsonValue] = {"interaction_id": asked, **said}
+    if (open_for := _open_for(place, question)) is not None:
+        timer_id, until = task_id(run.id, seq), (draft.picture.now + open_for).isoformat()
+        data |= {"timer_id": timer_id, "expires_at": until}
+        wait["until"] = until
+        step, module = place.key
+        draft.enqueue(engine_tasks.timer(run, timer_id, open_for, step=step, module=module, interaction_id=asked))
+    draft.add(E.INTERACTION_REQUESTED, *place.key, {**data, "_waiting_on": [wait]})
+    return None
+
+
+def withdraw(draft: Draft, reason: str) -> None:
+    """Settle the open question without an answer, if there is one: it is not needed any more."""
+    pending = draft.state.pending
+    if pending is None:
+        return
+    stop_expiry(draft, pending)
+    asked = str(pending.data["interaction_id"])
+    draft.add(E.INTERACTION_EXPIRED, pending.step, pending.module, {"interaction_id": asked, "reason": reason})
+
+
+def stop_expiry(draft: Draft, pending: EventSummary) -> None:
+    """Cancel the timer of a question that is settled."""
+    if (timer_id := pending.data.get("timer_id")) is not None:
+        draft.cancel_tasks([timer_id])
+
+
+def expire(draft: Draft, pending: EventSummary) -> None:
+    """Settle the open question since its time is over; its default counts as the answer, where it has one."""
+    data: dict[str, JsonValue] = {"interaction_id": pending.data["interaction_id"], "reason": "expired"}
+    if (default := pending.data.get("default")) is not None:
+        data["response"] = default
+    draft.add(E.INTERACTION_EXPIRED, pending.step, pending.module, data)
+
+
+def _said(question: Question) -> Mapping[str, Any]:
+    said = {name: getattr(question, name) for name in _SAID}
+    plain: Mapping[str, Any] = to_jsonable_python(said)
+    return plain
+
+
+def _open_for(place: Place, question: Question) -> timedelta | None:
+    """Return how long a question stays open: a module's timeout counts for each of its questions by itself."""
+    limit = place.module.timeout_seconds
+    spans = [span for span in (question.expires_in, None if limit is None else timedelta(seconds=limit)) if span]
+    return min(spans, default=None)

@@ -1,0 +1,147 @@
+"""``flow.map@1``: the same modules for each of many items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, JsonValue
+
+from appserver.modules.contract import (
+    Await,
+    Call,
+    ChildCall,
+    Done,
+    ErrorCode,
+    Fail,
+    FieldProblem,
+    ItemCall,
+    Module,
+    ModuleKind,
+    Ports,
+    Seen,
+    Work,
+)
+
+MAX_ITEMS = 1_000
+MAX_AT_ONCE = 100
+MAX_TOLD_FAILURES = 20
+
+
+class CompleteWhen(Ports):
+    """When a map is completed before, or although, not every item has succeeded."""
+
+    min_success: int | None = Field(
+        default=None,
+        ge=0,
+        description="So many successes are enough; what still runs is stopped. All items when left out.",
+    )
+    tolerated_failures: int = Field(default=0, ge=0, description="So many items may fail; one more fails the map.")
+
+
+class MapInputs(Ports):
+    """Items, and what is done with each."""
+
+    items: list[JsonValue] = Field(max_length=MAX_ITEMS, description="One run of the modules for each.")
+    run: dict[str, JsonValue] | list[dict[str, JsonValue]] = Field(
+        description="A module's definition, or a list of them; they find `item` and `index` beside what the run has. "
+        "One module that needs a single task runs as a part of this one; a list is a run of its own for each item."
+    )
+    at_once: int = Field(10, ge=1, le=MAX_AT_ONCE, description="How many items are worked at, at the same time.")
+    complete_when: CompleteWhen = CompleteWhen()
+
+
+class ItemFailure(Ports):
+    """An item that failed."""
+
+    index: int
+    code: str
+    message: str
+
+
+class MapOutputs(Ports):
+    """What came of the items."""
+
+    results: list[JsonValue] = Field(
+        description="In the items' order: what the one module gave, or by module what each gave; null for no success."
+    )
+    failures: list[ItemFailure] = Field(description="The first of those that failed.")
+    succeeded: int = Field(description="How many items have a result.")
+
+
+class Map(Module[MapInputs, MapOutputs]):
+    """Runs modules for each item of a list, many at once, and gives the results in the items' order."""
+
+    type = "flow.map@1"
+    kind = ModuleKind.FLOW
+    Inputs = MapInputs
+    Outputs = MapOutputs
+    nested = frozenset({"run"})
+    example: ClassVar[Mapping[str, Any]] = {
+        "items": ["a lighthouse", "a harbour"],
+        "run": {"id": "draw", "type": "media.generate@1", "in": {"prompt": "{{ item }}"}},
+        "at_once": 2,
+    }
+
+    def decide(self, inputs: MapInputs, seen: Seen) -> Await | Done | Fail:
+        """Keep as many items at work as may be, until enough have ended."""
+        count, rule = len(inputs.items), inputs.complete_when
+        ended = {key: one for key, one in seen.work.items() if one.state != "open"}
+        failed = [key for key, one in ended.items() if one.state != "completed"]
+        enough = count if rule.min_success is None else min(rule.min_success, count)
+        if len(ended) - len(failed) >= enough or (len(ended) == count and len(failed) <= rule.tolerated_failures):
+            return Done(outputs=_outputs(count, seen.work))
+        if len(failed) > rule.tolerated_failures or len(ended) == count:
+            return _failure(inputs, seen.work, failed)
+        free = inputs.at_once - (len(seen.work) - len(ended))
+        waiting = [index for index in range(count) if str(index) not in seen.work]
+        calls = (_call(inputs, index) for index in waiting[: max(0, free)])
+        return Await(calls=tuple(calls))
+
+    def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return the outputs' schema; what items give is known only where they run."""
+        return self.Outputs.model_json_schema()
+
+
+def _call(inputs: MapInputs, index: int) -> Call:
+    values: dict[str, JsonValue] = {"item": inputs.items[index], "index": index}
+    label = f"{index + 1} of {len(inputs.items)}"
+    if isinstance(inputs.run, dict):
+        return ItemCall(key=str(index), nested="run", values=values, label=label)
+    return ChildCall(key=str(index), modules=inputs.run, values=values, label=label)
+
+
+def _outputs(count: int, work: Mapping[str, Work]) -> dict[str, Any]:
+    results = [work[str(index)].result if _succeeded(work, index) else None for index in range(count)]
+    failed = sorted(int(key) for key, one in work.items() if one.state in ("failed", "cancelled"))
+    return {
+        "results": results,
+        "failures": [_told(index, work[str(index)]) for index in failed[:MAX_TOLD_FAILURES]],
+        "succeeded": sum(_succeeded(work, index) for index in range(count)),
+    }
+
+
+def _succeeded(work: Mapping[str, Work], index: int) -> bool:
+    return str(index) in work and work[str(index)].state == "completed"
+
+
+def _told(index: int, work: Work) -> dict[str, Any]:
+    error = work.error or {}
+    return {
+        "index": index,
+        "code": str(error.get("code", ErrorCode.CANCELLED.value)),
+        "message": str(error.get("message", "")),
+    }
+
+
+def _failure(inputs: MapInputs, work: Mapping[str, Work], failed: list[str]) -> Fail:
+    """Return the map's failure; it has the class of the first item's, so that what may pass is tried again."""
+    indexes = sorted(map(int, failed))
+    told = [_told(index, work[str(index)]) for index in indexes[:MAX_TOLD_FAILURES]]
+    code = told[0]["code"] if told else ErrorCode.MISCONFIGURED.value
+    return Fail(
+        code=ErrorCode(code) if code in set(ErrorCode) else ErrorCode.RETRYABLE,
+        message=f"{len(indexes)} of {len(inputs.items)} items failed; the first: {told[0]['message'] if told else ''}",
+        hint="retry the failed items, or allow more with complete_when.tolerated_failures",
+        problems=tuple(FieldProblem(pointer=f"/items/{one['index']}", message=one["message"]) for one in told),
+    )
