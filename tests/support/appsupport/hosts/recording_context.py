@@ -7,10 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
+from appdb import NotFoundError
 from appdb.models import CallUsage, NewContent, Origin, TaskFile
 from appworker import Actor
 from appworker.errors import SuspendedError, TaskStoppedError
@@ -34,6 +36,7 @@ class RecordingContext:
     )
     said: list[Any] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     steps: dict[str, JsonValue] = field(default_factory=dict)
     children: list[dict[str, JsonValue]] | None = None
 
@@ -65,6 +68,12 @@ class RecordingContext:
         self.said.append((item.key, item.kind, item.seed))
         self.stored[item.key] = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
         return f"content-{item.key}"
+
+    async def read_content(self, content_id: str, target: Path) -> None:
+        self.check_cancelled()
+        if content_id not in self.contents:
+            raise NotFoundError("content", content_id)
+        target.write_bytes(self.contents[content_id])  # noqa: ASYNC240 - in tests alone
 
     async def store_file(self, file: TaskFile) -> str:
         self.check_cancelled()

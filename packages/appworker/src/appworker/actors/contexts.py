@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -84,6 +85,18 @@ class ActorContext(AttemptFacts, Protocol):
 
         Raises:
             TaskStoppedError: The attempt must end now; nothing was stored.
+        """
+
+    async def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item to a file of this host: what an earlier task of the same owner made.
+
+        Args:
+            content_id: The item.
+            target: The file, an absolute path; it is made or written over.
+
+        Raises:
+            NotFoundError: The task's owner has no such item, or it was replaced or deleted meanwhile.
+            TaskStoppedError: The attempt must end now.
         """
 
     async def store_file(self, file: TaskFile) -> str:
@@ -186,6 +199,9 @@ class SyncContext(AttemptFacts, Protocol):
 
     def store(self, item: NewContent) -> str:
         """Store a content item, and return its id."""
+
+    def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item of the task's owner to a file of this host."""
 
     def store_file(self, file: TaskFile) -> str:
         """Write a file of the run that the task works for, and return its id."""

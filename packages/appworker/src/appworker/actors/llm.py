@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from appdb.models import CallUsage
 from appworker.actors.base import actor
 from appworker.actors.contexts import ActorContext
 from appworker.errors import DiscardError, ProviderError, ProviderUnavailableError
@@ -96,10 +98,29 @@ async def llm(context: ActorContext, payload: LlmPayload) -> LlmResult:
         idempotency_key=context.idempotency_key,
     )
     reply = ChatReply(model=payload.model)
+    try:
+        await _speak(context, request, reply)
+    finally:
+        # Also of an answer that broke off: what was said was paid for. What it costs, no service tells.
+        await context.record_usage(f"call-{context.attempt}", _usage(reply))
+    return _result(payload, reply)
+
+
+async def _speak(context: ActorContext, request: ChatRequest, reply: ChatReply) -> None:
     async for text in chat_provider().stream(request, reply):
         for start in range(0, len(text), MAX_PIECE_CHARACTERS):
             await context.emit({"text": text[start : start + MAX_PIECE_CHARACTERS]})
-    return _result(payload, reply)
+
+
+def _usage(reply: ChatReply) -> CallUsage:
+    return CallUsage(
+        provider=OpenAIChat.name,
+        model=reply.model,
+        operation="chat",
+        cost=Decimal(0),
+        input_tokens=reply.input_tokens,
+        output_tokens=reply.output_tokens,
+    )
 
 
 def _result(payload: LlmPayload, reply: ChatReply) -> LlmResult:
@@ -111,8 +132,8 @@ def _result(payload: LlmPayload, reply: ChatReply) -> LlmResult:
         model=reply.model,
         finish_reason=reply.finish_reason or "",
         usage=LlmUsage(
-            input_tokens=int(reply.usage.get("prompt_tokens") or 0),
-            output_tokens=int(reply.usage.get("completion_tokens") or 0),
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
@@ -76,6 +77,11 @@ class AttemptContext(CancellableContext):
         """Store a content item."""
         self.check_cancelled()
         return await self._on_control_loop(self._attempt.operations.store_content(item))
+
+    async def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item to a file."""
+        self.check_cancelled()
+        await self._on_control_loop(self._attempt.operations.read_content(content_id, target))
 
     async def store_file(self, file: TaskFile) -> str:
         """Write a run file."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -47,6 +49,21 @@ class AttemptOperations:
         await self._events.in_turn(
             partial(begin, operation=operation, provider=provider, source_data=source_data),
         )
+
+    async def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item of the task's owner to *target*."""
+        await self._calls.make(partial(self._write_content, content_id, target))
+
+    async def _write_content(self, content_id: str, target: Path) -> None:
+        contents = self._services.contents
+        # By the owner of the task: an id in a payload opens nobody else's content.
+        content = await contents.get(content_id, owner_id=self._task.owner_id)
+        file = await asyncio.to_thread(target.open, "wb")
+        try:
+            async for part in contents.read(content):
+                await asyncio.to_thread(file.write, part)
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def store_file(self, file: TaskFile) -> str:
         """Write a file of the run that the task works for, and return its id."""

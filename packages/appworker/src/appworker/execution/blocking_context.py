@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
@@ -64,6 +65,10 @@ class BlockingContext:
     def store(self, item: NewContent) -> str:
         """Store a content item."""
         return self._wait(self._context.store(item))
+
+    def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item to a file."""
+        self._wait(self._context.read_content(content_id, target))
 
     def store_file(self, file: TaskFile) -> str:
         """Write a run file."""

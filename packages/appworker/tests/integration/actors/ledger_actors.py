@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from decimal import Decimal
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -30,14 +32,20 @@ class Origins(BaseModel):
 async def _work(context: ActorContext) -> Origins:
     await context.record_usage("call", CALL)
     await context.store_file(NOTE)
-    await context.store(ITEM)
+    content_id = await context.store(ITEM)
+    with tempfile.TemporaryDirectory() as folder:
+        await context.read_content(content_id, Path(folder) / "read")
+        assert (Path(folder) / "read").read_bytes() == ITEM.data
     return Origins(origin=asdict(context.origin))
 
 
 def _work_plainly(context: SyncContext) -> Origins:
     context.record_usage("call", CALL)
     context.store_file(NOTE)
-    context.store(ITEM)
+    content_id = context.store(ITEM)
+    with tempfile.TemporaryDirectory() as folder:
+        context.read_content(content_id, Path(folder) / "read")
+        assert (Path(folder) / "read").read_bytes() == ITEM.data
     return Origins(origin=asdict(context.origin))
 
 

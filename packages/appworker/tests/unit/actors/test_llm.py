@@ -36,7 +36,9 @@ async def test_text_is_streamed_and_returned(asked: list[dict[str, Any]]) -> Non
 
     result = await llm.run(context, conversation("two words"))
 
-    assert context.said == [{"text": "TWO "}, {"text": "WORDS"}]
+    assert context.said[:2] == [{"text": "TWO "}, {"text": "WORDS"}]
+    key, usage = context.said[2]
+    assert (key, usage.model, usage.input_tokens, usage.output_tokens) == ("call-2", "parrot", 3, 2)
     assert result == {
         "text": "TWO WORDS",
         "value": None,
@@ -67,11 +69,14 @@ async def test_answer_that_is_no_json_is_tried_again(asked: list[dict[str, Any]]
     assert asked
 
 
-async def test_filtered_answer_is_discarded(asked: list[dict[str, Any]]) -> None:
-    with pytest.raises(DiscardError, match="refuses to answer"):
-        await llm.run(RecordingContext(), conversation("anything") | {"model": "filtered"})
+@pytest.mark.usefixtures("asked")
+async def test_filtered_answer_is_discarded() -> None:
+    context = RecordingContext()
 
-    assert asked
+    with pytest.raises(DiscardError, match="refuses to answer"):
+        await llm.run(context, conversation("anything") | {"model": "filtered"})
+
+    assert context.said[-1][1].output_tokens == 1
 
 
 async def test_payload_names_what_is_wrong() -> None:

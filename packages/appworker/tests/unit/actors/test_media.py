@@ -70,6 +70,9 @@ class RecordingContext:
         self.check_cancelled()
         self.steps.append(f"emit {sorted(data)}")
 
+    async def read_content(self, content_id: str, target: Path) -> None:
+        raise AssertionError(f"the media actor reads no content: {content_id}, {target}")
+
     async def store_file(self, file: TaskFile) -> str:
         self.check_cancelled()
         self.steps.append(f"store_file {file.name}")

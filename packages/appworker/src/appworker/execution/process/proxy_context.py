@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -63,6 +65,10 @@ class ProxyContext(CancellableContext):
         """Store a content item."""
         told, blob = content_to_json(item)
         return str(await self._call("store", blob, item=told))
+
+    async def read_content(self, content_id: str, target: Path) -> None:
+        """Write the bytes of a content item to a file; the worker does, which is on the same machine."""
+        await self._call("read_content", content_id=content_id, target=os.fspath(target))
 
     async def store_file(self, file: TaskFile) -> str:
         """Write a run file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from appworker.execution.executor_context import ExecutorContext
 from appworker.execution.process.frames import PipeFrame, encode
 from appworker.execution.process.messages import content_from_json, error_to_json, file_from_json, usage_from_json
@@ -24,6 +26,9 @@ async def _value(call: PipeFrame, context: ExecutorContext) -> object:
     match method:
         case "store":
             return await context.store(content_from_json(arguments["item"], call.blob))
+        case "read_content":
+            await context.read_content(arguments["content_id"], Path(arguments["target"]))
+            return None
         case "store_file":
             return await context.store_file(file_from_json(arguments["file"], call.blob))
         case "record_usage":

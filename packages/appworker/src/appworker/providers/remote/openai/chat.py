@@ -63,6 +63,16 @@ class ChatReply:
     finish_reason: str | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def input_tokens(self) -> int:
+        """Tokens that went in; 0 where the service does not say."""
+        return int(self.usage.get("prompt_tokens") or 0)
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens that came out; 0 where the service does not say."""
+        return int(self.usage.get("completion_tokens") or 0)
+
     def take(self, part: Mapping[str, Any]) -> str:
         """Add one part of the stream, and return the text that it brought."""
         self.model = part.get("model") or self.model
