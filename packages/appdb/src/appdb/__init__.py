@@ -39,6 +39,7 @@ from appdb.repos.content import ContentRepository
 from appdb.repos.event import EventRepository
 from appdb.repos.file import FileRepository
 from appdb.repos.registry import RegistryRepository
+from appdb.repos.run_list import RunListRepository
 from appdb.repos.schedule import ScheduleRepository
 from appdb.repos.state import StateRepository
 from appdb.repos.token import TokenRepository
@@ -79,6 +80,7 @@ __all__ = [
     "Progress",
     "RegistryRepository",
     "Released",
+    "RunListRepository",
     "ScheduleRepository",
     "StateRepository",
     "Suspended",

@@ -12,6 +12,7 @@ from appdb.models import (
     FileCategory,
     FileFormat,
     FileRole,
+    PendingQuestion,
     Position,
     RunEvent,
     RunStatus,
@@ -102,8 +103,10 @@ WORKFLOWS = (
             "updated_at": at(60),
             "touched_at": at(60),
             "completed_at": None,
+            "question": PendingQuestion(interaction_id=ASKED, since=at(50)),
             "listed": True,
             "deleting": False,
+            "cancelling": None,
         },
     ),
     Example(

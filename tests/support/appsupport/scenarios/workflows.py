@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import EventRepository, WorkflowRepository
+from appdb import EventRepository, VersionRepository, WorkflowRepository
 from appdb._driver import RawDocument, Session
 from appdb.models import NewRun, Run, RunStatus, RunVersion
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
@@ -40,6 +40,24 @@ async def _many(stage: Stage) -> str:
         )
         last = await begin(stage, project=f"film {number}")
     return last
+
+
+async def _of_template(stage: Stage) -> str:
+    """Make runs of a template among others, and return the template's id."""
+    template = await VersionRepository(stage.database).get_or_create_template("film", owner_id=stage.owner)
+    for number in range(3):
+        await begin(stage, project=f"film {number}", template_id=template.id)
+        await begin(stage, project=f"other {number}")
+    return template.id
+
+
+async def _cut_off(stage: Stage) -> str:
+    """Make a run whose cancel went no further than its event."""
+    run_id = await begun(stage)
+    await WorkflowRepository(stage.database).set_status(
+        run_id, RunStatus.CANCELLED, owner_id=stage.owner, branch_id=branch_of(run_id)
+    )
+    return run_id
 
 
 async def _doomed(stage: Stage) -> str:
@@ -111,6 +129,12 @@ async def _version_text(stage: Stage, text: str) -> Mapping[str, object]:
     return {"version_id": read.version_id, "capabilities": capability, "requires": told(text, required)}
 
 
+async def _cancel_text(stage: Stage, text: str) -> Mapping[str, object]:
+    run_id = await begun(stage)
+    await WorkflowRepository(stage.database).cancel(run_id, owner_id=stage.owner, data=hostile_json(text))
+    return {"data": told(text, (await EventRepository(stage.database).log(run_id, owner_id=stage.owner))[-1].data)}
+
+
 async def _reset_text(stage: Stage, text: str) -> Mapping[str, object]:
     run_id = await begun(stage)
     await WorkflowRepository(stage.database).reset(
@@ -123,7 +147,11 @@ def _run(number: int) -> RawDocument:
     base = {"_id": f"wf_{number:032x}", "owner_id": f"usr_{number % 2_000:032x}", "project": PROJECT}
     is_child = number % 5 == 0
     parent = {"parent_id": f"wf_{number // 20:032x}" if is_child else None, "listed": not is_child}
-    return base | parent | {"open": number < 2_000 and not is_child, "status": list(RunStatus)[number % 8].value}
+    return (
+        base
+        | parent
+        | {"open": number < 2_000 and not is_child, "status": list(RunStatus)[number % 8].value, "updated_at": FAR}
+    )
 
 
 def _version(number: int) -> RawDocument:
@@ -171,6 +199,12 @@ SCENES = Scenes(
             call=lambda workflows, _, owner_id: workflows.page(owner_id=owner_id, project=ENDED),
         ),
         Scenario(
+            method="WorkflowRepository.page",
+            about="of a template",
+            prepare=_of_template,
+            call=lambda workflows, made, owner_id: workflows.page(owner_id=owner_id, template_id=made),
+        ),
+        Scenario(
             method="WorkflowRepository.children",
             prepare=_child,
             call=lambda workflows, made, owner_id: workflows.children(made, owner_id=owner_id),
@@ -195,6 +229,16 @@ SCENES = Scenes(
         ),
         Scenario(method="WorkflowRepository.reset", prepare=worked, call=_reset),
         Scenario(
+            method="WorkflowRepository.cancel",
+            prepare=_child,
+            call=lambda workflows, made, owner_id: workflows.cancel(made, owner_id=owner_id),
+        ),
+        Scenario(
+            method="WorkflowRepository.finish_cancels",
+            prepare=_cut_off,
+            call=lambda workflows, _, __: workflows.finish_cancels(older_than=timedelta(0)),
+        ),
+        Scenario(
             method="WorkflowRepository.delete",
             prepare=forked,
             call=lambda workflows, made, owner_id: workflows.delete(made, owner_id=owner_id),
@@ -213,6 +257,7 @@ SCENES = Scenes(
             fields=("version_id", "capabilities", "requires"),
             store=_version_text,
         ),
+        Text(method="WorkflowRepository.cancel", fields=("data",), store=_cancel_text),
         Text(method="WorkflowRepository.reset", fields=("data",), store=_reset_text),
     ),
     plain=frozenset(
@@ -227,8 +272,10 @@ SCENES = Scenes(
             "new.event_id",
             "new.parent_id",
             "new.template_id",
+            "event_id",
             "find_open.project",
             "page.project",
+            "page.template_id",
         }
     ),
     crowds={"workflow_runs": _run, "workflow_run_versions": _version},

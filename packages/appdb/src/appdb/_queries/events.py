@@ -51,6 +51,16 @@ def of_interactions(
     }
 
 
+def requests(asked: Collection[tuple[str, str]], owner_id: str) -> Filter:
+    """The events that ask these interactions, each with its run, on any branch; served by index events_interaction."""
+    return {
+        "run_id": {"$in": sorted({run_id for run_id, _ in asked})},
+        "interaction_id": {"$in": sorted({interaction_id for _, interaction_id in asked})},
+        "owner_id": owner_id,
+        "type": DbEventType.INTERACTION_REQUESTED,
+    }
+
+
 def on_lineage(
     run_id: str, owner_id: str, lineage: Sequence[BranchSegment], wanted: EventFilter = ALL
 ) -> Filter | None:

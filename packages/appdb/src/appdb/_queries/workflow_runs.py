@@ -6,13 +6,12 @@ A run is the lock of its event log: who writes to the log also writes to the run
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._queries.clock import NOW
+from appdb._queries.clock import NOW, from_now
 from appdb._queries.expressions import literal
-from appdb._queries.paging import older_than
-from appdb._queries.types import Filter, Pipeline, Sort
+from appdb._queries.types import Filter, Pipeline, Sort, Update
 from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
 from appdb.models.workflow_templates import GLOBAL_OWNER
 
@@ -35,12 +34,25 @@ _IS_OPEN = {
         {"$ne": ["$deleting", True]},
     ]
 }
+# What is asked again on another branch is asked anew; what stays pending keeps its time.
+_QUESTION = {
+    "$switch": {
+        "branches": [
+            {"case": {"$not": [{"$ifNull": ["$position.interaction_id", False]}]}, "then": None},
+            {"case": {"$eq": ["$question.interaction_id", "$position.interaction_id"]}, "then": "$question"},
+        ],
+        "default": {"interaction_id": "$position.interaction_id", "since": NOW},
+    }
+}
+# By whichever way a run is cancelled: until somebody has looked after its tasks and children, that is due.
+_CANCELLING = {"$cond": [{"$eq": ["$status", RunStatus.CANCELLED]}, {"$ifNull": ["$cancelling", True]}, None]}
 _COMPLETED_AT = {"$cond": [{"$in": ["$status", sorted(OPEN_STATUSES)]}, None, {"$ifNull": ["$completed_at", NOW]}]}
 
 
 def _derived() -> Pipeline:
     """What follows from a run's position, and so can never disagree with it."""
-    return [{"$set": {"status": _STATUS}}, {"$set": {"open": _IS_OPEN, "completed_at": _COMPLETED_AT}}]
+    follows = {"open": _IS_OPEN, "completed_at": _COMPLETED_AT, "question": _QUESTION, "cancelling": _CANCELLING}
+    return [{"$set": {"status": _STATUS}}, {"$set": follows}]
 
 
 def owned(run_id: str, owner_id: str) -> Filter:
@@ -91,14 +103,19 @@ def open_of(owner_id: str, project: str) -> Filter:
     return {"owner_id": owner_id, "project": project, "open": True}
 
 
-def page(owner_id: str, statuses: Collection[RunStatus], project: str | None, last: Mapping[str, Any] | None) -> Filter:
-    """An owner's runs, older than *last*; served by index runs_newest, runs_status_newest or runs_project_newest."""
-    match: Filter = {"owner_id": owner_id, "listed": True}
-    if statuses:
-        match["status"] = {"$in": sorted(statuses)}
-    if project is not None:
-        match["project"] = project
-    return match if last is None else match | older_than(last)
+def cancelled(run_id: str) -> Filter:
+    """One run whose tasks and child runs may still have to be cancelled."""
+    return {"_id": run_id, "status": RunStatus.CANCELLED, "cancelling": True}
+
+
+def cancelling(for_longer_than: timedelta) -> Filter:
+    """Runs whose cancel was cut off, if it began so long ago; served by index runs_cancelling."""
+    return {"cancelling": True, "$expr": {"$lte": ["$updated_at", from_now(-for_longer_than)]}}
+
+
+def all_stopped() -> Update:
+    """Note that nothing of a cancelled run has to be cancelled any more."""
+    return {"$set": {"cancelling": False}}
 
 
 def children(run_id: str, **about: Any) -> Filter:
@@ -137,6 +154,8 @@ def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter,
         "position": Position().model_dump(),
         "event_count": 1,
         "completed_at": None,
+        "question": None,
+        "cancelling": None,
     }
     fresh = {"$mergeObjects": [literal(fields), {"created_at": NOW, "updated_at": NOW}]}
     is_new = {"$eq": [{"$type": "$status"}, "missing"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from appdb._schema import collections
 from appdb._schema.index import NEWEST_FIRST, TEXT, Index
 
+LATEST_FIRST = (("updated_at", -1), ("_id", -1))
 _LISTED = {"partialFilterExpression": {"listed": True}}
 
 INDEXES = (
@@ -47,6 +48,28 @@ INDEXES = (
         name="runs_project_newest",
         keys=(("owner_id", 1), ("project", 1), *NEWEST_FIRST),
         options=_LISTED,
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_template_newest",
+        keys=(("owner_id", 1), ("template_id", 1), *NEWEST_FIRST),
+        options=_LISTED,
+    ),
+    # Lists of all statuses too: the server merges the statuses, each in its order. Runs that do sub-actions are in it,
+    # since they too ask their owner something.
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_owner_activity",
+        keys=(("owner_id", 1), ("listed", 1), ("status", 1), *LATEST_FIRST),
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS, name="runs_activity", keys=(("status", 1), *LATEST_FIRST), options=_LISTED
+    ),
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_cancelling",
+        keys=(("updated_at", 1),),
+        options={"partialFilterExpression": {"cancelling": True}},
     ),
     Index(
         collection=collections.WORKFLOW_RUNS,

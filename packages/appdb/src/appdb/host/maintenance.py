@@ -36,6 +36,8 @@ PRUNED_AT_ONCE = 1_000
 MOVED_AT_ONCE = 100
 """Tasks that one call recovers or expires; as long as it finds so many, another call follows."""
 SWEEP_INTERVAL = timedelta(minutes=10)
+CANCEL_INTERVAL = timedelta(seconds=30)
+"""The pause between looks for runs whose cancel was cut off."""
 RECOVERY_JITTER = timedelta(seconds=0.5)
 
 
@@ -62,8 +64,9 @@ class HostMaintenance:
         self._queue = queue
         self._feed = feed
         # Killed hosts leave bytes that no document names, and runs that are half deleted.
+        self._workflows = WorkflowRepository(connection)
         self._swept: tuple[Sweepable, ...] = (
-            WorkflowRepository(connection),
+            self._workflows,
             ContentRepository(connection),
             FileRepository(connection),
         )
@@ -81,6 +84,7 @@ class HostMaintenance:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
+            group.create_task(every(CANCEL_INTERVAL, self._finish_cancels))
             # Apart from what is due: these take minutes where there is much, and nobody waits for them.
             for repository in self._swept:
                 group.create_task(every(SWEEP_INTERVAL, partial(_sweep, repository)))
@@ -168,6 +172,10 @@ class HostMaintenance:
             return
         while await self._queue.prune(older_than=self._retention, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
             continue
+
+    async def _finish_cancels(self) -> None:
+        if finished := await self._workflows.finish_cancels():
+            logger.info("what still worked for cancelled runs was stopped", extra={"count": finished})
 
 
 class Sweepable(Protocol):

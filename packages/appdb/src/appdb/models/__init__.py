@@ -21,6 +21,7 @@ from appdb.models.option_usage import OptionUsage
 from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
+from appdb.models.run_lists import OpenQuestion, RunFilter
 from appdb.models.run_state import (
     STATE_VALUES,
     TAKES,
@@ -72,7 +73,7 @@ from appdb.models.workflow_files import (
     WorkflowFile,
 )
 from appdb.models.workflow_run_versions import RunVersion
-from appdb.models.workflow_runs import CLOSED_STATUSES, OPEN_STATUSES, NewRun, Position, Run, RunStatus
+from appdb.models.workflow_runs import CLOSED_STATUSES, OPEN_STATUSES, NewRun, PendingQuestion, Position, Run, RunStatus
 from appdb.models.workflow_templates import GLOBAL_OWNER, TemplateMerge, TemplateVisibility, WorkflowTemplate
 from appdb.models.workflow_versions import (
     Deduplication,
@@ -141,8 +142,10 @@ __all__ = [
     "NewUsage",
     "NewUser",
     "NewVersion",
+    "OpenQuestion",
     "OptionUsage",
     "Origin",
+    "PendingQuestion",
     "Position",
     "Progress",
     "ProviderTotal",
@@ -154,6 +157,7 @@ __all__ = [
     "Role",
     "Run",
     "RunEvent",
+    "RunFilter",
     "RunState",
     "RunStatus",
     "RunVersion",

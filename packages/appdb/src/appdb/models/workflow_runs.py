@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from appdb.models.base import Document, Value
 from appdb.models.bounds import STRICT, Name, NewJson, Text
+from appdb.models.list_places import place_of
 from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
 
@@ -63,6 +64,13 @@ class Position(Value):
         return RunStatus.PROCESSING if self.started else RunStatus.CREATED
 
 
+class PendingQuestion(Value):
+    """The question that a run's user has not answered, and since when it is asked."""
+
+    interaction_id: str
+    since: datetime
+
+
 class Run(Document):
     """One run, as stored in ``workflow_runs``."""
 
@@ -87,6 +95,21 @@ class Run(Document):
     touched_at: datetime | None = None
     """When its run lock was taken last."""
     completed_at: datetime | None = None
+    question: PendingQuestion | None = None
+    """What its user is asked, with the time; see ``asked_since``, since hosts of contract 3 do not write it."""
+
+    @property
+    def place(self) -> str:
+        """The place of the run in lists by last activity: where the next page goes on."""
+        return place_of(self.updated_at, self.id)
+
+    @property
+    def asked_since(self) -> datetime | None:
+        """When the pending question was asked; ``None`` when nothing is asked."""
+        asked = self.position.interaction_id
+        if self.question is not None and self.question.interaction_id == asked:
+            return self.question.since
+        return None if asked is None else self.updated_at
 
 
 class RunDocument(Run):
@@ -96,6 +119,8 @@ class RunDocument(Run):
     """Whether lists of its owner's runs have it: not when it does a sub-action, nor while it is being deleted."""
     deleting: bool = False
     """Whether its deletion has begun; nobody sees it then, and nothing is written to it."""
+    cancelling: bool | None = None
+    """Whether its tasks and child runs may still have to be cancelled; ``None`` where it is not cancelled."""
 
 
 # A mark for ever would be all that grows without bound (decision 0016).

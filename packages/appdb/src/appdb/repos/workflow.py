@@ -17,6 +17,7 @@ from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import NewRun, Run, RunStatus
 from appdb.run_lock import RunLock
 from appdb.runs.branches import RunBranches
+from appdb.runs.cancel import CUT_OFF_AFTER, RunCanceller
 from appdb.runs.deletion import LINGER, RunDeletion
 from appdb.runs.fork import RunForker
 from appdb.runs.fork_points import AtBeginning, ForkRequest, fork_of
@@ -24,6 +25,7 @@ from appdb.runs.listing import RunLists
 from appdb.runs.open import RunOpener
 from appdb.runs.run_versions import RunVersions
 from appdb.runs.status import StatusWriter
+from appdb.utils import uuid7_str
 
 
 class WorkflowRepository(BaseRepository):
@@ -37,6 +39,7 @@ class WorkflowRepository(BaseRepository):
         self._status = StatusWriter(connection)
         self._forker = RunForker(connection)
         self._run_versions = RunVersions(connection)
+        self._canceller = RunCanceller(connection)
         self._deletion = RunDeletion(connection)
         self._branches = RunBranches(connection)
 
@@ -81,16 +84,18 @@ class WorkflowRepository(BaseRepository):
         owner_id: str,
         statuses: Collection[RunStatus] = (),
         project: str | None = None,
+        template_id: str | None = None,
         before: str | None = None,
         limit: int = 50,
         session: Session | None = None,
     ) -> list[Run]:
-        """Return the owner's runs, newest first, without those that do sub-actions.
+        """Return the owner's runs, newest first, without those that do sub-actions; see ``RunListRepository`` too.
 
         Args:
             owner_id: Whose runs.
             statuses: Only these statuses; empty for all.
             project: Only this project.
+            template_id: Only runs of this workflow.
             before: The id of the last run of the page before.
             limit: The most runs to return.
             session: The caller's transaction.
@@ -98,7 +103,8 @@ class WorkflowRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no run *before*.
         """
-        return await self._lists.page_of_runs(owner_id, (statuses, project), before, limit, session)
+        kind = (statuses, project, template_id)
+        return await self._lists.page_of_runs(owner_id, kind, before, limit, session)
 
     @retried
     async def children(
@@ -227,6 +233,52 @@ class WorkflowRepository(BaseRepository):
     @retried
     async def _fork(self, fork: ForkRequest, *, session: Session | None) -> Branch:
         return await self._forker.fork_run(fork, session)
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        owner_id: str,
+        data: Mapping[str, JsonValue] | None = None,
+        event_id: str | None = None,
+        session: Session | None = None,
+    ) -> Run:
+        """Cancel a run for good, with its live tasks and the child runs that have not ended, and return it.
+
+        One transaction appends ``workflow_cancelled`` and stops the first tasks: from then on the run is cancelled for
+        everybody who looks, and its log refuses what its tasks would still append. The other tasks and the child runs
+        follow in transactions of their own. Again it goes on with those; a call that was cut off is repeated, or
+        finished by ``finish_cancels``. A cancelled run can go on, by a retry or a jump.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            data: What the event says, such as who has asked for it.
+            event_id: The id of the event, which makes a repeated call harmless; made here when left out.
+            session: The caller's transaction; what does not belong to the first transaction is left to
+                ``finish_cancels``, or to a call without *session* after it.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+            ConflictError: It has completed, or ended in another way that a cancel does not change.
+        """
+        return await self._cancel((run_id, owner_id), event_id or uuid7_str("evt_"), data or {}, session=session)
+
+    @retried
+    async def _cancel(
+        self, run: tuple[str, str], event_id: str, data: Mapping[str, JsonValue], *, session: Session | None
+    ) -> Run:
+        return await self._canceller.cancel_run(run, event_id, data, session)
+
+    @retried
+    async def finish_cancels(self, *, older_than: timedelta = CUT_OFF_AFTER, limit: int = 100) -> int:
+        """Stop what still works for cancelled runs, and return for how many runs; safe to run anywhere, any time.
+
+        Args:
+            older_than: How long ago a run must have been cancelled, so that this does not repeat a cancel under way.
+            limit: The most runs to look at.
+        """
+        return await self._canceller.finish_cut_off(older_than, limit)
 
     @retried_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:

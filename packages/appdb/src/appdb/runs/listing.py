@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from appdb._driver import RawDocument, Session
+from appdb._queries import run_lists
 from appdb._queries import workflow_runs as queries
 from appdb._queries.paging import BY_ID, NEWEST_FIRST
 from appdb._schema import collections
@@ -29,15 +30,16 @@ class RunLists:
     async def page_of_runs(
         self,
         owner_id: str,
-        kind: tuple[Collection[RunStatus], str | None],
+        kind: tuple[Collection[RunStatus], str | None, str | None],
         before: str | None,
         limit: int,
         session: Session | None,
     ) -> list[Run]:
-        """Return the owner's runs, newest first; *kind* is statuses, empty for all, and a project."""
+        """Return the owner's runs, newest first; *kind* is statuses, empty for all, a project and a template."""
         last = None if before is None else await self._last(before, owner_id, session)
+        match = run_lists.page(owner_id, *kind, last)
         # By the database's time: ids are made by hosts, and one whose clock is ahead would stand on top of every list.
-        found = self._runs.find(queries.page(owner_id, *kind, last), session=session).sort(NEWEST_FIRST)
+        found = self._runs.find(match, session=session).sort(NEWEST_FIRST)
         return await page_of(Run.from_document, found, limit)
 
     async def _last(self, run_id: str, owner_id: str, session: Session | None) -> RawDocument:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType, TaskState
-from appdb._queries import branches, events, snapshots
+from appdb._queries import branches, events, run_lists, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
-from appdb.models import BranchSegment, EventFilter, RunStatus, TaskFilter
+from appdb.models import BranchSegment, EventFilter, RunFilter, RunStatus, TaskFilter
 
 E = DbEventType
 OTHERS = 20_000
@@ -55,9 +55,12 @@ async def crowded(database: Database) -> Database:
                 "open": number < 100,
                 "listed": number % 5 == 0,
                 "created_at": now - timedelta(minutes=OTHERS - number),
+                "updated_at": now - timedelta(minutes=OTHERS - number),
+                "template_id": f"tpl_{number % 300}",
                 "parent_id": f"wf_{number // 10:06}" if number % 5 else None,
             }
             | ({"deleting": True} if number % 4_000 == 1 else {})
+            | ({"cancelling": True} if number % 4_000 == 7 else {})
             | ({"deleting": True, "deleted_at": now} if number % 20 == 2 else {})
             for number in range(OTHERS)
         ]
@@ -94,6 +97,9 @@ async def crowded(database: Database) -> Database:
 UP, DOWN = {"seq": 1}, {"seq": -1}
 BY_ID = {"_id": 1}
 NEWEST = {"created_at": -1, "_id": -1}
+LATEST, LONGEST = {"updated_at": -1, "_id": -1}, {"updated_at": 1, "_id": 1}
+LATEST_FIRST, LONGEST_FIRST = run_lists.LATEST_FIRST, run_lists.LONGEST_UNCHANGED_FIRST
+PLACE, PAST = (SOON, "wf_010000"), (LONG_AGO, "wf_010000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,8 @@ class Read:
         """Index keys that it may look at beside twice the documents that it finds."""
         # A merge of many ranges looks at the first key of each, and one past the end.
         ranges = str(self.match).count("branch_id") + 2 if "$or" in self.match else 2
+        # A list of all statuses is a merge, too.
+        ranges += sum(f"'{status}'" in str(self.match) for status in RunStatus)
         return 2 * ranges
 
     async def problem(self, database: Database) -> str | None:
@@ -161,10 +169,23 @@ READS: dict[str, Read] = {
     "answers": of_events(events.of_interactions(RUN, OWNER, ["f10", "f11"], [ANSWER])),
     "events_of_branch": of_events(events.of_branch(RUN, "br_1"), limit=100),
     "open": of_runs(runs.open_of(OWNER, "only 10")),
-    "page": of_runs(runs.page(OWNER, [], None, None), NEWEST, 50),
-    "page_after": of_runs(runs.page(OWNER, [], None, FUTURE), NEWEST, 50),
-    "page_by_status": of_runs(runs.page(OWNER, ENDED, None, None), NEWEST, 20),
-    "page_by_project": of_runs(runs.page(OWNER, [], "film 100", None), NEWEST, 50),
+    "page": of_runs(run_lists.page(OWNER, [], None, None, None), NEWEST, 50),
+    "page_after": of_runs(run_lists.page(OWNER, [], None, None, FUTURE), NEWEST, 50),
+    "page_by_status": of_runs(run_lists.page(OWNER, ENDED, None, None, None), NEWEST, 20),
+    "page_by_project": of_runs(run_lists.page(OWNER, [], "film 100", None, None), NEWEST, 50),
+    "page_by_template": of_runs(run_lists.page(OWNER, [], None, "tpl_100", None), NEWEST, 50),
+    "by_activity": of_runs(run_lists.by_activity(OWNER, []), LATEST, 50),
+    "by_activity_after": of_runs(run_lists.behind(run_lists.by_activity(OWNER, []), PLACE, LATEST_FIRST), LATEST, 50),
+    "active_of_status": of_runs(run_lists.by_activity(OWNER, ENDED), LATEST, 20),
+    "asking": of_runs(run_lists.asking(OWNER), LONGEST, 20),
+    "asking_after": of_runs(run_lists.behind(run_lists.asking(OWNER), PAST, LONGEST_FIRST), LONGEST, 20),
+    "of_everybody": of_runs(run_lists.of_everybody(RunFilter(owner_id=None)), LATEST, 50),
+    "of_everybody_lately": of_runs(
+        run_lists.of_everybody(RunFilter(owner_id=None, updated_after=LONG_AGO, statuses=frozenset(ENDED))), LATEST, 50
+    ),
+    "of_one_for_operators": of_runs(run_lists.of_everybody(RunFilter(owner_id=OWNER)), LATEST, 50),
+    "cancelling": of_runs(runs.cancelling(timedelta(0)), limit=100),
+    "stoppable_children": of_runs(run_lists.stoppable_children("wf_000100"), BY_ID),
     "children": of_runs(runs.children("wf_000100"), BY_ID, 50),
     "deleting": of_runs(runs.deleting(LONG_AGO), {"deleted_at": 1, "_id": 1}, 100),
     "there": of_runs(runs.there(["wf_000100", "wf_000103"])),
