@@ -203,6 +203,8 @@ def matching(wanted: TaskFilter, states: Collection[TaskState]) -> Filter:
     for name in ("owner_id", "queue", "actor", *LABELS):
         if (value := getattr(wanted, name)) is not None:
             match[name] = str(value)
+    if wanted.except_actors:
+        match["$nor"] = [{"actor": {"$in": sorted(wanted.except_actors)}}]
     made = {"$lt": wanted.created_before, "$gte": wanted.created_after}
     if bounds := {operator: value for operator, value in made.items() if value is not None}:
         match["created_at"] = bounds

@@ -22,6 +22,7 @@ class TaskFilter:
         states: Only these states; empty for all that the operation can be about.
         queue: Only this queue.
         actor: Only this actor.
+        except_actors: None of these actors, such as the one that cancels what it no longer waits for.
         run_id: Only what works for this workflow run.
         branch_id: Only what works on this branch of the run.
         step: Only what works for this step.
@@ -40,6 +41,7 @@ class TaskFilter:
     states: frozenset[TaskState] = frozenset()
     queue: str | None = None
     actor: str | None = None
+    except_actors: frozenset[str] = frozenset()
     run_id: str | None = None
     created_before: datetime | None = None
     created_after: datetime | None = None

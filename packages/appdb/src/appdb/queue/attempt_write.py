@@ -48,10 +48,14 @@ class Failed:
 class Released:
     """The task is handed back as if it had not been claimed: the attempt does not count."""
 
+    __pydantic_config__ = STRICT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspended:
     """The task waits for its children, and runs again when the last of them is final; the attempt does not count."""
+
+    __pydantic_config__ = STRICT
 
 
 AttemptOutcome = Completed | Failed | Released | Suspended

@@ -88,7 +88,7 @@ class PreparedWrite:
         return (
             self._holds_lease(task)
             and self.seq is not None
-            and task.get("event_count") == self.seq + len(self._events)
+            and _counts(task, self.seq + len(self._events))
             and len(self._events) > 0
         )
 
@@ -96,13 +96,19 @@ class PreparedWrite:
         """Whether the fence would let this write pass."""
         if task is None or not self._holds_lease(task):
             return False
-        return self.seq is None or bool(task.get("event_count") == self.seq)
+        return self.seq is None or _counts(task, self.seq)
 
     def _holds_lease(self, task: RawDocument) -> bool:
         # Other software may have written anything there, which then holds nothing.
         lease = task.get("lease")
         held = isinstance(lease, dict) and lease.get("token") == self.lease.token
         return held and task.get("state") == TaskState.PROCESSING
+
+
+def _counts(task: RawDocument, events: int) -> bool:
+    """Return whether the log of *task* has so many events, as the server compares: to it, true is no number."""
+    count = task.get("event_count")
+    return not isinstance(count, bool) and bool(count == events)
 
 
 def _changes(outcome: AttemptOutcome, lease: Lease) -> dict[str, Any]:

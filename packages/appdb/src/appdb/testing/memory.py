@@ -440,6 +440,7 @@ def _matches(task: Task, match: TaskFilter) -> bool:
         match.owner_id in (None, task.owner_id)
         and match.queue in (None, task.queue)
         and match.actor in (None, task.actor)
+        and task.actor not in match.except_actors
         and all(getattr(match, name) in (None, getattr(task, name)) for name in LABELS)
         and (match.created_before is None or task.created_at < match.created_before)
         and (match.created_after is None or task.created_at >= match.created_after)

@@ -293,6 +293,15 @@ async def test_tasks_are_chosen_by_their_ids(subject: Subject) -> None:
         replace(match, task_ids=("a",) * 501)
 
 
+async def test_canceller_leaves_its_own_actor_alone(subject: Subject) -> None:
+    _, advancing = await subject.claimed(actor="echo")
+    other = await subject.queue.enqueue(new_task(actor="paint"))
+    await subject.queue.cancel_many(TaskFilter(owner_id=OWNER, except_actors=frozenset({"echo", "sing"})))
+    await subject.queue.complete(advancing)
+
+    assert await subject.state(other) is TaskState.CANCELLED
+
+
 async def test_timer_waits_for_its_time(subject: Subject) -> None:
     due = await subject.now() + timedelta(hours=1)
     timer = await subject.queue.enqueue(new_task(run_at=due, interaction_id="i"))

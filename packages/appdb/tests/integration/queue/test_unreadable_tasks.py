@@ -15,6 +15,7 @@ from appdb import (
     ConflictError,
     Database,
     Lease,
+    LeaseLostError,
     Limit,
     NewEvent,
     NewTask,
@@ -23,8 +24,9 @@ from appdb import (
     TaskEventType,
     TaskQueue,
     TaskState,
+    UnreadableError,
 )
-from appdb.models import NewSchedule
+from appdb.models import NewSchedule, TaskFilter
 from appdb.size_limits import MAX_RECENT_EVENTS
 from appsupport.mongo.stored_times import let_time_pass
 
@@ -52,7 +54,7 @@ DAMAGES: dict[str, dict[str, Any]] = {
     "another actor than its lane's": {"actor": "other"},
     "a lease that is none": {"lease": "mine"},
 }
-WHOLE = {"fields": {"_id": "tq_1"}, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
+WHOLE = {"fields": {"_id": "tq_1", "owner_id": "usr_a"}, "delay_ms": 0, "expires_in_ms": None, "unique_for_ms": None}
 ODD_FOLLOWING: list[dict[str, Any]] = [
     {"fields": 5},
     {"fields": {"a": 1}},
@@ -60,8 +62,10 @@ ODD_FOLLOWING: list[dict[str, Any]] = [
     {"expires_in_ms": {"a": 1}},
     {"unique_for_ms": float("nan")},
     {"delay_ms": -1e308},
-    {"fields": {"_id": "tq_1", "unique_key": ["a"]}},
-    {"fields": {"_id": "tq_1", "run_id": {"a": 1}}},
+    {"run_at": "yesterday"},
+    {"fields": {"_id": "tq_1"}},
+    {"fields": {"_id": "tq_1", "owner_id": "usr_a", "unique_key": ["a"]}},
+    {"fields": {"_id": "tq_1", "owner_id": "usr_a", "run_id": {"a": 1}}},
 ]
 SHAPES: dict[str, dict[str, Any]] = {
     "one owner": {},
@@ -219,15 +223,72 @@ async def test_child_ends_despite_unreadable_parent(queue: TaskQueue, database: 
     assert (child.id, (await stored(database, child_id))["state"]) == (child_id, "completed")
 
 
+@pytest.mark.parametrize("field", ["then", "on_end"])
 @pytest.mark.parametrize("following", ["none", [1, {"fields": 5}], *([WHOLE | odd] for odd in ODD_FOLLOWING)])
-async def test_task_ends_despite_unreadable_continuation(queue: TaskQueue, database: Database, following: Any) -> None:
+async def test_task_ends_despite_unreadable_follow_up(
+    queue: TaskQueue, database: Database, following: Any, field: str
+) -> None:
     task = await queue.enqueue(new_task(then=(new_task(),)))
-    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"then": following}})
+    await database.collection("tasks").update_one({"_id": task.id}, {"$unset": {"then": ""}})
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {field: following}})
     (held,) = await queue.claim(CLAIMER)
     await queue.complete(Lease.of(held), {"n": 1})
 
     assert (await queue.get(task.id, owner_id="usr_a")).result == {"n": 1}
     assert await queue.claim(CLAIMER) == []
+
+
+@pytest.mark.parametrize("damage", ["none", [7], [{"fields": 5}], [WHOLE]], ids=repr)
+async def test_follow_up_begins_despite_what_continues_it(queue: TaskQueue, database: Database, damage: Any) -> None:
+    task = await queue.enqueue(new_task(on_end=(new_task(queue="after", then=(new_task(),)),)))
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"on_end.0.fields.then": damage}})
+    await queue.cancel(task.id, owner_id="usr_a")
+    found = await queue.claim(Claimer(worker_id="w1", queues=("after",), handlers=("echo@1",)))
+
+    assert [one.cause_id for one in found] == [task.id]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_task_set_aside_wakes_its_follow_up(queue: TaskQueue, database: Database, damage: str) -> None:
+    task_id = await damaged(queue, database, damage, on_end=(new_task(queue="after"),))
+    await queue.claim(CLAIMER, limit=5)
+    if (await stored(database, task_id))["state"] == "processing":
+        await let_time_pass(database, LEASE * 2)
+        await queue.recover()
+    found = await queue.find(TaskFilter(owner_id="usr_a", queue="after"))
+    ended = (await stored(database, task_id))["state"] == "failed"
+
+    assert [one.cause_id for one in found] == ([task_id] if ended else [])
+
+
+async def test_spawn_below_task_without_owner_says_so(queue: TaskQueue, database: Database) -> None:
+    task = await queue.enqueue(new_task())
+    (held,) = await queue.claim(CLAIMER)
+    await database.collection("tasks").update_one({"_id": task.id}, {"$unset": {"owner_id": ""}})
+    with pytest.raises(UnreadableError, match="owner_id"):
+        await queue.spawn(Lease.of(held), "child", new_task())
+
+    assert await database.collection("tasks").count_documents({}) == 1
+
+
+async def test_step_without_value_cannot_be_read(queue: TaskQueue, database: Database) -> None:
+    await queue.enqueue(new_task())
+    (held,) = await queue.claim(CLAIMER)
+    await queue.save_step(Lease.of(held), "outline", 5)
+    await database.collection("task_steps").update_one({}, {"$unset": {"value": ""}})
+
+    with pytest.raises(UnreadableError, match="value"):
+        await queue.get_step(Lease.of(held), "outline")
+
+
+@pytest.mark.parametrize("seq", [0, 1])
+async def test_log_whose_length_is_true_takes_no_events(queue: TaskQueue, database: Database, seq: int) -> None:
+    task = await queue.enqueue(new_task())
+    (held,) = await queue.claim(CLAIMER)
+    await database.collection("tasks").update_one({"_id": task.id}, {"$set": {"event_count": bool(seq)}})
+    with pytest.raises(LeaseLostError):
+        async with asyncio.timeout(5):
+            await queue.append_events(Lease.of(held), [NewEvent(type=TaskEventType.STARTED)], seq=seq)
 
 
 async def test_mended_task_set_aside_is_replayed(queue: TaskQueue, database: Database) -> None:

@@ -64,6 +64,9 @@ async def test_each_value_of_write_is_weighed_once(weighed: list[str]) -> None:
         (InvalidDataError, {"outcome": Completed(result={"text": "\ud800"})}),
         (InvalidDataError, {"outcome": Failed(kind="a", message="b", retry_in=timedelta(days=-1))}),
         (InvalidDataError, {"seq": -1}),
+        (InvalidDataError, {"outcome": {}}),
+        (InvalidDataError, {"outcome": {"result": {"n": 1}}}),
+        (InvalidDataError, {"outcome": "completed"}),
     ],
 )
 def test_write_that_cannot_be_stored_is_not_made(error: type[Exception], given: dict[str, Any]) -> None:
