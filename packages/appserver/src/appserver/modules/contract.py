@@ -228,7 +228,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadKeywords:
-    """The weighted keywords of the run's template, the heaviest first; each with its weight."""
+    """The weighted keywords of the run's template, the heaviest first, each as ``{keyword, weight}``."""
 
     key: str
     category: str | None = None
@@ -237,14 +237,25 @@ class LoadKeywords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadQuery:
-    """The rows of a named query that this installation offers."""
+    """The rows of a named query that this installation offers: ``{rows}``, or ``{error}`` where it cannot be asked."""
 
     key: str
     name: str
     arguments: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-LoadRequest: TypeAlias = LoadFile | LoadOptions | LoadKeywords | LoadQuery
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContent:
+    """The record of a content or a run file of the run's owner, or ``None`` where the owner has none of this id.
+
+    It is an object: ``content_id``, ``kind``, ``media_type``, ``bytes`` (its size), ``filename``.
+    """
+
+    key: str
+    content_id: str
+
+
+LoadRequest: TypeAlias = LoadFile | LoadOptions | LoadKeywords | LoadQuery | LoadContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

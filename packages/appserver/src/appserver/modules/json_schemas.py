@@ -16,9 +16,9 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
-from pydantic import JsonValue
 
 from appserver.modules.contract import FieldProblem
+from appserver.values.pointers import pointer_of
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_COST = 5_000
@@ -54,17 +54,12 @@ _SINGLE = frozenset(
 _REFUSED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef")
 
 
-def pointer_to(path: Iterator[str | int] | list[str | int] | tuple[str | int, ...]) -> str:
-    """Return the JSON Pointer (RFC 6901) of what lies at *path*."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
-
-
 def schema_problems(schema: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
     """Return why *schema* is none that values can be held against; the pointers are into the schema."""
     return _read(_as_text(schema)).problems
 
 
-def misfits(schema: Mapping[str, Any], value: JsonValue) -> tuple[FieldProblem, ...]:
+def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...]:
     """Return where *value* does not fit *schema*, at most 20 places; the pointers are into the value.
 
     Returns:
@@ -107,7 +102,7 @@ def _read(text: str) -> _Read:
     except _SchemaRefusedError as exc:
         return _refused(exc.pointer, exc.message)
     except ValidationError as exc:
-        return _refused(pointer_to(exc.instance_path), _short(exc.message))
+        return _refused(pointer_of(exc.instance_path), _short(exc.message))
     except ValueError as exc:
         return _refused("", _short(str(exc)))
     if cost > MAX_SCHEMA_COST:
@@ -122,7 +117,7 @@ def _refused(pointer: str, message: str) -> _Read:
 class _SchemaRefusedError(Exception):
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
-        self.pointer, self.message = pointer_to(path), message
+        self.pointer, self.message = pointer_of(path), message
 
 
 @dataclass(slots=True)
@@ -183,8 +178,9 @@ def _parts(schema: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[tupl
             yield from ((inner, (*path, keyword, index)) for index, inner in enumerate(value))
 
 
-def _weight(value: JsonValue) -> int:
-    weight, rest = 0, [value]
+def _weight(value: object) -> int:
+    weight = 0
+    rest: list[object] = [value]
     while rest:
         match rest.pop():
             case dict() as inner:
@@ -204,7 +200,7 @@ def _told(error: ValidationError) -> FieldProblem:
     kind = error.kind
     missing = [kind.property] if isinstance(kind, Kind.Required) else []
     words = "it is missing" if missing else error.message
-    return FieldProblem(pointer=pointer_to([*error.instance_path, *missing]), message=_short(words))
+    return FieldProblem(pointer=pointer_of([*error.instance_path, *missing]), message=_short(words))
 
 
 def _short(text: str) -> str:

@@ -25,7 +25,7 @@ class WayBack(Ports):
 
 
 class QuestionInputs(Ports):
-    """What every question is made of."""
+    """The inputs that every question shares."""
 
     title: str = Field(min_length=1, max_length=200, description="One line.")
     message: str = Field("", max_length=10_000, description="What the person reads before answering.")
@@ -61,35 +61,32 @@ def asked(
         message: What is read before answering, in place of the author's words.
     """
     whole = with_ways_back(schema, inputs.go_back)
-    if problems := schema_problems(whole):
-        return Fail(
-            code=ErrorCode.MISCONFIGURED,
-            message="the schema of the answer cannot be used",
-            hint="correct the module's inputs in the definition, and move the run to the new version",
-            problems=problems,
-        )
-    if default is not None and (problems := misfits(whole, default)):
-        return Fail(
-            code=ErrorCode.MISCONFIGURED,
-            message="the default does not fit the schema of the answer",
-            hint="correct the default in the definition, and move the run to the new version",
-            problems=problems,
-        )
+    if refusal := _refusal(whole, default):
+        return refusal
     shown: dict[str, JsonValue] = {} if inputs.show is None else {"show": inputs.show}
     ways: list[JsonValue] = [way.model_dump() for way in inputs.go_back]
-    return Ask(
-        question=Question(
-            kind=kind,
-            title=inputs.title,
-            schema=whole,
-            message=inputs.message if message is None else message,
-            data={**shown, **(data or {}), **({"go_back": ways} if ways else {})},
-            ui=inputs.ui,
-            default=default,
-            expires_in=None if inputs.expires_seconds is None else timedelta(seconds=inputs.expires_seconds),
-            by_link=by_link,
-        )
+    question = Question(
+        kind=kind,
+        title=inputs.title,
+        schema=whole,
+        message=inputs.message if message is None else message,
+        data={**shown, **(data or {}), **({"go_back": ways} if ways else {})},
+        ui=inputs.ui,
+        default=default,
+        expires_in=None if inputs.expires_seconds is None else timedelta(seconds=inputs.expires_seconds),
+        by_link=by_link,
     )
+    return Ask(question=question)
+
+
+def _refusal(schema: Mapping[str, Any], default: JsonValue) -> Fail | None:
+    problems, what = schema_problems(schema), "the schema of the answer cannot be used"
+    if not problems and default is not None:
+        problems, what = misfits(schema, default), "the default does not fit the schema of the answer"
+    if not problems:
+        return None
+    hint = "correct the module's inputs in the definition, and move the run to the new version"
+    return Fail(code=ErrorCode.MISCONFIGURED, message=what, hint=hint, problems=problems)
 
 
 def with_ways_back(schema: Mapping[str, Any], ways: Sequence[WayBack]) -> Mapping[str, Any]:

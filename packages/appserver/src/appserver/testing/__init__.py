@@ -1,1 +1,5 @@
-"""A harness for workflows of your own: no database, a virtual clock, scripted answers, stubbed tasks."""
+"""Test kit for authors of workflows and of modules."""
+
+from appserver.testing.module_contract import module_contract
+
+__all__ = ["module_contract"]

@@ -1,0 +1,1 @@
+"""Modules that read the database, by queries that the installation has named."""

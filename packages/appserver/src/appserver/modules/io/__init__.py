@@ -1,0 +1,1 @@
+"""Modules that check, write, store and read."""

@@ -1,0 +1,1 @@
+"""Modules that make media and let a person pick."""

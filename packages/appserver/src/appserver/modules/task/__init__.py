@@ -1,0 +1,1 @@
+"""Modules that let workers do any task."""

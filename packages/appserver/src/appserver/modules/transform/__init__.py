@@ -1,0 +1,1 @@
+"""Modules that make values of values."""
