@@ -76,6 +76,16 @@ class Outer:
         """The module itself."""
         return self.line.uses[self.position]
 
+    @property
+    def has_items(self) -> bool:
+        """Whether it runs the line for each of its items."""
+        return "items" in self.use.definition.inputs
+
+    @property
+    def hands_input_on(self) -> bool:
+        """Whether ``input`` is in the line what it is outside."""
+        return "input" not in self.use.definition.inputs
+
 
 class Line:
     """The modules of a definition, or of a child run, in their order.
@@ -126,7 +136,7 @@ class Line:
                 return self._of_state(rest, position, guarded=guarded)
             case "run":
                 return _of_run(rest)
-            case ("item" | "index") as name if self._outer is not None:
+            case ("item" | "index") as name if self._has_items:
                 return self._within(name, INTEGER if name == "index" else None, rest)
             case _:
                 return self._unknown_root(root)
@@ -134,6 +144,8 @@ class Line:
     def _is_own(self, root: str, name: str) -> bool:
         """Return whether a path is answered by this line; its modules and names hide those of the outer line."""
         match root:
+            case "input":
+                return self._outer is None or not self._outer.hands_input_on
             case "modules":
                 return name in self._position
             case "state":
@@ -141,8 +153,12 @@ class Line:
             case _:
                 return True
 
+    @property
+    def _has_items(self) -> bool:
+        return self._outer is not None and self._outer.has_items
+
     def _unknown_root(self, root: str) -> PathTarget:
-        roots = ["input", "modules", "state", "run", *(["item", "index"] if self._outer is not None else [])]
+        roots = ["input", "modules", "state", "run", *(["item", "index"] if self._has_items else [])]
         if root in {"item", "index"}:
             return PathTarget(fault="unknown_root", message=f"{root} is known only to modules that a map runs")
         return PathTarget(fault="unknown_root", message=f"no path begins with {root!r}", name=root, known=roots)

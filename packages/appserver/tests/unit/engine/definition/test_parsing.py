@@ -12,6 +12,8 @@ from appserver.engine.definition.parsing import (
     stored_definition,
 )
 from appserver.errors import DefinitionError
+from appserver.modules.builtin import host_registry
+from appserver.modules.registry import AnyModule
 from appsupport.workflows.small_modules import definition, module, small_registry
 
 REGISTRY = small_registry()
@@ -80,6 +82,14 @@ def test_modules_of_a_map_know_item_and_what_ran_before() -> None:
     assert codes(scenes("before"), maps, scenes("after", anything="{{ modules.e.results.0.a }}"), input=INPUT) == []
 
 
+def test_input_is_checked_in_a_map_too() -> None:
+    maps = module(
+        "e", "do.each@1", inputs={"items": [1], "run": [scenes(title="{{ input.n }}", anything="{{ input.q }}")]}
+    )
+
+    assert codes(maps, input=INPUT) == ["wrong_type", "unknown_output"]
+
+
 def test_map_may_hold_one_module_without_a_list() -> None:
     one = module(
         "e", "do.each@1", inputs={"items": [1], "run": {"id": "a", "type": "give.number@1", "in": {"value": "x"}}}
@@ -137,3 +147,13 @@ def test_stored_definition_comes_back_as_it_was() -> None:
     assert stored_definition(found.as_json()) == found
     with pytest.raises(DefinitionError, match="format"):
         stored_definition({**found.as_json(), "format": 2})
+
+
+@pytest.mark.parametrize("shipped", list(host_registry()), ids=lambda each: each.type)
+def test_example_of_a_shipped_module_has_no_problems(shipped: AnyModule) -> None:
+    written = definition(module("m", shipped.type, inputs=dict(shipped.example)))
+
+    assert check_definition(written, host_registry()).problems == ()
+    assert {*shipped.literal, *shipped.nested} <= {
+        field.alias or name for name, field in shipped.Inputs.model_fields.items()
+    }
