@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from appdb import DbEventType as E
 from appdb import NewTask, check_events, fold_events
 from appdb.models import NewRunEvent, Position, Run, RunEvent, RunState, RunStatus
 from appserver.engine.core.advance import advance
-from appserver.engine.core.causes import Answered, Cause, Fired, Look
+from appserver.engine.core.causes import Act, Answered, Cause, Fired, Look
 from appserver.engine.core.children import definition_of
 from appserver.engine.core.decision import Decision, Needed, PastAnswer, PastOutputs, PastTries
 from appserver.engine.core.picture import End, Picture
@@ -61,8 +61,11 @@ class CoreWorld:
     writes: list[Any] = field(default_factory=list)
     files: dict[str, JsonValue] = field(default_factory=dict)
     enqueued: list[str] = field(default_factory=list)
+    begun: bool = False
 
     def __post_init__(self) -> None:
+        if self.begun:
+            return
         data = {"input": dict(self.input), "definition": "ver_1"} if self.created is None else dict(self.created)
         self.append([NewRunEvent(type=E.WORKFLOW_CREATED, data=data)])
 
@@ -166,11 +169,30 @@ class CoreWorld:
     def cause(self, cause: Cause) -> list[RunEvent]:
         """Let something happen to the run, and return the events that follow."""
         first, decision = len(self.log), self.decide(cause)
-        self.apply(decision)
+        self.apply_checked(decision, cause)
         while decision.cut or decision.fork is not None:
             decision = self.decide(Look())
-            self.apply(decision)
+            self.apply_checked(decision, Look())
         return self.log[first:]
+
+    def apply_checked(self, decision: Decision, cause: Cause) -> None:
+        """Do what a decision says, and see that it does not depend on how much of it was done before a crash."""
+        assert self.decide(cause) == decision, "the same picture gives the same decision"
+        if not isinstance(cause, Act):
+            for done in range(1, len(decision.events)):
+                self._check_rest(decision, done)
+        self.apply(decision)
+
+    def _check_rest(self, decision: Decision, done: int) -> None:
+        """See that a look at the log, cut behind *done* events, decides the rest of them and nothing else."""
+        cut = replace(self, log=list(self.log), line=list(self.line), begun=True)
+        cut.append(decision.events[:done])
+        rest = cut.decide(Look())
+        assert rest.events == decision.events[done:] or (rest.cut and decision.cut)
+        known = {task.task_id: task for task in decision.tasks}
+        assert all(known[task.task_id] == task for task in rest.tasks)
+        assert all(child in decision.children for child in rest.children)
+        assert (rest.fork, rest.missing) == (decision.fork, decision.missing)
 
     def look(self) -> list[RunEvent]:
         """Let the run go on with whatever can."""

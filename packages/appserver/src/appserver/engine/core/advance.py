@@ -15,7 +15,7 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.effects import apply_effect, complete_module
 from appserver.engine.core.endings import complete_run
 from appserver.engine.core.failures import after_error, fail_module
-from appserver.engine.core.outside import receive, take_ends
+from appserver.engine.core.outside import receive, take_ends, timeout_of
 from appserver.engine.core.picture import End, Picture
 from appserver.engine.core.place import Place, open_module, open_place, open_step
 from appserver.engine.core.scope import without_marks
@@ -128,8 +128,7 @@ def _reuse(draft: Draft, place: Place, start: EventSummary) -> bool:
 
 def _is_timed_out(draft: Draft, start: EventSummary) -> bool:
     """Return whether the time for a module's work is over; its questions have times of their own."""
-    timeout = start.data.get("timeout")
-    return timeout is not None and timeout["timer_id"] in draft.ends and draft.state.pending is None
+    return timeout_of(draft.state, start) in draft.ends and draft.state.pending is None
 
 
 def _gone(seq: int) -> Fail:

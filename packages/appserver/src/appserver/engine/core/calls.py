@@ -16,7 +16,7 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import child_id, event_id, task_id
 from appserver.engine.core.place import Place
 from appserver.engine.core.scope import scope_of
-from appserver.engine.core.sub_actions import fail, name_of
+from appserver.engine.core.sub_actions import REFUSED, name_of
 from appserver.modules.contract import Call, ChildCall, ErrorCode, SignalCall, TaskCall, TimerCall
 
 MAX_PAYLOAD_BYTES = 200 * 1024
@@ -31,10 +31,11 @@ def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE)
     told: dict[str, JsonValue] = {"actor": call.actor, **more}
     if call.estimate is not None:
         told["estimate"] = str(call.estimate)
-    name = _start(draft, place, call, "task", started, told)
     size = len(to_json(call.payload))
     if size > MAX_PAYLOAD_BYTES:
-        fail(draft, place, name, _too_large(f"the input of task {call.key} takes {size:,} bytes"))
+        told[REFUSED] = _too_large(f"the input of task {call.key} takes {size:,} bytes")
+    name = _start(draft, place, call, "task", started, told)
+    if REFUSED in told:
         return
     draft.enqueue(
         NewTask(
@@ -60,13 +61,13 @@ def start_child(draft: Draft, place: Place, call: ChildCall, more: More = NO_MOR
     """Start a child run, and the task that advances it first."""
     run, version_id, seq = draft.picture.run, draft.picture.version_id, draft.next_seq
     started = child_id(run.id, seq)
-    name = _start(draft, place, call, "child", started, more)
-    parent = {"run_id": run.id, "module": place.module.id, "sub_action_id": name}
+    parent = {"run_id": run.id, "module": place.module.id, "sub_action_id": name_of(place, call.key)}
     try:
         beginning = beginning_of(call, scope_of(run, draft.state), version_id, parent)
     except ValueError as exc:
-        fail(draft, place, name, _too_large(str(exc)))
+        _start(draft, place, call, "child", started, {**more, REFUSED: _too_large(str(exc))})
         return
+    _start(draft, place, call, "child", started, more)
     draft.open_child(child_of(run, version_id, started, event_id(started, 0), call, beginning))
     first = engine_tasks.look(run.owner_id, started, task_id=task_id(started, 0))
     draft.enqueue(first)

@@ -17,7 +17,7 @@ from appserver.engine.core.failures import fail_module, stop_work
 from appserver.engine.core.going_back import go_back
 from appserver.engine.core.inputs import misfit
 from appserver.engine.core.items import start_item
-from appserver.engine.core.outside import take_signals
+from appserver.engine.core.outside import take_refused, take_signals
 from appserver.engine.core.place import Place
 from appserver.engine.core.questions import ask, withdraw
 from appserver.engine.core.scope import REUSED_FROM
@@ -119,7 +119,6 @@ def start_work(draft: Draft, turn: Turn, effect: Await, more: More = NO_MORE) ->
     """
     place, start = turn.place, turn.start
     stopped = _stop(draft, turn, effect)
-    started = False
     for call in effect.calls:
         if call.key in turn.seen.work:
             continue
@@ -127,18 +126,12 @@ def start_work(draft: Draft, turn: Turn, effect: Await, more: More = NO_MORE) ->
             draft.cut = True
             return False
         _start(draft, turn, call, more)
-        started = True
-    ended_at_once = started and _any_failed(draft, turn)
-    if take_signals(draft, place, start) or ended_at_once or stopped:
+    refused = take_refused(draft, place, start)
+    if take_signals(draft, place, start) or refused or stopped:
         return True
     if not draft.cut and not sub_actions.open_ones(draft.state, place, start) and draft.state.pending is None:
         return _fail(draft, turn, _bug(turn, "waits, and nothing that it waits for is open"))
     return False
-
-
-def _any_failed(draft: Draft, turn: Turn) -> bool:
-    work = sub_actions.work_of(draft.state, turn.place, turn.start)
-    return any(one.state != "open" for key, one in work.items() if key not in turn.seen.work)
 
 
 def _stop(draft: Draft, turn: Turn, effect: Await) -> bool:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from appdb import DbEventType as E
-from appdb.models import EventSummary, SubAction
+from appdb.models import EventSummary, RunState, SubAction
 from appserver.engine.core.causes import Signal
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.failures import error_of
@@ -18,7 +18,7 @@ from appserver.engine.core.picture import End
 from appserver.engine.core.place import Place
 from appserver.engine.core.questions import expire
 from appserver.engine.core.seen import try_of
-from appserver.engine.core.sub_actions import complete, fail, open_ones
+from appserver.engine.core.sub_actions import REFUSED, complete, fail, open_ones
 from appserver.modules.contract import ErrorCode, Fail
 
 MAX_RESULT_BYTES = 64 * 1024
@@ -33,8 +33,13 @@ LOST: Mapping[str, JsonValue] = {
 def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
     """Add the ends of what the module waits for, and the messages that it waits for; nothing that is not its own."""
     pending = draft.state.pending
+    timeout = timeout_of(draft.state, start)
+    if pending is not None and timeout in draft.ends:
+        # A person has the time of the question; the module's own counts no more.
+        draft.add(E.TIMER_FIRED, *place.key, {"timer_id": timeout})
     if pending is not None and pending.data.get("timer_id") in draft.ends:
         expire(draft, pending)
+    take_refused(draft, place, start)
     for sub in open_ones(draft.state, place, start):
         end = draft.ends.get(str(sub.started.data["id"]))
         if end is not None and sub.started.data["kind"] != "signal":
@@ -43,6 +48,21 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
                 return
             _take_end(draft, place, start, sub, end)
     take_signals(draft, place, start)
+
+
+def timeout_of(state: RunState, start: EventSummary) -> str | None:
+    """Return the timer of a module's whole work, while it counts."""
+    timeout = start.data.get("timeout")
+    waits = {wait.id for wait in state.waiting_on}
+    return timeout["timer_id"] if timeout is not None and timeout["timer_id"] in waits else None
+
+
+def take_refused(draft: Draft, place: Place, start: EventSummary) -> bool:
+    """End the sub-actions that cannot be done; return whether there was one."""
+    refused = [sub for sub in open_ones(draft.state, place, start) if REFUSED in sub.started.data]
+    for sub in refused:
+        fail(draft, place, sub.id, sub.started.data[REFUSED])
+    return bool(refused)
 
 
 def take_signals(draft: Draft, place: Place, start: EventSummary) -> bool:

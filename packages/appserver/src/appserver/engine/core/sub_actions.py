@@ -13,6 +13,8 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.place import Place
 from appserver.modules.contract import ErrorCode, Work
 
+REFUSED = "refused"
+"""In the start of a sub-action that cannot be done, why; its end follows from that."""
 KEPT = "kept"
 """In a start's data, the ids of sub-actions of the try before that count in this one."""
 
