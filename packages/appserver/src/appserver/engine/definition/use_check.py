@@ -89,8 +89,13 @@ class UseCheck:
             found = references_of_inputs(inputs, place, literal=module.literal, nested=module.nested)
             yield from self.references(found, wanted=inputs_of(module), at=place)
             yield from literal_problems(module, inputs, place, self._context.hints)
-            yield from _own_problems(module, inputs, place)
-        yield from _schema_problems(inputs.get(SCHEMA), f"{place}/{SCHEMA}")
+        of_schema = tuple(_schema_problems(inputs.get(SCHEMA), f"{place}/{SCHEMA}"))
+        yield from of_schema
+        if module is not None:
+            told = {(each.pointer, each.message) for each in of_schema}
+            yield from (
+                each for each in _own_problems(module, inputs, place) if (each.pointer, each.message) not in told
+            )
         yield from self._ways_back(inputs.get(GO_BACK), f"{place}/{GO_BACK}")
         yield from self._conditions(use)
         yield from self._out(use)

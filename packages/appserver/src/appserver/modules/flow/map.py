@@ -79,7 +79,7 @@ class Map(Module[MapInputs, MapOutputs]):
     nested = frozenset({"run"})
     example: ClassVar[Mapping[str, Any]] = {
         "items": ["a lighthouse", "a harbour"],
-        "run": {"id": "draw", "type": "media.generate@1", "in": {"prompt": "{{ item }}"}},
+        "run": {"id": "draw", "type": "task.run@1", "in": {"actor": "picture", "payload": {"prompt": "{{ item }}"}}},
         "at_once": 2,
     }
 

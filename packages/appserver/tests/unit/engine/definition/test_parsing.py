@@ -151,7 +151,9 @@ def test_stored_definition_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("shipped", list(host_registry()), ids=lambda each: each.type)
 def test_example_of_a_shipped_module_has_no_problems(shipped: AnyModule) -> None:
-    written = definition(module("m", shipped.type, inputs=dict(shipped.example)))
+    ways: Any = shipped.example.get("go_back", [])
+    earlier = [module(way["module"], "user.pause@1", inputs={"title": "Go on?"}) for way in ways]
+    written = definition(*earlier, module("m", shipped.type, inputs=dict(shipped.example)))
 
     assert check_definition(written, host_registry()).problems == ()
     assert {*shipped.literal, *shipped.nested} <= {
