@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from appserver.modules.contract import (
     Ask,
@@ -34,7 +34,7 @@ ANSWER = {"type": "object", "properties": {"back": {"type": "string"}}}
 
 
 class ScriptInputs(Ports):
-    plan: list[list[JsonValue]] = []
+    plan: list[list[JsonValue]] = Field(default_factory=list)
     """Each an effect and what it needs: ``["task", 2]``, ``["ask"]``, ``["fail", "retryable", 2]``."""
     given: JsonValue = None
 
