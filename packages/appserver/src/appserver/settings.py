@@ -73,5 +73,12 @@ def load_settings(**overrides: object) -> ServerSettings:
     except InvalidDataError as exc:
         raise ServerSettingsError(str(exc)) from exc
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+        problems = "; ".join(f"{_variable(error['loc'])}: {error['msg']}" for error in exc.errors())
         raise ServerSettingsError(f"the settings do not fit: {problems}") from exc
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable of the setting at *place*; those that hosts share are named by it already."""
+    name, *rest = map(str, place)
+    whole = name if name.startswith("APP_") else f"{PREFIX}{name.upper()}"
+    return ".".join([whole, *rest])

@@ -86,10 +86,13 @@ def test_unknown_name_in_env_file_refused(elsewhere: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
-        ("APPSERVER_PORT", "x", "port"),
-        ("APPSERVER_PORT", "70000", "port"),
-        ("APPSERVER_LOG_LEVEL", "LOUD", "log_level"),
-        ("APPSERVER_STREAMS_PER_USER", "0", "streams_per_user"),
+        ("APPSERVER_PORT", "x", "APPSERVER_PORT"),
+        ("APPSERVER_PORT", "70000", "APPSERVER_PORT"),
+        ("APPSERVER_LOG_LEVEL", "LOUD", "APPSERVER_LOG_LEVEL"),
+        ("APPSERVER_STREAMS_PER_USER", "0", "APPSERVER_STREAMS_PER_USER"),
+        ("APPSERVER_STREAM_PING_SECONDS", "inf", "APPSERVER_STREAM_PING_SECONDS"),
+        ("APPSERVER_STREAM_PING_SECONDS", "nan", "APPSERVER_STREAM_PING_SECONDS"),
+        ("APPSERVER_SHUTDOWN_SECONDS", "1e30", "APPSERVER_SHUTDOWN_SECONDS"),
         ("APP_MONGO_DATABASE", "", "APP_MONGO_DATABASE"),
     ],
 )

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from appdb import InvalidDataError
 from appdb.host import ENV_FILE, ENV_FILE_ENCODING, check_variables
+from appdb.models import MAX_DURATION
 from appworker.errors import AppWorkerError
 
 PREFIX = "APPWORKER_"
@@ -67,7 +68,13 @@ class WorkerSettings(BaseSettings):
     @field_validator("lease", "heartbeat", "drain", "retention", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
-        return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+        if not isinstance(value, str | int | float):
+            return value
+        seconds = float(value)
+        # Python's clock knows no longer time, and neither infinity nor "no number".
+        if not 0 <= seconds <= MAX_DURATION.total_seconds():
+            raise ValueError(f"give seconds from 0 to {MAX_DURATION.total_seconds():.0f}, such as 30")
+        return timedelta(seconds=seconds)
 
 
 def load_settings(**overrides: object) -> WorkerSettings:
@@ -99,4 +106,11 @@ def load_settings(**overrides: object) -> WorkerSettings:
 def _problems(exc: ValueError) -> str:
     if not isinstance(exc, ValidationError):
         return str(exc)
-    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+    return "; ".join(f"{_variable(error['loc'])}: {error['msg']}" for error in exc.errors())
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable of the setting at *place*; those that hosts share are named by it already."""
+    name, *rest = map(str, place)
+    whole = name if name.startswith("APP_") else f"{PREFIX}{name.upper()}"
+    return ".".join([whole, *rest])

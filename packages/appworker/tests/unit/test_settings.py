@@ -36,12 +36,12 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("APPWORKER_HEALTH_PORT", "65536", "health_port"),
-        ("APPWORKER_HEALTH_PORT", "-1", "health_port"),
-        ("APPWORKER_HEALTH_PORT", "", "health_port"),
-        ("APPWORKER_HEALTH_HOST", "", "health_host"),
-        ("APPWORKER_PROCESSES", "0", "processes"),
-        ("APPWORKER_PROCESSES", "65", "processes"),
+        ("APPWORKER_HEALTH_PORT", "65536", "APPWORKER_HEALTH_PORT: "),
+        ("APPWORKER_HEALTH_PORT", "-1", "APPWORKER_HEALTH_PORT: "),
+        ("APPWORKER_HEALTH_PORT", "", "APPWORKER_HEALTH_PORT: "),
+        ("APPWORKER_HEALTH_HOST", "", "APPWORKER_HEALTH_HOST: "),
+        ("APPWORKER_PROCESSES", "0", "APPWORKER_PROCESSES: "),
+        ("APPWORKER_PROCESSES", "65", "APPWORKER_PROCESSES: "),
         ("APPWORKER_PROCESS", "2", "did you mean APPWORKER_PROCESSES"),
         ("APP_MONGO_DB", "prod", "did you mean APP_MONGO_DATABASE"),
         ("APPWORKER_HEALTHPORT", "1", "did you mean APPWORKER_HEALTH_PORT"),
@@ -52,6 +52,17 @@ def test_invalid_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
 
     with pytest.raises(WorkerSettingsError, match=message):
         load_settings()
+
+
+@pytest.mark.parametrize("name", ["LEASE", "HEARTBEAT", "DRAIN", "RETENTION"])
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e30", "-1", "1e400", "soon", ""])
+def test_impossible_duration_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(f"APPWORKER_{name}", text)
+
+    with pytest.raises(WorkerSettingsError) as told:
+        load_settings()
+    assert f"APPWORKER_{name}: " in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 def test_every_process_needs_port() -> None:

@@ -14,10 +14,18 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.content.file_encoding import described, encoded
 from appdb.content.stored_bytes import ByteStore
-from appdb.errors import InvalidDataError, LeaseLostError, NotFoundError
+from appdb.errors import InvalidDataError, LeaseLostError, NotFoundError, UnreadableError
 from appdb.models.bounds import Name, accept, at_most
 from appdb.models.tasks import Task
-from appdb.models.workflow_files import FileCategory, FileWithContent, ModelCall, NewFile, TaskFile, WorkflowFile
+from appdb.models.workflow_files import (
+    FileCategory,
+    FileDocument,
+    FileWithContent,
+    ModelCall,
+    NewFile,
+    TaskFile,
+    WorkflowFile,
+)
 from appdb.queue.fence import hold
 from appdb.queue.lease import Lease
 from appdb.reading import page_of, readable
@@ -128,28 +136,36 @@ class RunFiles:
             found = await self._files.find_one(match, sort=queries.NEWEST_FIRST, session=session)
             if found is None:
                 raise NotFoundError("workflow file", asked)
+            file = FileDocument.from_document(found)
             try:
-                text = found["text"] if found["file_id"] is None else await self._text(found, session)
-                await self._run_lock.check_run(found["run_id"], found["owner_id"], session)
+                text = await self._text(file, session)
+                await self._run_lock.check_run(file.run_id, file.owner_id, session)
                 return FileWithContent.from_document(found | {"text": text})
             except NotFoundError:
                 # It was replaced after the look, so its new content is somewhere else.
                 if not looks:
                     raise
 
-    async def _text(self, found: RawDocument, session: Session | None) -> str:
+    async def _text(self, file: FileDocument, session: Session | None) -> str:
+        if file.file_id is None:
+            if file.text is None:
+                raise UnreadableError("FileDocument", file.id, "it has neither a text nor the id of its bytes")
+            return file.text
         try:
             # Never in the transaction at first: bytes that it has uploaded itself are newer than what it sees.
-            return await self._read_text(found, None)
+            return await self._read_text(file, file.file_id, None)
         except NotFoundError:
             if session is None:
                 raise
         # Others replaced the file after the transaction had begun: what it sees still has the old bytes.
-        return await self._read_text(found, session)
+        return await self._read_text(file, file.file_id, session)
 
-    async def _read_text(self, found: RawDocument, session: Session | None) -> str:
-        parts = [part async for part in self._bytes.read_range(found["file_id"], 0, found["size"], session=session)]
-        return b"".join(parts).decode()
+    async def _read_text(self, file: FileDocument, file_id: str, session: Session | None) -> str:
+        parts = [part async for part in self._bytes.read_range(file_id, 0, file.size, session=session)]
+        try:
+            return b"".join(parts).decode()
+        except UnicodeDecodeError as exc:
+            raise UnreadableError("FileDocument", file.id, f"its bytes are no UTF-8 at {exc.start:,}") from exc
 
     async def page_of_files(
         self,
@@ -178,7 +194,7 @@ class RunFiles:
         match = queries.of_run(run_id, owner_id)
         # All of them, since an index that tells the large ones apart would cost each write more than it saves here.
         rows = self._files.find(match, {"file_id": 1}, session=session)
-        file_ids = [row["file_id"] async for row in rows if row["file_id"] is not None]
+        file_ids = [row["file_id"] async for row in rows if row.get("file_id") is not None]
         deleted = await self._files.delete_many(match, session=session)
         if session is None:
             # A transaction can be undone, and deleted bytes cannot: then they are left to the sweep.

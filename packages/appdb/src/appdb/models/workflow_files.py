@@ -11,6 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, JsonValue, SkipValidation
 
+from appdb.errors import UnreadableError
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import STRICT, Label, Name, NewJson, Text
 from appdb.models.vocabulary import Stored
@@ -87,8 +88,19 @@ class FileWithContent(WorkflowFile):
 
     @property
     def content(self) -> JsonValue:
-        """The content as it was given: the text, or what the JSON says."""
-        found: JsonValue = json.loads(self.text) if self.format is FileFormat.JSON else self.text
+        """The content as it was given: the text, or what the JSON says.
+
+        Raises:
+            UnreadableError: The stored text is no JSON, although the file says so.
+        """
+        if self.format is not FileFormat.JSON:
+            return self.text
+        try:
+            found: JsonValue = json.loads(self.text)
+        except (ValueError, RecursionError) as exc:
+            # The position and no text: errors show nothing that a user wrote.
+            where = f"at {exc.pos:,}" if isinstance(exc, json.JSONDecodeError) else "that can be read"
+            raise UnreadableError("FileDocument", self.id, f"its text is no JSON {where}") from exc
         return found
 
 

@@ -133,3 +133,22 @@ async def test_unreadable_task_does_not_end_other_streams(
 
     assert {*seen} == {tasks[0]}
     assert (alone.status_code, "tell the operator" in alone.json()["detail"]) == (500, True)
+
+
+async def test_content_event_without_content_ends_no_stream(
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, queue: TaskQueue, frames: Frames
+) -> None:
+    tasks = [(await submit(client))["id"] for _ in range(2)]
+    leases = [(await claim())[1] for _ in tasks]
+    odd = NewEvent(type=TaskEventType.CONTENT, data={"media_type": "image/png"})
+    await queue.append_events(leases[0], [CHUNK, odd, CHUNK], seq=0)
+    for lease in leases:
+        await queue.complete(lease, {})
+
+    seen: dict[str, list[str]] = {task: [] for task in tasks}
+    after = ",".join(f"{task}:-1" for task in tasks)
+    async with asyncio.timeout(10), client.stream("GET", "/api/stream", params={"after": after}) as answer:
+        async for _, event in events_of(answer, frames):
+            seen[event["task_id"]].append(event["type"])
+
+    assert seen == {tasks[0]: ["chunk", "content", "chunk", "completed"], tasks[1]: ["completed"]}

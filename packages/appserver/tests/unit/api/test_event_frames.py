@@ -108,3 +108,13 @@ def test_too_large_snapshot_omits_retrievable_parts(fields: dict[str, Any], item
     assert all(snapshot[name] is None for name in left_out)
     assert snapshot["id"] == "t"
     assert left_out or (snapshot["payload"] == fields["payload"] and len(snapshot["contents"]) == items)
+
+
+@pytest.mark.parametrize("data", [{}, {"content_id": None}, {"content_id": {"odd": 1}, "sha256": "0" * 64}])
+def test_content_event_without_content_has_no_url(data: dict[str, Any]) -> None:
+    row = {"_id": "t:7", "task_id": "t", "seq": 7, "type": "content", "attempt": 1, "at": NOW, "data": data}
+    sent = event_frame(TaskEvent.from_document(row))
+
+    assert sent.seq == 7
+    assert b'"type":"content"' in sent.text
+    assert b'"url"' not in sent.text

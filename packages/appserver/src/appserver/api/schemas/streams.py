@@ -39,18 +39,21 @@ class EventView(BaseModel):
 
     @classmethod
     def of(cls, event: TaskEvent) -> EventView:
-        """Return the view of *event*; one that tells of content says where the bytes are.
+        """Return the view of *event*; one that tells of content says where the bytes are, if it names the content.
 
         Of an error, it tells what the task's owner may read.
         """
         view = cls.model_validate(event, from_attributes=True)
         view.data = shown_data(view.data, event.task_id)
-        if event.type is TaskEventType.CONTENT:
-            view.data = view.data | {"url": _url_of(event)}
+        if event.type is TaskEventType.CONTENT and (url := _url_of(event)) is not None:
+            view.data = view.data | {"url": url}
         return view
 
 
-def _url_of(event: TaskEvent) -> str:
-    content_id, sha256 = event.data["content_id"], event.data.get("sha256")
+def _url_of(event: TaskEvent) -> str | None:
+    content_id, sha256 = event.data.get("content_id"), event.data.get("sha256")
+    # An event that other software wrote must not end the streams of those behind it: it goes on without an address.
+    if not isinstance(content_id, str):
+        return None
     # Workers of an older release tell no digest.
-    return latest_file_url(content_id) if sha256 is None else file_url(content_id, sha256)
+    return file_url(content_id, sha256) if isinstance(sha256, str) else latest_file_url(content_id)
