@@ -25,6 +25,8 @@ class Selection:
     state: tuple[str, ...]
     queue: str | None
     actor: str | None
+    run: str | None
+    module: str | None
     older_than: timedelta | None
     newer_than: timedelta | None
 
@@ -32,11 +34,14 @@ class Selection:
         """Check that it is said whose tasks are meant, and that the command can be about the given *states*.
 
         Raises:
-            UsageError: Neither or both of --owner and --everybody are given, or a state does not fit.
+            UsageError: Neither or both of --owner and --everybody are given, a module without its run, or a state that
+                does not fit.
         """
         # A filter that was forgotten must not mean all owners' tasks.
         if (self.owner is None) != self.everybody:
             raise click.UsageError("say whose tasks: --owner ID, or --everybody for all owners'")
+        if self.module and not self.run:
+            raise click.UsageError("a module counts within a run: give --run ID too")
         unfit = [state for state in self.state if state not in states]
         if unfit:
             raise click.UsageError(f"this cannot be done to {unfit[0]} tasks; choose from {', '.join(sorted(states))}")
@@ -44,7 +49,7 @@ class Selection:
     @property
     def narrowed(self) -> bool:
         """Whether anything but the owner is said."""
-        return bool(self.state or self.queue or self.actor or self.older_than or self.newer_than)
+        return bool(self.state or self.queue or self.actor or self.run or self.older_than or self.newer_than)
 
     async def match(self, database: Database, *, until_now: bool = False) -> TaskFilter:
         """Return the filter, with ages counted back from the database's clock.
@@ -61,6 +66,8 @@ class Selection:
             states=frozenset(map(TaskState, self.state)),
             queue=self.queue,
             actor=self.actor,
+            run_id=self.run,
+            module=self.module,
             created_before=now - self.older_than if self.older_than is not None else before,
             created_after=now - self.newer_than if self.newer_than is not None else None,
         )
@@ -79,6 +86,8 @@ selection_options = bundled(
     ),
     click.option("--queue", metavar="NAME", help="Only this queue."),
     click.option("--actor", metavar="NAME", help="Only this actor."),
+    click.option("--run", metavar="ID", help="Only what works for this workflow run."),
+    click.option("--module", metavar="NAME", help="Only what works for this module of the run."),
     click.option("--older-than", type=duration, help="Only tasks made longer ago than this, such as 2h."),
     click.option("--newer-than", type=duration, help="Only tasks made within this time."),
 )

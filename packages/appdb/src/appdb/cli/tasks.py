@@ -31,7 +31,7 @@ from appdb.cli.watch import watch
 from appdb.database import Database
 from appdb.models.queues import QueueStats
 from appdb.models.task_events import TaskEvent
-from appdb.models.tasks import Task, TaskState
+from appdb.models.tasks import LABELS, Task, TaskState
 from appdb.queue.task_queue import TaskQueue
 
 MAX_PAGE = 1_000
@@ -131,6 +131,8 @@ def _details(task: Task) -> list[str]:
         "limits": ", ".join(printable(limit.key) for limit in task.limits),
         "parent": task.parent_id,
         "replay of": task.replay_of,
+        "follows": task.cause_id and printable(task.cause_id),
+        "works for": ", ".join(f"{name} {printable(label)}" for name, label in _labels(task).items()),
         "payload": compact(task.payload),
         "result": None if task.result is None else compact(task.result),
     }
@@ -139,6 +141,10 @@ def _details(task: Task) -> list[str]:
         f"attempt {error.attempt} at {moment(error.at)}: {error_text(error.model_dump())}" for error in task.errors
     ]
     return [*shown, *(f"{'error':<12}  {line}" for line in errors)]
+
+
+def _labels(task: Task) -> dict[str, str]:
+    return {name.removesuffix("_id"): label for name in LABELS if (label := getattr(task, name)) is not None}
 
 
 @tasks.command()

@@ -62,7 +62,7 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelledTasks:
-    """What one cancel of many tasks did.
+    """The cancelled tasks of one cancel of many.
 
     Args:
         count: How many of the tasks that fit are cancelled now; what was cancelled below them is not counted.

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import Lease, NewTask, Task, TaskState
+from appdb import Database, Lease, NewTask, Task, TaskState
 from appdb.embedded import free_port
 from appsupport.cli.appdb_command import ACTOR, OWNER, QUEUE, CommandLine, StandIn
+from appsupport.runs.run_repositories import open_run
 
 TASK = NewTask(owner_id=OWNER, actor=ACTOR, actor_version=3, queue=QUEUE, payload={"prompt": "a fox"}, max_attempts=2)
 
@@ -70,6 +71,24 @@ async def test_list_filters_by_state_queue_actor_age(command: CommandLine, worke
     assert await found("--queue", "other", "--actor", "nobody") == []
     assert await found("--older-than", "1h") == []
     assert len(await found("--newer-than", "1h")) == 3
+
+
+async def test_list_filters_by_run_and_module(command: CommandLine, worker: StandIn, database: Database) -> None:
+    await open_run(database, "wf_1", owner_id=OWNER)
+    wanted, other, _ = (
+        await add(worker, 1, run_id="wf_1", module="draw", step="one"),
+        await add(worker, 1, run_id="wf_1"),
+        await add(worker, 1),
+    )
+    of_run = await command("tasks", "list", "--owner", OWNER, "--run", "wf_1", "--json")
+    of_module = await command("tasks", "list", "--owner", OWNER, "--run", "wf_1", "--module", "draw", "--json")
+    without_run = await command("tasks", "list", "--owner", OWNER, "--module", "draw")
+    shown = await command("tasks", "show", wanted[0].id)
+
+    assert [row["id"] for row in of_run.rows()] == [other[0].id, wanted[0].id]
+    assert [row["id"] for row in of_module.rows()] == [wanted[0].id]
+    assert (without_run.code, "--run" in without_run.err) == (2, True)
+    assert "works for     run wf_1, step one, module draw" in shown.out
 
 
 @pytest.mark.parametrize("hostile", ['{"$ne": null}', "$owner_id", "", "\x1b[2J", "a.b"])
