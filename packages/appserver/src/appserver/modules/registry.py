@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 GROUP = "appserver.modules"
 """The entry point group; each entry names a subclass of ``Module``."""
+TYPE_FORM = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31})+@[1-9][0-9]{0,2}")
 AnyModule: TypeAlias = Module[Any, Any]
 
 
@@ -43,11 +45,22 @@ class ModuleRegistry:
 
 
 def discovered_modules() -> list[AnyModule]:
-    """Return the modules of installed packages; one that cannot be loaded is logged and left out."""
+    """Return the modules of installed packages; one that cannot be used is logged and left out."""
     found = []
     for entry in entry_points(group=GROUP):
         try:
-            found.append(entry.load()())
+            found.append(_usable(entry.load()()))
         except Exception:
-            logger.exception("a module cannot be loaded and is left out", extra={"entry_point": entry.value})
+            logger.exception("a module cannot be used and is left out", extra={"entry_point": entry.value})
     return found
+
+
+def _usable(module: object) -> AnyModule:
+    if not isinstance(module, Module):
+        raise TypeError(f"{type(module).__name__} is no subclass of appserver.modules.contract.Module")
+    if not TYPE_FORM.fullmatch(module.type):
+        raise ValueError(f"{module.type!r} is no type of a module; name it such as weather.report@1")
+    # What a definition is held against; a mistake in them is better found here.
+    module.Inputs.model_json_schema()
+    module.Outputs.model_json_schema()
+    return module

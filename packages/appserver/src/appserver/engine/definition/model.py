@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue
 
+from appserver.modules.registry import TYPE_FORM
 from appserver.values.conditions import Closed, Condition, Path, Several
 
 MAX_DEFINITION_BYTES = 1024 * 1024
@@ -16,9 +17,7 @@ MAX_DEPTH = 20
 MAX_FILLED_BYTES = 256 * 1024
 
 Identifier: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ModuleType: TypeAlias = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31})+@[1-9][0-9]{0,2}$")
-]
+ModuleType: TypeAlias = Annotated[str, Field(pattern=f"^{TYPE_FORM.pattern}$")]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=366 * 86_400)]
 Title: TypeAlias = Annotated[str, Field(max_length=200)]
 
