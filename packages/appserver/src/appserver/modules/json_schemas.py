@@ -8,6 +8,7 @@ any other.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -51,12 +52,29 @@ _SINGLE = frozenset(
         "unevaluatedProperties",
     }
 )
+_OPEN_REFERENCE = re.compile(r'"\$ref": "(?!#)')
 _REFUSED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef")
 
 
 def schema_problems(schema: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
     """Return why *schema* is none that values can be held against; the pointers are into the schema."""
     return _read(_as_text(schema)).problems
+
+
+def unfilled_problems(inputs: Mapping[str, Any], name: str = "schema") -> tuple[FieldProblem, ...]:
+    """Return why a schema among the inputs of a definition cannot be used; nothing while references are open in it.
+
+    Args:
+        inputs: The inputs, as the definition has them.
+        name: The input that holds the schema.
+    """
+    schema = inputs.get(name)
+    if not isinstance(schema, dict) or "{{" in (text := json.dumps(schema)) or _OPEN_REFERENCE.search(text):
+        return ()
+    return tuple(
+        FieldProblem(pointer=pointer_of([name]) + problem.pointer, message=problem.message)
+        for problem in schema_problems(schema)
+    )
 
 
 def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...]:

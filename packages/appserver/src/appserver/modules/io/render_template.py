@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from minijinja import Environment, TemplateError
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Done, ErrorCode, Fail, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen
+from appserver.modules.plain import weight
 
 MAX_TEMPLATE_CHARACTERS = 16_384
+MAX_VALUES = 8_000
 MAX_OUTPUT_CHARACTERS = 256 * 1024
 FUEL = 40_000
 """Steps of the engine, which charges repeated texts and large lists by their size: below 50 ms."""
+
+
+ValueName = Annotated[str, Field(max_length=64, pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class RenderInputs(Ports):
@@ -22,7 +28,7 @@ class RenderInputs(Ports):
     template: str = Field(
         max_length=MAX_TEMPLATE_CHARACTERS, description="In Jinja's language, without includes, imports and methods."
     )
-    values: dict[str, JsonValue] = Field(
+    values: dict[ValueName, JsonValue] = Field(
         default_factory=dict, description="The template's names; amounts as text, so that they are printed as written."
     )
     html: bool = Field(default=False, description="Whether inserted values are escaped for HTML.")
@@ -48,18 +54,32 @@ class RenderTemplate(Module[RenderInputs, RenderOutputs]):
         "values": {"scenes": [{"title": "The tide"}, {"title": "The crab"}]},
     }
 
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the template cannot be read."""
+        template = inputs.get("template")
+        if not isinstance(template, str) or len(template) > MAX_TEMPLATE_CHARACTERS:
+            return ()
+        try:
+            _engine(html=False).add_template("template", template)
+        except TemplateError as exc:
+            return [FieldProblem(pointer="/template", message=_failed(exc).message[:300])]
+        return ()
+
     def decide(self, inputs: RenderInputs, seen: Seen) -> Done | Fail:  # noqa: ARG002
         """Give the text."""
+        if weight(inputs.values, MAX_VALUES) > MAX_VALUES:
+            return _refused(f"there are more than {MAX_VALUES:,} values, long texts counted as several; give less")
         try:
-            rendered = _engine(html=inputs.html).render_str(inputs.template, "template", **inputs.values)
+            rendered = _engine(html=inputs.html).render_str(_assigned(inputs.values) + inputs.template, "template")
         except TemplateError as exc:
             return _failed(exc)
         if len(rendered) > MAX_OUTPUT_CHARACTERS:
-            return Fail(
-                code=ErrorCode.INVALID_OUTPUT,
-                message=f"the text has {len(rendered):,} characters; at most {MAX_OUTPUT_CHARACTERS:,} are allowed",
-            )
+            return _refused(f"the text has {len(rendered):,} characters; at most {MAX_OUTPUT_CHARACTERS:,} are allowed")
         return Done(outputs={"rendered": rendered})
+
+
+def _refused(message: str) -> Fail:
+    return Fail(code=ErrorCode.INVALID_OUTPUT, message=message)
 
 
 def _engine(*, html: bool) -> Environment:
@@ -72,6 +92,24 @@ def _engine(*, html: bool) -> Environment:
         keep_trailing_newline=True,
         auto_escape_callback=lambda _name: html,
     )
+
+
+def _assigned(values: Mapping[str, JsonValue]) -> str:
+    # As literals, which are the engine's own values. It would offer the methods of Python's lists and dictionaries to
+    # the template, and with them changes to the inputs, memory without a price, and addresses in the output.
+    return "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in values.items())
+
+
+def _literal(value: JsonValue) -> str:
+    match value:
+        case None:
+            return "none"
+        case dict():
+            return f"{{{','.join(f'{json.dumps(name)}:{_literal(inner)}' for name, inner in value.items())}}}"
+        case list():
+            return f"[{','.join(map(_literal, value))}]"
+        case _:
+            return json.dumps(value)
 
 
 def _failed(error: TemplateError) -> Fail:

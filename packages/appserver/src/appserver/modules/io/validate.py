@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Done, ErrorCode, Fail, Module, ModuleKind, Ports, Seen
-from appserver.modules.json_schemas import misfits, schema_problems
+from appserver.modules.contract import Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen
+from appserver.modules.json_schemas import misfits, schema_problems, unfilled_problems
 
 
 class ValidateInputs(Ports):
@@ -48,6 +48,10 @@ class Validate(Module[ValidateInputs, ValidateOutputs]):
         "value": {"scenes": ["a", "b"]},
         "schema": {"type": "object", "properties": {"scenes": {"type": "array", "minItems": 1}}},
     }
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the schema cannot be used."""
+        return unfilled_problems(inputs)
 
     def decide(self, inputs: ValidateInputs, seen: Seen) -> Done | Fail:  # noqa: ARG002
         """Give the verdict."""

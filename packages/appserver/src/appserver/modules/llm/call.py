@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Await, Done, ErrorCode, Fail, Module, ModuleKind, Ports, Seen, Try
-from appserver.modules.json_schemas import misfits, schema_problems
+from appserver.modules.contract import Await, Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen, Try
+from appserver.modules.json_schemas import misfits, schema_problems, unfilled_problems
 from appserver.modules.work import TaskInputs, failure_of, result_of, task_call
 
 ACTOR = QUEUE = "llm"
@@ -63,6 +63,10 @@ class Call(Module[CallInputs, CallOutputs]):
         "prompt": "Write a scene about a tide pool.",
         "schema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
     }
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the schema cannot be used."""
+        return unfilled_problems(inputs)
 
     def decide(self, inputs: CallInputs, seen: Seen) -> Await | Done | Fail:
         """Start the call, and give what was written."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -15,6 +15,7 @@ from appserver.modules.plain import is_json
 from appserver.values.pointers import pointer_of
 
 MAX_TEXT_CHARACTERS = 64 * 1024
+MAX_PATTERN_CHARACTERS = 500
 MAX_ITEMS = 2_000
 MAX_MEMORY_BYTES = 1024 * 1024
 """Of a compiled pattern; the engine falls back to a slower search within it, and never to another kind of one."""
@@ -31,7 +32,7 @@ class ParseInputs(Ports):
     text: str = Field(max_length=MAX_TEXT_CHARACTERS, description="What is read.")
     pattern: str = Field(
         min_length=1,
-        max_length=500,
+        max_length=MAX_PATTERN_CHARACTERS,
         description="A regular expression with named groups, ``(?P<name>...)``, in RE2's language.",
     )
     types: dict[Name, Kind] = Field(
@@ -67,6 +68,17 @@ class Parse(Module[ParseInputs, ParseOutputs]):
         "types": {"number": "integer"},
         "sum": "seconds",
     }
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the pattern cannot be read."""
+        pattern = inputs.get("pattern")
+        if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN_CHARACTERS:
+            return ()
+        try:
+            _compiled(pattern)
+        except re2.error as exc:
+            return [FieldProblem(pointer="/pattern", message=f"it cannot be read: {exc}"[:300])]
+        return ()
 
     def decide(self, inputs: ParseInputs, seen: Seen) -> Done | Fail:  # noqa: ARG002
         """Give the items."""

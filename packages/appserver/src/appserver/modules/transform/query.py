@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Done, ErrorCode, Fail, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen
 from appserver.modules.plain import MAX_VALUES, is_json, plain, weight
 from appserver.modules.transform.counting import CountingInterpreter, TooMuchWorkError
 
 MAX_EXPRESSION_CHARACTERS = 1_024
+FAILURES = (JMESPathError, RecursionError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError)
+"""The library raises Python's own errors for some of what it does not understand."""
 
 
 class QueryInputs(Ports):
@@ -47,6 +49,17 @@ class Query(Module[QueryInputs, QueryOutputs]):
         "expression": "scenes[?seconds > `3`].text",
     }
 
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the expression cannot be read."""
+        expression = inputs.get("expression")
+        if not isinstance(expression, str) or len(expression) > MAX_EXPRESSION_CHARACTERS:
+            return ()
+        try:
+            jmespath.compile(expression)
+        except FAILURES as exc:
+            return [FieldProblem(pointer="/expression", message=f"it cannot be read: {exc}"[:300])]
+        return ()
+
     def decide(self, inputs: QueryInputs, seen: Seen) -> Done | Fail:  # noqa: ARG002
         """Give the result."""
         try:
@@ -54,16 +67,7 @@ class Query(Module[QueryInputs, QueryOutputs]):
             result = CountingInterpreter().visit(expression.parsed, plain(inputs.value))
         except TooMuchWorkError as exc:
             return _failed(str(exc), "ask for less, or make the value smaller before")
-        except (
-            JMESPathError,
-            RecursionError,
-            ArithmeticError,
-            LookupError,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ) as exc:
-            # The library raises Python's own errors for some of what it does not understand.
+        except FAILURES as exc:
             return _failed(f"{type(exc).__name__}: {exc}", "correct the expression; see https://jmespath.org")
         if not is_json(result):
             return _failed("its result is no JSON value", "an expression must be applied to something, a number finite")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Ask, Done, ErrorCode, Fail, GoBack, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import Ask, Done, ErrorCode, Fail, FieldProblem, GoBack, Module, ModuleKind, Ports, Seen
+from appserver.modules.json_schemas import unfilled_problems
 from appserver.modules.questions import QuestionInputs, asked, last_answer, way_taken
 
 
@@ -45,6 +46,10 @@ class Form(Module[FormInputs, FormOutputs]):
         },
         "values": {"topic": "Tide pools"},
     }
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return why the schema cannot be used."""
+        return unfilled_problems(inputs)
 
     def decide(self, inputs: FormInputs, seen: Seen) -> Ask | Done | GoBack | Fail:
         """Ask, and give the answer."""
