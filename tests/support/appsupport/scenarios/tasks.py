@@ -67,9 +67,13 @@ async def limited(stage: Stage) -> Stage:
     return stage
 
 
+LABELS = ("branch_id", "step", "module", "sub_action_id", "interaction_id")
+
+
 def _given(stage: Stage, text: str) -> NewTask:
     limits = (Limit(key=text, concurrency=1),)
-    return new_task(stage, actor=text, payload=hostile_json(text), queue=text, unique_key=text, limits=limits)
+    labels: dict[str, Any] = dict.fromkeys(LABELS, text)
+    return new_task(stage, actor=text, payload=hostile_json(text), queue=text, unique_key=text, limits=limits, **labels)
 
 
 async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
@@ -81,6 +85,7 @@ async def _enqueued(stage: Stage, task_id: str, text: str) -> dict[str, object]:
         "queue": read.queue,
         "unique_key": stored["unique_key"],
         "limits.key": read.limits[0].key,
+        **{name: getattr(read, name) for name in LABELS},
     }
 
 
@@ -105,6 +110,7 @@ async def _spawn(stage: Stage, text: str) -> Mapping[str, object]:
         "task.payload": told(text, read.payload),
         "task.queue": read.queue,
         "task.limits.key": read.limits[0].key,
+        **{f"task.{name}": getattr(read, name) for name in LABELS},
     }
 
 
@@ -417,7 +423,14 @@ SCENES = Scenes(
     texts=(
         Text(
             method="TaskQueue.enqueue",
-            fields=("task.actor", "task.payload", "task.queue", "task.unique_key", "task.limits.key"),
+            fields=(
+                "task.actor",
+                "task.payload",
+                "task.queue",
+                "task.unique_key",
+                "task.limits.key",
+                *(f"task.{name}" for name in LABELS),
+            ),
             store=_enqueue,
         ),
         Text(
@@ -428,12 +441,20 @@ SCENES = Scenes(
                 "tasks.queue",
                 "tasks.unique_key",
                 "tasks.limits.key",
+                *(f"tasks.{name}" for name in LABELS),
             ),
             store=_enqueue_many,
         ),
         Text(
             method="TaskQueue.spawn",
-            fields=("key", "task.actor", "task.payload", "task.queue", "task.limits.key"),
+            fields=(
+                "key",
+                "task.actor",
+                "task.payload",
+                "task.queue",
+                "task.limits.key",
+                *(f"task.{name}" for name in LABELS),
+            ),
             store=_spawn,
         ),
         Text(method="TaskQueue.append_events", fields=("events.data",), store=_record),
@@ -470,6 +491,9 @@ SCENES = Scenes(
             "match.queue",
             "match.actor",
             "match.run_id",
+            *(f"match.{name}" for name in LABELS),
+            "match.except_actors",
+            "match.task_ids",
             "task.run_id",
             "tasks.run_id",
             "match.states",
