@@ -11,6 +11,7 @@ from appdb.canonical import content_hash
 from appdb.database import Database
 from appdb.errors import (
     AppDbError,
+    BudgetExceededError,
     ConflictError,
     ContractMismatchError,
     DatabaseRefusedError,
@@ -35,6 +36,7 @@ from appdb.queue.lease import Claimer, Lease
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.queue.task_queue import TaskQueue
 from appdb.repos.branch import BranchRepository
+from appdb.repos.budget import BudgetRepository
 from appdb.repos.content import ContentRepository
 from appdb.repos.event import EventRepository
 from appdb.repos.file import FileRepository
@@ -55,6 +57,8 @@ __all__ = [
     "AttemptOutcome",
     "AttemptWrite",
     "BranchRepository",
+    "BudgetExceededError",
+    "BudgetRepository",
     "ChangeFeed",
     "Claimer",
     "Completed",

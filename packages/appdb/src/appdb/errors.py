@@ -5,6 +5,7 @@ AppDbError
 ├── ConflictError             the document is not in a state that allows the change
 ├── InvalidDataError          a value cannot be stored, or is not what the contract says
 │   └── TooLargeError         a value is over the limit for its place
+├── BudgetExceededError       a task may cost more than a budget has left
 ├── UnreadableError           a stored document is not what its model says
 ├── LeaseLostError            a worker reported on a task that it no longer holds
 ├── TokenReuseError           a refresh token was used again, so its session has ended
@@ -17,6 +18,8 @@ AppDbError
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 
 class AppDbError(Exception):
@@ -73,6 +76,20 @@ class TooLargeError(InvalidDataError):
         super().__init__(field, f"{weight} is over the limit of {limit:,} bytes; store large data as content")
         self.args = (field, size, limit)
         self.size, self.limit = size, limit
+
+
+class BudgetExceededError(AppDbError):
+    """A task may cost more than a budget has left; nothing was enqueued. Amounts are in US dollars."""
+
+    def __init__(self, scope: str, limit: Decimal, spent: Decimal, reserved: Decimal, asked: Decimal) -> None:
+        super().__init__(scope, limit, spent, reserved, asked)
+        self.scope, self.limit, self.spent, self.reserved, self.asked = scope, limit, spent, reserved, asked
+
+    def __str__(self) -> str:
+        return (
+            f"budget {self.scope}: {self.asked} asked for, and of {self.limit} {self.spent} are spent and "
+            f"{self.reserved} reserved; raise the limit, or wait until what runs has ended"
+        )
 
 
 class UnreadableError(AppDbError):

@@ -13,6 +13,7 @@ from appdb.errors import UnreadableError
 from appdb.models.access_keys import AccessKey
 from appdb.models.actors import RegisteredActor
 from appdb.models.branches import Branch
+from appdb.models.budgets import BudgetDocument
 from appdb.models.config import StoredSetting
 from appdb.models.content_generation_metadata import Generation
 from appdb.models.events import RunEvent
@@ -48,6 +49,7 @@ READERS: Mapping[str, Callable[[RawDocument], object]] = {
     collections.SNAPSHOTS: Snapshot.from_document,
     collections.FILES: WorkflowFile.from_document,
     collections.USAGE: usage_of,
+    collections.BUDGETS: BudgetDocument.from_document,
     collections.OPTION_USAGE: OptionUsage.from_document,
     collections.WEIGHTED_KEYWORDS: WeightedKeyword.from_document,
     collections.GENERATIONS: Generation.from_document,

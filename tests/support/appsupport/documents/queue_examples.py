@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from appdb import Progress, TaskEvent, TaskEventType, TaskState
 from appdb._schema import collections
@@ -77,6 +78,7 @@ QUEUE = (
             "settled": Settlement(token="5d9c7c1e8a1b4f0fb2c6d3e4f5a60718", kind=""),
             "commit": "1f7dd363f6f4b766",
             "touched_at": at(12),
+            "reserved": Decimal("0.04"),
             "handler": None,
         },
     ),

@@ -23,6 +23,7 @@ from appdb.models import (
     VersionKind,
     WorkflowVersion,
 )
+from appdb.models.budgets import BudgetDocument, BudgetKind
 from appdb.models.option_usage import OptionUsageDocument
 from appdb.models.snapshots import Snapshot
 from appdb.models.weighted_keywords import WeightedKeywordDocument
@@ -231,6 +232,23 @@ WORKFLOWS = (
             "output_tokens": 96,
             "units": Decimal(0),
             "cost": Decimal("0.001287"),
+        },
+    ),
+    Example(
+        collection=collections.BUDGETS,
+        what="A limit of what a run, a user, or a user in a day may cost; live tasks tell what is reserved.",
+        model=BudgetDocument,
+        values=MADE
+        | {
+            "id": f"day:{USER}",
+            "kind": BudgetKind.DAY,
+            "run_id": None,
+            "limit": Decimal(5),
+            "spent": Decimal("0.001287"),
+            "day": at(),
+            "counted": True,
+            "updated_at": at(),
+            "touched_at": at(),
         },
     ),
     Example(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from appdb import (
+    BudgetRepository,
     Claimer,
     ContentRepository,
     Database,
@@ -30,6 +31,8 @@ from appdb.content.run_files import MAX_INLINE_BYTES
 from appdb.models import (
     AnnouncedActor,
     AnnouncedWorker,
+    BudgetKind,
+    BudgetScope,
     ContentKind,
     Device,
     FileCategory,
@@ -212,6 +215,8 @@ async def _files(database: Database, run: Run) -> None:
         module_name="ask",
     )
     await TokenRepository(database).record(usage, owner_id=USER)
+    scope = BudgetScope(kind=BudgetKind.RUN, run_id=run.id)
+    await BudgetRepository(database).set_limit(scope, Decimal(5), owner_id=USER)
 
 
 async def _settings(database: Database) -> None:

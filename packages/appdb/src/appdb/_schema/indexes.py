@@ -6,6 +6,7 @@ from appdb._schema import (
     access_keys,
     actors,
     branches,
+    budgets,
     config,
     content_generation_metadata,
     events,
@@ -61,4 +62,5 @@ INDEXES = (
     *snapshots.INDEXES,
     *workflow_files.INDEXES,
     *tokens.INDEXES,
+    *budgets.INDEXES,
 )

@@ -93,6 +93,13 @@ INDEXES = (
         keys=(("run_id", 1), ("interaction_id", 1), *NEWEST_FIRST),
         options=having("interaction_id"),
     ),
+    # What live tasks of an owner may still cost; the sum is in the index.
+    Index(
+        collection=collections.TASKS,
+        name="tasks_reserving",
+        keys=(("owner_id", 1), ("state", 1), ("run_id", 1), ("reserved", 1)),
+        options={"partialFilterExpression": {"reserved": {"$gte": 0}}},
+    ),
     Index(collection=collections.TASKS, name="tasks_newest", keys=NEWEST_FIRST),
     # Lists of all states too: the server merges the states, each in its order.
     Index(

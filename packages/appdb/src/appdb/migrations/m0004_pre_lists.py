@@ -17,6 +17,7 @@ ADDED = frozenset(
     {
         "branches_deleting",
         "branches_newest",
+        "budgets_run",
         "limits_full",
         "run_versions_newest",
         "runs_activity",
@@ -31,6 +32,7 @@ ADDED = frozenset(
         "tasks_labels",
         "tasks_newest",
         "tasks_owner_state_newest",
+        "tasks_reserving",
     }
 )
 """The indexes that contract 3 does not know."""

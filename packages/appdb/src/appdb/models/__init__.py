@@ -6,6 +6,7 @@ from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.actors import AnnouncedActor, RegisteredActor
 from appdb.models.bounds import MAX_DURATION
 from appdb.models.branches import Branch, BranchSegment
+from appdb.models.budgets import Budget, BudgetKind, BudgetScope
 from appdb.models.config import Setting
 from appdb.models.content_generation_metadata import (
     Generation,
@@ -102,6 +103,9 @@ __all__ = [
     "AnnouncedWorker",
     "Branch",
     "BranchSegment",
+    "Budget",
+    "BudgetKind",
+    "BudgetScope",
     "CallUsage",
     "Caller",
     "CancelledTasks",

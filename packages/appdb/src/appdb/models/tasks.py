@@ -23,6 +23,7 @@ from appdb.models.bounds import (
     StoredSpan,
     StoredTime,
 )
+from appdb.models.budgets import Money, StoredMoney
 from appdb.models.limits import Limit, TaskLimit
 from appdb.models.task_events import EventBatch
 from appdb.models.vocabulary import Stored
@@ -224,6 +225,8 @@ class TaskDocument(Task):
     settled: Settlement | None = None
     commit: str | None = None
     """The mark of the last commit that wrote to it."""
+    reserved: StoredMoney | None = None
+    """What it may still cost, in US dollars, while it is live."""
     touched_at: StoredTime | None = None
     """When a transaction made sure of the lease, for which it must write something."""
 
@@ -264,6 +267,9 @@ class NewTask:
         module: The module that it works for.
         sub_action_id: The sub-action that it carries out.
         interaction_id: The interaction that it concerns.
+        reserves: What it may cost, in US dollars, and 0 where nobody knows: it is refused where a budget has no room
+            for that, and reserves it until it ends. ``None`` for what costs nothing. Children and what follows
+            reserve too, and are not refused.
 
     Raises:
         ValueError: What follows belongs to another owner, or follows an end under an id or a key of its own; or the
@@ -294,6 +300,7 @@ class NewTask:
     sub_action_id: Name | None = None
     interaction_id: Name | None = None
     run_at: Moment | None = None
+    reserves: Money | None = None
 
     def __post_init__(self) -> None:
         # One owner for all: what follows is enqueued without asking whether that owner may.

@@ -1,12 +1,14 @@
-"""Admission: a new task that works for a run is stored only while the run is there."""
+"""Admission: a new task is stored only while its run is there, and budgets have room for what it reserves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from appdb._driver import Session
 from appdb.connection import Connection
 from appdb.models.tasks import Task
+from appdb.queue.budget_check import BudgetCheck, reserving
 from appdb.queue.cancel import TaskCanceller
 from appdb.queue.enqueue import Enqueuer
 from appdb.queue.task_document import NewTaskDocument
@@ -26,6 +28,8 @@ class Admission:
     """
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._budgets = BudgetCheck(connection)
         self._enqueuer = Enqueuer(connection)
         self._canceller = TaskCanceller(connection)
         self._run_lock = RunLock(connection)
@@ -37,11 +41,14 @@ class Admission:
 
         Raises:
             NotFoundError: Its owner has no such run, or it is being deleted.
+            BudgetExceededError: It may cost more than a budget has left.
         """
+        if session is None and reserving([new.task]):
+            return await self._connection.transaction(partial(self.admit, new))
         runs = _runs_of([new])
         await self._check_before(runs, session)
         stored = await self._enqueuer.enqueue_one(new, session)
-        await self._check_after(runs, session)
+        await self._check_after([new], runs, session)
         return stored
 
     async def admit_all(self, new: Sequence[NewTaskDocument], session: Session | None) -> list[str]:
@@ -51,11 +58,14 @@ class Admission:
 
         Raises:
             NotFoundError: An owner has no such run, or it is being deleted.
+            BudgetExceededError: They may cost more than a budget has left.
         """
+        if session is None and reserving([one.task for one in new]):
+            return await self._connection.transaction(partial(self.admit_all, new))
         runs = _runs_of(new)
         await self._check_before(runs, session)
         stored = await self._enqueuer.enqueue_all(new, session)
-        await self._check_after(runs, session)
+        await self._check_after(new, runs, session)
         return stored
 
     async def _check_before(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
@@ -67,8 +77,11 @@ class Admission:
         for run_id, _ in await self._run_lock.missing_runs(runs):
             raise no_run(run_id)
 
-    async def _check_after(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
+    async def _check_after(
+        self, new: Sequence[NewTaskDocument], runs: Collection[RunOfOwner], session: Session | None
+    ) -> None:
         if session is not None:
+            await self._budgets.check([one.task for one in new], session)
             return
         # The deletion of a run cancels the tasks that it finds; one that was stored behind its look is cancelled here.
         missing = await self._run_lock.missing_runs(runs)

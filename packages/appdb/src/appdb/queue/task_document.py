@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from appdb._driver import RawDocument
+from appdb._driver import RawDocument, stored_decimal
 from appdb._queries import task_claims as claims
 from appdb._queries import tasks as queries
 from appdb._queries.types import Filter, Pipeline
@@ -198,7 +198,7 @@ def _keys(queue: str, actor: str, version: int, owner_id: str) -> tuple[str, str
 
 
 def _rare_fields(task: NewTask) -> RawDocument:
-    fields: RawDocument = {}
+    fields: RawDocument = {} if task.reserves is None else {"reserved": stored_decimal(task.reserves.normalize())}
     if task.unique_key is not None:
         fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
     if task.then:

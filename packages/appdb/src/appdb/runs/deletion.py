@@ -59,6 +59,7 @@ PARTS: tuple[Callable[[Connection], RunPart], ...] = (
     _rows(collections.RUN_VERSIONS),
     _rows(collections.EVENTS),
     _rows(collections.BRANCHES),
+    _rows(collections.BUDGETS),
     lambda connection: ContentDeletion(connection, ByteStore(connection)),
     RunFiles,
 )

@@ -47,7 +47,8 @@ class InMemoryTaskQueue:
     Time stands still until ``advance``, so that a test of leases, delays or timeouts waits for nothing. Calls of many
     asyncio tasks may overlap as with a database: each call lets others go first, and is then done as a whole. It has no
     transactions, and refuses a ``session`` with a ``ValueError``. It knows no workflow runs, so it takes tasks of any
-    ``run_id``, where the other one refuses those of runs that are not there.
+    ``run_id``, where the other one refuses those of runs that are not there. It knows no budgets either, and refuses no
+    task for what it reserves.
 
     Args:
         lease: How long a claim holds without being renewed.

@@ -14,6 +14,7 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.bounds import Name, accept
+from appdb.models.budgets import DECIMAL_PLACES, MAX_MONEY
 from appdb.models.tokens import (
     CallUsage,
     ModelTotal,
@@ -31,8 +32,6 @@ from appdb.size_limits import KIB, check_size
 
 MAX_NAMES_BYTES = 8 * KIB
 """Limit of all names together."""
-MAX_AMOUNT = Decimal(10) ** 9
-DECIMAL_PLACES = 12
 MONEY = ("units", "cost")
 
 
@@ -117,8 +116,8 @@ def checked_usage(usage: CallUsage) -> dict[str, Any]:
 
 
 def _amount(name: str, value: Decimal) -> Decimal:
-    if not 0 <= value <= MAX_AMOUNT:
-        raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_AMOUNT:,}")
+    if not 0 <= value <= MAX_MONEY:
+        raise InvalidDataError(name, f"give a Decimal from 0 to {MAX_MONEY:,}")
     # Never rounded silently: people compare these sums with bills (decision 0010).
     rounded = round(value, DECIMAL_PLACES)
     if rounded != value:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
-from appdb._driver import Session
+from appdb._driver import RawDocument, Session, decimal_of, stored_decimal
+from appdb._queries import budgets as budget_queries
 from appdb._queries import tasks as task_queries
 from appdb._queries import tokens as queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.models.bounds import Name, accept
+from appdb.models.budgets import scopes_of
 from appdb.models.tasks import Task
 from appdb.models.tokens import CallUsage
 from appdb.queue.fence import hold
@@ -25,6 +28,7 @@ class TaskUsage:
         self._connection = connection
         self._tasks = connection.collection(collections.TASKS)
         self._usage = connection.collection(collections.USAGE)
+        self._budgets = connection.collection(collections.BUDGETS)
 
     async def record_call(self, lease: Lease, task: Task, key: str, usage: CallUsage) -> str:
         """Record a call in the place of what an earlier attempt recorded under *key*, and return its id."""
@@ -35,12 +39,25 @@ class TaskUsage:
         fields = checked_usage(usage) | _made_for(task) | {"_id": usage_id}
 
         async def body(session: Session) -> None:
-            # The run needs no lock: its deletion cancels its tasks first, and usage outlives it (decision 0016).
-            await hold(self._tasks, lease, task_queries.touch(), (), session)
-            await self._usage.update_one({"_id": usage_id}, queries.replace(fields), upsert=True, session=session)
+            before: RawDocument | None = await self._usage.find_one_and_update(
+                {"_id": usage_id}, queries.replace(fields), {"cost": 1}, upsert=True, session=session
+            )
+            # What was recorded under the key before is spent already.
+            added = usage.cost - (Decimal(0) if before is None else decimal_of(before["cost"]))
+            await self._spend(lease, task, added, session)
 
         await self._connection.transaction(body)
         return usage_id
+
+    async def _spend(self, lease: Lease, task: Task, added: Decimal, session: Session) -> None:
+        """Make sure of the lease, and count the cost in every budget of the task, which reserves it no longer."""
+        # The run needs no lock: its deletion cancels its tasks first, and usage outlives it (decision 0016).
+        drawn = task_queries.touch() + budget_queries.drawn(stored_decimal(added))
+        await hold(self._tasks, lease, drawn, (), session)
+        if added:
+            keys = [scope.key(task.owner_id) for scope in scopes_of(task.run_id)]
+            spent = budget_queries.spend(stored_decimal(added))
+            await self._budgets.update_many(budget_queries.by_keys(keys), spent, session=session)
 
 
 def _made_for(task: Task) -> dict[str, Any]:

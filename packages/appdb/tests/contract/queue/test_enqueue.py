@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -248,3 +249,13 @@ async def test_keys_freed_by_final_tasks_are_reusable(subject: Subject) -> None:
         )
 
     assert len({task.id for task in again} | set(first)) == 16
+
+
+async def test_estimate_without_limit_changes_nothing(subject: Subject) -> None:
+    asked = [new_task(reserves=amount, task_id=f"tq_{amount}") for amount in (Decimal(0), Decimal("0.25"))]
+    stored = await subject.queue.enqueue_many(asked)
+    again = await subject.queue.enqueue(asked[1])
+    claimed = await subject.claim(limit=2)
+
+    assert [task.id for task in claimed] == stored
+    assert again.id == stored[1]
