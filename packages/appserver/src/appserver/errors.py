@@ -12,7 +12,7 @@ AppServerError
 ├── RunConflictError         a run is not where the caller takes it to be
 │   ├── QuestionClosedError  a question is answered, expired, or undone
 │   ├── RunEndedError        the run has ended
-│   ├── ActionRefusedError   a sub-action that a person asks for cannot be done now
+│   ├── ActionRefusedError   what a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
 │   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
@@ -299,7 +299,7 @@ class RunOpenError(RunConflictError):
 
 
 class ActionRefusedError(RunConflictError):
-    """A sub-action that a person asks for cannot be done now.
+    """What a person asks for of a run cannot be done now: a sub-action, or a way back.
 
     Args:
         action: Its name.
@@ -312,11 +312,11 @@ class ActionRefusedError(RunConflictError):
 
     @property
     def facts(self) -> Mapping[str, JsonValue]:
-        """The sub-action."""
+        """What was asked for."""
         return {"code": "action_refused", "action": self.action}
 
     def __str__(self) -> str:
-        return f"Sub-action {self.action} cannot be done: {self.reason}."
+        return f"{self.action} cannot be done: {self.reason}."
 
 
 class RunBusyError(RunConflictError):

@@ -15,8 +15,11 @@ from appdb.models import NewRunEvent, Position, Run, RunEvent, RunState, RunStat
 from appserver.engine.core.advance import advance
 from appserver.engine.core.causes import Act, Answered, Cause, Fired, Look
 from appserver.engine.core.children import definition_of
-from appserver.engine.core.decision import Decision, Needed, PastAnswer, PastOutputs, PastTries
+from appserver.engine.core.decision import Decision, Fork, Needed, PastAnswer, PastOutputs, PastTries
 from appserver.engine.core.picture import End, Picture
+from appserver.engine.core.plan import GoingBackPlan
+from appserver.engine.core.planning import plan
+from appserver.engine.core.ways_back import Move, WayBack
 from appserver.engine.definition.model import Definition
 from appserver.engine.definition.parsing import stored_definition
 from appserver.modules.registry import ModuleRegistry
@@ -61,6 +64,7 @@ class CoreWorld:
     writes: list[Any] = field(default_factory=list)
     files: dict[str, JsonValue] = field(default_factory=dict)
     enqueued: list[str] = field(default_factory=list)
+    lines: dict[str, list[RunEvent]] = field(default_factory=dict)
     begun: bool = False
 
     def __post_init__(self) -> None:
@@ -247,10 +251,34 @@ class CoreWorld:
                 self.cancelled.append(task_id)
         self.cancelled += decision.cancel_children
         self.writes += decision.writes
-        if (fork := decision.fork) is not None:
-            self.line = [event for event in self.line if event.seq <= fork.seq]
-            self.branch_id = fork.branch_id
-            self.append([fork.event])
+        if decision.fork is not None:
+            self._fork(decision.fork)
+
+    def _fork(self, fork: Fork) -> None:
+        self.lines[self.branch_id] = self.line
+        if fork.seq is None:
+            self.line = []
+        else:
+            seq = fork.seq
+            line = next(line for line in self.lines.values() if any(event.seq == seq for event in line))
+            self.line = [event for event in line if event.seq <= seq]
+        self.branch_id = fork.branch_id
+        self.append([fork.event])
+
+    def plan(self, way: WayBack) -> GoingBackPlan:
+        """Return what a way back would do."""
+        return plan(self.picture(), way)
+
+    def go_back(self, way: WayBack) -> GoingBackPlan:
+        """Go back, and let the run go on."""
+        planned = self.plan(way)
+        assert self.plan(way) == planned, "the dry run is what is done"
+        if planned.version_id is not None:
+            assert isinstance(way, Move)
+            self.definition = way.definition
+        self.apply(planned.decision)
+        self.look()
+        return planned
 
     def run_children(self) -> list[RunEvent]:
         """Let each child run go on as far as it can, and the run look at their ends."""

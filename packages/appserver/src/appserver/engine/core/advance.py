@@ -15,9 +15,11 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.effects import apply_effect, complete_module
 from appserver.engine.core.endings import complete_run
 from appserver.engine.core.failures import after_error, fail_module
+from appserver.engine.core.going_back import resume_left_work
 from appserver.engine.core.outside import receive, take_ends, timeout_of
 from appserver.engine.core.picture import End, Picture
 from appserver.engine.core.place import Place, open_module, open_place, open_step
+from appserver.engine.core.questions import is_unanswered
 from appserver.engine.core.scope import without_marks
 from appserver.engine.core.seen import past_outputs
 from appserver.engine.core.turn import begin, turn_of
@@ -40,6 +42,7 @@ def advance(picture: Picture, cause: Cause, *, allow: frozenset[str] = frozenset
         RunEndedError: The run has ended, and the cause is a message or an action.
     """
     draft = Draft(picture, allow=allow)
+    resume_left_work(draft)
     _take(draft, cause)
     if not draft.needs and draft.state.position.ended is None:
         _take_outside(draft)
@@ -106,8 +109,8 @@ def _take_turn(draft: Draft, place: Place) -> bool:
     turn = turn_of(draft, place, start)
     if turn is None:
         return not (draft.needs or draft.missing)
-    if _is_timed_out(draft, start):
-        fail_module(draft, place, start, _timed_out(place))
+    if (failure := _too_late(draft, place, start)) is not None:
+        fail_module(draft, place, start, failure)
         return True
     goes_on = apply_effect(draft, turn, decided(turn.module, turn.inputs, turn.seen))
     return goes_on and not (draft.needs or draft.fork)
@@ -126,9 +129,23 @@ def _reuse(draft: Draft, place: Place, start: EventSummary) -> bool:
     return True
 
 
-def _is_timed_out(draft: Draft, start: EventSummary) -> bool:
-    """Return whether the time for a module's work is over; its questions have times of their own."""
-    return timeout_of(draft.state, start) in draft.ends and draft.state.pending is None
+def _too_late(draft: Draft, place: Place, start: EventSummary) -> Fail | None:
+    """Return the failure of a module whose time is over, or that nobody has answered in time."""
+    if draft.state.pending is not None:
+        return None
+    if timeout_of(draft.state, start) in draft.ends:
+        return Fail(
+            code=ErrorCode.EXPIRED,
+            message=f"module {place.module.id} took longer than {place.module.timeout_seconds or 0:g} s",
+            hint="retry it, or give it a longer timeout_seconds in the definition",
+        )
+    if is_unanswered(draft.state):
+        return Fail(
+            code=ErrorCode.EXPIRED,
+            message=f"nobody answered module {place.module.id} in time",
+            hint="retry it, which asks again, or give its question a default in the definition",
+        )
+    return None
 
 
 def _gone(seq: int) -> Fail:
@@ -136,12 +153,4 @@ def _gone(seq: int) -> Fail:
         code=ErrorCode.MISCONFIGURED,
         message=f"event {seq}, whose outputs were to be taken over, is deleted",
         hint="retry the module; it runs by itself then",
-    )
-
-
-def _timed_out(place: Place) -> Fail:
-    return Fail(
-        code=ErrorCode.EXPIRED,
-        message=f"module {place.module.id} took longer than {place.module.timeout_seconds:g} s",
-        hint="retry it, or give it a longer timeout_seconds in the definition",
     )

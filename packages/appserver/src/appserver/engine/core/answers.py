@@ -15,7 +15,7 @@ from appserver.engine.core.deciding import answer_problems, decided
 from appserver.engine.core.decision import Needed, PastAnswer
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.place import open_place
-from appserver.engine.core.questions import stop_expiry
+from appserver.engine.core.questions import is_over, stop_expiry
 from appserver.engine.core.turn import Turn, turn_of
 from appserver.errors import AcceptedAnswer, FieldError, InvalidAnswerError, QuestionClosedError
 from appserver.modules.contract import Ask, FieldProblem
@@ -34,7 +34,7 @@ def take_answer(draft: Draft, cause: Answered) -> None:
     if pending is None or pending.data["interaction_id"] != cause.interaction_id:
         _check_settled(draft, cause)
         return
-    if _is_over(draft, pending):
+    if is_over(draft, pending):
         raise QuestionClosedError(cause.interaction_id, "expired")
     problems = _problems(draft, pending, cause.response)
     if draft.needs:
@@ -50,14 +50,6 @@ def take_answer(draft: Draft, cause: Answered) -> None:
         "by": cause.by,
     }
     draft.add(E.INTERACTION_RESPONSE, pending.step, pending.module, data)
-
-
-def _is_over(draft: Draft, pending: EventSummary) -> bool:
-    """Return whether the question's time is over, by the database's clock, though its timer may not have fired yet."""
-    if pending.data.get("timer_id") in draft.ends:
-        return True
-    until = pending.data.get("expires_at")
-    return until is not None and draft.picture.now >= datetime.fromisoformat(until)
 
 
 def _problems(draft: Draft, pending: EventSummary, response: JsonValue) -> Sequence[FieldProblem]:

@@ -72,7 +72,7 @@ def beginning_of(call: ChildCall, scope: Mapping[str, Any], version_id: str, par
 def _outer(modules: Sequence[Mapping[str, Any]], scope: Mapping[str, Any]) -> dict[str, JsonValue]:
     """Return what *modules* refer to of what modules of the parent have given."""
     named: dict[str, set[str]] = {"modules": set(), "state": set()}
-    for path in _paths(modules):
+    for path in paths_in(modules):
         root, _, rest = path.partition(".")
         if root in named:
             named[root].add(rest.partition(".")[0])
@@ -82,7 +82,7 @@ def _outer(modules: Sequence[Mapping[str, Any]], scope: Mapping[str, Any]) -> di
     }
 
 
-def _paths(value: object) -> list[str]:
+def paths_in(value: object) -> list[str]:
     """Return every path that *value* refers to, conditions included."""
     paths = [reference.path for _, reference in references_in(value)]
     return paths + _paths_of_conditions(value)

@@ -76,12 +76,12 @@ class Fork:
     """A new branch of the run, made after the decision's events; what follows on it is decided from a new picture.
 
     Args:
-        seq: The last event that counts on the new branch.
+        seq: The last event that counts on the new branch; ``None`` for a branch that begins the run again (reset).
         event: Why it begins; its first event.
         branch_id: Its id.
     """
 
-    seq: int
+    seq: int | None
     event: NewRunEvent
     branch_id: str
 

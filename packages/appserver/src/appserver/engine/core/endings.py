@@ -1,4 +1,4 @@
-"""Endings of a run: completed, stopped at an error, cancelled. A child's end wakes its parent."""
+"""Endings of a run: completed, or stopped at an error. A child's end wakes its parent."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from pydantic_core import to_json
 from appdb import DbEventType as E
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.created import Created
-from appserver.engine.core.decision import Decision
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import task_id
-from appserver.engine.core.picture import Picture
 from appserver.engine.core.scope import scope_of
 from appserver.engine.definition.filling import fill
-from appserver.errors import FillError, RunEndedError
+from appserver.errors import FillError
 from appserver.modules.contract import ErrorCode
 
 MAX_OUTPUT_BYTES = 64 * 1024
@@ -43,31 +41,6 @@ def end_with_error(draft: Draft, place: tuple[str, str] | None, error: Mapping[s
     _wake_parent(draft)
     step, module = place or (None, None)
     draft.add(E.WORKFLOW_ERROR, step, module, {"error": dict(error)})
-
-
-def cancel_run(picture: Picture, *, by: str, reason: str = "") -> Decision:
-    """Return the end of a run by cancel, final at once; the caller also cancels all tasks that work for the run.
-
-    Args:
-        picture: The run.
-        by: Who cancels it.
-        reason: Why, for people.
-
-    Raises:
-        RunEndedError: It has ended otherwise. A run that is cancelled already gives a decision without events.
-    """
-    ended = picture.state.position.ended
-    if ended is not None and ended.value == "cancelled":
-        return Decision()
-    if ended is not None and ended.closed and ended.value != "error":
-        raise RunEndedError(picture.run.id, ended.value)
-    draft = Draft(picture)
-    for wait in picture.state.waiting_on:
-        if wait.kind.value == "child":
-            draft.cancel_child(wait.id)
-    _wake_parent(draft)
-    draft.add(E.WORKFLOW_CANCELLED, data={"by": by, "reason": reason})
-    return draft.finished()
 
 
 def _misconfigured(message: str) -> dict[str, JsonValue]:

@@ -11,8 +11,9 @@ from appdb.models import NewRunEvent, RunState
 from appserver.engine.core.decision import Fork
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import branch_id, event_id
-from appserver.engine.core.place import Place, order_of, place_of
+from appserver.engine.core.place import Place, open_place, order_of, place_of
 from appserver.engine.core.seen import try_of
+from appserver.engine.core.sub_actions import current
 from appserver.engine.core.undoing import reusable_of, seq_before, stop_open_work, undone_by
 from appserver.modules.contract import ErrorCode, Fail, GoBack
 
@@ -77,6 +78,33 @@ def jump(draft: Draft, target: Place, *, feedback: Mapping[str, JsonValue] | Non
         type=E.JUMP_REQUESTED, step=target.step, module=target.module.id, data=data, event_id=event_id(run.id, seq)
     )
     draft.fork = Fork(seq=seq_before(definition, state, target), event=event, branch_id=branch_id(run.id, seq))
+
+
+def resume_left_work(draft: Draft) -> None:
+    """Let the open module begin again on a branch that forked while it waited: what it waited for was stopped then.
+
+    What is done stays, and the question is asked again, with the answer that it got before at hand.
+    """
+    state, back = draft.state, draft.state.went_back
+    if back is None or back.type not in (E.BRANCH_SWITCHED, E.WORKFLOW_RESUMED) or state.position.ended is not None:
+        return
+    place = open_place(draft.picture.definition, state)
+    start = None if place is None else place.started(state)
+    if place is None or start is None or start.seq > back.seq or place.error(state) is not None:
+        return
+    done = [sub.id for sub in current(state, place, start) if sub.ended is not None and not sub.failed]
+    told = {name: start.data[name] for name in ("edited", "feedback", "left") if name in start.data}
+    data: dict[str, JsonValue] = {
+        "target_step": place.step,
+        "target_module": place.module.id,
+        "try": try_of(start),
+        "reusable": back.data.get("reusable", {}),
+        "keep_sub_actions": [*done],
+        **told,
+    }
+    if "prefill" in back.data:
+        data["prefill"] = back.data["prefill"]
+    draft.add(E.RETRY_REQUESTED, *place.key, data)
 
 
 def _reason(

@@ -16,7 +16,7 @@ from appserver.engine.core.failures import error_of
 from appserver.engine.core.items import ITEM, outputs_of_item
 from appserver.engine.core.picture import End
 from appserver.engine.core.place import Place
-from appserver.engine.core.questions import expire
+from appserver.engine.core.questions import expire, is_over
 from appserver.engine.core.seen import try_of
 from appserver.engine.core.sub_actions import REFUSED, complete, fail, open_ones
 from appserver.modules.contract import ErrorCode, Fail
@@ -37,7 +37,7 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
     if pending is not None and timeout in draft.ends:
         # A person has the time of the question; the module's own counts no more.
         draft.add(E.TIMER_FIRED, *place.key, {"timer_id": timeout})
-    if pending is not None and pending.data.get("timer_id") in draft.ends:
+    if pending is not None and is_over(draft, pending):
         expire(draft, pending)
     take_refused(draft, place, start)
     for sub in open_ones(draft.state, place, start):

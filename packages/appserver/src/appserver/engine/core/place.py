@@ -26,6 +26,10 @@ class Place:
         start = state.started.get(self.key)
         return None if start is None or "handoff" in start.data else start
 
+    def has_begun(self, state: RunState) -> bool:
+        """Return whether it was started, or completed or passed over, and is not undone."""
+        return self.key in state.started or self.module.id in state.modules_completed.get(self.step, ())
+
     def error(self, state: RunState) -> EventSummary | None:
         """Return the error that stands since its last start, or ``None`` while it works."""
         error, start = state.error, state.started.get(self.key)

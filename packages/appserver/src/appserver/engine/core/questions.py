@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import to_json, to_jsonable_python
 
 from appdb import DbEventType as E
-from appdb.models import EventSummary
+from appdb.models import EventSummary, RunState
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import interaction_id, task_id
@@ -18,6 +18,8 @@ from appserver.engine.core.place import Place
 from appserver.modules.contract import ErrorCode, Fail, Question
 from appserver.values.conditions import same
 
+EXPIRED = "expired"
+"""Why a question is settled that nobody has answered in time."""
 MAX_QUESTION_BYTES = 200 * 1024
 _SAID = ("kind", "title", "message", "schema", "data", "ui", "default", "by_link", "actions")
 
@@ -64,17 +66,32 @@ def withdraw(draft: Draft, reason: str) -> None:
 
 
 def stop_expiry(draft: Draft, pending: EventSummary) -> None:
-    """Cancel the timer of a question that is settled."""
-    if (timer_id := pending.data.get("timer_id")) is not None:
+    """Cancel the timer of a question that is settled, unless it has fired."""
+    if (timer_id := pending.data.get("timer_id")) is not None and timer_id not in draft.ends:
         draft.cancel_tasks([timer_id])
+
+
+def is_over(draft: Draft, pending: EventSummary) -> bool:
+    """Return whether the question's time is over, by the database's clock, though its timer may not have fired yet."""
+    if pending.data.get("timer_id") in draft.ends:
+        return True
+    until = pending.data.get("expires_at")
+    return until is not None and draft.picture.now >= datetime.fromisoformat(until)
 
 
 def expire(draft: Draft, pending: EventSummary) -> None:
     """Settle the open question since its time is over; its default counts as the answer, where it has one."""
-    data: dict[str, JsonValue] = {"interaction_id": pending.data["interaction_id"], "reason": "expired"}
+    stop_expiry(draft, pending)
+    data: dict[str, JsonValue] = {"interaction_id": pending.data["interaction_id"], "reason": EXPIRED}
     if (default := pending.data.get("default")) is not None:
         data["response"] = default
     draft.add(E.INTERACTION_EXPIRED, pending.step, pending.module, data)
+
+
+def is_unanswered(state: RunState) -> bool:
+    """Return whether the last question of the open module has expired, and has no default that counts."""
+    last = next(reversed(list(state.responses.values())), None)
+    return last is not None and last.data.get("reason") == EXPIRED and "response" not in last.data
 
 
 def _said(question: Question) -> Mapping[str, Any]:

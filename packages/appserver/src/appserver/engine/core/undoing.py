@@ -18,13 +18,13 @@ from appserver.engine.definition.model import Definition
 def undone_by(definition: Definition, state: RunState, target: Place) -> list[Place]:
     """Return the modules from *target* on that have begun or are completed, in their order."""
     order = order_of(definition)
-    places = (Place(step.id, module) for step, module in definition.modules())
-    later = [place for place in places if order[place.module.id] >= order[target.module.id]]
-    return [place for place in later if _has_begun(state, place)]
+    later = [place for place in all_places(definition) if order[place.module.id] >= order[target.module.id]]
+    return [place for place in later if place.has_begun(state)]
 
 
-def _has_begun(state: RunState, place: Place) -> bool:
-    return place.key in state.started or place.module.id in state.modules_completed.get(place.step, ())
+def all_places(definition: Definition) -> list[Place]:
+    """Return every module in its step, in their order."""
+    return [Place(step.id, module) for step, module in definition.modules()]
 
 
 def open_work(state: RunState, places: Sequence[Place]) -> list[SubAction]:
@@ -46,10 +46,10 @@ def stop_open_work(draft: Draft, places: Sequence[Place], kept: frozenset[str] =
         draft.cancel_tasks([str(pending.data["timer_id"])])
 
 
-def reusable_of(state: RunState, places: Sequence[Place], target: Place) -> dict[str, JsonValue]:
+def reusable_of(state: RunState, places: Sequence[Place], target: Place | None = None) -> dict[str, JsonValue]:
     """Return, by module, the digest of the inputs and the number of its completion, for what may be taken over.
 
-    Not of *target*: going back to a module is asking for it to run again. What an earlier way back offered stays
+    Not for *target*: going back to a module is asking for it to run again. What an earlier way back offered stays
     offered, so that going to and fro loses nothing.
     """
     earlier: Any = {} if state.went_back is None else state.went_back.data.get("reusable", {})
@@ -59,7 +59,8 @@ def reusable_of(state: RunState, places: Sequence[Place], target: Place) -> dict
         if start is not None and output is not None and "digest" in start.data:
             seq = output.data.get(REUSED_FROM, output.seq)
             found[place.module.id] = {"digest": start.data["digest"], "seq": seq}
-    found.pop(target.module.id, None)
+    if target is not None:
+        found.pop(target.module.id, None)
     return found
 
 
@@ -69,8 +70,7 @@ def seq_before(definition: Definition, state: RunState, target: Place) -> int:
     if start is not None:
         return start.seq - 1
     created = 0 if state.created is None else state.created.seq
-    earlier = (Place(step.id, module) for step, module in definition.modules())
     order = order_of(definition)
-    done = [place for place in earlier if order[place.module.id] < order[target.module.id]]
+    done = [place for place in all_places(definition) if order[place.module.id] < order[target.module.id]]
     # What was passed over has left no start; then the last completion before it is where it was decided.
     return max((state.outputs[place.key].seq for place in done if place.key in state.outputs), default=created)
