@@ -24,6 +24,7 @@ from appdb.models.recovery import Disagreement, Recovery
 from appdb.models.refresh_tokens import Device, Lifetime, NewToken, RevokedBecause, UserSession
 from appdb.models.run_lists import OpenQuestion, RunFilter
 from appdb.models.run_state import (
+    RESERVED,
     STATE_VALUES,
     TAKES,
     WAITING_ON,
@@ -96,6 +97,7 @@ __all__ = [
     "LIVE_STATES",
     "MAX_DURATION",
     "OPEN_STATUSES",
+    "RESERVED",
     "STATE_VALUES",
     "TAKES",
     "WAITING_ON",

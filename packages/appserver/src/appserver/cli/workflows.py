@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from appserver.cli.simulate import add_simulate
 from appserver.engine.definition.model import MAX_DEFINITION_BYTES
 from appserver.engine.definition.parsing import check_definition
 from appserver.engine.definition.problems import Hints, problem
@@ -40,6 +41,7 @@ def add_workflows(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     show = kinds.add_parser("show", help="print a module type: what it takes, what it gives, an example")
     show.add_argument("type", metavar="TYPE", help="such as user.form@1")
     show.set_defaults(run=_show)
+    add_simulate(kinds)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -64,3 +64,27 @@ def test_modules_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
 def test_unknown_module_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["workflows", "show", "user.frm@1"]) == 1
     assert "did you mean user.form@1?" in capsys.readouterr().err
+
+
+def test_simulation_prints_log_and_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = {"type": "object", "properties": {"topic": {"type": "string"}}}
+    form = module("form", "user.form@1", inputs={"title": "What?", "schema": schema})
+    tale, script = tmp_path / "tale.json", tmp_path / "script.json"
+    tale.write_text(json.dumps(definition(form, module("stop", "user.pause@1", inputs={"title": "Go on?"}))))
+    script.write_text(json.dumps({"answers": {"form": [{"topic": "tides"}]}}))
+
+    code = main(["workflows", "simulate", str(tale), "--answers", str(script), "--crash"])
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert [json.loads(line)["type"] for line in told.out.splitlines()][-1] == "interaction_requested"
+    assert "answers.stop" in told.err
+    assert "no difference after a crash behind each of 2 commits" in told.err
+
+
+@pytest.mark.parametrize("script", ["[]", '{"tasks": {"picture": ["nonsense"]}}', "{"])
+def test_wrong_script_is_told(files: dict[str, str], capsys: pytest.CaptureFixture[str], script: str) -> None:
+    Path(files["broken"]).write_text(script)
+
+    assert main(["workflows", "simulate", files["good"], "--answers", files["broken"]]) == 1
+    assert capsys.readouterr().err.startswith("appserver: ")
