@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from appserver.engine.definition.model import ModuleDefinition
+from appserver.engine.definition.references import references_in
 from appserver.engine.definition.subschemas import ABSENT, SchemaView
 from appserver.modules.registry import AnyModule
 from appserver.values.conditions import AllOf, AnyOf, Comparison, Condition, Not
@@ -219,7 +220,11 @@ class Line:
         return PathTarget(fault="forward", message=f"module {name!r} runs only later")
 
     def _needs(self, at: int, name: str) -> bool:
-        return f"modules.{name}." in self.uses[at].definition.model_dump_json()
+        written = self.uses[at].definition
+        paths = [reference.path for _, reference in references_in(written.inputs)]
+        if written.when is not None:
+            paths += [comparison.path for _, comparison in comparisons_in(written.when, "")]
+        return any(path.split(".")[:2] == ["modules", name] for path in paths)
 
     def _is_certain(self, use: ModuleUse, path: str, position: int) -> bool:
         if not use.may_be_skipped:
