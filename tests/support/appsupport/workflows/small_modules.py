@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from appserver.modules.contract import Done, FieldProblem, Module, ModuleKind, Ports, Seen
+from appserver.modules.json_schemas import unfilled_problems
 from appserver.modules.registry import AnyModule, ModuleRegistry
 
 
@@ -68,6 +69,10 @@ class GiveScenes(Module[ScenesInputs, ScenesOutputs]):
         """Give it back."""
         del seen
         return Done(outputs=inputs.model_dump(by_alias=True, exclude={"schema_"}))
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
+        """Refuse a schema that cannot be used."""
+        return unfilled_problems(inputs)
 
 
 class TemplateInputs(Ports):

@@ -1,4 +1,4 @@
-"""The check of one module in its line: its type, its references, its literals, its schemas."""
+"""The check of one module in its line: its type, its references, its literals."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from typing import Any, Literal
 from appserver.engine.definition.line import Line, ModuleUse, PathTarget, comparisons_in
 from appserver.engine.definition.literals import literal_problems
 from appserver.engine.definition.problems import Hints, problem
-from appserver.engine.definition.references import PATH_HINT, Reference, references_in, references_of_inputs
+from appserver.engine.definition.references import PATH_HINT, Reference, references_of_inputs
 from appserver.engine.definition.sockets import TEXT, misfit
 from appserver.engine.definition.subschemas import ABSENT, SchemaView
 from appserver.errors import DefinitionProblem
-from appserver.modules.json_schemas import schema_problems
 from appserver.modules.registry import AnyModule, ModuleRegistry
 from appserver.values.pointers import parts_of
 from appserver.values.scope import is_path
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = "schema"
-"""An input of this name holds a JSON Schema."""
 GO_BACK = "go_back"
 """An input of this name lists modules that a person may send the run back to."""
 HINTS: Mapping[str, str] = {
@@ -89,13 +86,7 @@ class UseCheck:
             found = references_of_inputs(inputs, place, literal=module.literal, nested=module.nested)
             yield from self.references(found, wanted=inputs_of(module), at=place)
             yield from literal_problems(module, inputs, place, self._context.hints)
-        of_schema = tuple(_schema_problems(inputs.get(SCHEMA), f"{place}/{SCHEMA}"))
-        yield from of_schema
-        if module is not None:
-            told = {(each.pointer, each.message) for each in of_schema}
-            yield from (
-                each for each in _own_problems(module, inputs, place) if (each.pointer, each.message) not in told
-            )
+            yield from _own_problems(module, inputs, place)
         yield from self._ways_back(inputs.get(GO_BACK), f"{place}/{GO_BACK}")
         yield from self._conditions(use)
         yield from self._out(use)
@@ -186,10 +177,3 @@ def _own_problems(module: AnyModule, inputs: Mapping[str, Any], pointer: str) ->
         return
     for each in found:
         yield problem(f"{pointer}{each.pointer}", "bad_value", each.message)
-
-
-def _schema_problems(schema: object, pointer: str) -> Problems:
-    # One that refers to values of the run is known only there.
-    if isinstance(schema, Mapping) and next(references_in(schema), None) is None:
-        for found in schema_problems(schema):
-            yield problem(f"{pointer}{found.pointer}", "bad_schema", found.message)

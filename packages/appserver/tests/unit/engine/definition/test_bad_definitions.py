@@ -219,7 +219,7 @@ MODULES: list[Row] = [
     (only(input={"properties": 3}), ("/input/properties", "bad_schema")),
     (
         definition(module("s", "give.scenes@1", inputs={"schema": {"properties": {"a": {"minimum": "1"}}}})),
-        (f"{ONE}/in/schema/properties/a/minimum", "bad_schema"),
+        (f"{ONE}/in/schema/properties/a/minimum", "bad_value"),
     ),
     (definition(each({"id": "x"})), (f"{ONE}/in/run/0/type", "missing")),
     (definition(each(module("x", "give.nummer@1"))), (f"{ONE}/in/run/0/type", "unknown_type")),

@@ -35,7 +35,9 @@ RUN = [
 GOOD = definition(
     module("n", inputs={"value": 3}, out={"x": "number"}),
     module(
-        "s", "give.scenes@1", inputs={"title": "{{ state.x }}!", "scenes": [{"text": "a"}], "schema": {"type": "object"}}
+        "s",
+        "give.scenes@1",
+        inputs={"title": "{{ state.x }}!", "scenes": [{"text": "a"}], "schema": {"type": "object"}},
     ),
     module("e", "do.each@1", inputs={"items": "{{ modules.s.scenes }}", "run": RUN}),
     input={"type": "object", "properties": {"x": {"type": "string"}}},

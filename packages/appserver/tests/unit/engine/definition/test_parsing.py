@@ -159,3 +159,18 @@ def test_example_of_a_shipped_module_has_no_problems(shipped: AnyModule) -> None
     assert {*shipped.literal, *shipped.nested} <= {
         field.alias or name for name, field in shipped.Inputs.model_fields.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("type_", "inputs", "name"),
+    [
+        ("transform.query@1", {"value": 1, "expression": "a[?"}, "expression"),
+        ("io.render_template@1", {"template": "{% for x in %}"}, "template"),
+        ("transform.parse@1", {"text": "x", "pattern": "(?=a)"}, "pattern"),
+        ("io.validate@1", {"value": 1, "schema": {"type": "text"}}, "schema/type"),
+    ],
+)
+def test_unreadable_literal_of_a_shipped_module_is_told(type_: str, inputs: dict[str, Any], name: str) -> None:
+    (problem,) = check_definition(definition(module("m", type_, inputs=inputs)), host_registry()).problems
+
+    assert problem.pointer == f"/steps/0/modules/0/in/{name}"
