@@ -35,6 +35,8 @@ MAX_NAMES_BYTES = 4 * KIB
 """Of all names together: provider, operation, ids."""
 
 
+MAX_BEGUN = 1_000
+"""Tasks that are known to have a generation; more than a worker has slots."""
 LABELLED = dict.fromkeys(LABELS, 1)
 
 
@@ -47,6 +49,7 @@ class Generations:
         self._generations = connection.collection(collections.GENERATIONS)
         self._run_lock = RunLock(connection)
         self._log = TaskLog(connection)
+        self._begun: dict[str, None] = {}
 
     async def record_generation(self, new: NewGeneration, owner_id: str, session: Session | None) -> Generation:
         """Write a generation that its task has not begun yet."""
@@ -75,10 +78,11 @@ class Generations:
     async def _place_of(
         self, origin: Origin, task: Mapping[str, Any], owner_id: str, session: Session
     ) -> dict[str, str | None]:
-        """Return where a generation is made, by default where its task's labels say, with the run locked."""
+        """Return where a generation is made, by default where its task's labels say, with another run locked."""
         place = place_of(origin, task)
-        if (run_id := place["run_id"]) is not None:
-            await self._run_lock.lock(run_id, owner_id, session)
+        # The task's own run needs no lock: its deletion cancels the task, to which this transaction has written.
+        if (run_id := place["run_id"]) not in {None, task.get("run_id")}:
+            await self._run_lock.lock(str(run_id), owner_id, session)
         return place
 
     async def _refusal(self, task_id: str, owner_id: str, session: Session) -> NotFoundError | ConflictError:
@@ -104,7 +108,15 @@ class Generations:
             update = generation_queries.begin(named | {"source_data": dict(source)}, task.payload, place)
             return await self._write(task.id, update, session)
 
-        return Generation.from_document(await self._connection.transaction(body))
+        written = await self._connection.transaction(body)
+        self.note_begun(task.id)
+        return Generation.from_document(written)
+
+    def note_begun(self, task_id: str) -> None:
+        """Note that the task has a generation now, until it ends: whoever deletes that cancels the task."""
+        self._begun[task_id] = None
+        if len(self._begun) > MAX_BEGUN:
+            del self._begun[next(iter(self._begun))]
 
     async def _write(self, task_id: str, update: list[dict[str, Any]], session: Session) -> RawDocument:
         match = {"_id": generation_id(task_id)}
@@ -114,14 +126,15 @@ class Generations:
         return written
 
     async def ensure_generation(self, task: Task, session: Session) -> None:
-        """Write the generation of *task* if there is none."""
+        """Write the generation of *task* if there is none; no round trip where it is known."""
+        if task.id in self._begun:
+            return
         # An actor may store an item without having begun a generation.
         named = {"owner_id": task.owner_id, "task_id": task.id, "provider": "", "operation": task.actor}
-        fields: dict[str, Any] = named | {"request": task.payload, "source_data": {}}
+        fields = named | {"request": task.payload, "source_data": {}} | asdict(Origin.of(task))
         match = {"_id": generation_id(task.id)}
-        if await self._generations.find_one(match, {"_id": 1}, session=session) is None:
-            fields |= await self._place_of(Origin.of(task), {}, task.owner_id, session)
-            await self._generations.update_one(match, generation_queries.record(fields), upsert=True, session=session)
+        # One that is there keeps what it has.
+        await self._generations.update_one(match, generation_queries.record(fields), upsert=True, session=session)
 
     async def report_generation(self, lease: Lease, changes: Mapping[str, Any]) -> Generation:
         """Set *changes* behind the fence."""

@@ -104,6 +104,7 @@ class ContentItems:
         except (LeaseLostError, NotFoundError):
             await self._bytes.delete_bytes(upload.file_id)
             raise
+        self._generations.note_begun(task.id)
         # After the commit: until then the item names its earlier bytes.
         if replaced is not None:
             await self._bytes.delete_bytes(replaced["file_id"])
@@ -115,9 +116,13 @@ class ContentItems:
         self, write: _ItemWrite, row: RawDocument, session: Session
     ) -> tuple[RawDocument, RawDocument | None]:
         """Return the item's document, and one that names the bytes that nothing needs any more."""
-        if (stored := await self._stored(write, session)) is not None:
+        try:
+            held = await hold_task(self._log, write.lease, session, [write.event(row["sha256"])], write.seq)
+        except LeaseLostError:
+            # The event of an earlier try of this call has the number, where only its answer was lost.
+            if (stored := await self._stored(write, session)) is None:
+                raise
             return stored, row
-        held = await hold_task(self._log, write.lease, session, [write.event(row["sha256"])], write.seq)
         await self._generations.ensure_generation(write.task, session)
         await self._mark_preview(write.task, write.item, session)
         changes = row | {"seq": write.seq, "created_at": held["updated_at"]}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ CHUNK_BYTES = 255 * 1024
 WRITTEN_CHUNKS = 8
 """Chunks that are written at once, 2 MiB. A driver's own writer gathers 48 MB in memory and sends them as one
 operation, which a slow link does not carry in its time."""
+INDEX_LOOK = timedelta(minutes=1)
+"""How long a writer relies on the index of a bucket: somebody may drop the database below a host that runs."""
 READ_CHUNKS = 2
 """Chunks that are read at once; a driver's own reader takes 16 MiB, and holds in memory what is not consumed yet."""
 
@@ -57,13 +61,14 @@ class ByteStore:
         self._connection = connection
         self._files = connection.collection(f"{bucket_name}.files")
         self._chunks = connection.collection(f"{bucket_name}.chunks")
+        self._has_index_until = 0.0
 
     async def upload_bytes(self, data: bytes | Path, *, filename: str, metadata: Mapping[str, Any]) -> Upload:
         """Store *data* (bytes, or a file that is streamed) and return where it is; nothing is left after an error.
 
-        A round trip for each 2 MiB, which is also what it holds in memory, and three more.
+        A round trip for each 2 MiB, which is also what it holds in memory, and one more; now and then two others.
         """
-        began_at = await self._connection.server_time()
+        began_at = await self._connection.clock.now()
         file_id = uuid7_at(FILE_PREFIX, began_at)
         try:
             upload = await self._write(file_id, data)
@@ -99,8 +104,11 @@ class ByteStore:
 
     async def _make_index(self) -> None:
         # The GridFS specification asks every writer for it before the first file of a bucket.
+        if time.monotonic() < self._has_index_until:
+            return
         if await self._files.find_one({}, {"_id": 1}) is None:
             await self._chunks.create_index(queries.CHUNKS_INDEX, unique=True)
+        self._has_index_until = time.monotonic() + INDEX_LOOK.total_seconds()
 
     @translates_stream_errors
     async def read_range(

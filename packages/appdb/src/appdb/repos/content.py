@@ -121,6 +121,8 @@ class ContentRepository(BaseRepository):
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
+        A round trip for each 2 MiB and five more, for the first item of a task six.
+
         A crash in between leaves bytes that nobody names, which are swept, never a name without bytes. The id comes
         from the task and the item's key, so storing again replaces the item and deletes the bytes that it had.
 
@@ -132,8 +134,7 @@ class ContentRepository(BaseRepository):
 
         Raises:
             LeaseLostError: Another worker may hold the task; nothing is visible, and the bytes are deleted.
-            NotFoundError: The task has stored no item with the preview's key, or the task's run is being deleted;
-                nothing was stored.
+            NotFoundError: The task has stored no item with the preview's key; nothing was stored.
             TooLargeError: What is said of the item is over 64 KiB; nothing was stored.
             InvalidDataError: A value cannot be stored; nothing was stored.
         """
