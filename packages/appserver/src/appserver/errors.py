@@ -14,6 +14,7 @@ AppServerError
 │   ├── RunEndedError        the run has ended
 │   ├── ActionRefusedError   what a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
+│   ├── NoWorkflowRunError   the run follows no workflow
 │   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
 ├── GuestsClosedError        this host takes no guests
@@ -317,6 +318,26 @@ class ActionRefusedError(RunConflictError):
 
     def __str__(self) -> str:
         return f"{self.action} cannot be done: {self.reason}."
+
+
+class NoWorkflowRunError(RunConflictError):
+    """The run follows no version of a workflow, so the engine cannot go on with it.
+
+    Args:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The run."""
+        return {"code": "no_workflow", "run_id": self.run_id}
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} follows no version of a workflow; it was not started as one."
 
 
 class RunBusyError(RunConflictError):

@@ -42,6 +42,8 @@ class ServerSettings(BaseSettings):
     streams_per_user: int = Field(20, ge=1, le=10_000)
     stream_ping_seconds: float = Field(4, ge=0.1, le=60)
     """Seconds between pings of a silent stream; clients built on httpx give up after 5 s of silence."""
+    engine_slots: int = Field(4, ge=0, le=1_000)
+    """Tasks of the engine, such as timers, that this host runs at a time; with 0 it leaves them to other hosts."""
     shutdown_seconds: int = Field(8, ge=1, le=300)
     """Seconds that open requests may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

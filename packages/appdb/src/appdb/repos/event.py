@@ -110,6 +110,17 @@ class EventRepository(BaseRepository):
         return events
 
     @retried
+    async def of_interaction(
+        self, run_id: str, interaction_id: str, *, owner_id: str, session: Session | None = None
+    ) -> list[RunEvent]:
+        """Return the events about an interaction, on whichever branch, in order: its requests, answers and expiries.
+
+        Raises:
+            NotFoundError: The owner has no such run, or it is being deleted.
+        """
+        return await self._event_log.events_of_interaction(run_id, owner_id, interaction_id, session)
+
+    @retried
     async def latest(
         self,
         run_id: str,

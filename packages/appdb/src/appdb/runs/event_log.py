@@ -11,6 +11,7 @@ from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
+from appdb.events import DbEventType
 from appdb.models.branches import Branch
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import Run
@@ -22,6 +23,11 @@ from appdb.runs.preconditions import unmet
 from appdb.runs.transitions import SETTLES, EventSubject
 from appdb.runs.writer_line import WriterLine, lock_or_busy
 from appdb.size_limits import DUPLICATE_KEY
+
+ABOUT = frozenset({DbEventType.INTERACTION_REQUESTED, *SETTLES})
+"""Types of the events about an interaction."""
+MOST_OF_INTERACTION = 500
+"""Events about one interaction that are read; each branch that goes back to it has another two."""
 
 
 class EventLog:
@@ -72,6 +78,15 @@ class EventLog:
         log = await page_of(RunEvent.from_document, found.sort(queries.OLDEST_FIRST), limit)
         await self._run_lock.check_run(run_id, owner_id, session)
         return log
+
+    async def events_of_interaction(
+        self, run_id: str, owner_id: str, interaction_id: str, session: Session | None
+    ) -> list[RunEvent]:
+        """Return the events about an interaction, on whichever branch, in order."""
+        found = self._events.find(queries.of_interactions(run_id, owner_id, [interaction_id], ABOUT), session=session)
+        events = await page_of(RunEvent.from_document, found.sort(queries.OLDEST_FIRST), MOST_OF_INTERACTION)
+        await self._run_lock.check_run(run_id, owner_id, session)
+        return events
 
     async def _append_joined(self, append: Append, session: Session) -> list[RunEvent]:
         # An insert that meets a taken id aborts the caller's whole transaction, so look first; but not where the

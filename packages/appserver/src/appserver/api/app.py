@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -17,11 +18,13 @@ from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, tasks
 from appserver.api.routes.accounts import guests
 from appserver.api.routes.operations import health
-from appserver.api.routes.streams import many_tasks, one_task
+from appserver.api.routes.streams import many_tasks, one_run, one_task
+from appserver.api.routes.workflows import history, interactions, runs, templates
+from appserver.api.run_frames import RunFrames
 from appserver.http.error_handlers import install_error_handlers
 from appserver.http.middleware.install import install_middleware
 from appserver.settings import ServerSettings
-from appserver.state import build_state
+from appserver.state import AppState, build_engine_host, build_state
 from appserver.web.pages import docs, home, task
 from appserver.web.rendering import install_error_pages
 
@@ -42,7 +45,9 @@ def create_app(settings: ServerSettings) -> FastAPI:
     install_error_handlers(app)
     install_error_pages(app)
     install_middleware(app, settings)
-    for routes in (tasks, one_task, many_tasks, contents, guests, health, home, task, docs):
+    for routes in (tasks, one_task, many_tasks, one_run, contents, guests, health, home, task, docs):
+        app.include_router(routes.router)
+    for routes in (templates, runs, history, interactions):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app
@@ -55,11 +60,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # A caller waits: it gets an answer within the operation timeout, and asks again itself.
     app_name = app_name_of(f"appserver/{__version__}", name)
     async with Database(uri, name, app_name=app_name, retry_timeout=NO_RETRIES) as database:
-        app.state.app = build_state(settings, database, event_frame)
-        following = asyncio.create_task(app.state.app.feed.run())
+        state = app.state.app = build_state(settings, database, event_frame, RunFrames())
+        working = [asyncio.create_task(work) for work in _work_of(state)]
         try:
             yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            for work in reversed(working):
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
+
+
+def _work_of(state: AppState) -> list[Coroutine[Any, Any, None]]:
+    """Return what this host does beside its requests."""
+    slots = state.settings.engine_slots
+    return [state.feed.run(), *([build_engine_host(state).run()] if slots else [])]

@@ -69,14 +69,19 @@ class RunFrames:
         text = sse_block(None, "rollback", note.model_dump_json())
         return RunFrame(seq=None, name="rollback", module=task.module, always=True, text=text)
 
-    def snapshot(self, view: RunView, tasks: Sequence[LiveTask]) -> RunFrame:
+    def snapshot(self, view: RunView, ending: RunEvent | None, tasks: Sequence[LiveTask]) -> RunFrame:
         """Return the run with what its live tasks have streamed so far."""
         seq = view.run.event_count - 1
         live = [LiveTaskView.of(task) for task in tasks]
-        snapshot = RunSnapshot(**ShownRun.of(view).model_dump(), tasks=live)
+        snapshot = RunSnapshot(**ShownRun.of(view, ending).model_dump(), tasks=live)
         data = snapshot.model_dump_json(by_alias=True)
         if len(data.encode()) > MAX_SNAPSHOT_BYTES:
-            smaller = {"tasks": [task.without_chunks() for task in live], "values": {}, "left_out": ["values"]}
+            smaller: dict[str, object] = {
+                "tasks": [task.without_chunks() for task in live],
+                "values": {},
+                "output": None,
+                "left_out": ["values", "output"],
+            }
             data = snapshot.model_copy(update=smaller).model_dump_json(by_alias=True)
         return RunFrame(seq=seq, name="snapshot", always=True, text=sse_block(seq, "snapshot", data))
 

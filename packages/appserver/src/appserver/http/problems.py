@@ -20,6 +20,7 @@ from appdb import (
 )
 from appserver.errors import (
     AppServerError,
+    DefinitionError,
     FieldError,
     GuestsClosedError,
     InvalidRequestError,
@@ -75,6 +76,7 @@ STATUS: tuple[tuple[type[DomainError], HTTPStatus], ...] = (
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidDataError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (DefinitionError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (RunConflictError, HTTPStatus.CONFLICT),
     (TooManyStreamsError, HTTPStatus.TOO_MANY_REQUESTS),
     (TooManyGuestsError, HTTPStatus.TOO_MANY_REQUESTS),
@@ -99,8 +101,7 @@ def as_problem(exc: DomainError) -> ProblemError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # The driver's text holds addresses and names of hosts.
         return ProblemError(status, GENERIC_DATABASE_DETAIL, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    facts = exc.facts if isinstance(exc, RunConflictError) else None
-    return ProblemError(status, str(exc), errors=_fields_of(exc), headers=_headers_of(exc), facts=facts)
+    return ProblemError(status, str(exc), errors=_fields_of(exc), headers=_headers_of(exc), facts=_facts_of(exc))
 
 
 def _fields_of(exc: DomainError) -> Sequence[FieldError]:
@@ -109,8 +110,20 @@ def _fields_of(exc: DomainError) -> Sequence[FieldError]:
             return [FieldError(field=exc.field, message=exc.problem)]
         case InvalidRequestError():
             return exc.errors
+        case DefinitionError():
+            return [FieldError(field=f"/definition{one.pointer}", message=one.message) for one in exc.problems]
         case _:
             return ()
+
+
+def _facts_of(exc: DomainError) -> Mapping[str, JsonValue] | None:
+    match exc:
+        case RunConflictError():
+            return exc.facts
+        case DefinitionError():
+            return {"code": "definition", "problems": [one.model_dump(mode="json") for one in exc.problems]}
+        case _:
+            return None
 
 
 def _headers_of(exc: DomainError) -> dict[str, str]:

@@ -82,8 +82,8 @@ class RunEncoder(Protocol):
     def rollback(self, task: LiveTask) -> RunFrame:
         """Return the note that what the task's earlier attempts have streamed counts no more."""
 
-    def snapshot(self, view: RunView, tasks: Sequence[LiveTask]) -> RunFrame:
-        """Return the run as it is, with what its live tasks have streamed so far."""
+    def snapshot(self, view: RunView, ending: RunEvent | None, tasks: Sequence[LiveTask]) -> RunFrame:
+        """Return the run as it is, with the event of its end if it has ended, and what its live tasks have streamed."""
 
     def tasks(self, seq: int, tasks: Sequence[LiveTask]) -> RunFrame:
         """Return what the live tasks have streamed so far, for a viewer that knows the run up to event *seq*."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
+from appdb.models import RunEvent, RunView
 from appserver.streams.log_reader import PAGE
 from appserver.streams.run_frames import EVERYTHING, FrameChoice, RunEncoder, RunFrame
 from appserver.streams.run_reader import RunLogReader, RunSources, frame_of
@@ -51,7 +52,7 @@ class RunStreams:
                 view = await self._sources.states.read(run_id, owner_id=owner_id)
                 last = view.run.event_count - 1
                 if after is None:
-                    yield self._encode.snapshot(view, tasks)
+                    yield self._encode.snapshot(view, await self._ending(view), tasks)
                 else:
                     async for frame in self._catch_up(run_id, owner_id, after, before=last + 1):
                         yield frame
@@ -63,6 +64,13 @@ class RunStreams:
                     yield frame
             finally:
                 reader.part(viewer)
+
+    async def _ending(self, view: RunView) -> RunEvent | None:
+        if view.run.position.ended is None:
+            return None
+        run = view.run
+        last = await self._sources.events.log(run.id, owner_id=run.owner_id, after=view.state.seq - 1, limit=1)
+        return last[0] if last else None
 
     async def _live(
         self, viewer: StreamViewer[RunFrame], run_id: str, owner_id: str, seq: int

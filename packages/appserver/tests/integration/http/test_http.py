@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from appdb import Database, Lease, Task
-from appdb.models import Content
+from appdb import Database, FileRepository, Lease, RunListRepository, Task
+from appdb.models import Content, FileCategory, NewFile, RunFilter
 from appserver import create_app
 from appserver.errors import ServerSettingsError
 from appserver.settings import load_settings
@@ -35,18 +35,32 @@ def lasting(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in PER_REQUEST}
 
 
+async def ids_of_run(client: httpx2.AsyncClient, database: Database) -> dict[str, str]:
+    """Start a run that asks, give it a file, and cancel it; return the ids of what it has."""
+    asks = {"id": "topic", "type": "user.text_input@1", "in": {"title": "What?"}}
+    definition = {"format": 1, "name": "asks", "steps": [{"id": "talk", "modules": [asks]}]}
+    run = (await client.post("/api/runs", json={"definition": definition})).json()
+    (found,) = await RunListRepository(database).find_for_operators(RunFilter(owner_id=None, run_id=run["id"]))
+    new = NewFile(run_id=run["id"], branch_id="", category=FileCategory.OUTPUTS, name="a.txt", content="a")
+    file = await FileRepository(database).put(new, owner_id=found.owner_id)
+    await client.post(f"/api/runs/{run['id']}/cancel")
+    names = {"run_id": run["id"], "template_id": run["template_id"], "version_id": run["version_id"]}
+    return names | {"file_id": file.id, "interaction_id": run["question"]["interaction_id"]}
+
+
 async def test_head_answers_as_get_without_body(
-    client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store
+    client: httpx2.AsyncClient, submit: Submit, claim: Claim, store: Store, database: Database
 ) -> None:
     task = await submit(client)
     content = await store((await claim())[0])
+    of_run = await ids_of_run(client, database)
     await client.post(f"/api/tasks/{task['id']}/cancel")
     described: dict[str, Any] = (await client.get("/openapi.json")).json()["paths"]
     paths = [path for path, operations in described.items() if "get" in operations]
 
     assert not any("head" in operations for operations in described.values())
     for path in [*paths, "/", "/tasks/{task_id}", "/docs", "/static/page.css"]:
-        url = path.format(task_id=task["id"], content_id=content.id, sha256=content.sha256)
+        url = path.format(task_id=task["id"], content_id=content.id, sha256=content.sha256, **of_run)
         params = {"after": f"{task['id']}:-1"} if path == "/api/stream" else {}
         got, asked = await client.get(url, params=params), await client.head(url, params=params)
         assert (asked.status_code, asked.content) == (got.status_code, b""), path
@@ -167,7 +181,7 @@ async def test_openapi_tells_how_to_sign_in(client: httpx2.AsyncClient) -> None:
     schemes = description["components"]["securitySchemes"]
     assert schemes["key"] | {"description": ""} == {"type": "http", "scheme": "bearer", "description": ""}
     assert (schemes["cookie"]["in"], schemes["cookie"]["name"]) == ("cookie", "app_key")
-    open_to_all = {"/api/guests", "/api/actors", "/healthz/live", "/healthz/ready"}
+    open_to_all = {"/api/guests", "/api/actors", "/api/workflows/schema", "/healthz/live", "/healthz/ready"}
     for path, operations in description["paths"].items():
         for operation in operations.values():
             declared = operation.get("security", [])

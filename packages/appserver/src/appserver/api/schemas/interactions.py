@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from appdb.models import EventSummary, Wait, WaitKind
+from appdb import DbEventType, NotFoundError
+from appdb.models import EventSummary, RunEvent, RunView, Wait, WaitKind
 
 
 class QuestionView(BaseModel):
@@ -34,7 +35,7 @@ class QuestionView(BaseModel):
     def of(cls, run_id: str, asked: EventSummary, waits: Iterable[Wait] = ()) -> Self:
         """Return the view of the question that the event *asked* asks."""
         interaction_id = asked.data["interaction_id"]
-        question = asked.data.get("question") or {}
+        question = asked.data
         ends = [wait.until for wait in waits if wait.kind is WaitKind.INTERACTION and wait.id == interaction_id]
         return cls(
             run_id=run_id,
@@ -52,6 +53,56 @@ class QuestionView(BaseModel):
             by_link=bool(question.get("by_link")),
             asked_at=asked.created_at,
             expires_at=ends[0] if ends else None,
+        )
+
+
+class AnswerView(BaseModel):
+    """The end of a question: its answer, or its expiry with the default that counted, or that it was withdrawn."""
+
+    state: Literal["answered", "expired", "withdrawn"]
+    response: Any
+    by: str | None
+    at: datetime
+    branch_id: str
+
+    @classmethod
+    def of(cls, event: RunEvent) -> Self:
+        """Return the view of the event that settled the question."""
+        expired = event.data.get("reason", "expired") == "expired"
+        ended: Literal["expired", "withdrawn"] = "expired" if expired else "withdrawn"
+        return cls(
+            state="answered" if event.type is DbEventType.INTERACTION_RESPONSE else ended,
+            response=event.data.get("response"),
+            by=event.data.get("by"),
+            at=event.created_at,
+            branch_id=event.branch_id,
+        )
+
+
+class InteractionView(BaseModel):
+    """A question as it was asked last, whether it is open, and each end that it has had, oldest first.
+
+    It has more than one where the run has gone back to it.
+    """
+
+    open: bool
+    question: QuestionView
+    answers: list[AnswerView]
+
+    @classmethod
+    def of(cls, view: RunView, interaction_id: str, events: Sequence[RunEvent]) -> Self:
+        """Return the view of a question of a run, with all *events* about it.
+
+        Raises:
+            NotFoundError: The run has not asked it.
+        """
+        asked = [event for event in events if event.type is DbEventType.INTERACTION_REQUESTED]
+        if not asked:
+            raise NotFoundError(f"interaction of run {view.run.id}", interaction_id)
+        return cls(
+            open=view.run.position.interaction_id == interaction_id,
+            question=QuestionView.of(view.run.id, EventSummary.of(asked[-1]), view.state.waiting_on),
+            answers=[AnswerView.of(event) for event in events if event not in asked],
         )
 
 

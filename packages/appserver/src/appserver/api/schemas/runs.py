@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appdb.models import Run, RunState, RunStatus, RunView, Wait
+from appdb.models import Run, RunEvent, RunState, RunStatus, RunView, Wait
 from appserver.api.schemas.interactions import QuestionView
 from appserver.engine.ways_on import ways_on
 
@@ -99,7 +99,8 @@ class RunPage(BaseModel):
 class ShownRun(RunSummary):
     """A run, as its owner sees it.
 
-    ``question`` is what it asks now, ``waiting_on`` all that it waits for, and ``actions`` what can be done with it.
+    ``question`` is what it asks now, ``waiting_on`` all that it waits for, ``output`` what it gave once it has
+    completed, and ``actions`` what can be done with it.
     """
 
     question: QuestionView | None
@@ -107,11 +108,12 @@ class ShownRun(RunSummary):
     steps_completed: list[str]
     values: dict[str, Any]
     error: dict[str, Any] | None
+    output: Any
     actions: list[str]
 
     @classmethod
-    def of(cls, view: RunView) -> Self:
-        """Return the view of a run with its state."""
+    def of(cls, view: RunView, ending: RunEvent | None) -> Self:
+        """Return the view of a run with its state; *ending* is the event with which it has completed."""
         run, state = view.run, view.state
         return cls(
             **_summary(run),
@@ -120,6 +122,7 @@ class ShownRun(RunSummary):
             steps_completed=list(state.steps_completed),
             values=state.values(),
             error=None if state.error is None else error_of(state),
+            output=None if ending is None else ending.data.get("output"),
             actions=list(ways_on(state.status)),
         )
 

@@ -1,0 +1,1 @@
+"""Routes of workflows, of their runs, and of the questions that these ask."""

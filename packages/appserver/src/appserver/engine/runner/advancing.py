@@ -1,0 +1,181 @@
+"""Advancing: a run is read, the core decides, and what follows is written; again whenever somebody else was quicker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from appdb import ConflictError, fold_events
+from appdb.host import Session
+from appdb.models import NewRun, RunEvent, RunView
+from appserver.engine.core.advance import advance
+from appserver.engine.core.causes import Cause, Look
+from appserver.engine.core.decision import Decision
+from appserver.engine.core.picture import Picture
+from appserver.engine.runner.applying import Applier
+from appserver.engine.runner.loading import Loader
+from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.stores import EngineStores
+from appserver.errors import RunBusyError
+
+MOST_TRIES = 12
+"""Attempts to write while others write to the same run."""
+MOST_LOADS = 50
+"""Times that one decision may ask for stored data."""
+MOST_CUTS = 50
+"""Transactions that one call writes, of at most 500 events each; a task goes on with the rest."""
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.1
+RUN_KINDS = frozenset({"workflow run", "event", "branch"})
+"""Kinds of conflicts that mean that the run is not where it was read: read again."""
+THREAD_SECONDS = 15
+"""How long a decision that is made in a thread may take; within the limit of an engine's task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision, and the picture that it was made from with all that was loaded for it."""
+
+    picture: Picture
+    decision: Decision
+
+
+class Advancer:
+    """
+    Advances runs.
+
+    Args:
+        stores: Where runs are.
+        reader: Makes pictures of them.
+    """
+
+    def __init__(self, stores: EngineStores, reader: PictureReader) -> None:
+        self._stores = stores
+        self._reader = reader
+        self._loader = Loader(stores)
+        self._applier = Applier(stores)
+
+    async def advance(
+        self, run_id: str, owner_id: str, cause: Cause, *, allow: frozenset[str] = frozenset()
+    ) -> RunView:
+        """Do what follows from *cause* up to the run's next wait, and return the run as it is then.
+
+        One transaction, unless it is over 500 events or forks. Repeating is safe: a cause that was dealt with changes
+        nothing. Without writers in between it takes the reads of ``PictureReader.picture`` and the transaction.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            cause: Why it is looked at.
+            allow: Module types that are run although requests may not; decided in a thread.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+            RunConflictError: The cause is a person's, and the run is not where that person takes it to be; or others
+                write to it all the time.
+            InvalidAnswerError: The answer does not fit.
+        """
+        for _ in range(MOST_CUTS):
+            view, finished = await self._advance_once(run_id, owner_id, cause, allow)
+            if finished:
+                break
+            cause = Look()
+        return view
+
+    async def open(self, new: NewRun, owner_id: str) -> tuple[RunView, bool]:
+        """Make a run and do what follows up to its first wait, in one transaction.
+
+        Returns:
+            The run, and whether this call has made it: else it is the project's open run, or what an earlier call with
+            the same id has made, as it is.
+
+        Raises:
+            ConflictError: The id is another run's.
+            NotFoundError: The owner sees no such template or version.
+        """
+
+        for number in range(MOST_TRIES):
+            try:
+                opened = await self._stores.database.transaction(partial(self._open, new, owner_id))
+            except ConflictError as exc:
+                if exc.kind != "project":
+                    raise
+                await _pause(number)
+                continue
+            if isinstance(opened, str):
+                return await self._reader.view(opened, owner_id), False
+            decided, appended = opened
+            if decided.decision.cut or decided.decision.fork:
+                return await self.advance(new.run_id, owner_id, Look()), True
+            return _view_after(decided, appended), True
+        raise RunBusyError(new.run_id)
+
+    async def _open(self, new: NewRun, owner_id: str, session: Session) -> str | tuple[Decided, list[RunEvent]]:
+        run, made = await self._stores.runs.open(new, owner_id=owner_id, session=session)
+        if not made:
+            return run.id
+        decided = await self._decide(await self._reader.picture(run.id, owner_id, session=session), Look(), frozenset())
+        return decided, await self._applier.apply(decided.picture, decided.decision, session)
+
+    async def _advance_once(
+        self, run_id: str, owner_id: str, cause: Cause, allow: frozenset[str]
+    ) -> tuple[RunView, bool]:
+        for number in range(MOST_TRIES):
+            decided = await self._decide(await self._reader.picture(run_id, owner_id), cause, allow)
+            if decided.decision.nothing:
+                return _view_of(decided.picture), True
+            try:
+                apply = partial(self._applier.apply, decided.picture, decided.decision)
+                appended = await self._stores.database.transaction(apply)
+            except ConflictError as exc:
+                if exc.kind not in RUN_KINDS:
+                    raise
+                await _pause(number)
+                continue
+            return _view_after(decided, appended), not (decided.decision.cut or decided.decision.fork)
+        raise RunBusyError(run_id)
+
+    async def _decide(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Decided:
+        for _ in range(MOST_LOADS):
+            decision = await _decision(picture, cause, allow)
+            if not decision.needs:
+                return Decided(picture=picture, decision=decision)
+            loaded = await self._loader.load(decision.needs, picture.run)
+            picture = replace(picture, loaded={**picture.loaded, **loaded})
+        raise RuntimeError(f"run {picture.run.id}: its modules ask for stored data without an end")
+
+
+async def _decision(picture: Picture, cause: Cause, allow: frozenset[str]) -> Decision:
+    if not allow:
+        return advance(picture, cause)
+    # A plug-in may be slow: in a thread it holds up nobody else, and past the limit nobody waits for it.
+    async with asyncio.timeout(THREAD_SECONDS):
+        return await asyncio.to_thread(advance, picture, cause, allow=allow)
+
+
+def _view_of(picture: Picture) -> RunView:
+    return RunView(run=picture.run, state=picture.state)
+
+
+def _view_after(decided: Decided, appended: Sequence[RunEvent]) -> RunView:
+    """Return the run as it is behind *appended*, without reading it again."""
+    picture = decided.picture
+    if not appended:
+        return _view_of(picture)
+    state = fold_events(appended, picture.state)
+    changed = {
+        "status": state.status,
+        "position": state.position,
+        "event_count": picture.run.event_count + len(appended),
+        "updated_at": appended[-1].created_at,
+        "open": picture.run.open and not state.status.closed,
+    }
+    return RunView(run=picture.run.model_copy(update=changed), state=state)
+
+
+async def _pause(number: int) -> None:
+    longest = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
+    await asyncio.sleep(random.uniform(0, longest))

@@ -1,0 +1,69 @@
+"""Reading: all that a decision about a run is made from, in a bounded number of round trips."""
+
+from __future__ import annotations
+
+from appdb.host import Session
+from appdb.models import RunView
+from appserver.engine.core.children import definition_of
+from appserver.engine.core.picture import Picture
+from appserver.engine.definition.model import Definition
+from appserver.engine.runner.definitions import StoredDefinitions
+from appserver.engine.runner.ends import EndReader
+from appserver.engine.runner.stores import EngineStores
+from appserver.errors import NoWorkflowRunError
+from appserver.modules.registry import ModuleRegistry
+
+
+class PictureReader:
+    """
+    Makes pictures of runs.
+
+    Args:
+        stores: Where runs are.
+        registry: The module types of this host.
+    """
+
+    def __init__(self, stores: EngineStores, registry: ModuleRegistry) -> None:
+        self._stores = stores
+        self._registry = registry
+        self._definitions = StoredDefinitions(stores.versions)
+        self._ends = EndReader(stores)
+
+    async def picture(self, run_id: str, owner_id: str, *, session: Session | None = None) -> Picture:
+        """Return the picture of a run.
+
+        Four round trips: the run, its branch, its snapshot, the events behind that; one for each further 500 of them.
+        One more for a definition that this host has not used lately, and where the run waits for tasks or timers one
+        for each 500; two for each open child run.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        view = await self.view(run_id, owner_id, session=session)
+        version_id, definition = await self.definition(view)
+        return Picture(
+            run=view.run,
+            state=view.state,
+            definition=definition,
+            version_id=version_id,
+            now=await self._stores.database.clock.now(),
+            next_seq=view.run.event_count,
+            registry=self._registry,
+            ends=await self._ends.ends_of(view.state, owner_id),
+        )
+
+    async def view(self, run_id: str, owner_id: str, *, session: Session | None = None) -> RunView:
+        """Return a run with its state."""
+        return await self._stores.states.read(run_id, owner_id=owner_id, session=session)
+
+    async def definition(self, view: RunView) -> tuple[str, Definition]:
+        """Return the version that a run follows, and what the run does of it.
+
+        Raises:
+            NoWorkflowRunError: The run follows none: it was not made by the engine.
+        """
+        version_id = view.run.version_id
+        if version_id is None:
+            raise NoWorkflowRunError(view.run.id)
+        whole = await self._definitions.get(version_id, owner_id=view.run.owner_id)
+        return version_id, definition_of(whole, {} if view.state.created is None else view.state.created.data)
