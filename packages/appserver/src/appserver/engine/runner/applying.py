@@ -64,12 +64,23 @@ class Applier:
         )
 
     async def _fork(self, picture: Picture, fork: Fork, session: Session) -> None:
+        run = picture.run
+        if fork.seq is None:
+            await self._stores.runs.reset(
+                run.id,
+                owner_id=run.owner_id,
+                branch_id=run.branch_id,
+                data=fork.event.data,
+                new_branch_id=fork.branch_id,
+                session=session,
+            )
+            return
         await self._stores.branches.fork(
-            picture.run.id,
+            run.id,
             fork.seq,
             fork.event,
-            owner_id=picture.run.owner_id,
-            branch_id=picture.run.branch_id,
+            owner_id=run.owner_id,
+            branch_id=run.branch_id,
             new_branch_id=fork.branch_id,
             session=session,
         )
