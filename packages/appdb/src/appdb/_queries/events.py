@@ -94,6 +94,13 @@ def on_lineage(
     return clauses[0] | residual if len(clauses) == 1 else {"$or": [clause | residual for clause in clauses]}
 
 
+def either(first: Filter | None, second: Filter) -> Filter:
+    """Documents of *first*, which may be what ``on_lineage`` returns, or of *second*; each clause is planned alone."""
+    if first is None:
+        return second
+    return {"$or": [*first["$or"], second] if "$or" in first else [first, second]}
+
+
 def _overlaps(part: BranchSegment, wanted: EventFilter) -> bool:
     begins = wanted.before is None or part.first_seq < wanted.before
     return begins and (part.cutoff_seq is None or part.cutoff_seq > wanted.after)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from appdb._queries.clock import NOW
 from appdb._queries.expressions import literal
-from appdb._queries.types import Filter, Pipeline
-from appdb.models.branches import BranchSegment
+from appdb._queries.types import Filter, Pipeline, Projection
+
+SEQ_ALONE: Projection = {"seq": 1, "_id": 0}
+"""What the index holds, so that no snapshot is read."""
 
 
-def snapshots(run_id: str, owner_id: str, lineage: Sequence[BranchSegment], fold_version: int) -> Filter:
-    """The snapshots that hold for a line of history; served by index snapshots_branch."""
-    clauses = [
-        {
-            "run_id": run_id,
-            "branch_id": part.branch_id,
-            "fold_version": fold_version,
-            "seq": {"$gte": part.first_seq} | ({} if part.cutoff_seq is None else {"$lte": part.cutoff_seq}),
-        }
-        for part in lineage
-    ]
-    return {"owner_id": owner_id} | (clauses[0] if len(clauses) == 1 else {"$or": clauses})
+def of_fold(run_id: str, branch_id: str, fold_version: int) -> Filter:
+    """The snapshots of a branch that one version of the fold has made; served by index snapshots_branch."""
+    return {"run_id": run_id, "branch_id": branch_id, "fold_version": fold_version}
+
+
+def at(seqs: Collection[int]) -> Filter:
+    """Snapshots of the events with these numbers, joined with ``of_fold``."""
+    return {"seq": {"$in": list(seqs)}}
 
 
 def snapshot(fields: Mapping[str, Any]) -> Pipeline:

@@ -8,4 +8,5 @@ Filter: TypeAlias = dict[str, Any]
 Update: TypeAlias = dict[str, Any]
 Pipeline: TypeAlias = list[dict[str, Any]]
 """An aggregation, or an update by one."""
+Projection: TypeAlias = dict[str, Any]
 Sort: TypeAlias = list[tuple[str, int]]

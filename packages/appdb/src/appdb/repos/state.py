@@ -64,7 +64,7 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
-        return await self._history.state_at(run_id, seq, owner_id, branch_id, session)
+        return await self._reader.state_at(run_id, owner_id, branch_id, seq, session)
 
     @retried
     async def interactions(

@@ -6,13 +6,12 @@ from appdb._driver import Session
 from appdb._queries import events as queries
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.events import EventFilter, RunEvent
-from appdb.models.run_state import Interaction, ModuleAttempt, RunState
+from appdb.models.run_state import Interaction, ModuleAttempt
 from appdb.run_lock import RunLock
 from appdb.runs.interactions import interactions, module_attempts
-from appdb.runs.lineage import counts, truncated
+from appdb.runs.lineage import counts
 from appdb.runs.reader import RunReader
 from appdb.runs.transitions import SETTLES
 
@@ -24,20 +23,6 @@ class RunHistory:
         self._run_lock = RunLock(connection)
         self._reader = reader
         self._events = connection.collection(collections.EVENTS)
-
-    async def state_at(
-        self, run_id: str, seq: int, owner_id: str, branch_id: str | None, session: Session | None
-    ) -> RunState:
-        """Return the state after an event of a branch's line of history, the current branch by default."""
-        run = await self._run_lock.find_run(run_id, owner_id, session)
-        lineage = truncated(await self._reader.lineage_of(run, branch_id or run.branch_id, session), seq)
-        match = queries.numbered(run_id, owner_id, seq)
-        found = await self._events.find_one(match, {"branch_id": 1}, session=session)
-        # A number names one event of the run, and that may be on another branch.
-        if not lineage or found is None or found["branch_id"] != lineage[-1].branch_id:
-            await self._run_lock.check_run(run_id, owner_id, session)
-            raise NotFoundError(f"event of run {run_id}", str(seq))
-        return await self._reader.state_after(run, lineage, session)
 
     async def last_interactions(
         self, run_id: str, owner_id: str, before: int | None, limit: int, session: Session | None

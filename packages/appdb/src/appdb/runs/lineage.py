@@ -24,6 +24,21 @@ def next_seq(lineage: Sequence[BranchSegment], seq: int) -> int | None:
     return None
 
 
+def page_end(lineage: Sequence[BranchSegment], seq: int, count: int) -> int:
+    """Return the number of the event that is *count* events behind *seq* on *lineage*, or of its last one."""
+    last = seq
+    for part in lineage:
+        first = max(part.first_seq, seq + 1)
+        if part.cutoff_seq is not None and part.cutoff_seq < first:
+            continue
+        ends = first + count - 1
+        last = ends if part.cutoff_seq is None else min(ends, part.cutoff_seq)
+        count -= last - first + 1
+        if count == 0:
+            break
+    return last
+
+
 def counts(lineage: Sequence[BranchSegment], event: RunEvent) -> bool:
     """Return whether *event* is on *lineage*, so that it counts."""
     return any(part.branch_id == event.branch_id and part.has(event.seq) for part in lineage)

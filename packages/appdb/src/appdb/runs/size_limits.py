@@ -15,5 +15,9 @@ MAX_LINEAGE = 500
 MAX_SNAPSHOT_BYTES = 8192 * KIB
 SNAPSHOT_EVERY = 200
 """Events between snapshots: a read folds at most this many, plus one page."""
+MAX_SNAPSHOTS = 150
+"""Snapshots of one branch: enough that no state of a line of 100,000 events is over 1,000 events from one."""
+NEWEST_SNAPSHOTS = 3
+"""Snapshots of a branch that are never thinned out."""
 PAGE_EVENTS = 500
 DELETE_BATCH = 1_000

@@ -25,7 +25,7 @@ from appdb.models import (
     TaskFilter,
 )
 from appdb.runs import deletion as removal
-from appdb.runs.snapshots import Snapshots
+from appdb.runs.lines import Lines
 from appsupport.runs.rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
 from appsupport.runs.run_events import step_started, two_steps
 from appsupport.runs.run_repositories import OTHER, OWNER, Runs
@@ -200,14 +200,15 @@ def reads_of(runs: Runs, run_id: str, event_id: str, branch_id: str, file_id: st
 async def test_state_read_overtaken_by_deletion_blames_no_backup(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
     await runs.append(run, *two_steps())
-    newest, left = Snapshots.newest_state, [run]
+    read, left = Lines.read, [run]
 
-    async def meanwhile(snapshots: Snapshots, *args: Any) -> Any:
+    async def then_deleted(lines: Lines, *args: Any) -> Any:
+        line = await read(lines, *args)
         while left:
             await runs.workflows.delete(left.pop().id, owner_id=OWNER)
-        return await newest(snapshots, *args)
+        return line
 
-    monkeypatch.setattr(Snapshots, "newest_state", meanwhile)
+    monkeypatch.setattr(Lines, "read", then_deleted)
     with pytest.raises(NotFoundError, match=run.id):
         await runs.state(run)
     assert not left

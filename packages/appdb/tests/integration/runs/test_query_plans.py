@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appdb import Database, DbEventType, TaskState
-from appdb._queries import branches, events, run_lists, snapshots
+from appdb._queries import branches, events, run_lists, run_reads, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
 from appdb.models import BranchSegment, EventFilter, RunFilter, RunStatus, TaskFilter
@@ -192,7 +192,8 @@ READS: dict[str, Read] = {
     "deleting_branches": Read(collection="branches", match=branches.deleting(), limit=100),
     "branches": Read(collection="branches", match=branches.page(RUN, OWNER, None), sort=NEWEST, limit=50),
     "built_on": Read(collection="branches", match=branches.built_on(RUN, "br_1")),
-    "snapshot": Read(collection="snapshots", match=snapshots.snapshots(RUN, OWNER, LINEAGE, 1), sort=DOWN, limit=1),
+    "snapshots_of_branch": Read(collection="snapshots", match=snapshots.of_fold(RUN, "br_1", 1), sort=UP),
+    "snapshots_at": Read(collection="snapshots", match=snapshots.of_fold(RUN, "br_1", 1) | snapshots.at([1, 4, 7])),
     "tasks_of_run": Read(
         collection="tasks",
         match=task_queries.matching(TaskFilter(owner_id=OWNER, run_id="wf_7"), WAITING),
@@ -206,3 +207,26 @@ async def test_keys_examined_are_at_most_twice_results(crowded: Database) -> Non
     problems = {name: await read.problem(crowded) for name, read in READS.items()}
 
     assert {name: problem for name, problem in problems.items() if problem} == {}
+
+
+@pytest.mark.parametrize(("branch_id", "seq", "newest"), [(None, None, 2_999), (None, 2_000, 2_000), ("br_1", 6, 4)])
+async def test_run_and_snapshot_are_found_by_indexes(
+    crowded: Database, branch_id: str | None, seq: int | None, newest: int
+) -> None:
+    own = {"branch_id": "br_1", "first_seq": 0, "cutoff_seq": None}
+    line = [{"branch_id": "br_0", "first_seq": 0, "cutoff_seq": 500}, {**own, "branch_id": "br_2"}]
+    for branch, lineage in (("br_1", [own]), ("br_2", line)):
+        row = {"_id": branch, "run_id": RUN, "owner_id": OWNER, "lineage": lineage}
+        await crowded.collection("branches").insert_one(row)
+    run = {"_id": RUN, "owner_id": OWNER, "branch_id": "br_2", "event_count": 10_000}
+    await crowded.collection("workflow_runs").insert_one(run)
+    pipeline = run_reads.run_on_line(RUN, OWNER, branch_id, seq, 1)
+    (found,) = [row async for row in crowded.collection("workflow_runs").aggregate(pipeline)]
+    command = {"explain": {"aggregate": "workflow_runs", "pipeline": pipeline, "cursor": {}}}
+    answer = await crowded.raw.command({**command, "verbosity": "executionStats"})
+    looked = [stage for stage in answer["stages"] if "$lookup" in stage]
+
+    assert [row["seq"] for row in found["snapshot"]] == [newest]
+    assert [stage["indexesUsed"] for stage in looked] == [["_id_"], ["snapshots_branch"]]
+    assert [stage["collectionScans"] for stage in looked] == [0, 0]
+    assert looked[1]["totalDocsExamined"] <= 2, looked

@@ -11,7 +11,7 @@ import pytest
 from appdb import ConflictError, Database, DbEventType, NotFoundError
 from appdb.models import NewRunEvent, Run, RunState
 from appdb.runs import fold as folding
-from appdb.runs import snapshots
+from appdb.runs import lines
 from appdb.runs.fold import FOLD_VERSION, fold_events
 from appsupport.runs.run_checks import check_lawful
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
@@ -105,7 +105,7 @@ async def test_snapshot_of_another_fold_is_ignored(runs: Runs, monkeypatch: pyte
     wrong = {"$set": {"state.steps": ["a lie"]}}
     await runs.database.collection("snapshots").update_many({}, wrong)
     lied = await runs.state(run)
-    monkeypatch.setattr(snapshots, "FOLD_VERSION", folding.FOLD_VERSION + 1)
+    monkeypatch.setattr(lines, "FOLD_VERSION", folding.FOLD_VERSION + 1)
 
     assert lied.steps_completed == ("a lie",)
     assert await runs.state(run) == right
