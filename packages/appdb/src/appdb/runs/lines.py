@@ -20,7 +20,7 @@ from appdb.runs.snapshots import readable_snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class HistoryLine:
     """A run, a line of its history that is cut off, and the newest snapshot on it."""
 
     run: Run
@@ -36,7 +36,7 @@ class Lines:
 
     async def read(
         self, run_id: str, owner_id: str, branch_id: str | None, seq: int | None, session: Session | None
-    ) -> Line:
+    ) -> HistoryLine:
         """Return a run with a line of history, in one round trip.
 
         Args:
@@ -57,7 +57,7 @@ class Lines:
             raise NotFoundError("branch", branch_id or run.branch_id)
         lineage = counting(run, Branch.from_document(row["branch"][0]))
         cut_off = lineage if seq is None else truncated(lineage, seq)
-        return Line(run=run, lineage=cut_off, snapshot=readable_snapshot(row["snapshot"]))
+        return HistoryLine(run=run, lineage=cut_off, snapshot=readable_snapshot(row["snapshot"]))
 
     async def newest_snapshot(
         self, run: Run, lineage: Sequence[BranchSegment], session: Session | None

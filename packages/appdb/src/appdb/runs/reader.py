@@ -20,7 +20,7 @@ from appdb.run_lock import RUN, RunLock
 from appdb.runs.compact import expand, named_events
 from appdb.runs.fold import fold_events
 from appdb.runs.lineage import next_seq, page_end
-from appdb.runs.lines import Line, Lines, counting
+from appdb.runs.lines import HistoryLine, Lines, counting
 from appdb.runs.size_limits import PAGE_EVENTS, SNAPSHOT_EVERY
 from appdb.runs.snapshots import Snapshots
 
@@ -74,7 +74,7 @@ class RunReader:
             raise NotFoundError(f"event of run {run_id}", str(seq))
         return await self._state_on(line, session)
 
-    async def _has(self, line: Line, seq: int, session: Session | None) -> bool:
+    async def _has(self, line: HistoryLine, seq: int, session: Session | None) -> bool:
         """Return whether the event *seq* is of the branch that *line* ends with."""
         match = queries.numbered(line.run.id, line.run.owner_id, seq)
         found = await self._events.find_one(match, {"branch_id": 1}, session=session)
@@ -137,9 +137,9 @@ class RunReader:
             ConflictError: An event is missing, which nothing here can mend.
         """
         snapshot = await self._lines.newest_snapshot(run, lineage, session)
-        return await self._state_on(Line(run=run, lineage=lineage, snapshot=snapshot), session)
+        return await self._state_on(HistoryLine(run=run, lineage=lineage, snapshot=snapshot), session)
 
-    async def _state_on(self, line: Line, session: Session | None) -> RunState:
+    async def _state_on(self, line: HistoryLine, session: Session | None) -> RunState:
         try:
             return await self._fold(line, session)
         except _GapError as gap:
@@ -158,7 +158,7 @@ class RunReader:
             await self._run_lock.check_run(line.run.id, line.run.owner_id)
             raise _lost(line.run, gap) from gap
 
-    async def _fold(self, line: Line, session: Session | None) -> RunState:
+    async def _fold(self, line: HistoryLine, session: Session | None) -> RunState:
         state = await self._first_page(line, session)
         stored = -1 if line.snapshot is None else line.snapshot.seq
         saved: set[str] = set()
@@ -173,7 +173,7 @@ class RunReader:
             await self._snapshots.thin_out(line.run, branch_id)
         return state
 
-    async def _first_page(self, line: Line, session: Session | None) -> RunState:
+    async def _first_page(self, line: HistoryLine, session: Session | None) -> RunState:
         """Return the state after the first page of events behind the snapshot, which come with those that it names."""
         if line.snapshot is None:
             return fold_events(await self._page(line, -1, (), session))
@@ -186,7 +186,9 @@ class RunReader:
             return await self._first_page(replace(line, snapshot=None), session)
         return fold_events([event for event in rows if event.seq > stored.seq], expand(stored, kept))
 
-    async def _page(self, line: Line, after: int, named: Collection[str], session: Session | None) -> list[RunEvent]:
+    async def _page(
+        self, line: HistoryLine, after: int, named: Collection[str], session: Session | None
+    ) -> list[RunEvent]:
         """Return the events *named*, and a page of those on *line* behind the number *after*, in order.
 
         Raises:
