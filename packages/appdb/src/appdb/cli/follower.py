@@ -52,10 +52,10 @@ class Follower:
             NotFoundError: The owner has no such task, or it was pruned meanwhile.
             DatabaseUnavailableError: The database did not answer for a minute.
         """
-        task = await _retried(self._get)
-        async with _hints(self._database, self._task_id) as hints:
+        task = await patiently(self._get)
+        async with hints_on(task_topic(self._task_id), ChangeFeed(self._database, events=True)) as hints:
             while not (task.state.final and task.last_seq <= self._seq):
-                found = await _retried(self._read)
+                found = await patiently(self._read)
                 for event in found:
                     self._seq = event.seq
                     show(event)
@@ -67,7 +67,7 @@ class Follower:
                     break
                 if not found:
                     await hints.wait(POLL)
-                task = await _retried(self._get)
+                task = await patiently(self._get)
         return task
 
     async def _read(self) -> list[TaskEvent]:
@@ -77,7 +77,7 @@ class Follower:
         return await named_task(self._queue, self._task_id, self._owner)
 
 
-async def _retried(call: Callable[[], Awaitable[T]]) -> T:
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Return what *call* gives, and call again while the database does not answer, for a minute."""
     asked_at, told = time.monotonic(), False
     while True:
@@ -93,9 +93,9 @@ async def _retried(call: Callable[[], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def _hints(database: Database, task_id: str) -> AsyncIterator[Subscription]:
-    feed = ChangeFeed(database, events=True)
-    with feed.subscribe(task_topic(task_id)) as hints:
+async def hints_on(topic: str, feed: ChangeFeed) -> AsyncIterator[Subscription]:
+    """Run *feed* for the length of the block, and yield the hints on *topic*."""
+    with feed.subscribe(topic) as hints:
         running = asyncio.create_task(feed.run())
         try:
             yield hints

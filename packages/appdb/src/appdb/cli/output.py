@@ -12,15 +12,21 @@ from typing import Any
 import click
 
 from appdb.cli.params import bundled
+from appdb.models.events import RunEvent
 from appdb.models.task_events import TaskEvent
 from appdb.models.tasks import Progress, Task, TaskState
+from appdb.models.workflow_runs import Run, RunStatus
 
-COLOURS = {
+COLOURS: Mapping[str, str] = {
     TaskState.PROCESSING: "cyan",
     TaskState.COMPLETED: "green",
     TaskState.FAILED: "red",
     TaskState.CANCELLED: "yellow",
+    RunStatus.AWAITING_INPUT: "magenta",
+    RunStatus.VALIDATION_FAILED: "red",
+    RunStatus.ERROR: "red",
 }
+"""By the states of tasks and the statuses of runs; where both have a word, it means the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,16 @@ def event_fields(event: TaskEvent) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude={"id"})
 
 
+def run_fields(run: Run) -> dict[str, Any]:
+    """Return *run* for programs, with its place in lists."""
+    return run.model_dump(mode="json") | {"place": run.place}
+
+
+def run_event_fields(event: RunEvent) -> dict[str, Any]:
+    """Return an *event* of a run for programs."""
+    return event.model_dump(mode="json")
+
+
 def moment(time: datetime | None) -> str:
     """Return *time* in UTC to the second, or a dash."""
     return "-" if time is None else time.strftime("%Y-%m-%d %H:%M:%SZ")
@@ -84,8 +100,8 @@ def percent(progress: Progress | None) -> str:
     return "-" if progress is None else f"{progress.fraction:.0%}"
 
 
-def coloured(state: TaskState) -> str:
-    """Return the name of *state* in its colour, which is taken off again where no terminal reads."""
+def coloured(state: TaskState | RunStatus) -> str:
+    """Return the name of a state or a status in its colour, which is taken off again where no terminal reads."""
     # Click takes colours off again where no terminal reads.
     return click.style(state.value, fg=COLOURS.get(state))
 
@@ -121,5 +137,5 @@ def _text(cell: object) -> str:
 def _padded(cell: object, space: int, to_right: bool) -> str:
     text = _text(cell)
     fill = " " * (space - width(text))
-    shown = coloured(cell) if isinstance(cell, TaskState) else text
+    shown = coloured(cell) if isinstance(cell, TaskState | RunStatus) else text
     return f"{fill}{shown}" if to_right else f"{shown}{fill}"

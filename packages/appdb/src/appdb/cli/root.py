@@ -17,6 +17,7 @@ from appdb.cli.limits import limits
 from appdb.cli.migrate import migrate
 from appdb.cli.output import printable
 from appdb.cli.queues import queues
+from appdb.cli.runs import runs
 from appdb.cli.schedules import schedules
 from appdb.cli.target import Target
 from appdb.cli.tasks import tasks
@@ -69,7 +70,8 @@ def main(context: click.Context, uri: str, database: str) -> None:
     Variables in the environment or in a file `.env` name it, as they do for the hosts.
 
     Exit codes of all commands: 0 done; 1 it could not be done, and stderr says why and what to do next; 2 the command
-    line is wrong; 130 interrupted. `tasks submit --wait` and `tasks watch` tell the outcome of the task: see theirs.
+    line is wrong; 130 interrupted. `tasks submit --wait`, `tasks watch` and `runs events --follow` tell the outcome:
+    see theirs.
     """
     # Commands say themselves what a user needs to know; a log between their lines would spoil both.
     logging.getLogger("appdb").addHandler(logging.NullHandler())
@@ -80,5 +82,5 @@ def main(context: click.Context, uri: str, database: str) -> None:
         context.color = False
 
 
-for command in (dev_db, migrate, check, tasks, queues, workers, actors, limits, schedules, users, keys, bench):
+for command in (dev_db, migrate, check, tasks, runs, queues, workers, actors, limits, schedules, users, keys, bench):
     main.add_command(command)

@@ -22,7 +22,7 @@ from appdb.models.task_filters import TaskFilter
 from appdb.models.tasks import LIVE_STATES
 from appdb.models.workflow_runs import Run, RunStatus
 from appdb.queue.task_queue import TaskQueue
-from appdb.run_lock import RunLock
+from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import checked_append
 from appdb.runs.event_log import EventLog
 from appdb.runs.writer_line import WriterLine, lock_or_busy
@@ -71,6 +71,9 @@ class RunCanceller:
     async def _end(self, run: Run, event_id: str, data: Mapping[str, JsonValue], session: Session) -> Run:
         if run.status is RunStatus.CANCELLED:
             return run
+        if run.status is RunStatus.COMPLETED:
+            problem = "it is completed, so it cannot be cancelled; delete it, or go back in it"
+            raise ConflictError(RUN, run.id, problem)
         event = NewRunEvent(type=DbEventType.WORKFLOW_CANCELLED, data=data, event_id=event_id)
         append = checked_append(run.id, run.owner_id, run.branch_id, None, [event])
         await self._event_log.append_events(append, session)
