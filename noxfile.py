@@ -115,11 +115,10 @@ def packages(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the examples in docs/collections.md again, from the models."""
-    session.install(*_group("test"), *_wheels(session, "appdb"))
-    session.run(
-        "python", "-m", "appsupport.documents.collections_page", env={"PYTHONPATH": str(ROOT / "tests/support")}
-    )
+    """Write docs/collections.md again from the models, and docs/modules.md from the classes."""
+    session.install(*_group("test"), *_wheels(session, "appdb", "appserver"))
+    for page in ("collections_page", "modules_page"):
+        session.run("python", "-m", f"appsupport.documents.{page}", env={"PYTHONPATH": str(ROOT / "tests/support")})
 
 
 @nox.session
