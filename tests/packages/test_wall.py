@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
@@ -31,19 +30,6 @@ def version_in_source(root: Path, package: str) -> str:
     found = re.search(r'__version__ = "(.+)"', text)
     assert found is not None
     return found[1]
-
-
-@pytest.fixture(scope="session")
-def environments(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A fresh environment for each distribution, with its wheel and what that wheel asks for."""
-    made = {}
-    for package, needed in {"appdb": [], "appserver": ["appdb"], "appworker": ["appdb"]}.items():
-        place = tmp_path_factory.mktemp(package)
-        wheels = [str(next(dist.glob(f"{name}-*.whl"))) for name in (package, *needed)]
-        subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(place)], check=True)
-        made[package] = place / ("Scripts" if sys.platform == "win32" else "bin")
-        subprocess.run([str(made[package] / "python"), "-m", "pip", "install", "-q", *wheels], check=True)
-    return made
 
 
 def importable(commands: Path, package: str) -> bool:

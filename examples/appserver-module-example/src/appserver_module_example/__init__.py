@@ -1,0 +1,1 @@
+"""A module for workflows of appserver."""
