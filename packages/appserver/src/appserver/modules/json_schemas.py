@@ -12,14 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
-from jsonschema_rs import ValidationErrorKind as Kind
 
 from appserver.modules.contract import FieldProblem
 from appserver.values.pointers import pointer_of
+from appserver.values.schema_errors import MAX_MESSAGE, told_errors
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_COST = 5_000
@@ -31,7 +30,6 @@ MAX_WORK = 500_000
 MAX_SEARCHED_WORK = 100_000
 """Above it a misfit is only told, and not searched for: the engine would list them all, slowly."""
 MAX_PROBLEMS = 20
-MAX_MESSAGE = 200
 CHARACTERS_PER_WEIGHT = 64
 PATTERNS = RegexOptions(size_limit=256 * 1024, dfa_size_limit=1024 * 1024)
 
@@ -93,7 +91,10 @@ def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...
         return ()
     if work > MAX_SEARCHED_WORK:
         return (FieldProblem(pointer="", message="it does not fit the schema; a smaller value is told where"),)
-    return tuple(_told(error) for error in islice(read.validator.iter_errors(value), MAX_PROBLEMS))
+    return tuple(
+        FieldProblem(pointer=pointer_of(error.path), message=error.message)
+        for error in told_errors(read.validator.iter_errors(value), MAX_PROBLEMS)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +213,6 @@ def _weight(value: object) -> int:
             case _:
                 weight += 1
     return weight
-
-
-def _told(error: ValidationError) -> FieldProblem:
-    kind = error.kind
-    missing = [kind.property] if isinstance(kind, Kind.Required) else []
-    words = "it is missing" if missing else error.message
-    return FieldProblem(pointer=pointer_of([*error.instance_path, *missing]), message=_short(words))
 
 
 def _short(text: str) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
-from jsonschema_rs import Draft202012Validator, ValidationError
-from jsonschema_rs import ValidationErrorKind as Kind
+from jsonschema_rs import Draft202012Validator
 from pydantic import JsonValue
 from pydantic_core import SchemaValidator, core_schema
 
@@ -22,10 +20,10 @@ from appdb import InvalidDataError
 from appdb.host import judged, pattern_validator
 from appserver.errors import FieldError
 from appserver.tasks.storable import MAX_ERRORS, ROOT, has_more_values, named, storage_errors
+from appserver.values.schema_errors import told_errors
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE = 200
 MAX_SEARCHED = 2_000
 """Above so many values the misfits are not searched for: the engine would list them all, slowly."""
 
@@ -44,7 +42,8 @@ def payload_errors(schema: Mapping[str, Any], payload: dict[str, JsonValue]) -> 
     if has_more_values(payload, MAX_SEARCHED):
         problem = f"it does not fit the actor's schema; with at most {MAX_SEARCHED:,} values you are told where"
         return [named(ROOT, problem)]
-    return [_told(_nearest(error)) for error in islice(validator.iter_errors(payload), MAX_ERRORS)]
+    errors = told_errors(validator.iter_errors(payload), MAX_ERRORS)
+    return [named([*ROOT, *map(str, error.path)], error.message) for error in errors]
 
 
 @lru_cache(maxsize=256)
@@ -90,38 +89,3 @@ class _MultipleOf:
 
 
 AS_PYDANTIC: dict[str, Any] = {"pattern": _Pattern, "multipleOf": _MultipleOf}
-
-
-def _nearest(error: ValidationError) -> ValidationError:
-    """Return the error of the alternative whose type fits: of "a short text, or null", that the text is too long."""
-    while isinstance(error.kind, Kind.AnyOf):
-        inner = (each for branch in error.kind.context for each in branch if not _is_other_type(each, error))
-        nearer = next(inner, None)
-        if nearer is None:
-            break
-        error = nearer
-    return error
-
-
-def _is_other_type(inner: ValidationError, outer: ValidationError) -> bool:
-    return isinstance(inner.kind, Kind.Type) and inner.instance_path == outer.instance_path
-
-
-MESSAGES: dict[str, Callable[[Any, Any], str]] = {
-    "maxLength": lambda limit, given: f"it has {len(given):,} characters; at most {limit:,} are allowed",
-    "minLength": lambda limit, given: f"it has {len(given):,} characters; at least {limit:,} are needed",
-    "pattern": lambda _, __: "it is empty, or not of the form that is asked for",
-    "multipleOf": lambda _, __: "it is not a multiple of the step that is asked for",
-    "required": lambda _, __: "it is missing",
-    "const": lambda wanted, _: f"it must be {wanted!r}",
-    "enum": lambda options, _: f"it must be one of {options!r}",
-}
-"""The message for a keyword, of its value and the given one; for other keywords the engine's own message is told."""
-
-
-def _told(error: ValidationError) -> FieldError:
-    missing = [error.kind.property] if isinstance(error.kind, Kind.Required) else []
-    path = [*ROOT, *map(str, error.instance_path), *missing]
-    if (words := MESSAGES.get(error.kind.name)) is not None:
-        return named(path, words(error.kind.value, error.instance))
-    return named(path, error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…")

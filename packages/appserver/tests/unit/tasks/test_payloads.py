@@ -126,7 +126,7 @@ def test_many_small_items_are_judged_quickly() -> None:
         ("payload", f"it has more than {MAX_VALUES:,} values; give less, or large things as text")
     ]
     few = found({"items": [{"a": "x"}] * (MAX_SEARCHED // 2 - 1)}, schema)
-    assert {field for field, _ in few} == {"payload.items.0.a"}
+    assert [field for field, _ in few] == [f"payload.items.{index}.a" for index in range(MAX_ERRORS)]
     # An engine in Python took 11 s for one of them.
     assert time.process_time() - began < 2
 
