@@ -63,11 +63,12 @@ class Outcome:
             ("the output", self.output, other.output),
             ("the open question", self.question, other.question),
             ("the files", self.files, other.files),
-            ("the tasks", [task.id for task in self.tasks], [task.id for task in other.tasks]),
-            ("the log", [_told(event) for event in self.events], [_told(event) for event in other.events]),
+            ("the tasks", sorted(task.id for task in self.tasks), sorted(task.id for task in other.tasks)),
+            # What is done at the same time ends in any order, so the log is compared without its order.
+            ("the log", sorted(map(_told, self.events)), sorted(map(_told, other.events))),
         ]
         return [f"{what} is {there!r:.300} and not {here!r:.300}" for what, here, there in pairs if here != there]
 
 
-def _told(event: RunEvent) -> tuple[str, str, str | None]:
-    return event.id, str(event.type), event.module
+def _told(event: RunEvent) -> tuple[str, str, str]:
+    return str(event.type), event.step or "", event.module or ""
