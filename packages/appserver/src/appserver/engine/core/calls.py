@@ -13,9 +13,8 @@ from appdb import NewTask
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.children import beginning_of, child_of
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.ids import child_id, event_id, task_id
+from appserver.engine.core.ids import child_id, task_id
 from appserver.engine.core.place import Place
-from appserver.engine.core.scope import scope_of
 from appserver.engine.core.sub_actions import REFUSED, name_of
 from appserver.modules.contract import Call, ChildCall, ErrorCode, SignalCall, TaskCall, TimerCall
 
@@ -34,6 +33,8 @@ def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE)
     size = len(to_json(call.payload))
     if size > MAX_PAYLOAD_BYTES:
         told[REFUSED] = _too_large(f"the input of task {call.key} takes {size:,} bytes")
+    elif call.estimate is not None and draft.picture.over_budget:
+        told[REFUSED] = _over_budget(draft.picture.over_budget)
     name = _start(draft, place, call, "task", started, told)
     if REFUSED in told:
         return
@@ -46,6 +47,7 @@ def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE)
             payload=dict(call.payload),
             max_attempts=call.max_attempts,
             timeout=call.timeout,
+            reserves=call.estimate,
             task_id=started,
             on_end=(engine_tasks.look(run.owner_id, run.id),),
             run_id=run.id,
@@ -63,12 +65,12 @@ def start_child(draft: Draft, place: Place, call: ChildCall, more: More = NO_MOR
     started = child_id(run.id, seq)
     parent = {"run_id": run.id, "module": place.module.id, "sub_action_id": name_of(place, call.key)}
     try:
-        beginning = beginning_of(call, scope_of(run, draft.state), version_id, parent)
+        beginning = beginning_of(call, draft.scope, version_id, parent)
     except ValueError as exc:
         _start(draft, place, call, "child", started, {**more, REFUSED: _too_large(str(exc))})
         return
     _start(draft, place, call, "child", started, more)
-    draft.open_child(child_of(run, version_id, started, event_id(started, 0), call, beginning))
+    draft.open_child(child_of(run, version_id, started, call, beginning))
     first = engine_tasks.look(run.owner_id, started, task_id=task_id(started, 0))
     draft.enqueue(first)
 
@@ -97,6 +99,15 @@ def _start(draft: Draft, place: Place, call: Call, kind: str, started: str, more
     data: dict[str, JsonValue] = {"sub_action_id": name, "key": call.key, "kind": kind, "id": started, "label": label}
     draft.add(E.SUB_ACTION_STARTED, *place.key, {**data, **more, "_waiting_on": [wait]})
     return name
+
+
+def _over_budget(reason: str) -> dict[str, JsonValue]:
+    return {
+        "code": ErrorCode.BUDGET_EXCEEDED.value,
+        "message": reason,
+        "hint": "raise the budget, then retry the module",
+        "retryable": False,
+    }
 
 
 def _too_large(problem: str) -> dict[str, JsonValue]:

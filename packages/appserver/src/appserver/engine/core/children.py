@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from appdb.models import NewRun, Run
 from appserver.engine.core.created import Created
+from appserver.engine.core.ids import branch_id, event_id
 from appserver.engine.definition.model import Definition, ModuleDefinition, StepDefinition
 from appserver.engine.definition.references import references_in
 from appserver.modules.contract import ChildCall
@@ -35,7 +36,7 @@ def definition_of(version: Definition, created: Mapping[str, Any]) -> Definition
     return Definition(name=version.name, title=version.title, steps=(step,), output=output)
 
 
-def child_of(run: Run, version_id: str, child_id: str, event_id: str, call: ChildCall, beginning: Beginning) -> NewRun:
+def child_of(run: Run, version_id: str, child_id: str, call: ChildCall, beginning: Beginning) -> NewRun:
     """Return the run that *call* starts."""
     return NewRun(
         project=run.project,
@@ -44,7 +45,8 @@ def child_of(run: Run, version_id: str, child_id: str, event_id: str, call: Chil
         parent_id=run.id,
         data=dict(beginning),
         run_id=child_id,
-        event_id=event_id,
+        branch_id=branch_id(child_id, 0),
+        event_id=event_id(child_id, 0),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import to_json
@@ -13,6 +14,7 @@ from appdb.models import NewRun, NewRunEvent, RunEvent, RunState, TaskFilter
 from appserver.engine.core.decision import Decision, Fork, ModuleWrite, Needed
 from appserver.engine.core.ids import event_id
 from appserver.engine.core.picture import Picture
+from appserver.engine.core.scope import scope_of
 from appserver.modules.registry import AnyModule
 
 MAX_EVENTS = 500
@@ -41,6 +43,7 @@ class Draft:
         self.missing: str | None = None
         self.cut = False
         self._state = picture.state
+        self._scope: dict[str, Any] | None = None
         self._unfolded: list[RunEvent] = []
         self._events: list[NewRunEvent] = []
         self._bytes = 0
@@ -57,6 +60,13 @@ class Draft:
             self._state = fold_events(self._unfolded, self._state)
             self._unfolded = []
         return self._state
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The values that paths of the definition lead into."""
+        if self._scope is None:
+            self._scope = scope_of(self.picture.run, self.state)
+        return self._scope
 
     def module(self, type_: str) -> AnyModule | None:
         """Return the module of a type, or ``None`` where this host lacks it or the caller must not run it."""
@@ -87,6 +97,8 @@ class Draft:
     ) -> None:
         """Add an event."""
         seq, run = self.next_seq, self.picture.run
+        if type_ is not DbEventType.SUB_ACTION_STARTED:
+            self._scope = None
         held = dict(data or {})
         event = NewRunEvent(type=type_, step=step, module=module, data=held, event_id=event_id(run.id, seq))
         asked = held.get("interaction_id")

@@ -12,7 +12,6 @@ from appserver.engine.core import engine_tasks
 from appserver.engine.core.created import Created
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import task_id
-from appserver.engine.core.scope import scope_of
 from appserver.engine.definition.filling import fill
 from appserver.errors import FillError
 from appserver.modules.contract import ErrorCode
@@ -24,7 +23,7 @@ def complete_run(draft: Draft) -> None:
     """Add the run's completion with its output; an output that cannot be made is an error of the definition."""
     picture = draft.picture
     try:
-        output = fill(picture.definition.output, scope_of(picture.run, draft.state))
+        output = fill(picture.definition.output, draft.scope)
     except FillError as exc:
         end_with_error(draft, None, _misconfigured(f"the output {exc}"))
         return

@@ -13,7 +13,6 @@ from appserver.engine.core.deciding import decided
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.inputs import filled_inputs, misfit, read_inputs
 from appserver.engine.core.place import Place
-from appserver.engine.core.scope import scope_of
 from appserver.engine.core.seen import seed_of
 from appserver.engine.definition.model import ModuleDefinition
 from appserver.modules.contract import (
@@ -138,7 +137,7 @@ def _ready(
         used = ModuleDefinition.model_validate(nested)
     except ValidationError as exc:
         return misfit(ErrorCode.MISCONFIGURED, f"run of {place.module.id} is no module", "", exc)
-    filled = filled_inputs(module, used, scope_of(draft.picture.run, draft.state, values), {})
+    filled = filled_inputs(module, used, {**draft.scope, **values}, {})
     inputs = filled if isinstance(filled, Fail) else read_inputs(module, filled)
     return inputs if isinstance(inputs, Fail) else (module, inputs)
 

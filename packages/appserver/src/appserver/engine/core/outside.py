@@ -31,7 +31,7 @@ LOST: Mapping[str, JsonValue] = {
 
 
 def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
-    """Add the ends of what the module waits for, and the messages that it waits for; nothing that is not its own."""
+    """Add the ends of tasks, child runs and timers that the module waits for, and nothing that is not its own."""
     pending = draft.state.pending
     timeout = timeout_of(draft.state, start)
     if pending is not None and timeout in draft.ends:
@@ -39,7 +39,6 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
         draft.add(E.TIMER_FIRED, *place.key, {"timer_id": timeout})
     if pending is not None and is_over(draft, pending):
         expire(draft, pending)
-    take_refused(draft, place, start)
     for sub in open_ones(draft.state, place, start):
         end = draft.ends.get(str(sub.started.data["id"]))
         if end is not None and sub.started.data["kind"] != "signal":
@@ -47,7 +46,6 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
                 draft.cut = True
                 return
             _take_end(draft, place, start, sub, end)
-    take_signals(draft, place, start)
 
 
 def timeout_of(state: RunState, start: EventSummary) -> str | None:

@@ -45,6 +45,8 @@ class Picture:
         registry: The module types of this host.
         ends: By the id of a task, child run or timer that the state waits for, its end, where it has ended.
         loaded: By the key of a ``Needed``, what an earlier decision of this picture asked for.
+        over_budget: Why no task may be started that costs something; set when an earlier decision of this picture was
+            refused for it.
     """
 
     run: Run
@@ -56,3 +58,4 @@ class Picture:
     registry: ModuleRegistry
     ends: Mapping[str, End] = field(default_factory=dict)
     loaded: Mapping[str, JsonValue] = field(default_factory=dict)
+    over_budget: str = ""

@@ -12,8 +12,8 @@ REUSED_FROM = "reused_from"
 """In a completion's data, the number of the one that it repeats; it is no output."""
 
 
-def scope_of(run: Run, state: RunState, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the roots: ``input``, ``modules``, ``state``, ``run``, and *values*, such as ``item`` in a map.
+def scope_of(run: Run, state: RunState) -> dict[str, Any]:
+    """Return the roots: ``input``, ``modules``, ``state``, ``run``, and in a child of a map ``item`` and ``index``.
 
     In a child run, what its parent handed on is below what its own modules give.
     """
@@ -24,7 +24,6 @@ def scope_of(run: Run, state: RunState, values: Mapping[str, Any] | None = None)
         "state": {**created.outer_state, **state.values()},
         "run": {"id": run.id, "project": run.project, "owner": run.owner_id},
         **created.values,
-        **(values or {}),
     }
 
 

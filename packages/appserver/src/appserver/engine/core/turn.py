@@ -18,7 +18,6 @@ from appserver.engine.core.failures import attempt_of, fail_module, kept_for_ret
 from appserver.engine.core.ids import handoff_id, task_id
 from appserver.engine.core.inputs import digest_of, filled_inputs, read_inputs
 from appserver.engine.core.place import Place
-from appserver.engine.core.scope import scope_of
 from appserver.engine.core.seen import past_outputs, seen_of, try_of
 from appserver.engine.core.sub_actions import KEPT, open_ones
 from appserver.modules.contract import Fail, ModuleKind, Ports, Seen
@@ -60,10 +59,9 @@ class _Beginning:
 def begin(draft: Draft, place: Place) -> None:
     """Add a module's start, or that it is passed over; or ask for a host that has its type."""
     state, used = draft.state, place.module
-    scope = scope_of(draft.picture.run, state)
     if state.position.step != place.step and not state.modules_completed.get(place.step):
         draft.add(E.STEP_STARTED, place.step)
-    if used.when is not None and not holds(used.when, scope):
+    if used.when is not None and not holds(used.when, draft.scope):
         draft.add(E.MODULE_SKIPPED, *place.key, {"reason": "when"})
         return
     beginning = _beginning(draft, place, state)
@@ -78,7 +76,7 @@ def begin(draft: Draft, place: Place) -> None:
         _hand_off(draft, place, data)
         return
     edited = data.get("edited")
-    filled = filled_inputs(module, used, scope, edited if isinstance(edited, dict) else {})
+    filled = filled_inputs(module, used, draft.scope, edited if isinstance(edited, dict) else {})
     if not isinstance(filled, Fail):
         data |= _told_inputs(filled)
         digest = digest_of(used.type, filled)
@@ -96,7 +94,7 @@ def turn_of(draft: Draft, place: Place, start: EventSummary) -> Turn | None:
     if module is None:
         _hand_on(draft, place, start)
         return None
-    filled = filled_inputs(module, place.module, scope_of(draft.picture.run, draft.state), start.data.get("edited", {}))
+    filled = filled_inputs(module, place.module, draft.scope, start.data.get("edited", {}))
     inputs = filled if isinstance(filled, Fail) else read_inputs(module, filled)
     if isinstance(inputs, Fail):
         fail_module(draft, place, start, inputs)
