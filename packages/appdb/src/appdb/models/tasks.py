@@ -135,6 +135,8 @@ class Task(Document):
     """The interaction that it concerns: a timer, whose expiry it stands for."""
     cause_id: str | None = None
     """The task whose end enqueued this one."""
+    has_dependents: bool = Field(default=False, alias="attached")
+    """Whether its end concerns other documents: a generation, a parent or what follows it."""
 
     @property
     def last_seq(self) -> int:
@@ -213,8 +215,6 @@ class TaskDocument(Task):
     """Whether its key stands for it only until it is final."""
     has_content: bool = False
     """Whether a generation is closed when it ends."""
-    has_dependents: bool = Field(default=False, alias="attached")
-    """Whether its end concerns other documents: a generation, a parent or what follows it."""
     then: list[StoredContinuation] = Field(default_factory=list)
     """What is enqueued when it completes."""
     on_end: list[StoredContinuation] = Field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from appdb._driver import PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
+from appdb._driver import AFTER, PyMongoError, RawDocument, Session, UpdateMany, UpdateOne
 from appdb._queries import task_commits as queries
 from appdb._queries.filters import by_ids
 from appdb._queries.tasks import all_held, without_dependents
@@ -60,7 +60,7 @@ class AttemptCommitter:
         return lost
 
     async def commit_within(self, write: AttemptWrite, session: Session) -> bool:
-        """Write *write* in the caller's transaction, and return whether its lease holds; two round trips or more."""
+        """Write *write* in the caller's transaction, and return whether its lease holds; one round trip or more."""
         prepared = PreparedWrite(write)
         holds = await self._write_within(prepared, secrets.token_hex(8), session)
         if prepared.ends or not holds:
@@ -74,6 +74,14 @@ class AttemptCommitter:
     async def _write(self, writes: Sequence[PreparedWrite]) -> set[Lease]:
         # The mark tells afterwards which tasks this very commit has written, whatever became of its answer.
         mark = secrets.token_hex(8)
+        alone = [write for write in writes if not write.ends_with_dependents]
+        lost = await self._write_together(alone, mark) if alone else set()
+        for write in writes:
+            if write.ends_with_dependents:
+                lost |= await self._end_with_dependents(write, mark)
+        return lost
+
+    async def _write_together(self, writes: Sequence[PreparedWrite], mark: str) -> set[Lease]:
         failure: PyMongoError | None = None
         try:
             written = await self._tasks.bulk_write(_statements(writes, mark), ordered=False)
@@ -107,13 +115,15 @@ class AttemptCommitter:
         return set() if written else {write.lease}
 
     async def _write_within(self, write: PreparedWrite, mark: str, session: Session) -> bool:
-        await self._tasks.bulk_write([write.statement(mark)], session=session)
-        found = await self._tasks.find_one({"_id": write.lease.task_id}, queries.WRITTEN_FIELDS, session=session)
-        if not write.is_in(found, mark):
-            return False
-        # An earlier try whose answer was lost has finalized the task already.
-        if write.ends and found is not None and found.get("commit") == mark:
-            await self._finalizer.finalize([found], session)
+        written: RawDocument | None = await self._tasks.find_one_and_update(
+            *write.change(mark), projection=queries.WRITTEN_FIELDS, return_document=AFTER, session=session
+        )
+        if written is None:
+            # An earlier try whose answer was lost has finalized the task already.
+            found = await self._tasks.find_one({"_id": write.lease.task_id}, queries.WRITTEN_FIELDS, session=session)
+            return write.is_in(found, mark)
+        if write.ends:
+            await self._finalizer.finalize([written], session)
         return True
 
     def _heavy_logs(self, writes: Sequence[PreparedWrite]) -> list[str]:

@@ -24,6 +24,9 @@ class Lease:
     limit_keys: tuple[str, ...] = field(default=(), compare=False)
     """What the task is limited by: its holder asks for the next one under these keys as soon as the attempt ends."""
 
+    has_dependents: bool = field(default=False, compare=False)
+    """Whether the end of the task concerned other documents already when it was claimed."""
+
     @property
     def is_last_attempt(self) -> bool:
         """Whether the task fails for good when this attempt ends with an error."""
@@ -45,6 +48,7 @@ class Lease:
             max_attempts=task.max_attempts,
             worker_id=task.lease.worker_id,
             limit_keys=tuple(limit.key for limit in task.limits),
+            has_dependents=task.has_dependents,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 from appdb._driver import RawDocument, UpdateOne
 from appdb._queries import tasks as queries
 from appdb._queries.expressions import literal
+from appdb._queries.types import Filter, Pipeline
 from appdb.models.tasks import TaskState
 from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, Failed, Released, Suspended
 from appdb.queue.lease import Lease
@@ -64,16 +65,23 @@ class PreparedWrite:
             "result": None if result is None else dict(result),
         }
 
+    @property
+    def ends_with_dependents(self) -> bool:
+        """Whether it ends an attempt of a task on whose end others wait, as far as its holder knows."""
+        return self.ends and self.lease.has_dependents
+
     def statement(self, mark: str, more: Mapping[str, Any] | None = None) -> UpdateOne:
         """Return the statement for this task only: for what is rare, and differs from task to task."""
+        return UpdateOne(*self.change(mark, more))
+
+    def change(self, mark: str, more: Mapping[str, Any] | None = None) -> tuple[Filter, Pipeline]:
+        """Return the filter and the update of this task only."""
         match = queries.held(self.lease.task_id, self.lease.token) | dict(more or {})
         if self.seq is not None:
             match["event_count"] = self.seq
         changes = {} if self._outcome is None else _changes(self._outcome, self.lease)
         signed = queries.settled_by(self.lease.token, self._kind) | {"commit": literal(mark)}
-        return UpdateOne(
-            match, queries.logged(stored_events(self._events), latest_progress(self._events), changes | signed)
-        )
+        return match, queries.logged(stored_events(self._events), latest_progress(self._events), changes | signed)
 
     def is_in(self, task: RawDocument | None, mark: str) -> bool:
         """Whether *task* shows this write: that of the commit *mark*, or an earlier one whose answer was lost."""

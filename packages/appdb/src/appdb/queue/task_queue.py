@@ -299,8 +299,8 @@ class TaskQueue(BaseRepository):
     ) -> None:
         """End the task as completed: result, last events and terminal event become visible together.
 
-        With *session* it joins the caller's transaction, with whose other writes it happens or does not: two round
-        trips, and more where something depends on the task.
+        With *session* it joins the caller's transaction, with whose other writes it happens or does not: one round
+        trip, and more where something depends on the task.
 
         Raises:
             LeaseLostError: The task was cancelled, or another worker may hold it; nothing was written. In a caller's

@@ -327,6 +327,7 @@ def _row(new: NewTask, now: datetime, origin: Mapping[str, str | None]) -> InMem
         "updated_at": now,
         "run_at": due,
         "expires_at": None if new.expires_in is None else now + new.expires_in,
+        "attached": bool(new.then or new.on_end or origin.get("parent_id")),
         **labels_of(new),
         **origin,
     }

@@ -125,3 +125,12 @@ async def test_cancel_of_many_with_dependents_does_not_grow(queue: TaskQueue, da
     # A notification for each parent, and else the same for all.
     assert counts[0] == counts[1]
     assert len(await queue.find(TaskFilter(owner_id=OWNER, queue="after"), limit=500)) == 2 + 1 + 30 + 15
+
+
+async def test_end_that_wakes_is_three_round_trips(queue: TaskQueue) -> None:
+    await queue.enqueue(new_task(run_id="wf_1", on_end=(WAKE,)))
+    (held,) = await queue.claim(claimer())
+    with commands_sent() as sent:
+        await queue.complete(Lease.of(held))
+
+    assert sent == ["findAndModify", "update", "commitTransaction"]
