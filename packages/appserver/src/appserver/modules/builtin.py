@@ -65,4 +65,9 @@ BUILTIN = frozenset(module.type for module in builtin_modules())
 
 def host_registry() -> ModuleRegistry:
     """Return what this host offers: the modules of installed packages, and the shipped ones, which win."""
-    return ModuleRegistry([*discovered_modules(), *builtin_modules()], inline=BUILTIN)
+    registry = ModuleRegistry([*discovered_modules(), *builtin_modules()], inline=BUILTIN)
+    for module in registry:
+        # Made now and kept; all of them together would hold up the first request that asks for them.
+        module.Inputs.model_json_schema()
+        module.Outputs.model_json_schema()
+    return registry

@@ -60,7 +60,7 @@ def _usable(module: object) -> AnyModule:
         raise TypeError(f"{type(module).__name__} is no subclass of appserver.modules.contract.Module")
     if not TYPE_FORM.fullmatch(module.type):
         raise ValueError(f"{module.type!r} is no type of a module; name it such as weather.report@1")
-    # What a definition is held against; a mistake in them is better found here.
+    # A definition is held against them, and a mistake in them is better found here.
     module.Inputs.model_json_schema()
     module.Outputs.model_json_schema()
     return module

@@ -58,6 +58,8 @@ class StepDefinition(Closed):
 class Definition(Closed):
     """A workflow."""
 
+    editor_schema: Annotated[str, Field(max_length=500)] | None = Field(default=None, alias="$schema")
+    """The address of the language's JSON Schema, for an editor; it means nothing to a run."""
     format: Literal[1] = 1
     name: Identifier
     title: Title = ""
