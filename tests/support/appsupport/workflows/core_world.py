@@ -80,6 +80,11 @@ class CoreWorld:
         """The state of the current line."""
         return fold_events(self.line)
 
+    @staticmethod
+    def state_after(events: Iterable[RunEvent]) -> RunState:
+        """Return the state that *events* add up to."""
+        return fold_events(events)
+
     @property
     def status(self) -> RunStatus:
         """The run's status."""

@@ -177,7 +177,7 @@ class MemoryRuns:
         self._refresh(found, now)
 
     def _fork(self, found: MemoryRun, fork: Fork, now: datetime) -> None:
-        line = [event for event in found.lines[found.run.branch_id] if event.seq <= fork.seq]
+        line = _line_to(found, fork.seq)
         found.lines[fork.branch_id] = line
         found.state = fold_events(line)
         told = {**fork.event.data, "previous_branch_id": found.run.branch_id, "cutoff_seq": fork.seq}
@@ -215,3 +215,11 @@ def _end_of(child: MemoryRun) -> End | None:
             return End(kind="child", state="cancelled", error={"code": "cancelled", "message": "it was cancelled"})
         case _:
             return None
+
+
+def _line_to(found: MemoryRun, seq: int | None) -> list[RunEvent]:
+    """Return the line of history up to an event, on whichever branch it is; of a run that begins again, nothing."""
+    if seq is None:
+        return []
+    branch_id = found.log[seq].branch_id
+    return [event for event in found.lines[branch_id] if event.seq <= seq]
