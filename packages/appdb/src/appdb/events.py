@@ -72,8 +72,7 @@ class DbEventType(StrEnum):
     TIMER_FIRED = "timer_fired"
     """A time has come that a module waited for; data: ``timer_id``."""
     SIGNAL_RECEIVED = "signal_received"
-    """A message came, and stays in the run's inbox until an event takes it; data: ``name``, ``signal_id``, ``payload``.
-    """
+    """A message came, which the run keeps until an event takes it; data: ``name``, ``signal_id``, ``payload``."""
     RETRY_REQUESTED = "retry_requested"
     """A module runs again on the same branch, of the open step unless it names one. What it gave, and all that came
     after it, is undone, as by a jump. Data: ``target_module``, ``feedback``, perhaps ``target_step``, and

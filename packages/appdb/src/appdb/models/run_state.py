@@ -206,7 +206,7 @@ WAITING_ON = "_waiting_on"
 """Where an event's data lists what the run waits for from then on: ``[{kind, id, label?, until?}]``, with *until* as
 text of ISO 8601 with an offset. A module's waits end with it, those of a sub-action with that; see ``Wait``."""
 TAKES = "_takes"
-"""Where an event's data lists the ``signal_id`` of the messages that it takes from the run's inbox."""
+"""Where an event's data lists the ``signal_id`` of the messages that it takes from those that the run keeps."""
 RESERVED = frozenset({STATE_VALUES, WAITING_ON, TAKES})
 """Names in an event's data that are no outputs."""
 
