@@ -27,7 +27,7 @@ def installed(root: Path, environments: dict[str, Path], tmp_path_factory: pytes
     (wheel,) = place.glob("*.whl")
     target = place / "installed"
     # Without its dependencies: appserver is there, from the wheel that would be released.
-    pip = [environments["appserver"] / "python", "-m", "pip", "install", "-q", "--target", str(target)]
+    pip = [str(environments["appserver"] / "python"), "-m", "pip", "install", "-q", "--target", str(target)]
     subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
     subprocess.run([*pip, "pytest>=9,<10"], check=True)
     return target
