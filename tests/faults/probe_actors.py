@@ -8,17 +8,19 @@ import os
 import time
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
-from appdb.models import ContentKind, NewContent
+from appdb.models import CallUsage, ContentKind, NewContent
 from appsupport.faults import crash_points
 from appworker import ActorContext, actor
 
 crash_points.arm()
 
 TIMEOUT = timedelta(seconds=60)
+CALL = CallUsage(provider="fault", model="fault", operation="fault", cost=Decimal("0.25"))
 
 
 class Work(BaseModel):
@@ -28,6 +30,7 @@ class Work(BaseModel):
         seconds: How long, spread over the steps.
         steps: How many reports of progress and chunks.
         items: How many content items.
+        calls: How many calls to a model, one for each of the first steps.
         failures: How many attempts fail at their end.
         deaf: Whether to hold its thread for all that time, and to heed nothing.
     """
@@ -35,6 +38,7 @@ class Work(BaseModel):
     seconds: float = 0
     steps: int = 1
     items: int = 0
+    calls: int = 0
     failures: int = 0
     deaf: bool = False
 
@@ -70,6 +74,8 @@ async def _show(context: ActorContext, payload: Work, run: str) -> None:
         await context.emit({"run": run, "step": step})
         if step < payload.items:
             await context.store(_item(step, run))
+        if step < payload.calls:
+            await context.record_usage(f"call-{step}", CALL)
         await context.progress((step + 1) / payload.steps, run)
         if not payload.deaf:
             await asyncio.sleep(payload.seconds / payload.steps)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from appdb import Task, TaskState
+from appdb import BudgetRepository, Task, TaskState
+from appdb.models import BudgetKind, BudgetScope
 from appdemo.host import Host
 from appsupport.faults.crash_points import VARIABLE
-from appsupport.faults.worker_fleet import LEASE_SECONDS, NOISE_SECONDS, RECOVER_SECONDS, Fleet, whole
+from appsupport.faults.worker_fleet import LEASE_SECONDS, NOISE_SECONDS, OWNER, RECOVER_SECONDS, Fleet, whole
 
 pytest_plugins = ["appsupport.faults.worker_fleet_fixture"]
 pytestmark = pytest.mark.timeout(3600)
@@ -37,6 +40,7 @@ class Life:
 LIVES = {
     "content": Life(slots=1, payload={"steps": 2, "items": 1}, short_step=4),
     "retry": Life(slots=3, payload={"steps": 1, "failures": 1}, short_step=2),
+    "costs": Life(slots=1, payload={"steps": 2, "calls": 2, "reserves": Decimal(1)}, short_step=3),
 }
 
 
@@ -63,6 +67,8 @@ async def died(worker: Host) -> bool:
 async def test_worker_may_die_at_every_command(fleet: Fleet, name: str) -> None:
     met: list[Task] = []
     life = LIVES[name]
+    budgets, scope = BudgetRepository(fleet.database), BudgetScope(kind=BudgetKind.USER)
+    await budgets.set_limit(scope, Decimal(1_000), owner_id=OWNER)
     for number in range(1, MOST_POINTS, 1 if whole() else life.short_step):
         lives = [meet(fleet, life, f"{when}:{number}") for when in ("before", "after")]
         deaths = [task for task, dead in await asyncio.gather(*lives) if dead]
@@ -79,3 +85,6 @@ async def test_worker_may_die_at_every_command(fleet: Fleet, name: str) -> None:
     assert {facts.tasks[task.id]["state"] for task in met} == {TaskState.COMPLETED}
     if name == "content":
         assert {row["task_id"] for row in facts.contents} >= {task.id for task in met}
+    calls = Counter(row["task_id"] for row in facts.usage)
+    assert [calls[task.id] for task in met] == [life.payload.get("calls", 0)] * len(met)
+    assert [budget.reserved for budget in facts.budgets] == [Decimal(0)]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Decimal128
 
 from appdb import Claimer, ContentRepository, Database, Lease, NewEvent, NewTask, TaskEventType, TaskQueue
-from appdb.models import ContentKind, NewContent
+from appdb.models import Budget, ContentKind, NewContent
 from appsupport.faults.ledger import Ledger
 from appsupport.faults.ledger_checks import CHECKS, problems
 from appsupport.faults.ledger_facts import Acknowledged, Bytes, Change, Facts, Note
@@ -27,6 +29,13 @@ Raw = dict[str, Any]
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
+
+
+TIMES = {"created_at": START, "updated_at": START}
+BUDGET = Budget.from_document(
+    {"_id": "user:usr_a", "owner_id": "usr_a", "kind": "user", "limit": 1, "spent": Decimal("0.25"), "reserved": 0}
+    | TIMES
+)
 
 
 class TaskHistory:
@@ -99,6 +108,8 @@ class TaskHistory:
             events={"tq_1": copy.deepcopy(self.events)},
             contents=[content],
             generations=[{"_id": "cgm_1", "task_id": "tq_1", "status": self.task["state"]}],
+            usage=[{"_id": "tok_1", "owner_id": "usr_a", "task_id": "tq_1", "cost": Decimal128("0.25")}],
+            budgets=[BUDGET],
             media={"file_1": Bytes(size=3, sha256="abc")},
             history=self.changes,
             notes=done,
@@ -196,6 +207,10 @@ def left_its_generation_open(facts: Facts) -> None:
     facts.generations[0]["status"] = "pending"
 
 
+def spent_twice(facts: Facts) -> None:
+    facts.budgets[0] = BUDGET.model_copy(update={"spent": Decimal("0.5")})
+
+
 def hangs(facts: Facts) -> None:
     facts.tasks["tq_1"] |= {"state": "processing", "lease": {"worker_id": "wrk", "expires_at": at(50)}}
 
@@ -214,6 +229,7 @@ AT_THE_END = [
     (lost_its_bytes, "contents_resolve_to_their_bytes", "names the file file_1: not there"),
     (has_other_bytes, "contents_resolve_to_their_bytes", "and its bytes are Bytes(size=2"),
     (has_content_twice, "contents_resolve_to_their_bytes", "has the content a 2 times"),
+    (spent_twice, "costs_are_spent_once", "has 0.5 and 0, and should have 0.25 and 0"),
     (left_its_generation_open, "generations_end_with_their_tasks", "and its generation is pending"),
     (hangs, "nothing_is_held_past_its_lease", "is processing, and its lease ended at"),
 ]
@@ -224,7 +240,10 @@ def test_breach_at_end_is_seen(damage: Callable[[Facts], None], check: str, mess
     facts = lawful()
     damage(facts)
 
-    assert any(problem.startswith(f"{check}: task tq_1") or "tq_2" in problem for problem in problems(facts))
+    assert any(
+        problem.startswith((f"{check}: task tq_1", f"{check}: budget")) or "tq_2" in problem
+        for problem in problems(facts)
+    )
     assert any(problem.startswith(check) and message in problem for problem in problems(facts))
 
 

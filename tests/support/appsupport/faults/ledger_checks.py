@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+
+from bson import Decimal128
 
 from appsupport.faults.ledger_facts import Facts, Raw, Step, runs_in, steps, token_of
 
@@ -221,6 +224,20 @@ def generations_end_with_their_tasks(facts: Facts) -> Iterator[str]:
             yield f"task {generation['task_id']} is {state}, and its generation is {generation['status']}"
 
 
+def costs_are_spent_once(facts: Facts) -> Iterator[str]:
+    """A budget has spent what the calls of its owner's tasks cost, and reserves what live tasks may still cost."""
+    live = [task for task in facts.tasks.values() if task["state"] not in FINAL and "reserved" in task]
+    for budget in facts.budgets:
+        spent = _sum(row["cost"] for row in facts.usage if row["owner_id"] == budget.owner_id)
+        reserved = _sum(task["reserved"] for task in live if task["owner_id"] == budget.owner_id)
+        if (budget.spent, budget.reserved) != (spent, reserved):
+            yield f"budget {budget.id} has {budget.spent} and {budget.reserved}, and should have {spent} and {reserved}"
+
+
+def _sum(amounts: Iterable[Decimal128 | int]) -> Decimal:
+    return sum((one.to_decimal() if isinstance(one, Decimal128) else Decimal(one) for one in amounts), Decimal(0))
+
+
 def nothing_is_held_past_its_lease(facts: Facts) -> Iterator[str]:
     """At the end nobody holds a task under a lease that is over."""
     for task_id, task in facts.tasks.items():
@@ -244,6 +261,7 @@ CHECKS: tuple[Check, ...] = (
     results_are_of_runs_that_ended,
     contents_resolve_to_their_bytes,
     generations_end_with_their_tasks,
+    costs_are_spent_once,
     nothing_is_held_past_its_lease,
 )
 

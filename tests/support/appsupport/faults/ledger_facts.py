@@ -14,11 +14,13 @@ from typing import Any
 
 from bson.timestamp import Timestamp
 
-from appdb import Database
+from appdb import BudgetRepository, Database
+from appdb.models import Budget
 
 Raw = dict[str, Any]
 TASKS, EVENTS, CONTENTS = "tasks", "task_events", "generated_content"
 GENERATIONS = "content_generation_metadata"
+USAGE = "tokens"
 MARKS = "ledger_marks"
 _RUN = re.compile(r"run_[0-9a-f]{32}")
 
@@ -78,6 +80,9 @@ class Facts:
     """By task, in the order of their numbers."""
     contents: list[Raw]
     generations: list[Raw]
+    usage: list[Raw]
+    budgets: list[Budget]
+    """Of the owners of tasks, as they stand."""
     media: dict[str, Bytes]
     """By file id; only files whose bytes can be read."""
     history: list[Change]
@@ -183,12 +188,15 @@ async def read_facts(database: Database, since: Timestamp, notes: Path, acknowle
     for row in [*rows, *(row for task in tasks.values() for row in newest_events(task))]:
         events[row["task_id"]][row["seq"]] = row
     contents = [row async for row in database.collection(CONTENTS).find()]
+    owners, budgets = {task["owner_id"] for task in tasks.values()}, BudgetRepository(database)
     return Facts(
         acknowledged=acknowledged,
         tasks=tasks,
         events={task_id: [log[seq] for seq in sorted(log)] for task_id, log in events.items()},
         contents=contents,
         generations=[row async for row in database.collection(GENERATIONS).find()],
+        usage=[row async for row in database.collection(USAGE).find()],
+        budgets=[budget for owner_id in sorted(owners) for budget in await budgets.list_for(owner_id=owner_id)],
         media={row["file_id"]: found for row in contents if (found := await _bytes(database, row["file_id"]))},
         history=[change async for change in _history(database, since)],
         notes=read_notes(notes),

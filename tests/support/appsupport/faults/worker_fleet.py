@@ -7,7 +7,8 @@ import random
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,17 @@ class Fleet:
         return [host for host in self.hosts if host.process.poll() is None]
 
     async def add(
-        self, *, actor: str = "fault.task", queue: str = "default", max_attempts: int = 3, **payload: Any
+        self,
+        *,
+        actor: str = "fault.task",
+        queue: str = "default",
+        max_attempts: int = 3,
+        reserves: Decimal | None = None,
+        **payload: Any,
     ) -> Task:
         """Enqueue a task for a probe actor."""
-        return await self.ledger.enqueue(
-            NewTask(owner_id=OWNER, actor=actor, payload=payload, queue=queue, max_attempts=max_attempts)
-        )
+        new = NewTask(owner_id=OWNER, actor=actor, payload=payload, queue=queue, max_attempts=max_attempts)
+        return await self.ledger.enqueue(replace(new, reserves=reserves))
 
     async def get(self, task: Task) -> Task:
         """Return *task* as it is now."""

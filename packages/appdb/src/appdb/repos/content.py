@@ -121,7 +121,7 @@ class ContentRepository(BaseRepository):
     async def store(self, lease: Lease, task: Task, item: NewContent, *, seq: int) -> Content:
         """Store an item: bytes first, then its document and its event in one transaction behind the fence.
 
-        A round trip for each 2 MiB and five more, for the first item of a task six.
+        A round trip for each 2 MiB and four more, for the first item of a task five.
 
         A crash in between leaves bytes that nobody names, which are swept, never a name without bytes. The id comes
         from the task and the item's key, so storing again replaces the item and deletes the bytes that it had.

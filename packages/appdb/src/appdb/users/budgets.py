@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from appdb._driver import Session, stored_decimal
+from appdb._driver import AFTER, RawDocument, Session, stored_decimal
 from appdb._queries import budgets as queries
 from appdb._queries import tasks as task_queries
 from appdb._schema import collections
@@ -39,16 +39,26 @@ class Budgets:
         fields = {"_id": scope.key(owner_id), "owner_id": owner_id, "kind": scope.kind, "run_id": scope.run_id}
         # It counts first, and is limited then: whoever records a cost from now on finds it. Whoever began to do so
         # before holds a task, which the next transaction writes to, so that it waits for that cost and sums it up.
-        await self._budgets.update_one({"_id": fields["_id"]}, queries.begin(fields), upsert=True, session=session)
-        await self._connection.joined(partial(self._limit, scope, limit, owner_id), session)
+        begun: RawDocument = await self._budgets.find_one_and_update(
+            {"_id": fields["_id"]}, queries.begin(fields), upsert=True, return_document=AFTER, session=session
+        )
+        if begun.get("counted"):
+            await self._limit(scope, limit, owner_id, None, session)
+        else:
+            await self._connection.joined(partial(self._count_and_limit, scope, limit, owner_id), session)
         return await self.find_budget(scope, owner_id, session)
 
-    async def _limit(self, scope: BudgetScope, limit: Decimal | None, owner_id: str, session: Session) -> None:
-        match = {"_id": scope.key(owner_id)}
-        found = await self._budgets.find_one(match, {"counted": 1}, session=session)
-        spent = None if found is not None and found.get("counted") else await self._spent(scope, owner_id, session)
+    async def _count_and_limit(
+        self, scope: BudgetScope, limit: Decimal | None, owner_id: str, session: Session
+    ) -> None:
+        await self._limit(scope, limit, owner_id, await self._spent(scope, owner_id, session), session)
+
+    async def _limit(
+        self, scope: BudgetScope, limit: Decimal | None, owner_id: str, spent: Any, session: Session | None
+    ) -> None:
         stored = None if limit is None else stored_decimal(limit)
-        await self._budgets.update_one(match, queries.set_limit(stored, spent), session=session)
+        update = queries.set_limit(stored, spent)
+        await self._budgets.update_one({"_id": scope.key(owner_id)}, update, session=session)
 
     async def _spent(self, scope: BudgetScope, owner_id: str, session: Session) -> Any:
         await self._tasks.update_many(queries.working(owner_id), task_queries.touch(), session=session)

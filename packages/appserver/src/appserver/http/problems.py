@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from appdb import (
     AppDbError,
+    BudgetExceededError,
     ConflictError,
     DatabaseRefusedError,
     DatabaseUnavailableError,
@@ -73,6 +74,7 @@ class ProblemError(Exception):
 STATUS: tuple[tuple[type[DomainError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (ConflictError, HTTPStatus.CONFLICT),
+    (BudgetExceededError, HTTPStatus.PAYMENT_REQUIRED),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidDataError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -122,6 +124,10 @@ def _facts_of(exc: DomainError) -> Mapping[str, JsonValue] | None:
             return exc.facts
         case DefinitionError():
             return {"code": "definition", "problems": [one.model_dump(mode="json") for one in exc.problems]}
+        case BudgetExceededError():
+            amounts = {"limit": exc.limit, "spent": exc.spent, "reserved": exc.reserved, "asked": exc.asked}
+            # As text, since a number would be read as a binary fraction.
+            return {"code": "budget_exceeded", "scope": exc.scope, **{name: str(one) for name, one in amounts.items()}}
         case _:
             return None
 

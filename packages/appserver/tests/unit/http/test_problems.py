@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from appdb import (
     AppDbError,
+    BudgetExceededError,
     ConflictError,
     ContractMismatchError,
     DatabaseRefusedError,
@@ -22,6 +25,7 @@ from appserver.http.problems import as_problem
     [
         (NotFoundError("task", "tq_1"), 404, []),
         (ConflictError("task", "tq_1", "it is already completed"), 409, []),
+        (BudgetExceededError("user:usr_a", Decimal(2), Decimal(1), Decimal("0.5"), Decimal(1)), 402, []),
         (ConflictError("unique key", "k", "it stands for another"), 422, ["Idempotency-Key"]),
         (InvalidDataError("payload", "cannot be stored"), 422, ["payload"]),
         (TooLargeError("payload", 300_000, 262_144), 413, ["payload"]),
@@ -52,3 +56,16 @@ def test_unreadable_error_promises_no_recovery() -> None:
     assert "priority" not in problem.detail
     assert "tell the operator" in problem.detail
     assert "Retry-After" not in problem.headers
+
+
+def test_refusal_over_budget_tells_exact_amounts() -> None:
+    problem = as_problem(BudgetExceededError("user:usr_a", Decimal(2), Decimal("0.1"), Decimal("0.5"), Decimal(1)))
+
+    assert problem.facts == {
+        "code": "budget_exceeded",
+        "scope": "user:usr_a",
+        "limit": "2",
+        "spent": "0.1",
+        "reserved": "0.5",
+        "asked": "1",
+    }
