@@ -15,6 +15,7 @@ AppServerError
 │   ├── ActionRefusedError   what a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
 │   ├── NoWorkflowRunError   the run follows no workflow
+│   ├── RunMovedError        the run has other events than the caller knows
 │   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
 ├── GuestsClosedError        this host takes no guests
@@ -338,6 +339,27 @@ class NoWorkflowRunError(RunConflictError):
 
     def __str__(self) -> str:
         return f"Run {self.run_id} follows no version of a workflow; it was not started as one."
+
+
+class RunMovedError(RunConflictError):
+    """The run has other events than the caller knows; nothing was written.
+
+    Args:
+        run_id: The run.
+        last_seq: The number of its newest event.
+    """
+
+    def __init__(self, run_id: str, last_seq: int) -> None:
+        super().__init__(run_id, last_seq)
+        self.run_id, self.last_seq = run_id, last_seq
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The newest event."""
+        return {"code": "moved", "run_id": self.run_id, "last_seq": self.last_seq}
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} has moved on to event {self.last_seq}; look at it, and ask again."
 
 
 class RunBusyError(RunConflictError):

@@ -15,8 +15,10 @@ from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
 from appserver.engine.definition.parsing import stored_definition
 from appserver.engine.runner.advancing import Advancer
+from appserver.engine.runner.going_back import Returner
 from appserver.engine.runner.reading import PictureReader
 from appserver.engine.runner.stores import EngineStores
+from appserver.engine.ways import Ways
 from appserver.engine.workflows import Workflows
 from appserver.errors import FieldError, InvalidAnswerError, RunBusyError, RunOpenError
 from appserver.modules.json_schemas import misfits
@@ -65,6 +67,8 @@ class EngineService:
         self._stores = stores
         self._reader = PictureReader(stores, registry)
         self.advancer = Advancer(stores, self._reader)
+        self.returner = Returner(stores, self._reader, self.advancer)
+        self.ways = Ways(stores)
         self.workflows = Workflows(stores.versions, registry)
 
     async def start(self, start: NewStart) -> tuple[RunView, bool]:

@@ -233,3 +233,19 @@ async def test_check_tells_problems_and_stores_nothing(
     assert not bad["valid"]
     assert (await client.get("/api/workflows")).json()["items"] == []
     assert (await client.get("/api/workflows/schema")).json()["type"] == "object"
+
+
+async def test_inbox_has_open_questions_of_caller(
+    client: httpx2.AsyncClient, make_client: MakeClient, start: Start
+) -> None:
+    first, second = await start(), await start()
+    await start(await make_client())
+    await say(client, await start(), "weather")
+
+    page = (await client.get("/api/interactions?limit=2")).json()
+    rest = (await client.get(f"/api/interactions?limit=2&before={page['next']}")).json()
+
+    assert [entry["question"]["run_id"] for entry in page["items"]] == [first["id"], second["id"]]
+    assert page["items"][0]["question"] == first["question"]
+    assert [entry["question"]["title"] for entry in rest["items"]] == ["How is weather?"]
+    assert (await client.get("/api/interactions?before=nope")).status_code == 422

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import DbEventType, NotFoundError
-from appdb.models import EventSummary, RunEvent, RunView, Wait, WaitKind
+from appdb.models import EventSummary, OpenQuestion, RunEvent, RunView
 
 
 class QuestionView(BaseModel):
@@ -32,11 +32,10 @@ class QuestionView(BaseModel):
     expires_at: datetime | None
 
     @classmethod
-    def of(cls, run_id: str, asked: EventSummary, waits: Iterable[Wait] = ()) -> Self:
+    def of(cls, run_id: str, asked: EventSummary) -> Self:
         """Return the view of the question that the event *asked* asks."""
         interaction_id = asked.data["interaction_id"]
         question = asked.data
-        ends = [wait.until for wait in waits if wait.kind is WaitKind.INTERACTION and wait.id == interaction_id]
         return cls(
             run_id=run_id,
             interaction_id=interaction_id,
@@ -52,7 +51,7 @@ class QuestionView(BaseModel):
             actions=list(question.get("actions") or ()),
             by_link=bool(question.get("by_link")),
             asked_at=asked.created_at,
-            expires_at=ends[0] if ends else None,
+            expires_at=question.get("expires_at"),
         )
 
 
@@ -101,9 +100,43 @@ class InteractionView(BaseModel):
             raise NotFoundError(f"interaction of run {view.run.id}", interaction_id)
         return cls(
             open=view.run.position.interaction_id == interaction_id,
-            question=QuestionView.of(view.run.id, EventSummary.of(asked[-1]), view.state.waiting_on),
+            question=QuestionView.of(view.run.id, EventSummary.of(asked[-1])),
             answers=[AnswerView.of(event) for event in events if event not in asked],
         )
+
+
+class InboxQuery(BaseModel):
+    """The page of open questions to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    newest_first: bool = False
+    before: str | None = Field(None, max_length=200)
+    limit: int = Field(20, ge=1, le=50)
+
+
+class InboxEntry(BaseModel):
+    """An open question of one of the caller's runs; ``part_of`` is the run that its run is a part of."""
+
+    project: str
+    part_of: str | None
+    question: QuestionView
+
+    @classmethod
+    def of(cls, asked: OpenQuestion, request: RunEvent) -> Self:
+        """Return the view of an open question, which the event *request* asks."""
+        return cls(
+            project=asked.run.project,
+            part_of=asked.run.parent_id,
+            question=QuestionView.of(asked.run.id, EventSummary.of(request)),
+        )
+
+
+class InboxPage(BaseModel):
+    """Open questions; ``next`` is the ``before`` of the next page, or null at the end."""
+
+    items: list[InboxEntry]
+    next: str | None
 
 
 class AnswerRequest(BaseModel):

@@ -117,7 +117,7 @@ class ShownRun(RunSummary):
         run, state = view.run, view.state
         return cls(
             **_summary(run),
-            question=None if state.pending is None else QuestionView.of(run.id, state.pending, state.waiting_on),
+            question=None if state.pending is None else QuestionView.of(run.id, state.pending),
             waiting_on=[WaitView.of(wait) for wait in state.waiting_on],
             steps_completed=list(state.steps_completed),
             values=state.values(),
@@ -166,7 +166,7 @@ class RunStateView(BaseModel):
             modules_completed={step: list(names) for step, names in state.modules_completed.items()},
             outputs=state.step_outputs(),
             values=state.values(),
-            question=None if state.pending is None else QuestionView.of(run_id, state.pending, state.waiting_on),
+            question=None if state.pending is None else QuestionView.of(run_id, state.pending),
             waiting_on=[WaitView.of(wait) for wait in state.waiting_on],
             sub_actions=[
                 SubActionView(

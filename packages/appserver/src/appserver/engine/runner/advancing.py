@@ -103,7 +103,7 @@ class Advancer:
             except ConflictError as exc:
                 if exc.kind != "project":
                     raise
-                await _pause(number)
+                await pause(number)
                 continue
             if isinstance(opened, str):
                 return await self._reader.view(opened, owner_id), False
@@ -133,7 +133,7 @@ class Advancer:
             except ConflictError as exc:
                 if exc.kind not in RUN_KINDS:
                     raise
-                await _pause(number)
+                await pause(number)
                 continue
             return _view_after(decided, appended), not (decided.decision.cut or decided.decision.fork)
         raise RunBusyError(run_id)
@@ -176,6 +176,7 @@ def _view_after(decided: Decided, appended: Sequence[RunEvent]) -> RunView:
     return RunView(run=picture.run.model_copy(update=changed), state=state)
 
 
-async def _pause(number: int) -> None:
+async def pause(number: int) -> None:
+    """Wait a moment before attempt *number* is repeated; longer each time, and random."""
     longest = min(FIRST_PAUSE_SECONDS * 2**number, LONGEST_PAUSE_SECONDS)
     await asyncio.sleep(random.uniform(0, longest))

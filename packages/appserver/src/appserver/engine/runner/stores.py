@@ -10,6 +10,7 @@ from appdb import (
     Database,
     EventRepository,
     FileRepository,
+    RunListRepository,
     StateRepository,
     TaskQueue,
     TokenRepository,
@@ -24,6 +25,7 @@ class EngineStores:
 
     database: Database
     runs: WorkflowRepository
+    lists: RunListRepository
     states: StateRepository
     events: EventRepository
     branches: BranchRepository
@@ -39,6 +41,7 @@ class EngineStores:
         return cls(
             database=database,
             runs=WorkflowRepository(database),
+            lists=RunListRepository(database),
             states=StateRepository(database),
             events=EventRepository(database),
             branches=BranchRepository(database),

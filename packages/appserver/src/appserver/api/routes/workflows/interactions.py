@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from appserver.api.dependencies import JsonDep
 from appserver.api.run_views import shown_run
-from appserver.api.schemas.interactions import AnswerRequest, InteractionView
+from appserver.api.schemas.interactions import AnswerRequest, InboxEntry, InboxPage, InboxQuery, InteractionView
 from appserver.api.schemas.runs import ShownRun
 from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.routing import Router
 
 router = Router(prefix="/api", tags=["interactions"])
+
+
+@router.get("/interactions")
+async def list_open_questions(query: Annotated[InboxQuery, Query()], owner: OwnerDep, state: StateDep) -> InboxPage:
+    """Return a page of what the caller's runs ask, those that are parts of others included; the oldest first."""
+    found = await state.stores.lists.inbox(
+        owner_id=owner, newest_first=query.newest_first, before=query.before, limit=query.limit
+    )
+    # A question that was answered while this was read has no request any more.
+    items = [InboxEntry.of(asked, asked.request) for asked in found if asked.request is not None]
+    return InboxPage(items=items, next=found[-1].place if len(found) == query.limit else None)
 
 
 @router.get("/runs/{run_id}/interactions/{interaction_id}")

@@ -1,0 +1,107 @@
+"""Going back: a way back is planned from the run as it is, shown, or done in one transaction, and the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from appdb import ConflictError, derived_id
+from appdb.host import Session
+from appdb.models import RunView
+from appserver.engine.core.causes import Look
+from appserver.engine.core.engine_tasks import look
+from appserver.engine.core.picture import Picture
+from appserver.engine.core.plan import GoingBackPlan
+from appserver.engine.core.planning import plan
+from appserver.engine.core.ways_back import WayBack
+from appserver.engine.runner.advancing import MOST_TRIES, RUN_KINDS, Advancer, pause
+from appserver.engine.runner.applying import Applier
+from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.stores import EngineStores
+from appserver.errors import RunBusyError, RunMovedError
+
+FindWay: TypeAlias = Callable[[Picture], Awaitable[WayBack]]
+"""Finds the way back that is asked for, in the run as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentBack:
+    """A way back that was done, and the run as it went on from there."""
+
+    plan: GoingBackPlan
+    view: RunView
+
+
+class Returner:
+    """
+    Plans and does ways back.
+
+    Args:
+        stores: Where runs are.
+        reader: Makes pictures of them.
+        advancer: Lets them go on.
+    """
+
+    def __init__(self, stores: EngineStores, reader: PictureReader, advancer: Advancer) -> None:
+        self._stores = stores
+        self._reader = reader
+        self._advancer = advancer
+        self._applier = Applier(stores)
+
+    async def planned(self, run_id: str, owner_id: str, find: FindWay) -> GoingBackPlan:
+        """Return what a way back would do; nothing is written.
+
+        Raises:
+            NotFoundError: The owner has no such run, or the run not what the way leads to.
+            ActionRefusedError: There is no such way.
+        """
+        picture = await self._reader.picture(run_id, owner_id)
+        return plan(picture, await find(picture))
+
+    async def go(self, run_id: str, owner_id: str, find: FindWay, *, last_seq: int | None = None) -> WentBack:
+        """Do a way back in one transaction, then let the run go on to its next wait.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            find: Finds the way.
+            last_seq: The newest event that the caller knows: with it, a call that is repeated does nothing twice.
+
+        Raises:
+            NotFoundError: The owner has no such run, or the run not what the way leads to.
+            ActionRefusedError: There is no such way.
+            RunMovedError: The run has other events than the caller knows.
+            ConflictError: The run would be open beside another of its project.
+        """
+        for number in range(MOST_TRIES):
+            picture = await self._reader.picture(run_id, owner_id)
+            if last_seq not in (None, picture.next_seq - 1):
+                raise RunMovedError(run_id, picture.next_seq - 1)
+            planned = plan(picture, await find(picture))
+            try:
+                await self._stores.database.transaction(partial(self._write, picture, planned))
+            except ConflictError as exc:
+                if not await self._has_moved(exc, picture):
+                    raise
+                await pause(number)
+                continue
+            return WentBack(plan=planned, view=await self._advancer.advance(run_id, owner_id, Look()))
+        raise RunBusyError(run_id)
+
+    async def _write(self, picture: Picture, planned: GoingBackPlan, session: Session) -> None:
+        run = picture.run
+        await self._applier.apply(picture, planned.decision, session)
+        if planned.version_id is not None:
+            await self._stores.runs.set_version(run.id, planned.version_id, owner_id=run.owner_id, session=session)
+        # Should this host die before the run has gone on.
+        task_id = derived_id("tq_", run.id, "went back", str(picture.next_seq))
+        await self._stores.queue.enqueue(look(run.owner_id, run.id, task_id=task_id), session=session)
+
+    async def _has_moved(self, exc: ConflictError, picture: Picture) -> bool:
+        """Return whether the run is not where it was read; else it is refused for good, such as beside an open one."""
+        if exc.kind not in RUN_KINDS:
+            return False
+        run = await self._stores.runs.get(picture.run.id, owner_id=picture.run.owner_id)
+        return run.event_count != picture.next_seq or run.branch_id != picture.run.branch_id
