@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
@@ -126,6 +128,8 @@ def _calls(name: str, more: list[JsonValue], index: int) -> Iterator[Call]:
     match name, more:
         case "task", [count]:
             yield from (_task(f"task{index}_{one}") for one in range(int(str(count))))
+        case "paid", [cost]:
+            yield replace(_task(f"paid{index}"), estimate=Decimal(str(cost)))
         case "timer", [seconds]:
             yield TimerCall(key=f"timer{index}", delay=timedelta(seconds=int(str(seconds))))
         case "signal", [sent]:
