@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from appserver.engine.definition.reading import repeated_keys
+from appserver.errors import DefinitionError
 from appserver.http.problems import ProblemError
 
 JSON = "application/json"
@@ -29,6 +32,18 @@ def check_json(request: Request) -> None:
 
 JsonDep = Annotated[None, Depends(check_json)]
 """Nothing; 415 when the body is not said to be JSON."""
+
+
+async def check_definition_keys(request: Request) -> None:
+    """Check that no key stands twice in the definition of the body; the reader of bodies keeps the last one silently.
+
+    Raises:
+        DefinitionError: Some do; all of them.
+    """
+    # In a thread: a large body takes a moment.
+    if problems := await asyncio.to_thread(repeated_keys, await request.body(), "definition"):
+        raise DefinitionError(problems)
+
 
 IdempotencyKey = Annotated[
     str | None,

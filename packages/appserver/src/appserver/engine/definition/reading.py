@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from appserver.engine.definition.model import MAX_DEFINITION_BYTES, MAX_DEPTH
 from appserver.engine.definition.problems import MAX_PROBLEMS, problem
@@ -15,6 +15,9 @@ from appserver.values.pointers import escaped
 MAX_VALUES = 10_000
 """Of a definition; a definition of 200 modules has a tenth of it."""
 MAX_INTEGER = 2**53
+REPEATED = "repeated_key"
+Repeated: TypeAlias = list[tuple[dict[str, Any], str]]
+"""Objects in which a key stands twice, each with that key."""
 
 
 def read_json(raw: bytes | Mapping[str, Any]) -> tuple[Any, list[DefinitionProblem]]:
@@ -26,29 +29,51 @@ def read_json(raw: bytes | Mapping[str, Any]) -> tuple[Any, list[DefinitionProbl
     text = raw if isinstance(raw, bytes) else _encoded(raw)
     if len(text) > MAX_DEFINITION_BYTES:
         _refuse("too_large", f"it has {len(text):,} bytes; at most {MAX_DEFINITION_BYTES:,} are allowed")
-    repeated: list[tuple[dict[str, Any], str]] = []
+    repeated: Repeated = []
     value = _decoded(text, repeated)
     pointers, problems = _surveyed(value, {id(holder) for holder, _ in repeated})
+    return value, problems + _repeated_keys(repeated, pointers)
+
+
+def repeated_keys(body: bytes, field: str) -> list[DefinitionProblem]:
+    """Return the keys that stand twice in what a JSON object has under *field*; where they point to begins there.
+
+    Who reads such a body by other means sees the last of them alone. What is no JSON, or beyond the caps, others tell.
+    """
+    repeated: Repeated = []
+    try:
+        value = _decoded(body, repeated)
+        if not repeated or not isinstance(value, dict):
+            return []
+        pointers, _ = _surveyed(value.get(field), {id(holder) for holder, _ in repeated})
+        return _repeated_keys(repeated, pointers)
+    except DefinitionError as exc:
+        return [each for each in exc.problems if each.code == REPEATED]
+
+
+def _repeated_keys(repeated: Repeated, pointers: Mapping[int, str]) -> list[DefinitionProblem]:
     if len(repeated) > MAX_PROBLEMS:
-        _refuse("repeated_key", f"{len(repeated):,} names stand twice in their objects")
-    problems += [
-        problem(f"{pointers[id(holder)]}/{escaped(name)}", "repeated_key", f"the name {name[:80]!r} stands twice")
+        _refuse(REPEATED, f"{len(repeated):,} names stand twice in their objects")
+    return [
+        problem(f"{pointers[id(holder)]}/{escaped(name)}", REPEATED, f"the name {name[:80]!r} stands twice")
         for holder, name in repeated
         if id(holder) in pointers
     ]
-    return value, problems
 
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which is told with its place once it is read.
+        return json.dumps(value).encode()
     except RecursionError:
         _refuse("too_deep", f"it is nested more than {MAX_DEPTH} levels deep", "make it flatter")
     except (TypeError, ValueError) as exc:
         _refuse("no_json", f"it is no JSON: {exc}", "write JSON values only")
 
 
-def _decoded(text: bytes, repeated: list[tuple[dict[str, Any], str]]) -> Any:
+def _decoded(text: bytes, repeated: Repeated) -> Any:
     def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) < len(pairs):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 
-from appserver.api.dependencies import IdempotencyKey, JsonDep
+from appserver.api.dependencies import IdempotencyKey, JsonDep, check_definition_keys
 from appserver.api.run_views import shown_run
 from appserver.api.schemas.run_actions import ActionRequest, SignalRequest
 from appserver.api.schemas.runs import RunPage, RunQuery, RunRequest, RunStateView, RunSummary, ShownRun
@@ -19,7 +19,7 @@ from appserver.http.routing import Router
 router = Router(prefix="/api/runs", tags=["runs"])
 
 
-@router.post("", status_code=HTTPStatus.CREATED)
+@router.post("", status_code=HTTPStatus.CREATED, dependencies=[Depends(check_definition_keys)])
 async def start_run(
     body: RunRequest,
     _json: JsonDep,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 
-from appserver.api.dependencies import JsonDep
+from appserver.api.dependencies import JsonDep, check_definition_keys
 from appserver.api.schemas.workflows import (
     CheckView,
     VersionInfo,
@@ -42,14 +42,14 @@ async def get_schema(state: StateDep) -> dict[str, Any]:
     return definition_schema(state.modules)
 
 
-@router.post("/check")
+@router.post("/check", dependencies=[Depends(check_definition_keys)])
 async def check_workflow(body: WorkflowRequest, _json: JsonDep, _owner: OwnerDep, state: StateDep) -> CheckView:
     """Return all that is wrong with a definition; nothing is stored."""
     checked = await state.engine.workflows.check(body.definition)
     return CheckView(valid=not checked.refused, problems=list(checked.problems))
 
 
-@router.post("", status_code=HTTPStatus.CREATED)
+@router.post("", status_code=HTTPStatus.CREATED, dependencies=[Depends(check_definition_keys)])
 async def save_workflow(
     body: WorkflowRequest, _json: JsonDep, response: Response, owner: OwnerDep, state: StateDep
 ) -> WorkflowView:
