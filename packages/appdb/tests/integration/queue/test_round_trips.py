@@ -40,20 +40,21 @@ def tasks_of_run(number: int, **changes: Any) -> list[NewTask]:
 
 
 @pytest.mark.parametrize("number", [1, 50])
-async def test_tasks_behind_append_cost_one_round_trip(queue: TaskQueue, database: Database, number: int) -> None:
+async def test_append_with_its_tasks_is_four_round_trips(queue: TaskQueue, database: Database, number: int) -> None:
     events = EventRepository(database)
-    branch_id = (await WorkflowRepository(database).get("wf_1", owner_id=OWNER)).branch_id
+    run = await WorkflowRepository(database).get("wf_1", owner_id=OWNER)
     started = [NewRunEvent(type=DbEventType.STEP_STARTED, step="one")]
     with commands_sent() as sent:
 
         async def body(session: Any) -> list[str]:
-            await events.append("wf_1", started, owner_id=OWNER, branch_id=branch_id, session=session)
-            sent.clear()
+            await events.append(
+                run.id, started, owner_id=OWNER, branch_id=run.branch_id, expected_seq=run.event_count, session=session
+            )
             return await queue.enqueue_many(tasks_of_run(number), session=session)
 
         ids = await database.transaction(body)
 
-    assert sent == ["update", "commitTransaction"]
+    assert sent == ["findAndModify", "insert", "update", "commitTransaction"]
     assert ids == [f"tq_{at}" for at in range(number)]
 
 
