@@ -82,7 +82,7 @@ def stuck(owner_id: str | None, unchanged_for: timedelta, place: tuple[datetime,
     """Runs that nothing will move on, longest unchanged first; served by index runs_activity or runs_owner_activity.
 
     They are at work, have not changed for a while, and neither they nor what is under way below them has a live task;
-    below them nobody is asked anything, and nothing has changed for that while.
+    below them nobody is asked anything, and nothing has changed for that while. ``works`` of each has it and those.
     """
     quiet_since = from_now(-unchanged_for)
     match: Filter = {"listed": True, "status": {"$in": sorted(WORKING)}}
@@ -103,7 +103,7 @@ def stuck(owner_id: str | None, unchanged_for: timedelta, place: tuple[datetime,
         {"$lookup": _live_task()},
         {"$match": {"live": []}},
         {"$limit": limit},
-        {"$unset": ["below", "works", "live"]},
+        {"$unset": ["below", "live"]},
     ]
 
 

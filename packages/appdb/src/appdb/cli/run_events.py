@@ -28,8 +28,8 @@ OUTCOMES = {
 }
 
 
-class RunLogReader:
-    """The reader of one run's log: of the line of history that counts, or of all branches.
+class RunFollower:
+    """The follower of one run's log: of the line of history that counts, or of all branches.
 
     Args:
         database: An open database.
@@ -95,7 +95,7 @@ def events(
 
     async def work(database: Database) -> Run:
         run = await named_run(database, run_id, owner)
-        reader = RunLogReader(database, run, every_branch=every_branch, after=after)
+        reader = RunFollower(database, run, every_branch=every_branch, after=after)
         return await (reader.follow(show) if follow else reader.read(show))
 
     again = f"look again with `appdb runs events {run_id}`"

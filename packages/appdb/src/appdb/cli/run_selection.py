@@ -14,7 +14,7 @@ from appdb.models.run_lists import RunFilter
 from appdb.models.workflow_runs import Run, RunStatus
 from appdb.repos.run_list import RunListRepository
 from appdb.run_lock import RUN
-from appdb.runs.overview import STUCK_AFTER
+from appdb.runs.stuck import STUCK_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

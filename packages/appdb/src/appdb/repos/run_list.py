@@ -11,7 +11,8 @@ from appdb.connection import Connection
 from appdb.models.run_lists import OpenQuestion, RunFilter
 from appdb.models.workflow_runs import Run, RunStatus
 from appdb.runs.inbox import RunInbox
-from appdb.runs.overview import STUCK_AFTER, RunOverview
+from appdb.runs.overview import RunOverview
+from appdb.runs.stuck import STUCK_AFTER, StuckRuns
 
 
 class RunListRepository(BaseRepository):
@@ -26,6 +27,7 @@ class RunListRepository(BaseRepository):
         super().__init__(connection)
         self._overview = RunOverview(connection)
         self._inbox = RunInbox(connection)
+        self._stuck = StuckRuns(connection)
 
     @retried
     async def by_activity(
@@ -106,7 +108,7 @@ class RunListRepository(BaseRepository):
         """Return those of the owner's runs that nothing will move on, longest unchanged first.
 
         Such a run is created or processing, and there is no live cause: neither it nor what is under way below it has a
-        task that can still change, and below it nobody is asked anything.
+        task that can still change, below it nobody is asked anything, and no message from outside is waited for.
 
         Args:
             owner_id: Whose runs.
@@ -117,7 +119,7 @@ class RunListRepository(BaseRepository):
         Raises:
             InvalidDataError: *before* is no place.
         """
-        return await self._overview.stuck(owner_id, unchanged_for, before, limit)
+        return await self._stuck.page(owner_id, unchanged_for, before, limit)
 
     @retried
     async def find_for_operators(
@@ -139,4 +141,4 @@ class RunListRepository(BaseRepository):
         limit: int = 50,
     ) -> list[Run]:
         """Return what ``stuck`` returns, of everybody's runs."""
-        return await self._overview.stuck(None, unchanged_for, before, limit)
+        return await self._stuck.page(None, unchanged_for, before, limit)

@@ -1,23 +1,18 @@
-"""Run overview: lists over runs by last activity, and the runs that nothing will move on."""
+"""Run overview: lists over runs by last activity."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from appdb._driver import Session
 from appdb._queries import run_lists as queries
 from appdb._queries.types import Filter, Sort
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.models.bounds import Pause, accept
 from appdb.models.list_places import parsed_place
 from appdb.models.run_lists import RunFilter
 from appdb.models.workflow_runs import Run, RunStatus
-from appdb.reading import first_readable, page_of
-
-STUCK_AFTER = timedelta(seconds=60)
-"""Longer than a lease and an election together, after which somebody has moved on what can be moved."""
+from appdb.reading import page_of
 
 
 class RunOverview:
@@ -51,13 +46,3 @@ class RunOverview:
         if before is not None:
             match = queries.behind(match, parsed_place(before, "before"), sort)
         return await page_of(Run.from_document, self._runs.find(match, session=session).sort(sort), limit)
-
-    async def stuck(self, owner_id: str | None, unchanged_for: timedelta, before: str | None, limit: int) -> list[Run]:
-        """Return runs that nothing will move on, longest unchanged first; ``None`` for everybody's."""
-        accept(Pause, unchanged_for, "unchanged_for")
-        place = None if before is None else parsed_place(before, "before")
-
-        async def look(most: int) -> list[dict[str, object]]:
-            return await self._runs.aggregate(queries.stuck(owner_id, unchanged_for, place, most)).to_list(None)
-
-        return await first_readable(Run.from_document, look, limit)

@@ -22,7 +22,7 @@ from appdb import (
     WorkflowRepository,
 )
 from appdb.host import HostMaintenance
-from appdb.models import NewRun, NewSchedule, Schedule
+from appdb.models import NewRun, NewSchedule, RunStatus, Schedule
 from appdb.utils import uuid7_at
 from appsupport.documents.damaged_documents import damage
 from appsupport.documents.written_documents import write_all
@@ -260,3 +260,19 @@ async def test_interrupted_run_deletion_is_finished(database: Database) -> None:
 
     assert await events.distinct("run_id") == [kept]
     assert (await workflows.get(kept, owner_id=OWNER)).open
+
+
+async def test_cut_off_cancel_of_run_is_finished(database: Database) -> None:
+    workflows, queue = WorkflowRepository(database), TaskQueue(database)
+    run, _ = await workflows.open(NewRun(project="film"), owner_id=OWNER)
+    task = await queue.enqueue(NewTask(owner_id=OWNER, actor="echo", payload={}, run_id=run.id))
+    # Its event alone, as one leaves it who is killed after that; long ago, since a cancel may still be under way.
+    await workflows.set_status(run.id, RunStatus.CANCELLED, owner_id=OWNER, branch_id=run.branch_id)
+    await database.collection("workflow_runs").update_one({"_id": run.id}, {"$set": {"updated_at": LONG_AGO}})
+
+    running = asyncio.create_task(maintenance(database).run())
+    async with asyncio.timeout(20):
+        while await state(queue, task.id) is not TaskState.CANCELLED:
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

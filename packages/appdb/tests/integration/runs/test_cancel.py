@@ -159,6 +159,31 @@ async def test_killed_cancel_is_final_and_finished_by_anybody(
     assert await other_host.workflows.finish_cancels(older_than=AT_ONCE) == 0
 
 
+async def test_cancel_killed_among_children_is_finished(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await runs.begin()
+    children = [await runs.begin(f"sub {number}", parent_id=run.id) for number in range(3)]
+    for worker in (run, *children):
+        await works(runs, worker)
+    stop_child, stopped = cancelling.RunCanceller._stop_child, list[str]()
+
+    async def killed_at_second(canceller: cancelling.RunCanceller, parent_id: str, child: tuple[str, str]) -> None:
+        if stopped:
+            raise KilledError
+        stopped.append(child[0])
+        await stop_child(canceller, parent_id, child)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cancelling.RunCanceller, "_stop_child", killed_at_second)
+        with pytest.raises(KilledError):
+            await runs.workflows.cancel(run.id, owner_id=OWNER)
+    assert await live(runs) == 2
+
+    # The command again goes on where it was killed, and appends nothing twice.
+    await runs.workflows.cancel(run.id, owner_id=OWNER)
+    assert await live(runs) == 0
+    assert [await cancelled_events(runs, one) for one in (run, *children)] == [1] * 4
+
+
 async def test_run_cancelled_by_its_event_is_finished_too(runs: Runs) -> None:
     run = await runs.begin()
     await works(runs, run)

@@ -208,6 +208,22 @@ async def test_run_lives_by_child_that_lives(runs: Runs, lists: RunListRepositor
     assert ids(await lists.stuck(owner_id=OWNER)) == [parent.id]
 
 
+async def test_run_that_awaits_message_is_not_stuck(runs: Runs, lists: RunListRepository) -> None:
+    parent = await works(runs, "parent")
+    child = await works(runs, "child", parent_id=parent.id)
+    waits = [{"kind": "signal", "id": "delivered"}]
+    begun = event(E.SUB_ACTION_STARTED, "a", "m", sub_action_id="m/delivered", _waiting_on=waits)
+    await runs.append(child, begun)
+    stuck = [await works(runs, f"stuck {number}") for number in range(2)]
+    await rests(runs, parent, child, *stuck)
+
+    for limit in (1, 2, 3):
+        assert ids(await lists.stuck(owner_id=OWNER, limit=limit)) == ids(stuck)[:limit]
+    await runs.append(child, event(E.SUB_ACTION_COMPLETED, "a", "m", sub_action_id="m/delivered"))
+    await rests(runs, child)
+    assert ids(await lists.stuck(owner_id=OWNER)) == [parent.id, *ids(stuck)]
+
+
 async def test_run_that_changed_lately_is_not_stuck(runs: Runs, lists: RunListRepository) -> None:
     run = await works(runs, "film")
     assert await lists.stuck(owner_id=OWNER) == []
