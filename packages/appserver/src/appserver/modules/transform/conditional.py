@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue
 
 from appserver.modules.contract import Done, Module, ModuleKind, Ports, Seen
 from appserver.values.conditions import Condition, holds
-
-_CONDITIONS: TypeAdapter[Condition] = TypeAdapter(Condition)
-
-
-def _condition(value: object) -> object:
-    # As JSON, where a list may stand for a tuple.
-    return _CONDITIONS.validate_json(json.dumps(value)) if isinstance(value, dict) else value
 
 
 class Case(Ports):
     """A value, and when it is given."""
 
-    when: Annotated[Condition, BeforeValidator(_condition)] = Field(
-        description="A condition, whose paths begin with names of ``values``."
-    )
+    when: Condition = Field(description="A condition, whose paths begin with names of ``values``.")
     value: JsonValue = Field(description="What is given when it holds.")
 
 
