@@ -172,6 +172,7 @@ def _view_after(decided: Decided, appended: Sequence[RunEvent]) -> RunView:
         "event_count": picture.run.event_count + len(appended),
         "updated_at": appended[-1].created_at,
         "open": picture.run.open and not state.status.closed,
+        "completed_at": (picture.run.completed_at or appended[-1].created_at) if state.status.closed else None,
     }
     return RunView(run=picture.run.model_copy(update=changed), state=state)
 
