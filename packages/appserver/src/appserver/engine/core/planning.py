@@ -127,8 +127,8 @@ class Planner:
         """Return the plan for going on behind an event on another line, where the open module begins again."""
         places = all_places(self._definition)
         stop_open_work(self._draft, places)
-        self._fork(seq, type_, {**data, "reusable": reusable_of(self._state, places)})
         place = open_place(self._definition, state)
+        self._fork(seq, type_, {**data, "reusable": reusable_of(self._state, places, place)})
         reruns: list[Rerun] = []
         if place is not None and place.started(state) is not None and state.position.ended is None:
             reruns = [Rerun.of(place)]
