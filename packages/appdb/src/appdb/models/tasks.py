@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue, SkipValidation, field_validator
+from pydantic import Field, JsonValue, SkipValidation
 
 from appdb.models.base import Document, StoredJson, Value
 from appdb.models.bounds import (
@@ -24,6 +25,7 @@ from appdb.models.bounds import (
     StoredTime,
 )
 from appdb.models.budgets import Money, StoredMoney
+from appdb.models.continuations import StoredContinuation
 from appdb.models.limits import Limit, TaskLimit
 from appdb.models.task_events import EventBatch
 from appdb.models.vocabulary import Stored
@@ -142,45 +144,6 @@ class Task(Document):
     def last_seq(self) -> int:
         """The number of the newest event that this snapshot includes; -1 before the first."""
         return self.event_count - 1
-
-
-class StoredContinuation(Value):
-    """A task that waits in another one for its completion or its end; its durations count from then on."""
-
-    fields: StoredJson
-    """The document that it becomes, but for the times."""
-    delay_ms: StoredSpan
-    run_at: StoredTime | None = None
-    """The time at which it is due, in place of a delay."""
-    expires_in_ms: StoredSpan | None
-    unique_for_ms: StoredSpan | None
-
-    @field_validator("fields")
-    @classmethod
-    def _are_named(cls, fields: StoredJson) -> StoredJson:
-        # These become parts of filters and ids; other software may have written anything there.
-        named = all(isinstance(fields.get(name), str) for name in ("_id", "owner_id"))
-        if not named or not all(isinstance(fields.get(name), str | None) for name in ("run_id", "unique_key")):
-            raise ValueError("id, owner, run and unique key must be text")
-        return fields
-
-    @property
-    def owner_id(self) -> str:
-        """Whose task it becomes."""
-        owner_id: str = self.fields["owner_id"]
-        return owner_id
-
-    @property
-    def run_id(self) -> str | None:
-        """The run that it will work for."""
-        run_id: str | None = self.fields.get("run_id")
-        return run_id
-
-    @property
-    def unique_key(self) -> str | None:
-        """The key that it will stand for."""
-        key: str | None = self.fields.get("unique_key")
-        return key
 
 
 class Settlement(Value):
@@ -307,13 +270,18 @@ class NewTask:
         if any(getattr(one, "owner_id", self.owner_id) != self.owner_id for one in (*self.then, *self.on_end)):
             raise ValueError(f"task for actor {self.actor!r}: what follows must have the same owner, {self.owner_id!r}")
         # An id or a key of its own would give a second end what followed the first one, which is over perhaps.
-        if any(map(_has_name, self.on_end)):
+        if _any_has_name(self.on_end):
             raise ValueError(f"task for actor {self.actor!r}: what follows its end has no task_id and no unique_key")
         if self.delay and self.run_at is not None:
             raise ValueError(f"task for actor {self.actor!r}: give a delay or run_at, not both")
 
 
-def _has_name(task: NewTask) -> bool:
-    """Return whether *task*, or what follows it, has an id or a key of its own."""
-    named = getattr(task, "task_id", None) is not None or getattr(task, "unique_key", None) is not None
-    return named or any(map(_has_name, getattr(task, "then", ())))
+def _any_has_name(tasks: Iterable[NewTask]) -> bool:
+    """Return whether one of *tasks*, or what continues it, has an id or a key of its own."""
+    following = [*tasks]
+    # The list grows while it is walked: what continues them is put behind.
+    for one in following:
+        if getattr(one, "task_id", None) is not None or getattr(one, "unique_key", None) is not None:
+            return True
+        following += getattr(one, "then", ())
+    return False

@@ -11,7 +11,8 @@ from appdb._queries import tasks as queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import NotFoundError, UnreadableError
-from appdb.models.tasks import StoredContinuation, TaskState
+from appdb.models.continuations import StoredContinuation
+from appdb.models.tasks import TaskState
 from appdb.queue.labels import handed_on
 from appdb.queue.task_document import continuation_upsert
 from appdb.run_lock import RunLock

@@ -12,8 +12,9 @@ from appdb._queries import tasks as queries
 from appdb._queries.types import Filter, Pipeline
 from appdb.errors import ConflictError, InvalidDataError, TooLargeError
 from appdb.models.bounds import accept, bounded_duration
+from appdb.models.continuations import StoredContinuation
 from appdb.models.limits import TaskLimit
-from appdb.models.tasks import NewTask, StoredContinuation, Task, TaskState
+from appdb.models.tasks import NewTask, Task, TaskState
 from appdb.queue.labels import labels_of
 from appdb.queue.lease import handler
 from appdb.size_limits import (
