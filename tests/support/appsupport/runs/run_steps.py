@@ -213,9 +213,11 @@ class Module:
         """Return what happens while it runs, with a sub-action in it and one after it."""
         form = f"{step}.{self.name}"
         question = [asked(step, self.name, form), answered(form)] if self.asks else []
-        within = event(E.SUB_ACTION_COMPLETED, step, self.name, _state_mapped=self.within)
+        name = f"{form}/1"
+        begun = event(E.SUB_ACTION_STARTED, step, self.name, sub_action_id=name)
+        within = event(E.SUB_ACTION_COMPLETED, step, self.name, sub_action_id=name, _state_mapped=self.within)
         after = event(E.SUB_ACTION_COMPLETED, _state_mapped=self.after)
-        return [started(step, self.name), *question, within, completed(step, self.name, self.values), after]
+        return [started(step, self.name), *question, begun, within, completed(step, self.name, self.values), after]
 
 
 def straight(workflow: Sequence[Sequence[Module]]) -> list[NewRunEvent]:

@@ -172,6 +172,15 @@ def test_interactions_pair_requests_with_first_answers() -> None:
     ]
 
 
+def test_expired_interaction_takes_no_answer() -> None:
+    expired = event(E.INTERACTION_EXPIRED, interaction_id="f1")
+    (found,) = interactions(stored([asked("a", "m", "f1"), expired, answered("f1", n=1)]))
+
+    assert found.response is None
+    assert found.expired is not None
+    assert found.expired.id == expired.event_id
+
+
 def test_module_attempts_tell_inputs_and_feedback() -> None:
     first = event(E.RETRY_REQUESTED, target_module="m", feedback="shorter")
     second = event(E.RETRY_REQUESTED, target_module="m", feedback="longer")
