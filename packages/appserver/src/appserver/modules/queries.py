@@ -73,7 +73,7 @@ def _checked(rows: Any) -> dict[str, JsonValue]:
     return {"rows": rows}
 
 
-def discovered_queries() -> NamedQueries:
+def discovered_queries() -> list[NamedQuery]:
     """Return the queries of installed packages; one that cannot be used is logged and left out."""
     found: list[NamedQuery] = []
     for entry in entry_points(group=GROUP):
@@ -86,4 +86,4 @@ def discovered_queries() -> NamedQueries:
             found.append(query)
         else:
             logger.error("a query is left out: it is no NamedQuery with a schema", extra={"entry_point": entry.value})
-    return NamedQueries(found)
+    return found

@@ -84,7 +84,7 @@ class Loaded:
             case LoadQuery(name=name):
                 if name not in self._script.queries:
                     raise AssertionError(f"the script has no rows for the query {name!r}; give them by harness.query")
-                return self._script.queries[name]
+                return {"rows": self._script.queries[name]}
             case _:
                 assert_never(request)
 

@@ -44,13 +44,13 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_hostile_schema_is_refused_at_once(schema: dict[str, Any]) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     problems = schema_problems(schema)
 
     assert problems
     assert problems[0].message
     assert misfits(schema, "x")
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 0.2
 
 
 def test_property_named_like_keyword_is_fine() -> None:
@@ -77,7 +77,7 @@ def test_misfits_are_at_most_twenty() -> None:
 
 def test_costly_value_is_refused_unchecked() -> None:
     schema = {"items": {"anyOf": [{"type": "string"}] * 100}}
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert "too large" in misfits(schema, [0] * 100_000)[0].message
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -10,7 +10,9 @@ import pytest
 
 from appdb import Database
 from appserver.modules.contract import LoadQuery
-from appserver.modules.queries import NamedQueries, NamedQuery, discovered_queries
+from appserver.modules.json_schemas import misfits, schema_problems
+from appserver.modules.queries import NamedQueries, NamedQuery
+from appserver.modules.shipped_queries import SHIPPED, host_queries
 
 SCHEMA = {
     "type": "object",
@@ -64,7 +66,14 @@ async def test_slow_query_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "longer" in (await asked("slow"))["error"]
 
 
-async def test_host_without_packages_has_no_queries() -> None:
-    found = await discovered_queries().rows(LoadQuery(key="rows", name="any"), NO_DATABASE, "usr_1")
+async def test_host_offers_shipped_queries() -> None:
+    found = await host_queries().rows(LoadQuery(key="rows", name="any"), NO_DATABASE, "usr_1")
 
-    assert "there are none" in str(found["error"])
+    assert "there are recent_contents, recent_runs" in str(found["error"])
+
+
+@pytest.mark.parametrize("query", SHIPPED, ids=lambda query: query.name)
+def test_shipped_query_has_closed_schema(query: NamedQuery) -> None:
+    assert schema_problems(query.arguments) == ()
+    assert misfits(query.arguments, {"owner_id": "usr_2"})
+    assert misfits(query.arguments, {"limit": 101})

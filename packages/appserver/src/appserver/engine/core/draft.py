@@ -84,6 +84,11 @@ class Draft:
         return bool(self._events)
 
     @property
+    def has_writes(self) -> bool:
+        """Whether something is written beside the log."""
+        return bool(self._writes)
+
+    @property
     def room(self) -> int:
         """How many calls may still be started in this decision."""
         return 0 if self._bytes > MAX_BYTES else max(0, MAX_EVENTS - RESERVE - len(self._events))

@@ -165,6 +165,10 @@ def _load(draft: Draft, turn: Turn, effect: Load) -> bool:
     missing = [one for one in effect.requests if one.key not in turn.seen.loaded]
     if not missing:
         return _fail(draft, turn, _bug(turn, "asks for data that it has been given"))
+    if draft.has_writes:
+        # What modules before it write in this decision is stored first, since this one may want to read it.
+        draft.cut = True
+        return False
     draft.needs += [Needed(key=f"{module}/{one.key}", step=step, module=module, request=one) for one in missing]
     return False
 

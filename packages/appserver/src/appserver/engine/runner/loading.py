@@ -12,9 +12,9 @@ from appdb import DbEventType, NotFoundError
 from appdb.models import Content, FileCategory, FileFormat, Run, WorkflowFile
 from appserver.engine.core.decision import Needed, PastAnswer, PastOutputs, PastTries
 from appserver.engine.core.scope import without_marks
-from appserver.engine.runner.queries import QUERIES
 from appserver.engine.runner.stores import EngineStores
 from appserver.modules.contract import LoadContent, LoadFile, LoadKeywords, LoadOptions, LoadQuery
+from appserver.modules.shipped_queries import host_queries
 
 HALF_LIFE = timedelta(days=30)
 """The time in which the weight of a keyword halves."""
@@ -52,8 +52,8 @@ class Loader:
                 return await self._options(needed, run, limit)
             case LoadKeywords() as keywords:
                 return await self._keywords(run, keywords)
-            case LoadQuery(name=name, arguments=arguments):
-                return await self._rows(run, name, arguments)
+            case LoadQuery() as query:
+                return await host_queries().rows(query, self._stores.database, run.owner_id)
 
     async def _past(self, needed: Needed, past: PastTries | PastOutputs | PastAnswer, run: Run) -> JsonValue:
         match past:
@@ -63,10 +63,6 @@ class Loader:
                 return await self._outputs(run, seq)
             case PastAnswer(interaction_id=interaction_id):
                 return await self._answer(run, interaction_id)
-
-    async def _rows(self, run: Run, name: str, arguments: Mapping[str, JsonValue]) -> JsonValue:
-        query = QUERIES.get(name)
-        return None if query is None else await query(self._stores, run.owner_id, arguments)
 
     async def _tries(self, needed: Needed, run: Run) -> JsonValue:
         tries = await self._stores.states.retry_context(

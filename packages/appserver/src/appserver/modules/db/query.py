@@ -35,7 +35,7 @@ class QueryByName(Module[QueryByNameInputs, QueryByNameOutputs]):
     kind = ModuleKind.INLINE
     Inputs = QueryByNameInputs
     Outputs = QueryByNameOutputs
-    example: ClassVar[Mapping[str, Any]] = {"name": "recent_contents", "arguments": {"kind": "image", "limit": 10}}
+    example: ClassVar[Mapping[str, Any]] = {"name": "recent_contents", "arguments": {"limit": 10}}
 
     def decide(self, inputs: QueryByNameInputs, seen: Seen) -> Load | Done | Fail:
         """Ask, and give the rows."""
