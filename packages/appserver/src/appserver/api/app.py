@@ -26,6 +26,7 @@ from appserver.http.middleware.install import install_middleware
 from appserver.settings import ServerSettings
 from appserver.state import AppState, build_engine_host, build_state
 from appserver.web.pages import docs, home, task
+from appserver.web.pages import runs as run_pages
 from appserver.web.rendering import install_error_pages
 
 
@@ -45,7 +46,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     install_error_handlers(app)
     install_error_pages(app)
     install_middleware(app, settings)
-    for routes in (tasks, one_task, many_tasks, one_run, contents, guests, health, home, task, docs):
+    for routes in (tasks, one_task, many_tasks, one_run, contents, guests, health, home, task, run_pages, docs):
         app.include_router(routes.router)
     for routes in (templates, runs, history, ways_back, interactions):
         app.include_router(routes.router)

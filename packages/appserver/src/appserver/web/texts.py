@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from appdb import TaskState
+from appdb.models import RunStatus
 
 STATE_WORDS = {
     TaskState.SCHEDULED: "Waiting",
@@ -22,6 +23,30 @@ EXPLAINED = {
     HTTPStatus.UNAUTHORIZED: "This page belongs to whoever started it, and this browser does not know you.",
     HTTPStatus.NOT_FOUND: "There is no such generation among yours. It may have been started in another browser.",
 }
+
+
+RUN_WORDS = {
+    RunStatus.CREATED: "Beginning",
+    RunStatus.PROCESSING: "Running",
+    RunStatus.AWAITING_INPUT: "Waits for you",
+    RunStatus.TARGET_REACHED: "Stopped where it was asked to",
+    RunStatus.VALIDATION_FAILED: "Stopped: something does not fit",
+    RunStatus.COMPLETED: "Done",
+    RunStatus.ERROR: "Stopped at an error",
+    RunStatus.CANCELLED: "Cancelled",
+}
+WAIT_WORDS = {
+    "task": "A worker",
+    "timer": "A moment in time",
+    "interaction": "Your answer",
+    "child": "A part",
+    "signal": "A message",
+}
+
+
+def run_word(status: RunStatus) -> str:
+    """Return the word for *status*."""
+    return RUN_WORDS.get(status) or str(status).replace("_", " ").capitalize()
 
 
 def state_word(state: TaskState) -> str:

@@ -10,13 +10,14 @@ from fastapi.responses import RedirectResponse, Response
 
 from appdb import InvalidDataError
 from appserver.errors import InvalidRequestError
-from appserver.http.callers import COOKIE, StateDep, VisitorDep, make_guest
+from appserver.http.callers import StateDep, VisitorDep, make_guest
 from appserver.http.problems import ProblemError, as_problem
 from appserver.http.routing import Router
 from appserver.http.same_site import SameSiteDep
 from appserver.state import AppState
 from appserver.tasks.submission import Submission, submit
 from appserver.tasks.worker_presence import worker_presence
+from appserver.web.cookies import remember
 from appserver.web.film import FILM_ACTOR
 from appserver.web.forms import VOICES, FilmForm, errors_by_field, longest_script
 from appserver.web.rendering import PageRoute, templates
@@ -25,7 +26,6 @@ from appserver.web.task_rows import row_of
 router = Router(include_in_schema=False, route_class=PageRoute)
 
 RECENT = 12
-COOKIE_SECONDS = 365 * 24 * 3600
 
 FormField = Annotated[str, Form()]
 
@@ -63,7 +63,7 @@ async def generate(
         return await _home(request, state, visitor, form, as_problem(exc))
     answer = RedirectResponse(f"/tasks/{task.id}", HTTPStatus.SEE_OTHER)
     if key is not None:
-        _remember(request, answer, key)
+        remember(request, answer, key)
     return answer
 
 
@@ -84,10 +84,3 @@ async def _home(
     }
     status = HTTPStatus.OK if problem is None else problem.status
     return templates.TemplateResponse(request, "home.html", context, status_code=status)
-
-
-def _remember(request: Request, answer: Response, key: str) -> None:
-    # Lax, not strict: a link from elsewhere must find its visitor again, or a new guest would take the old one's place
-    # (decision record 0004).
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=secure)
