@@ -22,7 +22,7 @@ from appdb.runs.appends import says_the_same, subject_of, weight_of
 from appdb.runs.event_log import EventLog
 from appdb.runs.fold import EMPTY
 from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, ForkRequest, Point
-from appdb.runs.lineage import truncated
+from appdb.runs.lines import HistoryLine
 from appdb.runs.reader import RunReader
 from appdb.runs.size_limits import MAX_LINEAGE
 from appdb.runs.transitions import BRANCH_REASONS, position_changes
@@ -50,13 +50,16 @@ class RunForker:
             await self._reader.current_state(fork.run_id, fork.owner_id, None)
 
         async def body(session: Session) -> Branch:
-            made = await self._branches.find_one(
-                queries.of_run(fork.run_id, fork.owner_id, fork.branch_id), session=session
-            )
-            if made is None:
-                return await self._fork(fork, session)
-            await self._check_same(Branch.from_document(made), fork, session)
-            return Branch.from_document(made)
+            try:
+                # While the run is where the caller has left it, no earlier call can have made the branch.
+                run = await self._run_lock.lock(fork.run_id, fork.owner_id, session, branch_id=fork.current)
+            except ConflictError:
+                match = queries.of_run(fork.run_id, fork.owner_id, fork.branch_id)
+                if (made := await self._branches.find_one(match, session=session)) is None:
+                    raise
+                await self._check_same(Branch.from_document(made), fork, session)
+                return Branch.from_document(made)
+            return await self._fork(run, fork, session)
 
         return await self._connection.joined(body, session)
 
@@ -74,11 +77,12 @@ class RunForker:
         if not (same and left and behind):
             raise ConflictError("branch", made.id, "its id is taken by another fork; make a new id")
 
-    async def _fork(self, fork: ForkRequest, session: Session) -> Branch:
-        run = await self._run_lock.lock(fork.run_id, fork.owner_id, session, branch_id=fork.current)
-        lineage = await self._lineage(run, fork.point, session)
-        position = EMPTY.position if not lineage else (await self._reader.state_after(run, lineage, session)).position
-        return await self.begin_branch(run, lineage, position, fork.branch_id, fork.event, session)
+    async def _fork(self, run: Run, fork: ForkRequest, session: Session) -> Branch:
+        line = await self._line(run, fork.point, session)
+        if line is None:
+            return await self.begin_branch(run, [], EMPTY.position, fork.branch_id, fork.event, session)
+        state = await self._reader.state_on(line, session)
+        return await self.begin_branch(run, line.lineage, state.position, fork.branch_id, fork.event, session)
 
     async def begin_branch(
         self,
@@ -103,52 +107,52 @@ class RunForker:
         await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
         return branch
 
-    async def _lineage(self, run: Run, point: Point, session: Session) -> list[BranchSegment]:
+    async def _line(self, run: Run, point: Point, session: Session) -> HistoryLine | None:
+        """Return the line of history that the new branch goes on from, ``None`` for none."""
         match point:
             case AtBeginning():
-                return []
+                return None
             case AtEvent(seq=seq):
-                return await self._behind(run, await self._numbered(run, seq, session), session)
+                return await self._behind(await self._numbered(run, seq, session), session)
             case AtInteraction(interaction_id=interaction_id):
-                return await self._behind(run, await self._request(run, interaction_id, session), session)
+                return await self._behind(await self._request(run, interaction_id, session), session)
             case AtEnd(branch_id=branch_id):
                 return await self._at_end(run, branch_id, session)
             case BeforeFirst():
                 return await self._before(run, point, session)
 
-    async def _numbered(self, run: Run, seq: int, session: Session) -> RawDocument:
+    async def _numbered(self, run: Run, seq: int, session: Session) -> RunEvent:
         found = await self._events.find_one(event_queries.numbered(run.id, run.owner_id, seq), session=session)
         if found is None:
             raise NotFoundError(f"event of run {run.id}", str(seq))
-        return found
+        return RunEvent.from_document(found)
 
-    async def _request(self, run: Run, interaction_id: str, session: Session) -> RawDocument:
+    async def _request(self, run: Run, interaction_id: str, session: Session) -> RunEvent:
         match = event_queries.of_interactions(run.id, run.owner_id, [interaction_id], [E.INTERACTION_REQUESTED])
         found = await self._events.find_one(match, sort=event_queries.NEWEST_FIRST, session=session)
         if found is None:
             raise NotFoundError(f"interaction of run {run.id}", interaction_id)
-        return found
+        return RunEvent.from_document(found)
 
-    async def _behind(self, run: Run, event: RawDocument, session: Session) -> list[BranchSegment]:
-        lineage = await self._reader.lineage_of(run, event["branch_id"], session)
-        return truncated(lineage, event["seq"])
+    async def _behind(self, event: RunEvent, session: Session) -> HistoryLine:
+        return await self._reader.line_to(event, session)
 
-    async def _before(self, run: Run, point: BeforeFirst, session: Session) -> list[BranchSegment]:
+    async def _before(self, run: Run, point: BeforeFirst, session: Session) -> HistoryLine:
         lineage = await self._reader.lineage_of(run, run.branch_id, session)
         first = await self._first(run, lineage, point, session)
         # Events that only give a branch's reason are left out, so that repeated jumps do not lengthen the lineage.
         kept = EventFilter(before=first.seq, without=BRANCH_REASONS)
         before = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
-        return truncated(lineage, before[0].seq)
+        return await self._behind(before[0], session)
 
-    async def _at_end(self, run: Run, branch_id: str, session: Session) -> list[BranchSegment]:
+    async def _at_end(self, run: Run, branch_id: str, session: Session) -> HistoryLine:
         if branch_id == run.branch_id:
             raise ConflictError("branch", branch_id, "the run's events go to it already; read its state again")
         lineage = await self._reader.lineage_of(run, branch_id, session)
         # Where a run was only returned to and left again, what it was returned to does not get longer.
         kept = EventFilter(without=[E.BRANCH_SWITCHED])
         last = await self._reader.events_on(run, lineage, kept, limit=1, session=session, newest=True)
-        return truncated(lineage, last[0].seq)
+        return await self._behind(last[0], session)
 
     async def _first(
         self, run: Run, lineage: Sequence[BranchSegment], point: BeforeFirst, session: Session

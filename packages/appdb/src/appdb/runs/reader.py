@@ -51,7 +51,7 @@ class RunReader:
     async def current_state(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
         """Return the owner's run and its state; two round trips, unless the run was never read for long."""
         line = await self._lines.read(run_id, owner_id, None, None, session)
-        return line.run, await self._state_on(line, session)
+        return line.run, await self.state_on(line, session)
 
     async def state_at(
         self, run_id: str, owner_id: str, branch_id: str | None, seq: int, session: Session | None
@@ -72,7 +72,7 @@ class RunReader:
         if not line.lineage or not await self._has(line, seq, session):
             await self._run_lock.check_run(run_id, owner_id, session)
             raise NotFoundError(f"event of run {run_id}", str(seq))
-        return await self._state_on(line, session)
+        return await self.state_on(line, session)
 
     async def _has(self, line: HistoryLine, seq: int, session: Session | None) -> bool:
         """Return whether the event *seq* is of the branch that *line* ends with."""
@@ -137,9 +137,14 @@ class RunReader:
             ConflictError: An event is missing, which nothing here can mend.
         """
         snapshot = await self._lines.newest_snapshot(run, lineage, session)
-        return await self._state_on(HistoryLine(run=run, lineage=lineage, snapshot=snapshot), session)
+        return await self.state_on(HistoryLine(run=run, lineage=lineage, snapshot=snapshot), session)
 
-    async def _state_on(self, line: HistoryLine, session: Session | None) -> RunState:
+    async def line_to(self, event: RunEvent, session: Session | None) -> HistoryLine:
+        """Return the line of history that ends with *event*."""
+        return await self._lines.read(event.run_id, event.owner_id, event.branch_id, event.seq, session)
+
+    async def state_on(self, line: HistoryLine, session: Session | None) -> RunState:
+        """Return the state at the end of *line*; see ``state_after``."""
         try:
             return await self._fold(line, session)
         except _GapError as gap:

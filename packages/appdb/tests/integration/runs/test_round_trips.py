@@ -9,7 +9,7 @@ import pytest
 from appdb import Database, DbEventType
 from appdb.models import NewRunEvent, Run
 from appsupport.mongo.round_trips import commands_sent
-from appsupport.runs.run_events import answered, asked, completed, event, started, step_started
+from appsupport.runs.run_events import answered, asked, completed, event, started, step_started, two_steps
 from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
@@ -82,3 +82,29 @@ async def test_answer_in_transaction_reads_nothing(runs: Runs) -> None:
 
     assert sent == ["findAndModify", "insert", "commitTransaction"]
     assert await runs.database.transaction(body) == stored
+
+
+@pytest.mark.parametrize(("go_back", "most"), [("jump", 9), ("branch", 7), ("fork", 7), ("switch", 8), ("reset", 4)])
+async def test_fork_in_transaction_costs_few_round_trips(runs: Runs, go_back: str, most: int) -> None:
+    run = await runs.begin()
+    await runs.append(run, *two_steps())
+    left, current = run.branch_id, await runs.branches.current(run.id, owner_id=OWNER)
+    if go_back == "switch":
+        current = await runs.states.jump(run.id, "write", owner_id=OWNER, branch_id=left)
+
+    async def body(session: Any) -> None:
+        at: dict[str, Any] = {"owner_id": OWNER, "branch_id": current.id, "session": session}
+        calls = {
+            "jump": lambda: runs.states.jump(run.id, "write", "choose", **at),
+            "branch": lambda: runs.states.branch_from_interaction(run.id, "select_1", **at),
+            "fork": lambda: runs.branches.fork(run.id, 3, event(E.OUTPUT_STORED), **at),
+            "switch": lambda: runs.branches.switch(run.id, left, **at),
+            "reset": lambda: runs.workflows.reset(run.id, **at),
+        }
+        await calls[go_back]()
+
+    with commands_sent() as sent:
+        await runs.database.transaction(body)
+
+    assert sent.pop() == "commitTransaction"
+    assert len(sent) <= most, sent
