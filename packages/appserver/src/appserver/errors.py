@@ -301,7 +301,7 @@ class RunOpenError(RunConflictError):
 
 
 class ActionRefusedError(RunConflictError):
-    """What a person asks for of a run cannot be done now: a sub-action, or a way back.
+    """A sub-action or a way back that a person asks for cannot be done now.
 
     Args:
         action: Its name.

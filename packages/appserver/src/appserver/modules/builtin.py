@@ -5,8 +5,8 @@ from __future__ import annotations
 from appserver.modules.db.query import QueryByName
 from appserver.modules.flow.child import Child
 from appserver.modules.flow.map import Map
-from appserver.modules.flow.signal import Signal
-from appserver.modules.flow.wait import Wait
+from appserver.modules.flow.signal import FlowSignal
+from appserver.modules.flow.wait import FlowWait
 from appserver.modules.http.fetch import Fetch
 from appserver.modules.io.files import LoadFromFile, Save
 from appserver.modules.io.render_template import RenderTemplate
@@ -32,7 +32,7 @@ from appserver.modules.user.select import Select
 from appserver.modules.user.text_input import TextInput
 
 ASKING: tuple[AnyModule, ...] = (Approve(), FileInput(), Form(), Pause(), Select(), TextInput())
-FLOWING: tuple[AnyModule, ...] = (Child(), Map(), Signal(), Wait())
+FLOWING: tuple[AnyModule, ...] = (Child(), Map(), FlowSignal(), FlowWait())
 KEEPING: tuple[AnyModule, ...] = (
     LoadFromFile(),
     QueryByName(),

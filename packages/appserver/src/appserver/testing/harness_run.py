@@ -34,7 +34,7 @@ MOST_TURNS = 10_000
 
 @dataclass(slots=True)
 class HarnessScript:
-    """What people answer and workers give."""
+    """The answers of people, and the results of workers."""
 
     answers: dict[str, list[JsonValue]] = field(default_factory=dict)
     stubs: dict[str, list[Stub]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a harness loads for modules: files, options, keywords, rows of queries, earlier tries."""
+"""Stored data that a harness loads for modules: files, options, keywords, rows of queries, earlier tries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ScriptedData(Protocol):
 
 class Loaded:
     """
-    What is stored beside the log.
+    The data that is stored beside the log.
 
     Args:
         stored: The runs, with what their modules have written.

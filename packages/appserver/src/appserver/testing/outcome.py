@@ -32,7 +32,7 @@ class StubbedTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Args:
         status: Its status.

@@ -18,7 +18,7 @@ from appworker.actors.script import VISIBLE, scenes_of
 from appworker.actors.threads import in_thread
 from appworker.providers.local.pictures.cards import Card
 from appworker.providers.local.video.slideshow import Slideshow
-from appworker.providers.results import Picture, Slide, Speech
+from appworker.providers.results import DrawnPicture, Slide, Speech
 
 MAX_SCRIPT_CHARACTERS = 60_000
 """About an hour of film; of whatever letters, they fit into a payload. Hosts and their page read it from the schema."""
@@ -122,7 +122,7 @@ async def _video(context: ActorContext, payload: MediaPayload, slides: list[Slid
     return MediaResult(video_content_id=content_id, scenes=len(slides), duration_seconds=round(seconds, 3))
 
 
-def _picture_item(picture: Picture, text: str, index: int) -> NewContent:
+def _picture_item(picture: DrawnPicture, text: str, index: int) -> NewContent:
     return NewContent(
         key=f"scene-{index:04}/picture",
         kind=ContentKind.IMAGE,

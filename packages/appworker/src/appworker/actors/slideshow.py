@@ -20,7 +20,7 @@ from appworker.actors.contexts import ActorContext
 from appworker.actors.threads import in_thread
 from appworker.errors import DiscardError
 from appworker.providers.local.video.slideshow import Slideshow
-from appworker.providers.results import SAMPLE_BYTES, Picture, Slide, Speech
+from appworker.providers.results import SAMPLE_BYTES, DrawnPicture, Slide, Speech
 
 SLIDESHOW = Slideshow()
 MAX_SLIDES = 100
@@ -112,7 +112,7 @@ async def _bytes(context: ActorContext, content_id: str, target: Path) -> bytes:
     return await in_thread(target.read_bytes)
 
 
-def picture_of(data: bytes, content_id: str) -> Picture:
+def picture_of(data: bytes, content_id: str) -> DrawnPicture:
     """Return the picture that *data* is, as PNG with even sides, as the encoder needs them.
 
     Raises:
@@ -130,7 +130,7 @@ def picture_of(data: bytes, content_id: str) -> Picture:
         raise DiscardError(f"content {content_id}: it is no picture that can be read") from exc
     file = io.BytesIO()
     even.save(file, "PNG", compress_level=1)
-    return Picture(png=file.getvalue(), width=even.width, height=even.height, seed=0)
+    return DrawnPicture(png=file.getvalue(), width=even.width, height=even.height, seed=0)
 
 
 def speech_of(data: bytes, content_id: str) -> Speech:
@@ -148,7 +148,7 @@ def speech_of(data: bytes, content_id: str) -> Speech:
         raise DiscardError(f"content {content_id}: it is no WAV file") from exc
 
 
-def _video_item(file: Path, payload: SlideshowPayload, first: Picture, seconds: float) -> NewContent:
+def _video_item(file: Path, payload: SlideshowPayload, first: DrawnPicture, seconds: float) -> NewContent:
     return NewContent(
         key="video",
         kind=ContentKind.VIDEO,

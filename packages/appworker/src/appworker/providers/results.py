@@ -38,7 +38,7 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class DrawnPicture:
     """A drawn picture, as a PNG file."""
 
     png: bytes
@@ -53,5 +53,5 @@ class Picture:
 class Slide:
     """A picture, and the speech while it is shown."""
 
-    picture: Picture
+    picture: DrawnPicture
     speech: Speech

@@ -11,7 +11,7 @@ from appdb.models import RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """What the first event of a run says.
+    """The first event of a run, as the engine reads it.
 
     Args:
         input: What the run begins with.

@@ -27,7 +27,7 @@ class PastOutputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastAnswer:
-    """How a question of the run was settled, on whichever branch: ``{"type", "at", "response"?, "by"?, "reason"?}``.
+    """The settlement of a question, on whichever branch: ``{"type", "at", "response"?, "by"?, "reason"?}``.
 
     ``type`` is that of the event, ``at`` its time in ISO 8601, and the rest its data; ``None`` for one that is unknown,
     or was not settled.
@@ -88,7 +88,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What follows for a run: all of it is written in one transaction, or nothing.
+    """The consequences of a cause for a run: all of it is written in one transaction, or nothing.
 
     Args:
         events: To append with ``expected_seq=Picture.next_seq``; at most 500.

@@ -1,4 +1,4 @@
-"""What has happened outside of the log: ends of tasks, child runs and timers, and messages, are written into it."""
+"""Happenings outside of the log: ends of tasks, child runs and timers, and messages, are written into it."""
 
 from __future__ import annotations
 

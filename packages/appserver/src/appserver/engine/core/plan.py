@@ -33,7 +33,7 @@ class Rerun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoingBackPlan:
-    """What a way back does.
+    """The effects of a way back, told before it is done.
 
     Args:
         decision: What is written for it; then the run goes on by a ``Look``.

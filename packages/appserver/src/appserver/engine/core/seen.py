@@ -1,4 +1,4 @@
-"""What a module sees: all that has happened to it in this try."""
+"""The view of a module: all that has happened to it in this try."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Beginning:
-    """What a try begins with, beside the inputs of the definition."""
+    """The beginning of a try, beside the inputs of the definition."""
 
     number: int = 1
     attempt: int = 1

@@ -13,7 +13,7 @@ CHILD = "child"
 
 
 class ChildInputs(Ports):
-    """What the child run does."""
+    """The child run to start."""
 
     run: list[dict[str, JsonValue]] | None = Field(
         None, min_length=1, description="The definitions of its modules; they find what this run has."
@@ -26,7 +26,7 @@ class ChildInputs(Ports):
 
 
 class ChildOutputs(Ports):
-    """What the child run gave."""
+    """The outputs of the child run."""
 
     output: dict[str, JsonValue] = Field(
         description="By module, what each gave; of a version, what its definition calls its output."

@@ -29,7 +29,7 @@ MAX_TOLD_FAILURES = 20
 
 
 class CompleteWhen(Ports):
-    """When a map is completed before, or although, not every item has succeeded."""
+    """The completion of a map of which not every item has succeeded."""
 
     min_success: int | None = Field(
         default=None,
@@ -60,7 +60,7 @@ class ItemFailure(Ports):
 
 
 class MapOutputs(Ports):
-    """What came of the items."""
+    """The results of the items."""
 
     results: list[JsonValue] = Field(
         description="In the items' order: what the one module gave, or by module what each gave; null for no success."

@@ -30,7 +30,7 @@ MAX_REFUSED = 100
 
 
 class SignalInputs(Ports):
-    """Which message."""
+    """The message to wait for."""
 
     name: str = Field(min_length=1, max_length=200, description="The message's name, as its sender calls it.")
     schema_: dict[str, JsonValue] = Field(
@@ -49,7 +49,7 @@ class SignalOutputs(Ports):
     refused: int = Field(description="How many came that did not fit the schema.")
 
 
-class Signal(Module[SignalInputs, SignalOutputs]):
+class FlowSignal(Module[SignalInputs, SignalOutputs]):
     """Waits for a message from outside; one that came before the wait is taken."""
 
     type = "flow.signal@1"

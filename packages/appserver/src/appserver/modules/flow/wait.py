@@ -15,7 +15,7 @@ MAX_SECONDS = 366 * 24 * 3600
 
 
 class WaitInputs(Ports):
-    """How long."""
+    """The time to wait."""
 
     seconds: float | None = Field(None, ge=0, le=MAX_SECONDS, description="So long, from when this module begins.")
     until: AwareDatetime | None = Field(
@@ -30,7 +30,7 @@ class WaitOutputs(Ports):
     waited: bool
 
 
-class Wait(Module[WaitInputs, WaitOutputs]):
+class FlowWait(Module[WaitInputs, WaitOutputs]):
     """Waits for some time, or until a time; no host and no worker is kept for it."""
 
     type = "flow.wait@1"

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from appworker.providers.local.pictures.lettering import Lettering, fit, has_glyph
 from appworker.providers.local.text import plain
-from appworker.providers.results import Picture
+from appworker.providers.results import DrawnPicture
 
 NAME = "drawn-cards"
 
@@ -61,14 +61,14 @@ class DrawnCards:
     def check(self) -> None:
         """Return: it needs nothing but this package."""
 
-    def draw(self, card: Card) -> Picture:
+    def draw(self, card: Card) -> DrawnPicture:
         """Return *card* as a picture."""
         chance = random.Random(_digest(card))
         image = _landscape(card.width, card.height, chance)
         _write_caption(image, card)
         file = io.BytesIO()
         image.save(file, "PNG", compress_level=6)
-        return Picture(png=file.getvalue(), width=card.width, height=card.height, seed=card.seed)
+        return DrawnPicture(png=file.getvalue(), width=card.width, height=card.height, seed=card.seed)
 
 
 def _digest(card: Card) -> str:
