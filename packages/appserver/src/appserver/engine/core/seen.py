@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import JsonValue
@@ -65,8 +66,20 @@ def _tries(draft: Draft, place: Place, start: EventSummary) -> tuple[Try, ...] |
     rows = _loaded(draft, place, f"~tries/{place.module.id}", PastTries())
     known: list[Any] = rows if isinstance(rows, list) else []
     tries = [Try(outputs=row.get("outputs"), feedback=row.get("feedback")) for row in known]
-    tries += _left(draft, place, start)
+    tries = [*_with_feedback(tries, start), *_left(draft, place, start)]
     return None if draft.needs else tuple(tries)
+
+
+def _with_feedback(tries: list[Try], start: EventSummary) -> list[Try]:
+    """Return the tries with what began this one, which stands in this decision's own events and not yet in the log."""
+    feedback = start.data.get("feedback")
+    if not feedback or "left" in start.data:
+        return tries
+    if tries and tries[-1].feedback is None:
+        return [*tries[:-1], replace(tries[-1], feedback=feedback)]
+    if len(tries) < try_of(start) - 1:
+        return [*tries, Try(outputs=None, feedback=feedback)]
+    return tries
 
 
 def _left(draft: Draft, place: Place, start: EventSummary) -> list[Try]:
