@@ -35,6 +35,7 @@ from appdb.queue.attempt_write import AttemptOutcome, AttemptWrite, Completed, F
 from appdb.queue.lease import Claimer, Lease
 from appdb.queue.protocol import TaskQueueProtocol
 from appdb.queue.task_queue import TaskQueue
+from appdb.repos.answer import AnswerRepository
 from appdb.repos.branch import BranchRepository
 from appdb.repos.budget import BudgetRepository
 from appdb.repos.content import ContentRepository
@@ -53,6 +54,7 @@ from appdb.runs.fold import fold_events
 from appdb.utils import derived_id, uuid7_str
 
 __all__ = [
+    "AnswerRepository",
     "AppDbError",
     "AttemptOutcome",
     "AttemptWrite",

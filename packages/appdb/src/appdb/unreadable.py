@@ -12,6 +12,8 @@ from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.access_keys import AccessKey
 from appdb.models.actors import RegisteredActor
+from appdb.models.answer_drafts import AnswerDraft
+from appdb.models.answer_links import AnswerLink
 from appdb.models.branches import Branch
 from appdb.models.budgets import BudgetDocument
 from appdb.models.config import StoredSetting
@@ -50,6 +52,8 @@ READERS: Mapping[str, Callable[[RawDocument], object]] = {
     collections.FILES: WorkflowFile.from_document,
     collections.USAGE: usage_of,
     collections.BUDGETS: BudgetDocument.from_document,
+    collections.ANSWER_LINKS: AnswerLink.from_document,
+    collections.ANSWER_DRAFTS: AnswerDraft.from_document,
     collections.OPTION_USAGE: OptionUsage.from_document,
     collections.WEIGHTED_KEYWORDS: WeightedKeyword.from_document,
     collections.GENERATIONS: Generation.from_document,

@@ -15,6 +15,7 @@ AppServerError
 │   ├── ActionRefusedError   what a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
 │   ├── NoWorkflowRunError   the run follows no workflow
+│   ├── LinkRefusedError     a question is not to be answered by link
 │   ├── RunMovedError        the run has other events than the caller knows
 │   └── RunBusyError         others changed the run all the time
 ├── TooManyStreamsError      a user has too many open streams on this host
@@ -339,6 +340,26 @@ class NoWorkflowRunError(RunConflictError):
 
     def __str__(self) -> str:
         return f"Run {self.run_id} follows no version of a workflow; it was not started as one."
+
+
+class LinkRefusedError(RunConflictError):
+    """A question is not to be answered by link.
+
+    Args:
+        interaction_id: The question.
+    """
+
+    def __init__(self, interaction_id: str) -> None:
+        super().__init__(interaction_id)
+        self.interaction_id = interaction_id
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The question."""
+        return {"code": "link_refused", "interaction_id": self.interaction_id}
+
+    def __str__(self) -> str:
+        return f"Question {self.interaction_id} is for the run's owner alone; its workflow does not allow links."
 
 
 class RunMovedError(RunConflictError):

@@ -7,6 +7,8 @@ from decimal import Decimal
 from appdb import DbEventType, content_hash
 from appdb._schema import collections
 from appdb.models import (
+    AnswerDraft,
+    AnswerLink,
     Branch,
     BranchSegment,
     FileCategory,
@@ -249,6 +251,31 @@ WORKFLOWS = (
             "counted": True,
             "updated_at": at(),
             "touched_at": at(),
+        },
+    ),
+    Example(
+        collection=collections.ANSWER_LINKS,
+        what="The right of whoever has a token to answer one question; the token itself is stored nowhere.",
+        model=AnswerLink,
+        values=MADE
+        | {
+            "id": f"lnk_{sha256(b'token')}",
+            "run_id": RUN,
+            "interaction_id": "choose_1",
+            "expires_at": at(),
+        },
+    ),
+    Example(
+        collection=collections.ANSWER_DRAFTS,
+        what="What a user has begun to answer.",
+        model=AnswerDraft,
+        values={
+            "id": derived_id("dft_", USER, RUN, "choose_1"),
+            "owner_id": USER,
+            "run_id": RUN,
+            "interaction_id": "choose_1",
+            "value": {"text": "a bridge in"},
+            "updated_at": at(),
         },
     ),
     Example(

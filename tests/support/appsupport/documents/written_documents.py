@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from appdb import (
+    AnswerRepository,
     BudgetRepository,
     Claimer,
     ContentRepository,
@@ -217,6 +218,9 @@ async def _files(database: Database, run: Run) -> None:
     await TokenRepository(database).record(usage, owner_id=USER)
     scope = BudgetScope(kind=BudgetKind.RUN, run_id=run.id)
     await BudgetRepository(database).set_limit(scope, Decimal(5), owner_id=USER)
+    answers = AnswerRepository(database)
+    await answers.create_link(run.id, "media_a", owner_id=USER, expires_in=timedelta(days=1))
+    await answers.put_draft(run.id, "media_a", {"text": "a bridge in"}, owner_id=USER)
 
 
 async def _settings(database: Database) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from appdb._schema import (
     access_keys,
     actors,
+    answer_drafts,
+    answer_links,
     branches,
     budgets,
     config,
@@ -61,6 +63,8 @@ INDEXES = (
     *branches.INDEXES,
     *snapshots.INDEXES,
     *workflow_files.INDEXES,
+    *answer_links.INDEXES,
+    *answer_drafts.INDEXES,
     *tokens.INDEXES,
     *budgets.INDEXES,
 )

@@ -15,6 +15,10 @@ CONTRACT = Contract(newest=4, oldest=2)
 
 ADDED = frozenset(
     {
+        "answer_drafts_purge",
+        "answer_drafts_run",
+        "answer_links_purge",
+        "answer_links_run",
         "branches_deleting",
         "branches_newest",
         "budgets_run",

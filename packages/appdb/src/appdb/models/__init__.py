@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from appdb.models.access_keys import Caller, KeyInfo, NewKey
 from appdb.models.actors import AnnouncedActor, RegisteredActor
+from appdb.models.answer_drafts import AnswerDraft
+from appdb.models.answer_links import AnswerLink
 from appdb.models.bounds import MAX_DURATION
 from appdb.models.branches import Branch, BranchSegment
 from appdb.models.budgets import Budget, BudgetKind, BudgetScope
@@ -103,6 +105,8 @@ __all__ = [
     "WAITING_ON",
     "AnnouncedActor",
     "AnnouncedWorker",
+    "AnswerDraft",
+    "AnswerLink",
     "Branch",
     "BranchSegment",
     "Budget",

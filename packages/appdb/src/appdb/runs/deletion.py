@@ -57,6 +57,8 @@ def _rows(collection: str) -> Callable[[Connection], RunPart]:
 PARTS: tuple[Callable[[Connection], RunPart], ...] = (
     _rows(collections.SNAPSHOTS),
     _rows(collections.RUN_VERSIONS),
+    _rows(collections.ANSWER_LINKS),
+    _rows(collections.ANSWER_DRAFTS),
     _rows(collections.EVENTS),
     _rows(collections.BRANCHES),
     _rows(collections.BUDGETS),

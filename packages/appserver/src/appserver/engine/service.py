@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from appdb import derived_id, uuid7_str
 from appdb.host import Session
 from appdb.models import NewRun, RunView, WorkflowVersion
+from appserver.engine.answer_links import LinkedAnswers
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
 from appserver.engine.definition.parsing import stored_definition
@@ -69,6 +70,7 @@ class EngineService:
         self.advancer = Advancer(stores, self._reader)
         self.returner = Returner(stores, self._reader, self.advancer)
         self.ways = Ways(stores)
+        self.links = LinkedAnswers(stores.answers, self._reader, self.advancer)
         self.workflows = Workflows(stores.versions, registry)
 
     async def start(self, start: NewStart) -> tuple[RunView, bool]:

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import DbEventType, NotFoundError
-from appdb.models import EventSummary, OpenQuestion, RunEvent, RunView
+from appdb.models import AnswerDraft, EventSummary, OpenQuestion, RunEvent, RunView
+from appserver.engine.answer_links import LinkedQuestion
 
 
 class QuestionView(BaseModel):
@@ -145,3 +146,66 @@ class AnswerRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     response: Any = Field(description="It must fit the question's schema.")
+
+
+class DraftRequest(BaseModel):
+    """The beginning of an answer, which need not fit yet."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: Any
+
+
+class DraftView(BaseModel):
+    """The beginning of an answer, as it was kept last; null for none."""
+
+    value: Any
+    updated_at: datetime | None
+
+    @classmethod
+    def of(cls, draft: AnswerDraft | None) -> Self:
+        """Return the view of *draft*."""
+        return (
+            cls(value=None, updated_at=None) if draft is None else cls(value=draft.value, updated_at=draft.updated_at)
+        )
+
+
+class LinkRequest(BaseModel):
+    """A link to make, by which whoever has it may answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expires_seconds: int = Field(7 * 86_400, ge=60, le=30 * 86_400)
+
+
+class LinkView(BaseModel):
+    """A link; its token is shown this once, and goes into the header `Answer-Token`."""
+
+    token: str
+    expires_at: datetime
+
+
+class LinkedQuestionView(BaseModel):
+    """A question as whoever has a link to it sees it; nothing else of its run is told."""
+
+    kind: str
+    title: str
+    message: str
+    answer_schema: dict[str, Any] = Field(serialization_alias="schema")
+    data: Any
+    ui: dict[str, Any]
+    link_expires_at: datetime
+
+    @classmethod
+    def of(cls, linked: LinkedQuestion) -> Self:
+        """Return the view of a question that a link leads to."""
+        question = QuestionView.of(linked.link.run_id, linked.asked)
+        names = ("kind", "title", "message", "answer_schema", "data", "ui")
+        told = {name: getattr(question, name) for name in names}
+        return cls(**told, link_expires_at=linked.link.expires_at)
+
+
+class TakenView(BaseModel):
+    """An answer that was accepted."""
+
+    accepted: bool = True

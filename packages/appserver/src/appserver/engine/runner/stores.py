@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appdb import (
+    AnswerRepository,
     BranchRepository,
     ContentRepository,
     Database,
@@ -33,6 +34,7 @@ class EngineStores:
     files: FileRepository
     contents: ContentRepository
     usage: TokenRepository
+    answers: AnswerRepository
     queue: TaskQueue
 
     @classmethod
@@ -49,5 +51,6 @@ class EngineStores:
             files=FileRepository(database),
             contents=ContentRepository(database),
             usage=TokenRepository(database),
+            answers=AnswerRepository(database),
             queue=queue,
         )

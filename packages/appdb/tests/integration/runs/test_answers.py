@@ -1,0 +1,81 @@
+"""Links to questions, and drafts of answers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from appdb import AnswerRepository, ConflictError, Database, NotFoundError, TooLargeError, WorkflowRepository
+from appdb.models import NewRun
+
+OWNER = "usr_a"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+async def run_id(database: Database) -> str:
+    run, _ = await WorkflowRepository(database).open(NewRun(project="p"), owner_id=OWNER)
+    return run.id
+
+
+async def test_token_finds_link_and_is_not_stored(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+
+    token, link = await answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=DAY)
+    stored = await database.collection("answer_links").find_one({})
+
+    assert await answers.find_link(token) == link
+    assert (link.run_id, link.interaction_id, link.expires_at - link.created_at) == (run_id, "ask_1", DAY)
+    assert token not in str(stored)
+    assert len(token) >= 43
+
+
+async def test_expired_or_unknown_token_finds_nothing(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    token, _ = await answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=timedelta(milliseconds=1))
+
+    for one in (token, "nope", "\ud800", ""):
+        with pytest.raises(NotFoundError):
+            await answers.find_link(one)
+
+
+async def test_links_of_question_are_bounded_and_revoked(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    for _ in range(20):
+        token, _ = await answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=DAY)
+
+    with pytest.raises(ConflictError, match="20 links"):
+        await answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=DAY)
+    assert await answers.revoke_links(run_id, "ask_1", owner_id=OWNER) == 20
+    with pytest.raises(NotFoundError):
+        await answers.find_link(token)
+
+
+async def test_draft_is_replaced_found_and_deleted(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    await answers.put_draft(run_id, "ask_1", {"text": "a"}, owner_id=OWNER)
+
+    await answers.put_draft(run_id, "ask_1", {"text": "ab"}, owner_id=OWNER)
+    found = await answers.find_draft(run_id, "ask_1", owner_id=OWNER)
+
+    assert found is not None
+    assert found.value == {"text": "ab"}
+    assert await answers.delete_draft(run_id, "ask_1", owner_id=OWNER)
+    assert await answers.find_draft(run_id, "ask_1", owner_id=OWNER) is None
+    with pytest.raises(TooLargeError):
+        await answers.put_draft(run_id, "ask_1", "x" * 70_000, owner_id=OWNER)
+
+
+async def test_links_and_drafts_go_with_run(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    token, _ = await answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=DAY)
+    await answers.put_draft(run_id, "ask_1", {"text": "a"}, owner_id=OWNER)
+
+    await WorkflowRepository(database).delete(run_id, owner_id=OWNER)
+
+    with pytest.raises(NotFoundError):
+        await answers.find_link(token)
+    assert await answers.find_draft(run_id, "ask_1", owner_id=OWNER) is None
+    with pytest.raises(NotFoundError):
+        await answers.put_draft(run_id, "ask_1", {}, owner_id=OWNER)
