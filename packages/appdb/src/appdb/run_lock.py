@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, notes_of
 from appdb._queries import workflow_runs as queries
@@ -74,14 +74,16 @@ class RunLock:
             raise ConflictError(RUN, run_id, moved_on(run.branch_id))
         return locked.model_copy(update={"updated_at": locked.touched_at})
 
-    async def hold(self, run_id: str, owner_id: str, session: Session) -> None:
-        """Lock the run for the caller's transaction; no round trip where that has written to the run already.
+    async def hold(self, run_id: str, owner_id: str, session: Session) -> Sequence[str]:
+        """Lock the run for the caller's transaction, and return the runs that it is a part of.
+
+        No round trip where the transaction has written to the run already.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
         """
-        if (run_id, owner_id) not in notes_of(session):
-            await self.lock(run_id, owner_id, session)
+        noted: Sequence[str] | None = notes_of(session).get((run_id, owner_id))
+        return (await self.lock(run_id, owner_id, session)).ancestors if noted is None else noted
 
     async def change_run(self, match: Filter, update: Pipeline, session: Session) -> Run | None:
         """Change the run that *match* finds and return it, or ``None``.
@@ -99,7 +101,7 @@ class RunLock:
         if changed is None:
             return None
         run = Run.from_document(changed)
-        notes_of(session).add((run.id, run.owner_id))
+        notes_of(session)[run.id, run.owner_id] = run.ancestors
         return run
 
 

@@ -56,6 +56,7 @@ QUEUE = (
             "module": "scenes",
             "sub_action_id": "scene-1",
             "interaction_id": None,
+            "ancestor_runs": [],
             "cause_id": None,
             "claim_key": "default\x1frender@1",
             "fairness_key": f"default\x1frender@1\x1f{USER}\x1fprovider:local 2 60 60.0",

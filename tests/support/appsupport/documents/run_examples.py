@@ -99,6 +99,7 @@ WORKFLOWS = (
             "version_id": VERSION,
             "branch_id": BRANCH,
             "parent_id": None,
+            "ancestors": [],
             "status": RunStatus.AWAITING_INPUT,
             "open": True,
             "position": Position(step="plan", module="choose", interaction_id=ASKED, started=True, ended=None),

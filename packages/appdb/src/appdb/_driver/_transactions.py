@@ -28,7 +28,7 @@ LONGEST_TRANSACTION = timedelta(seconds=120)
 """How long a transaction is repeated when operations have no limit."""
 END_SECONDS = 1
 """What ending a transaction that failed may take."""
-_TRY: ContextVar[tuple[Session, set[object]] | None] = ContextVar("transaction", default=None)
+_TRY: ContextVar[tuple[Session, dict[object, Any]] | None] = ContextVar("transaction", default=None)
 """The session of the transaction that this code is in, and the notes of its present try."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.005, 0.5
 
@@ -70,7 +70,7 @@ def _pause(tries: int) -> float:
 async def _try_transaction(session: Session, body: Callable[[Session], Coroutine[Any, Any, T]], deadline: float) -> T:
     await start_transaction(session)
     # New ones for each try, since what an earlier one did is undone.
-    outer = _TRY.set((session, set()))
+    outer = _TRY.set((session, {}))
     try:
         with timeout(_left(deadline)):
             result = await body(session)
@@ -90,13 +90,13 @@ async def _try_transaction(session: Session, body: Callable[[Session], Coroutine
     return result
 
 
-def notes_of(session: Session) -> set[object]:
+def notes_of(session: Session) -> dict[object, Any]:
     """Return what was noted in this try of the transaction that ``in_transaction`` runs in *session*, to add to it.
 
     It is empty where others began the transaction, and forgets what is added then: nobody knows when that ends.
     """
     present = _TRY.get()
-    return present[1] if present is not None and present[0] is session else set()
+    return present[1] if present is not None and present[0] is session else {}
 
 
 def _left(deadline: float) -> float:

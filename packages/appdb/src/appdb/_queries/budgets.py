@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from appdb._queries.clock import NOW
-from appdb._queries.expressions import literal
+from appdb._queries.expressions import array, literal
 from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
 from appdb.models.budgets import BudgetKind
@@ -22,7 +22,8 @@ _SPENT_NOW = {"$cond": [{"$and": [_IS_DAILY, {"$ne": ["$day", TODAY]}]}, 0, _SPE
 
 def standing(keys: Collection[str], *, limited: bool = False) -> Pipeline:
     """Return budgets, or only those with a limit, as they stand now; served by index tasks_reserving."""
-    of_run = {"$or": [{"$eq": [{"$ifNull": ["$$run", None]}, None]}, {"$eq": ["$run_id", "$$run"]}]}
+    runs = {"$concatArrays": [["$run_id"], array("$ancestor_runs")]}
+    of_run = {"$or": [{"$eq": [{"$ifNull": ["$$run", None]}, None]}, {"$in": ["$$run", runs]}]}
     live = {"state": {"$in": sorted(LIVE_STATES)}, "reserved": {"$gte": 0}, "$expr": of_run}
     reserving = {
         "from": collections.TASKS,
@@ -81,10 +82,10 @@ def working(owner_id: str) -> Filter:
     return {"owner_id": owner_id, "state": TaskState.PROCESSING}
 
 
-def ledger(kind: BudgetKind, owner_id: str, run_id: str | None) -> Pipeline:
+def ledger(kind: BudgetKind, owner_id: str, run_ids: Collection[str]) -> Pipeline:
     """Return the cost of all calls of tasks that a budget counts; served by index tokens_owner or tokens_run."""
     match: Filter = {"owner_id": owner_id, "task_id": {"$type": "string"}}
-    match |= {} if run_id is None else {"run_id": run_id}
+    match |= {} if kind is not BudgetKind.RUN else {"run_id": {"$in": sorted(run_ids)}}
     match |= {"$expr": {"$gte": ["$created_at", TODAY]}} if kind is BudgetKind.DAY else {}
     return [{"$match": match}, {"$group": {"_id": None, "cost": {"$sum": "$cost"}}}]
 

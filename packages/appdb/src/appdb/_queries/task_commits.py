@@ -28,6 +28,7 @@ WRITTEN_FIELDS = dict.fromkeys(
         "then",
         "on_end",
         *LABELS,
+        "ancestor_runs",
     ],
     1,
 )

@@ -5,7 +5,7 @@ A run is the lock of its event log: who writes to the log also writes to the run
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -123,6 +123,11 @@ def children(run_id: str, **about: Any) -> Filter:
     return {"parent_id": run_id, **about}
 
 
+def children_of(run_ids: Collection[str]) -> Filter:
+    """The runs that do sub-actions of some runs; served by index runs_parent."""
+    return {"parent_id": {"$in": sorted(run_ids)}}
+
+
 def visible_children(run_id: str, owner_id: str) -> Filter:
     """The owner's runs that do sub-actions of a run and are not being deleted; served by index runs_parent."""
     return children(run_id, owner_id=owner_id, deleting={"$ne": True})
@@ -138,7 +143,7 @@ def deleting(deleted_before: datetime) -> Filter:
     return {"deleting": True, "deleted_at": {"$not": {"$gt": deleted_before}}}
 
 
-def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter, Pipeline]:
+def insert(new: NewRun, owner_id: str, template_id: str | None, ancestors: Sequence[str]) -> tuple[Filter, Pipeline]:
     """Upsert a new run with its first event counted; on a run that is already there it changes nothing."""
     fields = {
         "_id": new.run_id,
@@ -148,6 +153,7 @@ def insert(new: NewRun, owner_id: str, template_id: str | None) -> tuple[Filter,
         "version_id": new.version_id,
         "branch_id": new.branch_id,
         "parent_id": new.parent_id,
+        "ancestors": list(ancestors),
         "listed": new.parent_id is None,
         "status": RunStatus.CREATED,
         "open": new.parent_id is None,

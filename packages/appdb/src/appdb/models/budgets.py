@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,7 +34,7 @@ class BudgetKind(StrEnum):
     DAY = "day"
     """What tasks of one user cost in one day, UTC, by the server's clock."""
     RUN = "run"
-    """All that tasks of one run cost."""
+    """All that tasks of one run cost, and those of its child runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,11 @@ class BudgetScope:
         return f"{self.kind}:{owner_id if self.run_id is None else self.run_id}"
 
 
-def scopes_of(run_id: str | None) -> list[BudgetScope]:
-    """Return all budgets that a task of the run, or of none, counts for."""
-    scopes = [BudgetScope(kind=BudgetKind.USER), BudgetScope(kind=BudgetKind.DAY)]
-    return scopes if run_id is None else [BudgetScope(kind=BudgetKind.RUN, run_id=run_id), *scopes]
+def scopes_of(run_id: str | None, ancestors: Iterable[str] = ()) -> list[BudgetScope]:
+    """Return all budgets that a task counts for: those of its run, of the runs above that, and of its owner."""
+    runs = [run_id, *ancestors] if run_id is not None else []
+    scopes = [BudgetScope(kind=BudgetKind.RUN, run_id=one) for one in runs]
+    return [*scopes, BudgetScope(kind=BudgetKind.USER), BudgetScope(kind=BudgetKind.DAY)]
 
 
 class BudgetDocument(Document):

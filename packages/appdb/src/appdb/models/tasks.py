@@ -135,6 +135,8 @@ class Task(Document):
     """The sub-action of the module that it carries out."""
     interaction_id: str | None = None
     """The interaction that it concerns: a timer, whose expiry it stands for."""
+    ancestor_runs: list[str] = Field(default_factory=list)
+    """The runs that its run is a part of, outermost first; what it costs counts for their budgets too."""
     cause_id: str | None = None
     """The task whose end enqueued this one."""
     has_dependents: bool = Field(default=False, alias="attached")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from appdb.models.base import Document, Value
 from appdb.models.bounds import STRICT, Name, NewJson, Text
 from appdb.models.list_places import place_of
@@ -82,6 +84,8 @@ class Run(Document):
     """The branch that new events go to."""
     parent_id: str | None = None
     """The run whose sub-action this one does; such a run is in no list of its owner's runs."""
+    ancestors: list[str] = Field(default_factory=list)
+    """The runs that this one is a part of, outermost first; its costs count for their budgets too."""
     status: Stored[RunStatus]
     open: bool
     """Whether it is the one run that its owner's next visit to the project goes on with. Runs that ended in error under

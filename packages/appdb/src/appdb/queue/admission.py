@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from appdb._driver import Session
@@ -16,6 +16,8 @@ from appdb.run_lock import RunLock, no_run
 
 RunOfOwner = tuple[str, str]
 """A run's id and its owner's."""
+Ancestors = Mapping[str, Sequence[str]]
+"""By run, the runs that it is a part of."""
 
 
 class Admission:
@@ -46,7 +48,7 @@ class Admission:
         if session is None and reserving([new.task]):
             return await self._connection.transaction(partial(self.admit, new))
         runs = _runs_of([new])
-        await self._check_before(runs, session)
+        (new,) = _placed([new], await self._check_before(runs, session))
         stored = await self._enqueuer.enqueue_one(new, session)
         await self._check_after([new], runs, session)
         return stored
@@ -63,25 +65,25 @@ class Admission:
         if session is None and reserving([one.task for one in new]):
             return await self._connection.transaction(partial(self.admit_all, new))
         runs = _runs_of(new)
-        await self._check_before(runs, session)
+        new = _placed(new, await self._check_before(runs, session))
         stored = await self._enqueuer.enqueue_all(new, session)
         await self._check_after(new, runs, session)
         return stored
 
-    async def _check_before(self, runs: Collection[RunOfOwner], session: Session | None) -> None:
+    async def _check_before(self, runs: Collection[RunOfOwner], session: Session | None) -> Ancestors:
+        """Return the runs of which the *runs* are parts, as far as the transaction knows them."""
         if session is not None:
             # In one order: of two transactions that lock the same runs, the one that comes first goes on.
-            for run_id, owner_id in sorted(runs):
-                await self._run_lock.hold(run_id, owner_id, session)
-            return
+            return {run_id: await self._run_lock.hold(run_id, owner_id, session) for run_id, owner_id in sorted(runs)}
         for run_id, _ in await self._run_lock.missing_runs(runs):
             raise no_run(run_id)
+        return {}
 
     async def _check_after(
         self, new: Sequence[NewTaskDocument], runs: Collection[RunOfOwner], session: Session | None
     ) -> None:
         if session is not None:
-            await self._budgets.check([one.task for one in new], session)
+            await self._budgets.check(new, session)
             return
         # The deletion of a run cancels the tasks that it finds; one that was stored behind its look is cancelled here.
         missing = await self._run_lock.missing_runs(runs)
@@ -89,6 +91,10 @@ class Admission:
             await self._canceller.cancel_run(run_id, owner_id)
         for run_id, _ in missing:
             raise no_run(run_id)
+
+
+def _placed(new: Sequence[NewTaskDocument], ancestors: Ancestors) -> list[NewTaskDocument]:
+    return [one.below(ancestors.get(one.task.run_id or "", ())) for one in new]
 
 
 def _runs_of(new: Sequence[NewTaskDocument]) -> set[RunOfOwner]:

@@ -12,6 +12,7 @@ from appdb.connection import Connection
 from appdb.errors import BudgetExceededError
 from appdb.models.budgets import Budget, scopes_of
 from appdb.models.tasks import NewTask
+from appdb.queue.task_document import NewTaskDocument
 
 
 class BudgetCheck:
@@ -26,13 +27,14 @@ class BudgetCheck:
     def __init__(self, connection: Connection) -> None:
         self._budgets = connection.collection(collections.BUDGETS)
 
-    async def check(self, tasks: Sequence[NewTask], session: Session) -> None:
-        """Check that *tasks*, which are stored, fit; a round trip where some reserve, and another under a limit.
+    async def check(self, new: Sequence[NewTaskDocument], session: Session) -> None:
+        """Check that tasks, which are stored, fit; a round trip where some reserve, and another under a limit.
 
         Raises:
             BudgetExceededError: They do not; the transaction must not be committed.
         """
-        keys = {scope.key(task.owner_id) for task in reserving(tasks) for scope in scopes_of(task.run_id)}
+        tasks = [one for one in new if one.task.reserves is not None]
+        keys = {scope.key(one.task.owner_id) for one in tasks for scope in scopes_of(one.task.run_id, _above(one))}
         if not keys:
             return
         found = self._budgets.aggregate(queries.standing(keys, limited=True), session=session)
@@ -49,9 +51,15 @@ def reserving(tasks: Sequence[NewTask]) -> list[NewTask]:
     return [task for task in tasks if task.reserves is not None]
 
 
-def _asked(budget: Budget, tasks: Sequence[NewTask]) -> Decimal:
-    mine = [task for task in reserving(tasks) if task.owner_id == budget.owner_id]
-    return sum((task.reserves or Decimal(0) for task in mine if budget.run_id in {None, task.run_id}), Decimal(0))
+def _asked(budget: Budget, tasks: Sequence[NewTaskDocument]) -> Decimal:
+    mine = [one for one in tasks if one.task.owner_id == budget.owner_id]
+    counted = [one.task for one in mine if budget.run_id in {None, one.task.run_id, *_above(one)}]
+    return sum((task.reserves or Decimal(0) for task in counted), Decimal(0))
+
+
+def _above(new: NewTaskDocument) -> list[str]:
+    above: list[str] = new.fields.get("ancestor_runs", [])
+    return above
 
 
 def _check(budget: Budget, asked: Decimal) -> None:

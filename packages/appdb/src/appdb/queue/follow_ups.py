@@ -13,7 +13,7 @@ from appdb.connection import Connection
 from appdb.errors import NotFoundError, UnreadableError
 from appdb.models.continuations import StoredContinuation
 from appdb.models.tasks import TaskState
-from appdb.queue.labels import handed_on
+from appdb.queue.labels import handed_on, runs_above
 from appdb.queue.task_document import continuation_upsert
 from appdb.run_lock import RunLock
 from appdb.utils import derived_id
@@ -85,7 +85,8 @@ def _stored(task: RawDocument, field: str) -> Iterator[tuple[int, StoredContinua
 
 
 def _caused(one: StoredContinuation, task: RawDocument, fields: RawDocument) -> StoredContinuation:
-    return one.model_copy(update={"fields": fields | handed_on(fields, task) | {"cause_id": str(task["_id"])}})
+    taken = handed_on(fields, task) | runs_above(fields, task)
+    return one.model_copy(update={"fields": fields | taken | {"cause_id": str(task["_id"])}})
 
 
 def _renamed(fields: RawDocument, task_id: str) -> RawDocument:

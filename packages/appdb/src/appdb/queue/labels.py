@@ -13,6 +13,14 @@ def labels_of(task: NewTask | Task) -> dict[str, Any]:
     return {name: value for name in LABELS if (value := getattr(task, name)) is not None}
 
 
+def runs_above(own: Mapping[str, Any], giver: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the runs above its run that a task takes over from the one that spawned it, or that it follows."""
+    above = giver.get("ancestor_runs")
+    if own.get("run_id") not in (None, giver.get("run_id")) or not isinstance(above, list):
+        return {}
+    return {"ancestor_runs": [run_id for run_id in above if isinstance(run_id, str)]}
+
+
 def handed_on(own: Mapping[str, Any], giver: Mapping[str, Any]) -> dict[str, Any]:
     """Return the labels that a task takes over from another one.
 

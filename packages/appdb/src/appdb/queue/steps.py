@@ -15,7 +15,7 @@ from appdb.errors import UnreadableError
 from appdb.models.bounds import Name, accept
 from appdb.models.tasks import LABELS, NewTask
 from appdb.queue.fence import hold
-from appdb.queue.labels import handed_on, labels_of
+from appdb.queue.labels import handed_on, labels_of, runs_above
 from appdb.queue.lease import Lease
 from appdb.queue.task_document import NewTaskDocument
 from appdb.run_lock import RunLock
@@ -69,7 +69,7 @@ class TaskSteps:
             # An earlier attempt may have spawned it; it is then neither counted nor stored again.
             known = await self._tasks.find_one({"_id": new.id}, {"_id": 1}, session=session)
             update = queries.touch() if known else queries.child_added()
-            parent = await hold(self._tasks, lease, update, ("owner_id", *LABELS), session)
+            parent = await hold(self._tasks, lease, update, ("owner_id", "ancestor_runs", *LABELS), session)
             _check_owner(key, task, parent)
             if not known:
                 labels = await self._labels_of(child, parent, session)
@@ -81,9 +81,10 @@ class TaskSteps:
 
     async def _labels_of(self, child: NewTask, parent: RawDocument, session: Session) -> RawDocument:
         """Return what *child* takes over from its parent: all but for another run, which must be there."""
+        own = labels_of(child)
         if child.run_id not in (None, parent.get("run_id")):
-            await self._run_lock.hold(child.run_id, child.owner_id, session)
-        return handed_on(labels_of(child), parent)
+            return {"ancestor_runs": [*await self._run_lock.hold(child.run_id, child.owner_id, session)]}
+        return handed_on(own, parent) | runs_above(own, parent)
 
 
 def _check_owner(key: str, child: NewTask, parent: RawDocument) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Self
 
 from appdb._driver import RawDocument, stored_decimal
 from appdb._queries import task_claims as claims
@@ -90,6 +92,10 @@ class NewTaskDocument:
     def stored_at(self, now: datetime) -> RawDocument:
         """Return the whole document of a task that is stored at *now*, the server's time."""
         return {**self.fields, **self.times.from_time(now)}
+
+    def below(self, ancestors: Sequence[str]) -> Self:
+        """Return the document of a task whose run is a part of the runs *ancestors*."""
+        return replace(self, fields=self.fields | {"ancestor_runs": [*ancestors]}) if ancestors else self
 
     def upsert(self) -> tuple[Filter, Pipeline]:
         """Return the upsert that stores the task with the server's times, or changes nothing when it is there."""

@@ -128,11 +128,13 @@ class RunOpener:
         return str(found["_id"])
 
     async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
+        ancestors: list[str] = []
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
-            await self._run_lock.lock(new.parent_id, owner_id, session)
+            parent = await self._run_lock.lock(new.parent_id, owner_id, session)
+            ancestors = [*parent.ancestors, parent.id]
         template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
-        match, update = queries.insert(new, owner_id, template_id)
+        match, update = queries.insert(new, owner_id, template_id, ancestors)
         try:
             row = await self._runs.find_one_and_update(
                 match, update, upsert=True, return_document=AFTER, session=session

@@ -9,6 +9,7 @@ from typing import Any
 from appdb._driver import AFTER, RawDocument, Session, stored_decimal
 from appdb._queries import budgets as queries
 from appdb._queries import tasks as task_queries
+from appdb._queries import workflow_runs as run_queries
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import NotFoundError
@@ -25,6 +26,7 @@ class Budgets:
         self._budgets = connection.collection(collections.BUDGETS)
         self._usage = connection.collection(collections.USAGE)
         self._tasks = connection.collection(collections.TASKS)
+        self._runs = connection.collection(collections.WORKFLOW_RUNS)
         self._run_lock = RunLock(connection)
 
     async def set_limit(
@@ -62,9 +64,20 @@ class Budgets:
 
     async def _spent(self, scope: BudgetScope, owner_id: str, session: Session) -> Any:
         await self._tasks.update_many(queries.working(owner_id), task_queries.touch(), session=session)
-        sums = self._usage.aggregate(queries.ledger(scope.kind, owner_id, scope.run_id), session=session)
+        runs = await self._tree(scope.run_id, session)
+        sums = self._usage.aggregate(queries.ledger(scope.kind, owner_id, runs), session=session)
         rows = [row async for row in sums]
         return rows[0]["cost"] if rows else stored_decimal(Decimal(0))
+
+    async def _tree(self, run_id: str | None, session: Session) -> set[str]:
+        """Return the run and all its child runs."""
+        found: set[str] = set()
+        level = set() if run_id is None else {run_id}
+        while level:
+            found |= level
+            children = self._runs.find(run_queries.children_of(level), {"_id": 1}, session=session)
+            level = {row["_id"] async for row in children} - found
+        return found
 
     async def find_budget(self, scope: BudgetScope, owner_id: str, session: Session | None) -> Budget:
         """Return a budget as it stands now."""

@@ -55,7 +55,7 @@ class TaskUsage:
         drawn = task_queries.touch() + budget_queries.drawn(stored_decimal(added))
         await hold(self._tasks, lease, drawn, (), session)
         if added:
-            keys = [scope.key(task.owner_id) for scope in scopes_of(task.run_id)]
+            keys = [scope.key(task.owner_id) for scope in scopes_of(task.run_id, task.ancestor_runs)]
             spent = budget_queries.spend(stored_decimal(added))
             await self._budgets.update_many(budget_queries.by_keys(keys), spent, session=session)
 

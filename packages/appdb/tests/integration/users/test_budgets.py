@@ -29,7 +29,7 @@ from appdb import (
     TokenRepository,
     WorkflowRepository,
 )
-from appdb.models import Budget, BudgetKind, BudgetScope, CallUsage, NewUsage, TaskFilter
+from appdb.models import Budget, BudgetKind, BudgetScope, CallUsage, NewRun, NewUsage, TaskFilter
 from appsupport.mongo.round_trips import commands_sent
 from appsupport.runs.run_repositories import OTHER, OWNER, open_run
 
@@ -326,6 +326,62 @@ async def test_deleted_run_takes_its_budget_along(bench: Bench) -> None:
     await WorkflowRepository(bench.database).delete("wf_1", owner_id=OWNER)
 
     assert await bench.database.collection("budgets").count_documents({}) == 0
+
+
+async def open_child(database: Database, run_id: str, parent_id: str) -> None:
+    new = NewRun(project=f"of {run_id}", run_id=run_id, parent_id=parent_id)
+    await WorkflowRepository(database).open(new, owner_id=OWNER)
+
+
+async def test_child_runs_count_for_all_runs_above(bench: Bench, database: Database) -> None:
+    await open_child(database, "wf_2", "wf_1")
+    await open_child(database, "wf_3", "wf_2")
+    middle = BudgetScope(kind=BudgetKind.RUN, run_id="wf_2")
+    await bench.limit("2", RUN)
+    await bench.limit("3", middle)
+    task = await bench.held("1", run_id="wf_3")
+    await bench.spend(task, "0.25")
+    assert await bench.figures(RUN) == await bench.figures(middle) == (Decimal("0.25"), Decimal("0.75"))
+    with pytest.raises(BudgetExceededError, match="run:wf_1"):
+        await bench.add("1.5", run_id="wf_2")
+
+    spawned = NewTask(owner_id=OWNER, actor="echo", payload={}, reserves=Decimal("0.5"))
+    await bench.queue.spawn(Lease.of(task), "child", spawned)
+    assert await bench.figures(RUN) == (Decimal("0.25"), Decimal("1.25"))
+    child = await bench.claim()
+    await bench.spend(child, "0.5")
+    assert await bench.figures(RUN) == (Decimal("0.75"), Decimal("0.75"))
+    lowest = BudgetScope(kind=BudgetKind.RUN, run_id="wf_3")
+    await bench.limit("9", lowest)
+    assert await bench.figures(lowest) == (Decimal("0.75"), Decimal("0.75"))
+
+
+@pytest.mark.parametrize("after", ["then", "on_end"])
+async def test_what_follows_counts_for_runs_above(bench: Bench, database: Database, after: str) -> None:
+    await open_child(database, "wf_2", "wf_1")
+    await bench.limit("2", RUN)
+    follows = NewTask(owner_id=OWNER, actor="echo", payload={}, reserves=Decimal(1))
+    for complete in (bench.queue.complete, _commit_alone(bench)):
+        task = await bench.held("1", run_id="wf_2", **{after: (follows,)})
+        await complete(Lease.of(task))
+        following = await bench.claim()
+        assert await bench.figures(RUN) == (0, 1)
+        await bench.queue.cancel(following.id, owner_id=OWNER)
+
+
+def _commit_alone(bench: Bench) -> Callable[[Lease], Awaitable[object]]:
+    return lambda lease: bench.queue.commit([AttemptWrite(lease=lease, outcome=Completed())])
+
+
+async def test_first_limit_counts_child_runs(bench: Bench, database: Database) -> None:
+    await open_child(database, "wf_2", "wf_1")
+    await open_child(database, "wf_3", "wf_2")
+    for number in (1, 2, 3):
+        task = await bench.held("1", run_id=f"wf_{number}")
+        await bench.spend(task, "0.25")
+    await bench.limit("9", RUN)
+
+    assert await bench.figures(RUN) == (Decimal("0.75"), Decimal("2.25"))
 
 
 @pytest.mark.parametrize("amount", [Decimal(-1), Decimal(10) ** 10, Decimal("1e-13"), Decimal("NaN"), 0.1, "1"])
