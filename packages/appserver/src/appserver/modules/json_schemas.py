@@ -19,6 +19,7 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from appserver.modules.contract import FieldProblem
 from appserver.values.pointers import pointer_of
 from appserver.values.schema_errors import MAX_MESSAGE, told_errors
+from appserver.values.storable import storage_errors
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_COST = 5_000
@@ -76,7 +77,7 @@ def unfilled_problems(inputs: Mapping[str, Any], name: str = "schema") -> tuple[
 
 
 def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...]:
-    """Return where *value* does not fit *schema*, at most 20 places; the pointers are into the value.
+    """Return where *value* cannot be stored or does not fit *schema*, at most 20 places with pointers into the value.
 
     Returns:
         For a schema with problems of its own, one misfit that says so; ask ``schema_problems`` first.
@@ -84,6 +85,8 @@ def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...
     read = _read(_as_text(schema))
     if read.validator is None:
         return (FieldProblem(pointer="", message=f"its schema cannot be read: {read.problems[0].message}"),)
+    if unstorable := storage_errors(value):
+        return tuple(FieldProblem(pointer=pointer_of(error.path), message=error.message) for error in unstorable)
     work = read.cost * _weight(value)
     if work > MAX_WORK:
         return (FieldProblem(pointer="", message="it is too large to be checked by this schema; give less"),)

@@ -19,8 +19,8 @@ from pydantic_core import SchemaValidator, core_schema
 from appdb import InvalidDataError
 from appdb.host import judged, pattern_validator
 from appserver.errors import FieldError
-from appserver.tasks.storable import MAX_ERRORS, ROOT, has_more_values, named, storage_errors
 from appserver.values.schema_errors import told_errors
+from appserver.values.storable import MAX_ERRORS, Misfit, has_more_values, storage_errors
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +34,19 @@ def payload_errors(schema: Mapping[str, Any], payload: dict[str, JsonValue]) -> 
     A schema that cannot be read refuses nothing: its worker has the last word.
     """
     if unstorable := storage_errors(payload):
-        return unstorable
+        return [_named(error) for error in unstorable]
     # As text, since a mapping is no key for the cache.
     validator = _read(json.dumps(schema))
     if validator is None or validator.is_valid(payload):
         return []
     if has_more_values(payload, MAX_SEARCHED):
         problem = f"it does not fit the actor's schema; with at most {MAX_SEARCHED:,} values you are told where"
-        return [named(ROOT, problem)]
-    errors = told_errors(validator.iter_errors(payload), MAX_ERRORS)
-    return [named([*ROOT, *map(str, error.path)], error.message) for error in errors]
+        return [_named(Misfit((), problem))]
+    return [_named(error) for error in told_errors(validator.iter_errors(payload), MAX_ERRORS)]
+
+
+def _named(error: Misfit) -> FieldError:
+    return FieldError(field=".".join(["payload", *map(str, error.path)]), message=error.message)
 
 
 @lru_cache(maxsize=256)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
+
+from appserver.values.storable import Misfit
 
 MAX_MESSAGE = 200
 ALTERNATIVES = (Kind.AnyOf, Kind.OneOfNotValid)
 
 
-class SchemaError(NamedTuple):
-    """One place where a value does not fit.
-
-    Args:
-        path: The names and indexes that lead to it.
-        message: What is wrong there.
-    """
-
-    path: tuple[str | int, ...]
-    message: str
-
-
-def told_errors(errors: Iterable[ValidationError], limit: int) -> list[SchemaError]:
+def told_errors(errors: Iterable[ValidationError], limit: int) -> list[Misfit]:
     """Return the errors of a validator in plain words, at most *limit*."""
     return [_told(error) for error in islice(chain.from_iterable(map(_single, errors)), limit)]
 
@@ -58,9 +48,9 @@ MESSAGES: dict[str, Callable[[Any, Any], str]] = {
 """The message for a keyword, of its value and the given one; for other keywords the engine's own message is told."""
 
 
-def _told(error: ValidationError) -> SchemaError:
+def _told(error: ValidationError) -> Misfit:
     missing = [error.kind.property] if isinstance(error.kind, Kind.Required) else []
     words = MESSAGES.get(error.kind.name)
     message = error.message if words is None else words(error.kind.value, error.instance)
     cut = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
-    return SchemaError((*error.instance_path, *missing), cut)
+    return Misfit((*error.instance_path, *missing), cut)

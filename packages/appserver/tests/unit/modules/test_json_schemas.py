@@ -79,5 +79,5 @@ def test_costly_value_is_refused_unchecked() -> None:
     schema = {"items": {"anyOf": [{"type": "string"}] * 100}}
     began = time.process_time()
 
-    assert "too large" in misfits(schema, [0] * 100_000)[0].message
+    assert "too large" in misfits(schema, [0] * 40_000)[0].message
     assert time.process_time() - began < 0.5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from appserver.tasks.payloads import MAX_SEARCHED, payload_errors
-from appserver.tasks.storable import MAX_DEPTH, MAX_ERRORS, MAX_VALUES
+from appserver.values.storable import MAX_DEPTH, MAX_ERRORS, MAX_VALUES
 
 ANYTHING: dict[str, Any] = {"type": "object"}
 SCHEMA: dict[str, Any] = {
