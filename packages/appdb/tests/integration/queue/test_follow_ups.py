@@ -12,18 +12,20 @@ import pytest
 
 from appdb import (
     ConflictError,
+    ContentRepository,
     Database,
     DatabaseUnavailableError,
     Lease,
     LeaseLostError,
     NewTask,
     Task,
+    TaskEventType,
     TaskQueue,
     TaskState,
     WorkflowRepository,
 )
 from appdb.host import NO_RETRIES
-from appdb.models import FINAL_STATES, LIVE_STATES, CancelledTasks, TaskFilter
+from appdb.models import FINAL_STATES, LIVE_STATES, CancelledTasks, GenerationStatus, TaskFilter
 from appsupport.mongo.fail_points import fail_point
 from appsupport.mongo.stored_times import let_time_pass
 from appsupport.queue.queue_contract import OWNER, claimer, new_task
@@ -153,6 +155,25 @@ async def test_aborted_cancel_of_many_leaves_all_live(queue: TaskQueue, database
     assert {task.state for task in ended} == {TaskState.CANCELLED}
     assert (child in {task.id for task in ended}) == (held[0].module == "m0")
     assert sorted(str(task.cause_id) for task in await queue.find(WAKES)) == sorted(task.id for task in ended)
+
+
+async def test_cancel_of_many_closes_generations_and_wakes_parents(queue: TaskQueue, database: Database) -> None:
+    contents = ContentRepository(database)
+    await queue.enqueue_many([new_task(queue="parents") for _ in range(2)])
+    parents = await queue.claim(claimer(queues=("parents",)), limit=2)
+    for parent in parents:
+        await queue.spawn(Lease.of(parent), "child", new_task())
+        await queue.suspend(Lease.of(parent))
+    held = await queue.claim(claimer(), limit=2)
+    for task in held:
+        await contents.begin(Lease.of(task), task, operation="txt2img", provider="p", source_data={})
+    match = TaskFilter(owner_id=OWNER, queue="default")
+    await database.transaction(lambda session: queue.cancel_many(match, session=session))
+
+    statuses = {(await contents.generation(task.id, owner_id=OWNER)).status for task in held}
+    assert statuses == {GenerationStatus.CANCELLED}
+    assert {(await queue.get(parent.id, owner_id=OWNER)).state for parent in parents} == {TaskState.QUEUED}
+    assert [event.type for event in await queue.events(held[0].id)][-1:] == [TaskEventType.CANCELLED]
 
 
 async def test_cancel_of_many_and_ends_race_for_one_end(queue: TaskQueue, database: Database) -> None:
