@@ -69,7 +69,7 @@ def _due(task: RawDocument) -> Iterator[StoredContinuation]:
     for _, one in continuations:
         yield _caused(one, task, one.fields)
     for position, one in _stored(task, "on_end"):
-        # Derived from this very end: the same for who ends the task again, and another one for each other end.
+        # The same for who ends the task again, and another one for each other end (decision 0024).
         follow_up_id = derived_id("tq_", str(task["_id"]), "end", str(task.get("event_count")), str(position))
         yield _caused(one, task, _renamed(one.fields, follow_up_id))
 
