@@ -135,3 +135,20 @@ async def test_stuck_run_is_advanced_by_a_look(client: httpx2.AsyncClient, start
     looked = await client.post(f"/api/runs/{run['id']}/look")
 
     assert looked.json()["output"] == {"drawn": {"done": True}}
+
+
+async def test_run_over_budget_stops_and_goes_on_when_raised(client: httpx2.AsyncClient, start: Start) -> None:
+    draw = DRAW | {"in": DRAW["in"] | {"estimate": "2.00"}}
+    ask = {"id": "ask", "type": "user.text_input@1", "in": {"title": "What?"}}
+    run = await start(definition=workflow(ask, draw, cost_limit="1.50"))
+    path = f"/api/runs/{run['id']}"
+
+    answered = f"{path}/interactions/{run['question']['interaction_id']}/answer"
+    stopped = (await client.post(answered, json={"response": {"value": "x"}})).json()
+    raised = await client.put(f"{path}/budget", json={"limit": "3"})
+    retried = (await client.post(f"{path}/retry", json={"module": "draw"})).json()["run"]
+
+    assert (stopped["status"], stopped["error"]["code"]) == ("error", "budget_exceeded")
+    assert raised.json()["limit"] == "3"
+    assert [wait["kind"] for wait in retried["waiting_on"]] == ["task"]
+    assert (await client.get(f"{path}/budgets")).json()[0]["reserved"] == "2"

@@ -9,7 +9,17 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from appdb import NotFoundError
-from appdb.models import Branch, FileCategory, FileFormat, FileWithContent, Run, UsageTotals, WorkflowFile
+from appdb.models import (
+    Branch,
+    Budget,
+    BudgetKind,
+    FileCategory,
+    FileFormat,
+    FileWithContent,
+    Run,
+    UsageTotals,
+    WorkflowFile,
+)
 
 
 class PartQuery(BaseModel):
@@ -135,3 +145,26 @@ class UsageView(BaseModel):
         """Return the view of *totals*."""
         by_model = [ModelUsageView.model_validate(one, from_attributes=True) for one in totals.by_model]
         return cls(calls=totals.user.calls, cost=totals.user.cost, by_model=by_model)
+
+
+class BudgetRequest(BaseModel):
+    """A limit of what a run may cost, in US dollars; null for none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Decimal | None = Field(ge=0, le=1_000_000_000, max_digits=22, decimal_places=12)
+
+
+class BudgetView(BaseModel):
+    """A budget that the run's tasks count for: its own, its owner's, or that of its owner's day."""
+
+    kind: BudgetKind
+    limit: Decimal | None
+    spent: Decimal
+    reserved: Decimal
+    left: Decimal | None
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        """Return the view of *budget*."""
+        return cls.model_validate(budget, from_attributes=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from appdb import ConflictError, fold_events
+from appdb import BudgetExceededError, ConflictError, fold_events
 from appdb.host import Session
-from appdb.models import NewRun, RunEvent, RunView
+from appdb.models import BudgetKind, BudgetScope, NewRun, RunEvent, RunView
 from appserver.engine.core.advance import advance
 from appserver.engine.core.causes import Cause, Look
 from appserver.engine.core.decision import Decision
@@ -41,6 +40,35 @@ class Decided:
 
     picture: Picture
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A decision that was written, with the events that it appended."""
+
+    decided: Decided
+    appended: tuple[RunEvent, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run waits now, and no further decision follows at once."""
+        return not (self.decided.decision.cut or self.decided.decision.fork)
+
+    def view(self) -> RunView:
+        """Return the run as it is behind the events, without reading it again."""
+        run, state = self.decided.picture.run, self.decided.picture.state
+        if not self.appended:
+            return RunView(run=run, state=state)
+        state, last = fold_events(self.appended, state), self.appended[-1]
+        changed = {
+            "status": state.status,
+            "position": state.position,
+            "event_count": run.event_count + len(self.appended),
+            "updated_at": last.created_at,
+            "open": run.open and not state.status.closed,
+            "completed_at": (run.completed_at or last.created_at) if state.status.closed else None,
+        }
+        return RunView(run=run.model_copy(update=changed), state=state)
 
 
 class Advancer:
@@ -99,7 +127,7 @@ class Advancer:
 
         for number in range(MOST_TRIES):
             try:
-                opened = await self._stores.database.transaction(partial(self._open, new, owner_id))
+                opened = await self._open_within_budget(new, owner_id)
             except ConflictError as exc:
                 if exc.kind != "project":
                     raise
@@ -107,36 +135,59 @@ class Advancer:
                 continue
             if isinstance(opened, str):
                 return await self._reader.view(opened, owner_id), False
-            decided, appended = opened
-            if decided.decision.cut or decided.decision.fork:
-                return await self.advance(new.run_id, owner_id, Look()), True
-            return _view_after(decided, appended), True
+            if opened.finished:
+                return opened.view(), True
+            return await self.advance(new.run_id, owner_id, Look()), True
         raise RunBusyError(new.run_id)
 
-    async def _open(self, new: NewRun, owner_id: str, session: Session) -> str | tuple[Decided, list[RunEvent]]:
+    async def _open_within_budget(self, new: NewRun, owner_id: str) -> str | Written:
+        try:
+            return await self._stores.database.transaction(partial(self._open, new, owner_id, ""))
+        except BudgetExceededError as exc:
+            return await self._stores.database.transaction(partial(self._open, new, owner_id, str(exc)))
+
+    async def _open(self, new: NewRun, owner_id: str, over_budget: str, session: Session) -> str | Written:
         run, made = await self._stores.runs.open(new, owner_id=owner_id, session=session)
         if not made:
             return run.id
-        decided = await self._decide(await self._reader.picture(run.id, owner_id, session=session), Look(), frozenset())
-        return decided, await self._applier.apply(decided.picture, decided.decision, session)
+        picture = await self._reader.picture(run.id, owner_id, session=session)
+        if (most := picture.definition.most_cost) is not None:
+            scope = BudgetScope(kind=BudgetKind.RUN, run_id=run.id)
+            await self._stores.budgets.set_limit(scope, most, owner_id=owner_id, session=session)
+        decided = await self._decide(replace(picture, over_budget=over_budget), Look(), frozenset())
+        return await self._apply(decided, session)
 
     async def _advance_once(
         self, run_id: str, owner_id: str, cause: Cause, allow: frozenset[str]
     ) -> tuple[RunView, bool]:
         for number in range(MOST_TRIES):
-            decided = await self._decide(await self._reader.picture(run_id, owner_id), cause, allow)
-            if decided.decision.nothing:
-                return _view_of(decided.picture), True
+            picture = await self._reader.picture(run_id, owner_id)
             try:
-                apply = partial(self._applier.apply, decided.picture, decided.decision)
-                appended = await self._stores.database.transaction(apply)
+                written = await self._write_within_budget(picture, cause, allow)
             except ConflictError as exc:
                 if exc.kind not in RUN_KINDS:
                     raise
                 await pause(number)
                 continue
-            return _view_after(decided, appended), not (decided.decision.cut or decided.decision.fork)
+            return written.view(), written.finished
         raise RunBusyError(run_id)
+
+    async def _write_within_budget(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Written:
+        try:
+            return await self._write(picture, cause, allow)
+        except BudgetExceededError as exc:
+            # All the rest is written, and of the work that nobody can pay, that it was refused.
+            return await self._write(replace(picture, over_budget=str(exc)), cause, allow)
+
+    async def _write(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Written:
+        decided = await self._decide(picture, cause, allow)
+        if decided.decision.nothing:
+            return Written(decided=decided)
+        return await self._stores.database.transaction(partial(self._apply, decided))
+
+    async def _apply(self, decided: Decided, session: Session) -> Written:
+        appended = await self._applier.apply(decided.picture, decided.decision, session)
+        return Written(decided=decided, appended=tuple(appended))
 
     async def _decide(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Decided:
         for _ in range(MOST_LOADS):
@@ -154,27 +205,6 @@ async def _decision(picture: Picture, cause: Cause, allow: frozenset[str]) -> De
     # A plug-in may be slow: in a thread it holds up nobody else, and past the limit nobody waits for it.
     async with asyncio.timeout(THREAD_SECONDS):
         return await asyncio.to_thread(advance, picture, cause, allow=allow)
-
-
-def _view_of(picture: Picture) -> RunView:
-    return RunView(run=picture.run, state=picture.state)
-
-
-def _view_after(decided: Decided, appended: Sequence[RunEvent]) -> RunView:
-    """Return the run as it is behind *appended*, without reading it again."""
-    picture = decided.picture
-    if not appended:
-        return _view_of(picture)
-    state = fold_events(appended, picture.state)
-    changed = {
-        "status": state.status,
-        "position": state.position,
-        "event_count": picture.run.event_count + len(appended),
-        "updated_at": appended[-1].created_at,
-        "open": picture.run.open and not state.status.closed,
-        "completed_at": (picture.run.completed_at or appended[-1].created_at) if state.status.closed else None,
-    }
-    return RunView(run=picture.run.model_copy(update=changed), state=state)
 
 
 async def pause(number: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from appdb import (
     AnswerRepository,
     BranchRepository,
+    BudgetRepository,
     ContentRepository,
     Database,
     EventRepository,
@@ -35,6 +36,7 @@ class EngineStores:
     contents: ContentRepository
     usage: TokenRepository
     answers: AnswerRepository
+    budgets: BudgetRepository
     queue: TaskQueue
 
     @classmethod
@@ -52,5 +54,6 @@ class EngineStores:
             contents=ContentRepository(database),
             usage=TokenRepository(database),
             answers=AnswerRepository(database),
+            budgets=BudgetRepository(database),
             queue=queue,
         )

@@ -9,11 +9,14 @@ from fastapi import Query
 from fastapi.responses import Response
 
 from appdb import EventRepository
-from appdb.models import EventFilter, UsageFilter
+from appdb.models import BudgetKind, BudgetScope, EventFilter, UsageFilter
+from appserver.api.dependencies import JsonDep
 from appserver.api.schemas.run_events import RunEventPage, RunEventQuery, RunEventView
 from appserver.api.schemas.run_parts import (
     BranchPage,
     BranchView,
+    BudgetRequest,
+    BudgetView,
     FileInfo,
     FilePage,
     FileQuery,
@@ -93,3 +96,17 @@ async def get_usage(run_id: str, owner: OwnerDep, state: StateDep) -> UsageView:
     """Return what a run has used of models, and what that cost."""
     await state.stores.runs.get(run_id, owner_id=owner)
     return UsageView.of(await state.stores.usage.totals(owner_id=owner, wanted=UsageFilter(run_id=run_id)))
+
+
+@router.get("/budgets")
+async def list_budgets(run_id: str, owner: OwnerDep, state: StateDep) -> list[BudgetView]:
+    """Return the budgets that the run's tasks count for."""
+    await state.stores.runs.get(run_id, owner_id=owner)
+    return [BudgetView.of(one) for one in await state.stores.budgets.list_for(owner_id=owner, run_id=run_id)]
+
+
+@router.put("/budget")
+async def set_budget(run_id: str, body: BudgetRequest, _json: JsonDep, owner: OwnerDep, state: StateDep) -> BudgetView:
+    """Set, raise or take away the limit of what the run may cost; a run that stopped at it goes on by a retry."""
+    scope = BudgetScope(kind=BudgetKind.RUN, run_id=run_id)
+    return BudgetView.of(await state.stores.budgets.set_limit(scope, body.limit, owner_id=owner))
