@@ -25,7 +25,9 @@ def check_lawful(state: RunState, seqs: set[int]) -> None:
     done = {(step, module) for step, names in state.modules_completed.items() for module in names}
     assert set(state.outputs) <= done, "what is to be seen is what does not have to run again"
     begun = [event for sub in state.sub_actions.values() for event in (sub.started, sub.ended)]
-    ongoing = [*begun, *state.signals, *state.started.values(), *state.responses.values()]
+    taken = [one.signal for one in state.taken.values()]
+    assert not {kept.seq for kept in taken} & {kept.seq for kept in state.signals}
+    ongoing = [*begun, *taken, *state.signals, *state.started.values(), *state.responses.values()]
     single = [state.pending, state.error, state.created, state.went_back]
     kept = [*state.outputs.values(), *state.state_values.values(), *ongoing, *single]
     assert {entry.seq for entry in kept if entry is not None} <= seqs

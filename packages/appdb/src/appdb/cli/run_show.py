@@ -12,7 +12,8 @@ from appdb.cli.run_selection import named_run
 from appdb.cli.selection import optional_owner_option
 from appdb.cli.target import Target, pass_target
 from appdb.database import Database
-from appdb.models.run_state import RunState, Wait
+from appdb.models.ongoing import Wait
+from appdb.models.run_state import RunState
 from appdb.models.task_filters import TaskFilter
 from appdb.models.tasks import LIVE_STATES, Task
 from appdb.models.tokens import UsageFilter, UsageTotal

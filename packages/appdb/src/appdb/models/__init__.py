@@ -17,9 +17,10 @@ from appdb.models.content_generation_metadata import (
     NewGeneration,
     Origin,
 )
-from appdb.models.events import EventFilter, NewRunEvent, RunEvent
+from appdb.models.events import EventFilter, EventSummary, NewRunEvent, RunEvent
 from appdb.models.generated_content import Content, ContentKind, NewContent
 from appdb.models.limits import Limit, TaskLimit
+from appdb.models.ongoing import SubAction, TakenSignal, Wait, WaitKind
 from appdb.models.option_usage import OptionUsage
 from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
@@ -30,14 +31,10 @@ from appdb.models.run_state import (
     STATE_VALUES,
     TAKES,
     WAITING_ON,
-    EventSummary,
     Interaction,
     ModuleAttempt,
     RunState,
     RunView,
-    SubAction,
-    Wait,
-    WaitKind,
 )
 from appdb.models.schedules import CatchUp, NewSchedule, Schedule
 from appdb.models.task_events import NewEvent, TaskEvent
@@ -177,6 +174,7 @@ __all__ = [
     "SourceType",
     "StepTotal",
     "SubAction",
+    "TakenSignal",
     "Task",
     "TaskError",
     "TaskEvent",

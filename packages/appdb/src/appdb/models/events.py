@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Self
 
 from appdb.events import DbEventType
 from appdb.models.base import Document, StoredJson
@@ -73,3 +74,29 @@ class EventFilter:
     without: Collection[DbEventType] = ()
     module: str | None = None
     step: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSummary:
+    """The part of an event that the state of a run keeps."""
+
+    seq: int
+    event_id: str
+    type: Stored[DbEventType]
+    step: str | None
+    module: str | None
+    created_at: datetime
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, event: RunEvent) -> Self:
+        """Return the summary of *event*."""
+        return cls(
+            seq=event.seq,
+            event_id=event.id,
+            type=event.type,
+            step=event.step,
+            module=event.module,
+            created_at=event.created_at,
+            data=event.data,
+        )

@@ -4,103 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from appdb.events import DbEventType
-from appdb.models.events import RunEvent
-from appdb.models.vocabulary import Stored
+from appdb.models.events import EventSummary, RunEvent
+from appdb.models.ongoing import SubAction, TakenSignal, Wait
 from appdb.models.workflow_runs import Position, Run, RunStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventSummary:
-    """The part of an event that the state of a run keeps."""
-
-    seq: int
-    event_id: str
-    type: Stored[DbEventType]
-    step: str | None
-    module: str | None
-    created_at: datetime
-    data: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, event: RunEvent) -> Self:
-        """Return the summary of *event*."""
-        return cls(
-            seq=event.seq,
-            event_id=event.id,
-            type=event.type,
-            step=event.step,
-            module=event.module,
-            created_at=event.created_at,
-            data=event.data,
-        )
-
-
-class WaitKind(StrEnum):
-    """The kinds of waits of a run."""
-
-    TASK = "task"
-    TIMER = "timer"
-    INTERACTION = "interaction"
-    CHILD = "child"
-    """A child run."""
-    SIGNAL = "signal"
-    """A message from outside, by its name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """One thing that a run waits for.
-
-    Args:
-        kind: What it is; a newer release may know more kinds.
-        id: The id of the task, timer, interaction or child run, or the name of the signal.
-        label: Words for people.
-        since: The time of the event that began the wait.
-        until: When the wait ends at the latest, if that is known.
-        step: The step that waits.
-        module: The module that waits.
-        sub_action_id: The sub-action that waits, if it is one.
-        event_id: The event that began the wait.
-    """
-
-    kind: Stored[WaitKind]
-    id: str
-    label: str | None
-    since: datetime
-    until: datetime | None
-    step: str | None
-    module: str | None
-    sub_action_id: str | None
-    event_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubAction:
-    """A part of a module's work that is done outside of it; of one that was tried again, the last try.
-
-    Args:
-        id: Its id, unique on the run's line of history.
-        step: The step of its module.
-        module: Its module, with which it is undone.
-        started: The event that began it.
-        ended: The event with its result or its error; ``None`` while it is open.
-    """
-
-    id: str
-    step: str
-    module: str
-    started: EventSummary
-    ended: EventSummary | None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended with an error."""
-        return self.ended is not None and self.ended.type is DbEventType.SUB_ACTION_FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +52,7 @@ class RunState:
         waiting_on: What the run waits for, in the order in which the waits began; nothing once it has ended.
         sub_actions: By id, the sub-actions of modules that are not undone, in the order of their starts.
         signals: The messages that were received and not taken, oldest first.
+        taken: By ``signal_id``, the messages that were taken; those of a module that is undone are ``signals`` again.
         started: By step and module, the last start of modules that are not undone.
         responses: By interaction, how those that the open module has requested since its start were settled, oldest
             first: ``interaction_response`` or ``interaction_expired``.
@@ -164,6 +74,7 @@ class RunState:
     waiting_on: tuple[Wait, ...] = ()
     sub_actions: Mapping[str, SubAction] = field(default_factory=dict)
     signals: tuple[EventSummary, ...] = ()
+    taken: Mapping[str, TakenSignal] = field(default_factory=dict)
     started: Mapping[tuple[str, str], EventSummary] = field(default_factory=dict)
     responses: Mapping[str, EventSummary] = field(default_factory=dict)
     created: EventSummary | None = None

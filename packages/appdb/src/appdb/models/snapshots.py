@@ -44,6 +44,15 @@ class StoredSubAction(Value):
     ended: str | None
 
 
+class StoredSignal(Value):
+    """A message that was taken, by the id of its event, and who took it."""
+
+    event: str
+    step: str
+    module: str
+    sub_action_id: str | None
+
+
 # Ids in the place of events keep a snapshot small, however large the data of its events is.
 class CompactState(Value):
     """A ``RunState`` with ids in the place of events."""
@@ -63,6 +72,7 @@ class CompactState(Value):
     waits: tuple[StoredWait, ...] = ()
     sub_actions: tuple[StoredSubAction, ...] = ()
     signals: tuple[str, ...] = ()
+    taken: tuple[StoredSignal, ...] = ()
     started: tuple[str, ...] = ()
     responses: tuple[str, ...] = ()
     created: str | None = None

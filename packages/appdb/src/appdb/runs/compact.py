@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from appdb.events import DbEventType
-from appdb.models.events import RunEvent
-from appdb.models.run_state import EventSummary, Given, RunState, SubAction, Wait
-from appdb.models.snapshots import CompactState, StoredSubAction, StoredWait
+from appdb.models.events import EventSummary, RunEvent
+from appdb.models.ongoing import SubAction, TakenSignal, Wait
+from appdb.models.run_state import Given, RunState
+from appdb.models.snapshots import CompactState, StoredSignal, StoredSubAction, StoredWait
 from appdb.models.vocabulary import word
-from appdb.runs.reserved_data import waits_of
+from appdb.runs.reserved_data import signal_id_of, waits_of
 
 
 def compact(state: RunState) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def compact(state: RunState) -> dict[str, Any]:
         "waits": [_stored_wait(wait) for wait in state.waiting_on],
         "sub_actions": [_stored_sub_action(sub) for sub in state.sub_actions.values()],
         "signals": [kept.event_id for kept in state.signals],
+        "taken": [_stored_signal(taken) for taken in state.taken.values()],
         "started": [kept.event_id for kept in state.started.values()],
         "responses": [kept.event_id for kept in state.responses.values()],
         "created": state.created and state.created.event_id,
@@ -41,7 +43,7 @@ def compact(state: RunState) -> dict[str, Any]:
 def named_events(compacted: CompactState) -> set[str]:
     """Return the ids of the events that a compacted state needs to be whole again."""
     ongoing = [event for sub in compacted.sub_actions for event in (sub.started, sub.ended)]
-    named = [entry.event for entry in compacted.given] + [entry.event for entry in compacted.waits]
+    named = [entry.event for entries in (compacted.given, compacted.waits, compacted.taken) for entry in entries]
     alone = (*compacted.outputs, *compacted.signals, *compacted.started, *compacted.responses)
     single = (compacted.pending, compacted.error, compacted.created, compacted.went_back)
     return {event for event in (*ongoing, *named, *alone, *single) if event is not None}
@@ -69,6 +71,7 @@ def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:
         waiting_on=tuple(_waits(compacted.waits, kept)),
         sub_actions={stored.id: _sub_action(stored, kept) for stored in compacted.sub_actions},
         signals=tuple(kept[event_id] for event_id in compacted.signals),
+        taken=dict(_taken(stored, kept[stored.event]) for stored in compacted.taken),
         started={(start.step or "", start.module or ""): start for start in map(kept.__getitem__, compacted.started)},
         responses={str(kept[event_id].data["interaction_id"]): kept[event_id] for event_id in compacted.responses},
         created=None if compacted.created is None else kept[compacted.created],
@@ -89,6 +92,16 @@ def _waits(stored: Iterable[StoredWait], kept: Mapping[str, EventSummary]) -> It
         if place not in begun:
             begun[place] = waits_of(kept[wait.event], wait.step, wait.module)
         yield begun[place][wait.kind, wait.id]
+
+
+def _stored_signal(taken: TakenSignal) -> dict[str, str | None]:
+    by = {"step": taken.step, "module": taken.module, "sub_action_id": taken.sub_action_id}
+    return {**by, "event": taken.signal.event_id}
+
+
+def _taken(stored: StoredSignal, signal: EventSummary) -> tuple[str, TakenSignal]:
+    taken = TakenSignal(signal=signal, step=stored.step, module=stored.module, sub_action_id=stored.sub_action_id)
+    return signal_id_of(signal), taken
 
 
 def _stored_sub_action(sub: SubAction) -> dict[str, str | None]:

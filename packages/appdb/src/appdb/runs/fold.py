@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from appdb.events import DbEventType as E
-from appdb.models.events import RunEvent
-from appdb.models.run_state import STATE_VALUES, EventSummary, Given, RunState
+from appdb.models.events import EventSummary, RunEvent
+from appdb.models.run_state import STATE_VALUES, Given, RunState
 from appdb.models.vocabulary import is_known
 from appdb.models.workflow_runs import Position
 from appdb.runs.ongoing import Ongoing
@@ -86,6 +86,7 @@ class _Draft:
             waiting_on=tuple(self.ongoing.waits.values()),
             sub_actions=dict(self.ongoing.sub_actions),
             signals=tuple(self.ongoing.signals.values()),
+            taken=dict(self.ongoing.taken),
             started=dict(self.ongoing.started),
             responses=dict(self.ongoing.responses),
             created=self.created,

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from appdb.events import DbEventType as E
-from appdb.models.events import RunEvent
-from appdb.models.run_state import TAKES, WAITING_ON, EventSummary, RunState, SubAction, Wait, WaitKind
+from appdb.models.events import EventSummary, RunEvent
+from appdb.models.ongoing import SubAction, TakenSignal, Wait, WaitKind
+from appdb.models.run_state import TAKES, WAITING_ON, RunState
 from appdb.models.workflow_runs import Position
-from appdb.runs.reserved_data import ids_in, waits_of
+from appdb.runs.reserved_data import ids_in, signal_id_of, waits_of
 from appdb.runs.transitions import SETTLES
 
 _OF_MODULE = frozenset({E.MODULE_STARTED, E.MODULE_COMPLETED, E.MODULE_SKIPPED, E.MODULE_ERROR})
@@ -23,6 +24,7 @@ class Ongoing:
     waits: dict[tuple[str, str], Wait]
     sub_actions: dict[str, SubAction]
     signals: dict[str, EventSummary]
+    taken: dict[str, TakenSignal]
     started: dict[tuple[str, str], EventSummary]
     responses: dict[str, EventSummary]
 
@@ -32,7 +34,8 @@ class Ongoing:
         return cls(
             waits={(wait.kind.value, wait.id): wait for wait in state.waiting_on},
             sub_actions=dict(state.sub_actions),
-            signals={str(kept.data.get("signal_id")): kept for kept in state.signals},
+            signals={signal_id_of(kept): kept for kept in state.signals},
+            taken=dict(state.taken),
             started=dict(state.started),
             responses=dict(state.responses),
         )
@@ -43,10 +46,23 @@ class Ongoing:
             name: sub for name, sub in self.sub_actions.items() if name in kept or stays(sub.step, sub.module)
         }
         self.started = {place: start for place, start in self.started.items() if stays(*place)}
+        self._give_back([one for one in self.taken.values() if not self._stays_taken(one, stays)])
+
+    def _stays_taken(self, taken: TakenSignal, stays: Callable[[str, str], bool]) -> bool:
+        return stays(taken.step, taken.module) or taken.sub_action_id in self.sub_actions
+
+    def _give_back(self, taken: Collection[TakenSignal]) -> None:
+        """Let messages be there again for a module that took them and has to run again."""
+        if not taken:
+            return
+        again = sorted([*self.signals.values(), *(one.signal for one in taken)], key=lambda kept: kept.seq)
+        self.signals = {signal_id_of(kept): kept for kept in again}
+        self.taken = {name: one for name, one in self.taken.items() if name not in self.signals}
 
     def clear(self) -> None:
         """Forget everything, as a run does that begins again."""
-        self.waits, self.sub_actions, self.signals, self.started, self.responses = {}, {}, {}, {}, {}
+        self.waits, self.sub_actions, self.signals, self.taken = {}, {}, {}, {}
+        self.started, self.responses = {}, {}
 
     def apply(self, event: RunEvent, place: tuple[str, str], position: Position, module_before: str | None) -> None:
         """Apply *event*, which is about the step and module *place* and has led to *position*."""
@@ -55,8 +71,7 @@ class Ongoing:
             self.responses = {}
         if event.type in SETTLES and position.module is not None and event.interaction_id is not None:
             self.responses.setdefault(event.interaction_id, EventSummary.of(event))
-        for taken in ids_in(event.data, TAKES):
-            self.signals.pop(taken, None)
+        self._take(event, place)
         self._wait(event, place, position)
 
     def _record(self, event: RunEvent, place: tuple[str, str]) -> None:
@@ -65,8 +80,10 @@ class Ongoing:
         elif event.type in _OF_SUB_ACTION:
             self._record_sub_action(event, place)
         elif event.type is E.SIGNAL_RECEIVED:
-            # Logs of other hands may lack the id, or have it twice: the first one counts until it is taken.
-            self.signals.setdefault(str(event.data.get("signal_id")), EventSummary.of(event))
+            kept = EventSummary.of(event)
+            # A message may be told twice: the first one counts.
+            if signal_id_of(kept) not in self.taken:
+                self.signals.setdefault(signal_id_of(kept), kept)
 
     def _record_sub_action(self, event: RunEvent, place: tuple[str, str]) -> None:
         name = event.data.get("sub_action_id")
@@ -83,6 +100,15 @@ class Ongoing:
             self.sub_actions[name] = SubAction(
                 id=name, step=begun.step, module=begun.module, started=begun.started, ended=EventSummary.of(event)
             )
+
+    def _take(self, event: RunEvent, place: tuple[str, str]) -> None:
+        by = event.data.get("sub_action_id")
+        for name in ids_in(event.data, TAKES):
+            signal = self.signals.pop(name, None)
+            if signal is not None:
+                step, module = place
+                sub_action_id = by if isinstance(by, str) else None
+                self.taken[name] = TakenSignal(signal=signal, step=step, module=module, sub_action_id=sub_action_id)
 
     def _wait(self, event: RunEvent, place: tuple[str, str], position: Position) -> None:
         if self.waits:

@@ -8,8 +8,9 @@ from typing import Any, TypeGuard
 
 from appdb.errors import InvalidDataError
 from appdb.events import DbEventType as E
-from appdb.models.events import NewRunEvent
-from appdb.models.run_state import TAKES, WAITING_ON, EventSummary, Wait, WaitKind
+from appdb.models.events import EventSummary, NewRunEvent
+from appdb.models.ongoing import Wait, WaitKind
+from appdb.models.run_state import TAKES, WAITING_ON
 from appdb.models.vocabulary import word
 
 KEEP = "keep_sub_actions"
@@ -61,6 +62,11 @@ def waits_of(kept: EventSummary, step: str | None, module: str | None) -> dict[t
         )
         for entry in found
     }
+
+
+def signal_id_of(kept: EventSummary) -> str:
+    """Return the id of the message that an event received; logs of other hands may lack it."""
+    return str(kept.data.get("signal_id"))
 
 
 def ids_in(data: Mapping[str, Any], name: str) -> list[str]:

@@ -14,7 +14,7 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.models.bounds import Pause, accept, at_most
 from appdb.models.list_places import parsed_place
-from appdb.models.run_state import WaitKind
+from appdb.models.ongoing import WaitKind
 from appdb.models.workflow_runs import Run
 from appdb.reading import first_readable
 from appdb.runs.reader import RunReader

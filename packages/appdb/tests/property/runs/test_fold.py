@@ -137,8 +137,16 @@ def test_retry_shows_same_state_as_jump(workflow: list[list[Module]], until: int
 
 def _shown(state: RunState) -> dict[str, object]:
     """Return what a state shows, but for where its events are."""
-    names = ("position", "steps_completed", "modules_completed", "pending", "error", "outputs", "state_values")
-    names += ("waiting_on", "sub_actions", "signals", "started", "responses")
+    names: tuple[str, ...] = (
+        "position",
+        "steps_completed",
+        "modules_completed",
+        "pending",
+        "error",
+        "outputs",
+        "state_values",
+    )
+    names += ("waiting_on", "sub_actions", "signals", "taken", "started", "responses")
     return {name: getattr(state, name) for name in names} | {"values": state.values()}
 
 

@@ -146,6 +146,19 @@ def test_messages_stay_until_they_are_taken() -> None:
     assert taken.module_outputs() == {"m": {"value": 1}}
 
 
+@pytest.mark.parametrize(("kept", "left"), [([], ["s0", "s1"]), (["m/1"], ["s1"])])
+def test_undone_module_gives_messages_back(kept: list[str], left: list[str]) -> None:
+    news = [event(E.SIGNAL_RECEIVED, name="news", signal_id=f"s{number}") for number in range(2)]
+    takes = [sub(E.SUB_ACTION_STARTED, "m/1"), sub(E.SUB_ACTION_COMPLETED, "m/1", _takes=["s0"])]
+    done = [*news, started("a", "m"), *takes, completed("a", "m", _takes=["s1"])]
+    retry = event(E.RETRY_REQUESTED, target_module="m", keep_sub_actions=kept)
+    told_again = event(E.SIGNAL_RECEIVED, name="news", signal_id="s0")
+
+    assert list(folded(*done).taken) == ["s0", "s1"]
+    assert folded(*done, told_again).signals == ()
+    assert [kept.data["signal_id"] for kept in folded(*done, retry).signals] == left
+
+
 def test_skipped_module_is_done_and_gave_nothing() -> None:
     state = folded(started("a", "l"), completed("a", "l", x=1), event(E.MODULE_SKIPPED, "a", "m"))
 
