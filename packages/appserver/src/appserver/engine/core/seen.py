@@ -66,20 +66,21 @@ def _tries(draft: Draft, place: Place, start: EventSummary) -> tuple[Try, ...] |
     rows = _loaded(draft, place, f"~tries/{place.module.id}", PastTries())
     known: list[Any] = rows if isinstance(rows, list) else []
     tries = [Try(outputs=row.get("outputs"), feedback=row.get("feedback")) for row in known]
-    tries = [*_with_feedback(tries, start), *_left(draft, place, start)]
+    tries = [*_with_feedback(draft, place, tries), *_left(draft, place, start)]
     return None if draft.needs else tuple(tries)
 
 
-def _with_feedback(tries: list[Try], start: EventSummary) -> list[Try]:
-    """Return the tries with what began this one, which stands in this decision's own events and not yet in the log."""
-    feedback = start.data.get("feedback")
-    if not feedback or "left" in start.data:
+def _with_feedback(draft: Draft, place: Place, tries: list[Try]) -> list[Try]:
+    """Return the tries with a retry that is one of this decision's own events, and so not yet in the log."""
+    back = draft.state.went_back
+    if back is None or back.type is not E.RETRY_REQUESTED or back.seq < draft.picture.next_seq:
         return tries
+    if back.data.get("target_module") != place.module.id:
+        return tries
+    feedback = back.data.get("feedback", {})
     if tries and tries[-1].feedback is None:
         return [*tries[:-1], replace(tries[-1], feedback=feedback)]
-    if len(tries) < try_of(start) - 1:
-        return [*tries, Try(outputs=None, feedback=feedback)]
-    return tries
+    return [*tries, Try(outputs=None, feedback=feedback)]
 
 
 def _left(draft: Draft, place: Place, start: EventSummary) -> list[Try]:
