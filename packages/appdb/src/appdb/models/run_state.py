@@ -47,7 +47,7 @@ class RunState:
         given: What modules and sub-actions have given names in the run's state, oldest first; of one name, the last
             counts, until the module that gave it has to run again.
         pending: The request that the user has not answered.
-        error: What stopped the run or its module last, until it goes on.
+        error: What stopped the run or its module last, until the run or that module goes on.
         unknown_type: The last type of an event that this release does not know, and so has passed over.
         waiting_on: What the run waits for, in the order in which the waits began; nothing once it has ended.
         sub_actions: By id, the sub-actions of modules that are not undone, in the order of their starts.

@@ -209,8 +209,16 @@ class _Draft:
             self.pending = None
         if event.type in (E.MODULE_ERROR, E.WORKFLOW_ERROR):
             self.error = EventSummary.of(event)
-        elif goes_on:
+        elif goes_on or self._mends(event):
             self.error = None
+
+    def _mends(self, event: RunEvent) -> bool:
+        """Return whether a module whose error stands begins again, or has come to its end."""
+        return (
+            event.type in (E.MODULE_STARTED, E.MODULE_COMPLETED, E.MODULE_SKIPPED)
+            and self.error is not None
+            and (self.error.step, self.error.module) == (event.step, event.module)
+        )
 
 
 def _add(names: list[str], name: str) -> None:

@@ -193,3 +193,14 @@ def test_module_attempts_tell_inputs_and_feedback() -> None:
         ({"x": 2}, "longer"),
         (None, "longer"),
     ]
+
+
+@pytest.mark.parametrize("mends", ["MODULE_STARTED", "MODULE_COMPLETED", "MODULE_SKIPPED"])
+def test_error_ends_when_its_module_goes_on(mends: str) -> None:
+    failed = [NewRunEvent(type=DbEventType[name], step="s", module="m") for name in ("MODULE_STARTED", "MODULE_ERROR")]
+    begun = NewRunEvent(type=DbEventType.STEP_STARTED, step="s")
+    goes_on = NewRunEvent(type=DbEventType[mends], step="s", module="m")
+    other = NewRunEvent(type=DbEventType[mends], step="s", module="n")
+
+    assert folded(begun, *failed, other).error is not None
+    assert folded(begun, *failed, goes_on).error is None

@@ -7,7 +7,7 @@ else can happen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from appserver.modules.builtin import BUILTIN, builtin_modules
 from appserver.modules.registry import AnyModule, ModuleRegistry
 from appserver.testing.harness_run import HarnessRun, HarnessScript
 from appserver.testing.outcome import Outcome
-from appserver.testing.stubs import Fails, Gives, StaysSilent, Stub
+from appserver.testing.stubs import Does, Fails, Gives, Payload, StaysSilent, Stub
 
 
 @dataclass(slots=True)
@@ -72,9 +72,11 @@ class Harness:
         """Let the tasks of an actor complete with these results, in order; the last one repeats."""
         return self.stub(actor, *(Gives(result=result, chunks=tuple(chunks)) for result in results))
 
-    def does(self, actor: str, work: Any) -> Self:
-        """Let the tasks of an actor complete with what *work* makes of their payload."""
-        return self.stub(actor, Gives(result=work))
+    def does(
+        self, actor: str, work: Callable[[Payload], Mapping[str, JsonValue] | Gives | Fails | StaysSilent]
+    ) -> Self:
+        """Let the tasks of an actor end as *work* says for their payload: with its result, or otherwise."""
+        return self.stub(actor, Does(work=work))
 
     def fails(self, actor: str, *errors: Fails) -> Self:
         """Let the next tasks of an actor fail so."""

@@ -19,17 +19,16 @@ class Gives:
     """A task that completes.
 
     Args:
-        result: Its result, or a function from its payload to that.
+        result: Its result.
         chunks: What it says on the way; no workflow sees them, only whoever watches.
     """
 
-    result: Mapping[str, JsonValue] | Callable[[Payload], Mapping[str, JsonValue]]
+    result: Mapping[str, JsonValue]
     chunks: tuple[Mapping[str, JsonValue], ...] = ()
 
-    def end(self, payload: Payload) -> End | None:
+    def end(self, payload: Payload) -> End | None:  # noqa: ARG002 - the others need it
         """Return how the task ends."""
-        result = self.result(payload) if callable(self.result) else self.result
-        return End(kind="task", state="completed", result=dict(result))
+        return End(kind="task", state="completed", result=dict(self.result))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +57,20 @@ class StaysSilent:
         return None
 
 
-Stub: TypeAlias = Gives | Fails | StaysSilent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Does:
+    """A task that does something.
+
+    Args:
+        work: From its payload to its result, or to another end.
+    """
+
+    work: Callable[[Payload], Mapping[str, JsonValue] | Gives | Fails | StaysSilent]
+
+    def end(self, payload: Payload) -> End | None:
+        """Return how the task ends."""
+        made = self.work(payload)
+        return Gives(result=made).end(payload) if isinstance(made, Mapping) else made.end(payload)
+
+
+Stub: TypeAlias = Gives | Fails | StaysSilent | Does
