@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue
 
-from appserver.modules.contract import Await, Done, ErrorCode, Fail, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import Await, Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen
 from appserver.modules.work import TaskInputs, failure_of, result_of, task_call
 
 ACTOR = QUEUE = "http"
@@ -66,6 +66,16 @@ class Fetch(Module[FetchInputs, FetchOutputs]):
         "query": {"day": "2026-12-01"},
     }
 
+    def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:
+        """Return which hosts are not written out."""
+        hosts = inputs.get("hosts")
+        if isinstance(hosts, list):
+            open_ones = [f"/hosts/{number}" for number, host in enumerate(hosts) if not _is_written_out(host)]
+        else:
+            open_ones = ["/hosts"] if "hosts" in inputs else []
+        message = "write the hosts out: what a person or a service answers must not decide whom a worker asks"
+        return [FieldProblem(pointer=pointer, message=message) for pointer in open_ones]
+
     def decide(self, inputs: FetchInputs, seen: Seen) -> Await | Done | Fail:
         """Start the request, and give the answer."""
         work = seen.work.get(KEY)
@@ -79,6 +89,10 @@ class Fetch(Module[FetchInputs, FetchOutputs]):
         # The hosts go with the request: the worker holds redirects and resolved addresses against them, too.
         names = {"url", "hosts", "method", "headers", "query", "body", "max_bytes"}
         return Await(calls=(task_call(inputs, KEY, ACTOR, QUEUE, inputs.model_dump(include=names)),))
+
+
+def _is_written_out(host: object) -> bool:
+    return isinstance(host, str) and "{{" not in host
 
 
 def _problem(inputs: FetchInputs) -> str | None:

@@ -20,7 +20,7 @@ class ValidateInputs(Ports):
     message: str = Field("", max_length=1_000, description="What the error says, in place of the module's own words.")
 
 
-class Misfit(Ports):
+class MisfitPlace(Ports):
     """A place that does not fit."""
 
     pointer: str
@@ -31,7 +31,7 @@ class ValidateOutputs(Ports):
     """The verdict."""
 
     valid: bool = Field(description="Whether the value fits.")
-    problems: list[Misfit] = Field(description="Where it does not, at most 20 places.")
+    problems: list[MisfitPlace] = Field(description="Where it does not, at most 20 places.")
     value: JsonValue = Field(description="The value, as it was given.")
 
 

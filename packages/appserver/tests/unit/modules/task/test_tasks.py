@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appserver.modules.contract import Await, ErrorCode, TaskCall, Try, Work
-from appsupport.modules import decided, failure, outputs, seen
+from appsupport.modules import MODULES, decided, failure, outputs, seen
 
 MODEL = {"model": "small", "system": "You write.", "prompt": "A scene."}
 URL = {"url": "https://api.example.com:8443/tides?a=1", "hosts": ["api.example.com", "*.example.org"]}
@@ -141,3 +141,18 @@ def test_status_has_its_class(status: int, code: ErrorCode) -> None:
 
 def test_header_of_client_is_refused() -> None:
     assert "Host" in failure("http.fetch@1", URL | {"headers": {"Host": "evil"}}).message
+
+
+@pytest.mark.parametrize(
+    ("hosts", "pointers"),
+    [
+        ("{{ input.hosts }}", ["/hosts"]),
+        ({"$ref": "input.hosts"}, ["/hosts"]),
+        (["api.example.com", "{{ input.host }}", {"$ref": "input.host"}], ["/hosts/1", "/hosts/2"]),
+        (["api.example.com"], []),
+    ],
+)
+def test_hosts_are_written_out(hosts: Any, pointers: list[str]) -> None:
+    problems = MODULES["http.fetch@1"].check_inputs({"url": "{{ input.url }}", "hosts": hosts})
+
+    assert [problem.pointer for problem in problems] == pointers
