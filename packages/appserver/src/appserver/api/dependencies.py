@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from appserver.engine.definition.reading import repeated_keys
-from appserver.errors import DefinitionError
+from appserver.errors import DefinitionError, FieldError
 from appserver.http.problems import ProblemError
+from appserver.values.storable import storage_errors
 
 JSON = "application/json"
+HALF_OF_A_PAIR = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""Each escape of a JSON text; the group is there for half of a surrogate pair."""
 
 
-def check_json(request: Request) -> None:
-    """Check that the body is said to be JSON.
+async def check_json(request: Request) -> None:
+    """Check that the body is said to be JSON, and that its texts are texts.
 
     Another site's form cannot say so, and its script only after a preflight.
 
     Raises:
-        ProblemError: 415, the body is said to be something else, or nothing.
+        ProblemError: 415, the body is said to be something else, or nothing; 422, it holds half of a surrogate pair,
+            which readers of JSON let through, and which can be neither stored nor sent.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):
         said = f"it says {kind!r}" if kind else "it says nothing"
         detail = f"The body must be JSON, and {said}; send `Content-Type: {JSON}`."
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": JSON})
+    raw = await request.body()
+    if b"\\u" in raw and any(escape[1] for escape in HALF_OF_A_PAIR.finditer(raw)):
+        errors = [
+            FieldError(field=".".join(map(str, each.path)) or "body", message=each.message)
+            for each in storage_errors(json.loads(raw))
+        ]
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "The body holds what is no text.", errors=errors)
 
 
 JsonDep = Annotated[None, Depends(check_json)]
-"""Nothing; 415 when the body is not said to be JSON."""
+"""Nothing; 415 when the body is not said to be JSON, 422 when a text of it is none."""
 
 
 async def check_definition_keys(request: Request) -> None:
