@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 
-from appdb import BudgetRepository, Claimer, Database, Lease, TaskQueue
-from appdb.models import BudgetKind, BudgetScope
+from appdb import BudgetRepository, Claimer, Database, Lease, TaskQueue, TokenRepository
+from appdb.models import BudgetKind, BudgetScope, CallUsage
 
 MakeClient = Callable[..., Awaitable[httpx2.AsyncClient]]
 Start = Callable[..., Awaitable[dict[str, Any]]]
@@ -54,3 +54,18 @@ async def test_dear_task_after_another_stops_the_run(
     assert run["status"] == "processing"
     assert looked.json()["error"]["code"] == "budget_exceeded"
     assert looked.json()["error"]["at"]["module"] == "draw"
+
+
+async def test_plan_tells_what_modules_cost_before(
+    client: httpx2.AsyncClient, start: Start, queue: TaskQueue, database: Database
+) -> None:
+    run = await start(definition=workflow(paid("sketch", "0.50")))
+    task = (await queue.claim(Claimer(worker_id="w", queues=("media",), handlers=("picture@1",))))[0]
+    used = CallUsage(provider="p", model="m", operation="txt2img", cost=Decimal("0.07"))
+    await TokenRepository(database).record_for_task(Lease.of(task), task, "call", used)
+    await queue.complete(Lease.of(task), {})
+    await client.post(f"/api/runs/{run['id']}/look")
+
+    planned = await client.post(f"/api/runs/{run['id']}/retry?dry_run=true", json={"module": "sketch"})
+
+    assert planned.json()["plan"]["estimated_cost"] == "0.07"
