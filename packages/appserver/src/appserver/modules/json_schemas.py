@@ -68,12 +68,27 @@ def unfilled_problems(inputs: Mapping[str, Any], name: str = "schema") -> tuple[
         name: The input that holds the schema.
     """
     schema = inputs.get(name)
-    if not isinstance(schema, dict) or "{{" in (text := json.dumps(schema)) or _OPEN_REFERENCE.search(text):
+    if not isinstance(schema, dict) or _is_open(schema):
         return ()
     return tuple(
         FieldProblem(pointer=pointer_of([name]) + problem.pointer, message=problem.message)
         for problem in schema_problems(schema)
     )
+
+
+def narrowed(outputs: Mapping[str, Any], name: str, schema: object) -> Mapping[str, Any]:
+    """Return the schema of *outputs* with *schema* for the output of this name, where it can stand there.
+
+    It cannot while references are open in it, or where it refers to its own parts.
+    """
+    if not isinstance(schema, dict) or _is_open(schema) or '"$ref"' in json.dumps(schema):
+        return outputs
+    return {**outputs, "properties": {**outputs["properties"], name: schema}}
+
+
+def _is_open(schema: Mapping[str, Any]) -> bool:
+    text = json.dumps(schema)
+    return "{{" in text or _OPEN_REFERENCE.search(text) is not None
 
 
 def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appserver.modules.json_schemas import misfits, schema_problems
+from appsupport.modules import MODULES
 
 
 def doubling(levels: int) -> dict[str, Any]:
@@ -81,3 +82,16 @@ def test_costly_value_is_refused_unchecked() -> None:
 
     assert "too large" in misfits(schema, [0] * 40_000)[0].message
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("type_", ["user.form@1", "llm.call@1"])
+def test_outputs_are_as_narrow_as_their_schema(type_: str) -> None:
+    module, name = MODULES[type_], {"user.form@1": "answer", "llm.call@1": "value"}[type_]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    wide = module.Outputs.model_json_schema()
+
+    assert module.output_schema({"schema": schema})["properties"][name] == schema
+    assert module.output_schema({"schema": {"title": "{{ a }}", **schema}}) == wide
+    assert module.output_schema({"schema": {"$ref": "#/$defs/a", "$defs": {"a": schema}}}) == wide
+    assert module.output_schema({"schema": {"$ref": "input.schema"}}) == wide
+    assert module.output_schema({}) == wide

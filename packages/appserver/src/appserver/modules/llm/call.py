@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from appserver.modules.contract import Await, Done, ErrorCode, Fail, FieldProblem, Module, ModuleKind, Ports, Seen, Try
-from appserver.modules.json_schemas import misfits, schema_problems, unfilled_problems
+from appserver.modules.json_schemas import misfits, narrowed, schema_problems, unfilled_problems
 from appserver.modules.work import TaskInputs, failure_of, result_of, task_call
 
 ACTOR = QUEUE = "llm"
@@ -85,11 +85,7 @@ class Call(Module[CallInputs, CallOutputs]):
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the outputs' schema, with the answer's own schema for the value."""
-        whole = dict(self.Outputs.model_json_schema())
-        schema = inputs.get("schema")
-        if isinstance(schema, dict) and "$ref" not in str(schema):
-            whole["properties"] = {**whole["properties"], "value": schema}
-        return whole
+        return narrowed(self.Outputs.model_json_schema(), "value", inputs.get("schema"))
 
 
 def _payload(inputs: CallInputs, seen: Seen) -> dict[str, JsonValue]:

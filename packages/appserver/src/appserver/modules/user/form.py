@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from appserver.modules.contract import Ask, Done, ErrorCode, Fail, FieldProblem, GoBack, Module, ModuleKind, Ports, Seen
-from appserver.modules.json_schemas import unfilled_problems
+from appserver.modules.json_schemas import narrowed, unfilled_problems
 from appserver.modules.questions import QuestionInputs, asked, last_answer, way_taken
 
 
@@ -69,8 +69,4 @@ class Form(Module[FormInputs, FormOutputs]):
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the outputs' schema, with the form's own schema for the answer."""
-        whole = dict(self.Outputs.model_json_schema())
-        schema = inputs.get("schema")
-        if isinstance(schema, dict) and schema.get("type") == "object" and "$ref" not in str(schema):
-            whole["properties"] = {**whole["properties"], "answer": schema}
-        return whole
+        return narrowed(self.Outputs.model_json_schema(), "answer", inputs.get("schema"))
