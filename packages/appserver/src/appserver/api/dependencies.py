@@ -16,10 +16,11 @@ from appserver.http.problems import ProblemError
 from appserver.values.storable import storage_errors
 
 JSON = "application/json"
-HALF_OF_A_PAIR = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+WHOLE_TEXTS = re.compile(
+    rb"(?:[^\\]++|\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u(?![dD][89a-fA-F])|[^u]))*+",
+    re.DOTALL,
 )
-"""Each escape of a JSON text; the group is there for half of a surrogate pair."""
+"""A JSON text up to half of a surrogate pair, or to its end; in one pass, without going back."""
 
 
 async def check_json(request: Request) -> None:
@@ -37,7 +38,7 @@ async def check_json(request: Request) -> None:
         detail = f"The body must be JSON, and {said}; send `Content-Type: {JSON}`."
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": JSON})
     raw = await request.body()
-    if b"\\u" in raw and any(escape[1] for escape in HALF_OF_A_PAIR.finditer(raw)):
+    if (whole := WHOLE_TEXTS.match(raw)) is None or whole.end() < len(raw):
         errors = [
             FieldError(field=".".join(map(str, each.path)) or "body", message=each.message)
             for each in storage_errors(json.loads(raw))
