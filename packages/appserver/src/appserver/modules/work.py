@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from appserver.modules.contract import ErrorCode, Fail, Ports, TaskCall, Work
 
-Price: TypeAlias = Annotated[str, Field(max_length=30, pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
+Price: TypeAlias = Annotated[str, Field(max_length=30, pattern=r"^[0-9]{1,9}(\.[0-9]{1,12})?$")]
 """An amount as text, so that no digit is lost."""
 TaskName: TypeAlias = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 MAX_TIMEOUT_SECONDS = 24 * 3600

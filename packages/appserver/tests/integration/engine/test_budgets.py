@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,8 @@ from appdb.models import BudgetKind, BudgetScope, CallUsage
 
 MakeClient = Callable[..., Awaitable[httpx2.AsyncClient]]
 Start = Callable[..., Awaitable[dict[str, Any]]]
+
+SOON = 30
 
 
 def paid(name: str, estimate: str) -> dict[str, Any]:
@@ -69,3 +72,21 @@ async def test_plan_tells_what_modules_cost_before(
     planned = await client.post(f"/api/runs/{run['id']}/retry?dry_run=true", json={"module": "sketch"})
 
     assert planned.json()["plan"]["estimated_cost"] == "0.07"
+
+
+async def test_parts_of_map_share_limit_of_run(client: httpx2.AsyncClient, start: Start, database: Database) -> None:
+    given = {"items": ["a", "b", "c"], "run": [paid("draw", "0.40")], "at_once": 3}
+    run = await start(definition=workflow({"id": "each", "type": "flow.map@1", "in": given}))
+    statuses: list[str] = []
+    async with asyncio.timeout(SOON):
+        # Each part is begun by a task of the engine; of three, two fit.
+        while "error" not in statuses or "created" in statuses:
+            await asyncio.sleep(0.05)
+            parts = (await client.get(f"/api/runs/{run['id']}/children")).json()["items"]
+            statuses = [part["status"] for part in parts]
+    row = await database.collection("budgets").find_one({"_id": f"run:{run['id']}"}) or {}
+    scope = BudgetScope(kind=BudgetKind.RUN, run_id=run["id"])
+    budget = await BudgetRepository(database).get(scope, owner_id=row["owner_id"])
+
+    assert sorted(statuses) == ["error", "processing", "processing"]
+    assert (budget.limit, budget.reserved) == (Decimal(1), Decimal("0.8"))

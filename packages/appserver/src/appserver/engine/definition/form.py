@@ -17,7 +17,7 @@ from appserver.values.scope import NOTHING, inner
 IDS = "begin with a small letter; go on with small letters, digits and _, at most 64 characters in all"
 FORMS: Mapping[str, str] = {
     r"^[a-z][a-z0-9_]{0,63}$": IDS,
-    r"^[0-9]{1,12}(\.[0-9]{1,12})?$": 'write an amount as text, such as "2.50"',
+    r"^[0-9]{1,9}(\.[0-9]{1,12})?$": 'write an amount as text, such as "2.50"',
 }
 """The hint for a pattern of the model."""
 TYPE_HINT = "write a module's name and major version, such as user.form@1"

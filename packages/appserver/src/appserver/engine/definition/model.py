@@ -68,7 +68,7 @@ class Definition(Closed):
     """The JSON Schema of what a run begins with."""
     steps: Annotated[Several[StepDefinition], Field(min_length=1)]
     output: dict[Identifier, JsonValue] = Field(default_factory=dict, max_length=100)
-    cost_limit: Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")] | None = None
+    cost_limit: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,12})?$")] | None = None
     """The most that a run may cost, in the ledger's currency; a text, since it is exact."""
 
     def modules(self) -> Iterator[tuple[StepDefinition, ModuleDefinition]]:
