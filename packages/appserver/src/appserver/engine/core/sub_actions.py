@@ -77,8 +77,10 @@ def fail(draft: Draft, place: Place, name: str, error: Mapping[str, JsonValue]) 
 
 
 def stop(draft: Draft, subs: Iterable[SubAction]) -> None:
-    """Cancel what open sub-actions do outside; their end in the log is up to the caller."""
+    """Cancel what open sub-actions do outside, unless it has ended; their end in the log is up to the caller."""
     for sub in subs:
+        if sub.started.data["id"] in draft.ends:
+            continue
         match sub.started.data["kind"]:
             case "child":
                 draft.cancel_child(str(sub.started.data["id"]))

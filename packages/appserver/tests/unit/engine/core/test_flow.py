@@ -8,6 +8,8 @@ import pytest
 
 from appdb.models import RunStatus
 from appserver.engine.core.causes import Signal
+from appserver.engine.core.picture import End
+from appserver.engine.core.ways_back import Retry
 from appserver.errors import RunEndedError
 from appserver.modules.builtin import host_registry
 from appserver.modules.registry import ModuleRegistry
@@ -101,6 +103,14 @@ def test_module_that_asks_is_a_child_run_for_each_item() -> None:
         child.answer({"confirmed": True})
     world.run_children()
     assert world.output["results"] == [{"confirmed": True}, {"confirmed": True}] or world.output["results"]
+
+
+def test_child_that_has_ended_is_not_cancelled() -> None:
+    world = map_of(ASK, count=2)
+    world.run_children()
+    first, second = world.children
+    world.ends[first] = End(kind="child", state="completed", result={})
+    assert world.plan(Retry(module="all")).children_stop == (second,)
 
 
 def test_childs_end_wakes_its_parent() -> None:
