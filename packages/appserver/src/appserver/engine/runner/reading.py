@@ -32,9 +32,9 @@ class PictureReader:
     async def picture(self, run_id: str, owner_id: str, *, session: Session | None = None) -> Picture:
         """Return the picture of a run.
 
-        Four round trips: the run, its branch, its snapshot, the events behind that; one for each further 500 of them.
-        One more for a definition that this host has not used lately, and where the run waits for tasks or timers one
-        for each 500; two for each open child run.
+        Two round trips, however long the run is; one more for a definition that this host has not used lately, and
+        where the run waits for tasks or timers one for each 500 of them; for each open child run one, and one more
+        where it has ended.
 
         Raises:
             NotFoundError: The owner has no such run.

@@ -1,0 +1,165 @@
+"""The runner: what an advance costs, what a lost answer of the database changes, and who runs modules of packages."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+from appdb import ChangeFeed, Database, DatabaseUnavailableError, TaskQueue
+from appdb.models import RunView
+from appserver.engine.runner.loop import EngineLoop
+from appserver.engine.runner.stores import EngineStores
+from appserver.engine.service import EngineService, NewStart
+from appserver.modules.builtin import BUILTIN, builtin_modules
+from appserver.modules.contract import Done, Module, ModuleKind, Ports, Seen
+from appserver.modules.registry import AnyModule, ModuleRegistry
+from appsupport.mongo.round_trips import commands_sent
+from appsupport.mongo.running_feed import running_feed
+
+T = TypeVar("T")
+OWNER = "usr_a"
+SOON = 30
+
+
+class Words(Ports):
+    """A text."""
+
+    text: str
+
+
+class Shout(Module[Words, Words]):
+    """Gives a text in capitals, slowly."""
+
+    type = "acme.shout@2"
+    kind = ModuleKind.INLINE
+    Inputs = Words
+    Outputs = Words
+    example: ClassVar[Mapping[str, Any]] = {"text": "a"}
+
+    def decide(self, inputs: Words, seen: Seen) -> Done:  # noqa: ARG002
+        time.sleep(0.3)
+        return Done(outputs={"text": inputs.text.upper()})
+
+
+def workflow(*modules: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"format": 1, "name": "works", "steps": [{"id": "work", "modules": list(modules)}], **changes}
+
+
+def asks(name: str) -> dict[str, Any]:
+    return {"id": name, "type": "user.text_input@1", "in": {"title": name}}
+
+
+def service(database: Database, *modules: AnyModule) -> EngineService:
+    registry = ModuleRegistry([*builtin_modules(), *modules], inline=BUILTIN)
+    return EngineService(EngineStores.of(database, TaskQueue(database)), registry)
+
+
+async def answered(engine: EngineService, view: RunView, value: str) -> RunView:
+    assert view.state.pending is not None
+    asked = view.state.pending.data["interaction_id"]
+    return await engine.respond(view.run.id, asked, {"value": value}, owner_id=OWNER)
+
+
+async def test_answer_costs_two_reads_and_one_transaction(database: Database) -> None:
+    engine = service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
+    view = await answered(engine, view, "x")
+
+    with commands_sent() as sent:
+        await answered(engine, view, "y")
+
+    assert sent == ["aggregate", "find", "findAndModify", "insert", "commitTransaction"]
+
+
+class LosingDatabase(Database):
+    """A database whose answer to every second commit or so is lost, after it was written."""
+
+    chance = random.Random(3)
+
+    async def transaction(self, body: Callable[[Any], Awaitable[T]]) -> T:  # type: ignore[override]
+        answer = await super().transaction(body)  # type: ignore[arg-type]
+        if self.chance.random() < 1 / 2:
+            raise DatabaseUnavailableError("writing", "the answer was lost")
+        return answer
+
+
+async def again(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call, as a client does, until it is answered."""
+    while True:
+        try:
+            return await call()
+        except DatabaseUnavailableError:
+            continue
+
+
+async def test_repeated_calls_after_lost_answers_write_once(database: Database, mongo_uri: str) -> None:
+    definition = workflow(*map(asks, "ab"))
+    async with LosingDatabase(mongo_uri, database.name) as losing:
+        engine = service(losing)
+        start = NewStart(owner_id=OWNER, definition=definition, key="k")
+        view, _ = await again(lambda: engine.start(start))
+        for value in "xy":
+            current = view
+            view = await again(lambda current=current, value=value: answered(engine, current, value))
+    calm, _ = await service(database).start(NewStart(owner_id=OWNER, definition=definition))
+    for value in "xy":
+        calm = await answered(service(database), calm, value)
+
+    events = EngineStores.of(database, TaskQueue(database)).events
+    logs = [await events.log(run.run.id, owner_id=OWNER) for run in (view, calm)]
+    assert [event.type for event in logs[0]] == [event.type for event in logs[1]]
+    assert view.run.status == "completed"
+
+
+@pytest.fixture
+async def feed(database: Database) -> AsyncIterator[ChangeFeed]:
+    async with running_feed(database, events=False, runs=True) as running:
+        yield running
+
+
+async def ended(engine: EngineService, run_id: str) -> RunView:
+    async with asyncio.timeout(SOON):
+        while not (view := await engine.view(run_id, owner_id=OWNER)).run.status.closed:
+            await asyncio.sleep(0.05)
+    return view
+
+
+async def test_module_of_package_runs_on_host_that_has_it(database: Database, feed: ChangeFeed) -> None:
+    """The host that starts the run lacks the type; one that has it runs it aside, and its loop stays awake."""
+    shout = {"id": "shout", "type": "acme.shout@2", "in": {"text": "{{ modules.a.value }}"}}
+    lacking, having = service(database), service(database, Shout())
+    registry = ModuleRegistry([*builtin_modules(), Shout()], inline=BUILTIN)
+    loop = EngineLoop(having.advancer, TaskQueue(database), feed, registry, slots=2)
+    view, _ = await lacking.start(NewStart(owner_id=OWNER, definition=workflow(asks("a"), shout)))
+    view = await answered(lacking, view, "hear")
+    assert view.run.status == "processing"
+
+    running = asyncio.create_task(loop.run())
+    ticks = Counter[str]()
+    waiting = asyncio.create_task(ended(lacking, view.run.id))
+    while not waiting.done():
+        await asyncio.sleep(0.02)
+        ticks["tick"] += 1
+    done = await waiting
+    loop.stop()
+    await running
+
+    assert done.state.module_outputs()["shout"] == {"text": "HEAR"}
+    assert ticks["tick"] > 8
+
+
+async def test_hosts_that_advance_at_once_write_once(database: Database) -> None:
+    engines = [service(database) for _ in range(4)]
+    view, _ = await engines[0].start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "ab"))))
+
+    views = await asyncio.gather(*(answered(engine, view, "same") for engine in engines))
+
+    log = await EngineStores.of(database, TaskQueue(database)).events.log(view.run.id, owner_id=OWNER)
+    assert Counter(event.type.value for event in log)["interaction_response"] == 1
+    assert len({one.run.event_count for one in views}) == 1
