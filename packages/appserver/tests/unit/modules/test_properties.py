@@ -129,7 +129,7 @@ TRIES = st.lists(
 
 
 @pytest.mark.parametrize("type_", sorted(MODULES))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_module_decides_whatever_happens(type_: str, data: st.DataObject) -> None:
     module = MODULES[type_]
