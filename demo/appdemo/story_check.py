@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import imageio_ffmpeg
 
+from appdemo.following import Event, StoryError, read_stream, require
+from appdemo.run_check import check_run
+
 SCENES = 5
 TERMINAL = {"completed", "failed", "cancelled"}
 TIMEOUT_SECONDS = 60
 SILENCE_DECIBELS = -60.0
-
-
-class StoryError(Exception):
-    """Something in the story was not as promised."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One Server-Sent Event."""
-
-    id: str | None
-    type: str
-    data: Any
 
 
 def run_story(address: str, script: str, folder: Path) -> int:
@@ -52,11 +39,12 @@ def _story(client: httpx2.Client, script: str, folder: Path) -> None:
     task = posted.headers["Location"]
     print(f"posted: {task}")
     events = _watch(client, task)
-    _require(events[-1].type == "completed", f"the task ended as {events[-1].type}: {events[-1].data}")
+    require(events[-1].type == "completed", f"the task ended as {events[-1].type}: {events[-1].data}")
     again = client.get(f"{task}/stream", headers={"Last-Event-ID": events[-1].id or ""})
-    _require(again.status_code == 204, f"a finished stream answered {again.status_code}, not 204")
+    require(again.status_code == 204, f"a finished stream answered {again.status_code}, not 204")
     video = _download(client, task, folder)
     _inspect(video, client.get(task).raise_for_status().json()["result"])
+    check_run(client)
 
 
 def _watch(client: httpx2.Client, task: str) -> list[Event]:
@@ -72,35 +60,19 @@ def _watch(client: httpx2.Client, task: str) -> list[Event]:
     first = seen[0].data["last_seq"] + 1 if seen[0].type == "snapshot" else 0
     numbers = [int(event.id) for event in seen if event.type != "snapshot" and event.id is not None]
     expected = list(range(first, first + len(numbers)))
-    _require(numbers == expected, f"the events are not each once and in order: {numbers}")
+    require(numbers == expected, f"the events are not each once and in order: {numbers}")
     print(f"{len(numbers)} events, each once and in order, numbers {numbers[0]} to {numbers[-1]}")
     return seen
-
-
-def read_stream(client: httpx2.Client, task: str, last_event_id: str | None) -> Iterator[Event]:
-    """Yield the events of *task*'s stream after *last_event_id*, or from a snapshot on, until the stream ends."""
-    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    with client.stream("GET", f"{task}/stream", headers=headers) as answer:
-        answer.raise_for_status()
-        fields: dict[str, str] = {}
-        for line in answer.iter_lines():
-            if line:
-                name, _, value = line.partition(":")
-                fields[name] = value.removeprefix(" ")
-                continue
-            if "data" in fields:
-                yield Event(id=fields.get("id"), type=fields.get("event", ""), data=json.loads(fields["data"]))
-            fields = {}
 
 
 def _download(client: httpx2.Client, task: str, folder: Path) -> Path:
     items = client.get("/api/contents", params={"task_id": task.rsplit("/", 1)[1]}).raise_for_status().json()["items"]
     roles = [item["role"] for item in items]
-    _require(roles.count("picture") == SCENES, f"{roles.count('picture')} pictures, not {SCENES}")
-    _require(roles.count("narration") == SCENES, f"{roles.count('narration')} narrations, not {SCENES}")
+    require(roles.count("picture") == SCENES, f"{roles.count('picture')} pictures, not {SCENES}")
+    require(roles.count("narration") == SCENES, f"{roles.count('narration')} narrations, not {SCENES}")
     url = next(item["url"] for item in items if item["role"] == "video")
     head = client.get(url, headers={"Range": "bytes=4-7"})
-    _require(head.status_code == 206 and head.content == b"ftyp", f"a range answered {head.status_code}")
+    require(head.status_code == 206 and head.content == b"ftyp", f"a range answered {head.status_code}")
     file = folder / "video.mp4"
     file.write_bytes(client.get(url).raise_for_status().content)
     print(f"{SCENES} pictures, {SCENES} narrations and a video of {file.stat().st_size:,} bytes")
@@ -123,14 +95,9 @@ def _inspect(video: Path, result: dict[str, Any]) -> None:
         "-",
     ]
     decoded = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-    _require(decoded.returncode == 0, f"the decoder refused the video:\n{decoded.stderr[-2000:]}")
+    require(decoded.returncode == 0, f"the decoder refused the video:\n{decoded.stderr[-2000:]}")
     cuts = len(re.findall(r"Parsed_showinfo.* pts_time:", decoded.stderr))
-    _require(cuts == SCENES - 1, f"{cuts + 1} scenes were seen, not {SCENES}")
+    require(cuts == SCENES - 1, f"{cuts + 1} scenes were seen, not {SCENES}")
     volume = re.search(r"mean_volume: (-?[\d.]+) dB", decoded.stderr)
-    _require(volume is not None and float(volume[1]) > SILENCE_DECIBELS, "the video has no sound")
+    require(volume is not None and float(volume[1]) > SILENCE_DECIBELS, "the video has no sound")
     print(f"decoded: {cuts + 1} scenes, {result['duration_seconds']} s, with sound")
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise StoryError(otherwise)

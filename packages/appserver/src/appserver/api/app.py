@@ -62,6 +62,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app_name = app_name_of(f"appserver/{__version__}", name)
     async with Database(uri, name, app_name=app_name, retry_timeout=NO_RETRIES) as database:
         state = app.state.app = build_state(settings, database, event_frame, RunFrames())
+        await state.engine.workflows.offer_shipped()
         working = [asyncio.create_task(work) for work in _work_of(state)]
         try:
             yield

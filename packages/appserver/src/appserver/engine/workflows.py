@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb import VersionRepository
-from appdb.models import NewVersion, VersionSummary, WorkflowTemplate, WorkflowVersion
+from appdb import NotFoundError, VersionRepository
+from appdb.models import GLOBAL_OWNER, NewVersion, VersionSummary, WorkflowTemplate, WorkflowVersion
 from appserver.engine.definition.parsing import CheckedDefinition, check_definition_aside
+from appserver.engine.definition.shipped import shipped_workflows
 from appserver.errors import DefinitionError
 from appserver.modules.registry import ModuleRegistry
 
@@ -43,6 +44,26 @@ class Workflows:
         # As it was written: it is shown to its author again.
         tree = await self._versions.store(template.id, NewVersion(definition=dict(definition)), owner_id=owner_id)
         return template, tree.source
+
+    async def offer_shipped(self) -> None:
+        """Store the shipped workflows for everybody; what is stored already changes nothing.
+
+        Raises:
+            DefinitionError: This host lacks what a shipped workflow needs.
+        """
+        for definition in shipped_workflows().values():
+            await self.save(definition, owner_id=GLOBAL_OWNER)
+
+    async def shipped(self, name: str) -> WorkflowVersion:
+        """Return the newest version of a shipped workflow.
+
+        Raises:
+            NotFoundError: None has this name.
+        """
+        if name not in shipped_workflows():
+            raise NotFoundError("workflow", name)
+        template = await self._versions.get_or_create_template(name, owner_id=GLOBAL_OWNER)
+        return await self._versions.latest_source(template.id, owner_id=GLOBAL_OWNER)
 
     async def page(self, *, owner_id: str, before: str | None, limit: int) -> Sequence[WorkflowTemplate]:
         """Return the workflows that the owner may use, newest first."""

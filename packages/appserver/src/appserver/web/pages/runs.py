@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from pydantic import JsonValue
 from starlette.datastructures import FormData
 
 from appdb import ConflictError, DbEventType
@@ -67,9 +68,9 @@ async def start_run(
     if visitor is None:
         guest = await make_guest(request, state)
         visitor, key = guest.user_id, guest.secret
-    definition = shipped_workflows().get(workflow)
-    given = {"model": model} if model else {}
-    view, _ = await state.engine.start(NewStart(owner_id=visitor, definition=definition, input=dict(given)))
+    version = await state.engine.workflows.shipped(workflow)
+    given: dict[str, JsonValue] = {"model": model} if model else {}
+    view, _ = await state.engine.start(NewStart(owner_id=visitor, version_id=version.id, input=given))
     answer = RedirectResponse(f"/runs/{view.run.id}", HTTPStatus.SEE_OTHER)
     if key is not None:
         remember(request, answer, key)

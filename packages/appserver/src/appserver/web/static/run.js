@@ -58,10 +58,17 @@ function say(text) {
 
 const told = (chunk) => (typeof chunk.text === "string" ? chunk.text : `${JSON.stringify(chunk)}\n`);
 
+const sayAll = (chunks) => { if (chunks?.length) say(chunks.map(told).join("")); };
+
+// What rides along without a number: the output of tasks.
 const ALONG = {
-  chunk: (data) => say((data.data?.chunks ?? []).map(told).join("")),
+  task_chunk: (data) => sayAll(data.data?.chunks),
+  task_progress: (data) => { el("connection").textContent = data.data?.message ?? ""; },
   rollback: () => { el("live").textContent = ""; },
-  progress: (data) => { el("connection").textContent = data.data?.message ?? ""; },
+  tasks: (data) => {
+    el("live").textContent = "";
+    for (const task of data.tasks) sayAll(task.chunks);
+  },
 };
 
 function follow() {
