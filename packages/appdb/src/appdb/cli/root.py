@@ -11,6 +11,7 @@ import click
 
 from appdb._version import __version__
 from appdb.cli.bench import bench
+from appdb.cli.budgets import budgets
 from appdb.cli.check import check
 from appdb.cli.dev_db import dev_db
 from appdb.cli.limits import limits
@@ -82,5 +83,20 @@ def main(context: click.Context, uri: str, database: str) -> None:
         context.color = False
 
 
-for command in (dev_db, migrate, check, tasks, runs, queues, workers, actors, limits, schedules, users, keys, bench):
+for command in (
+    dev_db,
+    migrate,
+    check,
+    tasks,
+    runs,
+    queues,
+    workers,
+    actors,
+    limits,
+    budgets,
+    schedules,
+    users,
+    keys,
+    bench,
+):
     main.add_command(command)
