@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,7 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from appserver.modules.contract import FieldProblem
 from appserver.values.pointers import pointer_of
 from appserver.values.schema_errors import MAX_MESSAGE, told_errors
-from appserver.values.storable import storage_errors
+from appserver.values.storable import Misfit, has_more_values, storage_errors
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_COST = 5_000
@@ -28,8 +28,10 @@ MAX_REFERENCES = 60
 """In a chain of them."""
 MAX_WORK = 500_000
 """Cost of the schema times weight of the value: about 50 ms."""
-MAX_SEARCHED_WORK = 100_000
-"""Above it a misfit is only told, and not searched for: the engine would list them all, slowly."""
+MAX_SEARCHED_WORK = 5_000
+"""Above it a misfit is only told, not searched for: the engine lists those of all alternatives, at 6 µs for each."""
+MAX_VALUES = 20_000
+"""Of a value that is checked; to look at more of them would hold up other requests."""
 MAX_PROBLEMS = 20
 CHARACTERS_PER_WEIGHT = 64
 PATTERNS = RegexOptions(size_limit=256 * 1024, dfa_size_limit=1024 * 1024)
@@ -99,20 +101,29 @@ def misfits(schema: Mapping[str, Any], value: object) -> tuple[FieldProblem, ...
     """
     read = _read(_as_text(schema))
     if read.validator is None:
-        return (FieldProblem(pointer="", message=f"its schema cannot be read: {read.problems[0].message}"),)
+        return _whole(f"its schema cannot be read: {read.problems[0].message}")
+    if has_more_values(value, MAX_VALUES):
+        return _whole(f"it is too large: it has more than {MAX_VALUES:,} values; give less")
     if unstorable := storage_errors(value):
-        return tuple(FieldProblem(pointer=pointer_of(error.path), message=error.message) for error in unstorable)
+        return _placed(unstorable)
     work = read.cost * _weight(value)
     if work > MAX_WORK:
-        return (FieldProblem(pointer="", message="it is too large to be checked by this schema; give less"),)
-    if read.validator.is_valid(value):
-        return ()
+        return _whole("it is too large to be checked by this schema; give less")
+    return () if read.validator.is_valid(value) else _searched(read.validator, value, work)
+
+
+def _searched(validator: Draft202012Validator, value: object, work: int) -> tuple[FieldProblem, ...]:
     if work > MAX_SEARCHED_WORK:
-        return (FieldProblem(pointer="", message="it does not fit the schema; a smaller value is told where"),)
-    return tuple(
-        FieldProblem(pointer=pointer_of(error.path), message=error.message)
-        for error in told_errors(read.validator.iter_errors(value), MAX_PROBLEMS)
-    )
+        return _whole("it does not fit the schema; a smaller value is told where")
+    return _placed(told_errors(validator.iter_errors(value), MAX_PROBLEMS))
+
+
+def _whole(message: str) -> tuple[FieldProblem, ...]:
+    return (FieldProblem(pointer="", message=message),)
+
+
+def _placed(errors: Iterable[Misfit]) -> tuple[FieldProblem, ...]:
+    return tuple(FieldProblem(pointer=pointer_of(error.path), message=error.message) for error in errors)
 
 
 @dataclass(frozen=True, slots=True)
