@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pymongo.errors import PyMongoError
 
-from appbench import conflicts, drain, enqueue, history, idle, memory, pickup, polling_pickup, streaming
+from appbench import conflicts, drain, engine, enqueue, history, idle, memory, pickup, polling_pickup, streaming
 from appbench.rows import HEAD, Row, line, write_json
 from appbench.stage import BenchError, Stage
 from appdb import AppDbError
@@ -28,6 +28,7 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "blind": polling_pickup.measure,
     "streaming": streaming.measure,
     "idle": idle.measure,
+    "engine": engine.measure,
     "history": history.measure,
     "memory": memory.measure,
 }

@@ -46,7 +46,8 @@ class TaskForm:
         document = await tasks.find_one_and_delete({"_id": task.id})
         known = await tasks.index_information()
         return cls(
-            document=dict(document or {}), indexes=[_again(name, dict(known[name])) for name in known if name != "_id_"]
+            document=dict(document or {}),
+            indexes=[index_again(name, dict(known[name])) for name in known if name != "_id_"],
         )
 
     def documents(self, count: int) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ class TaskForm:
         return [self.document | times | {"_id": uuid7_str(PREFIX)} for _ in range(count)]
 
 
-def _again(name: str, index: dict[str, Any]) -> IndexModel:
+def index_again(name: str, index: dict[str, Any]) -> IndexModel:
     """Return the index that the server knows as *index*, to be created on another collection."""
     keys = index.pop("key")
     return IndexModel(

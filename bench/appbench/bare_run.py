@@ -1,0 +1,101 @@
+"""The floor of the engine: the writes of an answer, or of a start, in one bare majority transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from appbench.floors import FLOOR, index_again
+from appdb import Database, uuid7_str
+from appdb.host import Session
+
+COPIED = {"workflow_runs": "floor_runs", "events": "floor_events", "branches": "floor_branches"}
+"""The collections of a run, and their bare copies, with the same indexes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunForm:
+    """The documents that a call of the engine wrote, to be written again without it.
+
+    Args:
+        run: The run's document.
+        events: The events of the call, in order.
+        branch: The branch that a start makes; ``None`` for an answer.
+        task: The task that it enqueued; ``None`` for none.
+    """
+
+    run: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]]
+    branch: Mapping[str, Any] | None = None
+    task: Mapping[str, Any] | None = None
+
+    @classmethod
+    async def of(cls, database: Database, run_id: str, *, after: int, started: bool) -> RunForm:
+        """Return the form of what a call wrote behind the event *after* of a run."""
+        match = {"run_id": run_id, "seq": {"$gt": after}}
+        events = [dict(row) async for row in database.collection("events").find(match).sort("seq")]
+        run = await database.collection("workflow_runs").find_one({"_id": run_id})
+        branch = await database.collection("branches").find_one({"run_id": run_id}) if started else None
+        task = await database.collection("tasks").find_one({"run_id": run_id, "queue": {"$ne": "engine"}})
+        return cls(run=dict(run or {}), events=events, branch=branch, task=task if started else None)
+
+
+class BareRuns:
+    """Writes the same documents as the engine does, with the same durability, and nothing else."""
+
+    def __init__(self, database: Database, form: RunForm) -> None:
+        self._database = database
+        self._form = form
+        self._collections = {name: database.collection(copy) for name, copy in COPIED.items()}
+        self._tasks = database.collection(FLOOR)
+
+    async def prepare(self, count: int) -> list[str]:
+        """Insert *count* runs that are to be answered, and return their ids."""
+        ids = [uuid7_str("wf_") for _ in range(count)]
+        rows = [{**self._form.run, "_id": run_id, "project": run_id} for run_id in ids]
+        await self._collections["workflow_runs"].insert_many(rows, ordered=False)
+        return ids
+
+    async def answer(self, run_id: str) -> None:
+        """Write an answer and what followed from it: the run's document, and the events."""
+
+        async def body(session: Session) -> None:
+            changed = {name: value for name, value in self._form.run.items() if name not in ("_id", "project")}
+            runs = self._collections["workflow_runs"]
+            await runs.find_one_and_update({"_id": run_id, "deleting": False}, {"$set": changed}, session=session)
+            await self._collections["events"].insert_many(self._events(run_id), session=session)
+
+        await self._database.transaction(body)
+
+    async def start(self) -> str | None:
+        """Write a start and what followed from it, and return the id of the task, where there is one."""
+        run_id = uuid7_str("wf_")
+        task = None if self._form.task is None else {**self._form.task, "_id": uuid7_str("tq_"), "run_id": run_id}
+
+        async def body(session: Session) -> None:
+            run = {**self._form.run, "_id": run_id, "project": run_id}
+            await self._collections["workflow_runs"].insert_one(run, session=session)
+            branch = {**(self._form.branch or {}), "_id": uuid7_str("br_"), "run_id": run_id}
+            await self._collections["branches"].insert_one(branch, session=session)
+            await self._collections["events"].insert_many(self._events(run_id), session=session)
+            if task is not None:
+                await self._tasks.insert_one(task, session=session)
+
+        await self._database.transaction(body)
+        return None if task is None else str(task["_id"])
+
+    def _events(self, run_id: str) -> list[dict[str, Any]]:
+        return [{**event, "_id": uuid7_str("evt_"), "run_id": run_id} for event in self._form.events]
+
+
+@asynccontextmanager
+async def bare_runs(database: Database, form: RunForm) -> AsyncIterator[BareRuns]:
+    """Yield the floor, in copies of the collections with the same indexes."""
+    for name, copy in COPIED.items():
+        known = await database.collection(name).index_information()
+        indexes = [index_again(index, dict(known[index])) for index in known if index != "_id_"]
+        if indexes:
+            await database.collection(copy).create_indexes(indexes)
+    yield BareRuns(database, form)
