@@ -67,6 +67,7 @@ class CoreWorld:
     enqueued: list[str] = field(default_factory=list)
     lines: dict[str, list[RunEvent]] = field(default_factory=dict)
     begun: bool = False
+    decided: int = 0
     crashing: bool = True
 
     def __post_init__(self) -> None:
@@ -244,6 +245,7 @@ class CoreWorld:
 
     def apply(self, decision: Decision) -> None:
         """Do what a decision says, as the runner does it in one transaction."""
+        self.decided += 1
         if decision.events:
             check_events(decision.events, self.state)
             self.append(decision.events)

@@ -81,7 +81,7 @@ def _go_on(draft: Draft) -> None:
     """Take one turn after the other until the run waits, ends, or the decision is full."""
     definition = draft.picture.definition
     while draft.state.position.ended is None and not draft.cut:
-        if draft.room == 0:
+        if draft.is_full:
             draft.cut = True
             return
         step = open_step(definition, draft.state)

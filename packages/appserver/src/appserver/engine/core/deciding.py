@@ -43,6 +43,15 @@ def answer_problems(module: AnyModule, inputs: Ports, seen: Seen, response: Json
         return [FieldProblem(pointer="", message=_bug(module, exc).message)]
 
 
+def repeats(module: AnyModule, inputs: Ports) -> bool:
+    """Return whether a module says that a completion with these inputs may be taken over."""
+    try:
+        return bool(module.repeats(inputs))
+    except Exception:
+        logger.exception(WARNING, extra={"module_type": module.type})
+        return False
+
+
 def _bug(module: AnyModule, error: Exception) -> Fail:
     return Fail(
         code=ErrorCode.BUG,

@@ -13,6 +13,7 @@ from appdb import DbEventType, NewTask, fold_events
 from appdb.models import NewRun, NewRunEvent, RunEvent, RunState, TaskFilter
 from appserver.engine.core.decision import Decision, Fork, ModuleWrite, Needed
 from appserver.engine.core.ids import event_id
+from appserver.engine.core.inputs import GivenInputs
 from appserver.engine.core.picture import Picture
 from appserver.engine.core.scope import scope_of
 from appserver.modules.registry import AnyModule
@@ -22,6 +23,8 @@ MAX_BYTES = 3 * 1024 * 1024
 """Of the events of one decision; an append takes 4 MiB as BSON."""
 MAX_CHOSEN = 500
 """Tasks that one filter can name."""
+MAX_WORK_BYTES = 256 * 1024
+"""Of inputs that one decision fills, so that it takes no thread for more than about 50 ms."""
 RESERVE = 16
 """Events that one module's turn may add beside its calls."""
 
@@ -42,6 +45,8 @@ class Draft:
         self.fork: Fork | None = None
         self.missing: str | None = None
         self.cut = False
+        self.given: dict[int, GivenInputs] = {}
+        self.work = 0
         self._state = picture.state
         self._scope: dict[str, Any] | None = None
         self._unfolded: list[RunEvent] = []
@@ -87,6 +92,11 @@ class Draft:
     def has_writes(self) -> bool:
         """Whether something is written beside the log."""
         return bool(self._writes)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rest is for another decision: no room is left, or much was filled, which takes time."""
+        return self.room == 0 or (self.work > MAX_WORK_BYTES and bool(self._events))
 
     @property
     def room(self) -> int:

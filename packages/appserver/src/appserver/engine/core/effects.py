@@ -122,7 +122,7 @@ def start_work(draft: Draft, turn: Turn, effect: Await, more: More = NO_MORE) ->
     for call in effect.calls:
         if call.key in turn.seen.work:
             continue
-        if draft.room == 0:
+        if draft.is_full:
             draft.cut = True
             return False
         _start(draft, turn, call, more)

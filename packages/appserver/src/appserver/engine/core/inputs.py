@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
+from pydantic_core import to_json
 
 from appdb import AppDbError, content_hash
 from appserver.engine.definition.filling import fill_inputs
@@ -30,6 +32,31 @@ def filled_inputs(
         problem = FieldProblem(pointer=exc.pointer, message=exc.problem)
         return Fail(code=ErrorCode.MISCONFIGURED, message=str(exc), hint=HINT, problems=(problem,))
     return {**filled, **edited}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenInputs:
+    """The inputs of one use of a module in one try.
+
+    Args:
+        filled: As JSON; empty when they could not be filled.
+        inputs: As the module's type reads them, or why they cannot be given.
+        size: Bytes that they take as JSON.
+    """
+
+    filled: Mapping[str, JsonValue]
+    inputs: Ports | Fail
+    size: int
+
+
+def given_inputs(
+    module: AnyModule, used: ModuleDefinition, scope: Mapping[str, Any], edited: Mapping[str, JsonValue]
+) -> GivenInputs:
+    """Return the inputs of one use of a module, filled and read."""
+    filled = filled_inputs(module, used, scope, edited)
+    if isinstance(filled, Fail):
+        return GivenInputs(filled={}, inputs=filled, size=0)
+    return GivenInputs(filled=filled, inputs=read_inputs(module, filled), size=len(to_json(filled)))
 
 
 def read_inputs(module: AnyModule, filled: Mapping[str, JsonValue]) -> Ports | Fail:

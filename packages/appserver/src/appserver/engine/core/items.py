@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from appserver.engine.core.calls import More, start_child, start_task
 from appserver.engine.core.deciding import decided
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.inputs import filled_inputs, misfit, read_inputs
+from appserver.engine.core.inputs import given_inputs, misfit
 from appserver.engine.core.place import Place
 from appserver.engine.core.seen import seed_of
 from appserver.engine.definition.model import ModuleDefinition
@@ -137,9 +137,9 @@ def _ready(
         used = ModuleDefinition.model_validate(nested)
     except ValidationError as exc:
         return misfit(ErrorCode.MISCONFIGURED, f"run of {place.module.id} is no module", "", exc)
-    filled = filled_inputs(module, used, {**draft.scope, **values}, {})
-    inputs = filled if isinstance(filled, Fail) else read_inputs(module, filled)
-    return inputs if isinstance(inputs, Fail) else (module, inputs)
+    given = given_inputs(module, used, {**draft.scope, **values}, {})
+    draft.work += given.size
+    return given.inputs if isinstance(given.inputs, Fail) else (module, given.inputs)
 
 
 def _decision(

@@ -13,11 +13,12 @@ from appdb import DbEventType as E
 from appdb.models import EventSummary, NewRunEvent, RunState
 from appserver.engine.core import going_back
 from appserver.engine.core.costs import cost_of
+from appserver.engine.core.deciding import repeats
 from appserver.engine.core.decision import Fork
 from appserver.engine.core.depending import Changed
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import branch_id, event_id
-from appserver.engine.core.inputs import filled_inputs, read_inputs
+from appserver.engine.core.inputs import given_inputs
 from appserver.engine.core.picture import Picture
 from appserver.engine.core.place import Place, open_place, place_of
 from appserver.engine.core.plan import GoingBackPlan, Rerun
@@ -206,9 +207,8 @@ def _may_be_reused(picture: Picture, place: Place) -> bool:
     module = picture.registry.find(place.module.type)
     if module is None:
         return False
-    filled = filled_inputs(module, place.module, scope_of(picture.run, picture.state), {})
-    inputs = filled if isinstance(filled, Fail) else read_inputs(module, filled)
-    return not isinstance(inputs, Fail) and module.repeats(inputs)
+    inputs = given_inputs(module, place.module, scope_of(picture.run, picture.state), {}).inputs
+    return not isinstance(inputs, Fail) and repeats(module, inputs)
 
 
 _PLANNERS: Mapping[type, Callable[[Planner, Any], GoingBackPlan]] = {

@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState
 from appserver.engine.core import engine_tasks
+from appserver.engine.core.deciding import repeats
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.failures import attempt_of, fail_module, kept_for_retry
 from appserver.engine.core.ids import handoff_id, task_id
-from appserver.engine.core.inputs import digest_of, filled_inputs, read_inputs
+from appserver.engine.core.inputs import GivenInputs, digest_of, given_inputs
 from appserver.engine.core.place import Place
 from appserver.engine.core.seen import past_outputs, seen_of, try_of
 from appserver.engine.core.sub_actions import KEPT, open_ones
@@ -75,14 +75,13 @@ def begin(draft: Draft, place: Place) -> None:
     if module is None:
         _hand_off(draft, place, data)
         return
-    edited = data.get("edited")
-    filled = filled_inputs(module, used, draft.scope, edited if isinstance(edited, dict) else {})
-    if not isinstance(filled, Fail):
-        data |= _told_inputs(filled)
-        digest = digest_of(used.type, filled)
+    given = _given(draft, place, module, draft.next_seq, data.get("edited"))
+    if not isinstance(given.inputs, Fail):
+        data |= {"inputs": dict(given.filled)} if given.size <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
+        digest = digest_of(used.type, given.filled)
         if isinstance(digest, str):
             data["digest"] = digest
-            data |= _reused(draft, place, module, filled, digest)
+            data |= _reused(draft, place, module, given.inputs, digest)
     if module.kind in (ModuleKind.TASK, ModuleKind.FLOW) and used.timeout_seconds is not None:
         data |= _timeout(draft, place, timedelta(seconds=used.timeout_seconds))
     draft.add(E.MODULE_STARTED, *place.key, data)
@@ -94,13 +93,22 @@ def turn_of(draft: Draft, place: Place, start: EventSummary) -> Turn | None:
     if module is None:
         _hand_on(draft, place, start)
         return None
-    filled = filled_inputs(module, place.module, draft.scope, start.data.get("edited", {}))
-    inputs = filled if isinstance(filled, Fail) else read_inputs(module, filled)
+    inputs = _given(draft, place, module, start.seq, start.data.get("edited")).inputs
     if isinstance(inputs, Fail):
         fail_module(draft, place, start, inputs)
         return None
     seen = seen_of(draft, place, start)
     return None if seen is None else Turn(place=place, start=start, module=module, inputs=inputs, seen=seen)
+
+
+def _given(draft: Draft, place: Place, module: AnyModule, start_seq: int, edited: object) -> GivenInputs:
+    """Return the module's inputs in the try that begins with an event; made once in a decision, since they stay."""
+    known = draft.given.get(start_seq)
+    if known is None:
+        changed = edited if isinstance(edited, dict) else {}
+        known = draft.given[start_seq] = given_inputs(module, place.module, draft.scope, changed)
+        draft.work += known.size
+    return known
 
 
 def _beginning(draft: Draft, place: Place, state: RunState) -> _Beginning:
@@ -126,24 +134,15 @@ def _after_going_back(back: EventSummary) -> _Beginning:
     return _Beginning(number=number if isinstance(number, int) else 1, told=told)
 
 
-def _told_inputs(filled: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the inputs as the log tells them, for people: the digest stands for what is large."""
-    return {"inputs": dict(filled)} if len(to_json(filled)) <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
-
-
-def _reused(
-    draft: Draft, place: Place, module: AnyModule, filled: Mapping[str, JsonValue], digest: str
-) -> dict[str, JsonValue]:
+def _reused(draft: Draft, place: Place, module: AnyModule, inputs: Ports, digest: str) -> dict[str, JsonValue]:
     """Return which completion with the same inputs is taken over, if there is one that may be."""
     state = draft.state
     reusable: Any = {} if state.went_back is None else state.went_back.data.get("reusable", {})
     known = reusable.get(place.module.id)
     if not isinstance(known, Mapping) or known.get("digest") != digest or place.module.reuse is False:
         return {}
-    if place.module.reuse is None:
-        inputs = read_inputs(module, filled)
-        if isinstance(inputs, Fail) or not module.repeats(inputs):
-            return {}
+    if place.module.reuse is None and not repeats(module, inputs):
+        return {}
     seq: int = known["seq"]
     return {} if past_outputs(draft, place, seq) is None else {"reused_from": seq}
 

@@ -105,6 +105,13 @@ def test_module_that_asks_is_a_child_run_for_each_item() -> None:
     assert world.output["results"] == [{"confirmed": True}, {"confirmed": True}] or world.output["results"]
 
 
+def test_large_items_are_begun_over_many_decisions() -> None:
+    large = DRAW | {"in": {"plan": [["task", 1]], "given": ["{{ item }}"] * 9_000}}
+    world = map_of(large, count=30, at_once=30)
+    assert len(world.open_tasks) == 30
+    assert world.decided > 5
+
+
 def test_child_that_has_ended_is_not_cancelled() -> None:
     world = map_of(ASK, count=2)
     world.run_children()
