@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -82,8 +83,8 @@ class LosingDatabase(Database):
 
     chance = random.Random(3)
 
-    async def transaction(self, body: Callable[[Any], Awaitable[T]]) -> T:  # type: ignore[override]
-        answer = await super().transaction(body)  # type: ignore[arg-type]
+    async def transaction(self, body: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        answer: T = await super().transaction(body)
         if self.chance.random() < 1 / 2:
             raise DatabaseUnavailableError("writing", "the answer was lost")
         return answer
@@ -103,10 +104,9 @@ async def test_repeated_calls_after_lost_answers_write_once(database: Database, 
     async with LosingDatabase(mongo_uri, database.name) as losing:
         engine = service(losing)
         start = NewStart(owner_id=OWNER, definition=definition, key="k")
-        view, _ = await again(lambda: engine.start(start))
+        view, _ = await again(partial(engine.start, start))
         for value in "xy":
-            current = view
-            view = await again(lambda current=current, value=value: answered(engine, current, value))
+            view = await again(partial(answered, engine, view, value))
     calm, _ = await service(database).start(NewStart(owner_id=OWNER, definition=definition))
     for value in "xy":
         calm = await answered(service(database), calm, value)
