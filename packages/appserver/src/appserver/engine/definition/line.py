@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from appserver.engine.definition.model import ModuleDefinition
+from appserver.engine.definition.promises import certain_paths, comparisons_in, reads_state
 from appserver.engine.definition.references import references_in
 from appserver.engine.definition.subschemas import ABSENT, SchemaView
 from appserver.modules.registry import AnyModule
-from appserver.values.conditions import AllOf, AnyOf, Comparison, Condition, Not
+from appserver.values.conditions import Condition
 
 RUN_NAMES = ("id", "project", "owner")
 INTEGER = SchemaView({"type": "integer"})
@@ -232,7 +233,7 @@ class Line:
         if path in self._certain_paths(position):
             return True
         mine = self._condition(position)
-        same = mine is not None and mine == use.definition.when and not _reads_state(mine)
+        same = mine is not None and mine == use.definition.when and not reads_state(mine)
         return same and use.definition.on_error == "fail"
 
     def _certain_paths(self, position: int) -> frozenset[str]:
@@ -262,35 +263,3 @@ def _of_run(rest: Sequence[str]) -> PathTarget:
         return PathTarget(STRING)
     name = ".".join(rest)
     return PathTarget(fault="dangling", message=f"run has no {name!r}", name=name, known=RUN_NAMES)
-
-
-def certain_paths(condition: Condition) -> frozenset[str]:
-    """Return the modules and names of the state that are there whenever *condition* holds, as ``modules.a``."""
-    match condition:
-        case Comparison(path=path, op=op) if op != "ne":
-            return frozenset({".".join(path.split(".")[:2])})
-        case AllOf(all=parts):
-            return frozenset[str]().union(*map(certain_paths, parts))
-        case AnyOf(any=[first, *others]):
-            return certain_paths(first).intersection(*map(certain_paths, others))
-        case _:
-            return frozenset()
-
-
-def comparisons_in(condition: Condition, pointer: str) -> Iterator[tuple[str, Comparison]]:
-    """Yield each comparison of a condition with its pointer."""
-    match condition:
-        case Comparison():
-            yield pointer, condition
-        case AllOf(all=parts):
-            for index, part in enumerate(parts):
-                yield from comparisons_in(part, f"{pointer}/all/{index}")
-        case AnyOf(any=parts):
-            for index, part in enumerate(parts):
-                yield from comparisons_in(part, f"{pointer}/any/{index}")
-        case Not(not_=part):
-            yield from comparisons_in(part, f"{pointer}/not")
-
-
-def _reads_state(condition: Condition) -> bool:
-    return any(comparison.path.startswith("state.") for _, comparison in comparisons_in(condition, ""))

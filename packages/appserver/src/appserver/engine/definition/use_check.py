@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from appserver.engine.definition.line import Line, ModuleUse, PathTarget, comparisons_in
+from appserver.engine.definition.line import Line, ModuleUse, PathTarget
 from appserver.engine.definition.literals import literal_problems
 from appserver.engine.definition.problems import Hints, problem
+from appserver.engine.definition.promises import comparisons_in
 from appserver.engine.definition.references import PATH_HINT, Reference, references_of_inputs
 from appserver.engine.definition.sockets import TEXT, misfit
 from appserver.engine.definition.subschemas import ABSENT, SchemaView
