@@ -1,4 +1,4 @@
-"""What is under way in a run: waits, sub-actions, and messages that were taken; parts of the run's state."""
+"""Waits, sub-actions and taken messages: what is under way in a run, as parts of its state."""
 
 from __future__ import annotations
 
