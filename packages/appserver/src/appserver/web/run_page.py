@@ -67,7 +67,7 @@ class RunPageContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What is read for a run's page.
+    """The facts of a run that its page shows.
 
     Args:
         view: The run with its state.

@@ -19,14 +19,14 @@ MAX_ALTERNATIVES = 12
 ALTERNATIVES = ("anyOf", "oneOf")
 
 
-class Absence(Enum):
+class NoSubschema(Enum):
     """The answer where a schema certainly has no such part."""
 
     HERE = "absent"
 
 
-ABSENT: Final = Absence.HERE
-Found: TypeAlias = Schema | Literal[Absence.HERE] | None
+ABSENT: Final = NoSubschema.HERE
+Found: TypeAlias = Schema | Literal[NoSubschema.HERE] | None
 
 
 class SchemaView:
@@ -41,7 +41,7 @@ class SchemaView:
         self.whole = whole
         self.part = whole if part is None else part
 
-    def at(self, path: Sequence[str]) -> SchemaView | Literal[Absence.HERE] | None:
+    def at(self, path: Sequence[str]) -> SchemaView | Literal[NoSubschema.HERE] | None:
         """Return the part that describes the value at *path*, ``ABSENT`` when there is none, ``None`` for unknown."""
         views: list[SchemaView] = [self]
         for part in path:
