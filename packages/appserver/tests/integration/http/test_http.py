@@ -255,7 +255,7 @@ async def test_cors_follows_operators_setting(serve: Serve, announced: None) -> 
 def test_invalid_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("APPSERVER_CORS_ORIGINS", origin)
 
-    with pytest.raises(ServerSettingsError, match="cors_origins"):
+    with pytest.raises(ServerSettingsError, match="APPSERVER_CORS_ORIGINS"):
         load_settings()
 
 
