@@ -18,7 +18,11 @@ def workflow(*modules: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"format": 1, "name": "works", "steps": [{"id": "work", "modules": list(modules)}], **changes}
 
 
-DRAW: dict[str, Any] = {"id": "draw", "type": "task.run@1", "in": {"actor": "picture", "queue": "media", "payload": {"prompt": "tide"}}}
+DRAW: dict[str, Any] = {
+    "id": "draw",
+    "type": "task.run@1",
+    "in": {"actor": "picture", "queue": "media", "payload": {"prompt": "tide"}},
+}
 GIVE = {"drawn": "{{ modules.draw.result }}"}
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
-from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appserver.engine.core import sub_actions
 from appserver.engine.core.calls import NO_MORE, More, start_child, start_signal, start_task, start_timer
 from appserver.engine.core.decision import ModuleWrite, Needed
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.failures import fail_module, stop_work
 from appserver.engine.core.going_back import go_back
 from appserver.engine.core.inputs import misfit
@@ -40,7 +40,7 @@ from appserver.modules.contract import (
 )
 from appserver.values.scope import NOTHING, lookup
 
-MAX_OUTPUTS_BYTES = 64 * 1024
+MAX_OUTPUTS_BYTES = 128 * 1024
 STOPPED: Mapping[str, JsonValue] = {
     "code": ErrorCode.CANCELLED.value,
     "message": "it was not needed any more",
@@ -68,11 +68,10 @@ def _complete(draft: Draft, turn: Turn, done: Done) -> bool:
     except ValidationError as exc:
         message = f"outputs of {turn.module.type} do not fit"
         return _fail(draft, turn, misfit(ErrorCode.INVALID_OUTPUT, message, "this is a mistake of the module", exc))
-    size = len(to_json(plain))
-    if size > MAX_OUTPUTS_BYTES:
+    if (problem := problem_of(_completion(turn.place, plain), MAX_OUTPUTS_BYTES)) is not None:
         failure = Fail(
             code=ErrorCode.INVALID_OUTPUT,
-            message=f"outputs of {turn.module.type} take {size:,} bytes, and {MAX_OUTPUTS_BYTES:,} are allowed",
+            message=f"outputs of {turn.module.type}, with what has a name in the state, take {problem}",
             hint="save what is large as a file with io.save, and go on with a part of it",
         )
         return _fail(draft, turn, failure)
@@ -87,13 +86,18 @@ def _complete(draft: Draft, turn: Turn, done: Done) -> bool:
 
 def complete_module(draft: Draft, place: Place, outputs: Mapping[str, Any], reused_from: int | None = None) -> None:
     """Add a module's completion with its outputs, and those that have a name in the run's state."""
+    data = _completion(place, outputs)
+    if reused_from is not None:
+        data[REUSED_FROM] = reused_from
+    draft.add(E.MODULE_COMPLETED, *place.key, data)
+
+
+def _completion(place: Place, outputs: Mapping[str, Any]) -> dict[str, JsonValue]:
     named = {name: lookup(outputs, path) for name, path in place.module.out.items()}
     data: dict[str, JsonValue] = dict(outputs)
     if named:
         data["_state_mapped"] = {name: value for name, value in named.items() if value is not NOTHING}
-    if reused_from is not None:
-        data[REUSED_FROM] = reused_from
-    draft.add(E.MODULE_COMPLETED, *place.key, data)
+    return data
 
 
 def _ask(draft: Draft, turn: Turn, effect: Ask) -> bool:

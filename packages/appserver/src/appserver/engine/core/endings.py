@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.created import Created
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import task_id
 from appserver.engine.definition.filling import fill
 from appserver.errors import FillError
 from appserver.modules.contract import ErrorCode
 
-MAX_OUTPUT_BYTES = 64 * 1024
+MAX_OUTPUT_BYTES = 128 * 1024
 
 
 def complete_run(draft: Draft) -> None:
@@ -27,9 +27,8 @@ def complete_run(draft: Draft) -> None:
     except FillError as exc:
         end_with_error(draft, None, _misconfigured(f"the output {exc}"))
         return
-    size = len(to_json(output))
-    if size > MAX_OUTPUT_BYTES:
-        end_with_error(draft, None, _misconfigured(f"the output takes {size:,} bytes, over {MAX_OUTPUT_BYTES:,}"))
+    if (problem := problem_of({"output": output}, MAX_OUTPUT_BYTES)) is not None:
+        end_with_error(draft, None, _misconfigured(f"the output takes {problem}"))
         return
     _wake_parent(draft)
     draft.add(E.WORKFLOW_COMPLETED, data={"output": output})

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState, SubAction
 from appserver.engine.core.causes import Signal
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.failures import error_of
 from appserver.engine.core.items import ITEM, outputs_of_item
 from appserver.engine.core.picture import End
@@ -111,11 +111,10 @@ def _result(
         if isinstance(outputs, Fail):
             return outputs
         result = dict(outputs)
-    size = len(to_json(result))
-    if size > MAX_RESULT_BYTES:
+    if (problem := problem_of({"result": result}, MAX_RESULT_BYTES)) is not None:
         return Fail(
             code=ErrorCode.INVALID_OUTPUT,
-            message=f"the result takes {size:,} bytes, and {MAX_RESULT_BYTES:,} are allowed",
+            message=f"the result takes {problem}",
             hint="the worker should store what is large, and give its id",
         )
     return result

@@ -17,6 +17,7 @@ from appserver.engine.core.deciding import repeats
 from appserver.engine.core.decision import Fork
 from appserver.engine.core.depending import Changed
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import branch_id, event_id
 from appserver.engine.core.inputs import given_inputs
 from appserver.engine.core.picture import Picture
@@ -29,6 +30,8 @@ from appserver.engine.definition.model import Definition
 from appserver.errors import ActionRefusedError
 from appserver.modules.contract import Fail
 
+MAX_SAID_BYTES = 32 * 1024
+"""Of feedback and edited inputs; the log tells them twice, beside the inputs themselves."""
 NOTHING_SPENT: Mapping[str, Decimal] = {}
 
 
@@ -63,6 +66,7 @@ class Planner:
     def jump(self, way: Jump) -> GoingBackPlan:
         """Return what a jump does."""
         target = self._begun("jump", way.module)
+        _check_size("jump", {"feedback": dict(way.feedback)})
         going_back.jump(self._draft, target, feedback=way.feedback)
         return self._with_reruns(target)
 
@@ -84,6 +88,7 @@ class Planner:
         nested = _nested_inputs(self._picture, target) & set(way.inputs)
         if nested:
             raise ActionRefusedError("retry", f"{', '.join(sorted(nested))} can only be changed in the definition")
+        _check_size("retry", {"feedback": dict(way.feedback), "inputs": dict(way.inputs)})
         going_back.retry(self._draft, target, feedback=way.feedback, edited=way.inputs)
         return self._with_reruns(target)
 
@@ -187,6 +192,16 @@ class Planner:
             estimated_cost=cost,
             without_estimate=unknown,
         )
+
+
+def _check_size(action: str, said: Mapping[str, JsonValue]) -> None:
+    """Check that what a person says with a way back fits into the events that tell it.
+
+    Raises:
+        ActionRefusedError: It does not.
+    """
+    if (problem := problem_of(said, MAX_SAID_BYTES)) is not None:
+        raise ActionRefusedError(action, f"feedback and inputs take {problem}")
 
 
 def _is_same(place: Place, definition: Definition) -> bool:

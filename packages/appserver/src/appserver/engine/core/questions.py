@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import interaction_id, task_id
 from appserver.engine.core.place import Place
 from appserver.modules.contract import ErrorCode, Fail, Question
@@ -31,10 +32,10 @@ def ask(draft: Draft, place: Place, question: Question) -> Fail | None:
         Why it cannot be asked, or nothing.
     """
     said = _said(question)
-    if len(to_json(said)) > MAX_QUESTION_BYTES:
+    if (problem := problem_of(said, MAX_QUESTION_BYTES)) is not None:
         return Fail(
             code=ErrorCode.MISCONFIGURED,
-            message=f"the question takes more than {MAX_QUESTION_BYTES // 1024} KiB",
+            message=f"the question takes {problem}",
             hint="show less, or refer to files and contents by their ids",
         )
     if (pending := draft.state.pending) is not None:

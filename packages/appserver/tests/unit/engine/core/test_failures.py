@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import Field
 
 from appdb.models import RunStatus
 from appserver.engine.core.advance import advance
@@ -26,6 +27,7 @@ class NoInputs(Ports):
 
 class Text(Ports):
     text: str
+    numbers: list[int] = Field(default_factory=list)
 
 
 class Misbehaving(Module[NoInputs, Text]):
@@ -39,20 +41,17 @@ class Misbehaving(Module[NoInputs, Text]):
 
     def decide(self, inputs: NoInputs, seen: Seen) -> Effect:
         """Misbehave."""
-        match inputs.what:
-            case "raise":
-                raise RuntimeError("a secret")
-            case "misfit":
-                return Done(outputs={"text": 5, "other": 1})
-            case "large":
-                return Done(outputs={"text": "x" * 70_000})
-            case "wait":
-                return Await(calls=())
-            case "back":
-                return GoBack(module=seen.module)
-            case "load":
-                return Load(requests=(LoadFile(key="a", name="a.json"),))
-        return "nothing"  # type: ignore[return-value]
+        if inputs.what == "raise":
+            raise RuntimeError("a secret")
+        misdeeds: dict[str, Effect] = {
+            "misfit": Done(outputs={"text": 5, "other": 1}),
+            "large": Done(outputs={"text": "x" * 140_000}),
+            "many": Done(outputs={"text": "", "numbers": [0] * 40_000}),
+            "wait": Await(calls=()),
+            "back": GoBack(module=seen.module),
+            "load": Load(requests=(LoadFile(key="a", name="a.json"),)),
+        }
+        return misdeeds.get(inputs.what, "nothing")  # type: ignore[arg-type]
 
 
 MODULES = [Scripted(), Misbehaving()]
@@ -144,7 +143,8 @@ def test_module_that_may_fail_is_passed_over() -> None:
     [
         ("raise", "bug", "failed unexpectedly: RuntimeError"),
         ("misfit", "invalid_output", "/text"),
-        ("large", "invalid_output", "65,536 are allowed"),
+        ("large", "invalid_output", "131,072 are allowed"),
+        ("many", "invalid_output", "more than an event can hold"),
         ("wait", "bug", "nothing that it waits for is open"),
         ("back", "bug", "nothing has happened that it could answer"),
         ("nonsense", "bug", "returned str, which is no effect"),
