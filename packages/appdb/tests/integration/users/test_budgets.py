@@ -29,6 +29,8 @@ from appdb import (
     TokenRepository,
     WorkflowRepository,
 )
+from appdb._driver import Session, start_session, start_transaction
+from appdb.host import app_name_of
 from appdb.models import Budget, BudgetKind, BudgetScope, CallUsage, NewRun, NewUsage, TaskFilter
 from appsupport.mongo.round_trips import commands_sent
 from appsupport.runs.run_repositories import OTHER, OWNER, open_run
@@ -423,3 +425,30 @@ async def test_only_estimates_under_limits_cost_writes(
         await bench.database.transaction(advance)
     assert names == sent
     assert await bench.database.collection("budgets").count_documents({}) == int(limited)
+
+
+@pytest.mark.parametrize("write", ["enqueue", "enqueue in a transaction", "record"])
+async def test_budget_locked_by_dead_host_delays_briefly(mongo_uri: str, bench: Bench, write: str) -> None:
+    await bench.limit("10")
+    task = await bench.held("1")
+    name = bench.database.name
+    async with Database(mongo_uri, name, app_name=app_name_of("appworker/0.0.0", name)) as dying:
+        session = await start_session(dying.raw.client)
+        await start_transaction(session)
+        locked = {"$set": {"touched_at": task.created_at}}
+        await dying.collection("budgets").update_one({"_id": USER.key(OWNER)}, locked, session=session)
+        match write:
+            case "enqueue":
+                await bench.add("1")
+            case "record":
+                await bench.spend(task, "1")
+            case _:
+                new = NewTask(owner_id=OWNER, actor="echo", payload={}, reserves=Decimal(1))
+
+                async def advance(joined: Session) -> None:
+                    await bench.queue.enqueue_many([new], session=joined)
+
+                await bench.database.transaction(advance)
+        await session.end_session()
+
+    assert sum(await bench.figures()) == (1 if write == "record" else 2)
