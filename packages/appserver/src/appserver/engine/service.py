@@ -14,7 +14,7 @@ from appdb.models import NewRun, RunView, WorkflowVersion
 from appserver.engine.answer_links import LinkedAnswers
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
-from appserver.engine.definition.parsing import stored_definition
+from appserver.engine.definition.model import Definition
 from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.going_back import Returner
 from appserver.engine.runner.reading import PictureReader
@@ -87,7 +87,7 @@ class EngineService:
             ConflictError: The key was used with another project, version or input.
         """
         version = await self._version_of(start)
-        _check_input(version, start.input)
+        _check_input(await self._reader.of_version(version.id, start.owner_id), start.input)
         new = _new_run(start, version)
         for _ in range(MOST_STARTS):
             view, made = await self.advancer.open(new, start.owner_id)
@@ -200,8 +200,8 @@ class EngineService:
         return version
 
 
-def _check_input(version: WorkflowVersion, given: Mapping[str, JsonValue]) -> None:
-    schema = stored_definition(version.definition).input_schema
+def _check_input(definition: Definition, given: Mapping[str, JsonValue]) -> None:
+    schema = definition.input_schema
     if not schema:
         return
     if problems := misfits(schema, dict(given)):

@@ -25,6 +25,8 @@ POLL = timedelta(seconds=10)
 BLIND_POLL = timedelta(seconds=1)
 TASK_SECONDS = 20
 """How long one task of the engine may take: below the lease, so that no lease is to be renewed."""
+DRAIN_SECONDS = 5
+"""How long tasks may go on once nothing more is claimed."""
 RETRY_SECONDS = 2
 ERROR_PAUSE_SECONDS = (0.5, 1.5)
 
@@ -73,12 +75,18 @@ class EngineLoop:
                 self._changed.clear()
                 if not await self._claim() and not self._stopped:
                     await self._wait(ready)
-        if self._running:
-            await asyncio.wait(self._running)
+        await self._drain()
 
     def hint(self) -> None:
         """Hear that a queue was paused or resumed."""
         self._queue.invalidate_snapshot()
+
+    async def _drain(self) -> None:
+        if self._running:
+            _, left = await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+            for running in left:
+                # Its lease ends, and another host does it again.
+                running.cancel()
 
     async def _claim(self) -> int:
         room = self._slots - len(self._running)

@@ -56,6 +56,14 @@ class PictureReader:
         """Return a run with its state."""
         return await self._stores.states.read(run_id, owner_id=owner_id, session=session)
 
+    async def of_version(self, version_id: str, owner_id: str) -> Definition:
+        """Return the definition of a version that the owner may use.
+
+        Raises:
+            NotFoundError: The owner sees no such version.
+        """
+        return await self._definitions.get(version_id, owner_id=owner_id)
+
     async def definition(self, view: RunView) -> tuple[str, Definition]:
         """Return the version that a run follows, and what the run does of it.
 
@@ -65,5 +73,5 @@ class PictureReader:
         version_id = view.run.version_id
         if version_id is None:
             raise NoWorkflowRunError(view.run.id)
-        whole = await self._definitions.get(version_id, owner_id=view.run.owner_id)
+        whole = await self.of_version(version_id, view.run.owner_id)
         return version_id, definition_of(whole, {} if view.state.created is None else view.state.created.data)
