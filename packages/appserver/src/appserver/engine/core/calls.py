@@ -13,6 +13,7 @@ from appdb import NewTask
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.children import beginning_of, child_of
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import child_id, task_id
 from appserver.engine.core.place import Place
 from appserver.engine.core.sub_actions import REFUSED, name_of
@@ -30,9 +31,9 @@ def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE)
     told: dict[str, JsonValue] = {"actor": call.actor, **more}
     if call.estimate is not None:
         told["estimate"] = str(call.estimate)
-    size = len(to_json(call.payload))
-    if size > MAX_PAYLOAD_BYTES:
-        told[REFUSED] = _too_large(f"the input of task {call.key} takes {size:,} bytes")
+    draft.work += len(to_json(call.payload))
+    if (problem := problem_of(call.payload, MAX_PAYLOAD_BYTES)) is not None:
+        told[REFUSED] = _too_large(f"the input of task {call.key} takes {problem}")
     elif call.estimate is not None and draft.picture.over_budget:
         told[REFUSED] = _over_budget(draft.picture.over_budget)
     name = _start(draft, place, call, "task", started, told)
@@ -69,6 +70,7 @@ def start_child(draft: Draft, place: Place, call: ChildCall, more: More = NO_MOR
     except ValueError as exc:
         _start(draft, place, call, "child", started, {**more, REFUSED: _too_large(str(exc))})
         return
+    draft.work += len(to_json(beginning))
     _start(draft, place, call, "child", started, more)
     draft.open_child(child_of(run, version_id, started, call, beginning))
     first = engine_tasks.look(run.owner_id, started, task_id=task_id(started, 0))
@@ -113,7 +115,7 @@ def _over_budget(reason: str) -> dict[str, JsonValue]:
 def _too_large(problem: str) -> dict[str, JsonValue]:
     return {
         "code": ErrorCode.MISCONFIGURED.value,
-        "message": f"{problem}; {MAX_PAYLOAD_BYTES // 1024} KiB are allowed",
+        "message": problem,
         "hint": "give less, or refer to files and contents by their ids",
         "retryable": False,
     }

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
 from appdb.models import NewRun, Run
 from appserver.engine.core.created import Created
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import branch_id, event_id
 from appserver.engine.definition.model import Definition, ModuleDefinition, StepDefinition
 from appserver.engine.definition.references import references_in
@@ -65,9 +65,8 @@ def beginning_of(call: ChildCall, scope: Mapping[str, Any], version_id: str, par
         beginning["modules"] = [dict(module) for module in call.modules]
         beginning["values"] = dict(call.values)
         beginning["outer"] = _outer(call.modules, scope)
-    size = len(to_json(beginning))
-    if size > MAX_BEGINNING_BYTES:
-        raise ValueError(f"what it begins with takes {size:,} bytes, and {MAX_BEGINNING_BYTES:,} are allowed")
+    if (problem := problem_of(beginning, MAX_BEGINNING_BYTES)) is not None:
+        raise ValueError(f"what the child run begins with takes {problem}")
     return beginning
 
 

@@ -19,8 +19,9 @@ from appserver.engine.core.scope import scope_of
 from appserver.modules.registry import AnyModule
 
 MAX_EVENTS = 500
-MAX_BYTES = 3 * 1024 * 1024
-"""Of the events of one decision; an append takes 4 MiB as BSON."""
+MAX_BYTES = 512 * 1024
+"""Of the events of one decision as JSON: an append takes 4 MiB as BSON, where small values take several times as much.
+"""
 MAX_CHOSEN = 500
 """Tasks that one filter can name."""
 MAX_WORK_BYTES = 256 * 1024
