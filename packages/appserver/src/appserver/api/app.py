@@ -46,9 +46,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
     install_error_handlers(app)
     install_error_pages(app)
     install_middleware(app, settings)
-    for routes in (tasks, one_task, many_tasks, one_run, contents, guests, health, home, task, run_pages, docs):
+    # A request is matched against one router after the other: what is asked most comes first.
+    for routes in (interactions, runs, tasks, one_run, one_task, many_tasks, contents, history, ways_back, templates):
         app.include_router(routes.router)
-    for routes in (templates, runs, history, ways_back, interactions, answers):
+    for routes in (answers, guests, health, home, task, run_pages, docs):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app
