@@ -68,7 +68,7 @@ def test_jump_shows_its_plan_and_makes_a_branch(page: Page) -> None:
     ask_for_pictures(page)
     keep_first(page)
 
-    page.get_by_role("button", name="New branch from here: variations").click()
+    page.get_by_role("button", name="New branch from here at variations").click()
     expect(page.locator("#plan")).to_contain_text("Runs again: variations, list")
     page.locator("#confirm button[value=yes]").click()
 
