@@ -101,7 +101,8 @@ def faults(session: nox.Session) -> None:
 
 
 def _faults(session: nox.Session, *selection: str) -> None:
-    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appworker[media,openai]"))
+    wheels = _wheels(session, "appdb[embedded]", "appserver", "appworker[media,openai]")
+    session.install(*_group("integration"), *wheels)
     session.run(*PYTEST, "tests/faults", *selection, *session.posargs)
 
 
