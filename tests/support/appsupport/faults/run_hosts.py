@@ -45,6 +45,10 @@ class RunHosts:
         """Where the API hosts listen."""
         return [f"http://127.0.0.1:{port}" for port in self.ports.values()]
 
+    def address_of(self, name: str) -> str:
+        """Return where the API host of this name listens, also while it is away."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
     def launch(self, name: str, **environment: str) -> Host:
         """Start the host of this name, a worker or an API host, without waiting for it."""
         command = self._api(name) if name.startswith("api") else ["-m", "appworker", "--slots", "2"]

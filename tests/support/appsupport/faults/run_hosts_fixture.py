@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from appdb import Database
-from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from appsupport.faults.run_hosts import RunHosts
+from appsupport.faults.worker_fleet_fixture import end_left_transactions
 from appsupport.providers.openai_server import openai_server
 
 
@@ -23,5 +22,4 @@ async def run_hosts(mongo_uri: str, database: Database, logs: Path) -> AsyncIter
             yield made
         finally:
             made.end()
-            # Whoever was killed inside a transaction would keep the database from being dropped for a minute or more.
-            await end_orphaned_transactions(database, timedelta(0))
+            await end_left_transactions(database)

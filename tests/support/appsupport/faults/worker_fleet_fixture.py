@@ -23,5 +23,9 @@ async def fleet(mongo_uri: str, database: Database, logs: Path, tmp_path: Path) 
         yield made
     finally:
         made.end()
-        # Whoever was killed inside a transaction would keep the database from being dropped for a minute or more.
-        await end_orphaned_transactions(database, timedelta(0))
+        await end_left_transactions(database)
+
+
+async def end_left_transactions(database: Database) -> None:
+    """End what killed hosts left open: it would keep the database from being dropped for a minute or more."""
+    await end_orphaned_transactions(database, timedelta(0))
