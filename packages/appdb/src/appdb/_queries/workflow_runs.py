@@ -103,6 +103,12 @@ def open_of(owner_id: str, project: str) -> Filter:
     return {"owner_id": owner_id, "project": project, "open": True}
 
 
+def made_or_open(run_id: str, owner_id: str, project: str | None) -> Filter:
+    """One run of anybody by its id, and the one of ``open_of``; without a project, that by its id alone."""
+    made: Filter = {"_id": run_id}
+    return made if project is None else {"$or": [made, open_of(owner_id, project)]}
+
+
 def cancelled(run_id: str) -> Filter:
     """One run whose tasks and child runs may still have to be cancelled."""
     return {"_id": run_id, "status": RunStatus.CANCELLED, "cancelling": True}

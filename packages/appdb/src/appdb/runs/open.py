@@ -70,7 +70,10 @@ class RunOpener:
 
     async def _found(self, new: NewRun, owner_id: str, session: Session) -> Run | None:
         """Return the run that an earlier call has made, or that is open already."""
-        made = await self._runs.find_one({"_id": new.run_id}, session=session)
+        # A project has one open run; runs of sub-actions are not counted.
+        match = queries.made_or_open(new.run_id, owner_id, new.project if new.parent_id is None else None)
+        rows = await self._runs.find(match, session=session).to_list(2)
+        made = next((row for row in rows if row["_id"] == new.run_id), None)
         # The same call again, after an unknown outcome: the id is the caller's.
         if made is not None:
             if made["owner_id"] != owner_id or made.get("deleting"):
@@ -78,13 +81,9 @@ class RunOpener:
             run = Run.from_document(made)
             await self._check_same(run, new, session)
             return run
-        # A project has one open run; runs of sub-actions are not counted.
-        if new.parent_id is not None:
+        if not rows:
             return None
-        found = await self._runs.find_one(queries.open_of(owner_id, new.project), session=session)
-        if found is None:
-            return None
-        run = Run.from_document(found)
+        run = Run.from_document(rows[0])
         if not new.fresh:
             return run
         await self._give_up(run, new, session)

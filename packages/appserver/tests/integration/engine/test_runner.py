@@ -78,6 +78,27 @@ async def test_answer_costs_two_reads_and_one_transaction(database: Database) ->
     assert sent == ["aggregate", "find", "findAndModify", "insert", "commitTransaction"]
 
 
+async def test_start_costs_two_reads_and_one_transaction(database: Database) -> None:
+    engine = service(database)
+    template, _ = await engine.workflows.save(workflow(asks("a")), owner_id=OWNER)
+    await engine.start(NewStart(owner_id=OWNER, template_id=template.id))
+
+    with commands_sent() as sent:
+        await engine.start(NewStart(owner_id=OWNER, template_id=template.id))
+
+    looked, made = ["find", "findAndModify", "findAndModify"], ["insert", "insert", "insert"]
+    assert sent == ["find", "find", *looked, *made, "findAndModify", "insert", "commitTransaction"]
+
+
+async def test_started_run_is_told_as_it_is_stored(database: Database) -> None:
+    engine = service(database)
+
+    view, made = await engine.start(NewStart(owner_id=OWNER, definition=workflow(asks("a")), input={"a": 1}))
+
+    assert made
+    assert view.state == (await engine.view(view.run.id, owner_id=OWNER)).state
+
+
 class LosingDatabase(Database):
     """A database whose answer to every second commit or so is lost, after it was written."""
 

@@ -150,7 +150,7 @@ class Advancer:
         run, made = await self._stores.runs.open(new, owner_id=owner_id, session=session)
         if not made:
             return run.id
-        picture = await self._reader.picture(run.id, owner_id, session=session)
+        picture = await self._reader.picture_of_new(run, new)
         if (most := picture.definition.most_cost) is not None:
             scope = BudgetScope(kind=BudgetKind.RUN, run_id=run.id)
             await self._stores.budgets.set_limit(scope, most, owner_id=owner_id, session=session)

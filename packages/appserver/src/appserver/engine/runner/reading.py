@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appdb.host import Session
-from appdb.models import RunView
+from appdb import DbEventType, fold_events
+from appdb.models import NewRun, Run, RunEvent, RunView
 from appserver.engine.core.children import definition_of
 from appserver.engine.core.picture import Picture
 from appserver.engine.definition.model import Definition
@@ -29,7 +29,7 @@ class PictureReader:
         self._definitions = StoredDefinitions(stores.versions)
         self._ends = EndReader(stores)
 
-    async def picture(self, run_id: str, owner_id: str, *, session: Session | None = None) -> Picture:
+    async def picture(self, run_id: str, owner_id: str) -> Picture:
         """Return the picture of a run.
 
         Two round trips, however long the run is; one more for a definition that this host has not used lately, and
@@ -39,7 +39,13 @@ class PictureReader:
         Raises:
             NotFoundError: The owner has no such run.
         """
-        view = await self.view(run_id, owner_id, session=session)
+        return await self._picture_of(await self.view(run_id, owner_id), owner_id)
+
+    async def picture_of_new(self, run: Run, new: NewRun) -> Picture:
+        """Return the picture of a run that *new* has just made; no round trip, but for a definition not used lately."""
+        return await self._picture_of(RunView(run=run, state=fold_events([_first_event(run, new)])), run.owner_id)
+
+    async def _picture_of(self, view: RunView, owner_id: str) -> Picture:
         version_id, definition = await self.definition(view)
         return Picture(
             run=view.run,
@@ -52,9 +58,9 @@ class PictureReader:
             ends=await self._ends.ends_of(view.state, owner_id),
         )
 
-    async def view(self, run_id: str, owner_id: str, *, session: Session | None = None) -> RunView:
+    async def view(self, run_id: str, owner_id: str) -> RunView:
         """Return a run with its state."""
-        return await self._stores.states.read(run_id, owner_id=owner_id, session=session)
+        return await self._stores.states.read(run_id, owner_id=owner_id)
 
     async def of_version(self, version_id: str, owner_id: str) -> Definition:
         """Return the definition of a version that the owner may use.
@@ -75,3 +81,18 @@ class PictureReader:
             raise NoWorkflowRunError(view.run.id)
         whole = await self.of_version(version_id, view.run.owner_id)
         return version_id, definition_of(whole, {} if view.state.created is None else view.state.created.data)
+
+
+def _first_event(run: Run, new: NewRun) -> RunEvent:
+    """Return the event with which *new* made *run*, as it is stored."""
+    return RunEvent(
+        _id=new.event_id,
+        run_id=run.id,
+        owner_id=run.owner_id,
+        branch_id=run.branch_id,
+        seq=0,
+        type=DbEventType.WORKFLOW_CREATED,
+        version_id=run.version_id,
+        data=dict(new.data),
+        created_at=run.created_at,
+    )
