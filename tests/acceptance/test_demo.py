@@ -17,7 +17,7 @@ import httpx2
 import pymongo
 import pytest
 
-from appdemo.story_check import Event, read_stream
+from appdemo.following import Event, read_stream
 from appsupport.hosts.installed_hosts import commands, generate
 from appsupport.hosts.process_status import gone
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from appdemo.story_check import Event, read_stream
+from appdemo.following import Event, read_stream
 from appsupport.hosts.installed_hosts import Stack, generate
 
 TERMINAL = {"completed", "failed", "cancelled"}

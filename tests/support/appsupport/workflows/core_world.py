@@ -73,7 +73,9 @@ class CoreWorld:
     def __post_init__(self) -> None:
         if self.begun:
             return
-        data = {"input": dict(self.input), "definition": "ver_1"} if self.created is None else dict(self.created)
+        data: Mapping[str, JsonValue] = {"input": dict(self.input), "definition": "ver_1"}
+        if self.created is not None:
+            data = dict(self.created)
         self.append([NewRunEvent(type=E.WORKFLOW_CREATED, data=data)])
 
     @property

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
+from pydantic import JsonValue
 
 from appserver.engine.core.causes import Act, Answered, Look
 from appserver.errors import ActionRefusedError, InvalidAnswerError, QuestionClosedError, RunEndedError
@@ -12,7 +16,7 @@ from appsupport.workflows.core_world import CoreWorld, definition_with
 from appsupport.workflows.scripted_module import Scripted
 
 REGISTRY = ModuleRegistry([*host_registry(), Scripted()], inline=[one.type for one in [*host_registry(), Scripted()]])
-FORM = {
+FORM: dict[str, Any] = {
     "id": "form",
     "type": "user.form@1",
     "in": {
@@ -24,10 +28,10 @@ FORM = {
         },
     },
 }
-ANSWER = {"topic": "sea", "count": 3}
+ANSWER: dict[str, JsonValue] = {"topic": "sea", "count": 3}
 
 
-def world_with(*modules: dict[str, object]) -> CoreWorld:
+def world_with(*modules: Mapping[str, Any]) -> CoreWorld:
     world = CoreWorld(definition_with(*modules, output={"topic": "{{ modules.form.answer.topic }}"}), REGISTRY)
     world.look()
     return world

@@ -54,7 +54,7 @@ class Misbehaving(Module[NoInputs, Text]):
         return misdeeds.get(inputs.what, "nothing")  # type: ignore[arg-type]
 
 
-MODULES = [Scripted(), Misbehaving()]
+MODULES: list[Module[Any, Any]] = [Scripted(), Misbehaving()]
 TYPES = [one.type for one in MODULES]
 REGISTRY = ModuleRegistry(MODULES, inline=TYPES)
 

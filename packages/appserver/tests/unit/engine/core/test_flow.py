@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from appdb.models import RunStatus
 from appserver.engine.core.causes import Signal
@@ -25,7 +26,7 @@ ASK: dict[str, Any] = {"id": "ask", "type": "user.pause@1", "in": {"title": "Is 
 def map_of(run: Any, count: int = 4, **more: Any) -> CoreWorld:
     module = {"id": "all", "type": "flow.map@1", "in": {"items": "{{ input.items }}", "run": run, **more}}
     output = {"results": "{{ modules.all.results }}", "failures": "{{ modules.all.failures }}"}
-    items = {"items": [f"item {number}" for number in range(count)]}
+    items: dict[str, JsonValue] = {"items": [f"item {number}" for number in range(count)]}
     world = CoreWorld(definition_with(module, output=output), REGISTRY, items, crashing=count < 10)
     world.look()
     return world

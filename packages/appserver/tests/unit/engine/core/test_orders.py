@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import permutations
 
 import pytest
+from pydantic import JsonValue
 
 from appdb.models import RunStatus
 from appserver.engine.core.causes import Act, Answered, Fired, Signal
@@ -21,7 +22,7 @@ PLAN = [["task", 1], ["ask", 60, True]]
 Happening = Callable[[CoreWorld, str, str], None]
 
 
-def _answer(response: dict[str, object]) -> Happening:
+def _answer(response: JsonValue) -> Happening:
     def happen(world: CoreWorld, asked: str, timer: str) -> None:
         del timer
         world.cause(Answered(interaction_id=asked, response=response, by="usr_ada"))
