@@ -15,7 +15,7 @@ from appsupport.faults.append_crashes import VARIABLE
 from appsupport.faults.run_client import RunClient
 from appsupport.faults.run_facts import RunFacts, read_run_facts, settled
 from appsupport.faults.run_hosts import LONGEST_SILENCE, RunHosts
-from appsupport.faults.shipped_runs import SHIPPED, drive
+from appsupport.faults.shipped_runs import drive
 from appsupport.faults.worker_fleet import whole
 from appsupport.mongo.replica_set import fresh_database
 from appsupport.providers.openai_server import openai_server
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(3600)
 MOST_APPENDS = 60
 NEVER = 10_000
 AT_ONCE = 3
+SHORT = pytest.param("written_text", marks=pytest.mark.short)
 SHORT_STEP = 5
 """The short form crashes behind every so manyth append; ``APP_TEST_FAULT_ROUNDS``, with any number, behind all."""
 
@@ -68,8 +69,7 @@ def models_url() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.short
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [SHORT, "narrated_video", "picture_variations"])
 async def test_host_may_die_behind_every_append(mongo_uri: str, logs: Path, models_url: str, name: str) -> None:
     step = 1 if whole() else SHORT_STEP
     calm = await live(mongo_uri, logs, models_url, name, NEVER)

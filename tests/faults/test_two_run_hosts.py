@@ -61,7 +61,6 @@ async def answer_while_dying(hosts: RunHosts, client: RunClient, question: Mappi
     return again.json()
 
 
-@pytest.mark.short
 async def test_viewers_of_both_hosts_see_run_that_outlives_one(run_hosts: RunHosts) -> None:
     chance = seeded()
     run_hosts.start(*API_HOSTS)

@@ -43,7 +43,7 @@ class RunFacts:
             "events": Counter((depth[one["run_id"]], one["type"], one.get("module")) for one in self.events),
             "tasks": Counter((task["actor"], task["state"]) for task in self._works),
             "contents": Counter(row["kind"] for row in self.contents),
-            "usage": len(self.usage),
+            "usage": len({row.get("task_id") for row in self.usage}),
         }
 
     def problems(self) -> Iterator[str]:
@@ -52,7 +52,14 @@ class RunFacts:
         yield from self._uneven_sub_actions()
         yield from (f"task {task['_id']} is {task['state']}" for task in self.tasks if task["state"] not in FINAL)
         yield from _repeated("content", [(row["task_id"], row["key"]) for row in self.contents])
-        yield from _repeated("usage", [(row.get("task_id"), row.get("call_key")) for row in self.usage])
+        # An attempt that is killed behind its call leaves a row, and the next one calls, and pays, again.
+        calls, attempts = (
+            Counter(row.get("task_id") for row in self.usage),
+            {t["_id"]: t["attempt"] for t in self.tasks},
+        )
+        for task_id, count in calls.items():
+            if count > attempts.get(task_id, 0):
+                yield f"task {task_id} has {count} rows of usage in {attempts.get(task_id, 0)} attempts"
 
     def longest_silence(self, since: datetime) -> float:
         """Return the longest time in which nothing was appended from *since* to the end, in seconds."""
