@@ -77,7 +77,7 @@ class ProxyContext(CancellableContext):
 
     async def record_usage(self, key: str, usage: CallUsage) -> str:
         """Record a call to a model, also when the attempt must end: the worker's side tells."""
-        return str(await self._call_always("record_usage", key=key, usage=usage_to_json(usage)))
+        return str(await self._pipe.call("record_usage", {"key": key, "usage": usage_to_json(usage)}))
 
     async def get_step(self, key: str) -> tuple[bool, JsonValue]:
         """Return whether an attempt has finished the step *key*, and its value."""
@@ -86,7 +86,7 @@ class ProxyContext(CancellableContext):
 
     async def save_step(self, key: str, value: JsonValue) -> None:
         """Save the value of a step, also when the attempt must end: the fence tells whether it still may."""
-        await self._call_always("save_step", key=key, value=value)
+        await self._pipe.call("save_step", {"key": key, "value": value})
 
     async def step(self, key: str, work: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
         """Run *work* here, once over all attempts, and return what it returned, now or earlier."""
@@ -111,9 +111,4 @@ class ProxyContext(CancellableContext):
 
     async def _call(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
         self.check_cancelled()
-        return await self._call_always(method, blob, **arguments)
-
-    async def _call_always(self, method: str, blob: bytes = b"", **arguments: Any) -> JsonValue:
-        # In the pipe's loop, which lives as long as the process; the actor's own loop ends with the attempt.
-        calling = self._pipe.call(method, arguments, blob)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(calling, self._pipe.loop))
+        return await self._pipe.call(method, arguments, blob)

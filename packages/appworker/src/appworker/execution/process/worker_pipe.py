@@ -85,12 +85,17 @@ class WorkerPipe:
             self._writer.write(frames.encode(report))
 
     async def call(self, method: str, arguments: Mapping[str, Any], blob: bytes = b"") -> JsonValue:
-        """Have the worker call a method of the attempt's context, and return what it returned; for the pipe's loop.
+        """Have the worker call a method of the attempt's context, and return what it returned; for any loop.
 
         Raises:
             TooLargeError: The arguments are too large to cross.
             Exception: What the method raised.
         """
+        # In the pipe's loop, which lives as long as the process; the actor's own loop ends with the attempt.
+        asking = self._ask(method, arguments, blob)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self.loop))
+
+    async def _ask(self, method: str, arguments: Mapping[str, Any], blob: bytes) -> JsonValue:
         number = next(self._numbers)
         answer = self._calls[number] = self.loop.create_future()
         try:
