@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -89,6 +89,11 @@ def check_llm() -> None:
 @actor("llm", queue="llm", timeout=timedelta(minutes=10), requires=check_llm)
 async def llm(context: ActorContext, payload: LlmPayload) -> LlmResult:
     """Let a model of an OpenAI-compatible service go on with a conversation, streaming its text."""
+    # A step: an attempt that is killed behind it does not pay for the answer again.
+    return LlmResult.model_validate(await context.step("answer", partial(_answer, context, payload)))
+
+
+async def _answer(context: ActorContext, payload: LlmPayload) -> JsonValue:
     asked = payload.model_dump(exclude_none=True, include={"temperature", "max_tokens", "seed"})
     request = ChatRequest(
         model=payload.model,
@@ -103,7 +108,7 @@ async def llm(context: ActorContext, payload: LlmPayload) -> LlmResult:
     finally:
         # Also of an answer that broke off: what was said was paid for. What it costs, no service tells.
         await context.record_usage(f"call-{context.attempt}", _usage(reply))
-    return _result(payload, reply)
+    return _result(payload, reply).model_dump(mode="json")
 
 
 async def _speak(context: ActorContext, request: ChatRequest, reply: ChatReply) -> None:

@@ -98,3 +98,20 @@ def test_key_is_taken_from_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     check_llm()
 
     assert chat_provider() is chat_provider()
+
+
+async def test_answer_is_paid_once_over_attempts(asked: list[dict[str, Any]]) -> None:
+    killed = RecordingContext()
+    first = await llm.run(killed, conversation("two words"))
+
+    again = await llm.run(RecordingContext(attempt=3, steps=killed.steps), conversation("two words"))
+
+    assert again == first
+    assert len(asked) == 1
+
+
+async def test_answer_that_is_too_long_is_discarded(asked: list[dict[str, Any]]) -> None:
+    with pytest.raises(DiscardError, match="25,000 characters"):
+        await llm.run(RecordingContext(), conversation("word " * 6_000))
+
+    assert asked

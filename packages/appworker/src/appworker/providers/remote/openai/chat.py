@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NAME = "openai-chat"
 END = "[DONE]"
-MAX_TEXT_CHARACTERS = 1_000_000
+MAX_TEXT_CHARACTERS = 25_000
+"""Of whatever letters, and twice as it is in a result with its value, they fit into what a task may give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
