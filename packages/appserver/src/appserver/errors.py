@@ -277,6 +277,27 @@ class RunEndedError(RunConflictError):
         return f"Run {self.run_id} is {self.status}; retry a module, or go back in it, first."
 
 
+class InboxFullError(RunConflictError):
+    """The run keeps as many messages as it may that it has not waited for yet.
+
+    Args:
+        run_id: The run.
+        kept: How many it keeps.
+    """
+
+    def __init__(self, run_id: str, kept: int) -> None:
+        super().__init__(run_id, kept)
+        self.run_id, self.kept = run_id, kept
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """How many it keeps."""
+        return {"code": "inbox_full", "run_id": self.run_id, "kept": self.kept}
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} keeps {self.kept} messages already; send more once it has waited for some."
+
+
 class RunOpenError(RunConflictError):
     """The project has an open run already.
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from appdb import derived_id, uuid7_str
 from appdb.host import Session
-from appdb.models import NewRun, RunView, WorkflowVersion
+from appdb.models import CLOSED_STATUSES, NewRun, RunView, WorkflowVersion
 from appserver.engine.answer_links import LinkedAnswers
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
@@ -155,6 +155,7 @@ class EngineService:
         Raises:
             NotFoundError: The owner has no such run.
             RunEndedError: The run has ended.
+            InboxFullError: It keeps too many messages that nobody has taken.
         """
         cause = Signal(name=name, signal_id=key or uuid7_str("sig_"), payload=payload)
         return await self.advancer.advance(run_id, owner_id, cause)
@@ -188,6 +189,10 @@ class EngineService:
         Raises:
             NotFoundError: The owner has no such run.
         """
+        run = await self._stores.runs.get(run_id, owner_id=owner_id)
+        if run.parent_id is not None and run.status not in CLOSED_STATUSES:
+            # So that the run that waits for it hears of it, in the same transaction.
+            await self.cancel(run_id, owner_id=owner_id)
         await self._stores.runs.delete(run_id, owner_id=owner_id)
 
     async def _version_of(self, start: NewStart) -> WorkflowVersion:

@@ -40,6 +40,7 @@ def advance(picture: Picture, cause: Cause, *, allow: frozenset[str] = frozenset
         InvalidAnswerError: The answer does not fit; the question stays open.
         ActionRefusedError: The sub-action that is asked for is not offered now.
         RunEndedError: The run has ended, and the cause is a message or an action.
+        InboxFullError: The cause is a message, and the run keeps too many that nobody has taken.
     """
     draft = Draft(picture, allow=allow)
     resume_left_work(draft)

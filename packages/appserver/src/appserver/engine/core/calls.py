@@ -22,6 +22,8 @@ from appserver.modules.contract import Call, ChildCall, ErrorCode, SignalCall, T
 MAX_PAYLOAD_BYTES = 200 * 1024
 More = Mapping[str, JsonValue]
 NO_MORE: More = {}
+MAX_ANCESTORS = 10
+"""Runs that a child run may be a part of: a workflow whose child is itself would go on for ever."""
 
 
 def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE) -> None:
@@ -64,6 +66,9 @@ def start_child(draft: Draft, place: Place, call: ChildCall, more: More = NO_MOR
     """Start a child run, and the task that advances it first."""
     run, version_id, seq = draft.picture.run, draft.picture.version_id, draft.next_seq
     started = child_id(run.id, seq)
+    if (refused := _refused_child(draft, call)) is not None:
+        _start(draft, place, call, "child", started, {**more, REFUSED: refused})
+        return
     parent = {"run_id": run.id, "module": place.module.id, "sub_action_id": name_of(place, call.key)}
     try:
         beginning = beginning_of(call, draft.scope, version_id, parent)
@@ -103,6 +108,15 @@ def _start(draft: Draft, place: Place, call: Call, kind: str, started: str, more
     return name
 
 
+def _refused_child(draft: Draft, call: ChildCall) -> dict[str, JsonValue] | None:
+    if call.version_id in draft.picture.unknown_versions:
+        return _misconfigured(f"the owner has no version {call.version_id!r}", "name a version of the owner's")
+    if len(draft.picture.run.ancestors) >= MAX_ANCESTORS:
+        problem = f"the child run would be a part of a part, and so on, {MAX_ANCESTORS + 1} deep"
+        return _misconfigured(problem, f"nest runs {MAX_ANCESTORS} deep at most; does the workflow start itself?")
+    return None
+
+
 def _over_budget(reason: str) -> dict[str, JsonValue]:
     return {
         "code": ErrorCode.BUDGET_EXCEEDED.value,
@@ -113,9 +127,8 @@ def _over_budget(reason: str) -> dict[str, JsonValue]:
 
 
 def _too_large(problem: str) -> dict[str, JsonValue]:
-    return {
-        "code": ErrorCode.MISCONFIGURED.value,
-        "message": problem,
-        "hint": "give less, or refer to files and contents by their ids",
-        "retryable": False,
-    }
+    return _misconfigured(problem, "give less, or refer to files and contents by their ids")
+
+
+def _misconfigured(message: str, hint: str) -> dict[str, JsonValue]:
+    return {"code": ErrorCode.MISCONFIGURED.value, "message": message, "hint": hint, "retryable": False}

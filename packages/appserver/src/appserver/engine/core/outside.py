@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState, SubAction
@@ -19,9 +20,13 @@ from appserver.engine.core.place import Place
 from appserver.engine.core.questions import expire, is_over
 from appserver.engine.core.seen import try_of
 from appserver.engine.core.sub_actions import REFUSED, complete, fail, open_ones
+from appserver.errors import InboxFullError
 from appserver.modules.contract import ErrorCode, Fail
 
 MAX_RESULT_BYTES = 64 * 1024
+MAX_KEPT = 100
+MAX_KEPT_BYTES = 1024 * 1024
+"""Of messages that nobody has taken yet: they are read with the run each time."""
 LOST: Mapping[str, JsonValue] = {
     "code": ErrorCode.CANCELLED.value,
     "message": "it was cancelled",
@@ -80,12 +85,19 @@ def take_signals(draft: Draft, place: Place, start: EventSummary) -> bool:
 
 
 def receive(draft: Draft, cause: Signal) -> None:
-    """Put a message into the inbox, unless it is there or was taken."""
+    """Put a message into the inbox, unless it is there or was taken.
+
+    Raises:
+        InboxFullError: The run keeps too many messages that it has not waited for yet.
+    """
     inbox = (one.data.get("signal_id") for one in draft.state.signals)
     taken = (sub.ended.data.get("_takes", ()) for sub in draft.state.sub_actions.values() if sub.ended is not None)
     if cause.signal_id in inbox or any(cause.signal_id in one for one in taken):
         return
     data: dict[str, JsonValue] = {"name": cause.name, "signal_id": cause.signal_id, "payload": cause.payload}
+    kept = [one.data for one in draft.state.signals]
+    if len(kept) >= MAX_KEPT or len(to_json([*kept, data])) > MAX_KEPT_BYTES:
+        raise InboxFullError(draft.picture.run.id, len(kept))
     draft.add(E.SIGNAL_RECEIVED, data=data)
 
 

@@ -47,6 +47,8 @@ class Picture:
         loaded: By the key of a ``Needed``, what an earlier decision of this picture asked for.
         over_budget: Why no task may be started that costs something; set when an earlier decision of this picture was
             refused for it.
+        unknown_versions: Versions for child runs that the owner has not; found when an earlier decision of this picture
+            named them.
     """
 
     run: Run
@@ -59,3 +61,4 @@ class Picture:
     ends: Mapping[str, End] = field(default_factory=dict)
     loaded: Mapping[str, JsonValue] = field(default_factory=dict)
     over_budget: str = ""
+    unknown_versions: frozenset[str] = frozenset()

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, replace
 from functools import partial
 
-from appdb import BudgetExceededError, ConflictError, fold_events
+from appdb import BudgetExceededError, ConflictError, NotFoundError, fold_events
 from appdb.host import Session
 from appdb.models import BudgetKind, BudgetScope, NewRun, RunEvent, RunView
 from appserver.engine.core.advance import advance
@@ -193,10 +193,25 @@ class Advancer:
         for _ in range(MOST_LOADS):
             decision = await _decision(picture, cause, allow)
             if not decision.needs:
-                return Decided(picture=picture, decision=decision)
+                unknown = await self._unknown_versions(picture, decision)
+                if not unknown:
+                    return Decided(picture=picture, decision=decision)
+                picture = replace(picture, unknown_versions=picture.unknown_versions | unknown)
+                continue
             loaded = await self._loader.load(decision.needs, picture.run)
             picture = replace(picture, loaded={**picture.loaded, **loaded})
         raise RuntimeError(f"run {picture.run.id}: its modules ask for stored data without an end")
+
+    async def _unknown_versions(self, picture: Picture, decision: Decision) -> frozenset[str]:
+        """Return the versions that child runs of *decision* should follow, and that the owner has not."""
+        named = {child.version_id for child in decision.children} - {picture.version_id}
+        unknown: set[str] = set()
+        for version_id in sorted(filter(None, named)):
+            try:
+                await self._stores.versions.get(version_id, owner_id=picture.run.owner_id)
+            except NotFoundError:
+                unknown.add(version_id)
+        return frozenset(unknown)
 
 
 async def _decision(picture: Picture, cause: Cause, allow: frozenset[str]) -> Decision:

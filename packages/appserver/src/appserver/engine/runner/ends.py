@@ -27,6 +27,9 @@ CODES: Mapping[str, ErrorCode] = {
 """The class of a task's error, by its type; others are ``retryable``."""
 RETRYABLE = frozenset({ErrorCode.RETRYABLE, ErrorCode.RATE_LIMITED, ErrorCode.EXPIRED})
 
+ENDED = CLOSED_STATUSES | {RunStatus.ERROR}
+"""How a child run ends for the run that waits for it; one that stopped at an error stays open for its owner alone."""
+
 
 class EndReader:
     """Reads what has ended: one round trip for 500 tasks and timers, and some for each child run that has ended."""
@@ -63,7 +66,7 @@ class EndReader:
             run = await self._stores.runs.get(run_id, owner_id=owner_id)
         except NotFoundError:
             return End(kind="child", state="cancelled", error=_error(ErrorCode.CANCELLED, "The child run was deleted."))
-        return await self._end_of_child(run, owner_id) if run.status in CLOSED_STATUSES else None
+        return await self._end_of_child(run, owner_id) if run.status in ENDED else None
 
     async def _end_of_child(self, run: Run, owner_id: str) -> End:
         if run.status is RunStatus.CANCELLED:
