@@ -13,7 +13,19 @@ from pathlib import Path
 
 from pymongo.errors import PyMongoError
 
-from appbench import conflicts, drain, engine, enqueue, history, idle, memory, pickup, polling_pickup, streaming
+from appbench import (
+    conflicts,
+    drain,
+    engine,
+    enqueue,
+    going_back,
+    history,
+    idle,
+    memory,
+    pickup,
+    polling_pickup,
+    streaming,
+)
 from appbench.rows import HEAD, Row, line, write_json
 from appbench.stage import BenchError, Stage
 from appdb import AppDbError
@@ -29,6 +41,7 @@ MEASURES: dict[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "streaming": streaming.measure,
     "idle": idle.measure,
     "engine": engine.measure,
+    "going_back": going_back.measure,
     "history": history.measure,
     "memory": memory.measure,
 }

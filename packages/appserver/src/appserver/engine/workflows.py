@@ -89,7 +89,12 @@ class Workflows:
     async def versions(
         self, template_id: str, *, owner_id: str, before: str | None, limit: int
     ) -> Sequence[VersionSummary]:
-        """Return the versions of a workflow, newest first, without their definitions."""
+        """Return the versions of a workflow, newest first, without their definitions.
+
+        Raises:
+            NotFoundError: The owner sees no such workflow.
+        """
+        await self._versions.get_template(template_id, owner_id=owner_id)
         return await self._versions.list_sources(template_id, owner_id=owner_id, before=before, limit=limit)
 
     async def delete(self, template_id: str, *, owner_id: str) -> None:
