@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appdb.events import DbEventType as E
+from appdb.models.bounds import Name, accept
 from appdb.models.events import NewRunEvent
 from appdb.utils import derived_id, uuid7_str
 
@@ -80,8 +81,12 @@ def fork_of(
         point: The place at which the new branch leaves.
         why: The type of the event that gives the reason; of a jump it is about the place that is jumped to.
         data: What the event says.
+
+    Raises:
+        InvalidDataError: The id of the new branch cannot be stored.
     """
     branch_id = branches[1] or uuid7_str("br_")
+    accept(Name, branch_id, "new_branch_id")
     at = point if isinstance(point, BeforeFirst) else None
     event = NewRunEvent(
         type=why,

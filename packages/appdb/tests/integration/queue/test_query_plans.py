@@ -16,6 +16,7 @@ from appdb._queries.clock import NOW
 from appdb._queries.paging import NEWEST_FIRST
 from appdb._schema.tasks import INDEXES
 from appdb.models import LIVE_STATES, TaskFilter
+from appsupport.mongo.crowds import insert_crowd
 
 OTHERS = 5_000
 LANE = claims.claim_key("default", "echo@1")
@@ -38,7 +39,7 @@ async def crowded(database: Database) -> Database:
     rows += [row(n, "scheduled", run_at=far) for n in range(OTHERS)]
     rows += [row(n, "processing", lease={"expires_at": far}) for n in range(OTHERS)]
     rows += [row(n, "queued") for n in range(10)]
-    await database.collection("tasks").insert_many(rows, ordered=False)
+    await insert_crowd(database, "tasks", rows)
     return database
 
 
@@ -121,7 +122,7 @@ async def labelled(database: Database) -> Database:
         }
         for number in range(LABELLED_TASKS)
     ]
-    await database.collection("tasks").insert_many(rows, ordered=False)
+    await insert_crowd(database, "tasks", rows)
     return database
 
 

@@ -13,6 +13,7 @@ from appdb._queries import branches, events, run_lists, run_reads, snapshots
 from appdb._queries import tasks as task_queries
 from appdb._queries import workflow_runs as runs
 from appdb.models import BranchSegment, EventFilter, RunFilter, RunStatus, TaskFilter
+from appsupport.mongo.crowds import insert_crowd
 
 E = DbEventType
 OTHERS = 20_000
@@ -43,9 +44,11 @@ async def crowded(database: Database) -> Database:
 
     rows = [entry(RUN, OWNER, seq) for seq in range(10_000)]
     rows += [entry(f"wf_{number}", "usr_b", seq) for number in range(OTHERS // 100) for seq in range(100)]
-    await database.collection("events").insert_many(rows, ordered=False)
+    await insert_crowd(database, "events", rows)
     statuses = sorted(RunStatus)
-    await database.collection("workflow_runs").insert_many(
+    await insert_crowd(
+        database,
+        "workflow_runs",
         [
             {
                 "_id": f"wf_{number:06}",
@@ -63,33 +66,39 @@ async def crowded(database: Database) -> Database:
             | ({"cancelling": True} if number % 4_000 == 7 else {})
             | ({"deleting": True, "deleted_at": now} if number % 20 == 2 else {})
             for number in range(OTHERS)
-        ]
+        ],
     )
     lineage = [part.model_dump() for part in LINEAGE]
-    await database.collection("branches").insert_many(
+    await insert_crowd(
+        database,
+        "branches",
         [
             {"_id": f"br_x{number:06}", "run_id": RUN if number % 100 == 0 else f"wf_{number}", "owner_id": OWNER}
             | {"created_at": now}
             | ({"deleting": True} if number % 5_000 == 0 else {})
             | {"lineage": lineage if number == 100 else [{"branch_id": f"br_x{number:06}"}]}
             for number in range(OTHERS)
-        ]
+        ],
     )
-    await database.collection("snapshots").insert_many(
+    await insert_crowd(
+        database,
+        "snapshots",
         [
             {"run_id": run_id, "owner_id": OWNER, "branch_id": f"br_{number % 3}", "fold_version": version}
             | {"seq": number, "created_at": now}
             for run_id in (RUN, "wf_1", "wf_2")
             for version in (0, 1)
             for number in range(3_000)
-        ]
+        ],
     )
-    await database.collection("tasks").insert_many(
+    await insert_crowd(
+        database,
+        "tasks",
         [
             {"_id": f"tq_{number:06}", "owner_id": OWNER, "run_id": f"wf_{number % 500}"}
             | {"state": "queued" if number % 2 else "completed"}
             for number in range(OTHERS)
-        ]
+        ],
     )
     return database
 

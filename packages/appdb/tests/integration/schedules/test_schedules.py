@@ -18,6 +18,7 @@ from appdb.cli import main
 from appdb.models import CatchUp, NewSchedule, Schedule
 from appdb.schedules.cron import MAX_CATCH_UP
 from appdb.schedules.schedule_document import scheduled_task_id
+from appsupport.mongo.crowds import insert_crowd
 
 OWNER = "usr_a"
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
@@ -364,7 +365,7 @@ async def crowded(database: Database, repository: ScheduleRepository) -> Databas
         due, paused = number >= OTHERS, number % 2 == 0
         at = now - HOUR if due or paused else now + 365 * DAY
         rows.append(row | {"_id": f"sch_{number}", "name": f"{number:05}", "enabled": due or not paused, "next_at": at})
-    await database.collection("schedules").insert_many(rows, ordered=False)
+    await insert_crowd(database, "schedules", rows)
     return database
 
 

@@ -15,6 +15,7 @@ from appdb._queries import workflow_templates as templates
 from appdb._queries import workflow_versions as versions
 from appdb._queries.paging import BY_NAME, LAST_USED_FIRST, NEWEST_FIRST
 from appdb._schema import collections
+from appsupport.mongo.crowds import insert_crowd
 
 OTHERS = 3_000
 GROUPS = 30
@@ -55,7 +56,7 @@ async def crowded(database: Database) -> Database:
         collections.CONFIG: rows(type=lambda number: f"{number % GROUPS}", name=lambda number: f"{number:05}"),
     }
     for name, documents in made.items():
-        await database.collection(name).insert_many(documents, ordered=False)
+        await insert_crowd(database, name, documents)
     return database
 
 
