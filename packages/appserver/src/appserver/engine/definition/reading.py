@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
@@ -63,7 +64,7 @@ def _repeated_keys(repeated: Repeated, pointers: Mapping[int, str]) -> list[Defi
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair, which is told with its place once it is read.
         return json.dumps(value).encode()
@@ -81,7 +82,8 @@ def _decoded(text: bytes, repeated: Repeated) -> Any:
         return made
 
     try:
-        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=noted, parse_constant=_no_number)
+        # It reads NaN and Infinity too, which are told with their places, as they are where another has read them.
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=noted)
     except RecursionError:
         _refuse("too_deep", f"it is nested more than {MAX_DEPTH} levels deep", "make it flatter")
     except json.JSONDecodeError as exc:
@@ -90,10 +92,6 @@ def _decoded(text: bytes, repeated: Repeated) -> Any:
         _refuse("no_json", f"it is not UTF-8: byte {exc.start} cannot be read")
     except ValueError as exc:
         _refuse("no_json", f"it is no JSON: {exc}")
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _surveyed(root: object, wanted: set[int]) -> tuple[dict[int, str], list[DefinitionProblem]]:
@@ -136,8 +134,8 @@ def _fault(value: object) -> str | None:
             return None
         case int() if abs(value) >= MAX_INTEGER:
             return "it is beyond 2**53, where readers of JSON differ; write it as text"
-        case float() if value in {float("inf"), float("-inf")}:
-            return "it is too large for a number of JSON; write it as text"
+        case float() if not math.isfinite(value):
+            return "it is no number of JSON, or too large for one; write it as text"
         case dict() if not all(map(_is_text, value)):
             return "the name of a field holds a NUL or half of a surrogate pair, which cannot be stored"
         case _:
