@@ -73,8 +73,8 @@ class LinkedAnswers:
         view = await self._reader.view(link.run_id, link.owner_id)
         return LinkedQuestion(link=link, asked=_open(view, link.interaction_id))
 
-    async def answer(self, token: str, response: JsonValue) -> None:
-        """Answer the question that a token leads to; the same answer again changes nothing.
+    async def answer(self, token: str, response: JsonValue) -> AnswerLink:
+        """Answer the question that a token leads to, and return the link; the same answer again changes nothing.
 
         Raises:
             NotFoundError: There is no such link, or it has expired.
@@ -91,6 +91,7 @@ class LinkedAnswers:
             raise QuestionClosedError(exc.interaction_id, exc.reason) from exc
         except NotFoundError as exc:
             raise NotFoundError("answer link", "of this token") from exc
+        return link
 
 
 def _open(view: RunView, interaction_id: str) -> EventSummary:

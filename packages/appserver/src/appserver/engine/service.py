@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from appdb import derived_id, uuid7_str
+from appdb import AppDbError, derived_id, uuid7_str
 from appdb.host import Session
 from appdb.models import CLOSED_STATUSES, NewRun, RunView, WorkflowVersion
 from appserver.engine.answer_links import LinkedAnswers
@@ -24,6 +25,8 @@ from appserver.engine.workflows import Workflows
 from appserver.errors import FieldError, InvalidAnswerError, RunBusyError, RunOpenError
 from appserver.modules.json_schemas import misfits
 from appserver.modules.registry import ModuleRegistry
+
+logger = logging.getLogger(__name__)
 
 MOST_STARTS = 5
 """Attempts to start a run while others open runs of the same project."""
@@ -126,6 +129,16 @@ class EngineService:
         """
         cause = Answered(interaction_id=interaction_id, response=response, by=by or owner_id)
         return await self.advancer.advance(run_id, owner_id, cause)
+
+    async def forget_draft(self, run_id: str, interaction_id: str, *, owner_id: str) -> None:
+        """Delete what the owner had begun to answer, once an answer is accepted; for whoever has replied already.
+
+        It never raises: a draft that is left costs room until it expires, and is shown nowhere.
+        """
+        try:
+            await self._stores.answers.delete_draft(run_id, interaction_id, owner_id=owner_id)
+        except AppDbError as exc:
+            logger.warning("the draft of an accepted answer is left", extra={"run_id": run_id, "error": str(exc)})
 
     async def act(
         self,

@@ -113,3 +113,30 @@ async def test_draft_is_kept_for_its_author(
     assert (strangers.status_code, large.status_code, deleted.status_code) == (404, 413, 204)
     assert (await client.get(path)).json()["value"] is None
     assert (await client.get(f"/api/runs/{asking['id']}")).json()["last_seq"] == asking["last_seq"]
+
+
+@pytest.mark.parametrize("by", ["key", "link", "page"])
+async def test_draft_goes_once_an_answer_is_accepted(
+    client: httpx2.AsyncClient, guest: httpx2.AsyncClient, asking: dict[str, Any], by: str
+) -> None:
+    path = path_of(asking)
+    await client.put(f"{path}/draft", json={"value": {"approved": False}})
+    refused = await client.post(f"{path}/answer", json={"response": {"approved": "perhaps"}})
+    kept = await client.get(f"{path}/draft")
+
+    match by:
+        case "key":
+            answered = await client.post(f"{path}/answer", json={"response": {"approved": True}})
+        case "link":
+            token = (await client.post(f"{path}/links", json={})).json()["token"]
+            taken = {"Answer-Token": token}
+            answered = await guest.post("/api/answers", headers=taken, json={"response": {"approved": True}})
+        case _:
+            form = {"interaction_id": asking["question"]["interaction_id"], "approved": "true"}
+            answered = await client.post(f"/runs/{asking['id']}/answer", data=form)
+
+    assert (refused.status_code, kept.json()["value"]) == (422, {"approved": False})
+    assert answered.status_code < 400
+    async with asyncio.timeout(10):
+        while (await client.get(f"{path}/draft")).json()["value"] is not None:
+            await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import BackgroundTasks, Header
 
 from appserver.api.dependencies import JsonDep
 from appserver.api.schemas.interactions import (
@@ -38,7 +38,7 @@ async def get_draft(run_id: str, interaction_id: str, owner: OwnerDep, state: St
 async def put_draft(
     run_id: str, interaction_id: str, body: DraftRequest, _json: JsonDep, owner: OwnerDep, state: StateDep
 ) -> DraftView:
-    """Keep what the caller has begun to answer, beside the run; at most 64 KiB, for 90 days."""
+    """Keep what the caller has begun to answer, beside the run; at most 64 KiB, until an answer or for 90 days."""
     kept = await state.stores.answers.put_draft(run_id, interaction_id, body.value, owner_id=owner)
     return DraftView.of(kept)
 
@@ -75,7 +75,10 @@ async def show_linked_question(token: Token, state: StateDep) -> LinkedQuestionV
 
 
 @router.post("/answers")
-async def answer_by_link(body: AnswerRequest, _json: JsonDep, token: Token, state: StateDep) -> TakenView:
+async def answer_by_link(
+    body: AnswerRequest, _json: JsonDep, token: Token, state: StateDep, behind: BackgroundTasks
+) -> TakenView:
     """Answer the question that the token of a link leads to; it needs no key, and tells nothing of what follows."""
-    await state.engine.links.answer(token, body.response)
+    link = await state.engine.links.answer(token, body.response)
+    behind.add_task(state.engine.forget_draft, link.run_id, link.interaction_id, owner_id=link.owner_id)
     return TakenView()
