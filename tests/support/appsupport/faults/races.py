@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from appdb import Claimer, Database, Lease, LeaseLostError, TaskQueue, uuid7_str
+from appsupport.faults.aim import Aim
 from appsupport.faults.run_client import RunClient
 
 A = TypeVar("A")
@@ -19,6 +20,11 @@ B = TypeVar("B")
 SOON_SECONDS = 60
 EXPIRY_SECONDS = 1
 OK, CONFLICT = 200, 409
+ANSWER, OTHER = "answer", "other"
+"""Who has won."""
+AIM_SECONDS = 0.004
+TIMER_AIM_SECONDS = 0.05
+"""A step of the aim, in seconds: a host looks for timers that are due once a second."""
 PICKED = [f"gc_{number:032x}" for number in range(1, 3)]
 
 
@@ -51,13 +57,15 @@ class Racer:
         client: The client.
         addresses: The two hosts.
         database: Where they keep their runs.
-        chance: Says who begins, and how long before the other.
+        chance: Takes a host for each call.
+        aim: Says who begins, the answer or the other side, and how long before the other.
     """
 
     client: RunClient
     addresses: tuple[str, str]
     database: Database
     chance: random.Random
+    aim: Aim
 
     async def of_answers(self, number: int) -> str:
         """Two answers, one at each host."""
@@ -72,7 +80,7 @@ class Racer:
         assert (facts["code"], facts["accepted"]["response"]) == ("answered", {"value": won[0]})
         assert await self._said(run) == won[0]
         assert await self._ends_of(asked) == {"interaction_response": 1}
-        return won[0]
+        return ANSWER if won == ["x"] else OTHER
 
     async def with_cancel(self, number: int) -> str:
         """An answer, and a cancel of the run."""
@@ -91,13 +99,12 @@ class Racer:
         del number
         run, asked = await self._asking(EXPIRING)
         expires = datetime.fromisoformat(asked["expires_at"])
-        early = self.chance.uniform(-0.1, 0.6)
-        await asyncio.sleep((expires - datetime.now(UTC)).total_seconds() + early)
+        await asyncio.sleep((expires - datetime.now(UTC)).total_seconds() - self.aim.lead(TIMER_AIM_SECONDS))
         answered = await self._answer(asked, "x", self._any())
         done = await self._until(run, "completed")
         value = await self._said(done)
         winner = await self._told(asked, answered, {"expired"})
-        assert value == ("x" if winner == "answer" else "nothing")
+        assert value == ("x" if winner == ANSWER else "nothing")
         return winner
 
     async def with_jump(self, number: int) -> str:
@@ -112,10 +119,10 @@ class Racer:
             self.client.call("POST", f"/api/runs/{run['id']}/jump", jump, at=self._any()),
         )
         winner = await self._told(second, answered, {"undone"})
-        assert jumped.status_code == (CONFLICT if winner == "answer" else OK), (winner, jumped.text)
+        assert jumped.status_code == (CONFLICT if winner == ANSWER else OK), (winner, jumped.text)
         now = await self.client.get(f"/api/runs/{run['id']}")
         assert (now["status"], now["branch_id"] == run["branch_id"]) == (
-            ("completed", True) if winner == "answer" else ("awaiting_input", False)
+            ("completed", True) if winner == ANSWER else ("awaiting_input", False)
         )
         return winner
 
@@ -144,7 +151,7 @@ class Racer:
         assert ends.count("sub_action_started") == 1
         assert len(ends) <= 2, ends
         assert [row["type"] for row in events].count("module_completed") == 1
-        return "task" if ended else "answer"
+        return OTHER if ended else ANSWER
 
     async def _asking(self, definition: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         run = await self.client.post_run({"definition": definition}, uuid7_str("key_"))
@@ -158,8 +165,8 @@ class Racer:
 
     async def _at_once(self, one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
         """Do both, one of them a moment later."""
-        moments = self.chance.sample([0.0, self.chance.uniform(0, 0.01)], 2)
-        return await asyncio.gather(_later(moments[0], one), _later(moments[1], other))
+        lead = self.aim.lead(AIM_SECONDS)
+        return await asyncio.gather(_later(max(-lead, 0), one), _later(max(lead, 0), other))
 
     async def _told(self, asked: Mapping[str, Any], answered: httpx2.Response, codes: set[str]) -> str:
         """Return who has won, once the log and both hosts say the same as the reply did."""
@@ -171,11 +178,11 @@ class Racer:
         assert shown[0].json() == shown[1].json()
         if answered.status_code == OK:
             assert ends == {"interaction_response": 1}, ends
-            return "answer"
+            return ANSWER
         assert answered.status_code == CONFLICT, answered.text
         assert answered.json()["facts"]["code"] in codes, answered.text
         assert "interaction_response" not in ends, ends
-        return "other"
+        return OTHER
 
     async def _ends_of(self, asked: Mapping[str, Any]) -> dict[str, int]:
         kinds = ("interaction_response", "interaction_expired")
