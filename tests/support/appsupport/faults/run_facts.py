@@ -61,6 +61,14 @@ class RunFacts:
             if count > attempts.get(task_id, 0):
                 yield f"task {task_id} has {count} rows of usage in {attempts.get(task_id, 0)} attempts"
 
+    def broken_attempts(self) -> list[str]:
+        """Return how attempts ended without a result, in words: why a life differs from another one."""
+        return [
+            f"{task['actor']} {task['_id']}, {task['state']}: attempt {error['attempt']}: {error['message']}"
+            for task in self.tasks
+            for error in task["errors"]
+        ]
+
     def longest_silence(self, since: datetime) -> float:
         """Return the longest time in which nothing was appended from *since* to the end, in seconds."""
         times = [since, *sorted(event["created_at"] for event in self.events if event["created_at"] > since)]
