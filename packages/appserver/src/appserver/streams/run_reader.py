@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appdb import AppDbError, ChangeFeed, DbEventType, EventRepository, NotFoundError, StateRepository, TaskQueue
 from appdb.feed import Subscription, run_topic
 from appdb.models import RunEvent, RunState, WaitKind
+from appserver.streams.live_tasks import PAGE as TASK_PAGE
 from appserver.streams.live_tasks import LiveTask, LiveTasks
 from appserver.streams.log_reader import BLIND_POLL, PAGE, POLL
 from appserver.streams.run_frames import BranchPoint, RunEncoder, RunFrame
@@ -56,6 +58,7 @@ class RunLogReader:
         self._viewers: set[StreamViewer[RunFrame]] = set()
         self._woken = Subscription()
         self._tasks = LiveTasks(sources.queue, sources.feed, self._woken)
+        self._left: deque[LiveTask] = deque()
         self._seq = -1
         self._ready = asyncio.Event()
         self._users = 0
@@ -148,21 +151,28 @@ class RunLogReader:
         view = await self._sources.states.read(self._run_id, owner_id=self._owner_id)
         if self._seq < 0:
             self._seq = view.run.event_count - 1
-        for task in self._tasks.follow(open_tasks(view.state)):
-            # Of one that is over, what was logged last.
-            await self._read_task(task)
+        self._left += self._tasks.follow(open_tasks(view.state))
+        await self._read_left()
+
+    async def _read_left(self) -> None:
+        """Read what tasks that are over have logged last, to its end; where a read fails, the next look goes on."""
+        while self._left:
+            # A full page, and there may be more.
+            if await self._read_task(self._left[0]) < TASK_PAGE:
+                self._left.popleft()
 
     async def _read_tasks(self) -> bool:
+        await self._read_left()
         hinted = [task for task in self._tasks if task.hinted]
         return any([await self._read_task(task) for task in hinted])
 
-    async def _read_task(self, task: LiveTask) -> bool:
+    async def _read_task(self, task: LiveTask) -> int:
         page = await self._tasks.read(task)
         for event in page:
             if task.apply(event):
                 self._offer(self._encode.rollback(task))
             self._offer(self._encode.task_event(event, task))
-        return bool(page)
+        return len(page)
 
     def _offer(self, frame: RunFrame) -> None:
         for viewer in self._viewers:

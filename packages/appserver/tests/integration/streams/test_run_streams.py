@@ -27,6 +27,7 @@ from appdb import (
 )
 from appdb.models import NewRun, NewRunEvent, Run
 from appserver.api.run_frames import RunFrames
+from appserver.streams.live_tasks import PAGE
 from appserver.streams.run_frames import FrameChoice
 from appserver.streams.run_reader import RunSources
 from appserver.streams.run_streams import RunStreams
@@ -34,6 +35,7 @@ from appsupport.mongo.running_feed import running_feed
 
 OWNER = "usr_a"
 SOON = 15
+MAX_EVENTS = 200
 E = DbEventType
 
 
@@ -145,6 +147,40 @@ async def test_late_viewer_gets_text_so_far_once(watched: Watched) -> None:
     (task,) = missed[2][2]["tasks"]
     assert (task["chunks"], task["attempt"], task["seq"]) == ([{"text": "Hel"}], 1, 1)
     assert (live[1], live[2]["seq"], live[2]["data"]) == ("task_chunk", 2, {"chunks": [{"text": "lo"}]})
+
+
+async def test_finished_task_is_streamed_to_its_end(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, written, events = asyncio.Event(), asyncio.Event(), TaskQueue.events
+
+    async def later(self: TaskQueue, *args: Any, **options: Any) -> Any:
+        asked.set()
+        await written.wait()
+        return await events(self, *args, **options)
+
+    await watched.start()
+    stream = watched.follow()
+    await next_of(stream)
+    # The reader sees nothing of the task before its run goes on without it.
+    monkeypatch.setattr(TaskQueue, "events", later)
+    lease = await watched.wait_for_task("tq_1")
+    async with asyncio.timeout(SOON):
+        await asked.wait()
+    texts = [str(number) for number in range(4 * PAGE)]
+    for begin in range(0, len(texts), MAX_EVENTS):
+        new = [
+            NewEvent(type=TaskEventType.CHUNK, data={"chunks": [{"text": text}]})
+            for text in texts[begin : begin + MAX_EVENTS]
+        ]
+        await watched.queue.append_events(lease, new, seq=begin)
+    await watched.append((E.SUB_ACTION_COMPLETED, {"sub_action_id": "m/tq_1"}))
+    written.set()
+
+    seen: list[str] = []
+    async with asyncio.timeout(SOON * 4):
+        while len(seen) < len(texts):
+            for _, name, data in parsed(await anext(stream)):
+                seen += [chunk["text"] for chunk in data["data"]["chunks"]] if name == "task_chunk" else []
+    assert seen == texts
 
 
 async def test_new_attempt_is_led_by_rollback(watched: Watched) -> None:
