@@ -18,6 +18,9 @@ AppServerError
 │   ├── LinkRefusedError     a question is not to be answered by link
 │   ├── RunMovedError        the run has other events than the caller knows
 │   └── RunBusyError         others changed the run all the time
+├── FileTooLargeError        an uploaded file is too large
+├── FileRefusedError         an uploaded file is not what was asked for
+├── UploadStalledError       nothing came of an upload for too long
 ├── TooManyStreamsError      a user has too many open streams on this host
 ├── GuestsClosedError        this host takes no guests
 └── TooManyGuestsError       too many guests came, from one address or in all
@@ -381,6 +384,51 @@ class LinkRefusedError(RunConflictError):
 
     def __str__(self) -> str:
         return f"Question {self.interaction_id} is for the run's owner alone; its workflow does not allow links."
+
+
+class FileTooLargeError(AppServerError):
+    """An uploaded file is too large; nothing was stored.
+
+    Args:
+        most: The most bytes that are taken.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"The file is too large; at most {self.most:,} bytes are taken. Nothing was stored."
+
+
+class FileRefusedError(AppServerError):
+    """An uploaded file is not what its question asks for; nothing was stored.
+
+    Args:
+        problem: What it is instead.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"The file does not fit: {self.problem}. Nothing was stored."
+
+
+class UploadStalledError(AppServerError):
+    """Nothing came of an upload for too long; nothing was stored.
+
+    Args:
+        seconds: How long that was.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"Nothing came for {self.seconds} s; send the file again. Nothing was stored."
 
 
 class RunMovedError(RunConflictError):

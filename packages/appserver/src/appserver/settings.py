@@ -44,6 +44,8 @@ class ServerSettings(BaseSettings):
     """Seconds between pings of a silent stream; clients built on httpx give up after 5 s of silence."""
     engine_slots: int = Field(4, ge=0, le=1_000)
     """Tasks of the engine, such as timers, that this host runs at a time; with 0 it leaves them to other hosts."""
+    upload_max_bytes: int = Field(100 * 1024 * 1024, ge=1, le=2**31)
+    """Bytes of one file that a person uploads; a question may take less. They lie in the temporary folder meanwhile."""
     shutdown_seconds: int = Field(8, ge=1, le=300)
     """Seconds that open requests may take after SIGTERM."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

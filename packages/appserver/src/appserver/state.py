@@ -18,6 +18,7 @@ from appserver.streams.run_frames import RunEncoder
 from appserver.streams.run_reader import RunSources
 from appserver.streams.run_streams import RunStreams
 from appserver.streams.task_streams import TaskStreams
+from appserver.tasks.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class AppState:
     feed: ChangeFeed
     queue: TaskQueue
     contents: ContentRepository
+    uploads: Uploads
     registry: RegistryRepository
     guests: Guests
     users: UserRepository
@@ -60,6 +62,7 @@ def build_state(settings: ServerSettings, database: Database, encode: EncodeEven
         feed=feed,
         queue=queue,
         contents=ContentRepository(database),
+        uploads=Uploads(database),
         registry=RegistryRepository(database),
         guests=Guests(
             users,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appdb._driver import Session
 from appdb.connection import NO_RETRIES, app_name_of
+from appdb.content.media_type import MediaTypeProbe
 from appdb.host.duties import every, survive
 from appdb.host.environment import ENV_FILE, ENV_FILE_ENCODING, check_variables
 from appdb.host.lease_guard import GuardFacts, LeaseGuard
@@ -38,6 +39,7 @@ __all__ = [
     "LeaseGuard",
     "LeaseHolder",
     "LeaseRenewer",
+    "MediaTypeProbe",
     "RunOptions",
     "Session",
     "Waiting",

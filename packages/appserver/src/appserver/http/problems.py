@@ -23,11 +23,14 @@ from appserver.errors import (
     AppServerError,
     DefinitionError,
     FieldError,
+    FileRefusedError,
+    FileTooLargeError,
     GuestsClosedError,
     InvalidRequestError,
     RunConflictError,
     TooManyGuestsError,
     TooManyStreamsError,
+    UploadStalledError,
 )
 
 PROBLEM_JSON = "application/problem+json"
@@ -80,6 +83,9 @@ STATUS: tuple[tuple[type[DomainError], HTTPStatus], ...] = (
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (DefinitionError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (RunConflictError, HTTPStatus.CONFLICT),
+    (FileTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (FileRefusedError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (UploadStalledError, HTTPStatus.REQUEST_TIMEOUT),
     (TooManyStreamsError, HTTPStatus.TOO_MANY_REQUESTS),
     (TooManyGuestsError, HTTPStatus.TOO_MANY_REQUESTS),
     (GuestsClosedError, HTTPStatus.FORBIDDEN),

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from starlette.datastructures import FormData
 
 from appdb.models import EventSummary
+from appserver.modules.user.file_input import KIND as FILE_KIND
 
 LONG_TEXT = 200
 """Texts that may be longer get several lines."""
@@ -61,6 +62,8 @@ class FieldForm(StrEnum):
     PICKS = "picks"
     """Several of some options, or one of them."""
     JSON = "json"
+    FILE = "file"
+    """A file, of which the id is sent once the page's script has uploaded it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ class AnswerField:
         name: Its name in the answer.
         label: What people read.
         form: The element.
-        value: What it holds at first.
+        value: What it holds at first; of a file, which types are taken.
         options: What there is to choose from.
         required: Whether it must be filled.
         many: Whether several options may be chosen.
@@ -100,6 +103,8 @@ def fields_of(question: ShownQuestion) -> list[AnswerField]:
     data = question.data
     if question.kind == "select":
         return _selection(question, data)
+    if question.kind == FILE_KIND:
+        return [AnswerField(name="content_id", label="File", form=FieldForm.FILE, value=_accepted(data), required=True)]
     schema = _own_schema(question)
     if schema.get("type") != "object":
         return [AnswerField(name=WHOLE, label="Answer, as JSON", form=FieldForm.JSON, value="{}", required=True)]
@@ -150,6 +155,11 @@ def _selection(question: ShownQuestion, data: Mapping[str, Any]) -> list[AnswerF
     if "custom" in _properties_anywhere(question.schema):
         fields.append(AnswerField(name="custom", label="Or say it yourself", form=FieldForm.TEXT))
     return fields if options else fields[1:]
+
+
+def _accepted(data: Mapping[str, Any]) -> str:
+    types = data.get("media_types")
+    return ",".join(map(str, types)) if isinstance(types, list) else ""
 
 
 def _own_schema(question: ShownQuestion) -> Mapping[str, Any]:
@@ -206,7 +216,7 @@ def _value(field: AnswerField, sent: Sequence[str]) -> JsonValue:
     if not text:
         return None
     # A form sends line ends as CRLF.
-    is_text = field.form in (FieldForm.TEXT, FieldForm.LINES)
+    is_text = field.form in (FieldForm.TEXT, FieldForm.LINES, FieldForm.FILE)
     return text.replace("\r\n", "\n") if is_text else _json(text, field.label)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from appdb.models import Branch, Content, Run, RunStatus, RunView, Wait
 from appserver.engine.definition.model import Definition
 from appserver.engine.ways_on import ways_on
+from appserver.tasks.uploads import ROLE as UPLOADED
 from appserver.web.answer_form import AnswerField, ShownQuestion, fields_of
 from appserver.web.output import OutputFile, file_of
 from appserver.web.texts import WAIT_WORDS, run_word
@@ -118,11 +119,12 @@ def _question_form(facts: RunFacts, errors: Sequence[str]) -> QuestionForm | Non
         return None
     question = ShownQuestion.of(state.pending)
     data = question.data
-    made = [file_of(content) for content in facts.contents] if question.kind == "media" else []
+    # What a person has uploaded was not made here, and is no answer to what of it to take.
+    picked = [content for content in facts.contents if content.role != UPLOADED] if question.kind == "media" else []
     return QuestionForm(
         question=question,
         fields=fields_of(question),
-        made=list(reversed(made)),
+        made=[file_of(content) for content in reversed(picked)],
         show=told(data["show"]) if data.get("show") is not None else "",
         ways_back=[way for way in data.get("go_back") or () if isinstance(way, Mapping)],
         errors=list(errors),

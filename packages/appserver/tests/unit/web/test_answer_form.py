@@ -96,3 +96,13 @@ def test_schema_without_a_form_takes_json() -> None:
     assert answer_of(asked, FormData({"response": '{"a": 1}'})) == {"a": 1}
     with pytest.raises(ValueError, match="response: it is no JSON"):
         answer_of(asked, FormData({"response": "{"}))
+
+
+def test_file_is_sent_before_its_answer() -> None:
+    schema = {"type": "object", "properties": {"content_id": {"type": "string"}}, "required": ["content_id"]}
+    asked = question(schema, kind="file_input", media_types=["image/*", "text/plain"], max_bytes=10)
+
+    (field,) = fields_of(asked)
+
+    assert (field.form, field.value) == (FieldForm.FILE, "image/*,text/plain")
+    assert answer_of(asked, FormData([("content_id", "gc_x")])) == {"content_id": "gc_x"}

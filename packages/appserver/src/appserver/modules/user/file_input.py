@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
@@ -23,6 +23,8 @@ from appserver.modules.questions import QuestionInputs, asked, last_answer, way_
 ID_PATTERN = "^(gc|wff)_[0-9a-f]{32}$"
 """Of a content or a run file; neither a path nor an address is one."""
 MAX_BYTES = 2**31
+KIND = "file_input"
+"""The kind of its question."""
 ANSWER: Mapping[str, Any] = {
     "type": "object",
     "properties": {"content_id": {"type": "string", "pattern": ID_PATTERN}},
@@ -83,7 +85,7 @@ def _asked(inputs: FileInputs, problem: str | None, answer: Answer | None = None
     if answer is not None:
         # It makes this another question than the one that was answered.
         data["instead_of"] = answer.interaction_id
-    return asked(inputs, "file_input", ANSWER, data=data, message=message)
+    return asked(inputs, KIND, ANSWER, data=data, message=message)
 
 
 def _problem(inputs: FileInputs, file: JsonValue) -> str | None:
@@ -92,9 +94,14 @@ def _problem(inputs: FileInputs, file: JsonValue) -> str | None:
     size, media_type = file.get("bytes"), str(file.get("media_type"))
     if isinstance(size, int) and size > inputs.max_bytes:
         return f"The file has {size:,} bytes; at most {inputs.max_bytes:,} are taken."
-    if inputs.media_types and not any(_fits(media_type, wanted) for wanted in inputs.media_types):
+    if not is_taken(media_type, inputs.media_types):
         return f"The file is {media_type}; taken are {', '.join(inputs.media_types)}."
     return None
+
+
+def is_taken(media_type: str, media_types: Sequence[str]) -> bool:
+    """Return whether a question that names *media_types* takes a file of this type; one that names none takes all."""
+    return not media_types or any(_fits(media_type, wanted) for wanted in media_types)
 
 
 def _fits(media_type: str, wanted: str) -> bool:

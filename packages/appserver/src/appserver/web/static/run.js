@@ -164,12 +164,41 @@ async function act(button) {
   }
 }
 
+// A file goes to the host at once; the answer then names it by its id.
+async function upload(input) {
+  const form = input.form;
+  const [file] = input.files;
+  const button = form.querySelector("button[type=submit]");
+  const named = form.elements.namedItem("content_id");
+  const question = form.elements.namedItem("interaction_id").value;
+  named.value = "";
+  if (!file) return;
+  button.disabled = true;
+  el("uploaded").textContent = "Sending…";
+  try {
+    const answer = await fetch(`/api/runs/${id}/interactions/${question}/files?filename=${encodeURIComponent(file.name)}`, {
+      method: "POST",
+      headers: { "content-type": file.type || "application/octet-stream", accept: "application/json" },
+      body: file,
+    });
+    const told = await answer.json();
+    if (!answer.ok) throw new Error(told.detail);
+    named.value = told.id;
+    el("uploaded").textContent = "Sent.";
+  } catch (error) {
+    input.value = "";
+    el("uploaded").textContent = `Not sent: ${error.message}`;
+  }
+  button.disabled = false;
+}
+
 // On the page itself: what is in it is replaced while the run goes on.
 root.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.back) goBack(button);
   else if (button?.dataset.act) act(button);
 });
+root.addEventListener("change", (event) => { if (event.target.dataset.upload !== undefined) upload(event.target); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 window.addEventListener("online", follow);
 follow();
