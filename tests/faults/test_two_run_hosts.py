@@ -12,7 +12,8 @@ import pytest
 
 from appdb import uuid7_str
 from appdemo.following import Event, read_stream
-from appsupport.faults.races import TWO_QUESTIONS
+from appsupport.faults.aim import Aim
+from appsupport.faults.races import AIM_SECONDS, TWO_QUESTIONS
 from appsupport.faults.run_client import RunClient
 from appsupport.faults.run_facts import read_run_facts, settled
 from appsupport.faults.run_hosts import API_HOSTS, RunHosts
@@ -47,12 +48,14 @@ def numbers(seen: list[Event]) -> list[int]:
     return [int(event.id) for event in seen if event.id and event.type not in NO_LOG]
 
 
-async def answer_while_dying(hosts: RunHosts, client: RunClient, question: Mapping[str, Any], pause: float) -> Any:
+async def answer_while_dying(hosts: RunHosts, client: RunClient, question: Mapping[str, Any], aim: Aim) -> Any:
     """Answer at a host that is killed a moment later, and again at the other one; return what that one says."""
     path = f"/api/runs/{question['run_id']}/interactions/{question['interaction_id']}/answer"
     first = asyncio.create_task(client.call("POST", path, {"response": {"value": "x"}}, at=hosts.address_of(THERE)))
-    await asyncio.sleep(pause)
+    await asyncio.sleep(max(aim.lead(AIM_SECONDS), 0))
+    answered = first.done()
     await asyncio.to_thread(hosts.kill, THERE)
+    aim.heard(first_won=answered)
     hosts.launch(THERE)
     again = await client.answer(question, {"value": "x"}, at=hosts.address_of(HERE))
     assert again.is_success, again.text
@@ -61,20 +64,22 @@ async def answer_while_dying(hosts: RunHosts, client: RunClient, question: Mappi
     return again.json()
 
 
+@pytest.mark.short
 async def test_viewers_of_both_hosts_see_run_that_outlives_one(run_hosts: RunHosts) -> None:
     chance = seeded()
+    aim = Aim(chance)
     run_hosts.start(*API_HOSTS)
     async with httpx2.AsyncClient(timeout=30) as http:
         client = RunClient(http, run_hosts.addresses, chance)
         await client.become_guest()
-        for _ in range(rounds(short=2)):
+        for _ in range(rounds(short=1)):
             run = await client.post_run({"definition": TWO_QUESTIONS}, uuid7_str("key_"))
             watching = [
                 asyncio.create_task(asyncio.to_thread(followed, address, http.headers, run["id"]))
                 for address in run_hosts.addresses
             ]
             while run["question"] is not None:
-                run = await answer_while_dying(run_hosts, client, run["question"], chance.uniform(0, 0.05))
+                run = await answer_while_dying(run_hosts, client, run["question"], aim)
                 await asyncio.to_thread(run_hosts.wait_for, THERE)
             views = [numbers(seen) for seen in await asyncio.gather(*watching)]
             await settled(run_hosts.database)

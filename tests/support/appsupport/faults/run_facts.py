@@ -64,7 +64,7 @@ class RunFacts:
     def broken_attempts(self) -> list[str]:
         """Return how attempts ended without a result, in words: why a life differs from another one."""
         return [
-            f"{task['actor']} {task['_id']}, {task['state']}: attempt {error['attempt']}: {error['message']}"
+            f"{error['at']}: {task['actor']} {task['_id']}, {task['state']}: {error['attempt']}: {error['message']}"
             for task in self.tasks
             for error in task["errors"]
         ]
@@ -73,6 +73,11 @@ class RunFacts:
         """Return the longest time in which nothing was appended from *since* to the end, in seconds."""
         times = [since, *sorted(event["created_at"] for event in self.events if event["created_at"] > since)]
         return max(((after - before).total_seconds() for before, after in pairwise(times)), default=0)
+
+    def story(self) -> list[str]:
+        """Return what was appended and when, and how attempts broke, in words: where a run was silent, and why."""
+        told = [f"{one['created_at']}: {one['run_id']} {one['seq']} {one['type']}" for one in self.events]
+        return sorted([*told, *self.broken_attempts()])
 
     @property
     def _works(self) -> list[Raw]:
