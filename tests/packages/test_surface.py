@@ -19,11 +19,6 @@ HELD = (
 )  # fmt: skip
 OF_APPDB = ("cli", "documents", "migrations", "runs", "scenarios")
 """Rooms of `tests/support/appsupport` that only appdb's own tests use; they know its inside."""
-EXCEPTIONS: dict[str, set[str]] = {
-    # A killed worker's transaction would keep the test's database from being dropped for a minute.
-    "tests/support/appsupport/faults/worker_fleet_fixture.py": {"appdb.queue.orphaned_transactions"},
-}
-"""Files that import more, and what."""
 PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 DOCUMENTS = sorted(
     str(file.relative_to(ROOT))
@@ -86,7 +81,7 @@ def test_no_name_is_public_twice() -> None:
 def test_hosts_and_their_tests_import_the_surface_alone() -> None:
     found = {str(file.relative_to(ROOT)): private(file.read_text(encoding="utf-8")) for file in sources()}
 
-    assert {file: modules for file, modules in found.items() if modules} == EXCEPTIONS
+    assert {file: modules for file, modules in found.items() if modules} == {}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from appdb._driver import (
     Client,
     Collection,
+    PyMongoError,
     RawDatabase,
     Session,
     check_name,
@@ -20,12 +21,14 @@ from appdb._driver import (
     connect,
     hosts_of,
     in_transaction,
+    is_write_conflict,
     retry,
     translates_errors,
     within,
 )
 from appdb._version import __version__
 from appdb.errors import DatabaseRefusedError, DatabaseUnavailableError
+from appdb.orphaned_transactions import OrphanedTransactions, Refusals
 from appdb.server_clock import ServerClock
 
 T = TypeVar("T")
@@ -91,6 +94,8 @@ class Connection:
         self.name = name
         self.clock = ServerClock(self.server_time)
         """The primary's time without a round trip for each question."""
+        self.orphans = OrphanedTransactions(self._client, name)
+        """The transactions that dead hosts of this database have left open."""
         self.retry_timeout = retry_timeout
 
     @translates_errors
@@ -135,8 +140,11 @@ class Connection:
 
         After a transient error the whole *body* runs again, and a commit without an answer is told again, both for the
         operation timeout in all; so it must have no effect outside of the database. A transaction that fails is ended
-        on the server and leaves no locks. What comes after an unknown outcome is left to the caller: where running
-        *body* twice is harmless, ``retry`` goes on.
+        on the server and leaves no locks. One that others keep from its documents for two seconds ends what dead hosts
+        have left open, which would keep it from them for a minute.
+
+        What comes after an unknown outcome is left to the caller: where running *body* twice is harmless, ``retry``
+        goes on.
 
         Args:
             body: Gets the session, which it must pass as ``session=`` to every call.
@@ -144,7 +152,17 @@ class Connection:
         Raises:
             DatabaseUnavailableError: No primary answered in time; whether the writes happened is unknown.
         """
-        return await in_transaction(self._client, body, self.operation_timeout)
+        refusals = Refusals(self.orphans)
+
+        async def counted(session: Session) -> T:
+            try:
+                return await body(session)
+            except PyMongoError as exc:
+                if is_write_conflict(exc):
+                    await refusals.count()
+                raise
+
+        return await in_transaction(self._client, counted, self.operation_timeout)
 
     async def joined(self, body: Callable[[Session], Coroutine[Any, Any, T]], session: Session | None) -> T:
         """Run *body* in the caller's transaction, or in one of its own.

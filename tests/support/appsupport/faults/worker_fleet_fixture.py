@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from appdb import Database
-from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from appsupport.faults.ledger import Ledger
 from appsupport.faults.worker_fleet import Fleet
 
@@ -28,4 +27,4 @@ async def fleet(mongo_uri: str, database: Database, logs: Path, tmp_path: Path) 
 
 async def end_left_transactions(database: Database) -> None:
     """End what killed hosts left open: it would keep the database from being dropped for a minute or more."""
-    await end_orphaned_transactions(database, timedelta(0))
+    await database.orphans.end(timedelta(0))

@@ -12,7 +12,6 @@ from appdb.connection import Connection
 from appdb.errors import BudgetExceededError
 from appdb.models.budgets import Budget, scopes_of
 from appdb.models.tasks import NewTask
-from appdb.queue.refusals import Refusals
 from appdb.queue.task_document import NewTaskDocument
 
 
@@ -27,7 +26,6 @@ class BudgetCheck:
 
     def __init__(self, connection: Connection) -> None:
         self._budgets = connection.collection(collections.BUDGETS)
-        self._refusals = Refusals(connection)
 
     async def check(self, new: Sequence[NewTaskDocument], session: Session) -> None:
         """Check that tasks, which are stored, fit; a round trip where some reserve, and another under a limit.
@@ -45,8 +43,7 @@ class BudgetCheck:
             _check(budget, _asked(budget, tasks))
         if budgets:
             counted = queries.by_keys([budget.id for budget in budgets])
-            async with self._refusals.noted(budgets[0].owner_id):
-                await self._budgets.update_many(counted, queries.touch(), session=session)
+            await self._budgets.update_many(counted, queries.touch(), session=session)
 
 
 def reserving(tasks: Sequence[NewTask]) -> list[NewTask]:

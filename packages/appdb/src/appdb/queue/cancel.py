@@ -16,9 +16,9 @@ from appdb.events import TaskEventType
 from appdb.models.task_events import NewEvent
 from appdb.models.task_filters import TaskFilter
 from appdb.models.tasks import LIVE_STATES, TaskState
+from appdb.orphaned_transactions import CONTENTION_WAIT, ORPHANED_AFTER
 from appdb.queue.finalize import TaskFinalizer
 from appdb.queue.log_events import stored_events
-from appdb.queue.orphaned_transactions import CONTENTION_WAIT, ORPHANED_AFTER, end_orphaned_transactions
 
 _CANCELLED = NewEvent(type=TaskEventType.CANCELLED)
 _CANCEL = queries.settle(TaskState.CANCELLED, None, None)
@@ -51,7 +51,7 @@ class TaskCanceller:
                 return await self._end(task_id, owner_id, None)
         except (PyMongoError, DatabaseUnavailableError):
             # A host that died inside a transaction keeps the task locked, and its owner must not wait for the server.
-            if not await end_orphaned_transactions(self._connection, ORPHANED_AFTER):
+            if not await self._connection.orphans.end(ORPHANED_AFTER):
                 raise
         return await self._end(task_id, owner_id, None)
 

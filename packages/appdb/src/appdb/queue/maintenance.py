@@ -27,7 +27,6 @@ from appdb.models.task_events import NewEvent
 from appdb.models.tasks import Task, TaskState
 from appdb.queue.finalize import TaskFinalizer
 from appdb.queue.lease import Lease
-from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from appdb.queue.outcome_events import failed_event, retrying_event
 from appdb.queue.parallel import concurrently, in_batches
 from appdb.queue.unreadable_tasks import UnreadableTasks
@@ -103,7 +102,7 @@ class TaskMaintenance:
         if await self._tasks.find_one(queries.lease_expired(), {"_id": 1}) is None:
             return []
         # A dead host's transaction would keep its tasks locked for longer than a lease (decision 0005).
-        await end_orphaned_transactions(self._connection, self._lease / 2)
+        await self._connection.orphans.end(self._lease / 2)
         return await self._move_all(self._recover, queries.lease_expired(), queries.WITHOUT_LOG, limit)
 
     async def _move_all(self, move: Move, match: Filter, fields: dict[str, int], limit: int) -> list[Task]:

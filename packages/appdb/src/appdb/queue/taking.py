@@ -14,10 +14,10 @@ from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import UnreadableError
 from appdb.models.tasks import Task, TaskState
+from appdb.queue.contention import ContendedError, Contention
 from appdb.queue.fairness import Candidate
 from appdb.queue.lease import Claimer, handler
 from appdb.queue.limiter import Grants, Limiter
-from appdb.queue.orphaned_transactions import ContendedError, Contention
 from appdb.queue.unreadable_tasks import UnreadableTasks
 
 
@@ -68,11 +68,10 @@ class TaskTaker:
         """Take up to *most* of *candidates* that limits allow, in a transaction that counts what runs."""
         token = secrets.token_hex(16)
         update = queries.take(claimer.worker_id, token, self._lease)
-        # A claimer that died in such a transaction keeps the limit's document locked for a minute or more.
-        contention = Contention(self._connection)
+        contention = Contention()
 
         async def body(session: Session) -> Grants:
-            await contention.try_again()
+            contention.try_again()
             grants = await self._limiter.grant_up_to(candidates, most, session)
             if grants.limited:
                 await self._tasks.update_many(queries.still_due(grants.limited), update, session=session)

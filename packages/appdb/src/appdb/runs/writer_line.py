@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from appdb._driver import PyMongoError, Session, is_write_conflict
 from appdb.connection import Connection
 from appdb.errors import DatabaseUnavailableError
+from appdb.orphaned_transactions import Refusals
 
 T = TypeVar("T")
 
@@ -54,12 +55,13 @@ class WriterLine:
         # Within a process writers wait here, and do not meet at the server as write conflicts.
         line = self._lines.setdefault(run_id, asyncio.Lock())
         async with line:
-            deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+            deadline, refusals = time.monotonic() + LONGEST_WAIT_SECONDS, Refusals(self._connection.orphans)
             while True:
                 try:
                     return await self._connection.transaction(body)
                 except BusyError as exc:
                     if time.monotonic() >= deadline:
                         raise DatabaseUnavailableError(f"writing to run {run_id}", "others do all the time") from exc
+                await refusals.count()
                 # The driver's retry pauses grow, which would starve the writers that came first; these do not grow.
                 await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))

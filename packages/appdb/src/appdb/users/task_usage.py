@@ -17,7 +17,6 @@ from appdb.models.tasks import Task
 from appdb.models.tokens import CallUsage
 from appdb.queue.fence import hold
 from appdb.queue.lease import Lease
-from appdb.queue.refusals import Refusals
 from appdb.users.model_usage import checked_usage
 from appdb.utils import derived_id
 
@@ -30,7 +29,6 @@ class TaskUsage:
         self._tasks = connection.collection(collections.TASKS)
         self._usage = connection.collection(collections.USAGE)
         self._budgets = connection.collection(collections.BUDGETS)
-        self._refusals = Refusals(connection)
 
     async def record_call(self, lease: Lease, task: Task, key: str, usage: CallUsage) -> str:
         """Record a call in the place of what an earlier attempt recorded under *key*, and return its id."""
@@ -59,8 +57,7 @@ class TaskUsage:
         if added:
             keys = [scope.key(task.owner_id) for scope in scopes_of(task.run_id, task.ancestor_runs)]
             spent = budget_queries.spend(stored_decimal(added))
-            async with self._refusals.noted(task.owner_id):
-                await self._budgets.update_many(budget_queries.by_keys(keys), spent, session=session)
+            await self._budgets.update_many(budget_queries.by_keys(keys), spent, session=session)
 
 
 def _made_for(task: Task) -> dict[str, Any]:

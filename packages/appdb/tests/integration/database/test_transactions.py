@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from appdb import Database, DatabaseUnavailableError
-from appdb.queue.orphaned_transactions import end_orphaned_transactions
 
 LIMIT = timedelta(seconds=1)
 GENEROUS_SECONDS = 10
@@ -110,7 +109,7 @@ async def test_slow_live_transaction_is_repeated_after_abort(database: Database)
     async with asyncio.TaskGroup() as group:
         writers = [group.create_task(go_on(number)) for number in range(WRITERS)]
         while ended < ENDED:
-            ended += await end_orphaned_transactions(database, timedelta(0))
+            ended += await database.orphans.end(timedelta(0))
             await asyncio.sleep(0.3)  # in which some come to an end
         enough.set()
 

@@ -24,7 +24,6 @@ from appdb import (
 from appdb._driver import Session, start_session, start_transaction
 from appdb._queries import tasks as queries
 from appdb.host import app_name_of
-from appdb.queue.orphaned_transactions import end_orphaned_transactions
 from appdb.queue.task_log import TaskLog
 
 LEASE = timedelta(seconds=1)
@@ -100,7 +99,7 @@ async def test_limit_locked_by_dead_host_delays_claim_briefly(database: Database
 async def test_live_transaction_is_left_alone(database: Database, dying: Database) -> None:
     lease = await claimed(dying)
     session = await write_half(dying, lease)
-    ended = await end_orphaned_transactions(database, timedelta(minutes=1))
+    ended = await database.orphans.end(timedelta(minutes=1))
     await session.commit_transaction()
 
     assert ended == 0
@@ -111,7 +110,7 @@ async def test_live_transaction_is_left_alone(database: Database, dying: Databas
 async def test_other_applications_transactions_are_left_alone(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name, app_name="reports") as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_orphaned_transactions(database, timedelta(0))
+        ended = await database.orphans.end(timedelta(0))
         await session.commit_transaction()
         await session.end_session()
 
@@ -122,7 +121,7 @@ async def test_other_databases_transactions_are_left_alone(mongo_uri: str, datab
     # It writes to the same one, for want of a second: what counts is what it calls itself.
     async with Database(mongo_uri, database.name, app_name=app_name_of("appworker/0.0.0", "another")) as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_orphaned_transactions(database, timedelta(0))
+        ended = await database.orphans.end(timedelta(0))
         await session.commit_transaction()
         await session.end_session()
 
@@ -132,7 +131,7 @@ async def test_other_databases_transactions_are_left_alone(mongo_uri: str, datab
 async def test_host_is_identified_by_database_not_program(mongo_uri: str, database: Database) -> None:
     async with Database(mongo_uri, database.name) as other:
         session = await write_half(other, await claimed(database))
-        ended = await end_orphaned_transactions(database, timedelta(0))
+        ended = await database.orphans.end(timedelta(0))
         await session.end_session()
 
     assert ended == 1
