@@ -13,8 +13,8 @@ from appsupport.scenarios.staged_runs import append, begin
 AT_ONCE = timedelta(0)
 
 
-async def _some(stage: Stage) -> None:
-    """Make runs that ask, runs that work, and one that asks for another."""
+async def _some(stage: Stage) -> str:
+    """Make runs that ask, runs that work, and one that asks for another, which is returned."""
     for number in range(5):
         waiting = await begin(stage, project=f"asks {number}")
         await append(stage, waiting, step_started("a"), started("a", "m"), asked("a", "m", f"form_{number}"))
@@ -22,6 +22,7 @@ async def _some(stage: Stage) -> None:
         await append(stage, working, step_started("a"))
     child = await begin(stage, project="sub", parent_id=working)
     await append(stage, child, step_started("a"), asked("a", "m", "form_of_child"))
+    return working
 
 
 async def _next_page(lists: RunListRepository, _: object, owner_id: str) -> object:
@@ -49,6 +50,14 @@ SCENES = Scenes(
             method="RunListRepository.waiting",
             prepare=_some,
             call=lambda lists, _, owner_id: lists.waiting(owner_id=owner_id, newest_first=True),
+        ),
+        Scenario(
+            method="RunListRepository.waiting",
+            about="of parts",
+            prepare=_some,
+            call=lambda lists, parent, owner_id: lists.waiting(owner_id=owner_id, below=parent),
+            # What the owner's other parts ask is looked at.
+            extra_keys=10,
         ),
         Scenario(
             method="RunListRepository.inbox",
@@ -80,6 +89,7 @@ SCENES = Scenes(
     plain=frozenset(
         {
             "before",
+            "below",
             "owner_id",
             "wanted.owner_id",
             "wanted.project",

@@ -63,9 +63,14 @@ def of_everybody(wanted: RunFilter) -> Filter:
     return match | _named(wanted.project, wanted.template_id)
 
 
-def asking(owner_id: str) -> Filter:
-    """An owner's runs that ask something, also those that do sub-actions; served by index runs_owner_activity."""
-    whose = {"owner_id": owner_id, "listed": {"$in": [False, True]}, "status": RunStatus.AWAITING_INPUT}
+def asking(owner_id: str, below: str | None) -> Filter:
+    """An owner's runs that ask something, also those that do sub-actions; served by index runs_owner_activity.
+
+    With *below*, only those that do a sub-action of this run, at any depth; that is looked at, not searched by.
+    """
+    whose: Filter = {"owner_id": owner_id, "listed": {"$in": [False, True]}, "status": RunStatus.AWAITING_INPUT}
+    if below is not None:
+        whose |= {"listed": False, "ancestors": below}
     return whose | {"deleting": {"$ne": True}}
 
 

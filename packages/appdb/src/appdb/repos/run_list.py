@@ -58,6 +58,7 @@ class RunListRepository(BaseRepository):
         self,
         *,
         owner_id: str,
+        below: str | None = None,
         newest_first: bool = False,
         before: str | None = None,
         limit: int = 50,
@@ -69,6 +70,7 @@ class RunListRepository(BaseRepository):
 
         Args:
             owner_id: Whose questions.
+            below: Only those of runs that do a sub-action of this run, at any depth.
             newest_first: Whether the last question comes first, not the oldest.
             before: The place of the last question of the page before, which may have been answered since.
             limit: The most questions to return.
@@ -77,13 +79,14 @@ class RunListRepository(BaseRepository):
         Raises:
             InvalidDataError: *before* is no place.
         """
-        return await self._inbox.open_questions(owner_id, before, limit, session, newest_first=newest_first)
+        return await self._inbox.open_questions(owner_id, below, before, limit, session, newest_first=newest_first)
 
     @retried
     async def inbox(
         self,
         *,
         owner_id: str,
+        below: str | None = None,
         newest_first: bool = False,
         before: str | None = None,
         limit: int = 20,
@@ -93,7 +96,7 @@ class RunListRepository(BaseRepository):
 
         An event has up to 256 KiB, so ask for few at once.
         """
-        found = await self._inbox.open_questions(owner_id, before, limit, session, newest_first=newest_first)
+        found = await self._inbox.open_questions(owner_id, below, before, limit, session, newest_first=newest_first)
         return await self._inbox.with_requests(found, owner_id, session)
 
     @retried

@@ -24,10 +24,17 @@ class RunInbox:
         self._events = connection.collection(collections.EVENTS)
 
     async def open_questions(
-        self, owner_id: str, before: str | None, limit: int, session: Session | None, *, newest_first: bool
+        self,
+        owner_id: str,
+        below: str | None,
+        before: str | None,
+        limit: int,
+        session: Session | None,
+        *,
+        newest_first: bool,
     ) -> list[OpenQuestion]:
-        """Return what the owner is asked and has not answered."""
-        runs = await self._overview.asking(owner_id, before, limit, session, newest_first=newest_first)
+        """Return what the owner is asked and has not answered, by all runs, or by those below one run alone."""
+        runs = await self._overview.asking(owner_id, below, before, limit, session, newest_first=newest_first)
         return [question for run in runs if (question := _question_of(run)) is not None]
 
     async def with_requests(

@@ -34,11 +34,18 @@ class RunOverview:
         return await self._page(queries.of_everybody(wanted), sort, before, limit, None)
 
     async def asking(
-        self, owner_id: str, before: str | None, limit: int, session: Session | None, *, newest_first: bool
+        self,
+        owner_id: str,
+        below: str | None,
+        before: str | None,
+        limit: int,
+        session: Session | None,
+        *,
+        newest_first: bool,
     ) -> list[Run]:
-        """Return the owner's runs that ask something, also those that do sub-actions."""
+        """Return the owner's runs that ask something, also those that do sub-actions, or those below one run alone."""
         sort = queries.LATEST_FIRST if newest_first else queries.LONGEST_UNCHANGED_FIRST
-        return await self._page(queries.asking(owner_id), sort, before, limit, session)
+        return await self._page(queries.asking(owner_id, below), sort, before, limit, session)
 
     async def _page(
         self, match: Filter, sort: Sort, before: str | None, limit: int, session: Session | None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from appdb.models import Branch, Content, Run, RunStatus, RunView, Wait
+from appdb.models import Branch, Content, OpenQuestion, Run, RunStatus, RunView, Wait
 from appserver.engine.definition.model import Definition
 from appserver.engine.ways_on import ways_on
 from appserver.tasks.uploads import ROLE as UPLOADED
@@ -58,6 +58,8 @@ class RunPageContext:
     output: str
     children: list[tuple[Run, str]]
     branches: list[Branch]
+    asked_by_parts: list[tuple[str, str]]
+    """The runs of parts that ask something, each with the title of its question."""
     actions: tuple[str, ...]
 
     @property
@@ -76,6 +78,7 @@ class RunFacts:
         contents: What its tasks have made, newest first.
         children: Its child runs.
         branches: Its branches, oldest first.
+        asked_by_parts: The open questions of the runs below it.
         output: What it gave, once it has completed.
     """
 
@@ -84,6 +87,7 @@ class RunFacts:
     contents: Sequence[Content]
     children: Sequence[Run]
     branches: Sequence[Branch]
+    asked_by_parts: Sequence[OpenQuestion]
     output: Any
 
 
@@ -103,6 +107,11 @@ def run_page(facts: RunFacts, errors: Sequence[str] = ()) -> RunPageContext:
         output="" if facts.output is None else told(facts.output),
         children=[(child, run_word(child.status)) for child in facts.children],
         branches=list(facts.branches),
+        asked_by_parts=[
+            (one.run.id, str(one.request.data.get("title") or "A question"))
+            for one in facts.asked_by_parts
+            if one.request is not None
+        ],
         actions=ways_on(state.status),
     )
 

@@ -89,6 +89,30 @@ async def test_run_hears_that_its_part_failed(client: httpx2.AsyncClient, start:
     assert "failed" in failed["error"]["message"]
 
 
+async def test_run_tells_what_parts_of_its_parts_ask(client: httpx2.AsyncClient, start: Start) -> None:
+    inner = {"id": "inner", "type": "flow.map@1", "in": {"items": ["a", "b"], "run": [ask("deep")]}}
+    outer = {"id": "outer", "type": "flow.map@1", "in": {"items": [1], "run": [inner]}}
+    run, other = await start(definition=workflow(outer, name="nested")), await start(project="other")
+
+    async with asyncio.timeout(SOON):
+        while len((told := (await client.get(f"/api/runs/{run['id']}")).json())["questions_of_parts"]) < 2:
+            await asyncio.sleep(0.05)
+    page = (await client.get(f"/runs/{run['id']}", headers={"Accept": "text/html"})).text
+    first, second = told["questions_of_parts"]
+    for one in (first, second):
+        address = f"/api/runs/{one['run_id']}/interactions/{one['interaction_id']}/answer"
+        await client.post(address, json={"response": {"value": "x"}})
+
+    assert (told["status"], first["title"], len({first["run_id"], second["run_id"], run["id"]})) == (
+        "processing",
+        "deep",
+        3,
+    )
+    assert f'<a href="/runs/{first["run_id"]}">deep</a>' in page
+    assert (await until(client, run, "completed"))["questions_of_parts"] == []
+    assert (await client.get(f"/api/runs/{other['id']}")).json()["questions_of_parts"] == []
+
+
 async def test_run_hears_that_its_part_was_deleted(client: httpx2.AsyncClient, start: Start) -> None:
     run = await start(definition=workflow(child(run=[ask("inner")]), name="outer"))
     part = await part_of(client, run)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appdb.models import Run, RunEvent, RunState, RunStatus, RunView, Wait
+from appdb.models import EventSummary, OpenQuestion, Run, RunEvent, RunState, RunStatus, RunView, Wait
 from appserver.api.schemas.interactions import QuestionView
 from appserver.engine.ways_on import ways_on
 
@@ -125,6 +126,18 @@ class ShownRun(RunSummary):
             output=None if ending is None else ending.data.get("output"),
             actions=list(ways_on(state.status)),
         )
+
+
+class RunDetail(ShownRun):
+    """A run, with what its parts ask, theirs included: each with the run that is to be answered; at most 20."""
+
+    questions_of_parts: list[QuestionView]
+
+    @classmethod
+    def of_parts(cls, shown: ShownRun, asked: Sequence[OpenQuestion]) -> Self:
+        """Return the view of a run with the open questions below it."""
+        questions = [QuestionView.of(one.run.id, EventSummary.of(one.request)) for one in asked if one.request]
+        return cls(**dict(shown), questions_of_parts=questions)
 
 
 class SubActionView(BaseModel):

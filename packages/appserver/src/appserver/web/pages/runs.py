@@ -17,6 +17,7 @@ from appdb.models import RunStatus, RunView
 from appserver.engine.core.children import definition_of
 from appserver.engine.definition.parsing import stored_definition
 from appserver.engine.definition.shipped import shipped_workflows
+from appserver.engine.parts import questions_of_parts
 from appserver.engine.service import NewStart
 from appserver.errors import InvalidAnswerError, RunConflictError
 from appserver.http.callers import OwnerDep, StateDep, VisitorDep, make_guest
@@ -126,11 +127,12 @@ async def _page(request: Request, state: AppState, view: RunView, errors: tuple[
 
 async def _facts(state: AppState, view: RunView) -> RunFacts:
     run, owner = view.run, view.run.owner_id
-    version, generations, children, branches = await asyncio.gather(
+    version, generations, children, branches, asked = await asyncio.gather(
         state.engine.workflows.version(run.version_id or "", owner_id=owner),
         state.contents.list_for_run(run.id, owner_id=owner),
         state.stores.runs.children(run.id, owner_id=owner, limit=MAX_CHILDREN),
         state.stores.branches.page(run.id, owner_id=owner),
+        questions_of_parts(view, state.stores.lists),
     )
     created = {} if view.state.created is None else view.state.created.data
     output = None
@@ -143,5 +145,6 @@ async def _facts(state: AppState, view: RunView) -> RunFacts:
         contents=[item for generation in generations for item in generation.items],
         children=children,
         branches=branches,
+        asked_by_parts=asked,
         output=output,
     )

@@ -5,6 +5,7 @@ const root = document.getElementById("run");
 const el = (id) => document.getElementById(id);
 const { id } = root.dataset;
 const SETTLE = 150;
+const PARTS = 5000;
 const MOST_LIVE = 20000;
 
 let seq = Number(root.dataset.seq);
@@ -27,6 +28,7 @@ function take(fresh) {
   if (keep) el("asked").replaceWith(keep);
   root.querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
   root.dataset.status = now.dataset.status;
+  if (now.dataset.parts !== undefined) root.dataset.parts = "";
   document.title = fresh.title;
 }
 
@@ -201,4 +203,6 @@ root.addEventListener("click", (event) => {
 root.addEventListener("change", (event) => { if (event.target.dataset.upload !== undefined) upload(event.target); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 window.addEventListener("online", follow);
+// What a part asks is an event of its own run, and not of this one.
+setInterval(() => { if (root.dataset.parts !== undefined && root.dataset.status === "processing" && !document.hidden) look(); }, PARTS);
 follow();

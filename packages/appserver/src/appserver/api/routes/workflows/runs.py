@@ -10,7 +10,16 @@ from fastapi import Depends, Query, Response
 from appserver.api.dependencies import IdempotencyKey, JsonDep, check_definition_keys
 from appserver.api.run_views import shown_run
 from appserver.api.schemas.run_actions import ActionRequest, SignalRequest
-from appserver.api.schemas.runs import RunPage, RunQuery, RunRequest, RunStateView, RunSummary, ShownRun
+from appserver.api.schemas.runs import (
+    RunDetail,
+    RunPage,
+    RunQuery,
+    RunRequest,
+    RunStateView,
+    RunSummary,
+    ShownRun,
+)
+from appserver.engine.parts import questions_of_parts
 from appserver.engine.service import NewStart
 from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.paging import page_cursor
@@ -61,9 +70,11 @@ async def list_runs(query: Annotated[RunQuery, Query()], owner: OwnerDep, state:
 
 
 @router.get("/{run_id}")
-async def get_run(run_id: str, owner: OwnerDep, state: StateDep) -> ShownRun:
-    """Return a run of the caller's: where it is, what it asks, and what it waits for."""
-    return await shown_run(await state.engine.view(run_id, owner_id=owner), state.stores.events)
+async def get_run(run_id: str, owner: OwnerDep, state: StateDep) -> RunDetail:
+    """Return a run of the caller's: where it is, what it and its parts ask, and what it waits for."""
+    view = await state.engine.view(run_id, owner_id=owner)
+    shown = await shown_run(view, state.stores.events)
+    return RunDetail.of_parts(shown, await questions_of_parts(view, state.stores.lists))
 
 
 @router.get("/{run_id}/state")
