@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 
+from appdb import Claimer, Lease, TaskQueue
+
 Start = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -130,3 +132,41 @@ async def test_way_to_unknown_module_is_refused(client: httpx2.AsyncClient, star
 
     assert (refused.status_code, refused.json()["facts"]["code"]) == (409, "action_refused")
     assert unknown.status_code == 404
+
+
+async def test_retry_of_failed_items_runs_no_other_again(
+    client: httpx2.AsyncClient, start: Start, queue: TaskQueue
+) -> None:
+    draw = {
+        "id": "draw",
+        "type": "task.run@1",
+        "in": {"actor": "picture", "queue": "media", "payload": {"n": "{{ item }}"}},
+    }
+    every = {"id": "all", "type": "flow.map@1", "in": {"items": ["a", "b", "c"], "run": draw, "at_once": 3}}
+    steps = [{"id": "work", "modules": [every]}]
+    run = await start(definition={"name": "maps", "steps": steps, "output": {"results": "{{ modules.all.results }}"}})
+    address, claimer = f"/api/runs/{run['id']}", Claimer(worker_id="w", queues=("media",), handlers=("picture@1",))
+
+    async def work(failing: str) -> list[str]:
+        """Do what a worker would, and return the items that it was given."""
+        tasks = await queue.claim(claimer, limit=10)
+        # The one that fails comes last: the map stops at it.
+        for task in sorted(tasks, key=lambda task: task.payload["n"] == failing):
+            item = str(task.payload["n"])
+            if item == failing:
+                await queue.fail(Lease.of(task), "Discarded", "no", retry_in=None)
+            else:
+                await queue.complete(Lease.of(task), {"made": item})
+        await client.post(f"{address}/look")
+        return sorted(str(task.payload["n"]) for task in tasks)
+
+    given = await work("b")
+    failed = (await client.get(address)).json()
+    retried = await back(client, failed, "retry", module="all", failed_only=True)
+    again = await work("")
+    done = (await client.get(address)).json()
+
+    assert (given, failed["status"]) == (["a", "b", "c"], "error")
+    assert (again, retried["branch_id"]) == (["b"], run["branch_id"])
+    assert done["status"] == "completed", done
+    assert [one["result"]["made"] for one in done["output"]["results"]] == ["a", "b", "c"]
