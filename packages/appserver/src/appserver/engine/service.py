@@ -136,7 +136,9 @@ class EngineService:
         It never raises: a draft that is left costs room until it expires, and is shown nowhere.
         """
         try:
-            await self._stores.answers.delete_draft(run_id, interaction_id, owner_id=owner_id)
+            # Few questions have one. A deletion of nothing, too, waits for a majority, and a read does not.
+            if await self._stores.answers.find_draft(run_id, interaction_id, owner_id=owner_id) is not None:
+                await self._stores.answers.delete_draft(run_id, interaction_id, owner_id=owner_id)
         except AppDbError as exc:
             logger.warning("the draft of an accepted answer is left", extra={"run_id": run_id, "error": str(exc)})
 
