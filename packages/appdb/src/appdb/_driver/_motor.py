@@ -34,7 +34,8 @@ async def close_client(client: Client) -> None:
 
 async def start_session(client: Client) -> Session:
     """Return a session, which ends with the block that it manages."""
-    return await client.start_session()
+    # Motor would take a thread for it; but a session asks no server before its first operation.
+    return AsyncIOMotorClientSession(client.delegate.start_session(), client)
 
 
 async def start_transaction(session: Session) -> None:
