@@ -133,7 +133,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure queue and worker against bare driver calls in one run; `-- --json FILE` for programs."""
-    session.install(*_group("integration"), *_wheels(session, "appdb[embedded]", "appserver", "appworker"))
+    session.install(*_group("bench"), *_wheels(session, "appdb[embedded]", "appserver", "appworker"))
     paths = {"PYTHONPATH": f"{ROOT / 'tests/support'}:{ROOT / 'demo'}"}
     session.run("python", "bench/measure.py", *session.posargs, env=paths)
 

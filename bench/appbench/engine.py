@@ -2,6 +2,8 @@
 
 Same work: one bare majority transaction that writes the same documents into copies of the collections; for a start a
 process of its own waits on a change stream for the task's document, and claims it. Ours and the floor take turns.
+
+A second floor for many answers at once: the same transaction behind the same web framework, in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
-import httpx2
-
+from appbench.api_client import ApiClient, api_client
 from appbench.bare_run import BareRuns, RunForm, bare_runs
 from appbench.floors import CLAIM_KEY, FLOOR, bare_collection
 from appbench.pickup import QUIET_SECONDS, percentile
@@ -42,6 +44,14 @@ WORKS = {
 }
 
 
+class Rates(NamedTuple):
+    """Answers per second: of bare transactions, of those behind HTTP, and of ours."""
+
+    bare: float
+    bare_http: float
+    ours: float
+
+
 async def measure(stage: Stage) -> list[Row]:
     """Answer one at a time, then 32 at a time; then start runs whose first module is a task."""
     async with stage.database() as database, _api(stage, database) as client:
@@ -51,43 +61,56 @@ async def measure(stage: Stage) -> list[Row]:
 
 
 @asynccontextmanager
-async def _api(stage: Stage, database: Database) -> AsyncIterator[httpx2.AsyncClient]:
+async def _api(stage: Stage, database: Database) -> AsyncIterator[ApiClient]:
     host = stage.start("server", ["-m", "appserver", "--port", "0"], database)
     try:
-        address = host.wait_for(r"ready at (http://\S+)/")
-        limits = httpx2.Limits(max_connections=IN_FLIGHT)
-        async with httpx2.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
-            key = (await client.post("/api/guests")).raise_for_status().json()["key"]
-            client.headers["Authorization"] = f"Bearer {key}"
+        async with api_client(host.wait_for(r"ready at (http://\S+)/")) as client:
+            client.sign_in((await client.post("/api/guests"))["key"])
             yield client
     finally:
         host.stop()
 
 
-async def _answering(stage: Stage, database: Database, client: httpx2.AsyncClient) -> list[Row]:
+@asynccontextmanager
+async def _bare_api(stage: Stage, database: Database, first: dict[str, Any]) -> AsyncIterator[ApiClient]:
+    command = ["-m", "appbench.bare_host", first["id"], str(first["last_seq"])]
+    host = stage.start("bare-server", command, database)
+    try:
+        async with api_client(host.wait_for(r"serving at (http://\S+)/")) as client:
+            yield client
+    finally:
+        host.stop()
+
+
+async def _answering(stage: Stage, database: Database, client: ApiClient) -> list[Row]:
     template = await _template(client, ASKS)
     first = await _start(client, template)
     await _answer(client, first)
     form = await RunForm.of(database, first["id"], after=first["last_seq"], started=False)
-    async with bare_runs(database, form) as floor:
+    async with bare_runs(database, form) as floor, _bare_api(stage, database, first) as bare_client:
         ours, bare = await _one_by_one(stage, client, template, floor)
-        together = stage.size(640, 64)
-        rates = await _at_once(client, template, floor, together)
+        rates = await _at_once(client, bare_client, template, floor, stage.size(640, 64))
+    one = Row(
+        id="answer to next question p50",
+        value=percentile(ours, 50),
+        unit="ms",
+        bound="<=",
+        floor=percentile(bare, 50),
+        target=2.5,
+    )
+    return [one, *_rate_rows(rates)]
+
+
+def _rate_rows(rates: Rates) -> list[Row]:
+    name = "answers, 32 runs in flight"
     return [
-        Row(
-            id="answer to next question p50",
-            value=percentile(ours, 50),
-            unit="ms",
-            bound="<=",
-            floor=percentile(bare, 50),
-            target=2.5,
-        ),
-        Row(id="answers, 32 runs in flight", value=rates[0], unit="1/s", bound=">=", floor=rates[1], target=0.6),
+        Row(id=name, value=rates.ours, unit="1/s", bound=">=", floor=rates.bare, target=0.6),
+        Row(id=f"{name}, over HTTP", value=rates.ours, unit="1/s", bound=">=", floor=rates.bare_http, target=0.6),
     ]
 
 
 async def _one_by_one(
-    stage: Stage, client: httpx2.AsyncClient, template: str, floor: BareRuns
+    stage: Stage, client: ApiClient, template: str, floor: BareRuns
 ) -> tuple[list[float], list[float]]:
     count = stage.size(300, 40) + WARM_UP
     runs = [await _start(client, template) for _ in range(count)]
@@ -103,15 +126,20 @@ async def _one_by_one(
     return ours_ms[WARM_UP:], bare_ms[WARM_UP:]
 
 
-async def _at_once(client: httpx2.AsyncClient, template: str, floor: BareRuns, count: int) -> tuple[float, float]:
-    """Return answers per second of ours and of the floor, 32 in flight; three turns each, the median."""
-    ours, bare = [], []
+async def _at_once(client: ApiClient, bare_client: ApiClient, template: str, floor: BareRuns, count: int) -> Rates:
+    """Return answers per second, 32 in flight; three turns each, the medians."""
+    turns = []
     for _ in range(3):
-        ids = await floor.prepare(count)
+        bare, bare_http = [floor.answer(run_id) for run_id in await floor.prepare(count)], await floor.prepare(count)
         runs = [await _start(client, template) for _ in range(count)]
-        bare.append(await _rate([floor.answer(run_id) for run_id in ids]))
-        ours.append(await _rate([_answer(client, run) for run in runs]))
-    return sorted(ours)[1], sorted(bare)[1]
+        turns.append(
+            (
+                await _rate(bare),
+                await _rate([bare_client.post(f"/runs/{run_id}/answer", ANSWER) for run_id in bare_http]),
+                await _rate([_answer(client, run) for run in runs]),
+            )
+        )
+    return Rates(*(median(rates) for rates in zip(*turns, strict=True)))
 
 
 async def _rate(calls: list[Any]) -> float:
@@ -126,7 +154,7 @@ async def _rate(calls: list[Any]) -> float:
     return len(calls) / (time.perf_counter() - began)
 
 
-async def _starting(stage: Stage, database: Database, client: httpx2.AsyncClient) -> list[Row]:
+async def _starting(stage: Stage, database: Database, client: ApiClient) -> list[Row]:
     template = await _template(client, WORKS)
     ours, bare = [], []
     async with bare_collection(stage, database) as floors:
@@ -148,7 +176,7 @@ async def _starting(stage: Stage, database: Database, client: httpx2.AsyncClient
     return [Row(id=name, value=value, unit="ms", bound="<=", floor=floor_value, target=1.5)]
 
 
-async def _our_start(database: Database, client: httpx2.AsyncClient, template: str) -> float:
+async def _our_start(database: Database, client: ApiClient, template: str) -> float:
     began = time.time()
     run = await _start(client, template)
     waits = [wait["id"] for wait in run["waiting_on"]]
@@ -168,16 +196,14 @@ async def _waited(database: Database, task_id: str, collection: str, began: floa
     return float(result["at"] - began) * 1_000
 
 
-async def _template(client: httpx2.AsyncClient, definition: dict[str, Any]) -> str:
-    saved = await client.post("/api/workflows", json={"definition": definition})
-    return str(saved.raise_for_status().json()["id"])
+async def _template(client: ApiClient, definition: dict[str, Any]) -> str:
+    return str((await client.post("/api/workflows", {"definition": definition}))["id"])
 
 
-async def _start(client: httpx2.AsyncClient, template: str) -> dict[str, Any]:
-    started = await client.post("/api/runs", json={"template_id": template})
-    return dict(started.raise_for_status().json())
+async def _start(client: ApiClient, template: str) -> dict[str, Any]:
+    return await client.post("/api/runs", {"template_id": template})
 
 
-async def _answer(client: httpx2.AsyncClient, run: dict[str, Any]) -> None:
+async def _answer(client: ApiClient, run: dict[str, Any]) -> None:
     question = run["question"]["interaction_id"]
-    (await client.post(f"/api/runs/{run['id']}/interactions/{question}/answer", json=ANSWER)).raise_for_status()
+    await client.post(f"/api/runs/{run['id']}/interactions/{question}/answer", ANSWER)
