@@ -149,8 +149,10 @@ def deleting(deleted_before: datetime) -> Filter:
     return {"deleting": True, "deleted_at": {"$not": {"$gt": deleted_before}}}
 
 
-def insert(new: NewRun, owner_id: str, template_id: str | None, ancestors: Sequence[str]) -> tuple[Filter, Pipeline]:
-    """Upsert a new run with its first event counted; on a run that is already there it changes nothing."""
+def insert(
+    new: NewRun, owner_id: str, template_id: str | None, ancestors: Sequence[str], count: int, position: Position
+) -> tuple[Filter, Pipeline]:
+    """Upsert a new run with its first *count* events counted; where its id is taken, the unique key refuses it."""
     fields = {
         "_id": new.run_id,
         "owner_id": owner_id,
@@ -161,17 +163,11 @@ def insert(new: NewRun, owner_id: str, template_id: str | None, ancestors: Seque
         "parent_id": new.parent_id,
         "ancestors": list(ancestors),
         "listed": new.parent_id is None,
-        "status": RunStatus.CREATED,
-        "open": new.parent_id is None,
-        "position": Position().model_dump(),
-        "event_count": 1,
-        "completed_at": None,
-        "question": None,
-        "cancelling": None,
+        "position": position.model_dump(),
+        "event_count": count,
     }
     fresh = {"$mergeObjects": [literal(fields), {"created_at": NOW, "updated_at": NOW}]}
-    is_new = {"$eq": [{"$type": "$status"}, "missing"]}
-    return {"_id": new.run_id}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
+    return {"_id": new.run_id, "owner_id": {"$exists": False}}, [{"$replaceWith": fresh}, *_derived()]
 
 
 def lock_write() -> Pipeline:

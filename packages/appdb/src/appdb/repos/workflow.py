@@ -13,6 +13,7 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType as E
 from appdb.models.branches import Branch
+from appdb.models.events import NewRunEvent
 from appdb.models.workflow_run_versions import RunVersion
 from appdb.models.workflow_runs import NewRun, Run, RunStatus
 from appdb.run_lock import RunLock
@@ -44,12 +45,21 @@ class WorkflowRepository(BaseRepository):
         self._branches = RunBranches(connection)
 
     @retried
-    async def open(self, new: NewRun, *, owner_id: str, session: Session | None = None) -> tuple[Run, bool]:
-        """Return the project's open run, or make it with its first branch and event, in one transaction.
+    async def open(
+        self, new: NewRun, *, owner_id: str, events: Sequence[NewRunEvent] = (), session: Session | None = None
+    ) -> tuple[Run, bool]:
+        """Return the project's open run, or make it with its first branch and events, in one transaction.
 
         A run that failed is open, too; *new* may ask for another one in its place (``NewRun.fresh``). Of callers at the
         same time, one makes the run and all get it. The same *new* again returns the run that it made, whatever has
         become of it.
+
+        Args:
+            new: The run.
+            owner_id: Whose it is.
+            events: What follows the event that begins its log, written where this call makes it; at most 500 as for an
+                append, and the run is at the place to which they lead.
+            session: The caller's transaction.
 
         Returns:
             The run, and whether this call has made it.
@@ -58,10 +68,10 @@ class WorkflowRepository(BaseRepository):
             ConflictError: The id is another run's, or this one was made with another project, parent or data. With
                 *session*, another run of the project was opened at the same moment, and the transaction is lost.
             NotFoundError: The owner has no run that could be its parent, or sees no such template.
-            InvalidDataError: The project's name is empty or too long.
-            TooLargeError: The data is over 256 KiB as BSON.
+            InvalidDataError: The project's name is empty or too long, or a new run could not accept the events.
+            TooLargeError: The data is over 256 KiB as BSON, or the events are over the limits of an append.
         """
-        return await self._opener.open_run(new, owner_id, session)
+        return await self._opener.open_run(new, events, owner_id, session)
 
     @retried
     async def get(self, run_id: str, *, owner_id: str, session: Session | None = None) -> Run:

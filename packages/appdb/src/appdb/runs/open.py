@@ -1,25 +1,30 @@
-"""Run opening: finds the project's open run, or makes one with its first branch and event."""
+"""Run opening: finds the project's open run, or makes one with its first branch and events."""
 
 from __future__ import annotations
 
-from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, notes_of
 from appdb._queries import events as event_queries
 from appdb._queries import workflow_runs as queries
 from appdb._queries import workflow_templates as template_queries
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import ConflictError, NotFoundError
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
 from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
-from appdb.models.workflow_runs import NewRun, Run
+from appdb.models.workflow_runs import NewRun, Position, Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import check_name, checked_append, says_the_same, subject_of
 from appdb.runs.event_log import EventLog
 from appdb.runs.fork import insert_branch
+from appdb.runs.preconditions import unmet
 from appdb.runs.run_versions import version_row
 from appdb.runs.size_limits import MAX_RUN_EVENT_BYTES
+from appdb.runs.transitions import EventSubject
 from appdb.size_limits import check_size
 from appdb.utils import derived_id
 
@@ -30,6 +35,14 @@ RACED = "another run of it was opened at the same moment; begin the transaction 
 
 class _RacedError(Exception):
     """Another host opened a run for the same project at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beginning:
+    """The first events of a run, and where they lead."""
+
+    events: Sequence[tuple[NewRunEvent, EventSubject]]
+    position: Position
 
 
 class RunOpener:
@@ -45,16 +58,21 @@ class RunOpener:
         self._branches = connection.collection(collections.BRANCHES)
         self._events = connection.collection(collections.EVENTS)
 
-    async def open_run(self, new: NewRun, owner_id: str, session: Session | None) -> tuple[Run, bool]:
+    async def open_run(
+        self, new: NewRun, events: Sequence[NewRunEvent], owner_id: str, session: Session | None
+    ) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
         accept(NewRun, new)
         accept(Name, owner_id, "owner_id")
         check_name("project", new.project)
         check_size("data", new.data, MAX_RUN_EVENT_BYTES)
+        beginning = _beginning(new, events, owner_id)
 
         async def body(session: Session) -> tuple[Run, bool]:
             found = await self._found(new, owner_id, session)
-            return (found, False) if found is not None else (await self._make(new, owner_id, session), True)
+            if found is not None:
+                return found, False
+            return await self._make(new, beginning, owner_id, session), True
 
         if session is not None:
             try:
@@ -126,14 +144,15 @@ class RunOpener:
             raise NotFoundError("workflow template", template_id)
         return str(found["_id"])
 
-    async def _make(self, new: NewRun, owner_id: str, session: Session) -> Run:
+    async def _make(self, new: NewRun, beginning: _Beginning, owner_id: str, session: Session) -> Run:
         ancestors: list[str] = []
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
             parent = await self._run_lock.lock(new.parent_id, owner_id, session)
             ancestors = [*parent.ancestors, parent.id]
         template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
-        match, update = queries.insert(new, owner_id, template_id, ancestors)
+        events = beginning.events
+        match, update = queries.insert(new, owner_id, template_id, ancestors, len(events), beginning.position)
         try:
             row = await self._runs.find_one_and_update(
                 match, update, upsert=True, return_document=AFTER, session=session
@@ -142,11 +161,31 @@ class RunOpener:
             # The unique index ``runs_open`` decides which of two hosts opens the project's run.
             raise _RacedError from exc
         run = Run.from_document(row)
+        notes_of(session)[run.id, run.owner_id] = run.ancestors
         root = BranchSegment(branch_id=new.branch_id, first_seq=0)
         await insert_branch(self._branches, run, [root], session)
         if new.version_id is not None:
             first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
             await self._versions.insert_one(first, session=session)
-        created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
-        await self._event_log.insert_events(run, run.branch_id, 0, [(created, subject_of(created))], session)
+        await self._event_log.insert_events(run, run.branch_id, 0, events, session)
         return run
+
+
+def _beginning(new: NewRun, events: Sequence[NewRunEvent], owner_id: str) -> _Beginning:
+    """Return the first event of a run with those that follow it, checked.
+
+    Raises:
+        InvalidDataError: A new run could not accept them.
+        TooLargeError: One or all of them are over the limit.
+    """
+    created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
+    first = _Beginning(events=[(created, subject_of(created))], position=Position())
+    if not events:
+        return first
+    append = checked_append(new.run_id, owner_id, new.branch_id, 1, events)
+    if (problem := unmet(append.preconditions, first.position)) is not None:
+        raise InvalidDataError("events of a new run", problem)
+    return _Beginning(
+        events=[*first.events, *zip(append.events, append.subjects, strict=True)],
+        position=first.position.model_copy(update=append.changes),
+    )

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from appdb import AppDbError, derived_id, uuid7_str
 from appdb.host import Session
-from appdb.models import CLOSED_STATUSES, NewRun, RunView, WorkflowVersion
+from appdb.models import CLOSED_STATUSES, NewRun, RunView, VersionSummary
 from appserver.engine.answer_links import LinkedAnswers
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
@@ -210,14 +210,13 @@ class EngineService:
             await self.cancel(run_id, owner_id=owner_id)
         await self._stores.runs.delete(run_id, owner_id=owner_id)
 
-    async def _version_of(self, start: NewStart) -> WorkflowVersion:
+    async def _version_of(self, start: NewStart) -> VersionSummary:
         if start.definition is not None:
             _, saved = await self.workflows.save(start.definition, owner_id=start.owner_id)
-            return await self.workflows.version(saved.id, owner_id=start.owner_id)
+            return saved
         if start.version_id is not None:
             return await self.workflows.version(start.version_id, owner_id=start.owner_id)
-        _, version = await self.workflows.get(start.template_id or "", owner_id=start.owner_id)
-        return version
+        return await self.workflows.newest(start.template_id or "", owner_id=start.owner_id)
 
 
 def _check_input(definition: Definition, given: Mapping[str, JsonValue]) -> None:
@@ -228,7 +227,7 @@ def _check_input(definition: Definition, given: Mapping[str, JsonValue]) -> None
         raise InvalidAnswerError([FieldError(field=f"/input{one.pointer}", message=one.message) for one in problems])
 
 
-def _new_run(start: NewStart, version: WorkflowVersion) -> NewRun:
+def _new_run(start: NewStart, version: VersionSummary) -> NewRun:
     run_id = uuid7_str("wf_") if start.key is None else derived_id("wf_", start.owner_id, start.key)
     return NewRun(
         project=start.project or run_id,

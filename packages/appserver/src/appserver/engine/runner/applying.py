@@ -37,6 +37,11 @@ class Applier:
         """
         # First, since it locks the run and finds out whether somebody else was quicker.
         appended = await self._append(picture, decision.events, session)
+        await self.follow(picture, decision, session)
+        return appended
+
+    async def follow(self, picture: Picture, decision: Decision, session: Session) -> None:
+        """Write all of *decision* but its events, behind which the run is, in the caller's transaction."""
         for match in decision.cancels:
             await self._stores.queue.cancel_many(match, limit=CANCELLED_AT_ONCE, session=session)
         for run_id in decision.cancel_children:
@@ -49,7 +54,6 @@ class Applier:
             await self._writer.write(picture.run, write, number, session)
         if decision.fork is not None:
             await self._fork(picture, decision.fork, session)
-        return appended
 
     async def _append(self, picture: Picture, events: Sequence[NewRunEvent], session: Session) -> list[RunEvent]:
         if not events:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from appdb import DbEventType, fold_events
-from appdb.models import NewRun, Run, RunEvent, RunView
+from appdb.models import RunView
 from appserver.engine.core.children import definition_of
 from appserver.engine.core.picture import Picture
 from appserver.engine.definition.model import Definition
@@ -39,13 +38,10 @@ class PictureReader:
         Raises:
             NotFoundError: The owner has no such run.
         """
-        return await self._picture_of(await self.view(run_id, owner_id), owner_id)
+        return await self.picture_of(await self.view(run_id, owner_id), owner_id)
 
-    async def picture_of_new(self, run: Run, new: NewRun) -> Picture:
-        """Return the picture of a run that *new* has just made; no round trip, but for a definition not used lately."""
-        return await self._picture_of(RunView(run=run, state=fold_events([_first_event(run, new)])), run.owner_id)
-
-    async def _picture_of(self, view: RunView, owner_id: str) -> Picture:
+    async def picture_of(self, view: RunView, owner_id: str, *, over_budget: str = "") -> Picture:
+        """Return the picture of a run that is read already; see ``picture`` for what else is read."""
         version_id, definition = await self.definition(view)
         return Picture(
             run=view.run,
@@ -56,6 +52,7 @@ class PictureReader:
             next_seq=view.run.event_count,
             registry=self._registry,
             ends=await self._ends.ends_of(view.state, owner_id),
+            over_budget=over_budget,
         )
 
     async def view(self, run_id: str, owner_id: str) -> RunView:
@@ -81,18 +78,3 @@ class PictureReader:
             raise NoWorkflowRunError(view.run.id)
         whole = await self.of_version(version_id, view.run.owner_id)
         return version_id, definition_of(whole, {} if view.state.created is None else view.state.created.data)
-
-
-def _first_event(run: Run, new: NewRun) -> RunEvent:
-    """Return the event with which *new* made *run*, as it is stored."""
-    return RunEvent(
-        _id=new.event_id,
-        run_id=run.id,
-        owner_id=run.owner_id,
-        branch_id=run.branch_id,
-        seq=0,
-        type=DbEventType.WORKFLOW_CREATED,
-        version_id=run.version_id,
-        data=dict(new.data),
-        created_at=run.created_at,
-    )

@@ -1,0 +1,106 @@
+"""Opening: what a new run does up to its first wait is decided first, and written together with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from appdb import BudgetExceededError, DbEventType, fold_events
+from appdb.host import Session
+from appdb.models import BudgetKind, BudgetScope, NewRun, NewRunEvent, Position, Run, RunEvent, RunStatus, RunView
+from appserver.engine.core.causes import Look
+from appserver.engine.runner.applying import Applier
+from appserver.engine.runner.decider import Decided, Decider
+from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.stores import EngineStores
+from appserver.engine.runner.written import Written
+
+
+class Opener:
+    """
+    Opens runs.
+
+    Args:
+        stores: Where runs are.
+        reader: Makes pictures of them.
+    """
+
+    def __init__(self, stores: EngineStores, reader: PictureReader) -> None:
+        self._stores = stores
+        self._reader = reader
+        self._decider = Decider(stores)
+        self._applier = Applier(stores)
+
+    async def open(self, new: NewRun, owner_id: str) -> str | Written:
+        """Make a run and do what follows, in one transaction; or return the id of the run that is there instead.
+
+        Raises:
+            ConflictError: The id is another run's, or another host opened a run of the project at the same moment.
+            NotFoundError: The owner sees no such template or version.
+        """
+        try:
+            return await self._open(new, owner_id, "")
+        except BudgetExceededError as exc:
+            # All the rest is written, and of the work that nobody can pay, that it was refused.
+            return await self._open(new, owner_id, str(exc))
+
+    async def _open(self, new: NewRun, owner_id: str, over_budget: str) -> str | Written:
+        run = await self._unstored(new, owner_id)
+        view = RunView(run=run, state=fold_events(_log(run, new)))
+        picture = await self._reader.picture_of(view, owner_id, over_budget=over_budget)
+        decided = await self._decider.decide(picture, Look())
+        return await self._stores.database.transaction(partial(self._write, new, owner_id, decided))
+
+    async def _write(self, new: NewRun, owner_id: str, decided: Decided, session: Session) -> str | Written:
+        events = decided.decision.events
+        run, made = await self._stores.runs.open(new, owner_id=owner_id, events=events, session=session)
+        if not made:
+            return run.id
+        if (most := decided.picture.definition.most_cost) is not None:
+            scope = BudgetScope(kind=BudgetKind.RUN, run_id=run.id)
+            await self._stores.budgets.set_limit(scope, most, owner_id=owner_id, session=session)
+        await self._applier.follow(decided.picture, decided.decision, session)
+        view = RunView(run=run, state=fold_events(_log(run, new, events)))
+        return Written(decision=decided.decision, view=view)
+
+    async def _unstored(self, new: NewRun, owner_id: str) -> Run:
+        """Return the run as it will be behind its first event."""
+        now = await self._stores.database.clock.now()
+        return Run(
+            _id=new.run_id,
+            owner_id=owner_id,
+            project=new.project,
+            template_id=new.template_id,
+            version_id=new.version_id,
+            branch_id=new.branch_id,
+            status=RunStatus.CREATED,
+            open=True,
+            position=Position(),
+            event_count=1,
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _log(run: Run, new: NewRun, events: Sequence[NewRunEvent] = ()) -> list[RunEvent]:
+    """Return the event with which *new* begins, and *events* behind it, as they are stored."""
+    created = NewRunEvent(type=DbEventType.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
+    return [_stored(run, seq, event) for seq, event in enumerate([created, *events])]
+
+
+def _stored(run: Run, seq: int, event: NewRunEvent) -> RunEvent:
+    asked = event.data.get("interaction_id")
+    return RunEvent(
+        _id=event.event_id,
+        run_id=run.id,
+        owner_id=run.owner_id,
+        branch_id=run.branch_id,
+        seq=seq,
+        type=event.type,
+        step=event.step,
+        module=event.module,
+        interaction_id=asked if isinstance(asked, str) else None,
+        version_id=run.version_id,
+        data=dict(event.data),
+        created_at=run.created_at,
+    )
