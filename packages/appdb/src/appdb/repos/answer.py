@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from pydantic import JsonValue
@@ -118,3 +119,15 @@ class AnswerRepository(BaseRepository):
     ) -> bool:
         """Delete what the owner has begun to answer, and return whether there was something; safe to repeat."""
         return await self._drafts.delete(run_id, interaction_id, owner_id, session)
+
+    @retried
+    async def delete_drafts(self, drafts: Collection[tuple[str, str, str]]) -> int:
+        """Delete what owners had begun to answer, and return how much of it was there; one round trip, safe to repeat.
+
+        Args:
+            drafts: The owner, run and interaction of each; at most 500 in one call.
+
+        Raises:
+            InvalidDataError: There are too many.
+        """
+        return await self._drafts.delete_some(drafts)

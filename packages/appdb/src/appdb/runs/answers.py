@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 from pydantic import JsonValue
@@ -12,7 +13,7 @@ from appdb._driver import AFTER, Session
 from appdb._queries import answer_drafts, answer_links
 from appdb._schema import collections
 from appdb.connection import Connection
-from appdb.errors import ConflictError, NotFoundError
+from appdb.errors import ConflictError, InvalidDataError, NotFoundError
 from appdb.models.answer_drafts import AnswerDraft
 from appdb.models.answer_links import AnswerLink
 from appdb.models.bounds import Name, accept
@@ -23,6 +24,8 @@ from appdb.utils import derived_id
 MAX_DRAFT_BYTES = 64 * KIB
 MAX_LINKS = 20
 """Links to one question that live at a time."""
+MAX_AT_ONCE = 500
+"""Drafts that one call deletes."""
 TOKEN_BYTES = 32
 
 
@@ -108,6 +111,14 @@ class AnswerDrafts:
         """Delete the draft, and return whether it was there."""
         match = answer_drafts.one(_draft_id(owner_id, run_id, interaction_id), owner_id)
         return bool((await self._drafts.delete_one(match, session=session)).deleted_count)
+
+    async def delete_some(self, drafts: Collection[tuple[str, str, str]]) -> int:
+        """Delete the drafts of owners, runs and interactions, and return how many were there."""
+        if len(drafts) > MAX_AT_ONCE:
+            raise InvalidDataError("drafts", f"give at most {MAX_AT_ONCE} in one call")
+        # The ids follow from the owners, so nobody's draft goes by another's name.
+        match = answer_drafts.some([_draft_id(*key) for key in drafts])
+        return (await self._drafts.delete_many(match)).deleted_count
 
 
 def _id_of(token: str) -> str:

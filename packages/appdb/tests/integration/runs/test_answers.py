@@ -6,7 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from appdb import AnswerRepository, ConflictError, Database, NotFoundError, TooLargeError, WorkflowRepository
+from appdb import (
+    AnswerRepository,
+    ConflictError,
+    Database,
+    InvalidDataError,
+    NotFoundError,
+    TooLargeError,
+    WorkflowRepository,
+)
 from appdb.models import NewRun
 
 OWNER = "usr_a"
@@ -65,6 +73,23 @@ async def test_draft_is_replaced_found_and_deleted(database: Database, run_id: s
     assert await answers.find_draft(run_id, "ask_1", owner_id=OWNER) is None
     with pytest.raises(TooLargeError):
         await answers.put_draft(run_id, "ask_1", "x" * 70_000, owner_id=OWNER)
+
+
+async def test_drafts_of_many_owners_are_deleted_at_once(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    theirs, _ = await WorkflowRepository(database).open(NewRun(project="p"), owner_id="usr_b")
+    for question in ("ask_1", "ask_2"):
+        await answers.put_draft(run_id, question, question, owner_id=OWNER)
+    await answers.put_draft(theirs.id, "ask_1", "theirs", owner_id="usr_b")
+
+    gone = [(OWNER, run_id, "ask_1"), ("usr_b", theirs.id, "ask_1"), (OWNER, theirs.id, "ask_1"), (OWNER, "wf_x", "no")]
+
+    assert await answers.delete_drafts(gone) == 2
+    assert await answers.delete_drafts(gone) == 0
+    assert await answers.find_draft(run_id, "ask_1", owner_id=OWNER) is None
+    assert await answers.find_draft(run_id, "ask_2", owner_id=OWNER) is not None
+    with pytest.raises(InvalidDataError, match="at most 500"):
+        await answers.delete_drafts([(OWNER, run_id, str(number)) for number in range(501)])
 
 
 async def test_links_and_drafts_go_with_run(database: Database, run_id: str) -> None:

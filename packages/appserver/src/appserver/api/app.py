@@ -77,4 +77,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _work_of(state: AppState) -> list[Coroutine[Any, Any, None]]:
     """Return what this host does beside its requests."""
     slots = state.settings.engine_slots
-    return [state.feed.run(), *([build_engine_host(state).run()] if slots else [])]
+    return [state.feed.run(), state.engine.drafts.run(), *([build_engine_host(state).run()] if slots else [])]

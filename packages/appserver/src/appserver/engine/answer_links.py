@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from appdb import AnswerRepository, NotFoundError
 from appdb.models import AnswerLink, EventSummary, RunView
+from appserver.engine.answered_drafts import AnsweredDrafts
 from appserver.engine.core.causes import Answered
 from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.reading import PictureReader
@@ -39,12 +40,16 @@ class LinkedAnswers:
         answers: Where links are.
         reader: Reads runs.
         advancer: Takes answers.
+        drafts: Deletes what is answered.
     """
 
-    def __init__(self, answers: AnswerRepository, reader: PictureReader, advancer: Advancer) -> None:
+    def __init__(
+        self, answers: AnswerRepository, reader: PictureReader, advancer: Advancer, drafts: AnsweredDrafts
+    ) -> None:
         self._answers = answers
         self._reader = reader
         self._advancer = advancer
+        self._drafts = drafts
 
     async def create(
         self, run_id: str, interaction_id: str, *, owner_id: str, expires_in: timedelta
@@ -73,8 +78,8 @@ class LinkedAnswers:
         view = await self._reader.view(link.run_id, link.owner_id)
         return LinkedQuestion(link=link, asked=_open(view, link.interaction_id))
 
-    async def answer(self, token: str, response: JsonValue) -> AnswerLink:
-        """Answer the question that a token leads to, and return the link; the same answer again changes nothing.
+    async def answer(self, token: str, response: JsonValue) -> None:
+        """Answer the question that a token leads to; the same answer again changes nothing.
 
         Raises:
             NotFoundError: There is no such link, or it has expired.
@@ -91,7 +96,7 @@ class LinkedAnswers:
             raise QuestionClosedError(exc.interaction_id, exc.reason) from exc
         except NotFoundError as exc:
             raise NotFoundError("answer link", "of this token") from exc
-        return link
+        self._drafts.note(link.owner_id, link.run_id, link.interaction_id)
 
 
 def _open(view: RunView, interaction_id: str) -> EventSummary:

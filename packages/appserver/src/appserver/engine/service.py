@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from appdb import AppDbError, derived_id, uuid7_str
+from appdb import derived_id, uuid7_str
 from appdb.host import Session
 from appdb.models import CLOSED_STATUSES, NewRun, RunView, VersionSummary
 from appserver.engine.answer_links import LinkedAnswers
+from appserver.engine.answered_drafts import AnsweredDrafts
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
 from appserver.engine.definition.model import Definition
@@ -25,8 +25,6 @@ from appserver.engine.workflows import Workflows
 from appserver.errors import FieldError, InvalidAnswerError, RunBusyError, RunOpenError
 from appserver.modules.json_schemas import misfits
 from appserver.modules.registry import ModuleRegistry
-
-logger = logging.getLogger(__name__)
 
 MOST_STARTS = 5
 """Attempts to start a run while others open runs of the same project."""
@@ -73,7 +71,8 @@ class EngineService:
         self.advancer = Advancer(stores, self._reader)
         self.returner = Returner(stores, self._reader, self.advancer)
         self.ways = Ways(stores)
-        self.links = LinkedAnswers(stores.answers, self._reader, self.advancer)
+        self.drafts = AnsweredDrafts(stores.answers)
+        self.links = LinkedAnswers(stores.answers, self._reader, self.advancer, self.drafts)
         self.workflows = Workflows(stores.versions, registry)
 
     async def start(self, start: NewStart) -> tuple[RunView, bool]:
@@ -128,19 +127,9 @@ class EngineService:
             QuestionClosedError: It has another answer, has expired, or is not asked any more.
         """
         cause = Answered(interaction_id=interaction_id, response=response, by=by or owner_id)
-        return await self.advancer.advance(run_id, owner_id, cause)
-
-    async def forget_draft(self, run_id: str, interaction_id: str, *, owner_id: str) -> None:
-        """Delete what the owner had begun to answer, once an answer is accepted; for whoever has replied already.
-
-        It never raises: a draft that is left costs room until it expires, and is shown nowhere.
-        """
-        try:
-            # Few questions have one. A deletion of nothing, too, waits for a majority, and a read does not.
-            if await self._stores.answers.find_draft(run_id, interaction_id, owner_id=owner_id) is not None:
-                await self._stores.answers.delete_draft(run_id, interaction_id, owner_id=owner_id)
-        except AppDbError as exc:
-            logger.warning("the draft of an accepted answer is left", extra={"run_id": run_id, "error": str(exc)})
+        view = await self.advancer.advance(run_id, owner_id, cause)
+        self.drafts.note(owner_id, run_id, interaction_id)
+        return view
 
     async def act(
         self,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Form, Request
+from fastapi import Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 from starlette.datastructures import FormData
@@ -86,9 +86,7 @@ async def show_run(request: Request, run_id: str, owner: OwnerDep, state: StateD
 
 
 @router.post("/runs/{run_id}/answer")
-async def answer_question(
-    request: Request, run_id: str, owner: OwnerDep, state: StateDep, sent: SentForm, behind: BackgroundTasks
-) -> Response:
+async def answer_question(request: Request, run_id: str, owner: OwnerDep, state: StateDep, sent: SentForm) -> Response:
     """Answer the open question, and show what follows; what does not fit comes back with what is wrong."""
     view = await state.engine.view(run_id, owner_id=owner)
     asked = str(sent.get("interaction_id", ""))
@@ -99,7 +97,6 @@ async def answer_question(
     try:
         response = answer_of(ShownQuestion.of(pending), sent)
         await state.engine.respond(run_id, asked, response, owner_id=owner)
-        behind.add_task(state.engine.forget_draft, run_id, asked, owner_id=owner)
     except ValueError as exc:
         return await _page(request, state, view, (str(exc),))
     except InvalidAnswerError as exc:

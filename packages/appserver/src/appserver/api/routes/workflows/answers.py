@@ -6,7 +6,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Header
+from fastapi import Header
 
 from appserver.api.dependencies import JsonDep
 from appserver.api.schemas.interactions import (
@@ -75,10 +75,7 @@ async def show_linked_question(token: Token, state: StateDep) -> LinkedQuestionV
 
 
 @router.post("/answers")
-async def answer_by_link(
-    body: AnswerRequest, _json: JsonDep, token: Token, state: StateDep, behind: BackgroundTasks
-) -> TakenView:
+async def answer_by_link(body: AnswerRequest, _json: JsonDep, token: Token, state: StateDep) -> TakenView:
     """Answer the question that the token of a link leads to; it needs no key, and tells nothing of what follows."""
-    link = await state.engine.links.answer(token, body.response)
-    behind.add_task(state.engine.forget_draft, link.run_id, link.interaction_id, owner_id=link.owner_id)
+    await state.engine.links.answer(token, body.response)
     return TakenView()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Query
+from fastapi import Query
 
 from appserver.api.dependencies import JsonDep
 from appserver.api.run_views import shown_run
@@ -37,13 +37,7 @@ async def get_interaction(run_id: str, interaction_id: str, owner: OwnerDep, sta
 
 @router.post("/runs/{run_id}/interactions/{interaction_id}/answer")
 async def answer(
-    run_id: str,
-    interaction_id: str,
-    body: AnswerRequest,
-    _json: JsonDep,
-    owner: OwnerDep,
-    state: StateDep,
-    behind: BackgroundTasks,
+    run_id: str, interaction_id: str, body: AnswerRequest, _json: JsonDep, owner: OwnerDep, state: StateDep
 ) -> ShownRun:
     """Answer a question; the reply has what the run asks next.
 
@@ -51,6 +45,4 @@ async def answer(
     does not fit is 422, and the question stays open.
     """
     view = await state.engine.respond(run_id, interaction_id, body.response, owner_id=owner)
-    # Behind the reply, which waits for nothing but what follows.
-    behind.add_task(state.engine.forget_draft, run_id, interaction_id, owner_id=owner)
     return await shown_run(view, state.stores.events)
