@@ -37,6 +37,7 @@ class Wait:
         module: The module that waits.
         sub_action_id: The sub-action that waits, if it is one.
         event_id: The event that began the wait.
+        seq: The number of that event.
     """
 
     kind: Stored[WaitKind]
@@ -48,6 +49,7 @@ class Wait:
     module: str | None
     sub_action_id: str | None
     event_id: str
+    seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,8 @@ class CompactState(Value):
     pending: str | None
     error: str | None
     # Snapshots of older folds, which nobody uses, lack these.
+    events: tuple[int, ...] = ()
+    """The numbers of the events that it names, by which they are found together with those behind it."""
     waits: tuple[StoredWait, ...] = ()
     sub_actions: tuple[StoredSubAction, ...] = ()
     signals: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appdb._driver import Session, retried
+from appdb._queries.run_reads import LineEnd
 from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType as E
@@ -64,7 +65,8 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
-        return await self._reader.state_at(run_id, owner_id, branch_id, seq, session)
+        end = LineEnd(run_id=run_id, owner_id=owner_id, branch_id=branch_id, seq=seq)
+        return await self._reader.state_at(end, seq, session)
 
     @retried
     async def interactions(

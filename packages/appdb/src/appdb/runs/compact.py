@@ -23,6 +23,7 @@ def compact(state: RunState) -> dict[str, Any]:
         "last_type": state.last_type,
         "position": state.position.model_dump(),
         "steps": list(state.steps_completed),
+        "events": sorted(_numbers(state)),
         "modules": [{"step": step, "names": list(names)} for step, names in state.modules_completed.items()],
         "outputs": [kept.event_id for kept in state.outputs.values()],
         "given": [_named(given) for given in state.given],
@@ -47,6 +48,18 @@ def named_events(compacted: CompactState) -> set[str]:
     alone = (*compacted.outputs, *compacted.signals, *compacted.started, *compacted.responses)
     single = (compacted.pending, compacted.error, compacted.created, compacted.went_back)
     return {event for event in (*ongoing, *named, *alone, *single) if event is not None}
+
+
+def _numbers(state: RunState) -> set[int]:
+    """Return the numbers of the events that *state* keeps, those of ``named_events``."""
+    kept = [*state.outputs.values(), *state.signals, *state.started.values(), *state.responses.values()]
+    kept += [given.kept for given in state.given]
+    kept += [taken.signal for taken in state.taken.values()]
+    kept += [sub.started for sub in state.sub_actions.values()]
+    may_be_none = [sub.ended for sub in state.sub_actions.values()]
+    may_be_none += [state.pending, state.error, state.created, state.went_back]
+    kept += [event for event in may_be_none if event is not None]
+    return {event.seq for event in kept} | {wait.seq for wait in state.waiting_on}
 
 
 def expand(compacted: CompactState, events: Mapping[str, RunEvent]) -> RunState:

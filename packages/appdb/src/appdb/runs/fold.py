@@ -14,8 +14,8 @@ from appdb.runs.ongoing import Ongoing
 from appdb.runs.reserved_data import KEEP, ids_in
 from appdb.runs.transitions import UNSTABLE, EventSubject, position_changes
 
-FOLD_VERSION = 3
-"""Raised with every change of the fold's results: snapshots of another version are not used."""
+FOLD_VERSION = 4
+"""Raised with every change of the fold's results, or of what snapshots hold: those of another version are not used."""
 
 EMPTY = RunState()
 _LEADS_BACK = frozenset({E.RETRY_REQUESTED, E.JUMP_REQUESTED, E.BRANCH_SWITCHED, E.WORKFLOW_RESUMED})

@@ -16,15 +16,17 @@ from appdb.events import DbEventType as E
 from appdb.models.bounds import Name, accept
 from appdb.models.branches import Branch, BranchSegment
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.models.workflow_runs import Position, Run
+from appdb.models.run_state import RunState
+from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import says_the_same, subject_of, weight_of
 from appdb.runs.event_log import EventLog
-from appdb.runs.fold import EMPTY
+from appdb.runs.fold import EMPTY, fold_events
 from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, ForkRequest, Point
 from appdb.runs.lines import HistoryLine
 from appdb.runs.reader import RunReader
 from appdb.runs.size_limits import MAX_LINEAGE
+from appdb.runs.snapshots import Snapshots
 from appdb.runs.transitions import BRANCH_REASONS, position_changes
 
 
@@ -36,6 +38,7 @@ class RunForker:
         self._run_lock = RunLock(connection)
         self._event_log = EventLog(connection)
         self._reader = RunReader(connection)
+        self._snapshots = Snapshots(connection)
         self._branches = connection.collection(collections.BRANCHES)
         self._events = connection.collection(collections.EVENTS)
 
@@ -80,31 +83,34 @@ class RunForker:
     async def _fork(self, run: Run, fork: ForkRequest, session: Session) -> Branch:
         line = await self._line(run, fork.point, session)
         if line is None:
-            return await self.begin_branch(run, [], EMPTY.position, fork.branch_id, fork.event, session)
+            return await self.begin_branch(run, [], EMPTY, fork.branch_id, fork.event, session)
         state = await self._reader.state_on(line, session)
-        return await self.begin_branch(run, line.lineage, state.position, fork.branch_id, fork.event, session)
+        return await self.begin_branch(run, line.lineage, state, fork.branch_id, fork.event, session)
 
     async def begin_branch(
         self,
         run: Run,
         lineage: Sequence[BranchSegment],
-        position: Position,
+        state: RunState,
         branch_id: str,
         event: NewRunEvent,
         session: Session,
     ) -> Branch:
-        """Write a branch that goes on from *lineage*, at *position*; the caller holds the run lock."""
+        """Write a branch that goes on from *lineage*, which led to *state*; the caller holds the run lock."""
         # The next number of the run: numbers go on over branches, so one number names one event of a run.
         new = BranchSegment(branch_id=branch_id, first_seq=run.event_count)
         if len(lineage) >= MAX_LINEAGE:
             raise ConflictError(RUN, run.id, f"its history has {MAX_LINEAGE} forks in a row; begin a new run")
         told = replace(event, data={**event.data, **_told(run, lineage)})
         subject = subject_of(told)
-        after = position.model_copy(update=position_changes(subject))
+        after = state.position.model_copy(update=position_changes(subject))
         moved = run_queries.move_to_branch(branch_id, run.event_count + 1, after)
         await self._run_lock.change_run({"_id": run.id}, moved, session)
         branch = await insert_branch(self._branches, run, [*lineage, new], session)
-        await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
+        first = await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
+        if lineage:
+            # However many forks a line has, the states of a branch are read without looking at those before it.
+            await self._snapshots.save_state(run, [new], fold_events(first, state), session)
         return branch
 
     async def _line(self, run: Run, point: Point, session: Session) -> HistoryLine | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from appdb._driver import Session
 from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
+from appdb._queries.run_reads import LineEnd
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
@@ -17,7 +17,6 @@ from appdb.models.events import EventFilter, RunEvent
 from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
-from appdb.runs.compact import expand, named_events
 from appdb.runs.fold import fold_events
 from appdb.runs.lineage import next_seq, page_end
 from appdb.runs.lines import HistoryLine, Lines, counting
@@ -49,29 +48,28 @@ class RunReader:
         return await self._run_lock.find_run(run_id, owner_id, session)
 
     async def current_state(self, run_id: str, owner_id: str, session: Session | None) -> tuple[Run, RunState]:
-        """Return the owner's run and its state; two round trips, unless the run was never read for long."""
-        line = await self._lines.read(run_id, owner_id, None, None, session)
+        """Return the owner's run and its state; one round trip, unless the run was never read for long."""
+        line = await self._lines.read(LineEnd(run_id=run_id, owner_id=owner_id), session)
         return line.run, await self.state_on(line, session)
 
-    async def state_at(
-        self, run_id: str, owner_id: str, branch_id: str | None, seq: int, session: Session | None
-    ) -> RunState:
-        """Return the state after an event of a branch's line of history, the current branch by default.
+    async def state_at(self, end: LineEnd, seq: int, session: Session | None) -> RunState:
+        """Return the state after the event *seq*, with which *end* ends a line of history.
 
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
             ConflictError: An event is missing, which nothing here can mend.
         """
-        line = await self._lines.read(run_id, owner_id, branch_id, seq, session)
+        line = await self._lines.read(end, session)
+        on_line = bool(line.lineage) and seq < line.run.event_count
         try:
-            if line.lineage:
+            if on_line:
                 return await self._fold(line, session)
         except _GapError:
             # Either the event is on another branch, or one before it is missing.
             pass
-        if not line.lineage or not await self._has(line, seq, session):
-            await self._run_lock.check_run(run_id, owner_id, session)
-            raise NotFoundError(f"event of run {run_id}", str(seq))
+        if not on_line or not await self._has(line, seq, session):
+            await self._run_lock.check_run(end.run_id, end.owner_id, session)
+            raise NotFoundError(f"event of run {end.run_id}", str(seq))
         return await self.state_on(line, session)
 
     async def _has(self, line: HistoryLine, seq: int, session: Session | None) -> bool:
@@ -104,7 +102,8 @@ class RunReader:
         order = queries.NEWEST_FIRST if newest else queries.OLDEST_FIRST
         if match is None:
             return []
-        found = self._events.find(match, session=session).sort(order).limit(at_most(limit))
+        # By itself the server would end its first answer behind 101 events.
+        found = self._events.find(match, session=session).sort(order).limit(at_most(limit)).batch_size(limit + 1)
         return [RunEvent.from_document(row) async for row in found]
 
     async def counting_events(
@@ -129,22 +128,21 @@ class RunReader:
         await self._run_lock.check_run(run_id, owner_id, session)
         return lineage, events
 
-    async def state_after(self, run: Run, lineage: Sequence[BranchSegment], session: Session | None) -> RunState:
-        """Return the state at the end of *lineage*, which must be cut off.
+    async def state_after(self, end: LineEnd, session: Session | None) -> RunState:
+        """Return the state after the event that *end* names.
 
         Raises:
             NotFoundError: The run is being deleted.
             ConflictError: An event is missing, which nothing here can mend.
         """
-        snapshot = await self._lines.newest_snapshot(run, lineage, session)
-        return await self.state_on(HistoryLine(run=run, lineage=lineage, snapshot=snapshot), session)
+        return await self.state_on(await self._lines.read(end, session), session)
 
     async def line_to(self, event: RunEvent, session: Session | None) -> HistoryLine:
-        """Return the line of history that ends with *event*."""
-        return await self._lines.read(event.run_id, event.owner_id, event.branch_id, event.seq, session)
+        """Return the line of history that ends with *event*, with all its parts."""
+        return await self._lines.read(LineEnd.of(event), session, whole=True)
 
     async def state_on(self, line: HistoryLine, session: Session | None) -> RunState:
-        """Return the state at the end of *line*; see ``state_after``."""
+        """Return the state at the end of *line*, which must not be empty; see ``state_after``."""
         try:
             return await self._fold(line, session)
         except _GapError as gap:
@@ -154,7 +152,7 @@ class RunReader:
         # Right after an election a primary may not know yet what a majority has. In a transaction, which reads a
         # snapshot of the majority, it does.
         async def body(session: Session) -> RunState:
-            return await self._fold(line, session)
+            return await self._fold(await self._lines.read(line.end, session), session)
 
         try:
             return await self._connection.transaction(body)
@@ -164,63 +162,40 @@ class RunReader:
             raise _lost(line.run, gap) from gap
 
     async def _fold(self, line: HistoryLine, session: Session | None) -> RunState:
-        state = await self._first_page(line, session)
-        stored = -1 if line.snapshot is None else line.snapshot.seq
+        """Return the state at the end of *line*, and leave snapshots on the way.
+
+        Raises:
+            _GapError: An event is missing.
+        """
+        state, stored = line.start, line.start.seq
+        page: Sequence[RunEvent] = line.page
         saved: set[str] = set()
         while True:
+            _check_dense(line.lineage, state.seq, page)
+            state = fold_events(page, state)
             if session is None and state.seq - stored >= SNAPSHOT_EVERY:
                 saved.add(await self._snapshots.save_state(line.run, line.lineage, state))
                 stored = state.seq
             if next_seq(line.lineage, state.seq) is None:
                 break
-            state = fold_events(await self._page(line, state.seq, (), session), state)
+            page = await self._page(line, state.seq, session)
         for branch_id in saved:
             await self._snapshots.thin_out(line.run, branch_id)
         return state
 
-    async def _first_page(self, line: HistoryLine, session: Session | None) -> RunState:
-        """Return the state after the first page of events behind the snapshot, which come with those that it names."""
-        if line.snapshot is None:
-            return fold_events(await self._page(line, -1, (), session))
-        stored = line.snapshot.state
-        named = named_events(stored)
-        rows = await self._page(line, stored.seq, named, session)
-        kept = {event.id: event for event in rows if event.seq <= stored.seq}
-        if named != kept.keys():
-            # The events hold the data that the snapshot left out; without one of them it cannot be made whole.
-            return await self._first_page(replace(line, snapshot=None), session)
-        return fold_events([event for event in rows if event.seq > stored.seq], expand(stored, kept))
-
-    async def _page(
-        self, line: HistoryLine, after: int, named: Collection[str], session: Session | None
-    ) -> list[RunEvent]:
-        """Return the events *named*, and a page of those on *line* behind the number *after*, in order.
-
-        Raises:
-            _GapError: One of the page is missing.
-        """
-        # By numbers, not by a limit: what is named may lie anywhere before, so the server could not sort by an index.
-        ends = page_end(line.lineage, after, PAGE_EVENTS)
-        match = queries.on_lineage(
-            line.run.id, line.run.owner_id, line.lineage, EventFilter(after=after, before=ends + 1)
-        )
-        if named:
-            match = queries.either(match, queries.by_ids(line.run.id, line.run.owner_id, named))
-        if match is None:
-            return []
-        found = self._events.find(match, session=session).batch_size(PAGE_EVENTS + len(named) + 1)
-        events = sorted([RunEvent.from_document(row) async for row in found], key=lambda event: event.seq)
-        _check_dense(line.lineage, after, ends, [event for event in events if event.seq > after])
-        return events
+    async def _page(self, line: HistoryLine, after: int, session: Session | None) -> list[RunEvent]:
+        """Return a page of the events on *line* behind the number *after*, in order."""
+        wanted = EventFilter(after=after, before=page_end(line.lineage, after, PAGE_EVENTS) + 1)
+        return await self.events_on(line.run, line.lineage, wanted, limit=PAGE_EVENTS, session=session)
 
 
-def _check_dense(lineage: Sequence[BranchSegment], after: int, ends: int, events: Sequence[RunEvent]) -> None:
-    """Check that *events* are all of *lineage* behind the number *after*, up to *ends*.
+def _check_dense(lineage: Sequence[BranchSegment], after: int, events: Sequence[RunEvent]) -> None:
+    """Check that *events* are the first page of *lineage* behind the number *after*.
 
     Raises:
-        _GapError: They are not.
+        _GapError: One is missing.
     """
-    seq = after
+    seq, ends = after, page_end(lineage, after, PAGE_EVENTS)
     for event in events:
         if event.seq != (expected := next_seq(lineage, seq)):
             raise _GapError(expected)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from appdb._driver import Session
 from appdb._queries import events as event_queries
 from appdb._queries import workflow_runs as queries
+from appdb._queries.run_reads import LineEnd
 from appdb._schema import collections
 from appdb.connection import Connection
 from appdb.errors import ConflictError
@@ -56,7 +57,7 @@ class RunRepair:
         # Events go to the current branch alone, so the newest event shows which branch that is.
         true = run.model_copy(update={"event_count": newest.seq + 1, "branch_id": newest.branch_id})
         lineage = await self._reader.lineage_of(true, true.branch_id, session)
-        state = await self._reader.state_after(true, lineage, session)
+        state = await self._reader.state_after(_end_of(true, lineage), session)
         _check_known(run, state)
         found = diagnose(run, state, newest, steps)
         if any(disagreement.forks for disagreement in found):
@@ -83,11 +84,16 @@ class RunRepair:
         session: Session,
     ) -> Recovery:
         stable = truncated(lineage, state.stable_seq)
-        settled = await self._reader.state_after(true, stable, session)
+        settled = await self._reader.state_after(_end_of(true, stable), session)
         if branch_id is not None:
             event = NewRunEvent(type=DbEventType.WORKFLOW_RECOVERED, data={"reasons": [str(name) for name in found]})
-            await self._forker.begin_branch(true, stable, settled.position, branch_id, event, session)
+            await self._forker.begin_branch(true, stable, settled, branch_id, event, session)
         return _result(run, settled, found, state.stable_seq, branch_id, applied=branch_id is not None)
+
+
+def _end_of(run: Run, lineage: Sequence[BranchSegment]) -> LineEnd:
+    last = lineage[-1]
+    return LineEnd(run_id=run.id, owner_id=run.owner_id, branch_id=last.branch_id, seq=last.cutoff_seq)
 
 
 def _check_known(run: Run, state: RunState) -> None:

@@ -59,6 +59,7 @@ def waits_of(kept: EventSummary, step: str | None, module: str | None) -> dict[t
             module=module,
             sub_action_id=_text(sub_action),
             event_id=kept.event_id,
+            seq=kept.seq,
         )
         for entry in found
     }

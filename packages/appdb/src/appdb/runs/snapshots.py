@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from appdb._driver import RawDocument
+from appdb._driver import RawDocument, Session
 from appdb._queries import snapshots as snapshot_queries
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -46,7 +46,9 @@ class Snapshots:
     def __init__(self, connection: Connection) -> None:
         self._snapshots = connection.collection(collections.SNAPSHOTS)
 
-    async def save_state(self, run: Run, lineage: Sequence[BranchSegment], state: RunState) -> str:
+    async def save_state(
+        self, run: Run, lineage: Sequence[BranchSegment], state: RunState, session: Session | None = None
+    ) -> str:
         """Store *state*, which was folded along *lineage*, and return the branch that it is of.
 
         Storing it again changes nothing that matters. Call ``thin_out`` afterwards.
@@ -67,7 +69,7 @@ class Snapshots:
             return branch_id
         # The id follows from the event, so that two hosts which fold the same run store one snapshot.
         key = derived_id("snap_", run.id, branch_id, str(state.seq), str(FOLD_VERSION))
-        await self._snapshots.update_one({"_id": key}, snapshot_queries.snapshot(fields), upsert=True)
+        await self._snapshots.update_one({"_id": key}, snapshot_queries.snapshot(fields), upsert=True, session=session)
         return branch_id
 
     async def thin_out(self, run: Run, branch_id: str) -> None:

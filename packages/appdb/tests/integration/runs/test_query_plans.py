@@ -218,24 +218,36 @@ async def test_keys_examined_are_at_most_twice_results(crowded: Database) -> Non
     assert {name: problem for name, problem in problems.items() if problem} == {}
 
 
-@pytest.mark.parametrize(("branch_id", "seq", "newest"), [(None, None, 2_999), (None, 2_000, 2_000), ("br_1", 6, 4)])
+@pytest.mark.parametrize(
+    ("branch_id", "seq", "newest"), [(None, None, 2_999), (None, 2_000, 2_000), ("br_1", 6, 4), ("br_new", 3_000, 498)]
+)
 async def test_run_and_snapshot_are_found_by_indexes(
     crowded: Database, branch_id: str | None, seq: int | None, newest: int
 ) -> None:
     own = {"branch_id": "br_1", "first_seq": 0, "cutoff_seq": None}
     line = [{"branch_id": "br_0", "first_seq": 0, "cutoff_seq": 500}, {**own, "branch_id": "br_2"}]
-    for branch, lineage in (("br_1", [own]), ("br_2", line)):
+    new = [line[0], {"branch_id": "br_new", "first_seq": 501, "cutoff_seq": None}]
+    for branch, lineage in (("br_1", [own]), ("br_2", line), ("br_new", new)):
         row = {"_id": branch, "run_id": RUN, "owner_id": OWNER, "lineage": lineage}
         await crowded.collection("branches").insert_one(row)
     run = {"_id": RUN, "owner_id": OWNER, "branch_id": "br_2", "event_count": 10_000}
     await crowded.collection("workflow_runs").insert_one(run)
-    pipeline = run_reads.run_on_line(RUN, OWNER, branch_id, seq, 1)
-    (found,) = [row async for row in crowded.collection("workflow_runs").aggregate(pipeline)]
-    command = {"explain": {"aggregate": "workflow_runs", "pipeline": pipeline, "cursor": {}}}
+    end = run_reads.LineEnd(run_id=RUN, owner_id=OWNER, branch_id=branch_id, seq=seq)
+    pipeline = run_reads.run_on_line(end, fold_version=1, page=50, anywhere=branch_id == "br_new")
+    found, *others = [row async for row in crowded.collection("workflow_runs").aggregate(pipeline)]
+    # Of a lookup that is unwound at once the server tells nothing.
+    told = [stage for stage in pipeline if "$unwind" not in stage]
+    command = {"explain": {"aggregate": "workflow_runs", "pipeline": told, "cursor": {}}}
     answer = await crowded.raw.command({**command, "verbosity": "executionStats"})
     looked = [stage for stage in answer["stages"] if "$lookup" in stage]
 
-    assert [row["seq"] for row in found["snapshot"]] == [newest]
-    assert [stage["indexesUsed"] for stage in looked] == [["_id_"], ["snapshots_branch"]]
-    assert [stage["collectionScans"] for stage in looked] == [0, 0]
-    assert looked[1]["totalDocsExamined"] <= 2, looked
+    assert found["head"]["snapshot"]["seq"] == newest
+    numbers = [row["event"]["seq"] for row in [found, *others] if "event" in row]
+    last = 9_999 if seq is None else seq
+    assert sorted(numbers) == list(range(newest + 1, min(newest + 50, last) + 1))
+    used = [["_id_"], ["snapshots_branch"], ["events_log"]]
+    assert [stage["indexesUsed"] for stage in looked] == used
+    assert [stage["collectionScans"] for stage in looked] == [0, 0, 0]
+    # Of other branches only the index is looked at, to choose one.
+    near = 0 if branch_id == "br_new" else 1
+    assert [stage["totalDocsExamined"] for stage in looked] == [1, near, len(numbers)], looked

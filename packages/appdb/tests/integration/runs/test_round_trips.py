@@ -1,4 +1,4 @@
-"""Round trips of runs: a state costs two, however long the run is, and an append three."""
+"""Round trips of runs: a state costs one, however long the run is, and an append three."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ async def long_run(runs: Runs, count: int = 1_000) -> Run:
     return run
 
 
-async def test_state_costs_two_round_trips(runs: Runs) -> None:
+async def test_state_costs_one_round_trip(runs: Runs) -> None:
     run = await long_run(runs)
     await runs.state(run)
     await runs.append(run, *turns(180))
     for _ in range(2):
         with commands_sent() as sent:
             view = await runs.states.read(run.id, owner_id=OWNER)
-        assert sent == ["aggregate", "find"]
+        assert sent == ["aggregate"]
     with commands_sent() as sent:
         state = await runs.states.at(run.id, 1_100, owner_id=OWNER)
 
-    assert sent == ["aggregate", "find"]
+    assert sent == ["aggregate"]
     assert (view.run.event_count, view.state.seq, state.seq) == (1_181, 1_180, 1_100)
 
 
-async def test_state_of_short_run_costs_two_round_trips(runs: Runs) -> None:
+async def test_state_of_short_run_costs_one_round_trip(runs: Runs) -> None:
     run = await runs.begin()
     await runs.append(run, *turns(100), *turns(80))
     with commands_sent() as sent:
         await runs.states.read(run.id, owner_id=OWNER)
 
-    assert sent == ["aggregate", "find"]
+    assert sent == ["aggregate"]
 
 
 async def test_append_costs_three_round_trips(runs: Runs) -> None:

@@ -80,6 +80,7 @@ def test_fold_from_any_snapshot_is_equal(history: list[Step], pick: int) -> None
     compacted = compact(state)
     by_id = {entry.id: entry for entry in counting[:place]}
     stored = CompactState.from_document(compacted)
+    assert stored.events == tuple(sorted({by_id[key].seq for key in named_events(stored)}))
     whole = expand(stored, {key: by_id[key] for key in named_events(stored)})
 
     assert whole == state

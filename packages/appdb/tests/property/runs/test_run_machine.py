@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appdb import AppDbError, Database
 from appdb.models import Run
-from appdb.runs import reader
+from appdb.runs import lines, reader
 from appsupport.mongo.shared_database import empty, migrated_database
 from appsupport.runs.run_checks import check_cache, check_lawful
 from appsupport.runs.run_model import RunModel
@@ -69,7 +69,8 @@ async def opened(uri: str, name: str) -> AsyncIterator[Database]:
 @pytest.mark.parametrize("snapshot_every", [3, 200])
 def test_stored_run_agrees_with_model(mongo_uri: str, snapshot_every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "SNAPSHOT_EVERY", snapshot_every)
-    monkeypatch.setattr(reader, "PAGE_EVENTS", snapshot_every)
+    for module in (reader, lines):
+        monkeypatch.setattr(module, "PAGE_EVENTS", snapshot_every)
     with migrated_database(mongo_uri) as name, asyncio.Runner() as runner:
 
         @settings(

@@ -75,7 +75,7 @@ async def test_answer_costs_two_reads_and_one_transaction(database: Database) ->
     with commands_sent() as sent:
         await answered(engine, view, "y")
 
-    assert sent == ["aggregate", "find", "findAndModify", "insert", "commitTransaction"]
+    assert sent == ["aggregate", "findAndModify", "insert", "commitTransaction"]
 
 
 async def test_start_costs_one_read_and_one_transaction(database: Database) -> None:
