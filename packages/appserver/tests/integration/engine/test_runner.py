@@ -67,7 +67,7 @@ async def answered(engine: EngineService, view: RunView, value: str) -> RunView:
     return await engine.respond(view.run.id, asked, {"value": value}, owner_id=OWNER)
 
 
-async def test_answer_costs_two_reads_and_one_transaction(database: Database) -> None:
+async def test_answer_costs_one_read_and_one_transaction(database: Database) -> None:
     engine = service(database)
     view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
     view = await answered(engine, view, "x")
