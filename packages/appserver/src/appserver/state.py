@@ -82,5 +82,6 @@ def build_engine_host(state: AppState) -> EngineHost:
     """Return what this host does for the engine while it runs; to be run only where it has slots for it."""
     # A queue of its own: it keeps a picture of who waits, of which the routes need nothing.
     queue = TaskQueue(state.database)
-    loop = EngineLoop(state.engine.advancer, queue, state.feed, state.modules, state.settings.engine_slots)
+    engine, slots = state.engine, state.settings.engine_slots
+    loop = EngineLoop(engine.advancer, engine.looks, queue, state.feed, state.modules, slots)
     return EngineHost(loop, HostMaintenance(state.database, queue, state.feed, None), state.feed)

@@ -120,7 +120,8 @@ class RealWorld:
         self._service = EngineService(stores, registry)
         self._stores = stores
         self._feed = ChangeFeed(database, events=True, runs=True)
-        self._loop = EngineLoop(self._service.advancer, TaskQueue(database), self._feed, registry, 4)
+        service = self._service
+        self._loop = EngineLoop(service.advancer, service.looks, TaskQueue(database), self._feed, registry, 4)
         self._working: list[asyncio.Task[None]] = []
         self._run_id = ""
         self._payloads: list[JsonValue] = []

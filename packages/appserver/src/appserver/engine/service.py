@@ -18,6 +18,7 @@ from appserver.engine.core.engine_tasks import look
 from appserver.engine.definition.model import Definition
 from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.going_back import Returner
+from appserver.engine.runner.looks import Looks
 from appserver.engine.runner.reading import PictureReader
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.ways import Ways
@@ -69,6 +70,7 @@ class EngineService:
         self._stores = stores
         self._reader = PictureReader(stores, registry)
         self.advancer = Advancer(stores, self._reader)
+        self.looks = Looks(stores, self.advancer)
         self.returner = Returner(stores, self._reader, self.advancer)
         self.ways = Ways(stores)
         self.drafts = AnsweredDrafts(stores.answers)

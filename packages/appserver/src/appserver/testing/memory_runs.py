@@ -66,6 +66,7 @@ class MemoryRuns:
     def __init__(self) -> None:
         self.runs: dict[str, MemoryRun] = {}
         self.tasks: dict[str, MemoryTask] = {}
+        self._live: dict[str, MemoryTask] = {}
         self.commits = 0
 
     def open_run(self, new: NewRun, now: datetime) -> MemoryRun:
@@ -117,13 +118,16 @@ class MemoryRuns:
 
     def enqueue(self, task: NewTask, now: datetime) -> None:
         """Keep a task, unless one with its id is there."""
-        due = task.run_at or now + task.delay
-        self.tasks.setdefault(str(task.task_id), MemoryTask(new=task, due=due))
+        task_id = str(task.task_id)
+        if task_id not in self.tasks:
+            due = task.run_at or now + task.delay
+            self.tasks[task_id] = self._live[task_id] = MemoryTask(new=task, due=due)
 
     def end_task(self, task: MemoryTask, end: End, now: datetime) -> None:
         """End a task, and enqueue what follows its end."""
         if task.end is None:
             task.end = end
+            del self._live[task.id]
             for number, follower in enumerate(task.new.on_end):
                 self.enqueue(replace(follower, task_id=f"{task.id}/end{number}"), now)
 
@@ -140,9 +144,7 @@ class MemoryRuns:
 
     def live(self) -> Iterator[MemoryTask]:
         """Yield the tasks that have not ended, those that are due first in front."""
-        yield from sorted(
-            (task for task in self.tasks.values() if task.end is None), key=lambda task: (task.due, task.id)
-        )
+        yield from sorted(self._live.values(), key=lambda task: (task.due, task.id))
 
     def ends_for(self, state: RunState) -> dict[str, End]:
         """Return how what *state* waits for has ended, where it has."""
@@ -173,7 +175,8 @@ class MemoryRuns:
             )
             found.log.append(row)
             found.lines[found.run.branch_id].append(row)
-            found.state = fold_events([row], found.state)
+        added = found.log[len(found.log) - len(events) :]
+        found.state = fold_events(added, found.state)
         self._refresh(found, now)
 
     def _fork(self, found: MemoryRun, fork: Fork, now: datetime) -> None:

@@ -47,7 +47,8 @@ class Hosted:
         self.queue, registry = TaskQueue(database), host_registry()
         self.stores = EngineStores.of(database, self.queue)
         self.service = EngineService(self.stores, registry)
-        self.loop = EngineLoop(self.service.advancer, TaskQueue(database), feed, registry, 4)
+        service = self.service
+        self.loop = EngineLoop(service.advancer, service.looks, TaskQueue(database), feed, registry, 4)
         self.done: list[str] = []
         self.run_id = ""
 

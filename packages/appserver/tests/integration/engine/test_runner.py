@@ -156,7 +156,7 @@ async def test_module_of_package_runs_on_host_that_has_it(database: Database, fe
     shout = {"id": "shout", "type": "acme.shout@2", "in": {"text": "{{ modules.a.value }}"}}
     lacking, having = service(database), service(database, Shout())
     registry = ModuleRegistry([*builtin_modules(), Shout()], inline=BUILTIN)
-    loop = EngineLoop(having.advancer, TaskQueue(database), feed, registry, slots=2)
+    loop = EngineLoop(having.advancer, having.looks, TaskQueue(database), feed, registry, slots=2)
     view, _ = await lacking.start(NewStart(owner_id=OWNER, definition=workflow(asks("a"), shout)))
     view = await answered(lacking, view, "hear")
     assert view.run.status == "processing"

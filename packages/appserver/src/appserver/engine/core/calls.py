@@ -16,7 +16,8 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import child_id, task_id
 from appserver.engine.core.place import Place
-from appserver.engine.core.sub_actions import REFUSED, name_of
+from appserver.engine.core.sub_actions import REFUSED
+from appserver.engine.core.try_work import name_of
 from appserver.modules.contract import Call, ChildCall, ErrorCode, SignalCall, TaskCall, TimerCall
 
 MAX_PAYLOAD_BYTES = 200 * 1024

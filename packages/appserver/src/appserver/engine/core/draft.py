@@ -10,12 +10,14 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from appdb import DbEventType, NewTask, fold_events
-from appdb.models import NewRun, NewRunEvent, RunEvent, RunState, TaskFilter
+from appdb.models import EventSummary, NewRun, NewRunEvent, RunEvent, RunState, TaskFilter
 from appserver.engine.core.decision import Decision, Fork, ModuleWrite, Needed
 from appserver.engine.core.ids import event_id
 from appserver.engine.core.inputs import GivenInputs
 from appserver.engine.core.picture import Picture
+from appserver.engine.core.place import Place
 from appserver.engine.core.scope import scope_of
+from appserver.engine.core.try_work import TryWork
 from appserver.modules.registry import AnyModule
 
 MAX_EVENTS = 500
@@ -28,6 +30,10 @@ MAX_WORK_BYTES = 256 * 1024
 """Of inputs that one decision fills, so that it takes no thread for more than about 50 ms."""
 RESERVE = 16
 """Events that one module's turn may add beside its calls."""
+OF_SUB_ACTIONS = frozenset(
+    {DbEventType.SUB_ACTION_STARTED, DbEventType.SUB_ACTION_COMPLETED, DbEventType.SUB_ACTION_FAILED}
+)
+"""Events of the engine that change a single sub-action each, and nothing that paths of the definition lead into."""
 
 
 class Draft:
@@ -50,6 +56,8 @@ class Draft:
         self.work = 0
         self._state = picture.state
         self._scope: dict[str, Any] | None = None
+        self._try_work: TryWork | None = None
+        self._touched: list[str] = []
         self._unfolded: list[RunEvent] = []
         self._events: list[NewRunEvent] = []
         self._bytes = 0
@@ -73,6 +81,16 @@ class Draft:
         if self._scope is None:
             self._scope = scope_of(self.picture.run, self.state)
         return self._scope
+
+    def try_work(self, place: Place, start: EventSummary) -> TryWork:
+        """Return the sub-actions of a module's try after the events so far; one pass over the state in a decision."""
+        state, known = self.state, self._try_work
+        if known is None or known.start_id != start.event_id:
+            known = self._try_work = TryWork(state, place, start)
+        else:
+            known.follow(state, self._touched)
+        self._touched = []
+        return known
 
     def module(self, type_: str) -> AnyModule | None:
         """Return the module of a type, or ``None`` where this host lacks it or the caller must not run it."""
@@ -113,9 +131,11 @@ class Draft:
     ) -> None:
         """Add an event."""
         seq, run = self.next_seq, self.picture.run
-        if type_ is not DbEventType.SUB_ACTION_STARTED:
-            self._scope = None
         held = dict(data or {})
+        if type_ in OF_SUB_ACTIONS:
+            self._touched.append(str(held["sub_action_id"]))
+        else:
+            self._scope = self._try_work = None
         event = NewRunEvent(type=type_, step=step, module=module, data=held, event_id=event_id(run.id, seq))
         asked = held.get("interaction_id")
         self._bytes += len(to_json(held))

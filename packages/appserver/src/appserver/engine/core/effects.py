@@ -21,6 +21,7 @@ from appserver.engine.core.outside import take_refused, take_signals
 from appserver.engine.core.place import Place
 from appserver.engine.core.questions import ask, withdraw
 from appserver.engine.core.scope import REUSED_FROM
+from appserver.engine.core.try_work import name_of
 from appserver.engine.core.turn import Turn
 from appserver.modules.contract import (
     Ask,
@@ -133,15 +134,15 @@ def start_work(draft: Draft, turn: Turn, effect: Await, more: More = NO_MORE) ->
     refused = take_refused(draft, place, start)
     if take_signals(draft, place, start) or refused or stopped:
         return True
-    if not draft.cut and not sub_actions.open_ones(draft.state, place, start) and draft.state.pending is None:
+    if not draft.cut and not draft.try_work(place, start).open and draft.state.pending is None:
         return _fail(draft, turn, _bug(turn, "waits, and nothing that it waits for is open"))
     return False
 
 
 def _stop(draft: Draft, turn: Turn, effect: Await) -> bool:
     """Stop the calls that are not needed any more; return whether one was open."""
-    names = {sub_actions.name_of(turn.place, key) for key in effect.stop}
-    stopped = [sub for sub in sub_actions.open_ones(draft.state, turn.place, turn.start) if sub.id in names]
+    names = {name_of(turn.place, key) for key in effect.stop}
+    stopped = [sub for sub in draft.try_work(turn.place, turn.start).open if sub.id in names]
     sub_actions.stop(draft, stopped)
     for sub in stopped:
         sub_actions.fail(draft, turn.place, sub.id, STOPPED)

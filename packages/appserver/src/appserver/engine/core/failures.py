@@ -43,7 +43,7 @@ def fail_module(draft: Draft, place: Place, start: EventSummary, failure: Fail) 
 
 def stop_work(draft: Draft, place: Place, start: EventSummary) -> None:
     """Cancel what a module's try does outside, its timeout included."""
-    sub_actions.stop(draft, sub_actions.open_ones(draft.state, place, start))
+    sub_actions.stop(draft, draft.try_work(place, start).open)
     if (timeout := start.data.get("timeout")) is not None:
         draft.cancel_tasks([timeout["timer_id"]])
 
@@ -91,8 +91,7 @@ def kept_for_retry(draft: Draft, place: Place, start: EventSummary, error: Mappi
     """Return the sub-actions that the engine's next attempt keeps: what is done, unless its result was the fault."""
     if error.get("code") == ErrorCode.INVALID_OUTPUT:
         return []
-    done = sub_actions.current(draft.state, place, start)
-    return [sub.id for sub in done if sub.ended is not None and not sub.failed]
+    return draft.try_work(place, start).done
 
 
 def _pause(place: Place, start: EventSummary, failure: Fail) -> timedelta | None:

@@ -13,7 +13,6 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.ids import branch_id, event_id
 from appserver.engine.core.place import Place, open_place, order_of, place_of
 from appserver.engine.core.seen import try_of
-from appserver.engine.core.sub_actions import current
 from appserver.engine.core.undoing import reusable_of, seq_before, stop_open_work, undone_by
 from appserver.modules.contract import ErrorCode, Fail, GoBack
 
@@ -92,7 +91,7 @@ def resume_left_work(draft: Draft) -> None:
     start = None if place is None else place.started(state)
     if place is None or start is None or start.seq > back.seq or place.error(state) is not None:
         return
-    done = [sub.id for sub in current(state, place, start) if sub.ended is not None and not sub.failed]
+    done = draft.try_work(place, start).done
     told = {name: start.data[name] for name in ("edited", "feedback", "left") if name in start.data}
     data: dict[str, JsonValue] = {
         "target_step": place.step,

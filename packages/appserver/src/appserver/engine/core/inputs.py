@@ -22,12 +22,17 @@ MAX_PROBLEMS = 20
 
 
 def filled_inputs(
-    module: AnyModule, used: ModuleDefinition, scope: Mapping[str, Any], edited: Mapping[str, JsonValue]
+    module: AnyModule,
+    used: ModuleDefinition,
+    scope: Mapping[str, Any],
+    edited: Mapping[str, JsonValue],
+    *,
+    again: bool = False,
 ) -> dict[str, JsonValue] | Fail:
     """Return the inputs of one use of a module, filled, with those that a person has *edited* in their place."""
     try:
         wanted = {name: value for name, value in used.inputs.items() if name not in edited}
-        filled = fill_inputs(wanted, scope, literal=module.literal, nested=module.nested)
+        filled = fill_inputs(wanted, scope, literal=module.literal, nested=module.nested, again=again)
     except FillError as exc:
         problem = FieldProblem(pointer=exc.pointer, message=exc.problem)
         return Fail(code=ErrorCode.MISCONFIGURED, message=str(exc), hint=HINT, problems=(problem,))
@@ -50,10 +55,15 @@ class GivenInputs:
 
 
 def given_inputs(
-    module: AnyModule, used: ModuleDefinition, scope: Mapping[str, Any], edited: Mapping[str, JsonValue]
+    module: AnyModule,
+    used: ModuleDefinition,
+    scope: Mapping[str, Any],
+    edited: Mapping[str, JsonValue],
+    *,
+    again: bool = False,
 ) -> GivenInputs:
-    """Return the inputs of one use of a module, filled and read."""
-    filled = filled_inputs(module, used, scope, edited)
+    """Return the inputs of one use of a module, filled and read; *again* where they were filled before."""
+    filled = filled_inputs(module, used, scope, edited, again=again)
     if isinstance(filled, Fail):
         return GivenInputs(filled={}, inputs=filled, size=0)
     return GivenInputs(filled=filled, inputs=read_inputs(module, filled), size=len(to_json(filled)))

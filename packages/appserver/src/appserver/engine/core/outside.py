@@ -19,7 +19,7 @@ from appserver.engine.core.picture import End
 from appserver.engine.core.place import Place
 from appserver.engine.core.questions import expire, is_over
 from appserver.engine.core.seen import try_of
-from appserver.engine.core.sub_actions import REFUSED, complete, fail, open_ones
+from appserver.engine.core.sub_actions import REFUSED, complete, fail
 from appserver.errors import InboxFullError
 from appserver.modules.contract import ErrorCode, Fail
 
@@ -44,7 +44,7 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
         draft.add(E.TIMER_FIRED, *place.key, {"timer_id": timeout})
     if pending is not None and is_over(draft, pending):
         expire(draft, pending)
-    for sub in open_ones(draft.state, place, start):
+    for sub in draft.try_work(place, start).open:
         end = draft.ends.get(str(sub.started.data["id"]))
         if end is not None and sub.started.data["kind"] != "signal":
             if draft.room == 0:
@@ -55,14 +55,15 @@ def take_ends(draft: Draft, place: Place, start: EventSummary) -> None:
 
 def timeout_of(state: RunState, start: EventSummary) -> str | None:
     """Return the timer of a module's whole work, while it counts."""
-    timeout = start.data.get("timeout")
-    waits = {wait.id for wait in state.waiting_on}
-    return timeout["timer_id"] if timeout is not None and timeout["timer_id"] in waits else None
+    if (timeout := start.data.get("timeout")) is None:
+        return None
+    timer_id: str = timeout["timer_id"]
+    return timer_id if any(wait.id == timer_id for wait in state.waiting_on) else None
 
 
 def take_refused(draft: Draft, place: Place, start: EventSummary) -> bool:
     """End the sub-actions that cannot be done; return whether there was one."""
-    refused = [sub for sub in open_ones(draft.state, place, start) if REFUSED in sub.started.data]
+    refused = [sub for sub in draft.try_work(place, start).open if REFUSED in sub.started.data]
     for sub in refused:
         fail(draft, place, sub.id, sub.started.data[REFUSED])
     return bool(refused)
@@ -72,7 +73,7 @@ def take_signals(draft: Draft, place: Place, start: EventSummary) -> bool:
     """Give messages of the inbox to the waits for them, in order; return whether there was one."""
     inbox = list(draft.state.signals)
     taken = False
-    for sub in open_ones(draft.state, place, start):
+    for sub in draft.try_work(place, start).open:
         if sub.started.data["kind"] != "signal":
             continue
         message = next((one for one in inbox if one.data["name"] == sub.started.data["id"]), None)

@@ -14,7 +14,6 @@ from appdb.models import EventSummary, RunState
 from appserver.engine.core.decision import Needed, PastOutputs, PastTries
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.place import Place
-from appserver.engine.core.sub_actions import work_of
 from appserver.modules.contract import Answer, Seen, Try
 
 
@@ -34,7 +33,7 @@ def seen_of(draft: Draft, place: Place, start: EventSummary) -> Seen | None:
         seed=seed_of(run.id, place.module.id, number),
         now=draft.picture.now,
         answers=answers_of(draft.state),
-        work=work_of(draft.state, place, start),
+        work=draft.try_work(place, start).seen(),
         tries=tries,
         loaded={key.removeprefix(own): value for key, value in loaded.items() if key.startswith(own)},
     )

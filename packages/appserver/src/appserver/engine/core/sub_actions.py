@@ -1,66 +1,18 @@
-"""The sub-actions of a module's try: its work outside of the log, by the keys that the module gave."""
+"""Sub-actions in the log: a module's work outside of it is ended there, and stopped outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
 from appdb import DbEventType as E
-from appdb.models import EventSummary, RunState, SubAction
+from appdb.models import SubAction
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.place import Place
-from appserver.modules.contract import ErrorCode, Work
 
 REFUSED = "refused"
 """In the start of a sub-action that cannot be done, why; its end follows from that."""
-KEPT = "kept"
-"""In a start's data, the ids of sub-actions of the try before that count in this one."""
-
-
-def name_of(place: Place, key: str) -> str:
-    """Return the id of a sub-action; unique on the run's line of history."""
-    return f"{place.module.id}/{key}"
-
-
-def current(state: RunState, place: Place, start: EventSummary) -> Iterator[SubAction]:
-    """Yield the sub-actions of a module since its start, and those that its start keeps."""
-    kept = frozenset(start.data.get(KEPT, ()))
-    for sub in state.sub_actions.values():
-        if (sub.step, sub.module) == place.key and (sub.started.seq > start.seq or sub.id in kept):
-            yield sub
-
-
-def open_ones(state: RunState, place: Place, start: EventSummary) -> list[SubAction]:
-    """Return the sub-actions that have not ended."""
-    return [sub for sub in current(state, place, start) if sub.ended is None]
-
-
-def work_of(state: RunState, place: Place, start: EventSummary) -> Mapping[str, Work]:
-    """Return, by key, how each sub-action stands."""
-    return {str(sub.started.data["key"]): _work(sub) for sub in current(state, place, start)}
-
-
-def _work(sub: SubAction) -> Work:
-    data: Mapping[str, Any] = {} if sub.ended is None else sub.ended.data
-    error = data.get("error")
-    return Work(
-        kind=sub.started.data["kind"],
-        state=_state(sub, error),
-        id=str(sub.started.data["id"]),
-        result=data.get("result"),
-        error=error,
-    )
-
-
-def _state(sub: SubAction, error: object) -> Literal["open", "completed", "failed", "cancelled"]:
-    if sub.ended is None:
-        return "open"
-    if not sub.failed:
-        return "completed"
-    cancelled = isinstance(error, Mapping) and error.get("code") == ErrorCode.CANCELLED
-    return "cancelled" if cancelled else "failed"
 
 
 def complete(draft: Draft, place: Place, name: str, result: JsonValue, takes: Iterable[str] = ()) -> None:

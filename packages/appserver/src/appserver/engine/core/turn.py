@@ -19,7 +19,7 @@ from appserver.engine.core.ids import handoff_id, task_id
 from appserver.engine.core.inputs import GivenInputs, digest_of, given_inputs
 from appserver.engine.core.place import Place
 from appserver.engine.core.seen import past_outputs, seen_of, try_of
-from appserver.engine.core.sub_actions import KEPT, open_ones
+from appserver.engine.core.try_work import KEPT
 from appserver.modules.contract import Fail, ModuleKind, Ports, Seen
 from appserver.modules.registry import AnyModule
 from appserver.values.conditions import holds
@@ -75,7 +75,7 @@ def begin(draft: Draft, place: Place) -> None:
     if module is None:
         _hand_off(draft, place, data)
         return
-    given = _given(draft, place, module, draft.next_seq, data.get("edited"))
+    given = _given(draft, place, module, draft.next_seq, data.get("edited"), again=False)
     if not isinstance(given.inputs, Fail):
         data |= {"inputs": dict(given.filled)} if given.size <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
         digest = digest_of(used.type, given.filled)
@@ -93,7 +93,7 @@ def turn_of(draft: Draft, place: Place, start: EventSummary) -> Turn | None:
     if module is None:
         _hand_on(draft, place, start)
         return None
-    inputs = _given(draft, place, module, start.seq, start.data.get("edited")).inputs
+    inputs = _given(draft, place, module, start.seq, start.data.get("edited"), again="digest" in start.data).inputs
     if isinstance(inputs, Fail):
         fail_module(draft, place, start, inputs)
         return None
@@ -101,12 +101,17 @@ def turn_of(draft: Draft, place: Place, start: EventSummary) -> Turn | None:
     return None if seen is None else Turn(place=place, start=start, module=module, inputs=inputs, seen=seen)
 
 
-def _given(draft: Draft, place: Place, module: AnyModule, start_seq: int, edited: object) -> GivenInputs:
-    """Return the module's inputs in the try that begins with an event; made once in a decision, since they stay."""
+def _given(
+    draft: Draft, place: Place, module: AnyModule, start_seq: int, edited: object, *, again: bool
+) -> GivenInputs:
+    """Return the module's inputs in the try that begins with an event; made once in a decision, since they stay.
+
+    A start that has the inputs' digest says that they could be filled: *again* they are.
+    """
     known = draft.given.get(start_seq)
     if known is None:
         changed = edited if isinstance(edited, dict) else {}
-        known = draft.given[start_seq] = given_inputs(module, place.module, draft.scope, changed)
+        known = draft.given[start_seq] = given_inputs(module, place.module, draft.scope, changed, again=again)
         draft.work += known.size
     return known
 
@@ -172,7 +177,7 @@ def _hand_off(draft: Draft, place: Place, data: dict[str, JsonValue]) -> None:
 def _hand_on(draft: Draft, place: Place, start: EventSummary) -> None:
     """Ask a host that has the module's type to go on, where there is something to go on with."""
     draft.missing = place.module.type
-    waits = draft.state.pending is not None or open_ones(draft.state, place, start)
+    waits = draft.state.pending is not None or draft.try_work(place, start).open
     if draft.has_events or not waits:
         run = draft.picture.run
         draft.enqueue(engine_tasks.handoff(run, place.module.type, handoff_id(run.id, draft.next_seq)))

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import JsonValue
+from pydantic_core import from_json, to_json
 
 from appserver.engine.definition.model import MAX_DEPTH, MAX_FILLED_BYTES
 from appserver.engine.definition.references import LEAVE, PATH_HINT, Reference, object_reference, pieces_of
@@ -19,6 +20,8 @@ from appserver.values.pointers import escaped
 from appserver.values.scope import NOTHING, known_part, lookup
 
 MAX_INTEGER = 2**63
+REFERS = (b"{{", b'"$ref"')
+"""What the JSON of a value holds that refers to something, or that may."""
 QUOTES = 2
 """Bytes that the quotes of a text take in JSON; also those of brackets, and of a comma with a colon."""
 
@@ -47,6 +50,7 @@ def fill_inputs(
     *,
     literal: Collection[str] = LEAVE,
     nested: Collection[str] = LEAVE,
+    again: bool = False,
 ) -> dict[str, JsonValue]:
     """Return a module's inputs, filled.
 
@@ -55,11 +59,13 @@ def fill_inputs(
         scope: As for ``fill``.
         literal: Names of inputs whose texts stand for themselves, ``Module.literal``.
         nested: Names of inputs that hold definitions of modules and stay as they are, ``Module.nested``.
+        again: Whether they were filled with the same values before. Then the caps are kept, and values are JSON, so
+            that these are not looked at one by one: a module is asked again after each thing that happens to it.
 
     Raises:
         FillError: As for ``fill``; pointers begin at the inputs.
     """
-    filler = _Filler(scope)
+    filler = _Refiller(scope) if again else _Filler(scope)
     filled: dict[str, JsonValue] = {}
     for name, value in inputs.items():
         place = f"/{escaped(name)}"
@@ -183,6 +189,27 @@ class _Filler:
             raise _error(pointer, f"the name {name!r:.80} of a field is no text")
         self.count(2 * QUOTES + _size(name, pointer, ""), pointer)
         return str(name)
+
+
+class _Refiller(_Filler):
+    """A filling of what was filled before: values are only copied, as a whole."""
+
+    def filled(self, value: object, pointer: str, depth: int, *, literal: bool = False) -> JsonValue:
+        """Return a value of a definition, filled."""
+        if isinstance(value, Mapping | list | tuple) and not any(mark in (raw := to_json(value)) for mark in REFERS):
+            plain: JsonValue = from_json(raw)
+            return plain
+        return super().filled(value, pointer, depth, literal=literal)
+
+    def plain(self, value: object, pointer: str, depth: int, *, path: str = "") -> JsonValue:  # noqa: ARG002
+        """Return a copy of a value in the plain types of JSON, with nothing filled in it."""
+        return copied(value)
+
+
+def copied(value: object) -> JsonValue:
+    """Return a copy of *value*, which is known to be JSON, in its plain types."""
+    made: JsonValue = from_json(to_json(value))
+    return made
 
 
 def _check_depth(pointer: str, depth: int, path: str = "") -> None:

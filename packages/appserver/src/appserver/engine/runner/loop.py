@@ -15,6 +15,7 @@ from appserver.engine.core.causes import Fired, Look
 from appserver.engine.core.engine_tasks import ADVANCE, QUEUE, TIMER
 from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.handlers import handlers_of, module_type
+from appserver.engine.runner.looks import Looks
 from appserver.errors import AppServerError
 from appserver.modules.registry import ModuleRegistry
 
@@ -40,6 +41,7 @@ class EngineLoop:
 
     Args:
         advancer: Advances runs.
+        looks: Looks at runs.
         queue: The queue to claim from; of the loop's own, since it keeps a picture of who waits.
         feed: Hints that tasks are ready.
         registry: The module types of this host.
@@ -47,9 +49,16 @@ class EngineLoop:
     """
 
     def __init__(
-        self, advancer: Advancer, queue: TaskQueue, feed: ChangeFeed, registry: ModuleRegistry, slots: int
+        self,
+        advancer: Advancer,
+        looks: Looks,
+        queue: TaskQueue,
+        feed: ChangeFeed,
+        registry: ModuleRegistry,
+        slots: int,
     ) -> None:
         self._advancer = advancer
+        self._looks = looks
         self._queue = queue
         self._feed = feed
         self._slots = slots
@@ -144,7 +153,7 @@ class EngineLoop:
         if task.actor == TIMER:
             await self._advancer.advance(run_id, task.owner_id, Fired(timer_id=str(task.payload["timer_id"])))
         elif task.actor == ADVANCE:
-            await self._advancer.advance(run_id, task.owner_id, Look())
+            await self._looks.look(run_id, task.owner_id)
         else:
             allowed = frozenset({module_type(task.actor, task.actor_version)})
             await self._advancer.advance(run_id, task.owner_id, Look(), allow=allowed)

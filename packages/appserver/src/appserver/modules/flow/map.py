@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import filterfalse, islice
 from typing import Any, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SkipValidation
 
 from appserver.modules.contract import (
     Await,
@@ -22,10 +23,13 @@ from appserver.modules.contract import (
     Seen,
     Work,
 )
+from appserver.modules.standing import standing_of
 
 MAX_ITEMS = 1_000
 MAX_AT_ONCE = 100
 MAX_TOLD_FAILURES = 20
+KEYS = tuple(map(str, range(MAX_ITEMS)))
+"""The keys of items: their numbers."""
 
 
 class CompleteWhen(Ports):
@@ -42,7 +46,8 @@ class CompleteWhen(Ports):
 class MapInputs(Ports):
     """Items, and what is done with each."""
 
-    items: list[JsonValue] = Field(max_length=MAX_ITEMS, description="One run of the modules for each.")
+    # Whatever is filled in is JSON, and to look at each of a thousand items takes longer than to decide.
+    items: list[SkipValidation[JsonValue]] = Field(max_length=MAX_ITEMS, description="One run of the modules for each.")
     run: dict[str, JsonValue] | list[dict[str, JsonValue]] = Field(
         description="A module's definition, or a list of them; they find `item` and `index` beside what the run has. "
         "One module that needs a single task runs as a part of this one; a list is a run of its own for each item."
@@ -86,17 +91,17 @@ class Map(Module[MapInputs, MapOutputs]):
     def decide(self, inputs: MapInputs, seen: Seen) -> Await | Done | Fail:
         """Keep as many items at work as may be, until enough have ended."""
         count, rule = len(inputs.items), inputs.complete_when
-        ended = {key: one for key, one in seen.work.items() if one.state != "open"}
-        failed = [key for key, one in ended.items() if one.state != "completed"]
+        standing = standing_of(seen.work)
+        succeeded, failed = len(standing.completed), len(standing.failed)
         enough = count if rule.min_success is None else min(rule.min_success, count)
-        if len(ended) - len(failed) >= enough or (len(ended) == count and len(failed) <= rule.tolerated_failures):
+        all_ended = succeeded + failed == count
+        if succeeded >= enough or (all_ended and failed <= rule.tolerated_failures):
             return Done(outputs=_outputs(count, seen.work))
-        if len(failed) > rule.tolerated_failures or len(ended) == count:
-            return _failure(inputs, seen.work, failed)
-        free = inputs.at_once - (len(seen.work) - len(ended))
-        waiting = [index for index in range(count) if str(index) not in seen.work]
-        calls = (_call(inputs, index) for index in waiting[: max(0, free)])
-        return Await(calls=tuple(calls))
+        if failed > rule.tolerated_failures or all_ended:
+            return _failure(inputs, seen.work, standing.failed)
+        free = max(0, inputs.at_once - len(standing.open))
+        waiting = filterfalse(seen.work.keys().__contains__, KEYS[:count])
+        return Await(calls=tuple(_call(inputs, int(key)) for key in islice(waiting, free)))
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         """Return the outputs' schema; what items give is known only where they run."""
@@ -112,17 +117,18 @@ def _call(inputs: MapInputs, index: int) -> Call:
 
 
 def _outputs(count: int, work: Mapping[str, Work]) -> dict[str, Any]:
-    results = [work[str(index)].result if _succeeded(work, index) else None for index in range(count)]
-    failed = sorted(int(key) for key, one in work.items() if one.state in ("failed", "cancelled"))
+    standing = standing_of(work)
+    # A try that keeps what an earlier one has done may have fewer items than that.
+    succeeded = [index for index in map(int, standing.completed) if index < count]
+    results: list[JsonValue] = [None] * count
+    for index in succeeded:
+        results[index] = work[str(index)].result
+    failed = sorted(map(int, standing.failed))
     return {
         "results": results,
         "failures": [_told(index, work[str(index)]) for index in failed[:MAX_TOLD_FAILURES]],
-        "succeeded": sum(_succeeded(work, index) for index in range(count)),
+        "succeeded": len(succeeded),
     }
-
-
-def _succeeded(work: Mapping[str, Work], index: int) -> bool:
-    return str(index) in work and work[str(index)].state == "completed"
 
 
 def _told(index: int, work: Work) -> dict[str, Any]:
