@@ -20,7 +20,7 @@ from appdb.models.content_generation_metadata import (
 from appdb.models.events import EventFilter, EventSummary, NewRunEvent, RunEvent
 from appdb.models.generated_content import Content, ContentKind, NewContent
 from appdb.models.limits import Limit, TaskLimit
-from appdb.models.ongoing import SubAction, TakenSignal, Wait, WaitKind
+from appdb.models.ongoing import ModuleWork, SubAction, TakenSignal, Wait, WaitKind
 from appdb.models.option_usage import OptionUsage
 from appdb.models.queues import QueueStats
 from appdb.models.recovery import Disagreement, Recovery
@@ -135,6 +135,7 @@ __all__ = [
     "ModelCall",
     "ModelTotal",
     "ModuleAttempt",
+    "ModuleWork",
     "NewContent",
     "NewEvent",
     "NewFile",

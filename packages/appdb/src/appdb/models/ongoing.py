@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -74,6 +75,21 @@ class SubAction:
     def failed(self) -> bool:
         """Whether it ended with an error."""
         return self.ended is not None and self.ended.type is DbEventType.SUB_ACTION_FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleWork:
+    """The sub-actions of one module, sorted, so that nobody has to look at each of them.
+
+    Args:
+        all: By id, all of them, in the order of their starts.
+        open: Those that have not ended, in the order of their starts.
+        failed: Those that ended with an error, in the order of their ends.
+    """
+
+    all: Mapping[str, SubAction] = field(default_factory=dict)
+    open: Mapping[str, SubAction] = field(default_factory=dict)
+    failed: Mapping[str, SubAction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

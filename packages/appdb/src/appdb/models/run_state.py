@@ -8,7 +8,7 @@ from typing import Any
 
 from appdb.events import DbEventType
 from appdb.models.events import EventSummary, RunEvent
-from appdb.models.ongoing import SubAction, TakenSignal, Wait
+from appdb.models.ongoing import ModuleWork, SubAction, TakenSignal, Wait
 from appdb.models.workflow_runs import Position, Run, RunStatus
 
 
@@ -51,6 +51,7 @@ class RunState:
         unknown_type: The last type of an event that this release does not know, and so has passed over.
         waiting_on: What the run waits for, in the order in which the waits began; nothing once it has ended.
         sub_actions: By id, the sub-actions of modules that are not undone, in the order of their starts.
+        work: The same by step and module, sorted; made of *sub_actions* where it is not given.
         signals: The messages that were received and not taken, oldest first.
         taken: By ``signal_id``, the messages that were taken; those of a module that is undone are ``signals`` again.
         started: By step and module, the last start of modules that are not undone.
@@ -73,12 +74,17 @@ class RunState:
     unknown_type: str | None = None
     waiting_on: tuple[Wait, ...] = ()
     sub_actions: Mapping[str, SubAction] = field(default_factory=dict)
+    work: Mapping[tuple[str, str], ModuleWork] = field(default_factory=dict)
     signals: tuple[EventSummary, ...] = ()
     taken: Mapping[str, TakenSignal] = field(default_factory=dict)
     started: Mapping[tuple[str, str], EventSummary] = field(default_factory=dict)
     responses: Mapping[str, EventSummary] = field(default_factory=dict)
     created: EventSummary | None = None
     went_back: EventSummary | None = None
+
+    def __post_init__(self) -> None:
+        if self.sub_actions and not self.work:
+            object.__setattr__(self, "work", sorted_work(self.sub_actions))
 
     @property
     def status(self) -> RunStatus:
@@ -109,6 +115,23 @@ class RunState:
     def values(self) -> dict[str, Any]:
         """Return what modules and sub-actions have given to the run's state, by name; the last one wins."""
         return {name: kept.data[STATE_VALUES][name] for name, kept in self.state_values.items()}
+
+
+def sorted_work(sub_actions: Mapping[str, SubAction]) -> dict[tuple[str, str], ModuleWork]:
+    """Return *sub_actions*, which are in the order of their starts, by step and module."""
+    found: dict[tuple[str, str], dict[str, SubAction]] = {}
+    for name, sub in sub_actions.items():
+        found.setdefault((sub.step, sub.module), {})[name] = sub
+    return {place: _sorted(subs) for place, subs in found.items()}
+
+
+def _sorted(subs: Mapping[str, SubAction]) -> ModuleWork:
+    failed = sorted((sub.ended.seq, name) for name, sub in subs.items() if sub.ended is not None and sub.failed)
+    return ModuleWork(
+        all=subs,
+        open={name: sub for name, sub in subs.items() if sub.ended is None},
+        failed={name: subs[name] for _, name in failed},
+    )
 
 
 STATE_VALUES = "_state_mapped"

@@ -85,6 +85,7 @@ class _Draft:
             unknown_type=self.unknown_type,
             waiting_on=tuple(self.ongoing.waits.values()),
             sub_actions=dict(self.ongoing.sub_actions),
+            work=self.ongoing.sorted(),
             signals=tuple(self.ongoing.signals.values()),
             taken=dict(self.ongoing.taken),
             started=dict(self.ongoing.started),

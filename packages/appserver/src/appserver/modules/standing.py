@@ -1,8 +1,9 @@
-"""Standing: how the calls of a module stand, told without looking at what each of them gave."""
+"""Standing: how many calls of a module stand how, told without looking at each of them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,17 +12,17 @@ from appserver.modules.contract import Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The keys of a module's calls by how they stand, each in the order of their starts.
+    """The numbers of a module's calls by how they stand.
 
     Args:
-        open: Those that have not ended.
-        completed: Those that have given something.
-        failed: Those that have failed or were cancelled.
+        open: How many have not ended.
+        succeeded: How many have given something.
+        failed: How many have failed or were cancelled.
     """
 
-    open: list[str]
-    completed: list[str]
-    failed: list[str]
+    open: int
+    succeeded: int
+    failed: int
 
 
 class StandingWork(Mapping[str, Work]):
@@ -37,8 +38,5 @@ def standing_of(work: Mapping[str, Work]) -> Standing:
     """Return how *work*, a module's ``Seen.work``, stands; of what the engine gives, at no cost."""
     if isinstance(work, StandingWork):
         return work.standing
-    return Standing(
-        open=[key for key, one in work.items() if one.state == "open"],
-        completed=[key for key, one in work.items() if one.state == "completed"],
-        failed=[key for key, one in work.items() if one.state not in ("open", "completed")],
-    )
+    states = Counter(one.state for one in work.values())
+    return Standing(open=states["open"], succeeded=states["completed"], failed=states["failed"] + states["cancelled"])

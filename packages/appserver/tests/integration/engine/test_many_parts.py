@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from appdb import ChangeFeed, Claimer, Database, DbEventType, Lease, Task, TaskQueue, TaskState
 from appdb.models import RunStatus, RunView, TaskFilter
@@ -52,7 +53,7 @@ class Host:
         self.loop = EngineLoop(advancer, looks, TaskQueue(database), feed, registry, 4)
 
     async def start(self, count: int, **more: Any) -> RunView:
-        given = {"items": [f"word {number}" for number in range(count)]}
+        given: dict[str, JsonValue] = {"items": [f"word {number}" for number in range(count)]}
         start = NewStart(owner_id=OWNER, definition=many(**more), input=given)
         view, _ = await self.service.start(start)
         return view

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from appdb import DbEventType
-from appdb.models import EventSummary, RunState, SubAction
+from appdb.models import EventSummary, ModuleWork, RunState, SubAction
 from appserver.engine.core.place import Place
 from appserver.modules.contract import ErrorCode, Work
 from appserver.modules.standing import Standing, StandingWork
@@ -24,7 +23,7 @@ class TryWork:
     """
     The sub-actions of one try of a module: those since its start, and those that its start keeps.
 
-    A module may have a thousand, of which one event changes one; so they are sorted in one pass over the state, and
+    A module may have a thousand, of which one event changes one; so what the state has sorted is taken as it is, and
     then only what has changed is looked at.
 
     Args:
@@ -35,34 +34,30 @@ class TryWork:
 
     def __init__(self, state: RunState, place: Place, start: EventSummary) -> None:
         self.start_id = start.event_id
-        self._own = len(name_of(place, ""))
-        self._all: dict[str, SubAction] = {}
-        self._open: dict[str, SubAction] = {}
-        (step, module), since, kept = place.key, start.seq, frozenset(start.data.get(KEPT, ()))
-        for name, sub in state.sub_actions.items():
-            if sub.module == module and sub.step == step and (sub.started.seq > since or name in kept):
-                self._put(name, sub)
+        self._prefix = name_of(place, "")
+        work = state.work.get(place.key, ModuleWork())
+        oldest = next(iter(work.all.values()), None)
+        if oldest is None or oldest.started.seq > start.seq:
+            self._all, self._open, self._failed = dict(work.all), dict(work.open), dict(work.failed)
+            return
+        kept = frozenset(start.data.get(KEPT, ()))
+        self._all = {name: sub for name, sub in work.all.items() if sub.started.seq > start.seq or name in kept}
+        self._open = {name: sub for name, sub in work.open.items() if name in self._all}
+        self._failed = {name: sub for name, sub in work.failed.items() if name in self._all}
 
     def follow(self, state: RunState, names: Iterable[str]) -> None:
         """Take over from *state* the sub-actions *names*, of which events were added since the last look."""
         for name in names:
-            if (sub := state.sub_actions[name]).ended is None:
+            sub = state.sub_actions[name]
+            if sub.ended is None:
                 # Removed first, as in the state: in the order of the last starts.
-                self._all.pop(name[self._own :], None)
-            self._put(name, sub)
-
-    def _put(self, name: str, sub: SubAction) -> None:
-        key = name[self._own :]
-        self._all[key] = sub
-        if sub.ended is None:
-            self._open[key] = sub
-        else:
-            self._open.pop(key, None)
-
-    @property
-    def all(self) -> list[SubAction]:
-        """All of them, in the order of their starts."""
-        return list(self._all.values())
+                self._all.pop(name, None)
+                self._open[name] = sub
+            else:
+                self._open.pop(name, None)
+            self._all[name] = sub
+            if sub.failed:
+                self._failed[name] = sub
 
     @property
     def open(self) -> list[SubAction]:
@@ -72,11 +67,13 @@ class TryWork:
     @property
     def done(self) -> list[str]:
         """The ids of those that have given something."""
-        return [sub.id for sub in self._all.values() if sub.ended is not None and not sub.failed]
+        return [name for name in self._all if name not in self._open and name not in self._failed]
 
     def seen(self) -> SeenWork:
         """Return them as the module sees them; later events do not change that."""
-        return SeenWork(dict(self._all))
+        ended = len(self._all) - len(self._open)
+        standing = Standing(open=len(self._open), succeeded=ended - len(self._failed), failed=len(self._failed))
+        return SeenWork(self._prefix, dict(self._all), standing)
 
 
 class SeenWork(StandingWork):
@@ -84,47 +81,31 @@ class SeenWork(StandingWork):
     The work of a try as its module sees it.
 
     Args:
-        subs: By key, the sub-actions.
+        prefix: What the ids of its sub-actions begin with; the rest are the keys.
+        subs: By id, the sub-actions.
+        standing: How they stand.
     """
 
-    def __init__(self, subs: Mapping[str, SubAction]) -> None:
-        self._subs = subs
-        self._standing: Standing | None = None
+    def __init__(self, prefix: str, subs: Mapping[str, SubAction], standing: Standing) -> None:
+        self._prefix, self._subs, self._standing = prefix, subs, standing
 
     def __getitem__(self, key: str) -> Work:
-        return _work(self._subs[key])
+        return _work(self._subs[f"{self._prefix}{key}"])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._subs)
+        own = len(self._prefix)
+        return (name[own:] for name in self._subs)
 
     def __len__(self) -> int:
         return len(self._subs)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._subs
-
-    def keys(self) -> KeysView[str]:
-        """Return the keys, in the order of the starts."""
-        return self._subs.keys()
+        return f"{self._prefix}{key}" in self._subs
 
     @property
     def standing(self) -> Standing:
-        """How they stand; found out once."""
-        if self._standing is None:
-            self._standing = _standing(self._subs)
+        """How they stand."""
         return self._standing
-
-
-def _standing(subs: Mapping[str, SubAction]) -> Standing:
-    standing = Standing(open=[], completed=[], failed=[])
-    for key, sub in subs.items():
-        if (ended := sub.ended) is None:
-            standing.open.append(key)
-        elif ended.type is DbEventType.SUB_ACTION_FAILED:
-            standing.failed.append(key)
-        else:
-            standing.completed.append(key)
-    return standing
 
 
 def _work(sub: SubAction) -> Work:

@@ -92,15 +92,15 @@ class Map(Module[MapInputs, MapOutputs]):
         """Keep as many items at work as may be, until enough have ended."""
         count, rule = len(inputs.items), inputs.complete_when
         standing = standing_of(seen.work)
-        succeeded, failed = len(standing.completed), len(standing.failed)
+        succeeded, failed = standing.succeeded, standing.failed
         enough = count if rule.min_success is None else min(rule.min_success, count)
         all_ended = succeeded + failed == count
         if succeeded >= enough or (all_ended and failed <= rule.tolerated_failures):
             return Done(outputs=_outputs(count, seen.work))
         if failed > rule.tolerated_failures or all_ended:
-            return _failure(inputs, seen.work, standing.failed)
-        free = max(0, inputs.at_once - len(standing.open))
-        waiting = filterfalse(seen.work.keys().__contains__, KEYS[:count])
+            return _failure(inputs, seen.work)
+        free = max(0, inputs.at_once - standing.open)
+        waiting = filterfalse(seen.work.__contains__, KEYS[:count])
         return Await(calls=tuple(_call(inputs, int(key)) for key in islice(waiting, free)))
 
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
@@ -117,18 +117,18 @@ def _call(inputs: MapInputs, index: int) -> Call:
 
 
 def _outputs(count: int, work: Mapping[str, Work]) -> dict[str, Any]:
-    standing = standing_of(work)
+    by_index = {int(key): one for key, one in work.items()}
     # A try that keeps what an earlier one has done may have fewer items than that.
-    succeeded = [index for index in map(int, standing.completed) if index < count]
-    results: list[JsonValue] = [None] * count
-    for index in succeeded:
-        results[index] = work[str(index)].result
-    failed = sorted(map(int, standing.failed))
+    results = {index: one.result for index, one in by_index.items() if one.state == "completed" and index < count}
     return {
-        "results": results,
-        "failures": [_told(index, work[str(index)]) for index in failed[:MAX_TOLD_FAILURES]],
-        "succeeded": len(succeeded),
+        "results": [results.get(index) for index in range(count)],
+        "failures": [_told(index, by_index[index]) for index in _failed(by_index)[:MAX_TOLD_FAILURES]],
+        "succeeded": len(results),
     }
+
+
+def _failed(by_index: Mapping[int, Work]) -> list[int]:
+    return sorted(index for index, one in by_index.items() if one.state in ("failed", "cancelled"))
 
 
 def _told(index: int, work: Work) -> dict[str, Any]:
@@ -140,10 +140,11 @@ def _told(index: int, work: Work) -> dict[str, Any]:
     }
 
 
-def _failure(inputs: MapInputs, work: Mapping[str, Work], failed: list[str]) -> Fail:
+def _failure(inputs: MapInputs, work: Mapping[str, Work]) -> Fail:
     """Return the map's failure; it has the class of the first item's, so that what may pass is tried again."""
-    indexes = sorted(map(int, failed))
-    told = [_told(index, work[str(index)]) for index in indexes[:MAX_TOLD_FAILURES]]
+    by_index = {int(key): one for key, one in work.items()}
+    indexes = _failed(by_index)
+    told = [_told(index, by_index[index]) for index in indexes[:MAX_TOLD_FAILURES]]
     code = told[0]["code"] if told else ErrorCode.MISCONFIGURED.value
     return Fail(
         code=ErrorCode(code) if code in set(ErrorCode) else ErrorCode.RETRYABLE,

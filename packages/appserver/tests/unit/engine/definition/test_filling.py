@@ -167,3 +167,22 @@ def test_one_reference_gives_the_very_value(value: Any) -> None:
     except FillError:
         return
     assert json.dumps(filled) == json.dumps(value)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), WRITTEN, max_size=3), st.sets(st.sampled_from("abc")))
+def test_filling_again_gives_the_same(inputs: dict[str, Any], literal: set[str]) -> None:
+    try:
+        first = fill_inputs(inputs, SCOPE, literal=literal, nested={"c"})
+    except FillError:
+        return
+
+    again = fill_inputs(inputs, SCOPE, literal=literal, nested={"c"}, again=True)
+
+    assert repr(again) == repr(first)
+
+
+def test_filling_again_gives_new_containers() -> None:
+    given_list = fill_inputs({"a": "{{ input.list }}"}, SCOPE, again=True)["a"]
+
+    assert given_list == SCOPE["input"]["list"]
+    assert given_list is not SCOPE["input"]["list"]
