@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,14 +14,18 @@ from fastapi import FastAPI, Request
 from appbench.bare_run import BareRuns, RunForm
 from appdb import Database
 
+BEFORE = "floor_before"
+"""The collection of the one document that a run was before the answer which is written again."""
 
-def bare_app(run_id: str, after: int) -> FastAPI:
-    """Return an application that writes again what was written behind the event *after* of a run."""
+
+def bare_app() -> FastAPI:
+    """Return an application that writes an answer again."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Database(os.environ["APP_MONGO_URI"], os.environ["APP_MONGO_DATABASE"]) as database:
-            app.state.runs = BareRuns(database, await RunForm.of(database, run_id, after=after, started=False))
+            before = await database.collection(BEFORE).find_one({})
+            app.state.runs = BareRuns(database, await RunForm.of_answer(database, before or {}))
             yield
 
     app = FastAPI(lifespan=lifespan)
@@ -39,7 +42,7 @@ def main() -> None:
     """Serve until interrupted, at a port that is said."""
     taken = socket.create_server(("127.0.0.1", 0))
     print(f"serving at http://127.0.0.1:{taken.getsockname()[1]}/", flush=True)
-    config = uvicorn.Config(bare_app(sys.argv[1], int(sys.argv[2])), access_log=False, log_level="warning")
+    config = uvicorn.Config(bare_app(), access_log=False, log_level="warning")
     uvicorn.Server(config).run([taken])
 
 

@@ -20,7 +20,8 @@ class RunForm:
     """The documents that a call of the engine wrote, to be written again without it.
 
     Args:
-        run: The run's document.
+        run: The run's document behind the call.
+        before: The run's document before the call; ``None`` for a start. Written over by itself it would be no write.
         events: The events of the call, in order.
         branch: The branch that a start makes; ``None`` for an answer.
         task: The task that it enqueued; ``None`` for none.
@@ -28,18 +29,24 @@ class RunForm:
 
     run: Mapping[str, Any]
     events: Sequence[Mapping[str, Any]]
+    before: Mapping[str, Any] | None = None
     branch: Mapping[str, Any] | None = None
     task: Mapping[str, Any] | None = None
 
     @classmethod
-    async def of(cls, database: Database, run_id: str, *, after: int, started: bool) -> RunForm:
-        """Return the form of what a call wrote behind the event *after* of a run."""
-        match = {"run_id": run_id, "seq": {"$gt": after}}
-        events = [dict(row) async for row in database.collection("events").find(match).sort("seq")]
+    async def of_answer(cls, database: Database, before: Mapping[str, Any]) -> RunForm:
+        """Return the form of what an answer wrote to the run that had this document before."""
+        run = await database.collection("workflow_runs").find_one({"_id": before["_id"]})
+        events = await _events_of(database, before["_id"], before["event_count"])
+        return cls(run=dict(run or {}), before=before, events=events)
+
+    @classmethod
+    async def of_start(cls, database: Database, run_id: str) -> RunForm:
+        """Return the form of what a start wrote."""
         run = await database.collection("workflow_runs").find_one({"_id": run_id})
-        branch = await database.collection("branches").find_one({"run_id": run_id}) if started else None
+        branch = await database.collection("branches").find_one({"run_id": run_id})
         task = await database.collection("tasks").find_one({"run_id": run_id, "queue": {"$ne": "engine"}})
-        return cls(run=dict(run or {}), events=events, branch=branch, task=task if started else None)
+        return cls(run=dict(run or {}), events=await _events_of(database, run_id, 0), branch=branch, task=task)
 
 
 class BareRuns:
@@ -54,7 +61,7 @@ class BareRuns:
     async def prepare(self, count: int) -> list[str]:
         """Insert *count* runs that are to be answered, and return their ids."""
         ids = [uuid7_str("wf_") for _ in range(count)]
-        rows = [{**self._form.run, "_id": run_id, "project": run_id} for run_id in ids]
+        rows = [{**(self._form.before or {}), "_id": run_id, "project": run_id} for run_id in ids]
         await self._collections["workflow_runs"].insert_many(rows, ordered=False)
         return ids
 
@@ -88,6 +95,11 @@ class BareRuns:
 
     def _events(self, run_id: str) -> list[dict[str, Any]]:
         return [{**event, "_id": uuid7_str("evt_"), "run_id": run_id} for event in self._form.events]
+
+
+async def _events_of(database: Database, run_id: str, first: int) -> list[dict[str, Any]]:
+    match = {"run_id": run_id, "seq": {"$gte": first}}
+    return [dict(row) async for row in database.collection("events").find(match).sort("seq")]
 
 
 @asynccontextmanager

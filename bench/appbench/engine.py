@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from appbench.api_client import ApiClient, api_client
+from appbench.bare_host import BEFORE
 from appbench.bare_run import BareRuns, RunForm, bare_runs
 from appbench.floors import CLAIM_KEY, FLOOR, bare_collection
 from appbench.pickup import QUIET_SECONDS, percentile
@@ -72,9 +73,9 @@ async def _api(stage: Stage, database: Database) -> AsyncIterator[ApiClient]:
 
 
 @asynccontextmanager
-async def _bare_api(stage: Stage, database: Database, first: dict[str, Any]) -> AsyncIterator[ApiClient]:
-    command = ["-m", "appbench.bare_host", first["id"], str(first["last_seq"])]
-    host = stage.start("bare-server", command, database)
+async def _bare_api(stage: Stage, database: Database, form: RunForm) -> AsyncIterator[ApiClient]:
+    await database.collection(BEFORE).insert_one(dict(form.before or {}))
+    host = stage.start("bare-server", ["-m", "appbench.bare_host"], database)
     try:
         async with api_client(host.wait_for(r"serving at (http://\S+)/")) as client:
             yield client
@@ -85,9 +86,10 @@ async def _bare_api(stage: Stage, database: Database, first: dict[str, Any]) -> 
 async def _answering(stage: Stage, database: Database, client: ApiClient) -> list[Row]:
     template = await _template(client, ASKS)
     first = await _start(client, template)
+    before = await database.collection("workflow_runs").find_one({"_id": first["id"]})
     await _answer(client, first)
-    form = await RunForm.of(database, first["id"], after=first["last_seq"], started=False)
-    async with bare_runs(database, form) as floor, _bare_api(stage, database, first) as bare_client:
+    form = await RunForm.of_answer(database, before or {})
+    async with bare_runs(database, form) as floor, _bare_api(stage, database, form) as bare_client:
         ours, bare = await _one_by_one(stage, client, template, floor)
         rates = await _at_once(client, bare_client, template, floor, stage.size(640, 64))
     one = Row(
@@ -163,7 +165,7 @@ async def _starting(stage: Stage, database: Database, client: ApiClient) -> list
             waiter.wait_for("(ready)")
             with stage.worker(database, slots=4):
                 first = await _start(client, template)
-                form = await RunForm.of(database, first["id"], after=-1, started=True)
+                form = await RunForm.of_start(database, first["id"])
                 queued = RunForm(run=form.run, events=form.events, branch=form.branch, task=floors.form.documents(1)[0])
                 async with bare_runs(database, queued) as floor:
                     for _ in range(stage.size(200, 30) + WARM_UP):

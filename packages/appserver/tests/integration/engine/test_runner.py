@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from appdb import ChangeFeed, Database, DatabaseUnavailableError, TaskQueue
+from appdb import ChangeFeed, Database, DatabaseUnavailableError, StateRepository, TaskQueue
 from appdb.models import RunView
 from appserver.engine.runner.loop import EngineLoop
 from appserver.engine.runner.stores import EngineStores
@@ -75,7 +75,36 @@ async def test_answer_costs_one_read_and_one_transaction(database: Database) -> 
     with commands_sent() as sent:
         await answered(engine, view, "y")
 
-    assert sent == ["aggregate", "findAndModify", "insert", "commitTransaction"]
+    assert sent == ["find", "findAndModify", "insert", "commitTransaction"]
+
+
+async def test_answer_behind_another_hosts_costs_one_read_more(database: Database) -> None:
+    engine, other = service(database), service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
+    view = await answered(other, view, "x")
+
+    with commands_sent() as sent:
+        await answered(engine, view, "y")
+
+    assert sent == ["find", "aggregate", "findAndModify", "insert", "commitTransaction"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_hosts_that_take_turns_see_each_state_as_it_is_stored(database: Database, seed: int) -> None:
+    chance, hosts = random.Random(seed), [service(database), service(database)]
+    names = [f"m{number}" for number in range(5)]
+    view, _ = await hosts[0].start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, names))))
+    states = StateRepository(database)
+    for _ in range(25):
+        host = chance.choice(hosts)
+        done = [name for given in view.state.modules_completed.values() for name in given]
+        if view.state.pending is not None and (not done or chance.random() < 0.7):
+            view = await answered(host, view, chance.choice("xyz"))
+        else:
+            view = (await host.returner.go(view.run.id, OWNER, host.ways.jump(chance.choice(done), {}))).view
+        stored = await states.read(view.run.id, owner_id=OWNER)
+        for one in hosts:
+            assert await one.view(view.run.id, owner_id=OWNER) == stored
 
 
 async def test_start_costs_one_read_and_one_transaction(database: Database) -> None:

@@ -95,6 +95,7 @@ class Advancer:
                 continue
             if isinstance(opened, str):
                 return await self._reader.view(opened, owner_id), False
+            self._reader.keep(opened.view)
             if opened.finished:
                 return opened.view, True
             return await self.advance(new.run_id, owner_id, Look()), True
@@ -126,7 +127,9 @@ class Advancer:
         decided = await self._decider.decide(picture, cause, allow)
         if decided.decision.nothing:
             return Written(decision=decided.decision, view=RunView(run=picture.run, state=picture.state))
-        return await self._stores.database.transaction(partial(self._apply, decided))
+        written = await self._stores.database.transaction(partial(self._apply, decided))
+        self._reader.keep(written.view)
+        return written
 
     async def _apply(self, decided: Decided, session: Session) -> Written:
         appended = await self._applier.apply(decided.picture, decided.decision, session)

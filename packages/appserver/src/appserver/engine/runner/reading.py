@@ -8,6 +8,7 @@ from appserver.engine.core.picture import Picture
 from appserver.engine.definition.model import Definition
 from appserver.engine.runner.definitions import StoredDefinitions
 from appserver.engine.runner.ends import EndReader
+from appserver.engine.runner.kept_states import KeptStates
 from appserver.engine.runner.stores import EngineStores
 from appserver.errors import NoWorkflowRunError
 from appserver.modules.registry import ModuleRegistry
@@ -27,13 +28,14 @@ class PictureReader:
         self._registry = registry
         self._definitions = StoredDefinitions(stores.versions)
         self._ends = EndReader(stores)
+        self._states = KeptStates()
 
     async def picture(self, run_id: str, owner_id: str) -> Picture:
         """Return the picture of a run.
 
-        Two round trips, however long the run is; one more for a definition that this host has not used lately, and
-        where the run waits for tasks or timers one for each 500 of them; for each open child run one, and one more
-        where it has ended.
+        One round trip, however long the run is, unless another host has written to it since this one looked last: then
+        two. One more for a definition that this host has not used lately, and where the run waits for tasks or timers
+        one for each 500 of them; for each open child run one, and one more where it has ended.
 
         Raises:
             NotFoundError: The owner has no such run.
@@ -56,8 +58,22 @@ class PictureReader:
         )
 
     async def view(self, run_id: str, owner_id: str) -> RunView:
-        """Return a run with its state."""
-        return await self._stores.states.read(run_id, owner_id=owner_id)
+        """Return a run with its state.
+
+        Raises:
+            NotFoundError: The owner has no such run.
+        """
+        if run_id in self._states:
+            run = await self._stores.runs.get(run_id, owner_id=owner_id)
+            if (state := self._states.find(run)) is not None:
+                return RunView(run=run, state=state)
+        view = await self._stores.states.read(run_id, owner_id=owner_id)
+        self._states.keep_read(view)
+        return view
+
+    def keep(self, view: RunView) -> None:
+        """Keep what this host has written, so that its next look at the run reads the run alone."""
+        self._states.keep_written(view)
 
     async def of_version(self, version_id: str, owner_id: str) -> Definition:
         """Return the definition of a version that the owner may use.
