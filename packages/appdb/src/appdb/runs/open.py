@@ -38,7 +38,7 @@ class _RacedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Beginning:
+class _FirstEvents:
     """The first events of a run, and where they lead."""
 
     events: Sequence[tuple[NewRunEvent, EventSubject]]
@@ -144,7 +144,7 @@ class RunOpener:
             raise NotFoundError("workflow template", template_id)
         return str(found["_id"])
 
-    async def _make(self, new: NewRun, beginning: _Beginning, owner_id: str, session: Session) -> Run:
+    async def _make(self, new: NewRun, beginning: _FirstEvents, owner_id: str, session: Session) -> Run:
         ancestors: list[str] = []
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
@@ -171,7 +171,7 @@ class RunOpener:
         return run
 
 
-def _beginning(new: NewRun, events: Sequence[NewRunEvent], owner_id: str) -> _Beginning:
+def _beginning(new: NewRun, events: Sequence[NewRunEvent], owner_id: str) -> _FirstEvents:
     """Return the first event of a run with those that follow it, checked.
 
     Raises:
@@ -179,13 +179,13 @@ def _beginning(new: NewRun, events: Sequence[NewRunEvent], owner_id: str) -> _Be
         TooLargeError: One or all of them are over the limit.
     """
     created = NewRunEvent(type=E.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
-    first = _Beginning(events=[(created, subject_of(created))], position=Position())
+    first = _FirstEvents(events=[(created, subject_of(created))], position=Position())
     if not events:
         return first
     append = checked_append(new.run_id, owner_id, new.branch_id, 1, events)
     if (problem := unmet(append.preconditions, first.position)) is not None:
         raise InvalidDataError("events of a new run", problem)
-    return _Beginning(
+    return _FirstEvents(
         events=[*first.events, *zip(append.events, append.subjects, strict=True)],
         position=first.position.model_copy(update=append.changes),
     )

@@ -186,8 +186,8 @@ READS: dict[str, Read] = {
     "by_activity": of_runs(run_lists.by_activity(OWNER, []), LATEST, 50),
     "by_activity_after": of_runs(run_lists.behind(run_lists.by_activity(OWNER, []), PLACE, LATEST_FIRST), LATEST, 50),
     "active_of_status": of_runs(run_lists.by_activity(OWNER, ENDED), LATEST, 20),
-    "asking": of_runs(run_lists.asking(OWNER), LONGEST, 20),
-    "asking_after": of_runs(run_lists.behind(run_lists.asking(OWNER), PAST, LONGEST_FIRST), LONGEST, 20),
+    "asking": of_runs(run_lists.asking(OWNER, None), LONGEST, 20),
+    "asking_after": of_runs(run_lists.behind(run_lists.asking(OWNER, None), PAST, LONGEST_FIRST), LONGEST, 20),
     "of_everybody": of_runs(run_lists.of_everybody(RunFilter(owner_id=None)), LATEST, 50),
     "of_everybody_lately": of_runs(
         run_lists.of_everybody(RunFilter(owner_id=None, updated_after=LONG_AGO, statuses=frozenset(ENDED))), LATEST, 50

@@ -1,4 +1,4 @@
-"""What was written: a decision, and the run as it is behind it, without reading it again."""
+"""Written decisions: the run as it is behind one, without reading it again."""
 
 from __future__ import annotations
 

