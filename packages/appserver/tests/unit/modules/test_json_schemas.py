@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from appserver.modules.json_schemas import misfits, schema_problems
+from appsupport.computing import least_seconds
 from appsupport.modules import MODULES
 
 
@@ -45,13 +45,12 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_hostile_schema_is_refused_at_once(schema: dict[str, Any]) -> None:
-    began = time.process_time()
-    problems = schema_problems(schema)
+    (problems, found), seconds = least_seconds(lambda: (schema_problems(schema), misfits(schema, "x")))
 
     assert problems
     assert problems[0].message
-    assert misfits(schema, "x")
-    assert time.process_time() - began < 0.2
+    assert found
+    assert seconds < 0.2
 
 
 def test_property_named_like_keyword_is_fine() -> None:
@@ -78,10 +77,10 @@ def test_misfits_are_at_most_twenty() -> None:
 
 def test_costly_value_is_refused_unchecked() -> None:
     schema = {"items": {"anyOf": [{"type": "string"}] * 100}}
-    began = time.process_time()
+    found, seconds = least_seconds(lambda: misfits(schema, [0] * 40_000))
 
-    assert "too large" in misfits(schema, [0] * 40_000)[0].message
-    assert time.process_time() - began < 0.5
+    assert "too large" in found[0].message
+    assert seconds < 0.5
 
 
 @pytest.mark.parametrize("type_", ["user.form@1", "llm.call@1"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from pydantic import ValidationError
 
 from appserver.modules.contract import Done, ErrorCode, Load, LoadFile, LoadKeywords, SaveFile, SaveKeywords
+from appsupport.computing import least_seconds
 from appsupport.modules import MODULES, decided, failure, outputs, seen
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -74,11 +73,10 @@ def test_any_text_is_inserted_as_it_is() -> None:
 )
 def test_hostile_template_fails_in_time(template: str) -> None:
     values = {"text": "x" * 60_000, "list": ["a" * 10] * 5_000, "a": {}}
-    began = time.process_time()
-    problem = failure("io.render_template@1", {"template": template, "values": values})
+    problem, seconds = least_seconds(lambda: failure("io.render_template@1", {"template": template, "values": values}))
 
     assert problem.message
-    assert time.process_time() - began < 0.2
+    assert seconds < 0.2
 
 
 def test_broken_template_is_told_when_stored() -> None:
