@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from appdb._queries.clock import NOW
+from appdb._queries.clock import NOW, changed_now
 from appdb._queries.expressions import array, literal
 from appdb._queries.types import Filter, Pipeline
 from appdb._schema import collections
@@ -45,7 +45,7 @@ def by_keys(keys: Collection[str]) -> Filter:
 
 def touch() -> Pipeline:
     """Write to a budget, so that of two tasks that are let in at once one begins again."""
-    return [{"$set": {"touched_at": NOW}}]
+    return [{"$set": {"touched_at": changed_now("touched_at")}}]
 
 
 def begin(fields: Mapping[str, Any]) -> Pipeline:

@@ -13,6 +13,14 @@ NOW = "$$NOW"
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+def changed_now(field: str) -> dict[str, Any]:
+    """Return the expression for the server's now in *field*, or for a millisecond later where it holds that already.
+
+    For a write that is there to be in the way of others: one that changes nothing conflicts with nobody.
+    """
+    return {"$cond": [{"$eq": [f"${field}", NOW]}, {"$add": [NOW, 1]}, NOW]}
+
+
 def from_now(duration: timedelta) -> dict[str, Any] | str:
     """Return the expression for *duration* after the server's now."""
     if not duration:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from appdb._queries.clock import NOW
+from appdb._queries.clock import NOW, changed_now
 from appdb._queries.expressions import literal
 from appdb._queries.generated_content import BY_INDEX
 from appdb._queries.paging import NEWEST_FIRST
@@ -83,6 +83,6 @@ def close(status: GenerationStatus, at: datetime, error: str | None) -> Update:
     return {"$set": {"status": status, "completed_at": at, "error": error}}
 
 
-def prune() -> Update:
+def prune() -> Pipeline:
     """Note that an item is deleted: deletions within a generation conflict, and so come one after the other."""
-    return {"$currentDate": {"pruned_at": True}}
+    return [{"$set": {"pruned_at": changed_now("pruned_at")}}]

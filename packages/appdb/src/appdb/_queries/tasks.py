@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from appdb._queries import task_events as log
-from appdb._queries.clock import FOREVER, NOW, from_now
+from appdb._queries.clock import FOREVER, NOW, changed_now, from_now
 from appdb._queries.expressions import array, literal, number
 from appdb._queries.filters import by_ids
 from appdb._queries.types import Filter, Pipeline, Sort, Update
@@ -279,7 +279,7 @@ def suspend() -> dict[str, Any]:
 
 def touch() -> Pipeline:
     """Change nothing that anybody reads: a fence must be a write, since a read conflicts with nobody."""
-    return [{"$set": {"touched_at": NOW}}]
+    return [{"$set": {"touched_at": changed_now("touched_at")}}]
 
 
 def child_added() -> Pipeline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from appdb._queries.clock import NOW
+from appdb._queries.clock import NOW, changed_now
 from appdb._queries.expressions import literal
 from appdb._queries.types import Filter, Pipeline, Update
 
@@ -56,7 +56,7 @@ def guest(user_id: str) -> Filter:
 
 def stamp(field: str) -> Pipeline:
     """Note the time in *field*; whoever changes a user in the same moment in a transaction waits or repeats."""
-    return [{"$set": {field: NOW}}]
+    return [{"$set": {field: changed_now(field)}}]
 
 
 def upgrade(fields: Mapping[str, Any]) -> Update:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from appdb._queries.clock import NOW, from_now
+from appdb._queries.clock import NOW, changed_now, from_now
 from appdb._queries.expressions import literal
 from appdb._queries.types import Filter, Pipeline, Sort, Update
 from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
@@ -172,7 +172,7 @@ def insert(
 
 def lock_write() -> Pipeline:
     """Lock the run: whatever else writes to the run in a transaction comes before or after this one."""
-    return [{"$set": {"touched_at": NOW}}]
+    return [{"$set": {"touched_at": changed_now("touched_at")}}]
 
 
 def advance(count: int, changes: Mapping[str, Any]) -> Pipeline:

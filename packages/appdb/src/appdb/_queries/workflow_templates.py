@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from appdb._queries.clock import changed_now
 from appdb._queries.expressions import literal
 from appdb._queries.inserts import insert_once
 from appdb._queries.paging import older_than
@@ -74,9 +75,9 @@ def touch() -> Update:
     return {"$inc": {"revision": 1}, "$currentDate": {"updated_at": True}}
 
 
-def use() -> Update:
+def use() -> Pipeline:
     """Note that a run of the template is opened: it conflicts with the template's deletion."""
-    return {"$currentDate": {"used_at": True}}
+    return [{"$set": {"used_at": changed_now("used_at")}}]
 
 
 def take_over(name: str, merged_ids: Sequence[str]) -> Pipeline:
