@@ -76,8 +76,13 @@ SCENES = Scenes(
             prepare=linked,
             call=lambda answers, made, owner_id: answers.delete_draft(made, ASKED, owner_id=owner_id),
         ),
+        Scenario(
+            method="AnswerRepository.delete_drafts",
+            prepare=linked,
+            call=lambda answers, made, owner_id: answers.delete_drafts([(owner_id, made, ASKED)]),
+        ),
     ),
     texts=(Text(method="AnswerRepository.put_draft", fields=("interaction_id", "value"), store=_draft_text),),
-    plain=frozenset({"owner_id", "run_id", "token", "interaction_id"}),
+    plain=frozenset({"owner_id", "run_id", "token", "interaction_id", "drafts"}),
     crowds={"answer_links": _link, "answer_drafts": _draft},
 )

@@ -108,7 +108,9 @@ class Values:
         if origin in MAPPINGS:
             return {self.value(arguments[0]): self.value(arguments[1])}
         if origin in (*CONTAINERS, *ABSTRACT):
-            return (origin if origin in CONTAINERS else list)([self.value(arguments[0])])
+            # A tuple has a type for each of its values, unless it is of any length.
+            kinds = arguments if origin is tuple and arguments[-1] is not ... else arguments[:1]
+            return (origin if origin in CONTAINERS else list)([self.value(kind) for kind in kinds])
         if origin in (type, collections.abc.Callable):
             return dict if origin is type else self.call
         if origin in {collections.abc.AsyncIterator, collections.abc.AsyncIterable}:

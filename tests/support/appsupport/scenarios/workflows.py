@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import EventRepository, VersionRepository, WorkflowRepository
+from appdb import DbEventType, EventRepository, VersionRepository, WorkflowRepository
 from appdb._driver import RawDocument, Session
-from appdb.models import NewRun, Run, RunStatus, RunVersion
+from appdb.models import NewRun, NewRunEvent, Run, RunStatus, RunVersion
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import PROJECT, begin, begun, branch_of, forked, worked
 
@@ -95,17 +95,24 @@ def _reset(workflows: WorkflowRepository, made: str, owner_id: str) -> Any:
 async def _open_text(stage: Stage, text: str) -> Mapping[str, object]:
     workflows = WorkflowRepository(stage.database)
     new = NewRun(project=text, version_id=text, data=hostile_json(text))
-    made, _ = await workflows.open(new, owner_id=stage.owner)
+    begun = [
+        NewRunEvent(type=DbEventType.STEP_STARTED, step=text),
+        NewRunEvent(type=DbEventType.MODULE_STARTED, step=text, module=text, data=hostile_json(text)),
+    ]
+    made, _ = await workflows.open(new, owner_id=stage.owner, events=begun)
     read = await workflows.find_open(text, owner_id=stage.owner)
     assert read == made
     assert await workflows.page(owner_id=stage.owner, project=text) == [made]
-    (first,) = await EventRepository(stage.database).log(made.id, owner_id=stage.owner)
+    first, _, last = await EventRepository(stage.database).log(made.id, owner_id=stage.owner)
     (version,) = await workflows.versions(made.id, owner_id=stage.owner)
     assert version.version_id == first.version_id == text
     return {
         "new.project": made.project,
         "new.version_id": made.version_id,
         "new.data": told(text, first.data),
+        "events.step": last.step,
+        "events.module": last.module,
+        "events.data": told(text, last.data),
     }
 
 
@@ -248,7 +255,7 @@ SCENES = Scenes(
     texts=(
         Text(
             method="WorkflowRepository.open",
-            fields=("new.project", "new.version_id", "new.data"),
+            fields=("new.project", "new.version_id", "new.data", "events.step", "events.module", "events.data"),
             store=_open_text,
         ),
         Text(method="WorkflowRepository.set_status", fields=("data",), store=_status_text),

@@ -27,7 +27,7 @@ from appdb.models import (
 from appdb.runs import deletion as removal
 from appdb.runs.lines import Lines
 from appsupport.runs.rich_runs import ANY_AGE, DATA, LARGE, Death, KilledError, held_task, keepers, rich_run, rows_left
-from appsupport.runs.run_events import step_started, two_steps
+from appsupport.runs.run_events import event, step_started
 from appsupport.runs.run_repositories import OTHER, OWNER, Runs
 
 
@@ -199,7 +199,9 @@ def reads_of(runs: Runs, run_id: str, event_id: str, branch_id: str, file_id: st
 
 async def test_state_read_overtaken_by_deletion_blames_no_backup(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await runs.begin()
-    await runs.append(run, *two_steps())
+    # More than come in one answer.
+    for _ in range(2):
+        await runs.append(run, *[event(DbEventType.WORKFLOW_RESUMED, number=number) for number in range(400)])
     read, left = Lines.read, [run]
 
     async def then_deleted(lines: Lines, *args: Any) -> Any:
