@@ -18,6 +18,7 @@ from appdb.content.stored_bytes import ByteStore
 from appsupport.scenarios.scenario import Stage
 from appsupport.scenarios.table import SCENARIOS, SCENES, made_for
 
+pytestmark = pytest.mark.timeout(600)  # the crowd of all collections takes minutes on a busy machine
 OTHERS = 100_000
 BATCH = 10_000
 FEW_KEYS = 4
