@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from appdb import DbEventType, NewTask, check_events, fold_events
-from appdb.models import NewRun, NewRunEvent, Position, Run, RunEvent, RunState, RunStatus, TaskFilter
+from appdb.models import NewRun, NewRunEvent, Run, RunEvent, RunState, RunStatus, TaskFilter
+from appserver.engine.core.as_stored import event_as_stored, first_event, run_as_stored
 from appserver.engine.core.decision import Decision, Fork
 from appserver.engine.core.picture import End
 
@@ -72,24 +73,9 @@ class MemoryRuns:
     def open_run(self, new: NewRun, now: datetime) -> MemoryRun:
         """Make a run with its first event, unless it is there already."""
         if new.run_id not in self.runs:
-            run = Run(
-                _id=new.run_id,
-                owner_id=OWNER,
-                project=new.project,
-                template_id=new.template_id,
-                version_id=new.version_id,
-                branch_id=new.branch_id,
-                parent_id=new.parent_id,
-                status=RunStatus.CREATED,
-                open=new.parent_id is None,
-                position=Position(),
-                event_count=0,
-                created_at=now,
-                updated_at=now,
-            )
+            run = run_as_stored(new, OWNER, now)
             made = self.runs[new.run_id] = MemoryRun(run=run, lines={new.branch_id: []})
-            first = NewRunEvent(type=DbEventType.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
-            self._append(made, [first], now)
+            self._append(made, [first_event(new)], now)
         return self.runs[new.run_id]
 
     def commit(self, run_id: str, expected_seq: int, decision: Decision, now: datetime) -> None:
@@ -158,21 +144,7 @@ class MemoryRuns:
 
     def _append(self, found: MemoryRun, events: Sequence[NewRunEvent], now: datetime) -> None:
         for event in events:
-            asked = event.data.get("interaction_id")
-            row = RunEvent(
-                _id=event.event_id,
-                run_id=found.run.id,
-                owner_id=OWNER,
-                branch_id=found.run.branch_id,
-                seq=found.next_seq,
-                type=event.type,
-                step=event.step,
-                module=event.module,
-                interaction_id=asked if isinstance(asked, str) else None,
-                version_id=found.run.version_id,
-                data=dict(event.data),
-                created_at=now,
-            )
+            row = event_as_stored(event, found.run, found.next_seq, now)
             found.log.append(row)
             found.lines[found.run.branch_id].append(row)
         added = found.log[len(found.log) - len(events) :]

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from appdb import DbEventType, NewTask, fold_events
 from appdb.models import EventSummary, NewRun, NewRunEvent, RunEvent, RunState, TaskFilter
+from appserver.engine.core.as_stored import event_as_stored
 from appserver.engine.core.decision import Decision, Fork, ModuleWrite, Needed
 from appserver.engine.core.ids import event_id
 from appserver.engine.core.inputs import GivenInputs
@@ -137,25 +138,9 @@ class Draft:
         else:
             self._scope = self._try_work = None
         event = NewRunEvent(type=type_, step=step, module=module, data=held, event_id=event_id(run.id, seq))
-        asked = held.get("interaction_id")
         self._bytes += len(to_json(held))
         self._events.append(event)
-        self._unfolded.append(
-            RunEvent(
-                _id=event.event_id,
-                run_id=run.id,
-                owner_id=run.owner_id,
-                branch_id=run.branch_id,
-                seq=seq,
-                type=type_,
-                step=step,
-                module=module,
-                interaction_id=asked if isinstance(asked, str) else None,
-                version_id=self.picture.version_id,
-                data=held,
-                created_at=self.picture.now,
-            )
-        )
+        self._unfolded.append(event_as_stored(event, run, seq, self.picture.now))
 
     def enqueue(self, task: NewTask) -> None:
         """Add a task, which has an id."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from appdb import BudgetExceededError, DbEventType, fold_events
+from appdb import BudgetExceededError, fold_events
 from appdb.host import Session
-from appdb.models import BudgetKind, BudgetScope, NewRun, NewRunEvent, Position, Run, RunEvent, RunStatus, RunView
+from appdb.models import BudgetKind, BudgetScope, NewRun, NewRunEvent, Run, RunEvent, RunView
+from appserver.engine.core.as_stored import event_as_stored, first_event, run_as_stored
 from appserver.engine.core.causes import Look
 from appserver.engine.runner.applying import Applier
 from appserver.engine.runner.decider import Decided, Decider
@@ -45,7 +46,7 @@ class Opener:
             return await self._open(new, owner_id, str(exc))
 
     async def _open(self, new: NewRun, owner_id: str, over_budget: str) -> str | Written:
-        run = await self._unstored(new, owner_id)
+        run = run_as_stored(new, owner_id, await self._stores.database.clock.now())
         view = RunView(run=run, state=fold_events(_log(run, new)))
         picture = await self._reader.picture_of(view, owner_id, over_budget=over_budget)
         decided = await self._decider.decide(picture, Look())
@@ -63,44 +64,8 @@ class Opener:
         view = RunView(run=run, state=fold_events(_log(run, new, events)))
         return Written(decision=decided.decision, view=view)
 
-    async def _unstored(self, new: NewRun, owner_id: str) -> Run:
-        """Return the run as it will be behind its first event."""
-        now = await self._stores.database.clock.now()
-        return Run(
-            _id=new.run_id,
-            owner_id=owner_id,
-            project=new.project,
-            template_id=new.template_id,
-            version_id=new.version_id,
-            branch_id=new.branch_id,
-            status=RunStatus.CREATED,
-            open=True,
-            position=Position(),
-            event_count=1,
-            created_at=now,
-            updated_at=now,
-        )
-
 
 def _log(run: Run, new: NewRun, events: Sequence[NewRunEvent] = ()) -> list[RunEvent]:
     """Return the event with which *new* begins, and *events* behind it, as they are stored."""
-    created = NewRunEvent(type=DbEventType.WORKFLOW_CREATED, data=new.data, event_id=new.event_id)
-    return [_stored(run, seq, event) for seq, event in enumerate([created, *events])]
-
-
-def _stored(run: Run, seq: int, event: NewRunEvent) -> RunEvent:
-    asked = event.data.get("interaction_id")
-    return RunEvent(
-        _id=event.event_id,
-        run_id=run.id,
-        owner_id=run.owner_id,
-        branch_id=run.branch_id,
-        seq=seq,
-        type=event.type,
-        step=event.step,
-        module=event.module,
-        interaction_id=asked if isinstance(asked, str) else None,
-        version_id=run.version_id,
-        data=dict(event.data),
-        created_at=run.created_at,
-    )
+    log = [first_event(new), *events]
+    return [event_as_stored(event, run, seq, run.created_at) for seq, event in enumerate(log)]
