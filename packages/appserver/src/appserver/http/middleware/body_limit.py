@@ -8,6 +8,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appserver.http.announced_size import announced_bytes
+
 MAX_BODY_BYTES = 1024 * 1024
 """Four times the largest payload: JSON escapes may take more room than the text."""
 
@@ -30,7 +32,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or COUNTED_BY_ROUTE.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
-        size = _announced(scope)
+        size = announced_bytes(Headers(scope=scope))
         received = 0
 
         async def receive_within_limit() -> Message:
@@ -45,12 +47,6 @@ class BodyLimitMiddleware:
             return message
 
         await self._app(scope, receive_within_limit, send)
-
-
-def _announced(scope: Scope) -> int:
-    announced = Headers(scope=scope).get("content-length", "")
-    # Python refuses to read a number of thousands of digits.
-    return int(announced[:20]) if announced.isdecimal() else 0
 
 
 def _too_large(size: str) -> HTTPException:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from appserver.api.schemas.contents import ContentView
 from appserver.engine.file_questions import FileQuestion
 from appserver.errors import FileTooLargeError
+from appserver.http.announced_size import announced_bytes
 from appserver.http.callers import OwnerDep, StateDep
 from appserver.http.problems import ProblemError
 from appserver.http.routing import Router
@@ -37,7 +38,7 @@ async def upload_file(
     view = await state.engine.view(run_id, owner_id=owner)
     asked = FileQuestion.of(view, interaction_id)
     most = min(asked.max_bytes, state.settings.upload_max_bytes)
-    if _announced(request) > most:
+    if announced_bytes(request.headers) > most:
         raise FileTooLargeError(most)
     place = FilePlace(run=view.run, interaction_id=interaction_id, step=asked.step, module=asked.module)
     await state.uploads.check_room(place)
@@ -50,9 +51,3 @@ async def upload_file(
         raise ProblemError(HTTPStatus.BAD_REQUEST, "The file did not come whole. Nothing was stored.") from None
     response.headers["Location"] = f"/api/contents/{content.id}"
     return ContentView.of(content)
-
-
-def _announced(request: Request) -> int:
-    announced = request.headers.get("content-length", "")
-    # Python refuses to read a number of thousands of digits.
-    return int(announced[:20]) if announced.isdecimal() else 0
