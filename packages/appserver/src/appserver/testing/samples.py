@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def sample(schema: Mapping[str, Any]) -> Any:
+def sample(schema: Mapping[str, Any] | bool) -> Any:
     """Return a small value made from *schema*; it may not fit, where a pattern or a combination asks for more."""
+    if isinstance(schema, bool):
+        return None
     for given in ("default", "const"):
         if given in schema:
             return schema[given]
