@@ -198,7 +198,9 @@ class FillError(AppServerError):
 
 
 class InvalidAnswerError(InvalidRequestError):
-    """An answer does not fit its question, or an input its schema; nothing was stored, and the question stays open.
+    """An answer does not fit its question, an input its schema, or a message the log; nothing was stored.
+
+    A question stays open.
 
     Args:
         errors: Each misfit, with the JSON Pointer of the value as its field.

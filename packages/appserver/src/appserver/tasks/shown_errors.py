@@ -5,6 +5,7 @@ The rest is for operators: the worker's log and ``appdb tasks`` tell it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ OUR_OWN = {
     "LeaseExpired": "The worker that was at it has stopped.",
     "Timeout": "It took longer than one attempt may take.",
 }
+TOO_LARGE = "TooLargeError"
+"""A worker's word for what an actor gave and no task can hold; of its text only the numbers are told."""
+SIZES = re.compile(r"([0-9][0-9,]*) bytes is over the limit of ([0-9][0-9,]*) bytes")
 UNEXPECTED = "Unexpected"
 
 
@@ -43,6 +47,8 @@ def _told(kind: str, message: str, task_id: str, attempt: object) -> tuple[str, 
         return kind, message
     if kind in OUR_OWN:
         return kind, OUR_OWN[kind]
+    if kind == TOO_LARGE and (sizes := SIZES.search(message)) is not None:
+        return kind, f"It gave {sizes[1]} bytes at once, and {sizes[2]} are allowed."
     return (
         UNEXPECTED,
         f"Something went wrong that was not foreseen. The operator finds it as {task_id}, attempt {attempt}.",

@@ -86,7 +86,7 @@ async def test_run_hears_that_its_part_failed(client: httpx2.AsyncClient, start:
     failed = await until(client, run, "error")
 
     assert failed["module"] == "part"
-    assert "failed" in failed["error"]["message"]
+    assert "does not fit its schema" in failed["error"]["message"]
 
 
 async def test_run_tells_what_parts_of_its_parts_ask(client: httpx2.AsyncClient, start: Start) -> None:

@@ -34,6 +34,15 @@ def test_queues_error_names_no_worker(kind: str) -> None:
     assert "wrk_7" not in told.message
 
 
+def test_too_large_result_is_told_by_its_sizes_alone() -> None:
+    limit = "300,016 bytes is over the limit of 262,144 bytes; store large data as content"
+    told = shown_error(TaskError(type="TooLargeError", message=f"{SECRET}: {limit}", attempt=1), "tq_1")
+    other = shown_error(TaskError(type="TooLargeError", message=SECRET, attempt=1), "tq_1")
+
+    assert (told.type, told.message) == ("TooLargeError", "It gave 300,016 bytes at once, and 262,144 are allowed.")
+    assert other.type == "Unexpected"
+
+
 def test_failure_events_are_masked_alike() -> None:
     data = {"attempt": 1, "delay_seconds": 2.5, "error": {"type": "KeyError", "message": SECRET, "attempt": 1}}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary
@@ -14,13 +16,20 @@ from appserver.engine.core.causes import Answered
 from appserver.engine.core.deciding import answer_problems, decided
 from appserver.engine.core.decision import Needed, PastAnswer
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.effects import outputs_problem
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.place import open_place
 from appserver.engine.core.questions import is_over, stop_expiry
 from appserver.engine.core.turn import Turn, turn_of
 from appserver.errors import AcceptedAnswer, FieldError, InvalidAnswerError, QuestionClosedError
-from appserver.modules.contract import Ask, FieldProblem
+from appserver.modules.contract import Answer, Ask, Done, FieldProblem
 from appserver.modules.json_schemas import misfits
 from appserver.values.conditions import same
+
+MAX_ANSWER_BYTES = 128 * 1024
+"""As of outputs, which hold it."""
+SURELY_FITS_BYTES = 32 * 1024
+"""An answer up to this makes no outputs too large by itself."""
 
 
 def take_answer(draft: Draft, cause: Answered) -> None:
@@ -54,6 +63,8 @@ def take_answer(draft: Draft, cause: Answered) -> None:
 
 def _problems(draft: Draft, pending: EventSummary, response: JsonValue) -> Sequence[FieldProblem]:
     """Return what is wrong with an answer: by the question as its module asks it now, else as it was asked."""
+    if (problem := problem_of({"response": response}, MAX_ANSWER_BYTES)) is not None:
+        return [_too_large(f"the answer takes {problem}")]
     place = open_place(draft.picture.definition, draft.state)
     start = None if place is None else place.started(draft.state)
     turn = None
@@ -69,7 +80,24 @@ def _by_module(turn: Turn, pending: EventSummary, response: JsonValue) -> Sequen
     match decided(turn.module, turn.inputs, turn.seen):
         case Ask(question=question):
             schema = question.schema
-    return misfits(schema, response) or answer_problems(turn.module, turn.inputs, turn.seen, response)
+    problems = misfits(schema, response) or answer_problems(turn.module, turn.inputs, turn.seen, response)
+    return problems or _outcome_problems(turn, pending, response)
+
+
+def _outcome_problems(turn: Turn, pending: EventSummary, response: JsonValue) -> Sequence[FieldProblem]:
+    """Return why a large answer would only fail its module: what that gives of it is too large for the log."""
+    if len(to_json(response)) <= SURELY_FITS_BYTES:
+        return ()
+    answer = Answer(interaction_id=str(pending.data["interaction_id"]), response=response)
+    seen = replace(turn.seen, answers=(*turn.seen.answers, answer))
+    match decided(turn.module, turn.inputs, seen):
+        case Done() as done if (problem := outputs_problem(turn, done)) is not None:
+            return [_too_large(problem)]
+    return ()
+
+
+def _too_large(problem: str) -> FieldProblem:
+    return FieldProblem(pointer="", message=f"{problem}; give less, or store it as content and give its id")
 
 
 def _check_settled(draft: Draft, cause: Answered) -> None:

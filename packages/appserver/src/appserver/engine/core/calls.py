@@ -13,7 +13,7 @@ from appdb import NewTask
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.children import beginning_of, child_of
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.event_sizes import problem_of
+from appserver.engine.core.event_sizes import MAX_LABEL, problem_of
 from appserver.engine.core.ids import child_id, task_id
 from appserver.engine.core.place import Place
 from appserver.engine.core.sub_actions import REFUSED
@@ -36,7 +36,7 @@ def start_task(draft: Draft, place: Place, call: TaskCall, more: More = NO_MORE)
         told["estimate"] = str(call.estimate)
     draft.work += len(to_json(call.payload))
     if (problem := problem_of(call.payload, MAX_PAYLOAD_BYTES)) is not None:
-        told[REFUSED] = _too_large(f"the input of task {call.key} takes {problem}")
+        told[REFUSED] = _too_large(f"the input of task {call.key} of module {place.module.id} takes {problem}")
     elif call.estimate is not None and draft.picture.over_budget:
         told[REFUSED] = _over_budget(draft.picture.over_budget)
     name = _start(draft, place, call, "task", started, told)
@@ -102,6 +102,7 @@ def _start(draft: Draft, place: Place, call: Call, kind: str, started: str, more
     """Add the start of a sub-action, and return its id; *started* is what it waits for."""
     name, label = name_of(place, call.key), call.name if isinstance(call, SignalCall) else call.label
     wait: dict[str, JsonValue] = {"kind": kind, "id": started}
+    label = label[:MAX_LABEL]
     wait |= {"label": label} if label else {}
     wait |= {"until": more["until"]} if "until" in more else {}
     data: dict[str, JsonValue] = {"sub_action_id": name, "key": call.key, "kind": kind, "id": started, "label": label}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
+from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appserver.engine.core import sub_actions
@@ -35,6 +36,7 @@ from appserver.modules.contract import (
     GoBack,
     ItemCall,
     Load,
+    SaveFile,
     SignalCall,
     TaskCall,
     TimerCall,
@@ -42,6 +44,8 @@ from appserver.modules.contract import (
 from appserver.values.scope import NOTHING, lookup
 
 MAX_OUTPUTS_BYTES = 128 * 1024
+MAX_FILE_BYTES = 8 * 1024 * 1024
+"""Of a file that a module saves, as JSON; it is written in the transaction of the completion."""
 STOPPED: Mapping[str, JsonValue] = {
     "code": ErrorCode.CANCELLED.value,
     "message": "it was not needed any more",
@@ -65,17 +69,21 @@ def _fail(draft: Draft, turn: Turn, failure: Fail) -> bool:
 
 def _complete(draft: Draft, turn: Turn, done: Done) -> bool:
     try:
-        plain = turn.module.Outputs.model_validate(dict(done.outputs)).model_dump(mode="json", by_alias=True)
+        plain = _plain(turn, done)
     except ValidationError as exc:
         message = f"outputs of {turn.module.type} do not fit"
         return _fail(draft, turn, misfit(ErrorCode.INVALID_OUTPUT, message, "this is a mistake of the module", exc))
-    if (problem := problem_of(_completion(turn.place, plain), MAX_OUTPUTS_BYTES)) is not None:
+    if (problem := _size_problem(turn, plain)) is not None:
+        name = turn.place.module.id
         failure = Fail(
             code=ErrorCode.INVALID_OUTPUT,
-            message=f"outputs of {turn.module.type}, with what has a name in the state, take {problem}",
-            hint="save what is large as a file with io.save, and go on with a part of it",
+            message=problem,
+            hint=f"let {name} give less: save what is large as a file with io.save, or store it as content, and go on "
+            "with its name or id",
         )
         return _fail(draft, turn, failure)
+    if (too_large := _too_large_file(turn, done)) is not None:
+        return _fail(draft, turn, too_large)
     stop_work(draft, turn.place, turn.start)
     withdraw(draft, "not needed")
     step, module = turn.place.key
@@ -83,6 +91,39 @@ def _complete(draft: Draft, turn: Turn, done: Done) -> bool:
         draft.write(ModuleWrite(step=step, module=module, write=write))
     complete_module(draft, turn.place, plain)
     return True
+
+
+def _too_large_file(turn: Turn, done: Done) -> Fail | None:
+    """Return that a module saves a file that the transaction of its completion could not hold."""
+    sizes = {one.name: len(to_json(one.content)) for one in done.writes if isinstance(one, SaveFile)}
+    name = max(sizes, key=sizes.__getitem__, default="")
+    if not sizes or sizes[name] <= MAX_FILE_BYTES:
+        return None
+    what = f"file {name!r} of module {turn.place.module.id} ({turn.module.type})"
+    return Fail(
+        code=ErrorCode.INVALID_OUTPUT,
+        message=f"{what} takes {sizes[name]:,} bytes, and {MAX_FILE_BYTES:,} are allowed",
+        hint="store what is large as content, by a task, and save its id",
+    )
+
+
+def outputs_problem(turn: Turn, done: Done) -> str | None:
+    """Return why outputs are too large for the log; ``None`` when they are not, or are no outputs of the module."""
+    try:
+        plain = _plain(turn, done)
+    except ValidationError:
+        return None
+    return _size_problem(turn, plain)
+
+
+def _plain(turn: Turn, done: Done) -> dict[str, Any]:
+    return turn.module.Outputs.model_validate(dict(done.outputs)).model_dump(mode="json", by_alias=True)
+
+
+def _size_problem(turn: Turn, plain: Mapping[str, Any]) -> str | None:
+    problem = problem_of(_completion(turn.place, plain), MAX_OUTPUTS_BYTES)
+    what = f"outputs of module {turn.place.module.id} ({turn.module.type}), with what has a name in the state,"
+    return None if problem is None else f"{what} take {problem}"
 
 
 def complete_module(draft: Draft, place: Place, outputs: Mapping[str, Any], reused_from: int | None = None) -> None:

@@ -24,6 +24,8 @@ WAYS_ON = ("retry", "retry_with_inputs", "jump", "move_version", "cancel")
 TEMPORARY = frozenset({ErrorCode.RETRYABLE, ErrorCode.RATE_LIMITED})
 MAX_MESSAGE = 2_000
 MAX_TOLD_PROBLEMS = 20
+MAX_POINTER = 500
+"""Characters of a pointer: it holds names that people and other modules have given, of any length."""
 
 
 def fail_module(draft: Draft, place: Place, start: EventSummary, failure: Fail) -> None:
@@ -77,7 +79,9 @@ def error_of(place: Place, start: EventSummary, failure: Fail) -> dict[str, Json
     }
     if failure.problems:
         told = failure.problems[:MAX_TOLD_PROBLEMS]
-        found["problems"] = [{"pointer": one.pointer, "message": one.message[:MAX_MESSAGE]} for one in told]
+        found["problems"] = [
+            {"pointer": one.pointer[:MAX_POINTER], "message": one.message[:MAX_MESSAGE]} for one in told
+        ]
     return found
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
-from pydantic_core import to_json
 
 from appserver.engine.core.calls import More, start_child, start_task
 from appserver.engine.core.deciding import decided
 from appserver.engine.core.draft import Draft
+from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.inputs import given_inputs, misfit
 from appserver.engine.core.place import Place
 from appserver.engine.core.seen import seed_of
@@ -108,7 +108,7 @@ def _outputs(module: AnyModule, effect: Effect) -> Mapping[str, JsonValue] | Fai
 def _single_task(draft: Draft, place: Place, call: ItemCall, number: int) -> TaskCall | None:
     """Return the one task that is all an item needs so far; ``None`` for what a child run has to do, or to refuse."""
     ready = _ready(draft, place, nested := _nested(place, call.nested), call.values)
-    if ready is None or isinstance(ready, Fail) or len(to_json(call.values)) > MAX_VALUES_BYTES:
+    if ready is None or isinstance(ready, Fail) or problem_of(call.values, MAX_VALUES_BYTES):
         return None
     module, inputs = ready
     if module.kind is not ModuleKind.TASK or "when" in nested or "retry" in nested:

@@ -20,10 +20,12 @@ from appserver.engine.core.place import Place
 from appserver.engine.core.questions import expire, is_over
 from appserver.engine.core.seen import try_of
 from appserver.engine.core.sub_actions import REFUSED, complete, fail
-from appserver.errors import InboxFullError
+from appserver.errors import FieldError, InboxFullError, InvalidAnswerError
 from appserver.modules.contract import ErrorCode, Fail
 
 MAX_RESULT_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 128 * 1024
+"""Of one message's payload: as of outputs, which hold it."""
 MAX_KEPT = 100
 MAX_KEPT_BYTES = 1024 * 1024
 """Of messages that nobody has taken yet: they are read with the run each time."""
@@ -89,8 +91,12 @@ def receive(draft: Draft, cause: Signal) -> None:
     """Put a message into the inbox, unless it is there or was taken.
 
     Raises:
+        InvalidAnswerError: The message is too large.
         InboxFullError: The run keeps too many messages that it has not waited for yet.
     """
+    if (problem := problem_of({"payload": cause.payload}, MAX_MESSAGE_BYTES)) is not None:
+        message = f"the message takes {problem}; send less, or store it as content and send its id"
+        raise InvalidAnswerError([FieldError(field="/payload", message=message)])
     inbox = (one.data.get("signal_id") for one in draft.state.signals)
     taken = (sub.ended.data.get("_takes", ()) for sub in draft.state.sub_actions.values() if sub.ended is not None)
     if cause.signal_id in inbox or any(cause.signal_id in one for one in taken):
@@ -124,10 +130,17 @@ def _result(
         if isinstance(outputs, Fail):
             return outputs
         result = dict(outputs)
-    if (problem := problem_of({"result": result}, MAX_RESULT_BYTES)) is not None:
-        return Fail(
-            code=ErrorCode.INVALID_OUTPUT,
-            message=f"the result takes {problem}",
-            hint="the worker should store what is large, and give its id",
-        )
-    return result
+    problem = problem_of({"result": result}, MAX_RESULT_BYTES)
+    return result if problem is None else _too_large(place, started, problem)
+
+
+def _too_large(place: Place, started: Mapping[str, Any], problem: str) -> Fail:
+    if started["kind"] == "child":
+        hint = "let its modules give less: save what is large as a file with io.save, and give its name"
+    else:
+        hint = f"let actor {started.get('actor')} store what is large, and give its id"
+    return Fail(
+        code=ErrorCode.INVALID_OUTPUT,
+        message=f"the result for module {place.module.id} takes {problem}",
+        hint=hint,
+    )

@@ -32,6 +32,8 @@ from appserver.modules.contract import Fail
 
 MAX_SAID_BYTES = 32 * 1024
 """Of feedback and edited inputs; the log tells them twice, beside the inputs themselves."""
+MAX_TOLD_BESIDE_BYTES = 128 * 1024
+"""Of what the events that hold these say beside: which sub-actions are kept, what may be taken over."""
 NOTHING_SPENT: Mapping[str, Decimal] = {}
 
 
@@ -200,7 +202,7 @@ def _check_size(action: str, said: Mapping[str, JsonValue]) -> None:
     Raises:
         ActionRefusedError: It does not.
     """
-    if (problem := problem_of(said, MAX_SAID_BYTES)) is not None:
+    if (problem := problem_of(said, MAX_SAID_BYTES, beside=MAX_TOLD_BESIDE_BYTES)) is not None:
         raise ActionRefusedError(action, f"feedback and inputs take {problem}")
 
 

@@ -13,7 +13,7 @@ from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState
 from appserver.engine.core import engine_tasks
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.event_sizes import problem_of
+from appserver.engine.core.event_sizes import MAX_LABEL, problem_of
 from appserver.engine.core.ids import interaction_id, task_id
 from appserver.engine.core.place import Place
 from appserver.modules.contract import ErrorCode, Fail, Question
@@ -35,7 +35,7 @@ def ask(draft: Draft, place: Place, question: Question) -> Fail | None:
     if (problem := problem_of(said, MAX_QUESTION_BYTES)) is not None:
         return Fail(
             code=ErrorCode.MISCONFIGURED,
-            message=f"the question takes {problem}",
+            message=f"the question of module {place.module.id} takes {problem}",
             hint="show less, or refer to files and contents by their ids",
         )
     if (pending := draft.state.pending) is not None:
@@ -44,7 +44,7 @@ def ask(draft: Draft, place: Place, question: Question) -> Fail | None:
         withdraw(draft, "replaced")
     seq, run = draft.next_seq, draft.picture.run
     asked = interaction_id(run.id, seq)
-    wait: dict[str, JsonValue] = {"kind": "interaction", "id": asked, "label": question.title}
+    wait: dict[str, JsonValue] = {"kind": "interaction", "id": asked, "label": question.title[:MAX_LABEL]}
     data: dict[str, JsonValue] = {"interaction_id": asked, **said}
     if (open_for := _open_for(place, question)) is not None:
         timer_id, until = task_id(run.id, seq), (draft.picture.now + open_for).isoformat()

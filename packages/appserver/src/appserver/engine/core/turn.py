@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState
@@ -25,6 +26,7 @@ from appserver.modules.registry import AnyModule
 from appserver.values.conditions import holds
 
 MAX_TOLD_INPUTS_BYTES = 16 * 1024
+"""Of inputs that a start tells, with what a person said for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,9 @@ def begin(draft: Draft, place: Place) -> None:
         return
     given = _given(draft, place, module, draft.next_seq, data.get("edited"), again=False)
     if not isinstance(given.inputs, Fail):
-        data |= {"inputs": dict(given.filled)} if given.size <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
+        said = {name: value for name, value in beginning.told.items() if name != KEPT}
+        size = given.size + len(to_json(said))
+        data |= {"inputs": dict(given.filled)} if size <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
         digest = digest_of(used.type, given.filled)
         if isinstance(digest, str):
             data["digest"] = digest

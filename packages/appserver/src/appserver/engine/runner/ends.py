@@ -23,6 +23,7 @@ CODES: Mapping[str, ErrorCode] = {
     "RetryLater": ErrorCode.RATE_LIMITED,
     "Timeout": ErrorCode.RETRYABLE,
     "LeaseExpired": ErrorCode.RETRYABLE,
+    "TooLargeError": ErrorCode.INVALID_OUTPUT,
 }
 """The class of a task's error, by its type; others are ``retryable``."""
 RETRYABLE = frozenset({ErrorCode.RETRYABLE, ErrorCode.RATE_LIMITED, ErrorCode.EXPIRED})

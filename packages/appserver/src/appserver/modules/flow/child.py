@@ -63,10 +63,11 @@ class Child(Module[ChildInputs, ChildOutputs]):
             return Done(outputs={"output": output, "run_id": work.id})
         error = work.error or {}
         code = str(error.get("code", ErrorCode.CANCELLED.value))
+        again = "retry this module, which begins with a new child run"
         return Fail(
             code=ErrorCode(code) if code in set(ErrorCode) else ErrorCode.RETRYABLE,
-            message=f"child run {work.id} failed: {error.get('message', '')}",
-            hint="retry this module; it begins with a new child run",
+            message=f"child run {work.id} gave no result: {error.get('message', '')}",
+            hint=f"{error['hint']}; then {again}" if error.get("hint") else again,
         )
 
 

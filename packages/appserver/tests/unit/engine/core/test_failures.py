@@ -15,10 +15,31 @@ from appserver.engine.core.advance import advance
 from appserver.engine.core.causes import Look
 from appserver.engine.core.ways_back import Retry
 from appserver.engine.definition.parsing import stored_definition
-from appserver.modules.contract import Await, Done, Effect, GoBack, Load, LoadFile, Module, ModuleKind, Ports, Seen
+from appserver.modules.contract import (
+    Ask,
+    Await,
+    Done,
+    Effect,
+    ErrorCode,
+    Fail,
+    FieldProblem,
+    GoBack,
+    Load,
+    LoadFile,
+    Module,
+    ModuleKind,
+    Ports,
+    Question,
+    SaveFile,
+    Seen,
+    TaskCall,
+)
 from appserver.modules.registry import ModuleRegistry
 from appsupport.workflows.core_world import CoreWorld, definition_with
 from appsupport.workflows.scripted_module import Scripted
+
+POINTERS = (FieldProblem(pointer="/" + "x" * 30_000, message="no"),) * 20
+"""More than an event can hold."""
 
 
 class NoInputs(Ports):
@@ -50,6 +71,10 @@ class Misbehaving(Module[NoInputs, Text]):
             "wait": Await(calls=()),
             "back": GoBack(module=seen.module),
             "load": Load(requests=(LoadFile(key="a", name="a.json"),)),
+            "file": Done(outputs={"text": ""}, writes=(SaveFile(name="a.txt", content="x" * (9 * 1024 * 1024)),)),
+            "pointers": Fail(code=ErrorCode.BUG, message="pointers", problems=POINTERS),
+            "label": Await(calls=(TaskCall(key="a", actor="draw", payload={}, label="x" * 300_000),)),
+            "title": Ask(question=Question(kind="form", title="x" * 150_000, schema={})),
         }
         return misdeeds.get(inputs.what, "nothing")  # type: ignore[arg-type]
 
@@ -143,8 +168,14 @@ def test_module_that_may_fail_is_passed_over() -> None:
     [
         ("raise", "bug", "failed unexpectedly: RuntimeError"),
         ("misfit", "invalid_output", "/text"),
-        ("large", "invalid_output", "131,072 are allowed"),
+        (
+            "large",
+            "invalid_output",
+            "outputs of module bad (test.misbehaving@1), with what has a name in the state",
+        ),
         ("many", "invalid_output", "more than an event can hold"),
+        ("file", "invalid_output", "file 'a.txt' of module bad (test.misbehaving@1) takes 9,437,186 bytes"),
+        ("pointers", "bug", "pointers"),
         ("wait", "bug", "nothing that it waits for is open"),
         ("back", "bug", "nothing has happened that it could answer"),
         ("nonsense", "bug", "returned str, which is no effect"),
@@ -155,6 +186,13 @@ def test_misbehaviour_of_module_is_an_error_of_the_run(what: str, code: str, mes
     assert error["code"] == code
     assert message in error["message"]
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(("what", "kind"), [("label", "task"), ("title", "interaction")])
+def test_long_label_is_cut_for_those_who_wait(what: str, kind: str) -> None:
+    world = world_of({"id": "bad", "type": "test.misbehaving@1", "in": {"what": what}})
+    (wait,) = world.state.waiting_on
+    assert (wait.kind, wait.label) == (kind, "x" * 200)
 
 
 def test_module_that_loads_for_ever_is_an_error() -> None:
