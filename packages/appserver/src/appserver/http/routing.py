@@ -1,13 +1,17 @@
-"""Routing: routes that answer HEAD wherever they answer GET (RFC 9110, section 9.1)."""
+"""Routing: HEAD is answered wherever GET is, and a refused method hears of the others (RFC 9110, 9.1 and 10.2.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Router(APIRouter):
@@ -23,3 +27,23 @@ class Router(APIRouter):
             return documented(endpoint)
 
         return register
+
+
+def naming_all_methods(request: Request, exc: HTTPException) -> HTTPException:
+    """Return *exc* as it is told: where the method was refused, ``Allow`` names those of all routes of the address.
+
+    The framework names those of the first one alone.
+    """
+    if exc.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return exc
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    asked = {**request.scope, "root_path": request.scope.get("app_root_path", "")}
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    if not allowed:
+        # A mounted application, which names its own.
+        return exc
+    return HTTPException(exc.status_code, exc.detail, {"Allow": ", ".join(allowed)})

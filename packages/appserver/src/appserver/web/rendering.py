@@ -19,6 +19,7 @@ from appdb import AppDbError
 from appserver.errors import AppServerError
 from appserver.http.error_handlers import http_error_response
 from appserver.http.problems import ProblemError, as_misfit, as_problem
+from appserver.http.routing import naming_all_methods
 from appserver.web.formats import clock_of
 from appserver.web.texts import EXPLAINED, NO_PAGE
 
@@ -66,6 +67,7 @@ def install_error_pages(app: FastAPI) -> None:
     async def explain_or_answer(request: Request, exc: Exception) -> Response:
         if not isinstance(exc, HTTPException):
             raise exc
+        exc = naming_all_methods(request, exc)
         # Browsers ask for text/html when a person opens an address; programs and scripts do not.
         if "text/html" not in request.headers.get("accept", ""):
             return await http_error_response(request, exc)

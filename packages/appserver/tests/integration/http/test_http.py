@@ -259,6 +259,22 @@ def test_invalid_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str)
         load_settings()
 
 
+async def test_refused_method_hears_of_all_that_address_answers(client: httpx2.AsyncClient, address: str) -> None:
+    allowed = {
+        "/api/runs": "GET, HEAD, POST",
+        "/api/runs/wf_1": "GET, HEAD, DELETE",
+        "/api/runs/wf_1/interactions/int_1/draft": "GET, HEAD, PUT, DELETE",
+        "/api/runs/wf_1/cancel": "POST",
+        "/runs": "GET, HEAD, POST",
+        "/static/page.css": "GET, HEAD",
+    }
+    for accepted in ("application/json", "text/html"):
+        answers = [await client.patch(f"{address}{path}", headers={"Accept": accepted}) for path in allowed]
+        assert [(answer.status_code, answer.headers["allow"]) for answer in answers] == [
+            (405, methods) for methods in allowed.values()
+        ]
+
+
 async def test_guests_of_one_address_are_limited_hourly(serve: Serve) -> None:
     async with httpx2.AsyncClient(base_url=await serve(guests_per_hour=3)) as visitor:
         answers = [await visitor.post("/api/guests") for _ in range(5)]
