@@ -133,10 +133,10 @@ class EventLog:
         try:
             await self._events.insert_many(rows, session=session)
         except BulkWriteError as exc:
-            if DUPLICATE_KEY not in refused(exc).values():
+            taken = [events[at][0].event_id for at, code in refused(exc).items() if code == DUPLICATE_KEY]
+            if not taken:
                 raise
-            problem = "its id is taken by another event; make a new id"
-            raise ConflictError("event", events[0][0].event_id, problem) from exc
+            raise ConflictError("event", taken[0], "its id is taken by another event; make a new id") from exc
         return [RunEvent.from_document(row) for row in rows]
 
     async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:

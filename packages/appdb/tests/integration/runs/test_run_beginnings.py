@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appdb import Database, DbEventType, InvalidDataError, NotFoundError
+from appdb import ConflictError, Database, DbEventType, InvalidDataError, NotFoundError
 from appdb.models import NewRun, NewRunEvent, RunStatus
 from appsupport.mongo.round_trips import commands_sent
 from appsupport.runs.run_checks import check_cache
@@ -81,3 +81,14 @@ async def test_transaction_that_opened_run_holds_it_without_asking(runs: Runs) -
     with commands_sent() as sent:
         await runs.database.transaction(body)
     assert sent == ["find", "findAndModify", "insert", "insert", "findAndModify", "insert", "commitTransaction"]
+
+
+async def test_taken_id_of_event_is_named(runs: Runs) -> None:
+    (taken,) = await runs.log(await runs.begin("other"))
+    events = [step_started("s"), NewRunEvent(type=E.OUTPUT_STORED, data={}, event_id=taken.id)]
+    new = NewRun(project="film")
+
+    with pytest.raises(ConflictError, match=f"^event {taken.id}: its id is taken"):
+        await runs.workflows.open(new, owner_id=OWNER, events=events)
+    with pytest.raises(NotFoundError):
+        await runs.workflows.get(new.run_id, owner_id=OWNER)
