@@ -17,6 +17,7 @@ from appdb import (
     Claimer,
     ContentRepository,
     Database,
+    DatabaseUnavailableError,
     Lease,
     LeaseLostError,
     NewTask,
@@ -25,7 +26,7 @@ from appdb import (
     uuid7_str,
 )
 from appdb.host import MediaTypeProbe, every, handler
-from appdb.models import Content, ContentKind, NewContent, Run
+from appdb.models import LIVE_STATES, Content, ContentKind, NewContent, Run, TaskFilter
 from appserver.errors import ActionRefusedError, FileRefusedError, FileTooLargeError, UploadStalledError
 
 ACTOR = "user.upload"
@@ -42,6 +43,7 @@ RENEW_EVERY = timedelta(seconds=5)
 CLAIM_WITHIN = timedelta(minutes=1)
 """How long a task may wait that a host has enqueued and not claimed: it died in between."""
 CLAIM_SECONDS = 15
+GONE_ON = "the run has gone on meanwhile"
 TEXTS = ("text/", "application/json", "application/xml", "image/svg+xml")
 """Types that are text: that bytes are text says nothing of which."""
 KINDS = {"image": ContentKind.IMAGE, "audio": ContentKind.AUDIO, "video": ContentKind.VIDEO}
@@ -163,10 +165,18 @@ class Uploads:
         Raises:
             ActionRefusedError: There are 20 already.
         """
+        of_question = TaskFilter(
+            owner_id=place.run.owner_id,
+            run_id=place.run.id,
+            interaction_id=place.interaction_id,
+            actor=ACTOR,
+            states=LIVE_STATES,
+        )
+        begun = await self._queue.find(of_question, limit=MAX_FILES)
         there = await self._contents.list_for_interaction(
             place.interaction_id, owner_id=place.run.owner_id, limit=MAX_FILES
         )
-        if len(there) >= MAX_FILES:
+        if len({task.id for task in begun} | {one.task_id for one in there}) >= MAX_FILES:
             raise ActionRefusedError("upload", f"{MAX_FILES} files were uploaded for this question, which is the most")
 
     async def store(self, file: ReceivedFile, filename: str, place: FilePlace) -> Content:
@@ -174,7 +184,7 @@ class Uploads:
 
         Raises:
             FileRefusedError: There is nothing in it.
-            ActionRefusedError: The run has gone on meanwhile.
+            ActionRefusedError: The run has gone on meanwhile, or others were uploaded for the question.
             NotFoundError: The run is being deleted.
             DatabaseUnavailableError: It may be stored; what is, goes with the run.
         """
@@ -186,7 +196,7 @@ class Uploads:
         try:
             return await self._store(lease, task, file, filename)
         except LeaseLostError:
-            raise ActionRefusedError("upload", "the run has gone on meanwhile") from None
+            raise ActionRefusedError("upload", GONE_ON) from None
         except BaseException:
             # Nobody waits for it any more; else it would fail by itself.
             with suppress(AppDbError):
@@ -227,12 +237,22 @@ class Uploads:
             module=place.module,
             interaction_id=place.interaction_id,
         )
-        # One after the other: what is claimed then is what was enqueued.
-        async with self._claiming, asyncio.timeout(CLAIM_SECONDS):
-            task = await self._queue.enqueue(new)
-            self._queue.invalidate_snapshot()
-            while True:
-                # Another one was left by an upload that was given up in here.
-                for claimed in await self._queue.claim(self._claimer):
-                    if claimed.id == task.id:
-                        return claimed
+        # One after the other: what is claimed then is what was enqueued, and what is enqueued was counted.
+        async with self._claiming:
+            await self.check_room(place)
+            try:
+                async with asyncio.timeout(CLAIM_SECONDS):
+                    return await self._claim(await self._queue.enqueue(new))
+            except TimeoutError:
+                raise DatabaseUnavailableError("storing a file", f"it took over {CLAIM_SECONDS} s") from None
+
+    async def _claim(self, task: Task) -> Task:
+        self._queue.invalidate_snapshot()
+        while True:
+            # Another one was left by an upload that was given up in here.
+            for claimed in await self._queue.claim(self._claimer):
+                if claimed.id == task.id:
+                    return claimed
+            if (await self._queue.get(task.id, owner_id=task.owner_id)).state.final:
+                # The run was cancelled or deleted, with its tasks.
+                raise ActionRefusedError("upload", GONE_ON)

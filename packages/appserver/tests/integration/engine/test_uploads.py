@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -11,8 +12,8 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import pytest
 
-from appdb import Database
-from appserver.tasks.uploads import MAX_FILES
+from appdb import Claimer, Database, Task, TaskQueue
+from appserver.tasks.uploads import ACTOR, CLAIM_SECONDS, MAX_FILES
 from appsupport.workflows.bad_answers import asking
 
 Start = Callable[..., Awaitable[dict[str, Any]]]
@@ -183,10 +184,29 @@ async def test_file_is_taken_only_where_one_is_asked_for(
 
 
 async def test_files_of_a_question_are_bounded(client: httpx2.AsyncClient, run: dict[str, Any]) -> None:
-    uploaded = await asyncio.gather(*(upload(client, run) for _ in range(5)))
-    for _ in range(MAX_FILES - 5):
-        uploaded.append(await upload(client, run))
+    uploaded = await asyncio.gather(*(upload(client, run) for _ in range(MAX_FILES + 5)))
+    uploaded.append(await upload(client, run))
+    stored = [one for one in uploaded if one.status_code == 201]
+    refused = [one for one in uploaded if one.status_code != 201]
+
+    assert len({one.json()["id"] for one in stored}) == MAX_FILES
+    assert {(one.status_code, one.json()["facts"]["code"]) for one in refused} == {(409, "action_refused")}
+
+
+@pytest.mark.parametrize("way", ["cancel", "delete"])
+async def test_run_that_ends_during_upload_refuses_the_file_at_once(
+    client: httpx2.AsyncClient, run: dict[str, Any], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, address = TaskQueue.claim, f"/api/runs/{run['id']}"
+
+    async def end_and_claim(queue: TaskQueue, claimer: Claimer, **options: Any) -> list[Task]:
+        if claimer.handlers == (f"{ACTOR}@1",):
+            await (client.post(f"{address}/cancel", json={}) if way == "cancel" else client.delete(address))
+        return await claim(queue, claimer, **options)
+
+    monkeypatch.setattr(TaskQueue, "claim", end_and_claim)
+    asked_at = time.monotonic()
     refused = await upload(client, run)
 
-    assert len({one.json()["id"] for one in uploaded}) == MAX_FILES
     assert (refused.status_code, refused.json()["facts"]["code"]) == (409, "action_refused")
+    assert time.monotonic() - asked_at < CLAIM_SECONDS / 3
