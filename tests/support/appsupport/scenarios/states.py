@@ -92,6 +92,8 @@ SCENES = Scenes(
         _scene("get", about="from a snapshot", prepare=_long),
         _scene("at", 5),
         _scene("at", 300, about="from a snapshot", prepare=_long),
+        _scene("read_at", 5),
+        _scene("read_at", 300, about="from a snapshot", prepare=_long),
         _scene("interactions", prepare=worked),
         _scene("interactions", about="the next", prepare=worked, before=20, limit=5),
         _scene("module_output", "m3"),

@@ -156,7 +156,7 @@ class RunView:
 
     Args:
         run: The run: its branch, version, status and the number of its next event.
-        state: The state after the last of the events that *run* counts.
+        state: The state after the last of the events that *run* counts, unless that after an earlier one was asked for.
     """
 
     run: Run

@@ -66,7 +66,26 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
         end = LineEnd(run_id=run_id, owner_id=owner_id, branch_id=branch_id, seq=seq)
-        return await self._reader.state_at(end, seq, session)
+        return (await self._reader.state_at(end, seq, session))[1]
+
+    @retried
+    async def read_at(
+        self,
+        run_id: str,
+        seq: int,
+        *,
+        owner_id: str,
+        branch_id: str | None = None,
+        session: Session | None = None,
+    ) -> RunView:
+        """Return what ``at`` returns, and from the same read the run as it is now.
+
+        Raises:
+            NotFoundError: The owner has no such run or branch, or the line no such event.
+        """
+        end = LineEnd(run_id=run_id, owner_id=owner_id, branch_id=branch_id, seq=seq)
+        run, state = await self._reader.state_at(end, seq, session)
+        return RunView(run=run, state=state)
 
     @retried
     async def interactions(

@@ -52,8 +52,8 @@ class RunReader:
         line = await self._lines.read(LineEnd(run_id=run_id, owner_id=owner_id), session)
         return line.run, await self.state_on(line, session)
 
-    async def state_at(self, end: LineEnd, seq: int, session: Session | None) -> RunState:
-        """Return the state after the event *seq*, with which *end* ends a line of history.
+    async def state_at(self, end: LineEnd, seq: int, session: Session | None) -> tuple[Run, RunState]:
+        """Return the run, and its state after the event *seq*, with which *end* ends a line of history.
 
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
@@ -63,14 +63,14 @@ class RunReader:
         on_line = bool(line.lineage) and seq < line.run.event_count
         try:
             if on_line:
-                return await self._fold(line, session)
+                return line.run, await self._fold(line, session)
         except _GapError:
             # Either the event is on another branch, or one before it is missing.
             pass
         if not on_line or not await self._has(line, seq, session):
             await self._run_lock.check_run(end.run_id, end.owner_id, session)
             raise NotFoundError(f"event of run {end.run_id}", str(seq))
-        return await self.state_on(line, session)
+        return line.run, await self.state_on(line, session)
 
     async def _has(self, line: HistoryLine, seq: int, session: Session | None) -> bool:
         """Return whether the event *seq* is of the branch that *line* ends with."""

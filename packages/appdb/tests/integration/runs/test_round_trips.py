@@ -43,9 +43,13 @@ async def test_state_costs_one_round_trip(runs: Runs) -> None:
         assert sent == ["aggregate"]
     with commands_sent() as sent:
         state = await runs.states.at(run.id, 1_100, owner_id=OWNER)
+    assert sent == ["aggregate"]
+    with commands_sent() as sent:
+        before = await runs.states.read_at(run.id, 1_100, owner_id=OWNER)
 
     assert sent == ["aggregate"]
     assert (view.run.event_count, view.state.seq, state.seq) == (1_181, 1_180, 1_100)
+    assert (before.run, before.state) == (view.run, state)
 
 
 async def test_state_of_short_run_costs_one_round_trip(runs: Runs) -> None:
