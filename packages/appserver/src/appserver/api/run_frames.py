@@ -21,8 +21,9 @@ from appserver.api.schemas.runs import ShownRun
 from appserver.api.schemas.streams import EventView
 from appserver.engine.ways_on import ways_on
 from appserver.http.sse import sse_block
+from appserver.streams.branch_starts import BranchStart
 from appserver.streams.live_tasks import LiveTask
-from appserver.streams.run_frames import BranchPoint, RunFrame
+from appserver.streams.run_frames import RunFrame
 
 E = DbEventType
 ENDINGS = frozenset(
@@ -42,7 +43,7 @@ TASK_PREFIX = "task_"
 class RunFrames:
     """The JSON of a run's stream; see ``RunEncoder``."""
 
-    def event(self, event: RunEvent, begins: BranchPoint | None) -> RunFrame:
+    def event(self, event: RunEvent, begins: BranchStart | None) -> RunFrame:
         """Return an event of the run's log; its data is left out where it would be too large for clients."""
         view = RunEventView.of(event)
         data = view.model_dump_json()
@@ -101,6 +102,6 @@ class RunFrames:
         return RunFrame(seq=seq, name="end", always=True, text=sse_block(seq, "end", note.model_dump_json()))
 
 
-def _branch(point: BranchPoint) -> bytes:
-    note = BranchNote(left=point.left, to=point.to, cutoff_seq=point.cutoff_seq)
+def _branch(start: BranchStart) -> bytes:
+    note = BranchNote(left=start.left, to=start.to, cutoff_seq=start.cutoff_seq)
     return sse_block(None, "branch", note.model_dump_json(by_alias=True))

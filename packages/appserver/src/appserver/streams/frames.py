@@ -22,6 +22,11 @@ class StreamFrame:
     final: bool
     text: bytes
 
+    @property
+    def weight(self) -> int:
+        """The bytes that a viewer which has yet to take it holds."""
+        return len(self.text)
+
 
 EncodeEvent = Callable[[TaskEvent], StreamFrame]
 """The form in which a face sends an event."""

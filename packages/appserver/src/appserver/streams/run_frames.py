@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appdb import TaskEvent
 from appdb.models import Run, RunEvent, RunView
+from appserver.streams.branch_starts import BranchStart, branch_start
 from appserver.streams.live_tasks import LiveTask
 
 
@@ -22,6 +23,7 @@ class RunFrame:
         module: The module that it concerns, by which a viewer may choose.
         always: Whether it is sent whatever a viewer has chosen, since without it the rest would be misread.
         note: What is sent before it whatever a viewer has chosen, such as that a branch begins with it.
+        behind: What is sent behind it whatever a viewer has chosen, such as the run as it goes on on another branch.
         ends: Whether the run has ended with it.
         text: The bytes on the wire, in the form of the face that encoded them.
     """
@@ -32,22 +34,13 @@ class RunFrame:
     always: bool = False
     ends: bool = False
     note: bytes = b""
+    behind: bytes = b""
     text: bytes
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BranchPoint:
-    """The place at which a run has gone on to another branch.
-
-    Args:
-        left: The branch that it left.
-        to: The new one.
-        cutoff_seq: The last event of the old line that still counts; ``None`` when none does.
-    """
-
-    left: str
-    to: str
-    cutoff_seq: int | None
+    @property
+    def weight(self) -> int:
+        """The bytes that a viewer which has yet to take it holds."""
+        return len(self.note) + len(self.text) + len(self.behind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +50,12 @@ class FrameChoice:
     types: frozenset[str] = frozenset()
     modules: frozenset[str] = frozenset()
 
-    def text_of(self, frame: RunFrame) -> bytes:
-        """Return what is sent of *frame*; empty for nothing."""
-        return frame.note + frame.text if self._has(frame) else frame.note
+    def parts_of(self, frame: RunFrame) -> Iterator[bytes]:
+        """Yield what is sent of *frame*, in order; perhaps nothing."""
+        # Not joined: that would make a copy for each viewer of what all of them share.
+        for part in (frame.note, frame.text if self._has(frame) else b"", frame.behind):
+            if part:
+                yield part
 
     def _has(self, frame: RunFrame) -> bool:
         if frame.always:
@@ -73,7 +69,7 @@ EVERYTHING = FrameChoice()
 class RunEncoder(Protocol):
     """The form in which a face sends the events of runs."""
 
-    def event(self, event: RunEvent, begins: BranchPoint | None) -> RunFrame:
+    def event(self, event: RunEvent, begins: BranchStart | None) -> RunFrame:
         """Return an event of the run's log, with a note about the branch that *begins* with it."""
 
     def task_event(self, event: TaskEvent, task: LiveTask) -> RunFrame:
@@ -90,3 +86,23 @@ class RunEncoder(Protocol):
 
     def end(self, run: Run) -> RunFrame:
         """Return the end of the stream, with what can still be done with the run."""
+
+
+def frame_of(event: RunEvent, encode: RunEncoder) -> RunFrame:
+    """Return *event* as it is sent."""
+    return encode.event(event, branch_start(event))
+
+
+def start_frame(event: RunEvent, view: RunView, tasks: Sequence[LiveTask], encode: RunEncoder) -> RunFrame:
+    """Return *event*, with which a branch begins, as it is sent, and behind it the run as it was there.
+
+    Args:
+        event: The event.
+        view: The run as it was behind it.
+        tasks: Its live tasks, with what they had streamed.
+        encode: The form in which both are sent.
+    """
+    # In one frame, so that a viewer which gets the one from a reader gets the other too.
+    snapshot = encode.snapshot(view, None, tasks)
+    # A run that returns to a branch is as it was there, also ended.
+    return replace(frame_of(event, encode), behind=snapshot.text, ends=view.run.position.ended is not None)

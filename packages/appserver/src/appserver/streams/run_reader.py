@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from appdb import AppDbError, ChangeFeed, DbEventType, EventRepository, NotFoundError, StateRepository, TaskQueue
 from appdb.feed import Subscription, run_topic
 from appdb.models import RunEvent, RunState, WaitKind
+from appserver.streams.branch_starts import StartViews, branch_start
 from appserver.streams.live_tasks import PAGE as TASK_PAGE
 from appserver.streams.live_tasks import LiveTask, LiveTasks
 from appserver.streams.log_reader import BLIND_POLL, PAGE, POLL
-from appserver.streams.run_frames import BranchPoint, RunEncoder, RunFrame
+from appserver.streams.run_frames import RunEncoder, RunFrame, frame_of, start_frame
 from appserver.streams.stream_viewer import StreamViewer
 
 logger = logging.getLogger(__name__)
@@ -49,12 +50,16 @@ class RunLogReader:
         owner_id: Its owner, who was checked.
         sources: Where it reads.
         encode: The form in which frames are sent.
+
+    Attributes:
+        starts: The run behind the events with which its branches begin, for the reader and all of its viewers.
     """
 
     def __init__(self, run_id: str, owner_id: str, sources: RunSources, encode: RunEncoder) -> None:
         self._run_id, self._owner_id = run_id, owner_id
         self._sources = sources
         self._encode = encode
+        self.starts = StartViews(sources.states)
         self._viewers: set[StreamViewer[RunFrame]] = set()
         self._woken = Subscription()
         self._tasks = LiveTasks(sources.queue, sources.feed, self._woken)
@@ -67,6 +72,9 @@ class RunLogReader:
     def enter(self) -> None:
         """Count a viewer that is about to join, and read for it."""
         self._users += 1
+        self._start()
+
+    def _start(self) -> None:
         if self._running is None or self._running.done():
             # Also after a reader that broke: its viewers were let go, and this one is new.
             self._ready = asyncio.Event()
@@ -81,12 +89,15 @@ class RunLogReader:
 
     async def join(self, viewer: StreamViewer[RunFrame]) -> list[LiveTask]:
         """Give *viewer* every frame from now on, and return what the live tasks have streamed up to now."""
+        # It may have broken while the viewer read what it had missed.
+        self._start()
         await self._ready.wait()
         # Nothing is awaited between these two, so the viewer misses nothing and gets nothing twice.
         self._viewers.add(viewer)
         if self._running is not None and self._running.done():
             viewer.end()
-        return [task.copied() for task in self._tasks]
+        # Also of those that are over and not read to their end: what is left of them comes as frames.
+        return [task.copied() for task in (*self._left, *self._tasks)]
 
     def part(self, viewer: StreamViewer[RunFrame]) -> None:
         """Give *viewer* no more frames."""
@@ -141,17 +152,29 @@ class RunLogReader:
     async def _read_run(self) -> bool:
         page = await self._sources.events.log(self._run_id, owner_id=self._owner_id, after=self._seq, limit=PAGE)
         for event in page:
+            frame = await self._frame(event)
             self._seq = event.seq
-            self._offer(frame_of(event, self._encode))
+            self._offer(frame)
         if any(event.type in MOVES_TASKS for event in page):
             await self._follow_open_tasks()
         return bool(page)
+
+    async def _frame(self, event: RunEvent) -> RunFrame:
+        if branch_start(event) is None:
+            return frame_of(event, self._encode)
+        view = await self.starts.behind(event)
+        # What tasks of the line that is left have said comes before, so that the snapshot can replace it all.
+        await self._follow_tasks(view.state)
+        return start_frame(event, view, [*self._tasks], self._encode)
 
     async def _follow_open_tasks(self) -> None:
         view = await self._sources.states.read(self._run_id, owner_id=self._owner_id)
         if self._seq < 0:
             self._seq = view.run.event_count - 1
-        self._left += self._tasks.follow(open_tasks(view.state))
+        await self._follow_tasks(view.state)
+
+    async def _follow_tasks(self, state: RunState) -> None:
+        self._left += self._tasks.follow(open_tasks(state))
         await self._read_left()
 
     async def _read_left(self) -> None:
@@ -190,11 +213,3 @@ MOVES_TASKS = frozenset(E) - {E.MODULE_COMPLETED, E.STEP_STARTED, E.STEP_COMPLET
 def open_tasks(state: RunState) -> Mapping[str, str | None]:
     """Return the tasks that a run waits for, each with its module."""
     return {wait.id: wait.module for wait in state.waiting_on if wait.kind is WaitKind.TASK}
-
-
-def frame_of(event: RunEvent, encode: RunEncoder) -> RunFrame:
-    """Return *event* as it is sent."""
-    if "previous_branch_id" not in event.data:
-        return encode.event(event, None)
-    left, cutoff = event.data["previous_branch_id"], event.data.get("cutoff_seq")
-    return encode.event(event, BranchPoint(left=left, to=event.branch_id, cutoff_seq=cutoff))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from appdb.models import RunEvent, RunView
-from appserver.streams.log_reader import PAGE
+from appdb.models import Run, RunEvent, RunView
+from appserver.streams.missed_events import MissedEvents
 from appserver.streams.run_frames import EVERYTHING, FrameChoice, RunEncoder, RunFrame
-from appserver.streams.run_reader import RunLogReader, RunSources, frame_of
+from appserver.streams.run_reader import RunLogReader, RunSources
 from appserver.streams.stream_viewer import StreamViewer
 
 
@@ -28,39 +27,45 @@ class RunStreams:
         self._readers: dict[str, RunLogReader] = {}
 
     async def follow(
-        self, run_id: str, owner_id: str, *, after: int | None = None, choice: FrameChoice = EVERYTHING
+        self, run: Run, *, after: int | None = None, choice: FrameChoice = EVERYTHING
     ) -> AsyncIterator[bytes]:
         """Yield what *choice* has of a run: a snapshot, or every event behind *after*; then what comes, to the end.
 
         It ends early when the viewer takes frames more slowly than they come; nothing is lost, since the log stays.
-        """
-        async for frame in self._frames(run_id, owner_id, after):
-            if text := choice.text_of(frame):
-                yield text
 
-    async def _frames(self, run_id: str, owner_id: str, after: int | None) -> AsyncGenerator[RunFrame]:
-        if after is not None:
-            # What is logged already is read at the viewer's own pace, so a long log does not count as being slow.
-            async for frame in self._catch_up(run_id, owner_id, after):
-                after = after if frame.seq is None else frame.seq
-                yield frame
-        async with self._reader(run_id, owner_id) as reader:
+        Args:
+            run: The run, as it was just read for its owner.
+            after: The newest event that the viewer knows.
+            choice: What is sent of it.
+        """
+        async for frame in self._frames(run, after):
+            for part in choice.parts_of(frame):
+                yield part
+
+    async def _frames(self, run: Run, after: int | None) -> AsyncGenerator[RunFrame]:
+        async with self._reader(run) as reader:
+            missed = MissedEvents(run, self._sources.events, reader.starts, self._encode)
+            if after is not None:
+                # What is logged already is read at the viewer's own pace, so a long log does not count as being slow.
+                async for frame in missed.since(after):
+                    after = after if frame.seq is None else frame.seq
+                    yield frame
             viewer: StreamViewer[RunFrame] = StreamViewer()
             try:
                 tasks = await reader.join(viewer)
                 # After joining, so that nothing can come between what this says and the viewer's first frame.
-                view = await self._sources.states.read(run_id, owner_id=owner_id)
+                view = await self._sources.states.read(run.id, owner_id=run.owner_id)
                 last = view.run.event_count - 1
                 if after is None:
                     yield self._encode.snapshot(view, await self._ending(view), tasks)
                 else:
-                    async for frame in self._catch_up(run_id, owner_id, after, before=last + 1):
+                    async for frame in missed.between(after, last + 1):
                         yield frame
                     yield self._encode.tasks(last, tasks)
                 if view.run.position.ended is not None:
                     yield self._encode.end(view.run)
                     return
-                async for frame in self._live(viewer, run_id, owner_id, last):
+                async for frame in self._live(viewer, run, last):
                     yield frame
             finally:
                 reader.part(viewer)
@@ -72,46 +77,28 @@ class RunStreams:
         last = await self._sources.events.log(run.id, owner_id=run.owner_id, after=view.state.seq - 1, limit=1)
         return last[0] if last else None
 
-    async def _live(
-        self, viewer: StreamViewer[RunFrame], run_id: str, owner_id: str, seq: int
-    ) -> AsyncGenerator[RunFrame]:
+    async def _live(self, viewer: StreamViewer[RunFrame], run: Run, seq: int) -> AsyncGenerator[RunFrame]:
         while (frame := await viewer.next()) is not None:
             if frame.seq is not None and frame.seq <= seq:
                 continue
             seq = seq if frame.seq is None else frame.seq
             yield frame
             if frame.ends:
-                view = await self._sources.states.read(run_id, owner_id=owner_id)
+                view = await self._sources.states.read(run.id, owner_id=run.owner_id)
                 # It may have gone on meanwhile; then there is more to come.
                 if view.run.event_count == seq + 1:
                     yield self._encode.end(view.run)
                     return
 
-    async def _catch_up(
-        self, run_id: str, owner_id: str, after: int, before: int | None = None
-    ) -> AsyncGenerator[RunFrame]:
-        """Yield the events behind *after* that are logged now, up to and without *before*."""
-        while before is None or before > after + 1:
-            page = deque(await self._sources.events.log(run_id, owner_id=owner_id, after=after, limit=PAGE))
-            if not page:
-                return
-            # A viewer may take long, and what it has taken is kept no longer.
-            while page:
-                event = page.popleft()
-                if before is not None and event.seq >= before:
-                    return
-                after = event.seq
-                yield frame_of(event, self._encode)
-
     @asynccontextmanager
-    async def _reader(self, run_id: str, owner_id: str) -> AsyncIterator[RunLogReader]:
+    async def _reader(self, run: Run) -> AsyncIterator[RunLogReader]:
         """Yield the reader of a run, one for all of its viewers."""
-        reader = self._readers.get(run_id)
+        reader = self._readers.get(run.id)
         if reader is None:
-            reader = self._readers[run_id] = RunLogReader(run_id, owner_id, self._sources, self._encode)
+            reader = self._readers[run.id] = RunLogReader(run.id, run.owner_id, self._sources, self._encode)
         reader.enter()
         try:
             yield reader
         finally:
             if reader.leave():
-                self._readers.pop(run_id, None)
+                self._readers.pop(run.id, None)

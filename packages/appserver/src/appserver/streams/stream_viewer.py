@@ -12,11 +12,11 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class Weighed(Protocol):
-    """A frame whose weight is that of its text."""
+    """A frame that says how much it weighs."""
 
     @property
-    def text(self) -> bytes:
-        """The bytes on the wire."""
+    def weight(self) -> int:
+        """The bytes that a viewer which has yet to take it holds."""
 
 
 FrameT = TypeVar("FrameT", bound=Weighed)
@@ -35,7 +35,7 @@ class StreamViewer(Generic[FrameT]):
         if self._frames.qsize() >= BACKLOG or self._bytes >= BACKLOG_BYTES:
             self.end()
         if not self._ended:
-            self._bytes += len(frame.text)
+            self._bytes += frame.weight
             self._frames.put_nowait(frame)
 
     def end(self) -> None:
@@ -48,5 +48,5 @@ class StreamViewer(Generic[FrameT]):
         """Return the next event, or ``None`` once the viewer was let go and has read what it had."""
         frame = await self._frames.get()
         if frame is not None:
-            self._bytes -= len(frame.text)
+            self._bytes -= frame.weight
         return frame

@@ -3,105 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from appdb import (
-    ChangeFeed,
-    Claimer,
-    Database,
-    DbEventType,
-    EventRepository,
-    Lease,
-    NewEvent,
-    NewTask,
-    StateRepository,
-    TaskEventType,
-    TaskQueue,
-    WorkflowRepository,
-)
-from appdb.models import NewRun, NewRunEvent, Run
-from appserver.api.run_frames import RunFrames
+from appdb import EventRepository, NewEvent, TaskEventType, TaskQueue
 from appserver.streams.live_tasks import PAGE
 from appserver.streams.run_frames import FrameChoice
-from appserver.streams.run_reader import RunSources
-from appserver.streams.run_streams import RunStreams
-from appsupport.mongo.running_feed import running_feed
+from appsupport.workflows.watched_run import OWNER, SOON, E, Watched, next_of, parsed
 
-OWNER = "usr_a"
-SOON = 15
 MAX_EVENTS = 200
-E = DbEventType
-
-
-def parsed(text: bytes) -> list[tuple[str | None, str, dict[str, Any]]]:
-    """Return the id, the name and the data of each event in *text*."""
-    found = []
-    for block in text.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if line)
-        if fields:
-            found.append((fields.get("id"), fields["event"], json.loads(fields["data"])))
-    return found
-
-
-class Watched:
-    """A run, with hands that do what the engine and a worker would."""
-
-    def __init__(self, database: Database, feed: ChangeFeed) -> None:
-        self.runs, self.events = WorkflowRepository(database), EventRepository(database)
-        self.states, self.queue = StateRepository(database), TaskQueue(database)
-        sources = RunSources(states=self.states, events=self.events, queue=self.queue, feed=feed)
-        self.streams = RunStreams(sources, encode=RunFrames())
-        self.run: Run
-
-    async def open(self) -> None:
-        self.run, _ = await self.runs.open(NewRun(project="p"), owner_id=OWNER)
-
-    async def append(self, *events: tuple[E, dict[str, Any]], step: str = "s", module: str = "m") -> None:
-        run = await self.runs.get(self.run.id, owner_id=OWNER)
-        new = [NewRunEvent(type=kind, step=step, module=module, data=data) for kind, data in events]
-        await self.events.append(run.id, new, owner_id=OWNER, branch_id=run.branch_id)
-
-    async def start(self) -> None:
-        await self.append((E.STEP_STARTED, {}), (E.MODULE_STARTED, {}))
-
-    async def wait_for_task(self, task_id: str) -> Lease:
-        """Enqueue a task, let the run wait for it, and claim it."""
-        await self.queue.enqueue(NewTask(owner_id=OWNER, actor="llm", payload={}, task_id=task_id))
-        waits = {"sub_action_id": f"m/{task_id}", "_waiting_on": [{"kind": "task", "id": task_id}]}
-        await self.append((E.SUB_ACTION_STARTED, waits))
-        return await self.claim()
-
-    async def claim(self) -> Lease:
-        (task,) = await self.queue.claim(Claimer(worker_id="w", queues=("default",), handlers=("llm@1",)))
-        return Lease.of(task)
-
-    async def say(self, lease: Lease, *texts: str, started: bool = False) -> None:
-        first = [NewEvent(type=TaskEventType.STARTED)] if started else []
-        chunk = NewEvent(type=TaskEventType.CHUNK, data={"chunks": [{"text": text} for text in texts]})
-        task = await self.queue.get(lease.task_id, owner_id=OWNER)
-        await self.queue.append_events(lease, [*first, chunk], seq=task.event_count)
-
-    def follow(self, **options: Any) -> AsyncIterator[bytes]:
-        return self.streams.follow(self.run.id, OWNER, **options)
-
-
-@pytest.fixture
-async def watched(database: Database) -> AsyncIterator[Watched]:
-    async with running_feed(database, events=True, runs=True) as feed:
-        made = Watched(database, feed)
-        await made.open()
-        yield made
-
-
-async def next_of(stream: AsyncIterator[bytes]) -> list[tuple[str | None, str, dict[str, Any]]]:
-    async with asyncio.timeout(SOON):
-        return parsed(await anext(stream))
+NO_EVENTS = ("snapshot", "tasks", "end")
+"""What has an id and is no event of the log."""
 
 
 async def test_snapshot_is_followed_by_later_events(watched: Watched) -> None:
@@ -201,19 +116,6 @@ async def test_new_attempt_is_led_by_rollback(watched: Watched) -> None:
     assert frames[1][2] == {"task_id": "tq_1", "attempt": 2, "module": "m"}
 
 
-async def test_jump_is_led_by_branch_note(watched: Watched) -> None:
-    await watched.start()
-    before = await watched.runs.get(watched.run.id, owner_id=OWNER)
-    stream = watched.follow()
-    await next_of(stream)
-
-    branch = await watched.states.jump(before.id, "s", owner_id=OWNER, branch_id=before.branch_id)
-    note, event = await next_of(stream)
-
-    assert note == (None, "branch", {"from": before.branch_id, "to": branch.id, "cutoff_seq": 0})
-    assert event[:2] == ("3", "jump_requested")
-
-
 async def test_end_tells_what_can_still_be_done(watched: Watched) -> None:
     await watched.start()
     stream = watched.follow(after=2)
@@ -252,7 +154,7 @@ async def watch_with_drops(watched: Watched, chance: random.Random) -> list[int]
         left = chance.randint(1, 6)
         async for text in watched.follow(after=seen[-1]):
             names = [name for _, name, _ in parsed(text)]
-            seen += [int(seq) for seq, name, _ in parsed(text) if seq is not None and name not in ("tasks", "end")]
+            seen += [int(seq) for seq, name, _ in parsed(text) if seq is not None and name not in NO_EVENTS]
             if "end" in names:
                 return seen[1:]
             left -= 1
@@ -266,8 +168,7 @@ async def test_dropping_viewer_sees_every_event_once(watched: Watched) -> None:
     for number in range(60):
         await watched.append((E.OUTPUT_STORED, {"number": number}))
         if number in (20, 40):
-            run = await watched.runs.get(watched.run.id, owner_id=OWNER)
-            await watched.states.jump(run.id, "s", owner_id=OWNER, branch_id=run.branch_id)
+            await watched.jump()
             await watched.start()
     await watched.append((E.RETRY_REQUESTED, {"target_module": "m"}))
     await watched.append((E.WORKFLOW_COMPLETED, {}))

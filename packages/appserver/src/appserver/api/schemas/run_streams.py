@@ -46,6 +46,8 @@ class LiveTaskView(BaseModel):
 class RunSnapshot(ShownRun):
     """A run and what its open tasks have streamed so far; the events after ``last_seq`` follow.
 
+    The first event of a stream without a position; and behind a ``branch`` and its event, the run as it was there.
+
     ``left_out`` names what is empty because the snapshot would be too large for clients: ask for the run's state.
     """
 
@@ -75,7 +77,10 @@ class RollbackNote(BaseModel):
 
 
 class BranchNote(BaseModel):
-    """The run goes on on another branch: events of the old line behind ``cutoff_seq`` count no more."""
+    """The run goes on on another branch: events of the old line behind ``cutoff_seq`` count no more.
+
+    The event that begins the branch follows, then a ``snapshot``.
+    """
 
     left: str = Field(serialization_alias="from")
     to: str

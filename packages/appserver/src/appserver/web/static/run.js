@@ -62,15 +62,17 @@ const told = (chunk) => (typeof chunk.text === "string" ? chunk.text : `${JSON.s
 
 const sayAll = (chunks) => { if (chunks?.length) say(chunks.map(told).join("")); };
 
-// What rides along without a number: the output of tasks.
+function showTasks(data) {
+  el("live").textContent = "";
+  for (const task of data.tasks) sayAll(task.chunks);
+}
+
+// What tasks say; all else makes the page look again.
 const ALONG = {
   task_chunk: (data) => sayAll(data.data?.chunks),
   task_progress: (data) => { el("connection").textContent = data.data?.message ?? ""; },
   rollback: () => { el("live").textContent = ""; },
-  tasks: (data) => {
-    el("live").textContent = "";
-    for (const task of data.tasks) sayAll(task.chunks);
-  },
+  tasks: showTasks,
 };
 
 function follow() {
@@ -90,6 +92,8 @@ function follow() {
     const data = event.data ? JSON.parse(event.data) : {};
     if (event.type in ALONG) ALONG[event.type](data);
     else look();
+    // The run goes on on another branch, and what the tasks of the old one have said is over.
+    if (event.type === "snapshot") showTasks(data);
   };
   for (const name of NAMES) source.addEventListener(name, received);
   source.addEventListener("end", () => {
@@ -99,12 +103,18 @@ function follow() {
   });
 }
 
+// What is done here is told by the stream, as it is to all others; only after the end of the run there is none.
+function goOn() {
+  if (source.readyState === EventSource.CLOSED) follow();
+}
+
 const NAMES = [
   "workflow_created", "workflow_resumed", "workflow_completed", "workflow_error", "workflow_cancelled",
   "workflow_target_reached", "workflow_validation_failed", "workflow_recovered", "step_started", "step_completed",
   "module_started", "module_completed", "module_skipped", "module_error", "interaction_requested",
-  "interaction_response", "interaction_expired", "retry_requested", "jump_requested", "sub_action_started",
-  "sub_action_completed", "sub_action_failed", "timer_fired", "signal_received", "output_stored", "branch", "snapshot",
+  "interaction_response", "interaction_expired", "retry_requested", "jump_requested", "branch_switched",
+  "sub_action_started", "sub_action_completed", "sub_action_failed", "timer_fired", "signal_received", "output_stored",
+  "snapshot",
   ...Object.keys(ALONG),
 ];
 
@@ -148,8 +158,7 @@ async function goBack(button) {
     if (el("confirm").returnValue !== "yes") return;
     const message = el("feedback").value.trim();
     await post(path, path !== "switch" && message ? { ...body, feedback: { message } } : body);
-    follow();
-    look();
+    goOn();
   } catch (error) {
     el("connection").textContent = `Not done: ${error.message}`;
   }
@@ -159,8 +168,7 @@ async function act(button) {
   const { module, act: action } = button.dataset;
   try {
     await post("actions", { module, action, arguments: JSON.parse(button.dataset.arguments) });
-    follow();
-    look();
+    goOn();
   } catch (error) {
     el("connection").textContent = `Not done: ${error.message}`;
   }

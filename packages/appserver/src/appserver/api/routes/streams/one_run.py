@@ -37,5 +37,5 @@ async def stream_run(
     position = None if text is None else run_position(field, text, run)
     state.streams.check_capacity(owner)
     choice = FrameChoice(types=frozenset(types), modules=frozenset(module))
-    frames = state.run_streams.follow(run_id, owner, after=position, choice=choice)
+    frames = state.run_streams.follow(run, after=position, choice=choice)
     return TaskStreamResponse(stream_text(frames, run_id=run_id), state, owner)
