@@ -78,15 +78,18 @@ def of_other_version(run_id: str, owner_id: str, version_id: str) -> Filter:
 def ready(
     *,
     expected_seq: int | None = None,
+    updated_at: datetime | None = None,
     ended: Collection[RunStatus | None] | None = None,
     interaction_id: str | None = None,
     free: bool = False,
     in_step: bool = False,
 ) -> Filter:
-    """A run while events can be appended to it, joined with ``on_branch``; see ``Preconditions`` of transitions."""
+    """A run while events can be appended to it, joined with ``on_branch``; see ``Preconditions`` and ``After``."""
     match: Filter = {}
     if expected_seq is not None:
         match["event_count"] = expected_seq
+    if updated_at is not None:
+        match["updated_at"] = updated_at
     if ended is not None:
         match["position.ended"] = {"$in": list(ended)}
     if interaction_id is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from appdb._driver import Session, retried
 from appdb._queries import events as queries
@@ -10,7 +11,7 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.runs.appends import checked_append
+from appdb.runs.appends import After, checked_append
 from appdb.runs.event_log import EventLog
 from appdb.runs.reader import RunReader
 
@@ -32,6 +33,7 @@ class EventRepository(BaseRepository):
         owner_id: str,
         branch_id: str,
         expected_seq: int | None = None,
+        unchanged_since: datetime | None = None,
         session: Session | None = None,
     ) -> list[RunEvent]:
         """Append *events* in order, all or none, and set the run's status and position in the same transaction.
@@ -45,17 +47,20 @@ class EventRepository(BaseRepository):
             owner_id: The run's owner.
             branch_id: The branch that the caller has read; the run must not have moved on to another.
             expected_seq: The number that the first event must get; ``None`` for whichever is next.
+            unchanged_since: The ``updated_at`` that the run must still have; ``None`` for any. In a caller's
+                transaction whatever does not fit is then a conflict at once, without a read: also a run that is gone,
+                and the same events again.
             session: The caller's transaction, in which it also enqueues what follows.
 
         Raises:
             NotFoundError: The owner has no such run, or it is being deleted.
-            ConflictError: The run has moved on to another branch, its log has grown, it has ended, what is answered
-                is not pending, something is asked while something else is pending, a module is to run again and no
-                step is open or named, or an id is another event's; nothing was written.
+            ConflictError: The run has moved on to another branch, its log has grown, it was changed, it has ended, what
+                is answered is not pending, something is asked while something else is pending, a module is to run
+                again and no step is open or named, or an id is another event's; nothing was written.
             InvalidDataError: An event lacks what its type needs, or they contradict each other.
             TooLargeError: One or all of them are over the limit.
         """
-        append = checked_append(run_id, owner_id, branch_id, expected_seq, events)
+        append = checked_append(run_id, owner_id, branch_id, events, After(expected_seq, unchanged_since))
         return await self._event_log.append_events(append, session)
 
     @retried

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from appdb.errors import InvalidDataError, TooLargeError
@@ -17,6 +18,22 @@ from appdb.runs.transitions import EventSubject, position_changes
 from appdb.size_limits import check_size
 
 
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a caller takes the run to be behind which it appends; ``None`` for whatever it is.
+
+    Args:
+        seq: How many events its log has: the number that the first new one gets.
+        updated_at: When it was changed last.
+    """
+
+    seq: int | None = None
+    updated_at: datetime | None = None
+
+
+ANYTHING = After()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """Checked events that are ready to be appended to one branch of a run."""
@@ -24,7 +41,7 @@ class Append:
     run_id: str
     owner_id: str
     branch_id: str
-    expected_seq: int | None
+    after: After
     events: Sequence[NewRunEvent]
     subjects: Sequence[EventSubject]
     preconditions: Preconditions
@@ -36,7 +53,7 @@ class Append:
 
 
 def checked_append(
-    run_id: str, owner_id: str, branch_id: str, expected_seq: int | None, events: Sequence[NewRunEvent]
+    run_id: str, owner_id: str, branch_id: str, events: Sequence[NewRunEvent], after: After = ANYTHING
 ) -> Append:
     """Return *events* ready to be appended.
 
@@ -54,7 +71,7 @@ def checked_append(
         run_id=run_id,
         owner_id=owner_id,
         branch_id=branch_id,
-        expected_seq=expected_seq,
+        after=after,
         events=events,
         subjects=subjects,
         preconditions=preconditions(subjects),

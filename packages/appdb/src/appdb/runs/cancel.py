@@ -75,7 +75,7 @@ class RunCanceller:
             problem = "it is completed, so it cannot be cancelled; delete it, or go back in it"
             raise ConflictError(RUN, run.id, problem)
         event = NewRunEvent(type=DbEventType.WORKFLOW_CANCELLED, data=data, event_id=event_id)
-        append = checked_append(run.id, run.owner_id, run.branch_id, None, [event])
+        append = checked_append(run.id, run.owner_id, run.branch_id, [event])
         await self._event_log.append_events(append, session)
         await self._queue.cancel_many(_live(run.id, run.owner_id), limit=STOPPED_AT_ONCE, session=session)
         return await self._run_lock.find_run(run.id, run.owner_id, session)

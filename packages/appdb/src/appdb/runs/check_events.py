@@ -21,7 +21,7 @@ def check_events(events: Sequence[NewRunEvent], state: RunState) -> None:
         InvalidDataError: An event lacks what its type needs, or they contradict each other.
         TooLargeError: One or all of them are over the limit.
     """
-    append = checked_append("", "", "", None, events)
+    append = checked_append("", "", "", events)
     problem = unmet(append.preconditions, state.position)
     if problem is not None:
         raise ConflictError(RUN, f"after event {state.seq}", problem)

@@ -26,6 +26,7 @@ from appdb.size_limits import DUPLICATE_KEY
 
 ABOUT = frozenset({DbEventType.INTERACTION_REQUESTED, *SETTLES})
 """Types of the events about an interaction."""
+CHANGED = "it changed meanwhile; read its state again"
 MOST_OF_INTERACTION = 500
 """Events about one interaction that are read; each branch that goes back to it has another two."""
 
@@ -91,12 +92,15 @@ class EventLog:
     async def _append_joined(self, append: Append, session: Session) -> list[RunEvent]:
         # An insert that meets a taken id aborts the caller's whole transaction, so look first; but not where the
         # number of the first event is given: then the run itself tells whether the call is repeated.
-        numbered = append.expected_seq is not None
+        numbered = append.after.seq is not None
         if not numbered and (stored := await self._stored(append, session)):
             return stored
         run = await self._counted(append, session)
         if run is not None:
             return await self._insert(append, run, session)
+        if append.after.updated_at is not None:
+            # The caller has read the run, and will read it again to learn why.
+            raise ConflictError(RUN, append.run_id, CHANGED)
         if numbered and (stored := await self._stored(append, session)):
             return stored
         raise await self._refusal(append, session)
@@ -105,7 +109,8 @@ class EventLog:
         """Lock the run, count the events in it and return it; ``None`` when it does not allow them."""
         needed = append.preconditions
         match = run_queries.on_branch(append.run_id, append.owner_id, append.branch_id) | run_queries.ready(
-            expected_seq=append.expected_seq,
+            expected_seq=append.after.seq,
+            updated_at=append.after.updated_at,
             ended=needed.ended,
             interaction_id=needed.interaction_id,
             free=needed.free,
@@ -183,9 +188,9 @@ class EventLog:
 def _problem(run: Run, append: Append) -> str:
     if run.branch_id != append.branch_id:
         return moved_on(run.branch_id)
-    if append.expected_seq not in (None, run.event_count):
-        return f"its log has {run.event_count} events, not {append.expected_seq}; read its state again"
-    return unmet(append.preconditions, run.position) or "it changed meanwhile; read its state again"
+    if append.after.seq not in (None, run.event_count):
+        return f"its log has {run.event_count} events, not {append.after.seq}; read its state again"
+    return unmet(append.preconditions, run.position) or CHANGED
 
 
 def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, subject: EventSubject) -> RawDocument:

@@ -47,6 +47,6 @@ class StatusWriter:
         goes_on = status is RunStatus.PROCESSING and found.status is RunStatus.AWAITING_INPUT
         if found.branch_id == branch_id and (found.status is status or goes_on):
             return found
-        append = checked_append(*run, branch_id, None, [NewRunEvent(type=event, data=data)])
+        append = checked_append(*run, branch_id, [NewRunEvent(type=event, data=data)])
         await self._event_log.append_events(append, session)
         return await self._run_lock.find_run(*run, session)

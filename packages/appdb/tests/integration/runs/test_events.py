@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from appdb import ConflictError, Database, DbEventType, InvalidDataError, NotFoundError, TooLargeError
-from appdb.models import EventFilter, NewRunEvent, RunStatus
+from appdb.models import EventFilter, NewRunEvent, RunEvent, RunStatus
+from appsupport.mongo.round_trips import commands_sent
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import (
     answered,
@@ -142,6 +145,32 @@ async def test_taken_expected_seq_refuses_append(runs: Runs) -> None:
 
     with pytest.raises(ConflictError, match="its log has 2 events, not 1"):
         await runs.events.append(run.id, [step_started("b")], owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
+
+
+async def test_changed_run_refuses_append(runs: Runs) -> None:
+    run = await runs.begin()
+    append = partial(runs.events.append, run.id, owner_id=OWNER, branch_id=run.branch_id, expected_seq=1)
+    before = run.updated_at - timedelta(milliseconds=1)
+    with pytest.raises(ConflictError, match=f"{run.id}.*changed meanwhile"):
+        await append([step_started("a")], unchanged_since=before)
+
+    stored = await append([step_started("b")], unchanged_since=run.updated_at)
+    assert await runs.events.log(run.id, owner_id=OWNER, after=0) == stored
+
+
+async def test_repeated_append_behind_a_known_run_is_refused_in_a_transaction(runs: Runs) -> None:
+    run, events = await runs.begin(), [step_started("a")]
+    behind = {"owner_id": OWNER, "branch_id": run.branch_id, "expected_seq": 1, "unchanged_since": run.updated_at}
+
+    async def body(session: Any) -> list[RunEvent]:
+        return list(await runs.events.append(run.id, events, session=session, **behind))
+
+    await runs.database.transaction(body)
+    with commands_sent() as sent, pytest.raises(ConflictError, match="changed meanwhile"):
+        await runs.database.transaction(body)
+
+    assert sent == ["findAndModify", "abortTransaction"]
+    assert await runs.events.append(run.id, events, **behind) == await runs.events.log(run.id, owner_id=OWNER, after=0)
 
 
 async def test_interaction_is_answered_once(runs: Runs) -> None:

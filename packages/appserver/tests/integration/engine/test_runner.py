@@ -12,11 +12,12 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from appdb import ChangeFeed, Database, DatabaseUnavailableError, StateRepository, TaskQueue
+from appdb import ChangeFeed, Database, DatabaseUnavailableError, NotFoundError, StateRepository, TaskQueue
 from appdb.models import RunView
 from appserver.engine.runner.loop import EngineLoop
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.service import EngineService, NewStart
+from appserver.errors import QuestionClosedError
 from appserver.modules.builtin import BUILTIN, builtin_modules
 from appserver.modules.contract import Done, Module, ModuleKind, Ports, Seen
 from appserver.modules.registry import AnyModule, ModuleRegistry
@@ -67,7 +68,10 @@ async def answered(engine: EngineService, view: RunView, value: str) -> RunView:
     return await engine.respond(view.run.id, asked, {"value": value}, owner_id=OWNER)
 
 
-async def test_answer_costs_one_read_and_one_transaction(database: Database) -> None:
+TRANSACTION = ["findAndModify", "insert", "commitTransaction"]
+
+
+async def test_answer_costs_one_transaction_and_no_read(database: Database) -> None:
     engine = service(database)
     view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
     view = await answered(engine, view, "x")
@@ -75,10 +79,10 @@ async def test_answer_costs_one_read_and_one_transaction(database: Database) -> 
     with commands_sent() as sent:
         await answered(engine, view, "y")
 
-    assert sent == ["find", "findAndModify", "insert", "commitTransaction"]
+    assert sent == TRANSACTION
 
 
-async def test_answer_behind_another_hosts_costs_one_read_more(database: Database) -> None:
+async def test_answer_behind_another_hosts_costs_two_reads(database: Database) -> None:
     engine, other = service(database), service(database)
     view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
     view = await answered(other, view, "x")
@@ -86,7 +90,51 @@ async def test_answer_behind_another_hosts_costs_one_read_more(database: Databas
     with commands_sent() as sent:
         await answered(engine, view, "y")
 
-    assert sent == ["find", "aggregate", "findAndModify", "insert", "commitTransaction"]
+    assert sent == ["find", "aggregate", *TRANSACTION]
+
+
+async def test_run_of_two_hosts_is_presumed_wrongly_once(database: Database) -> None:
+    engine, other = service(database), service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(asks("a"))))
+    costs = []
+    for name in ("first", "second"):
+        await other.signal(view.run.id, name, "of the other", owner_id=OWNER)
+        with commands_sent() as sent:
+            view = await engine.signal(view.run.id, name, "of this one", owner_id=OWNER)
+        costs.append(sent)
+
+    reads = ["find", "aggregate", *TRANSACTION]
+    assert costs == [["findAndModify", "abortTransaction", *reads], reads]
+    assert [kept.data["payload"] for kept in view.state.signals] == ["of the other", "of this one"] * 2
+
+
+async def test_nothing_is_told_of_a_run_that_was_only_presumed(database: Database) -> None:
+    engine, other = service(database), service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
+    stale = await answered(engine, view, "x")
+    assert stale.state.pending is not None
+    newest = await answered(other, stale, "y")
+
+    with pytest.raises(QuestionClosedError) as late:
+        await answered(engine, stale, "z")
+    assert late.value.accepted is not None
+    again = await answered(engine, stale, "y")
+
+    assert late.value.accepted.response == {"value": "y"}
+    assert (again.state.seq, again.state.pending) == (newest.state.seq, newest.state.pending)
+
+
+async def test_owner_alone_is_answered_from_what_is_kept(database: Database) -> None:
+    engine = service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "ab"))))
+    assert view.state.pending is not None
+    asked = view.state.pending.data["interaction_id"]
+
+    with pytest.raises(NotFoundError):
+        await engine.respond(view.run.id, asked, {"value": "x"}, owner_id="usr_b")
+    await engine.delete(view.run.id, owner_id=OWNER)
+    with pytest.raises(NotFoundError):
+        await engine.respond(view.run.id, asked, {"value": "x"}, owner_id=OWNER)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from appdb import BudgetExceededError, ConflictError
+from appdb import BudgetExceededError, ConflictError, NotFoundError
 from appdb.host import Session
 from appdb.models import NewRun, RunView
 from appserver.engine.core.causes import Cause, Look
@@ -18,7 +18,7 @@ from appserver.engine.runner.opening import Opener
 from appserver.engine.runner.reading import PictureReader
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.runner.written import Written, view_behind
-from appserver.errors import RunBusyError
+from appserver.errors import InvalidAnswerError, RunBusyError, RunConflictError
 
 MOST_TRIES = 12
 """Attempts to write while others write to the same run."""
@@ -28,6 +28,8 @@ FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.1
 RUN_KINDS = frozenset({"workflow run", "event", "branch"})
 """Kinds of conflicts that mean that the run is not where it was read: read again."""
+PRESUMED_WRONGLY = (RunConflictError, InvalidAnswerError, ConflictError, NotFoundError, BudgetExceededError)
+"""What may come of a run that is not where it was presumed to be: a run that was read tells whether it is true."""
 
 
 class Advancer:
@@ -52,7 +54,8 @@ class Advancer:
         """Do what follows from *cause* up to the run's next wait, and return the run as it is then.
 
         One transaction, unless it is over 500 events or forks. Repeating is safe: a cause that was dealt with changes
-        nothing. Without writers in between it takes the reads of ``PictureReader.picture`` and the transaction.
+        nothing. Where this host wrote to the run last, it takes the transaction alone; else, and for looks and what needs
+        stored data, the reads of ``PictureReader.picture`` too.
 
         Args:
             run_id: The run.
@@ -104,6 +107,8 @@ class Advancer:
     async def _advance_once(
         self, run_id: str, owner_id: str, cause: Cause, allow: frozenset[str]
     ) -> tuple[RunView, bool]:
+        if (presumed := await self._advance_presumed(run_id, owner_id, cause, allow)) is not None:
+            return presumed.view, presumed.finished
         for number in range(MOST_TRIES):
             picture = await self._reader.picture(run_id, owner_id)
             try:
@@ -116,6 +121,21 @@ class Advancer:
             return written.view, written.finished
         raise RunBusyError(run_id)
 
+    async def _advance_presumed(
+        self, run_id: str, owner_id: str, cause: Cause, allow: frozenset[str]
+    ) -> Written | None:
+        """Write what follows if the run is where this host has left it; ``None`` where it must be read instead."""
+        # A look often finds nothing to do, which only a run that was read can tell.
+        picture = None if isinstance(cause, Look) else await self._reader.presumed(run_id, owner_id)
+        if picture is None:
+            return None
+        try:
+            decided = await self._decider.decide_unread(picture, cause, allow)
+            # Only the append of events finds out whether the run is there; what is written without it does not.
+            return await self._store(decided) if decided is not None and decided.decision.events else None
+        except PRESUMED_WRONGLY:
+            return None
+
     async def _write_within_budget(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Written:
         try:
             return await self._write(picture, cause, allow)
@@ -127,6 +147,9 @@ class Advancer:
         decided = await self._decider.decide(picture, cause, allow)
         if decided.decision.nothing:
             return Written(decision=decided.decision, view=RunView(run=picture.run, state=picture.state))
+        return await self._store(decided)
+
+    async def _store(self, decided: Decided) -> Written:
         written = await self._stores.database.transaction(partial(self._apply, decided))
         self._reader.keep(written.view)
         return written

@@ -64,6 +64,7 @@ class Applier:
             owner_id=picture.run.owner_id,
             branch_id=picture.run.branch_id,
             expected_seq=picture.next_seq,
+            unchanged_since=picture.run.updated_at,
             session=session,
         )
 

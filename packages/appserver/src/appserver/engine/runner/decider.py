@@ -64,16 +64,31 @@ class Decider:
             picture = replace(picture, loaded={**picture.loaded, **loaded})
         raise RuntimeError(f"run {picture.run.id}: its modules ask for stored data without an end")
 
+    async def decide_unread(self, picture: Picture, cause: Cause, allow: frozenset[str] = NONE) -> Decided | None:
+        """Return what follows from *cause* without a round trip; ``None`` where something must be read for it.
+
+        Args, and what is raised, are those of ``decide``.
+        """
+        decision = await _decision(picture, cause, allow)
+        if decision.needs or _named_versions(picture, decision):
+            return None
+        return Decided(picture=picture, decision=decision)
+
     async def _unknown_versions(self, picture: Picture, decision: Decision) -> frozenset[str]:
         """Return the versions that child runs of *decision* should follow, and that the owner has not."""
-        named = {child.version_id for child in decision.children} - {picture.version_id}
         unknown: set[str] = set()
-        for version_id in sorted(filter(None, named)):
+        for version_id in _named_versions(picture, decision):
             try:
                 await self._stores.versions.get(version_id, owner_id=picture.run.owner_id)
             except NotFoundError:
                 unknown.add(version_id)
         return frozenset(unknown)
+
+
+def _named_versions(picture: Picture, decision: Decision) -> list[str]:
+    """Return the versions other than the run's own that child runs of *decision* should follow."""
+    named = {child.version_id for child in decision.children} - {picture.version_id}
+    return sorted(filter(None, named))
 
 
 async def _decision(picture: Picture, cause: Cause, allow: frozenset[str]) -> Decision:

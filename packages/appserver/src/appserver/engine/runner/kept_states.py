@@ -20,27 +20,31 @@ READ_AFTER_EVENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A place in a run's history: a log never changes, so the state there is always the same.
+class _Kept:
+    """A run and its state at a place in the run's history: a log never changes, so the state there is always the same.
 
     The time of the last write is a part of it: a database that was restored may have other events of the same numbers.
     """
 
-    branch_id: str
-    event_count: int
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, run: Run) -> _Place:
-        return cls(run.branch_id, run.event_count, run.updated_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    place: _Place
-    whole: bytes
+    run: Run
+    state: bytes
     read_at: int
     """How many events the run had when it was read last."""
+    shared: bool
+    """Whether another host has written to the run since this one knows it."""
+
+    def is_of(self, run: Run) -> bool:
+        """Return whether the state is that of *run*, which has just been read."""
+        return _place(self.run) == _place(run) and not self.old(run)
+
+    def old(self, run: Run) -> bool:
+        """Return whether the run is to be read again, however well its state is known."""
+        return run.event_count - self.read_at >= READ_AFTER_EVENTS
+
+    def view(self) -> RunView:
+        """Return the run with a copy of its state."""
+        state: RunState = pickle.loads(self.state)  # noqa: S301 - made by this process, and never outside of it
+        return RunView(run=self.run, state=state)
 
 
 class KeptStates:
@@ -62,32 +66,48 @@ class KeptStates:
 
     def keep_read(self, view: RunView) -> None:
         """Keep the state of a run that was read, in place of what is kept of it."""
-        self._keep(view, view.run.event_count)
+        before = self._kept.get(view.run.id)
+        shared = before is not None and (before.shared or _place(before.run) != _place(view.run))
+        self._keep(view, read_at=view.run.event_count, shared=shared)
 
     def keep_written(self, view: RunView) -> None:
         """Keep the state of a run behind what this host has written."""
         before = self._kept.get(view.run.id)
-        self._keep(view, 0 if before is None else before.read_at)
+        if before is None:
+            self._keep(view, read_at=0, shared=False)
+        else:
+            self._keep(view, read_at=before.read_at, shared=before.shared)
 
     def find(self, run: Run) -> RunState | None:
         """Return the state of *run*, which has just been read; ``None`` where it must be read with its events."""
         kept = self._kept.get(run.id)
-        if kept is None or kept.place != _Place.of(run) or run.event_count - kept.read_at >= READ_AFTER_EVENTS:
+        if kept is None or not kept.is_of(run):
             return None
         self._kept.move_to_end(run.id)
-        state: RunState = pickle.loads(kept.whole)  # noqa: S301 - made by this process, and never outside of it
-        return state
+        return kept.view().state
 
-    def _keep(self, view: RunView, read_at: int) -> None:
+    def presumed(self, run_id: str, owner_id: str) -> RunView | None:
+        """Return a run as it is unless another host has written to it; ``None`` where that is known or likely."""
+        kept = self._kept.get(run_id)
+        if kept is None or kept.shared or kept.run.owner_id != owner_id or kept.old(kept.run):
+            return None
+        self._kept.move_to_end(run_id)
+        return kept.view()
+
+    def _keep(self, view: RunView, *, read_at: int, shared: bool) -> None:
         self._drop(view.run.id)
-        whole = pickle.dumps(view.state, pickle.HIGHEST_PROTOCOL)
-        if len(whole) > self._largest_bytes:
+        state = pickle.dumps(view.state, pickle.HIGHEST_PROTOCOL)
+        if len(state) > self._largest_bytes:
             return
-        self._kept[view.run.id] = _Kept(_Place.of(view.run), whole, read_at)
-        self._bytes += len(whole)
+        self._kept[view.run.id] = _Kept(view.run, state, read_at, shared)
+        self._bytes += len(state)
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, run_id: str) -> None:
         gone = self._kept.pop(run_id, None)
-        self._bytes -= 0 if gone is None else len(gone.whole)
+        self._bytes -= 0 if gone is None else len(gone.state)
+
+
+def _place(run: Run) -> tuple[str, int, datetime]:
+    return run.branch_id, run.event_count, run.updated_at

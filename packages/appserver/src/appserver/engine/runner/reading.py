@@ -71,6 +71,15 @@ class PictureReader:
         self._states.keep_read(view)
         return view
 
+    async def presumed(self, run_id: str, owner_id: str) -> Picture | None:
+        """Return the picture of a run as this host has left it, without asking whether it is still there.
+
+        Only what is appended behind it finds that out, so nothing else may be told from it. ``None`` where this host
+        knows too little of the run.
+        """
+        view = self._states.presumed(run_id, owner_id)
+        return None if view is None else await self.picture_of(view, owner_id)
+
     def keep(self, view: RunView) -> None:
         """Keep what this host has written, so that its next look at the run reads the run alone."""
         self._states.keep_written(view)

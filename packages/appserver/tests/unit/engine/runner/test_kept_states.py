@@ -74,9 +74,37 @@ def test_run_that_was_written_for_long_is_read_again() -> None:
     found = []
     for count in (10 + READ_AFTER_EVENTS - 1, 10 + READ_AFTER_EVENTS):
         kept.keep_written(RunView(run=run_at(count), state=state_of(1)))
-        found.append(kept.find(run_at(count)) is not None)
+        found.append((kept.find(run_at(count)) is not None, kept.presumed("wf_1", "usr_a") is not None))
 
-    assert found == [True, False]
+    assert found == [(True, True), (False, False)]
+
+
+def test_run_is_presumed_where_this_host_has_left_it() -> None:
+    kept = KeptStates()
+    kept.keep_read(RunView(run=run_at(2), state=state_of(1)))
+    kept.keep_written(RunView(run=run_at(3), state=state_of(1, 2)))
+
+    assert kept.presumed("wf_1", "usr_a") == RunView(run=run_at(3), state=state_of(1, 2))
+    assert kept.presumed("wf_1", "usr_b") is None
+    assert kept.presumed("wf_2", "usr_a") is None
+
+
+def test_run_that_another_host_has_written_to_is_not_presumed() -> None:
+    kept = KeptStates()
+    for count in (2, 3):
+        kept.keep_read(RunView(run=run_at(count), state=state_of(1)))
+    kept.keep_written(RunView(run=run_at(4), state=state_of(1)))
+
+    assert kept.presumed("wf_1", "usr_a") is None
+    assert kept.find(run_at(4)) is not None
+
+
+def test_run_that_was_read_twice_is_presumed() -> None:
+    kept = KeptStates()
+    for _ in range(2):
+        kept.keep_read(RunView(run=run_at(), state=state_of(1)))
+
+    assert kept.presumed("wf_1", "usr_a") is not None
 
 
 @pytest.mark.parametrize("use_first", [True, False])
