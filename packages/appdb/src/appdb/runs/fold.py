@@ -104,7 +104,8 @@ class _Draft:
         changed = position_changes(
             EventSubject(type=event.type, step=event.step, module=event.module, interaction_id=event.interaction_id)
         )
-        self.position = self.position.model_copy(update=changed)
+        if changed:
+            self.position = self.position.model_copy(update=changed)
         if self.position.step in self.steps:
             # A step that runs again is not completed.
             self.steps.remove(self.position.step)

@@ -47,7 +47,7 @@ class PresentedKey:
     from_cookie: bool
 
 
-async def read_key(request: Request) -> PresentedKey | None:
+def read_key(request: Request) -> PresentedKey | None:
     """Return the key of a request, or ``None``; a bearer's key wins over a cookie."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer:
@@ -56,11 +56,7 @@ async def read_key(request: Request) -> PresentedKey | None:
     return None if cookie is None else PresentedKey(secret=cookie, from_cookie=True)
 
 
-KeyDep = Annotated[PresentedKey | None, Depends(read_key)]
-"""The key of the request, or ``None``."""
-
-
-async def check_cookie_use(request: Request, key: KeyDep) -> None:
+async def check_cookie_use(request: Request, key: PresentedKey) -> None:
     """Check that a change by the key of a cookie comes from our own page.
 
     Browsers send a cookie without the user's will, so with a cookie alone another site's page must change nothing.
@@ -68,13 +64,21 @@ async def check_cookie_use(request: Request, key: KeyDep) -> None:
     Raises:
         ProblemError: 403, the change came from another site.
     """
-    if key is not None and key.from_cookie and request.method not in SAFE_METHODS:
+    if key.from_cookie and request.method not in SAFE_METHODS:
         await check_same_site(request)
 
 
-async def find_owner(state: StateDep, key: KeyDep, _site: Annotated[None, Depends(check_cookie_use)]) -> str | None:
-    """Return the id of the user who asks, or ``None`` when the request carries no valid key."""
-    return None if key is None else await state.users.user_of_key(key.secret)
+async def find_owner(request: Request, state: StateDep) -> str | None:
+    """Return the id of the user who asks, or ``None`` when the request carries no valid key.
+
+    Raises:
+        ProblemError: 403, a change by the key of a cookie came from another site.
+    """
+    key = read_key(request)
+    if key is None:
+        return None
+    await check_cookie_use(request, key)
+    return await state.users.user_of_key(key.secret)
 
 
 async def declared_keys(

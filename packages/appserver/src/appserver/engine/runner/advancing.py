@@ -54,8 +54,8 @@ class Advancer:
         """Do what follows from *cause* up to the run's next wait, and return the run as it is then.
 
         One transaction, unless it is over 500 events or forks. Repeating is safe: a cause that was dealt with changes
-        nothing. Where this host wrote to the run last, it takes the transaction alone; else, and for looks and what needs
-        stored data, the reads of ``PictureReader.picture`` too.
+        nothing. Where this host wrote to the run last, it takes the transaction alone; else, and for looks and what
+        needs stored data, the reads of ``PictureReader.picture`` too.
 
         Args:
             run_id: The run.
