@@ -75,7 +75,10 @@ class LinkedAnswers:
             QuestionClosedError: The question is not open any more.
         """
         link = await self._answers.find_link(token)
-        view = await self._reader.view(link.run_id, link.owner_id)
+        try:
+            view = await self._reader.view(link.run_id, link.owner_id)
+        except NotFoundError as exc:
+            raise _no_link() from exc
         return LinkedQuestion(link=link, asked=_open(view, link.interaction_id))
 
     async def answer(self, token: str, response: JsonValue) -> None:
@@ -95,8 +98,13 @@ class LinkedAnswers:
             # What somebody else has answered is not for whoever has a link.
             raise QuestionClosedError(exc.interaction_id, exc.reason) from exc
         except NotFoundError as exc:
-            raise NotFoundError("answer link", "of this token") from exc
+            raise _no_link() from exc
         self._drafts.note(link.owner_id, link.run_id, link.interaction_id)
+
+
+def _no_link() -> NotFoundError:
+    """Return what is said of a link whose run is gone: which run that was is not for whoever has a link."""
+    return NotFoundError("answer link", "of this token")
 
 
 def _open(view: RunView, interaction_id: str) -> EventSummary:

@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from appdb import Database
+
 Start = Callable[..., Awaitable[dict[str, Any]]]
 MakeClient = Callable[..., Awaitable[httpx2.AsyncClient]]
 APPROVE = {"id": "approve", "type": "user.approve@1", "in": {"title": "Shall we print it?"}}
@@ -66,6 +68,20 @@ async def test_wrong_or_revoked_token_finds_nothing(
         body = {"response": {"approved": True}}
         assert (await guest.post("/api/answers", headers={"Answer-Token": one}, json=body)).status_code == 404
     assert (await guest.get("/api/answers")).status_code == 422
+
+
+async def test_link_to_a_run_that_is_being_deleted_tells_nothing_of_it(
+    client: httpx2.AsyncClient, guest: httpx2.AsyncClient, asking: dict[str, Any], database: Database
+) -> None:
+    headers = {"Answer-Token": (await client.post(f"{path_of(asking)}/links", json={})).json()["token"]}
+    unknown = await guest.get("/api/answers", headers={"Answer-Token": "x"})
+    await database.collection("workflow_runs").update_one({"_id": asking["id"]}, {"$set": {"deleting": True}})
+
+    shown = await guest.get("/api/answers", headers=headers)
+    answered = await guest.post("/api/answers", headers=headers, json={"response": {"approved": True}})
+
+    assert shown.json() == answered.json() == unknown.json()
+    assert shown.status_code == answered.status_code == 404
 
 
 async def test_question_for_owner_alone_gets_no_link(
