@@ -84,7 +84,7 @@ def ready(
     free: bool = False,
     in_step: bool = False,
 ) -> Filter:
-    """A run while events can be appended to it, joined with ``on_branch``; see ``Preconditions`` and ``After``."""
+    """A run while events can be appended to it, joined with ``on_branch``; see ``Preconditions`` and ``KnownRun``."""
     match: Filter = {}
     if expected_seq is not None:
         match["event_count"] = expected_seq

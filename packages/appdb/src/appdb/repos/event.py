@@ -11,7 +11,7 @@ from appdb.base import BaseRepository
 from appdb.connection import Connection
 from appdb.events import DbEventType
 from appdb.models.events import EventFilter, NewRunEvent, RunEvent
-from appdb.runs.appends import After, checked_append
+from appdb.runs.appends import KnownRun, checked_append
 from appdb.runs.event_log import EventLog
 from appdb.runs.reader import RunReader
 
@@ -60,7 +60,7 @@ class EventRepository(BaseRepository):
             InvalidDataError: An event lacks what its type needs, or they contradict each other.
             TooLargeError: One or all of them are over the limit.
         """
-        append = checked_append(run_id, owner_id, branch_id, events, After(expected_seq, unchanged_since))
+        append = checked_append(run_id, owner_id, branch_id, events, KnownRun(expected_seq, unchanged_since))
         return await self._event_log.append_events(append, session)
 
     @retried

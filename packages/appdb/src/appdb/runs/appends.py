@@ -19,8 +19,8 @@ from appdb.size_limits import check_size
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """What a caller takes the run to be behind which it appends; ``None`` for whatever it is.
+class KnownRun:
+    """The run as a caller knows it, who appends behind that; ``None`` for whatever it is.
 
     Args:
         seq: How many events its log has: the number that the first new one gets.
@@ -31,7 +31,7 @@ class After:
     updated_at: datetime | None = None
 
 
-ANYTHING = After()
+ANYTHING = KnownRun()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Append:
     run_id: str
     owner_id: str
     branch_id: str
-    after: After
+    after: KnownRun
     events: Sequence[NewRunEvent]
     subjects: Sequence[EventSubject]
     preconditions: Preconditions
@@ -53,7 +53,7 @@ class Append:
 
 
 def checked_append(
-    run_id: str, owner_id: str, branch_id: str, events: Sequence[NewRunEvent], after: After = ANYTHING
+    run_id: str, owner_id: str, branch_id: str, events: Sequence[NewRunEvent], after: KnownRun = ANYTHING
 ) -> Append:
     """Return *events* ready to be appended.
 

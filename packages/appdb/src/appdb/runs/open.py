@@ -18,7 +18,7 @@ from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import NewRun, Position, Run
 from appdb.run_lock import RUN, RunLock
-from appdb.runs.appends import After, check_name, checked_append, says_the_same, subject_of
+from appdb.runs.appends import KnownRun, check_name, checked_append, says_the_same, subject_of
 from appdb.runs.event_log import EventLog
 from appdb.runs.fork import insert_branch
 from appdb.runs.preconditions import unmet
@@ -114,7 +114,7 @@ class RunOpener:
             data={"replaced_by": new.run_id},
             event_id=derived_id("evt_", new.run_id, "replaces", run.id),
         )
-        append = checked_append(run.id, run.owner_id, run.branch_id, [cancelled], After(run.event_count))
+        append = checked_append(run.id, run.owner_id, run.branch_id, [cancelled], KnownRun(run.event_count))
         await self._event_log.append_events(append, session)
 
     async def _check_same(self, made: Run, new: NewRun, session: Session) -> None:
