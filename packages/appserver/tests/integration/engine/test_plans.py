@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from appdb import ChangeFeed, Claimer, Database, Lease, TaskQueue
-from appdb.models import RunEvent, RunView, TaskFilter
+from appdb.models import CallUsage, RunEvent, RunView, TaskFilter
 from appserver.engine.core.plan import GoingBackPlan
 from appserver.engine.runner.going_back import FindWay
 from appserver.engine.runner.loop import EngineLoop
@@ -64,14 +64,17 @@ class Hosted:
         asked = view.state.pending.data["interaction_id"]
         return await self.service.respond(self.run_id, asked, {"value": value}, owner_id=OWNER)
 
-    async def work(self, *, count: int = 1, bad: bool = True) -> None:
-        """Do the next *count* tasks."""
+    async def work(self, *, count: int = 1, bad: bool = True, cost: str | None = None) -> None:
+        """Do the next *count* tasks; each records that it has cost so much."""
         async with asyncio.timeout(SOON):
             while count:
                 for task in await self.queue.claim(CLAIMER, limit=count):
                     count -= 1
                     say = str(task.payload["say"])
                     self.done.append(say)
+                    if cost is not None:
+                        used = CallUsage(provider="p", model="m", operation="work", cost=Decimal(cost))
+                        await self.stores.usage.record_for_task(Lease.of(task), task, "call", used)
                     if bad and say == "bad":
                         await self.queue.fail(Lease.of(task), "Broken", "no", retry_in=None)
                     else:
@@ -105,13 +108,17 @@ class Hosted:
     async def events_since(self, seq: int) -> list[RunEvent]:
         return list(await self.stores.events.log(self.run_id, owner_id=OWNER, after=seq, limit=500))
 
+    async def spent(self) -> Decimal:
+        return (await self.stores.usage.totals(owner_id=OWNER)).user.cost
+
     async def _open_tasks(self) -> set[str]:
         found = await self.queue.find(TaskFilter(owner_id=OWNER, run_id=self.run_id), limit=200)
         return {task.id for task in found if not task.state.final and task.queue != "engine"}
 
 
 def _told(plan: GoingBackPlan) -> tuple[object, ...]:
-    return (plan.runs_again, plan.reused, plan.tasks_stop, plan.children_stop, plan.estimated_cost)
+    cost = plan.estimated_cost, plan.without_estimate
+    return (plan.runs_again, plan.reused, plan.tasks_stop, plan.children_stop, *cost)
 
 
 def ran(events: list[RunEvent]) -> tuple[set[str], set[str]]:
@@ -244,3 +251,55 @@ async def test_move_and_reset_stop_child_run(hosted: Hosted) -> None:
     assert (len(moved.children_stop), len(reset.children_stop)) == (1, 1)
     children = await hosted.stores.runs.children(hosted.run_id, owner_id=OWNER)
     assert [child.status.value for child in children].count("cancelled") == 2
+
+
+DEEP = {"id": "deep", "type": "flow.child@1", "in": {"run": [work("two", "{{ modules.one.result.said }}")]}}
+PARTS: dict[str, Any] = {
+    "id": "all",
+    "type": "flow.map@1",
+    "in": {"items": ["a", "bad", "c"], "run": [work("one", "{{ item }}"), DEEP]},
+}
+
+
+@pytest.mark.parametrize(("cost", "each"), [("0.10", "0.10"), (None, "0.25")], ids=["recorded", "estimated"])
+async def test_parts_of_map_cost_what_their_runs_did(hosted: Hosted, cost: str | None, each: str) -> None:
+    """Each part is a run with a task, and a run below it with another."""
+    await hosted.start(PARTS)
+    await hosted.work(count=6, bad=False, cost=cost)
+    await hosted.until(None, "completed")
+    spent = await hosted.spent()
+
+    planned = await hosted.back(hosted.service.ways.retry("all", {}, {}, failed_only=False))
+    await hosted.work(count=6, bad=False, cost=each)
+    await hosted.until(None, "completed")
+
+    assert planned.without_estimate == ()
+    assert planned.estimated_cost == 6 * Decimal(each) == await hosted.spent() - spent
+
+
+async def test_failed_part_alone_costs_again(hosted: Hosted) -> None:
+    await hosted.start(PARTS | {"in": PARTS["in"] | {"complete_when": {"tolerated_failures": 1}}})
+    await hosted.work(count=5, cost="0.10")
+    await hosted.until(None, "completed")
+    spent = await hosted.spent()
+
+    planned = await hosted.back(hosted.service.ways.retry("all", {}, {}, failed_only=True))
+    await hosted.work(count=2, bad=False, cost="0.25")
+    await hosted.until(None, "completed")
+
+    # It stopped at the first of its tasks, of which what it does at least is known; more than that is not.
+    assert (planned.estimated_cost, planned.without_estimate) == (Decimal("0.25"), ("all",))
+    assert planned.estimated_cost <= await hosted.spent() - spent
+    assert sorted(hosted.done) == ["a", "a", "bad", "bad", "bad", "c", "c"]
+
+
+async def test_part_that_is_gone_is_of_unknown_cost(hosted: Hosted) -> None:
+    await hosted.start(PARTS)
+    await hosted.work(count=6, bad=False, cost="0.10")
+    await hosted.until(None, "completed")
+    first, *_ = await hosted.stores.runs.children(hosted.run_id, owner_id=OWNER)
+    await hosted.service.delete(first.id, owner_id=OWNER)
+
+    planned = await hosted.back(hosted.service.ways.retry("all", {}, {}, failed_only=False))
+
+    assert (planned.estimated_cost, planned.without_estimate) == (Decimal("0.40"), ("all",))

@@ -96,7 +96,10 @@ class RerunView(BaseModel):
 
 
 class PlanView(BaseModel):
-    """A plan of going back; the cost is in US dollars, as text, since it is exact."""
+    """A plan of going back; the cost is in US dollars, as text, since it is exact.
+
+    ``without_estimate`` names the modules of whose cost nothing is known, or not all.
+    """
 
     runs_again: list[RerunView]
     reused: list[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from appdb.models import SubAction
 from appserver.engine.core.decision import Decision
 from appserver.engine.core.place import Place
 
@@ -41,8 +42,9 @@ class GoingBackPlan:
         reused: The modules whose completions are taken over, since nothing that they depend on changes.
         tasks_stop: Tasks and timers that are cancelled.
         children_stop: Child runs that are cancelled.
+        work_again: Work of the modules that run again which is done again, and may cost something.
         estimated_cost: What the modules that run again will cost, by what they cost before or were estimated at.
-        without_estimate: Modules that run again and of whose cost nothing is known.
+        without_estimate: Modules that run again and of whose cost nothing is known, or not all.
         version_id: The version that the run follows from then on, where that changes; set before *decision*.
     """
 
@@ -51,6 +53,7 @@ class GoingBackPlan:
     reused: tuple[str, ...] = ()
     tasks_stop: tuple[str, ...] = ()
     children_stop: tuple[str, ...] = ()
+    work_again: tuple[SubAction, ...] = ()
     estimated_cost: Decimal = Decimal(0)
     without_estimate: tuple[str, ...] = ()
     version_id: str | None = None

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from pydantic import JsonValue
 
 from appdb import DbEventType as E
-from appdb.models import EventSummary, NewRunEvent, RunState
+from appdb.models import NewRunEvent, RunState, SubAction
 from appserver.engine.core import going_back
-from appserver.engine.core.costs import cost_of
+from appserver.engine.core.costs import NOTHING_SPENT, Spent, cost_of, costing_work
 from appserver.engine.core.deciding import repeats
 from appserver.engine.core.decision import Fork
 from appserver.engine.core.depending import Changed
@@ -24,6 +23,7 @@ from appserver.engine.core.picture import Picture
 from appserver.engine.core.place import Place, open_place, place_of
 from appserver.engine.core.plan import GoingBackPlan, Rerun
 from appserver.engine.core.scope import scope_of
+from appserver.engine.core.try_work import subs_of_try
 from appserver.engine.core.undoing import all_places, reusable_of, stop_open_work, undone_by
 from appserver.engine.core.ways_back import BranchFrom, Jump, Move, Reset, Retry, RetryFailed, Switch, WayBack
 from appserver.engine.definition.model import Definition
@@ -34,16 +34,15 @@ MAX_SAID_BYTES = 32 * 1024
 """Of feedback and edited inputs; the log tells them twice, beside the inputs themselves."""
 MAX_TOLD_BESIDE_BYTES = 128 * 1024
 """Of what the events that hold these say beside: which sub-actions are kept, what may be taken over."""
-NOTHING_SPENT: Mapping[str, Decimal] = {}
 
 
-def plan(picture: Picture, way: WayBack, spent: Mapping[str, Decimal] = NOTHING_SPENT) -> GoingBackPlan:
+def plan(picture: Picture, way: WayBack, spent: Spent = NOTHING_SPENT) -> GoingBackPlan:
     """Return what *way* does; nothing is done yet.
 
     Args:
         picture: The run as it is.
         way: What is asked for.
-        spent: By module, what its last run cost, where that is known.
+        spent: What the work that is done again has cost, where that is known.
 
     Raises:
         ActionRefusedError: The run has no such module, question or branch, or nothing of it has failed.
@@ -57,10 +56,10 @@ class Planner:
 
     Args:
         picture: The run as it is.
-        spent: By module, what its last run cost, where that is known.
+        spent: What the work that is done again has cost, where that is known.
     """
 
-    def __init__(self, picture: Picture, spent: Mapping[str, Decimal]) -> None:
+    def __init__(self, picture: Picture, spent: Spent) -> None:
         self._picture, self._spent = picture, spent
         self._definition, self._state = picture.definition, picture.state
         self._draft = Draft(picture)
@@ -97,12 +96,11 @@ class Planner:
     def retry_failed(self, way: RetryFailed) -> GoingBackPlan:
         """Return what a retry of the failed parts does."""
         target = self._begun("retry_failed_items", way.module)
-        subs = [sub for sub in self._state.sub_actions.values() if (sub.step, sub.module) == target.key]
-        failed = [sub.started for sub in subs if sub.failed]
-        if not failed:
+        subs = subs_of_try(self._state, target.key)
+        if not any(sub.failed for sub in subs):
             raise ActionRefusedError("retry_failed_items", f"nothing of module {way.module} has failed")
         going_back.retry(self._draft, target, keep=tuple(sub.id for sub in subs if not sub.failed))
-        return self._with_reruns(target, only=failed)
+        return self._with_reruns(target, only=_not_done(self._state, target))
 
     def _begun(self, action: str, module: str) -> Place:
         target = place_of(self._definition, module)
@@ -111,7 +109,7 @@ class Planner:
             raise ActionRefusedError(action, f"module {module!r} has not begun; {', '.join(begun) or 'none'} have")
         return target
 
-    def _with_reruns(self, target: Place, only: Sequence[EventSummary] | None = None) -> GoingBackPlan:
+    def _with_reruns(self, target: Place, only: Sequence[SubAction] | None = None) -> GoingBackPlan:
         """Return the plan for undoing *target* and what came after it; of *target*, only the sub-actions *only*."""
         undone = undone_by(self._definition, self._state, target)
         reusable = reusable_of(self._state, undone, target)
@@ -137,10 +135,9 @@ class Planner:
         stop_open_work(self._draft, places)
         place = open_place(self._definition, state)
         self._fork(seq, type_, {**data, "reusable": reusable_of(self._state, places, place)})
-        reruns: list[Rerun] = []
-        if place is not None and place.started(state) is not None and state.position.ended is None:
-            reruns = [Rerun.of(place)]
-        return self._finished(reruns, [])
+        if place is None or place.started(state) is None or state.position.ended is not None:
+            return self._finished([], [])
+        return self._finished([Rerun.of(place)], [], only={place.module.id: _not_done(state, place)})
 
     def move(self, way: Move) -> GoingBackPlan:
         """Return what following another version does."""
@@ -152,10 +149,10 @@ class Planner:
             planned = self._with_reruns(changed)
         elif current is not None and current.has_begun(self._state):
             # Its work was begun by the old definition; what is done of it stays.
-            subs = [sub for sub in self._state.sub_actions.values() if (sub.step, sub.module) == current.key]
+            subs = subs_of_try(self._state, current.key)
             keep = tuple(sub.id for sub in subs if sub.ended is not None and not sub.failed)
             going_back.retry(self._draft, current, keep=keep)
-            planned = self._with_reruns(current)
+            planned = self._with_reruns(current, only=_not_done(self._state, current))
         else:
             planned = self._finished([], [])
         return replace(planned, version_id=way.version_id)
@@ -181,19 +178,26 @@ class Planner:
         self,
         reruns: Sequence[Rerun],
         reused: Sequence[str],
-        only: Mapping[str, Sequence[EventSummary]] | None = None,
+        only: Mapping[str, Sequence[SubAction]] | None = None,
     ) -> GoingBackPlan:
         decision = self._draft.finished()
-        cost, unknown = cost_of(reruns, self._state, self._spent, only or {})
+        works = {one.module: costing_work(self._state, (one.step, one.module)) for one in reruns} | dict(only or {})
+        cost, unknown = cost_of(reruns, works, self._spent)
         return GoingBackPlan(
             decision=decision,
             runs_again=tuple(reruns),
             reused=tuple(reused),
             tasks_stop=tuple(task_id for chosen in decision.cancels for task_id in chosen.task_ids or ()),
             children_stop=decision.cancel_children,
+            work_again=tuple(sub for work in works.values() for sub in work),
             estimated_cost=cost,
             without_estimate=unknown,
         )
+
+
+def _not_done(state: RunState, place: Place) -> list[SubAction]:
+    """Return the work of a module that is done again where what is done of it stays."""
+    return [sub for sub in costing_work(state, place.key) if sub.ended is None or sub.failed]
 
 
 def _check_size(action: str, said: Mapping[str, JsonValue]) -> None:

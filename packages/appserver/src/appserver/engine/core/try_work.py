@@ -19,6 +19,15 @@ def name_of(place: Place, key: str) -> str:
     return f"{place.module.id}/{key}"
 
 
+def subs_of_try(state: RunState, key: tuple[str, str]) -> list[SubAction]:
+    """Return the sub-actions of a module's last try, in the order of their starts; none where it has not begun."""
+    start, work = state.started.get(key), state.work.get(key)
+    if start is None or work is None:
+        return []
+    kept = frozenset(start.data.get(KEPT, ()))
+    return [sub for name, sub in work.all.items() if sub.started.seq > start.seq or name in kept]
+
+
 class TryWork:
     """
     The sub-actions of one try of a module: those since its start, and those that its start keeps.

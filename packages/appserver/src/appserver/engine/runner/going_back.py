@@ -19,7 +19,7 @@ from appserver.engine.core.ways_back import WayBack
 from appserver.engine.runner.advancing import MOST_TRIES, RUN_KINDS, Advancer, pause
 from appserver.engine.runner.applying import Applier
 from appserver.engine.runner.reading import PictureReader
-from appserver.engine.runner.spending import spent_by_module
+from appserver.engine.runner.spending import Spending
 from appserver.engine.runner.stores import EngineStores
 from appserver.errors import RunBusyError, RunMovedError
 
@@ -59,7 +59,7 @@ class Returner:
             ActionRefusedError: There is no such way.
         """
         picture = await self._reader.picture(run_id, owner_id)
-        return plan(picture, await find(picture), await spent_by_module(self._stores, picture))
+        return await self._plan(picture, await find(picture))
 
     async def go(self, run_id: str, owner_id: str, find: FindWay, *, last_seq: int | None = None) -> WentBack:
         """Do a way back in one transaction, then let the run go on to its next wait.
@@ -80,7 +80,7 @@ class Returner:
             picture = await self._reader.picture(run_id, owner_id)
             if last_seq not in (None, picture.next_seq - 1):
                 raise RunMovedError(run_id, picture.next_seq - 1)
-            planned = plan(picture, await find(picture), await spent_by_module(self._stores, picture))
+            planned = await self._plan(picture, await find(picture))
             try:
                 await self._stores.database.transaction(partial(self._write, picture, planned))
             except ConflictError as exc:
@@ -90,6 +90,15 @@ class Returner:
                 continue
             return WentBack(plan=planned, view=await self._advancer.advance(run_id, owner_id, Look()))
         raise RunBusyError(run_id)
+
+    async def _plan(self, picture: Picture, way: WayBack) -> GoingBackPlan:
+        """Return the plan of *way* with what is known of its cost."""
+        planned = plan(picture, way)
+        if not planned.work_again:
+            return planned
+        run = picture.run
+        spending = Spending(self._stores, run.owner_id)
+        return plan(picture, way, await spending.of(run.id, picture.state, planned.work_again))
 
     async def _write(self, picture: Picture, planned: GoingBackPlan, session: Session) -> None:
         run = picture.run

@@ -142,6 +142,7 @@ function planText(plan) {
     + (plan.tasks_stop.length ? `Tasks that stop: ${plan.tasks_stop.length}\n` : "")
     + (plan.children_stop.length ? `Parts that stop: ${plan.children_stop.length}\n` : "")
     + (Number(plan.estimated_cost) ? `Costs about ${plan.estimated_cost} US dollars\n` : "")
+    + list("No estimate, or not all of it, for", plan.without_estimate)
   ) || "Nothing that was done is undone.";
 }
 

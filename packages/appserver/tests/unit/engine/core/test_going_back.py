@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appdb.models import RunStatus
+from appserver.engine.core.costs import Spent
 from appserver.engine.core.planning import plan
 from appserver.engine.core.ways_back import BranchFrom, Jump, Move, Reset, Retry, RetryFailed, Switch
 from appserver.errors import ActionRefusedError
@@ -223,7 +224,8 @@ def test_reset_begins_again_with_other_input() -> None:
 def test_plan_tells_known_costs_and_what_is_unknown() -> None:
     world = world_of(module("first", ("task", 1)), module("second", ("task", 2)))
     world.finish_first({})
-    planned = plan(world.picture(), Retry(module="first"), {"first": Decimal("0.25")})
+    (done, *_), spent = world.ends, Decimal("0.25")
+    planned = plan(world.picture(), Retry(module="first"), Spent(tasks={done: spent}))
     assert planned.estimated_cost == Decimal("0.25")
     assert planned.without_estimate == ("second",)
 
