@@ -488,6 +488,14 @@ class Module(ABC, Generic[In, Out]):
         """Return whether a completion with these inputs may be reused; ``repeatable``, unless the inputs decide it."""
         return self.repeatable
 
+    def call_values(self, inputs: In, key: str) -> Mapping[str, JsonValue] | None:  # noqa: ARG002
+        """Return the values that the call of this key has by these inputs, as ``ItemCall`` and ``ChildCall`` have them.
+
+        What an earlier try has done counts in this one only where it was done with the same values. Empty ones say that
+        there is no such call, and ``None`` that calls have no values, so that all counts that was done.
+        """
+        return None
+
     def check_inputs(self, inputs: Mapping[str, Any]) -> Sequence[FieldProblem]:  # noqa: ARG002
         """Return what is wrong with inputs as a definition has them, beyond what ``Inputs`` says; quick, as ``decide``.
 

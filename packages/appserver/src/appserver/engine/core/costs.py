@@ -81,8 +81,12 @@ def cost_of_run(state: RunState, spent: Spent) -> Cost:
 
 def costing_work(state: RunState, key: tuple[str, str]) -> list[SubAction]:
     """Return the work of a module's last try that may cost something, and that the module does by itself."""
-    subs = subs_of_try(state, key)
-    return [sub for sub in subs if sub.started.data.get("kind") in COSTING and REQUEST not in sub.started.data]
+    return [sub for sub in subs_of_try(state, key) if may_cost(sub)]
+
+
+def may_cost(sub: SubAction) -> bool:
+    """Return whether work may cost something, and is done by its module itself and not for somebody who asked."""
+    return sub.started.data.get("kind") in COSTING and REQUEST not in sub.started.data
 
 
 def _of_module(module: str, work: Iterable[SubAction], spent: Spent) -> Cost:

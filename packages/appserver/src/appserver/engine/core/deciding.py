@@ -52,6 +52,15 @@ def repeats(module: AnyModule, inputs: Ports) -> bool:
         return False
 
 
+def call_values(module: AnyModule, inputs: Ports, key: str) -> Mapping[str, JsonValue] | None:
+    """Return the values that a module says a call has; none where it fails, so that nothing is kept by mistake."""
+    try:
+        return module.call_values(inputs, key)
+    except Exception:
+        logger.exception(WARNING, extra={"module_type": module.type})
+        return {}
+
+
 def _bug(module: AnyModule, error: Exception) -> Fail:
     return Fail(
         code=ErrorCode.BUG,

@@ -18,6 +18,7 @@ from appserver.engine.core.failures import fail_module, stop_work
 from appserver.engine.core.going_back import go_back
 from appserver.engine.core.inputs import misfit
 from appserver.engine.core.items import start_item
+from appserver.engine.core.kept_work import DONE_WITH, digest_of_values
 from appserver.engine.core.outside import take_refused, take_signals
 from appserver.engine.core.place import Place
 from appserver.engine.core.questions import ask, withdraw
@@ -196,9 +197,9 @@ def _start(draft: Draft, turn: Turn, call: Call, more: More) -> None:
         case TaskCall():
             start_task(draft, place, call, more)
         case ItemCall():
-            start_item(draft, place, call, turn.seen.number, more)
+            start_item(draft, place, call, turn.seen.number, {**more, DONE_WITH: digest_of_values(call.values)})
         case ChildCall():
-            start_child(draft, place, call, more)
+            start_child(draft, place, call, {**more, DONE_WITH: digest_of_values(call.values)})
         case TimerCall():
             start_timer(draft, place, call, more)
         case SignalCall():

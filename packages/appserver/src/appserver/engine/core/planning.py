@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from appdb import DbEventType as E
 from appdb.models import NewRunEvent, RunState, SubAction
 from appserver.engine.core import going_back
-from appserver.engine.core.costs import NOTHING_SPENT, Spent, cost_of, costing_work
+from appserver.engine.core.costs import NOTHING_SPENT, Spent, cost_of, costing_work, may_cost
 from appserver.engine.core.deciding import repeats
 from appserver.engine.core.decision import Fork
 from appserver.engine.core.depending import Changed
@@ -19,6 +19,7 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.event_sizes import problem_of
 from appserver.engine.core.ids import branch_id, event_id
 from appserver.engine.core.inputs import given_inputs
+from appserver.engine.core.kept_work import SortedWork, sorted_work
 from appserver.engine.core.picture import Picture
 from appserver.engine.core.place import Place, open_place, place_of
 from appserver.engine.core.plan import GoingBackPlan, Rerun
@@ -99,8 +100,10 @@ class Planner:
         subs = subs_of_try(self._state, target.key)
         if not any(sub.failed for sub in subs):
             raise ActionRefusedError("retry_failed_items", f"nothing of module {way.module} has failed")
-        going_back.retry(self._draft, target, keep=tuple(sub.id for sub in subs if not sub.failed))
-        return self._with_reruns(target, only=_not_done(self._state, target))
+        # A person's inputs stay: by others they would be other items.
+        edited = self._state.started[target.key].data.get("edited")
+        going_back.retry(self._draft, target, edited=edited, keep=tuple(sub.id for sub in subs if not sub.failed))
+        return self._with_reruns(target, only=_done_again(SortedWork(same=tuple(subs))))
 
     def _begun(self, action: str, module: str) -> Place:
         target = place_of(self._definition, module)
@@ -135,9 +138,11 @@ class Planner:
         stop_open_work(self._draft, places)
         place = open_place(self._definition, state)
         self._fork(seq, type_, {**data, "reusable": reusable_of(self._state, places, place)})
-        if place is None or place.started(state) is None or state.position.ended is not None:
+        start = None if place is None else place.started(state)
+        if place is None or start is None or state.position.ended is not None:
             return self._finished([], [])
-        return self._finished([Rerun.of(place)], [], only={place.module.id: _not_done(state, place)})
+        found = self._sorted_work(place, state, start.data.get("edited", {}))
+        return self._finished([Rerun.of(place)], [], only={place.module.id: _done_again(found)})
 
     def move(self, way: Move) -> GoingBackPlan:
         """Return what following another version does."""
@@ -148,14 +153,22 @@ class Planner:
             going_back.jump(self._draft, changed)
             planned = self._with_reruns(changed)
         elif current is not None and current.has_begun(self._state):
-            # Its work was begun by the old definition; what is done of it stays.
-            subs = subs_of_try(self._state, current.key)
-            keep = tuple(sub.id for sub in subs if sub.ended is not None and not sub.failed)
-            going_back.retry(self._draft, current, keep=keep)
-            planned = self._with_reruns(current, only=_not_done(self._state, current))
+            # Its work was begun by the old definition; what is done of it stays, where it is still wanted.
+            found = self._sorted_work(place_of(way.definition, current.module.id) or current, self._state, {})
+            going_back.retry(self._draft, current, keep=tuple(sub.id for sub in found.same if _is_done(sub)))
+            planned = self._with_reruns(current, only=_done_again(found))
         else:
             planned = self._finished([], [])
         return replace(planned, version_id=way.version_id)
+
+    def _sorted_work(self, place: Place, state: RunState, edited: Mapping[str, JsonValue]) -> SortedWork:
+        """Return what becomes of the work of a module's last try where it begins again as *place* defines it."""
+        subs = subs_of_try(state, place.key)
+        module = self._picture.registry.find(place.module.type)
+        if module is None:
+            return SortedWork(same=tuple(subs))
+        inputs = given_inputs(module, place.module, scope_of(self._picture.run, state), edited).inputs
+        return SortedWork(same=tuple(subs)) if isinstance(inputs, Fail) else sorted_work(module, inputs, subs)
 
     def reset(self, way: Reset) -> GoingBackPlan:
         """Return what beginning again does."""
@@ -195,9 +208,14 @@ class Planner:
         )
 
 
-def _not_done(state: RunState, place: Place) -> list[SubAction]:
-    """Return the work of a module that is done again where what is done of it stays."""
-    return [sub for sub in costing_work(state, place.key) if sub.ended is None or sub.failed]
+def _done_again(found: SortedWork) -> list[SubAction]:
+    """Return the work of a module that is done again where what is done of it stays, and that may cost something."""
+    again = (*(sub for sub in found.same if not _is_done(sub)), *found.other)
+    return [sub for sub in again if may_cost(sub)]
+
+
+def _is_done(sub: SubAction) -> bool:
+    return sub.ended is not None and not sub.failed
 
 
 def _check_size(action: str, said: Mapping[str, JsonValue]) -> None:

@@ -18,8 +18,10 @@ from appserver.engine.core.draft import Draft
 from appserver.engine.core.failures import attempt_of, fail_module, kept_for_retry
 from appserver.engine.core.ids import handoff_id, task_id
 from appserver.engine.core.inputs import GivenInputs, digest_of, given_inputs
+from appserver.engine.core.kept_work import sorted_work
 from appserver.engine.core.place import Place
 from appserver.engine.core.seen import past_outputs, seen_of, try_of
+from appserver.engine.core.sub_actions import stop
 from appserver.engine.core.try_work import KEPT
 from appserver.modules.contract import Fail, ModuleKind, Ports, Seen
 from appserver.modules.registry import AnyModule
@@ -79,6 +81,7 @@ def begin(draft: Draft, place: Place) -> None:
         return
     given = _given(draft, place, module, draft.next_seq, data.get("edited"), again=False)
     if not isinstance(given.inputs, Fail):
+        data |= _kept(draft, data, module, given.inputs)
         said = {name: value for name, value in beginning.told.items() if name != KEPT}
         size = given.size + len(to_json(said))
         data |= {"inputs": dict(given.filled)} if size <= MAX_TOLD_INPUTS_BYTES else {"inputs_omitted": True}
@@ -141,6 +144,17 @@ def _after_going_back(back: EventSummary) -> _Beginning:
     told = {own: back.data[name] for name, own in names.items() if name in back.data}
     number = back.data.get("try", 1)
     return _Beginning(number=number if isinstance(number, int) else 1, told=told)
+
+
+def _kept(draft: Draft, data: Mapping[str, JsonValue], module: AnyModule, inputs: Ports) -> dict[str, JsonValue]:
+    """Return the ids of the kept sub-actions that count by the inputs of now; what still runs of the others stops."""
+    names: Any = data.get(KEPT, ())
+    if not names:
+        return {}
+    known = draft.state.sub_actions
+    found = sorted_work(module, inputs, [known[name] for name in names if name in known])
+    stop(draft, [sub for sub in (*found.other, *found.gone) if sub.ended is None])
+    return {KEPT: [sub.id for sub in found.same]}
 
 
 def _reused(draft: Draft, place: Place, module: AnyModule, inputs: Ports, digest: str) -> dict[str, JsonValue]:

@@ -103,23 +103,31 @@ class Map(Module[MapInputs, MapOutputs]):
         waiting = filterfalse(seen.work.__contains__, KEYS[:count])
         return Await(calls=tuple(_call(inputs, int(key)) for key in islice(waiting, free)))
 
+    def call_values(self, inputs: MapInputs, key: str) -> Mapping[str, JsonValue]:
+        """Return the item of this number, if there is one."""
+        index = int(key)
+        return _values(inputs, index) if index < len(inputs.items) else {}
+
     def output_schema(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         """Return the outputs' schema; what items give is known only where they run."""
         return self.Outputs.model_json_schema()
 
 
 def _call(inputs: MapInputs, index: int) -> Call:
-    values: dict[str, JsonValue] = {"item": inputs.items[index], "index": index}
+    values = _values(inputs, index)
     label = f"{index + 1} of {len(inputs.items)}"
     if isinstance(inputs.run, dict):
         return ItemCall(key=str(index), nested="run", values=values, label=label)
     return ChildCall(key=str(index), modules=inputs.run, values=values, label=label)
 
 
+def _values(inputs: MapInputs, index: int) -> dict[str, JsonValue]:
+    return {"item": inputs.items[index], "index": index}
+
+
 def _outputs(count: int, work: Mapping[str, Work]) -> dict[str, Any]:
     by_index = {int(key): one for key, one in work.items()}
-    # A try that keeps what an earlier one has done may have fewer items than that.
-    results = {index: one.result for index, one in by_index.items() if one.state == "completed" and index < count}
+    results = {index: one.result for index, one in by_index.items() if one.state == "completed"}
     return {
         "results": [results.get(index) for index in range(count)],
         "failures": [_told(index, by_index[index]) for index in _failed(by_index)[:MAX_TOLD_FAILURES]],
