@@ -14,6 +14,8 @@ import pytest
 
 from appdb import ChangeFeed, Database, DatabaseUnavailableError, NotFoundError, StateRepository, TaskQueue
 from appdb.models import RunView
+from appserver.engine.core.picture import Picture
+from appserver.engine.core.ways_back import WayBack
 from appserver.engine.runner.loop import EngineLoop
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.service import EngineService, NewStart
@@ -66,6 +68,28 @@ async def answered(engine: EngineService, view: RunView, value: str) -> RunView:
     assert view.state.pending is not None
     asked = view.state.pending.data["interaction_id"]
     return await engine.respond(view.run.id, asked, {"value": value}, owner_id=OWNER)
+
+
+async def test_move_of_a_run_that_goes_on_meanwhile_is_planned_again(database: Database) -> None:
+    engine, other = service(database), service(database)
+    _, new = await engine.workflows.save(workflow({**asks("a"), "in": {"title": "anew"}}), owner_id=OWNER)
+    run, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(asks("a"))))
+    run = await answered(engine, run, "x")
+    move, jump, tries = engine.ways.move(new.id), other.ways.jump("a", {}), 0
+
+    async def find(picture: Picture) -> WayBack:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await other.returner.go(run.run.id, OWNER, jump)
+        return await move(picture)
+
+    went = await engine.returner.go(run.run.id, OWNER, find)
+
+    # What a module of the old version asks is asked again as the new one has it.
+    assert (tries, [rerun.module for rerun in went.plan.runs_again]) == (2, ["a"])
+    assert went.view.state.pending is not None
+    assert (went.view.run.version_id, went.view.state.pending.data["title"]) == (new.id, "anew")
 
 
 TRANSACTION = ["findAndModify", "insert", "commitTransaction"]

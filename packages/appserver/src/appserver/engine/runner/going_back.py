@@ -101,13 +101,22 @@ class Returner:
         return plan(picture, way, await spending.of(run.id, picture.state, planned.work_again))
 
     async def _write(self, picture: Picture, planned: GoingBackPlan, session: Session) -> None:
-        run = picture.run
-        await self._applier.apply(picture, planned.decision, session)
+        run, decision = picture.run, planned.decision
+        if not decision.events and decision.fork is None:
+            await self._check_place(picture, session)
+        await self._applier.apply(picture, decision, session)
         if planned.version_id is not None:
             await self._stores.runs.set_version(run.id, planned.version_id, owner_id=run.owner_id, session=session)
         # Should this host die before the run has gone on.
         task_id = derived_id("tq_", run.id, "went back", str(picture.next_seq))
         await self._stores.queue.enqueue(look(run.owner_id, run.id, task_id=task_id), session=session)
+
+    async def _check_place(self, picture: Picture, session: Session) -> None:
+        """Check that the run is where it was read, for a way that writes no event, which would find it out."""
+        run = picture.run
+        held = await self._stores.runs.hold(run.id, owner_id=run.owner_id, session=session)
+        if (held.branch_id, held.event_count) != (run.branch_id, picture.next_seq):
+            raise ConflictError("workflow run", run.id, "it went on meanwhile; read it again")
 
     async def _has_moved(self, exc: ConflictError, picture: Picture) -> bool:
         """Return whether the run is not where it was read; else it is refused for good, such as beside an open one."""
