@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 POLL = timedelta(seconds=10)
 """Pause between claims of an idle host while hints flow: a lost hint costs at most this."""
 BLIND_POLL = timedelta(seconds=1)
+LIMITED_POLL = timedelta(seconds=0.25)
+"""Pause after a claim that left due tasks where they are, to quicker hosts or for a limit: no hint tells of them again.
+"""
 TASK_SECONDS = 20
 """How long one task of the engine may take: below the lease, so that no lease is to be renewed."""
 DRAIN_SECONDS = 5
@@ -122,8 +125,13 @@ class EngineLoop:
         if len(self._running) >= self._slots:
             await self._changed.wait()
             return
-        poll = (POLL if self._feed.live else BLIND_POLL) * random.uniform(0.8, 1)
-        waits = [asyncio.create_task(ready.wait(poll)), asyncio.create_task(self._changed.wait())]
+        poll = POLL if self._feed.live else BLIND_POLL
+        if self._queue.limit_reached:
+            poll = LIMITED_POLL
+        waits = [
+            asyncio.create_task(ready.wait(poll * random.uniform(0.8, 1))),
+            asyncio.create_task(self._changed.wait()),
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
