@@ -143,7 +143,7 @@ class ScheduleRepository(BaseRepository):
         Each tick enqueues exactly one task: passing the tick and enqueueing its task are one transaction, which only
         the host that finds the tick not yet passed can commit, and the task's id is made of schedule and tick. A
         schedule that another host is just passing is left to it. A host that is killed within a transaction holds up
-        that one schedule until the server ends the transaction (about a minute with the server's defaults).
+        that one schedule for about two seconds: then its transaction is ended, and the tick is passed here.
 
         What passed while nobody lived is made up for as the schedule's ``catch_up`` says: ``latest`` (the default)
         enqueues one task for the newest missed tick, ``all`` one for each of the newest 100, oldest first, and
@@ -151,8 +151,9 @@ class ScheduleRepository(BaseRepository):
 
         It goes round by round, one tick of each due schedule in a round and some at a time, until nothing more can be
         passed: one round trip by index ``schedules_due`` a round, and three more for each tick. While nothing is due,
-        that is one. A schedule that cannot be read here, or whose task cannot be made, holds up no other: it is told in
-        the log, and stays due until it is put again.
+        that is one. While other hosts hold a schedule, rounds go on for up to four seconds. A schedule that cannot be
+        read here, or whose task cannot be made, holds up no other: it is told in the log, and stays due until it is put
+        again.
 
         Args:
             limit: The most schedules of one round, those first that are due for longest.
