@@ -9,7 +9,6 @@ from pydantic import JsonValue
 
 from appdb import AnswerRepository, NotFoundError
 from appdb.models import AnswerLink, EventSummary, RunView
-from appserver.engine.answered_drafts import AnsweredDrafts
 from appserver.engine.core.causes import Answered
 from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.reading import PictureReader
@@ -40,16 +39,12 @@ class LinkedAnswers:
         answers: Where links are.
         reader: Reads runs.
         advancer: Takes answers.
-        drafts: Deletes what is answered.
     """
 
-    def __init__(
-        self, answers: AnswerRepository, reader: PictureReader, advancer: Advancer, drafts: AnsweredDrafts
-    ) -> None:
+    def __init__(self, answers: AnswerRepository, reader: PictureReader, advancer: Advancer) -> None:
         self._answers = answers
         self._reader = reader
         self._advancer = advancer
-        self._drafts = drafts
 
     async def create(
         self, run_id: str, interaction_id: str, *, owner_id: str, expires_in: timedelta
@@ -99,7 +94,6 @@ class LinkedAnswers:
             raise QuestionClosedError(exc.interaction_id, exc.reason) from exc
         except NotFoundError as exc:
             raise _no_link() from exc
-        self._drafts.note(link.owner_id, link.run_id, link.interaction_id)
 
 
 def _no_link() -> NotFoundError:

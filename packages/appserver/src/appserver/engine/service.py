@@ -12,7 +12,6 @@ from appdb import derived_id, uuid7_str
 from appdb.host import Session
 from appdb.models import CLOSED_STATUSES, NewRun, RunView, VersionSummary
 from appserver.engine.answer_links import LinkedAnswers
-from appserver.engine.answered_drafts import AnsweredDrafts
 from appserver.engine.core.causes import Act, Answered, Look, Signal
 from appserver.engine.core.engine_tasks import look
 from appserver.engine.definition.model import Definition
@@ -20,6 +19,7 @@ from appserver.engine.runner.advancing import Advancer
 from appserver.engine.runner.going_back import Returner
 from appserver.engine.runner.looks import Looks
 from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.ways import Ways
 from appserver.engine.workflows import Workflows
@@ -69,12 +69,12 @@ class EngineService:
     def __init__(self, stores: EngineStores, registry: ModuleRegistry) -> None:
         self._stores = stores
         self._reader = PictureReader(stores, registry)
-        self.advancer = Advancer(stores, self._reader)
+        self.drafts = SettledDrafts(stores.answers)
+        self.advancer = Advancer(stores, self._reader, self.drafts)
         self.looks = Looks(stores, self.advancer)
-        self.returner = Returner(stores, self._reader, self.advancer)
+        self.returner = Returner(stores, self._reader, self.advancer, self.drafts)
         self.ways = Ways(stores)
-        self.drafts = AnsweredDrafts(stores.answers)
-        self.links = LinkedAnswers(stores.answers, self._reader, self.advancer, self.drafts)
+        self.links = LinkedAnswers(stores.answers, self._reader, self.advancer)
         self.workflows = Workflows(stores.versions, registry)
 
     async def start(self, start: NewStart) -> tuple[RunView, bool]:
@@ -129,9 +129,7 @@ class EngineService:
             QuestionClosedError: It has another answer, has expired, or is not asked any more.
         """
         cause = Answered(interaction_id=interaction_id, response=response, by=by or owner_id)
-        view = await self.advancer.advance(run_id, owner_id, cause)
-        self.drafts.note(owner_id, run_id, interaction_id)
-        return view
+        return await self.advancer.advance(run_id, owner_id, cause)
 
     async def act(
         self,
@@ -185,6 +183,7 @@ class EngineService:
                 await self._stores.queue.enqueue(look(owner_id, run.parent_id), session=session)
 
         await self._stores.database.transaction(body)
+        self.drafts.note(run, None)
         # What the first transaction leaves; should this host die before, maintenance finishes it.
         await self._stores.runs.cancel(run_id, owner_id=owner_id)
         return await self._reader.view(run_id, owner_id)

@@ -131,6 +131,12 @@ async def test_draft_is_kept_for_its_author(
     assert (await client.get(f"/api/runs/{asking['id']}")).json()["last_seq"] == asking["last_seq"]
 
 
+async def until_draft_is_gone(client: httpx2.AsyncClient, path: str) -> None:
+    async with asyncio.timeout(10):
+        while (await client.get(f"{path}/draft")).json()["value"] is not None:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("by", ["key", "link", "page"])
 async def test_draft_goes_once_an_answer_is_accepted(
     client: httpx2.AsyncClient, guest: httpx2.AsyncClient, asking: dict[str, Any], by: str
@@ -153,6 +159,34 @@ async def test_draft_goes_once_an_answer_is_accepted(
 
     assert (refused.status_code, kept.json()["value"]) == (422, {"approved": False})
     assert answered.status_code < 400
-    async with asyncio.timeout(10):
-        while (await client.get(f"{path}/draft")).json()["value"] is not None:
-            await asyncio.sleep(0.01)
+    await until_draft_is_gone(client, path)
+
+
+@pytest.mark.parametrize("how", ["expired", "jump", "retry", "reset", "cancel"])
+async def test_draft_goes_once_its_question_is_asked_no_more(
+    client: httpx2.AsyncClient, start: Start, how: str
+) -> None:
+    inputs = {"title": "Shall we print it?", **({"expires_seconds": 1} if how == "expired" else {})}
+    steps = [{"id": "print", "modules": [APPROVE | {"in": inputs}]}]
+    run = await start(definition={"format": 1, "name": "printing", "steps": steps})
+    path, address = path_of(run), f"/api/runs/{run['id']}"
+    put = await client.put(f"{path}/draft", json={"value": {"approved": False}})
+    bodies = {"jump": {"module": "approve"}, "retry": {"module": "approve"}, "reset": {}, "cancel": {}}
+
+    if how != "expired":
+        assert (await client.post(f"{address}/{how}", json=bodies[how])).status_code == 200
+
+    assert put.status_code == 200, put.text
+    await until_draft_is_gone(client, path)
+
+
+async def test_draft_stays_while_its_question_is_open(client: httpx2.AsyncClient, asking: dict[str, Any]) -> None:
+    path, address = path_of(asking), f"/api/runs/{asking['id']}"
+    await client.put(f"{path}/draft", json={"value": {"approved": False}})
+
+    await client.post(f"{address}/signals", json={"name": "go"})
+    await client.post(f"{address}/look")
+    await client.post(f"{address}/jump?dry_run=true", json={"module": "approve"})
+    await asyncio.sleep(2)
+
+    assert (await client.get(f"{path}/draft")).json()["value"] == {"approved": False}

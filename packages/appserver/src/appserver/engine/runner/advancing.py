@@ -16,6 +16,7 @@ from appserver.engine.runner.applying import Applier
 from appserver.engine.runner.decider import Decided, Decider
 from appserver.engine.runner.opening import Opener
 from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.runner.written import Written, view_behind
 from appserver.errors import InvalidAnswerError, RunBusyError, RunConflictError
@@ -39,11 +40,13 @@ class Advancer:
     Args:
         stores: Where runs are.
         reader: Makes pictures of them.
+        drafts: Deletes what was begun of answers to questions that are settled.
     """
 
-    def __init__(self, stores: EngineStores, reader: PictureReader) -> None:
+    def __init__(self, stores: EngineStores, reader: PictureReader, drafts: SettledDrafts) -> None:
         self._stores = stores
         self._reader = reader
+        self._drafts = drafts
         self._decider = Decider(stores)
         self._opener = Opener(stores, reader)
         self._applier = Applier(stores)
@@ -152,6 +155,7 @@ class Advancer:
     async def _store(self, decided: Decided) -> Written:
         written = await self._stores.database.transaction(partial(self._apply, decided))
         self._reader.keep(written.view)
+        self._drafts.note(decided.picture.run, None if written.decision.fork else written.view.run)
         return written
 
     async def _apply(self, decided: Decided, session: Session) -> Written:

@@ -19,6 +19,7 @@ from appserver.engine.core.ways_back import WayBack
 from appserver.engine.runner.advancing import MOST_TRIES, RUN_KINDS, Advancer, pause
 from appserver.engine.runner.applying import Applier
 from appserver.engine.runner.reading import PictureReader
+from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.spending import Spending
 from appserver.engine.runner.stores import EngineStores
 from appserver.errors import RunBusyError, RunMovedError
@@ -43,12 +44,14 @@ class Returner:
         stores: Where runs are.
         reader: Makes pictures of them.
         advancer: Lets them go on.
+        drafts: Deletes what was begun of answers to questions that are undone.
     """
 
-    def __init__(self, stores: EngineStores, reader: PictureReader, advancer: Advancer) -> None:
+    def __init__(self, stores: EngineStores, reader: PictureReader, advancer: Advancer, drafts: SettledDrafts) -> None:
         self._stores = stores
         self._reader = reader
         self._advancer = advancer
+        self._drafts = drafts
         self._applier = Applier(stores)
 
     async def planned(self, run_id: str, owner_id: str, find: FindWay) -> GoingBackPlan:
@@ -88,6 +91,8 @@ class Returner:
                     raise
                 await pause(number)
                 continue
+            if not planned.decision.nothing:
+                self._drafts.note(picture.run, None)
             return WentBack(plan=planned, view=await self._advancer.advance(run_id, owner_id, Look()))
         raise RunBusyError(run_id)
 

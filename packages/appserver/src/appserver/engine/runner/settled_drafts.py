@@ -1,4 +1,4 @@
-"""Drafts of answers that were accepted: deleted behind the replies, many at once, so that no answer waits for it."""
+"""Drafts of answers to settled questions: deleted behind the replies, many at once, so that no answer waits for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 
 from appdb import AnswerRepository
 from appdb.host import every, survive
+from appdb.models import Run
 
 INTERVAL = timedelta(seconds=1)
 AT_ONCE = 500
@@ -14,9 +15,9 @@ MOST_NOTED = 10_000
 """Drafts that wait to be deleted while the database cannot be reached; what is over that expires by itself."""
 
 
-class AnsweredDrafts:
+class SettledDrafts:
     """
-    Notes the questions that are answered, and deletes what their owners had begun to answer.
+    Notes the questions that are answered, expired or undone, and deletes what their owners had begun to answer.
 
     Args:
         answers: Where drafts are.
@@ -26,10 +27,17 @@ class AnsweredDrafts:
         self._answers = answers
         self._noted: dict[tuple[str, str, str], None] = {}
 
-    def note(self, owner_id: str, run_id: str, interaction_id: str) -> None:
-        """Have the draft for a question deleted within a second or two."""
-        if len(self._noted) < MOST_NOTED:
-            self._noted[owner_id, run_id, interaction_id] = None
+    def note(self, before: Run, after: Run | None) -> None:
+        """Have the draft for the question that was open deleted within a second or two, unless it is open still.
+
+        Args:
+            before: The run before something was written.
+            after: The run after that; ``None`` where whatever was open is undone.
+        """
+        asked = before.position.interaction_id
+        still_open = after is not None and after.position.interaction_id == asked
+        if asked is not None and not still_open and len(self._noted) < MOST_NOTED:
+            self._noted[before.owner_id, before.id, asked] = None
 
     async def run(self) -> None:
         """Delete until cancelled, and then what is left."""
