@@ -92,6 +92,19 @@ async def test_move_of_a_run_that_goes_on_meanwhile_is_planned_again(database: D
     assert (went.view.run.version_id, went.view.state.pending.data["title"]) == (new.id, "anew")
 
 
+async def test_starts_of_one_workflow_at_once_do_not_begin_again(database: Database) -> None:
+    engine = service(database)
+    template, _ = await engine.workflows.save(workflow(asks("a")), owner_id=OWNER)
+    start = NewStart(owner_id=OWNER, template_id=template.id)
+
+    with commands_sent() as sent:
+        started = await asyncio.gather(*(engine.start(start) for _ in range(32)))
+
+    assert len({view.run.id for view, made in started if made}) == 32
+    assert Counter(sent)["commitTransaction"] == 32
+    assert "abortTransaction" not in sent
+
+
 TRANSACTION = ["findAndModify", "insert", "commitTransaction"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
+from weakref import WeakValueDictionary
 
 from appdb import BudgetExceededError, fold_events
 from appdb.host import Session
@@ -31,6 +33,7 @@ class Opener:
         self._reader = reader
         self._decider = Decider(stores)
         self._applier = Applier(stores)
+        self._lines: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, new: NewRun, owner_id: str) -> str | Written:
         """Make a run and do what follows, in one transaction; or return the id of the run that is there instead.
@@ -50,7 +53,11 @@ class Opener:
         view = RunView(run=run, state=fold_events(_log(run, new)))
         picture = await self._reader.picture_of(view, owner_id, over_budget=over_budget)
         decided = await self._decider.decide(picture, Look())
-        return await self._stores.database.transaction(partial(self._write, new, owner_id, decided))
+        # Each start writes to its owner's template, which orders it before or after the template's deletion. At the
+        # server two of them at once are a conflict, after which one begins again, later each time; here they wait.
+        line = self._lines.setdefault((owner_id, new.template_id), asyncio.Lock())
+        async with line:
+            return await self._stores.database.transaction(partial(self._write, new, owner_id, decided))
 
     async def _write(self, new: NewRun, owner_id: str, decided: Decided, session: Session) -> str | Written:
         events = decided.decision.events
