@@ -102,8 +102,12 @@ class Planner:
             raise ActionRefusedError("retry_failed_items", f"nothing of module {way.module} has failed")
         # A person's inputs stay: by others they would be other items.
         edited = self._state.started[target.key].data.get("edited")
-        going_back.retry(self._draft, target, edited=edited, keep=tuple(sub.id for sub in subs if not sub.failed))
-        return self._with_reruns(target, only=_done_again(SortedWork(same=tuple(subs))))
+        awaited = {wait.sub_action_id for wait in self._state.waiting_on}
+        # What was under way when the module failed was stopped then: it has not ended, and nobody waits for it.
+        stays = [sub for sub in subs if _is_done(sub) or (sub.ended is None and sub.id in awaited)]
+        going_back.retry(self._draft, target, edited=edited, keep=tuple(sub.id for sub in stays))
+        again = tuple(sub for sub in subs if sub not in stays)
+        return self._with_reruns(target, only=_done_again(SortedWork(same=again)))
 
     def _begun(self, action: str, module: str) -> Place:
         target = place_of(self._definition, module)

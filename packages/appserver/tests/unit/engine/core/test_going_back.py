@@ -131,6 +131,27 @@ def test_failed_items_run_again_and_good_ones_stay() -> None:
     assert [one["given"] for one in world.output["all"]] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("tolerated", [0, 1])
+def test_items_that_were_under_way_run_again_where_they_were_stopped(tolerated: int) -> None:
+    run = module("draw", ("task", 1), given="{{ item }}")
+    items = {"items": ["a", "b", "c"], "run": run, "complete_when": {"tolerated_failures": tolerated}}
+    world = world_of({"id": "all", "type": "flow.map@1", "in": items}, output={"all": "{{ modules.all.results }}"})
+    world.finish_first({})
+    world.finish_first(error={"code": "rejected", "message": "no"})
+    going_on = list(world.open_tasks)
+    assert world.status is (RunStatus.PROCESSING if tolerated else RunStatus.ERROR)
+
+    planned = world.go_back(RetryFailed(module="all"))
+
+    assert {task.sub_action_id for task in world.open_tasks.values()} == {"all/1", "all/2"}
+    # What goes on is not begun once more.
+    assert (len(going_on), set(going_on) <= set(world.open_tasks)) == ((1, True) if tolerated else (0, True))
+    assert {sub.id for sub in planned.work_again} == ({"all/1"} if tolerated else {"all/1", "all/2"})
+    world.finish_first({})
+    world.finish_first({})
+    assert [one["given"] for one in world.output["all"]] == ["a", "b", "c"]
+
+
 def test_retry_of_failed_items_needs_one() -> None:
     with pytest.raises(ActionRefusedError, match="nothing of module first has failed"):
         world_of(module("first")).plan(RetryFailed(module="first"))
