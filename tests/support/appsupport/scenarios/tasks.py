@@ -126,6 +126,12 @@ async def _record(stage: Stage, text: str) -> Mapping[str, object]:
     return {"events.data": await _said(stage, held, text)}
 
 
+async def _complete_queued(stage: Stage, text: str) -> Mapping[str, object]:
+    task_id, queue = await queued(stage), TaskQueue(stage.database)
+    await queue.complete_queued(TaskFilter(owner_id=stage.owner, task_ids=(task_id,)), hostile_json(text))
+    return {"result": told(text, (await queue.get(task_id, owner_id=stage.owner)).result)}
+
+
 async def _complete(stage: Stage, text: str) -> Mapping[str, object]:
     held, queue = await hold(stage), TaskQueue(stage.database)
     await queue.complete(held.lease, hostile_json(text), events=[event(text)])
@@ -388,6 +394,11 @@ SCENES = Scenes(
             prepare=queued,
             call=lambda queue, _, owner_id: queue.cancel_many(TaskFilter(owner_id=owner_id)),
         ),
+        Scenario(
+            method="TaskQueue.complete_queued",
+            prepare=queued,
+            call=lambda queue, _, owner_id: queue.complete_queued(TaskFilter(owner_id=owner_id)),
+        ),
         _of_task("retry", failed),
         _of_task("replay", failed, about="without a key"),
         Scenario(
@@ -459,6 +470,7 @@ SCENES = Scenes(
         ),
         Text(method="TaskQueue.append_events", fields=("events.data",), store=_record),
         Text(method="TaskQueue.complete", fields=("result", "events.data"), store=_complete),
+        Text(method="TaskQueue.complete_queued", fields=("result",), store=_complete_queued),
         Text(method="TaskQueue.fail", fields=("kind", "message", "events.data"), store=_fail),
         Text(method="TaskQueue.release", fields=("events.data",), store=_release),
         Text(method="TaskQueue.suspend", fields=("events.data",), store=_suspend),

@@ -115,6 +115,16 @@ class TaskQueueProtocol(Protocol):
     ) -> CancelledTasks:
         """Cancel live tasks that *match* means with all below them, and return how many and whether more fit."""
 
+    async def complete_queued(
+        self,
+        match: TaskFilter,
+        result: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 1000,
+        session: Session | None = None,
+    ) -> int:
+        """Complete queued tasks that *match* means, since their work is done otherwise, and return how many."""
+
     async def retry(self, task_id: str, *, owner_id: str) -> Task:
         """Run a scheduled task now, or a failed or cancelled one again as a new task."""
 

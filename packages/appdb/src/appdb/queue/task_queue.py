@@ -30,6 +30,7 @@ from appdb.queue.control import Control
 from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.limiter import Limiter
 from appdb.queue.maintenance import MaintenanceDue, TaskMaintenance
+from appdb.queue.queued_completion import QueuedCompletion
 from appdb.queue.statistics import QueueStatistics
 from appdb.queue.steps import TaskSteps
 from appdb.queue.task_document import NewTaskDocument
@@ -79,6 +80,7 @@ class TaskQueue(BaseRepository):
         self._claiming = Claiming(connection, self._limiter, lease)
         self._committer = AttemptCommitter(connection)
         self._steps = TaskSteps(connection)
+        self._queued_completion = QueuedCompletion(connection)
         self._control = Control(connection, self._admission)
         self._maintenance = TaskMaintenance(connection, lease)
         self._statistics = QueueStatistics(connection)
@@ -309,6 +311,35 @@ class TaskQueue(BaseRepository):
             InvalidDataError: The result holds a value that cannot be stored.
         """
         await self._end(lease, Completed(result=result), events, session)
+
+    @retried
+    async def complete_queued(
+        self,
+        match: TaskFilter,
+        result: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 1_000,
+        session: Session | None = None,
+    ) -> int:
+        """Complete up to *limit* queued tasks that *match* describes, oldest first: their work is done otherwise.
+
+        One transaction, or the caller's: two round trips, however many they are, and more where something hangs on
+        their ends. What is claimed already stays, and so does what waits for its time.
+
+        Args:
+            match: Which; those that are not queued are passed over.
+            result: What each of them gives, such as who has done it.
+            limit: The most tasks to complete.
+            session: The caller's transaction.
+
+        Returns:
+            How many are completed now.
+
+        Raises:
+            TooLargeError: The result is over 256 KiB.
+            InvalidDataError: The result holds a value that cannot be stored.
+        """
+        return await self._queued_completion.complete(match, result, at_most(limit), session)
 
     async def fail(
         self,

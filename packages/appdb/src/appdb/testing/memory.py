@@ -26,10 +26,11 @@ from appdb.queue.lease import DEFAULT_LEASE, Claimer, Lease
 from appdb.queue.log_events import length_of_page, weight_of
 from appdb.queue.maintenance import MaintenanceDue
 from appdb.queue.outcome_events import failed_event, retrying_event
+from appdb.queue.queued_completion import COMPLETED, QUEUED
 from appdb.queue.steps import check_key
 from appdb.queue.task_document import check_new_task
 from appdb.queue.task_queue import STATS_WINDOW
-from appdb.size_limits import MAX_STEP_BYTES, check_size
+from appdb.size_limits import MAX_RESULT_BYTES, MAX_STEP_BYTES, check_size
 from appdb.testing.attempts import apply, shown_error
 from appdb.testing.claiming import InMemoryClaiming
 from appdb.testing.clock import ManualClock
@@ -268,6 +269,24 @@ class InMemoryTaskQueue:
         for row in found[: at_most(limit)]:
             self._store.cancel(row)
         return CancelledTasks(count=len(found[:limit]), more=len(found) > limit)
+
+    async def complete_queued(
+        self,
+        match: TaskFilter,
+        result: Mapping[str, Any] | None = None,
+        *,
+        limit: int = 1000,
+        session: Session | None = None,
+    ) -> int:
+        """Complete queued tasks that *match* means, since their work is done otherwise, and return how many."""
+        _refuse_session(session)
+        await _let_others_go_first()
+        if result is not None:
+            check_size("result", result, MAX_RESULT_BYTES)
+        found = self._matching(match, QUEUED & (match.states or QUEUED))[: at_most(limit)]
+        for row in found:
+            self._store.finish(row, [COMPLETED], TaskState.COMPLETED, result=result)
+        return len(found)
 
     async def retry(self, task_id: str, *, owner_id: str) -> Task:
         """Run a scheduled task now, or a failed or cancelled one again as a new task."""

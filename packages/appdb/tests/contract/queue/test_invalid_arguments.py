@@ -143,6 +143,7 @@ async def test_non_positive_limit_is_refused(subject: Subject, limit: Any) -> No
         queue.events(task.id, limit=limit),
         queue.claim(claimer(), limit=limit),
         queue.cancel_many(everything, limit=limit),
+        queue.complete_queued(everything, limit=limit),
         queue.replay_many(everything, key="again", limit=limit),
         queue.recover(limit=limit),
         queue.expire(limit=limit),

@@ -107,6 +107,16 @@ async def test_cancel_of_many_that_never_ran_is_two_round_trips(queue: TaskQueue
     assert {task.state for task in await queue.find(RUN, limit=500)} == {TaskState.CANCELLED}
 
 
+async def test_completion_of_queued_is_two_round_trips(queue: TaskQueue) -> None:
+    await queue.enqueue_many(tasks_of_run(200))
+    with commands_sent() as sent:
+        count = await queue.complete_queued(RUN)
+
+    assert sent == ["find", "update", "commitTransaction"]
+    assert count == 200
+    assert {task.state for task in await queue.find(RUN, limit=500)} == {TaskState.COMPLETED}
+
+
 async def test_cancel_of_many_with_dependents_does_not_grow(queue: TaskQueue, database: Database) -> None:
     counts = []
     for number in (2, 30):

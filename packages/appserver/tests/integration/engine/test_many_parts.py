@@ -120,11 +120,13 @@ async def test_one_look_ends_those_that_are_queued(database: Database, feed: Cha
         await host.queue.complete(Lease.of(task), {"said": "so"})
     assert len(await host.looks_in(view.run.id, TaskState.QUEUED)) == 100
 
-    looked = await host.service.looks.look(view.run.id, OWNER)
+    looked = await host.service.looks.look(view.run.id, OWNER, "tq_look")
 
     assert looked is not None
     assert looked.run.status is RunStatus.COMPLETED
-    assert await host.looks_in(view.run.id, TaskState.QUEUED) == []
+    assert await host.looks_in(view.run.id, TaskState.QUEUED, TaskState.CANCELLED) == []
+    taken_over = await host.looks_in(view.run.id, TaskState.COMPLETED)
+    assert [task.result for task in taken_over] == [{"taken_over_by": "tq_look"}] * 100
 
 
 async def test_looks_that_are_claimed_or_wait_stay(database: Database, feed: ChangeFeed) -> None:
@@ -136,7 +138,7 @@ async def test_looks_that_are_claimed_or_wait_stay(database: Database, feed: Cha
     held, later = await host.queue.claim(claimer, limit=2)
     await host.queue.fail(Lease.of(later), "Broken", "no", retry_in=timedelta(hours=1))
 
-    await host.service.looks.look(view.run.id, OWNER)
+    await host.service.looks.look(view.run.id, OWNER, "tq_look")
 
     left = await host.looks_in(view.run.id, TaskState.QUEUED, TaskState.SCHEDULED, TaskState.PROCESSING)
     assert {task.id for task in left} == {held.id, later.id}
@@ -154,12 +156,12 @@ async def test_end_beside_looks_is_seen_or_looks_again(database: Database, feed:
             await asyncio.sleep(chance.uniform(0, 0.02))
             await host.queue.complete(lease, {"said": "two"})
 
-        looks = [host.service.looks.look(view.run.id, OWNER) for _ in range(3)]
+        looks = [host.service.looks.look(view.run.id, OWNER, "tq_look") for _ in range(3)]
         await asyncio.gather(end_second(), *looks)
 
         has_ended = (await host.stores.runs.get(view.run.id, owner_id=OWNER)).status is RunStatus.COMPLETED
         seen[has_ended] += 1
         assert has_ended or await host.looks_in(view.run.id, TaskState.QUEUED)
-        await host.service.looks.look(view.run.id, OWNER)
+        await host.service.looks.look(view.run.id, OWNER, "tq_look")
         assert (await host.stores.runs.get(view.run.id, owner_id=OWNER)).status is RunStatus.COMPLETED
     assert len(seen) == 2, "the end came on both sides of the last read"

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 from appdb import TaskState
-from appdb.host import Session
 from appdb.models import RunView, TaskFilter
 from appserver.engine.core.causes import Look
 from appserver.engine.core.engine_tasks import ADVANCE, QUEUE
@@ -48,8 +46,13 @@ class Looks:
         self._advancer = advancer
         self._lines: dict[str, _Line] = {}
 
-    async def look(self, run_id: str, owner_id: str) -> RunView | None:
+    async def look(self, run_id: str, owner_id: str, task_id: str) -> RunView | None:
         """Let a run go on with whatever can, for a task that is claimed; then that task is done.
+
+        Args:
+            run_id: The run.
+            owner_id: Its owner.
+            task_id: The task, which those that this look takes over tell as their result.
 
         Returns:
             The run; ``None`` when another look of this host will see to it, which has not read yet.
@@ -61,7 +64,7 @@ class Looks:
         async with self._turn(run_id) as mine:
             if not mine:
                 return None
-            await self._end_queued(run_id, owner_id)
+            await self._take_over_queued(run_id, owner_id, task_id)
             return await self._advancer.advance(run_id, owner_id, Look())
 
     @asynccontextmanager
@@ -87,7 +90,7 @@ class Looks:
             if not line.inside:
                 del self._lines[run_id]
 
-    async def _end_queued(self, run_id: str, owner_id: str) -> None:
+    async def _take_over_queued(self, run_id: str, owner_id: str, task_id: str) -> None:
         """End the looks at a run that nobody has claimed: one round trip where there are none, else a transaction."""
         queued = TaskFilter(
             owner_id=owner_id,
@@ -97,7 +100,5 @@ class Looks:
             states=frozenset({TaskState.QUEUED}),
         )
         if await self._stores.queue.find(queued, limit=1):
-            await self._stores.database.transaction(partial(self._end, queued))
-
-    async def _end(self, queued: TaskFilter, session: Session) -> None:
-        await self._stores.queue.cancel_many(queued, limit=ENDED_AT_ONCE, session=session)
+            taken_over = {"taken_over_by": task_id}
+            await self._stores.queue.complete_queued(queued, taken_over, limit=ENDED_AT_ONCE)

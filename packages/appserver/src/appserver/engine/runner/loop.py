@@ -161,7 +161,7 @@ class EngineLoop:
         if task.actor == TIMER:
             await self._advancer.advance(run_id, task.owner_id, Fired(timer_id=str(task.payload["timer_id"])))
         elif task.actor == ADVANCE:
-            await self._looks.look(run_id, task.owner_id)
+            await self._looks.look(run_id, task.owner_id, task.id)
         else:
             allowed = frozenset({module_type(task.actor, task.actor_version)})
             await self._advancer.advance(run_id, task.owner_id, Look(), allow=allowed)
