@@ -12,8 +12,16 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from appdb import ChangeFeed, Database, DatabaseUnavailableError, NotFoundError, StateRepository, TaskQueue
-from appdb.models import RunView
+from appdb import (
+    ChangeFeed,
+    Database,
+    DatabaseUnavailableError,
+    NotFoundError,
+    StateRepository,
+    TaskQueue,
+    WorkflowRepository,
+)
+from appdb.models import Run, RunView
 from appserver.engine.core.picture import Picture
 from appserver.engine.core.ways_back import WayBack
 from appserver.engine.runner.loop import EngineLoop
@@ -103,6 +111,36 @@ async def test_starts_of_one_workflow_at_once_do_not_begin_again(database: Datab
     assert len({view.run.id for view, made in started if made}) == 32
     assert Counter(sent)["commitTransaction"] == 32
     assert "abortTransaction" not in sent
+
+
+async def test_way_back_that_was_too_slow_is_planned_again_before_a_majority_knows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, other = service(database), service(database)
+    run, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(asks("a"), asks("b"))))
+    run = await answered(engine, run, "x")
+    again, quicker, tries = engine.ways.retry("a", {}, {}, failed_only=False), other.ways.jump("a", {}), 0
+
+    async def find(picture: Picture) -> WayBack:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await other.returner.go(run.run.id, OWNER, quicker)
+            monkeypatch.setattr(WorkflowRepository, "get", lagging)
+        return await again(picture)
+
+    get, before = WorkflowRepository.get, await engine.view(run.run.id, owner_id=OWNER)
+
+    async def lagging(runs: WorkflowRepository, run_id: str, **options: Any) -> Run:
+        monkeypatch.undo()
+        found = await get(runs, run_id, **options)
+        return found if "session" in options else before.run
+
+    went = await engine.returner.go(run.run.id, OWNER, find)
+
+    assert tries == 2
+    assert went.view.state.pending is not None
+    assert (went.view.state.pending.module, went.view.run.branch_id != run.run.branch_id) == ("a", True)
 
 
 TRANSACTION = ["findAndModify", "insert", "commitTransaction"]

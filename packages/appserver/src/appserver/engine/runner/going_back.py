@@ -127,5 +127,8 @@ class Returner:
         """Return whether the run is not where it was read; else it is refused for good, such as beside an open one."""
         if exc.kind not in RUN_KINDS:
             return False
-        run = await self._stores.runs.get(picture.run.id, owner_id=picture.run.owner_id)
-        return run.event_count != picture.next_seq or run.branch_id != picture.run.branch_id
+        run = picture.run
+        read = partial(self._stores.runs.get, run.id, owner_id=run.owner_id)
+        # In a transaction: the write that was quicker may not have reached a majority yet, which other reads wait for.
+        now = await self._stores.database.transaction(lambda session: read(session=session))
+        return (now.event_count, now.branch_id) != (picture.next_seq, run.branch_id)
