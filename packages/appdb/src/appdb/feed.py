@@ -24,6 +24,7 @@ __all__ = [
     "ChangeFeed",
     "HintReceiver",
     "Subscription",
+    "questions_topic",
     "run_topic",
     "runs_topic",
     "task_topic",
@@ -57,6 +58,14 @@ def run_topic(run_id: str) -> str:
 def runs_topic(owner_id: str) -> str:
     """Return the topic of an owner's runs: a new one. What becomes of each is told on its own topic alone."""
     return f"runs:{owner_id}"
+
+
+def questions_topic(run_id: str) -> str:
+    """Return the topic of questions below a run: a run that is a part of it, at any depth, asks something.
+
+    When that is settled, or something else is asked in its place, is told on the topic of the run that asks.
+    """
+    return f"questions:{run_id}"
 
 
 class HintReceiver(Protocol):
@@ -211,6 +220,7 @@ def topics_of(change: Mapping[str, Any]) -> list[str]:
         topics.append(run_topic(run_id))
     if (owner_id := change.get("owner_id")) is not None:
         topics.append(runs_topic(owner_id))
+    topics += [questions_topic(above) for above in change.get("asks") or ()]
     if (topic := _TOPIC_OF_STATE.get(str(state))) is not None:
         topics.append(topic)
     if change.get("queue") is not None:

@@ -40,6 +40,9 @@ def changes(*, events: bool, runs: bool = False) -> list[dict[str, Any]]:
     is_run = {"$eq": ["$ns.coll", collections.WORKFLOW_RUNS]}
     # An insert shows the whole document, an update only what it changed.
     its_state = {"$ifNull": ["$fullDocument.state", f"${state}"]}
+    its_question = {
+        "$ifNull": ["$updateDescription.updatedFields.question.above", "$fullDocument.question.above", None]
+    }
     return [
         {"$match": {"$or": wanted}},
         {
@@ -49,6 +52,8 @@ def changes(*, events: bool, runs: bool = False) -> list[dict[str, Any]]:
                 "run_id": {"$cond": [is_run, "$documentKey._id", None]},
                 # Only an insert shows whose it is: to look each run up again would cost every one who follows any.
                 "owner_id": {"$cond": [is_run, {"$ifNull": ["$fullDocument.owner_id", None]}, None]},
+                # Of a question that takes the place of another one, an update shows only what differs.
+                "asks": {"$cond": [is_run, its_question, None]},
                 "queue": {"$cond": [{"$eq": ["$ns.coll", collections.QUEUES]}, "$documentKey._id", None]},
             }
         },

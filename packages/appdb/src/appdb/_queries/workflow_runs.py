@@ -41,7 +41,13 @@ _QUESTION = {
             {"case": {"$not": [{"$ifNull": ["$position.interaction_id", False]}]}, "then": None},
             {"case": {"$eq": ["$question.interaction_id", "$position.interaction_id"]}, "then": "$question"},
         ],
-        "default": {"interaction_id": "$position.interaction_id", "since": NOW},
+        "default": {
+            "interaction_id": "$position.interaction_id",
+            "since": NOW,
+            # An update shows what it changed, and nothing else of the run: without these, a follower of a run above
+            # would have to look for the questions below it again and again.
+            "above": {"$ifNull": ["$ancestors", []]},
+        },
     }
 }
 # By whichever way a run is cancelled: until somebody has looked after its tasks and children, that is due.

@@ -71,6 +71,8 @@ class PendingQuestion(Value):
 
     interaction_id: str
     since: datetime
+    above: list[str] = Field(default_factory=list)
+    """The ``ancestors`` of the run, so that the change itself says who else is to hear of it."""
 
 
 class Run(Document):
