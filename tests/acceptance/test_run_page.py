@@ -9,6 +9,11 @@ from playwright.sync_api import Browser, Page, expect
 from appsupport.hosts.installed_hosts import Stack
 
 MINUTE = 60_000
+SOON = 4_000
+REST = {"id": "later", "type": "flow.wait@1", "in": {"seconds": 6}}
+START = """definition => fetch("/api/runs", {
+    method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify({definition}),
+}).then(answer => answer.json()).then(run => run.id)"""
 
 
 def start_variations(page: Page) -> None:
@@ -88,6 +93,25 @@ def test_hosts_may_die_while_a_run_goes_on(page: Page, stack: Stack) -> None:
 
     expect(page.locator("#question .made img")).to_have_count(3, timeout=MINUTE)
     keep_first(page)
+
+
+def test_question_of_part_comes_and_goes_on_page_of_whole(page: Page, browser: Browser, stack: Stack) -> None:
+    start_variations(page)
+    ask = {"id": "mood", "type": "user.text_input@1", "in": {"title": "How is it?"}}
+    parts = {"id": "parts", "type": "flow.map@1", "in": {"items": [1], "run": [{**REST, "id": "rest"}, ask, REST]}}
+    definition = {"name": "parts", "steps": [{"id": "only", "modules": [parts]}]}
+    run_id = page.evaluate(START, definition)
+    page.goto(f"/runs/{run_id}")
+    asked = page.get_by_role("link", name="How is it?")
+    expect(asked).to_be_visible(timeout=MINUTE)
+    other = browser.new_context(base_url=stack.address, storage_state=page.context.storage_state()).new_page()
+    other.goto(str(asked.get_attribute("href")))
+    other.get_by_role("textbox").first.fill("Fine")
+    other.get_by_role("button", name="Answer").click()
+    # Nothing of the whole itself happens before the part ends, which is later.
+    expect(asked).to_have_count(0, timeout=SOON)
+    expect(page.locator("#state")).to_have_text("Running")
+    other.context.close()
 
 
 @pytest.mark.parametrize("width", [320, 1280])

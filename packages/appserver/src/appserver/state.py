@@ -55,7 +55,7 @@ def build_state(settings: ServerSettings, database: Database, encode: EncodeEven
     users = UserRepository(database)
     stores = EngineStores.of(database, queue)
     modules = host_registry()
-    sources = RunSources(states=stores.states, events=stores.events, queue=queue, feed=feed)
+    sources = RunSources(states=stores.states, lists=stores.lists, events=stores.events, queue=queue, feed=feed)
     return AppState(
         settings=settings,
         database=database,

@@ -16,6 +16,7 @@ from appdb import (
     Lease,
     NewEvent,
     NewTask,
+    RunListRepository,
     StateRepository,
     TaskEventType,
     TaskQueue,
@@ -49,7 +50,8 @@ class Watched:
     def __init__(self, database: Database, feed: ChangeFeed) -> None:
         self.runs, self.events = WorkflowRepository(database), EventRepository(database)
         self.states, self.queue = StateRepository(database), TaskQueue(database)
-        sources = RunSources(states=self.states, events=self.events, queue=self.queue, feed=feed)
+        lists = RunListRepository(database)
+        sources = RunSources(states=self.states, lists=lists, events=self.events, queue=self.queue, feed=feed)
         self.streams = RunStreams(sources, encode=RunFrames())
         self.run: Run
 

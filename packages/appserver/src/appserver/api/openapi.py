@@ -13,6 +13,7 @@ from appserver.api.schemas.run_events import RunEventView
 from appserver.api.schemas.run_streams import (
     BranchNote,
     EndNote,
+    PartsNote,
     RollbackNote,
     RunSnapshot,
     RunTaskEventView,
@@ -37,6 +38,7 @@ RUN_STREAM = "/api/runs/{run_id}/stream"
 OF_RUNS: dict[str, type[BaseModel]] = {
     "snapshot": RunSnapshot,
     "tasks": TasksNote,
+    "parts": PartsNote,
     "rollback": RollbackNote,
     "branch": BranchNote,
     "end": EndNote,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appdb import DbEventType, TaskEvent
-from appdb.models import Run, RunEvent, RunView
+from appdb.models import OpenQuestion, Run, RunEvent, RunView
 from appserver.api.event_frames import MAX_SNAPSHOT_BYTES
 from appserver.api.schemas.run_events import RunEventView
 from appserver.api.schemas.run_streams import (
+    AskedByPart,
     BranchNote,
     EndNote,
     LiveTaskView,
+    PartsNote,
     RollbackNote,
     RunSnapshot,
     RunTaskEventView,
@@ -23,7 +25,7 @@ from appserver.engine.ways_on import ways_on
 from appserver.http.sse import sse_block
 from appserver.streams.branch_starts import BranchStart
 from appserver.streams.live_tasks import LiveTask
-from appserver.streams.run_frames import RunFrame
+from appserver.streams.run_frames import LivePicture, RunFrame
 
 E = DbEventType
 ENDINGS = frozenset(
@@ -70,15 +72,16 @@ class RunFrames:
         text = sse_block(None, "rollback", note.model_dump_json())
         return RunFrame(seq=None, name="rollback", module=task.module, always=True, text=text)
 
-    def snapshot(self, view: RunView, ending: RunEvent | None, tasks: Sequence[LiveTask]) -> RunFrame:
-        """Return the run with what its live tasks have streamed so far."""
+    def snapshot(self, view: RunView, ending: RunEvent | None, live: LivePicture) -> RunFrame:
+        """Return the run with what its live tasks have streamed so far, and what its parts ask."""
         seq = view.run.event_count - 1
-        live = [LiveTaskView.of(task) for task in tasks]
-        snapshot = RunSnapshot(**ShownRun.of(view, ending).model_dump(), tasks=live)
+        tasks = [LiveTaskView.of(task) for task in live.tasks]
+        shown = ShownRun.of(view, ending).model_dump()
+        snapshot = RunSnapshot(**shown, tasks=tasks, asked_by_parts=_asked(live.asked))
         data = snapshot.model_dump_json(by_alias=True)
         if len(data.encode()) > MAX_SNAPSHOT_BYTES:
             smaller: dict[str, object] = {
-                "tasks": [task.without_chunks() for task in live],
+                "tasks": [task.without_chunks() for task in tasks],
                 "values": {},
                 "output": None,
                 "left_out": ["values", "output"],
@@ -86,13 +89,19 @@ class RunFrames:
             data = snapshot.model_copy(update=smaller).model_dump_json(by_alias=True)
         return RunFrame(seq=seq, name="snapshot", always=True, text=sse_block(seq, "snapshot", data))
 
-    def tasks(self, seq: int, tasks: Sequence[LiveTask]) -> RunFrame:
-        """Return what the live tasks have streamed so far, for a viewer that knows the run up to event *seq*."""
-        note = TasksNote(last_seq=seq, tasks=[LiveTaskView.of(task) for task in tasks])
+    def tasks(self, seq: int, live: LivePicture) -> RunFrame:
+        """Return what is *live* beside the log, for a viewer that knows the run up to event *seq*."""
+        tasks = [LiveTaskView.of(task) for task in live.tasks]
+        note = TasksNote(last_seq=seq, tasks=tasks, asked_by_parts=_asked(live.asked))
         data = note.model_dump_json()
         if len(data.encode()) > MAX_SNAPSHOT_BYTES:
-            data = TasksNote(last_seq=seq, tasks=[task.without_chunks() for task in note.tasks]).model_dump_json()
+            data = note.model_copy(update={"tasks": [task.without_chunks() for task in tasks]}).model_dump_json()
         return RunFrame(seq=seq, name="tasks", always=True, text=sse_block(seq, "tasks", data))
+
+    def parts(self, asked: Sequence[OpenQuestion]) -> RunFrame:
+        """Return what the runs below it ask now; the run's own events are what a client counts."""
+        note = PartsNote(asked_by_parts=_asked(asked))
+        return RunFrame(seq=None, name="parts", always=True, text=sse_block(None, "parts", note.model_dump_json()))
 
     def end(self, run: Run) -> RunFrame:
         """Return the end of the stream, with what can still be done with the run."""
@@ -105,3 +114,7 @@ class RunFrames:
 def _branch(start: BranchStart) -> bytes:
     note = BranchNote(left=start.left, to=start.to, cutoff_seq=start.cutoff_seq)
     return sse_block(None, "branch", note.model_dump_json(by_alias=True))
+
+
+def _asked(questions: Sequence[OpenQuestion]) -> list[AskedByPart]:
+    return [AskedByPart.of(question) for question in questions]

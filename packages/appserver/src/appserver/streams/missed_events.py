@@ -10,7 +10,7 @@ from appdb.models import Run, RunEvent
 from appserver.streams.branch_starts import StartViews, branch_start
 from appserver.streams.cursor import BEFORE_ALL
 from appserver.streams.log_reader import PAGE
-from appserver.streams.run_frames import RunEncoder, RunFrame, frame_of, start_frame
+from appserver.streams.run_frames import NOTHING_LIVE, RunEncoder, RunFrame, frame_of, start_frame
 
 
 class MissedEvents:
@@ -42,7 +42,7 @@ class MissedEvents:
             if event.seq > after:
                 yield await self._frame(event)
             elif self._begins_last_branch(event):
-                yield self._encode.snapshot(await self._starts.behind(event), None, [])
+                yield self._encode.snapshot(await self._starts.behind(event), None, NOTHING_LIVE)
 
     async def between(self, after: int, before: int) -> AsyncGenerator[RunFrame]:
         """Yield the events behind *after*, up to and without *before*, which are all logged."""
@@ -52,8 +52,8 @@ class MissedEvents:
     async def _frame(self, event: RunEvent) -> RunFrame:
         if not self._begins_last_branch(event):
             return frame_of(event, self._encode)
-        # Without tasks: what they have streamed is told to a viewer that has read all events, and replaces this.
-        return start_frame(event, await self._starts.behind(event), [], self._encode)
+        # What is live is told to a viewer that has read all events, and replaces this.
+        return start_frame(event, await self._starts.behind(event), NOTHING_LIVE, self._encode)
 
     def _begins_last_branch(self, event: RunEvent) -> bool:
         """Return whether *event* begins a branch that, as far as is known, the run has not left."""

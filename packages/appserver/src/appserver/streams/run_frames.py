@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from appdb import TaskEvent
-from appdb.models import Run, RunEvent, RunView
+from appdb.models import OpenQuestion, Run, RunEvent, RunView
 from appserver.streams.branch_starts import BranchStart, branch_start
 from appserver.streams.live_tasks import LiveTask
 
@@ -41,6 +41,22 @@ class RunFrame:
     def weight(self) -> int:
         """The bytes that a viewer which has yet to take it holds."""
         return len(self.note) + len(self.text) + len(self.behind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePicture:
+    """The picture of a run beside its log, as a reader of it has it at a moment.
+
+    Args:
+        tasks: The live tasks, with what they have streamed so far.
+        asked: What the runs below it ask, the oldest first.
+    """
+
+    tasks: Sequence[LiveTask] = ()
+    asked: Sequence[OpenQuestion] = ()
+
+
+NOTHING_LIVE = LivePicture()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +94,14 @@ class RunEncoder(Protocol):
     def rollback(self, task: LiveTask) -> RunFrame:
         """Return the note that what the task's earlier attempts have streamed counts no more."""
 
-    def snapshot(self, view: RunView, ending: RunEvent | None, tasks: Sequence[LiveTask]) -> RunFrame:
-        """Return the run as it is, with the event of its end if it has ended, and what its live tasks have streamed."""
+    def snapshot(self, view: RunView, ending: RunEvent | None, live: LivePicture) -> RunFrame:
+        """Return the run as it is, with the event of its end if it has ended, and what is *live* beside its log."""
 
-    def tasks(self, seq: int, tasks: Sequence[LiveTask]) -> RunFrame:
-        """Return what the live tasks have streamed so far, for a viewer that knows the run up to event *seq*."""
+    def tasks(self, seq: int, live: LivePicture) -> RunFrame:
+        """Return what is *live* beside the log, for a viewer that knows the run up to event *seq*."""
+
+    def parts(self, asked: Sequence[OpenQuestion]) -> RunFrame:
+        """Return what the runs below it ask now."""
 
     def end(self, run: Run) -> RunFrame:
         """Return the end of the stream, with what can still be done with the run."""
@@ -93,16 +112,16 @@ def frame_of(event: RunEvent, encode: RunEncoder) -> RunFrame:
     return encode.event(event, branch_start(event))
 
 
-def start_frame(event: RunEvent, view: RunView, tasks: Sequence[LiveTask], encode: RunEncoder) -> RunFrame:
+def start_frame(event: RunEvent, view: RunView, live: LivePicture, encode: RunEncoder) -> RunFrame:
     """Return *event*, with which a branch begins, as it is sent, and behind it the run as it was there.
 
     Args:
         event: The event.
         view: The run as it was behind it.
-        tasks: Its live tasks, with what they had streamed.
+        live: What is told beside its log.
         encode: The form in which both are sent.
     """
     # In one frame, so that a viewer which gets the one from a reader gets the other too.
-    snapshot = encode.snapshot(view, None, tasks)
+    snapshot = encode.snapshot(view, None, live)
     # A run that returns to a branch is as it was there, also ended.
     return replace(frame_of(event, encode), behind=snapshot.text, ends=view.run.position.ended is not None)

@@ -12,14 +12,24 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appdb import AppDbError, ChangeFeed, DbEventType, EventRepository, NotFoundError, StateRepository, TaskQueue
+from appdb import (
+    AppDbError,
+    ChangeFeed,
+    DbEventType,
+    EventRepository,
+    NotFoundError,
+    RunListRepository,
+    StateRepository,
+    TaskQueue,
+)
 from appdb.feed import Subscription, run_topic
 from appdb.models import RunEvent, RunState, WaitKind
 from appserver.streams.branch_starts import StartViews, branch_start
 from appserver.streams.live_tasks import PAGE as TASK_PAGE
 from appserver.streams.live_tasks import LiveTask, LiveTasks
 from appserver.streams.log_reader import BLIND_POLL, PAGE, POLL
-from appserver.streams.run_frames import RunEncoder, RunFrame, frame_of, start_frame
+from appserver.streams.part_questions import PartQuestions
+from appserver.streams.run_frames import LivePicture, RunEncoder, RunFrame, frame_of, start_frame
 from appserver.streams.stream_viewer import StreamViewer
 
 logger = logging.getLogger(__name__)
@@ -31,12 +41,14 @@ class RunSources:
 
     Args:
         states: The states of runs.
+        lists: What the runs below them ask.
         events: Their logs.
         queue: The logs of their tasks.
         feed: Hints that something was logged.
     """
 
     states: StateRepository
+    lists: RunListRepository
     events: EventRepository
     queue: TaskQueue
     feed: ChangeFeed
@@ -63,6 +75,7 @@ class RunLogReader:
         self._viewers: set[StreamViewer[RunFrame]] = set()
         self._woken = Subscription()
         self._tasks = LiveTasks(sources.queue, sources.feed, self._woken)
+        self._parts = PartQuestions(run_id, owner_id, sources.lists, sources.feed, self._woken)
         self._left: deque[LiveTask] = deque()
         self._seq = -1
         self._ready = asyncio.Event()
@@ -87,8 +100,8 @@ class RunLogReader:
             self._running.cancel()
         return self._users == 0
 
-    async def join(self, viewer: StreamViewer[RunFrame]) -> list[LiveTask]:
-        """Give *viewer* every frame from now on, and return what the live tasks have streamed up to now."""
+    async def join(self, viewer: StreamViewer[RunFrame]) -> LivePicture:
+        """Give *viewer* every frame from now on, and return what was live beside the log up to now."""
         # It may have broken while the viewer read what it had missed.
         self._start()
         await self._ready.wait()
@@ -96,8 +109,9 @@ class RunLogReader:
         self._viewers.add(viewer)
         if self._running is not None and self._running.done():
             viewer.end()
-        # Also of those that are over and not read to their end: what is left of them comes as frames.
-        return [task.copied() for task in (*self._left, *self._tasks)]
+        # Also of tasks that are over and not read to their end: what is left of them comes as frames.
+        tasks = [task.copied() for task in (*self._left, *self._tasks)]
+        return LivePicture(tasks=tasks, asked=self._parts.open)
 
     def part(self, viewer: StreamViewer[RunFrame]) -> None:
         """Give *viewer* no more frames."""
@@ -120,6 +134,7 @@ class RunLogReader:
             self._ready.set()
             self._sources.feed.remove(topic, self._woken)
             self._tasks.close()
+            self._parts.close()
 
     async def _begin(self) -> None:
         while True:
@@ -135,13 +150,18 @@ class RunLogReader:
 
     async def _wait(self) -> None:
         self._ready.set()
-        if not await self._woken.wait(POLL if self._sources.feed.live else BLIND_POLL):
+        if rest := self._parts.rest:
+            await self._woken.wait(rest)
+        elif not await self._woken.wait(POLL if self._sources.feed.live else BLIND_POLL):
             self._tasks.hint_all()
+            self._parts.hint()
 
     async def _try_look(self) -> bool:
         try:
             read_run = await self._read_run()
             read_tasks = await self._read_tasks()
+            if await self._parts.look():
+                self._offer(self._encode.parts(self._parts.open))
             return read_run or read_tasks
         except NotFoundError:
             raise
@@ -164,16 +184,17 @@ class RunLogReader:
             return frame_of(event, self._encode)
         view = await self.starts.behind(event)
         # What tasks of the line that is left have said comes before, so that the snapshot can replace it all.
-        await self._follow_tasks(view.state)
-        return start_frame(event, view, [*self._tasks], self._encode)
+        await self._follow(view.state)
+        return start_frame(event, view, LivePicture(tasks=[*self._tasks], asked=self._parts.open), self._encode)
 
     async def _follow_open_tasks(self) -> None:
         view = await self._sources.states.read(self._run_id, owner_id=self._owner_id)
         if self._seq < 0:
             self._seq = view.run.event_count - 1
-        await self._follow_tasks(view.state)
+        await self._follow(view.state)
 
-    async def _follow_tasks(self, state: RunState) -> None:
+    async def _follow(self, state: RunState) -> None:
+        self._parts.follow(state)
         self._left += self._tasks.follow(open_tasks(state))
         await self._read_left()
 

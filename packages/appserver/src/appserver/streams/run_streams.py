@@ -52,16 +52,16 @@ class RunStreams:
                     yield frame
             viewer: StreamViewer[RunFrame] = StreamViewer()
             try:
-                tasks = await reader.join(viewer)
+                live = await reader.join(viewer)
                 # After joining, so that nothing can come between what this says and the viewer's first frame.
                 view = await self._sources.states.read(run.id, owner_id=run.owner_id)
                 last = view.run.event_count - 1
                 if after is None:
-                    yield self._encode.snapshot(view, await self._ending(view), tasks)
+                    yield self._encode.snapshot(view, await self._ending(view), live)
                 else:
                     async for frame in missed.between(after, last + 1):
                         yield frame
-                    yield self._encode.tasks(last, tasks)
+                    yield self._encode.tasks(last, live)
                 if view.run.position.ended is not None:
                     yield self._encode.end(view.run)
                     return

@@ -60,6 +60,8 @@ class RunPageContext:
     branches: list[Branch]
     asked_by_parts: list[tuple[str, str]]
     """The runs of parts that ask something, each with the title of its question."""
+    asked_ids: list[str]
+    """These questions, as a stream of the run tells them."""
     actions: tuple[str, ...]
 
     @property
@@ -112,6 +114,7 @@ def run_page(facts: RunFacts, errors: Sequence[str] = ()) -> RunPageContext:
             for one in facts.asked_by_parts
             if one.request is not None
         ],
+        asked_ids=[one.interaction_id for one in facts.asked_by_parts],
         actions=ways_on(state.status),
     )
 

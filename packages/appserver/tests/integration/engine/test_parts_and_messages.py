@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 
 Start = Callable[..., Awaitable[dict[str, Any]]]
 MakeClient = Callable[..., Awaitable[httpx2.AsyncClient]]
+Frames = Callable[[httpx2.Response], AsyncIterator[dict[str, str]]]
 SOON = 20
 PAUSE = {"id": "rest", "type": "flow.wait@1", "in": {"seconds": 0.1}}
 
@@ -137,3 +139,26 @@ async def test_messages_that_nobody_takes_are_bounded(
 
     assert (refused.status_code, refused.json()["facts"]["code"]) == (409, "inbox_full")
     assert (await client.get(f"/api/runs/{run['id']}")).json()["last_seq"] == run["last_seq"] + most
+
+
+async def test_questions_of_parts_are_answered_by_stream_alone(
+    client: httpx2.AsyncClient, start: Start, frames: Frames
+) -> None:
+    inner = {"id": "inner", "type": "flow.map@1", "in": {"items": ["a", "b"], "run": [ask("first"), ask("second")]}}
+    outer = {"id": "outer", "type": "flow.map@1", "in": {"items": [1, 2], "run": [inner]}}
+    run = await start(definition=workflow(outer, name="nested"))
+    answered: set[str] = set()
+
+    async with asyncio.timeout(SOON), client.stream("GET", f"/api/runs/{run['id']}/stream") as answer:
+        async for frame in frames(answer):
+            if frame["event"] == "end":
+                break
+            for one in json.loads(frame["data"]).get("asked_by_parts", ()):
+                if one["interaction_id"] not in answered:
+                    address = f"/api/runs/{one['run_id']}/interactions/{one['interaction_id']}/answer"
+                    said = await client.post(address, json={"response": {"value": "x"}})
+                    assert said.status_code == 200, said.text
+                    answered.add(one["interaction_id"])
+
+    assert len(answered) == 8
+    assert (await client.get(f"/api/runs/{run['id']}")).json()["status"] == "completed"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from appdb.models import RunStatus
+from appdb.models import OpenQuestion, RunStatus
 from appserver.api.schemas.runs import ShownRun
 from appserver.api.schemas.streams import EventView
 from appserver.streams.live_tasks import LiveTask
@@ -43,6 +44,19 @@ class LiveTaskView(BaseModel):
         return self.model_copy(update={"chunks": None})
 
 
+class AskedByPart(BaseModel):
+    """A question of a run that is a part of this one, at any depth; what it says is told with this run."""
+
+    run_id: str
+    interaction_id: str
+    asked_at: datetime
+
+    @classmethod
+    def of(cls, question: OpenQuestion) -> Self:
+        """Return the view of *question*."""
+        return cls(run_id=question.run.id, interaction_id=question.interaction_id, asked_at=question.since)
+
+
 class RunSnapshot(ShownRun):
     """A run and what its open tasks have streamed so far; the events after ``last_seq`` follow.
 
@@ -52,6 +66,7 @@ class RunSnapshot(ShownRun):
     """
 
     tasks: list[LiveTaskView]
+    asked_by_parts: list[AskedByPart]
     left_out: list[str] = Field(default_factory=list)
 
 
@@ -60,6 +75,13 @@ class TasksNote(BaseModel):
 
     last_seq: int
     tasks: list[LiveTaskView]
+    asked_by_parts: list[AskedByPart]
+
+
+class PartsNote(BaseModel):
+    """A note that what the parts of the run ask has changed: their open questions, the oldest first, at most 20."""
+
+    asked_by_parts: list[AskedByPart]
 
 
 class RunTaskEventView(EventView):

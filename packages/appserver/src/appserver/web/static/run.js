@@ -5,7 +5,6 @@ const root = document.getElementById("run");
 const el = (id) => document.getElementById(id);
 const { id } = root.dataset;
 const SETTLE = 150;
-const PARTS = 5000;
 const MOST_LIVE = 20000;
 
 let seq = Number(root.dataset.seq);
@@ -27,8 +26,7 @@ function take(fresh) {
   root.replaceChildren(...parts);
   if (keep) el("asked").replaceWith(keep);
   root.querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
-  root.dataset.status = now.dataset.status;
-  if (now.dataset.parts !== undefined) root.dataset.parts = "";
+  root.dataset.asked = now.dataset.asked;
   document.title = fresh.title;
 }
 
@@ -62,17 +60,24 @@ const told = (chunk) => (typeof chunk.text === "string" ? chunk.text : `${JSON.s
 
 const sayAll = (chunks) => { if (chunks?.length) say(chunks.map(told).join("")); };
 
-function showTasks(data) {
-  el("live").textContent = "";
-  for (const task of data.tasks) sayAll(task.chunks);
+// What the parts of the run ask is no event of its own. A look that is under way may be from before.
+function checkParts(data) {
+  if (looking || data.asked_by_parts.map((one) => one.interaction_id).join(" ") !== root.dataset.asked) look();
 }
 
-// What tasks say; all else makes the page look again.
+function showLive(data) {
+  el("live").textContent = "";
+  for (const task of data.tasks) sayAll(task.chunks);
+  checkParts(data);
+}
+
+// What tasks and parts say; all else makes the page look again.
 const ALONG = {
   task_chunk: (data) => sayAll(data.data?.chunks),
   task_progress: (data) => { el("connection").textContent = data.data?.message ?? ""; },
   rollback: () => { el("live").textContent = ""; },
-  tasks: showTasks,
+  tasks: showLive,
+  parts: checkParts,
 };
 
 function follow() {
@@ -93,7 +98,7 @@ function follow() {
     if (event.type in ALONG) ALONG[event.type](data);
     else look();
     // The run goes on on another branch, and what the tasks of the old one have said is over.
-    if (event.type === "snapshot") showTasks(data);
+    if (event.type === "snapshot") showLive(data);
   };
   for (const name of NAMES) source.addEventListener(name, received);
   source.addEventListener("end", () => {
@@ -212,6 +217,4 @@ root.addEventListener("click", (event) => {
 root.addEventListener("change", (event) => { if (event.target.dataset.upload !== undefined) upload(event.target); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 window.addEventListener("online", follow);
-// What a part asks is an event of its own run, and not of this one.
-setInterval(() => { if (root.dataset.parts !== undefined && root.dataset.status === "processing" && !document.hidden) look(); }, PARTS);
 follow();
