@@ -23,20 +23,29 @@ WHOLE_TEXTS = re.compile(
 """A JSON text up to half of a surrogate pair, or to its end; in one pass, without going back."""
 
 
-async def check_json(request: Request) -> None:
-    """Check that the body is said to be JSON, and that its texts are texts.
+async def check_kind(request: Request) -> None:
+    """Check that the body is said to be JSON.
 
     Another site's form cannot say so, and its script only after a preflight.
 
     Raises:
-        ProblemError: 415, the body is said to be something else, or nothing; 422, it holds half of a surrogate pair,
-            which readers of JSON let through, and which can be neither stored nor sent.
+        ProblemError: 415, the body is said to be something else, or nothing.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):
         said = f"it says {kind!r}" if kind else "it says nothing"
         detail = f"The body must be JSON, and {said}; send `Content-Type: {JSON}`."
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": JSON})
+
+
+async def check_json(request: Request) -> None:
+    """Check that the body is said to be JSON, and that its texts are texts.
+
+    Raises:
+        ProblemError: As ``check_kind``; and 422, it holds half of a surrogate pair, which readers of JSON let through,
+            and which can be neither stored nor sent.
+    """
+    await check_kind(request)
     raw = await request.body()
     if (whole := WHOLE_TEXTS.match(raw)) is None or whole.end() < len(raw):
         errors = [
@@ -48,6 +57,8 @@ async def check_json(request: Request) -> None:
 
 JsonDep = Annotated[None, Depends(check_json)]
 """Nothing; 415 when the body is not said to be JSON, 422 when a text of it is none."""
+DefinitionJsonDep = Annotated[None, Depends(check_kind)]
+"""Nothing; 415 as above. What is no text in a definition is told with its place, beside all other problems of it."""
 
 
 async def check_definition_keys(request: Request) -> None:

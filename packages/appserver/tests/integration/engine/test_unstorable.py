@@ -64,3 +64,26 @@ async def test_whole_pair_and_written_backslash_are_taken(client: httpx2.AsyncCl
     answer = await client.post("/api/runs", content=body, headers=HEADERS)
 
     assert (answer.status_code, answer.json()["project"]) == (201, json.loads(f'"{text}"'))
+
+
+async def test_all_problems_of_definition_are_told_with_half_a_character(client: httpx2.AsyncClient) -> None:
+    body = (
+        '{"definition": {"name": "No Name", "title": "\\ud800", "steps": [{"id": "a", "modules": [{"\\ud800": 1}]}]}}'
+    )
+
+    told = await client.post("/api/workflows/check", content=body, headers=HEADERS)
+    refused = await client.post("/api/workflows", content=body, headers=HEADERS)
+
+    assert (told.status_code, refused.status_code) == (200, 422)
+    pointers = {problem["pointer"] for problem in told.json()["problems"]}
+    assert {"/name", "/title", "/steps/0/modules/0"} <= pointers
+    assert {error["field"] for error in refused.json()["errors"]} == {f"/definition{pointer}" for pointer in pointers}
+
+
+@pytest.mark.parametrize("door", ["/api/workflows/check", "/api/workflows", "/api/runs"])
+async def test_name_with_half_a_character_that_stands_twice_is_told(client: httpx2.AsyncClient, door: str) -> None:
+    body = '{"definition": {"name": "x", "a": {"\\ud800": 1, "\\ud800": 2}}}'
+
+    refused = await client.post(door, content=body, headers=HEADERS)
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "/definition/a/\\ud800")

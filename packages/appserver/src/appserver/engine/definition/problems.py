@@ -20,9 +20,15 @@ MAX_COMPARED = 300
 def problem(
     pointer: str, code: str, message: str, hint: str = "", *, severity: Literal["error", "warning"] = "error"
 ) -> DefinitionProblem:
-    """Return a problem; a message that quotes too much is cut."""
+    """Return a problem; a message that quotes too much is cut, and what is no text is shown as JSON writes it."""
     cut = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
-    return DefinitionProblem(pointer=pointer, code=code, message=cut, hint=hint, severity=severity)
+    said = {"pointer": _shown(pointer), "message": _shown(cut), "hint": _shown(hint)}
+    return DefinitionProblem(code=code, severity=severity, **said)
+
+
+def _shown(text: str) -> str:
+    # Half of a surrogate pair, which can be read and not be sent.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def told(problems: Iterable[DefinitionProblem]) -> tuple[DefinitionProblem, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
-from appserver.api.dependencies import JsonDep, check_definition_keys
+from appserver.api.dependencies import DefinitionJsonDep, check_definition_keys
 from appserver.api.schemas.workflows import (
     CheckView,
     VersionInfo,
@@ -43,7 +43,9 @@ async def get_schema(state: StateDep) -> dict[str, Any]:
 
 
 @router.post("/check", dependencies=[Depends(check_definition_keys)])
-async def check_workflow(body: WorkflowRequest, _json: JsonDep, _owner: OwnerDep, state: StateDep) -> CheckView:
+async def check_workflow(
+    body: WorkflowRequest, _json: DefinitionJsonDep, _owner: OwnerDep, state: StateDep
+) -> CheckView:
     """Return all that is wrong with a definition; nothing is stored."""
     checked = await state.engine.workflows.check(body.definition)
     return CheckView(valid=not checked.refused, problems=list(checked.problems))
@@ -51,7 +53,7 @@ async def check_workflow(body: WorkflowRequest, _json: JsonDep, _owner: OwnerDep
 
 @router.post("", status_code=HTTPStatus.CREATED, dependencies=[Depends(check_definition_keys)])
 async def save_workflow(
-    body: WorkflowRequest, _json: JsonDep, response: Response, owner: OwnerDep, state: StateDep
+    body: WorkflowRequest, _json: DefinitionJsonDep, response: Response, owner: OwnerDep, state: StateDep
 ) -> WorkflowView:
     """Store a definition as a version of the caller's workflow of its name; the same one again changes nothing."""
     template, saved = await state.engine.workflows.save(body.definition, owner_id=owner)
