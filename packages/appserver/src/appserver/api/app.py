@@ -16,7 +16,7 @@ from appserver._version import __version__
 from appserver.api.event_frames import event_frame
 from appserver.api.openapi import PROBLEMS, Application
 from appserver.api.routes import contents, tasks
-from appserver.api.routes.accounts import guests
+from appserver.api.routes.accounts import guests, me
 from appserver.api.routes.operations import health
 from appserver.api.routes.streams import many_tasks, one_run, one_task
 from appserver.api.routes.workflows import answers, history, interactions, runs, templates, uploads, ways_back
@@ -49,7 +49,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     # A request is matched against one router after the other: what is asked most comes first.
     for routes in (interactions, runs, tasks, one_run, one_task, many_tasks, contents, history, ways_back, templates):
         app.include_router(routes.router)
-    for routes in (answers, uploads, guests, health, home, task, run_pages, docs):
+    for routes in (answers, uploads, guests, me, health, home, task, run_pages, docs):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(packages=[("appserver.web", "static")]), name="static")
     return app

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
-from appdb.models import NewKey
+from appdb.models import Caller, NewKey
 from appserver.http.problems import ProblemError
 from appserver.http.same_site import check_same_site
 from appserver.state import AppState
@@ -68,8 +68,8 @@ async def check_cookie_use(request: Request, key: PresentedKey) -> None:
         await check_same_site(request)
 
 
-async def find_owner(request: Request, state: StateDep) -> str | None:
-    """Return the id of the user who asks, or ``None`` when the request carries no valid key.
+async def find_caller(request: Request, state: StateDep) -> Caller | None:
+    """Return who asks, or ``None`` when the request carries no valid key.
 
     Raises:
         ProblemError: 403, a change by the key of a cookie came from another site.
@@ -78,7 +78,7 @@ async def find_owner(request: Request, state: StateDep) -> str | None:
     if key is None:
         return None
     await check_cookie_use(request, key)
-    return await state.users.user_of_key(key.secret)
+    return await state.users.authenticate(key.secret)
 
 
 async def declared_keys(
@@ -87,24 +87,39 @@ async def declared_keys(
     """Say in the API's description how to sign in; ``read_key`` reads the keys itself."""
 
 
-async def get_owner(
-    owner: Annotated[str | None, Depends(find_owner)], _keys: Annotated[None, Depends(declared_keys)]
-) -> str:
-    """Return the id of the user who asks.
+async def get_caller(request: Request, state: StateDep, _keys: Annotated[None, Depends(declared_keys)]) -> Caller:
+    """Return who asks.
 
     Raises:
-        ProblemError: 401, there is no valid key.
+        ProblemError: 401, there is no valid key; 403, a change by the key of a cookie came from another site.
     """
-    if owner is None:
+    caller = await find_caller(request, state)
+    if caller is None:
         headers = {"WWW-Authenticate": "Bearer"}
         raise ProblemError(HTTPStatus.UNAUTHORIZED, f"There is no valid key. {HOW_TO_SIGN_IN}", headers=headers)
-    return owner
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+"""Who asks, with the key that was shown; 401 without one."""
+
+
+async def get_owner(caller: CallerDep) -> str:
+    """Return the id of the user who asks."""
+    return caller.user_id
 
 
 OwnerDep = Annotated[str, Depends(get_owner)]
 """The id of the user who asks; 401 without one."""
 
-VisitorDep = Annotated[str | None, Depends(find_owner)]
+
+async def find_visitor(request: Request, state: StateDep) -> str | None:
+    """Return the id of the user who asks, or ``None``."""
+    caller = await find_caller(request, state)
+    return None if caller is None else caller.user_id
+
+
+VisitorDep = Annotated[str | None, Depends(find_visitor)]
 """The id of the user who asks, or ``None``."""
 
 
