@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from appdb import DbEventType, StateRepository
+from appdb import DbEventType, EventRepository, StateRepository
 from appdb.models import Run, RunEvent, RunView
+from appserver.streams.completions import completion_of
 
 E = DbEventType
 BEGIN_BRANCHES = frozenset(
@@ -38,34 +39,49 @@ def branch_start(event: RunEvent) -> BranchStart | None:
     return BranchStart(left=left, to=event.branch_id, cutoff_seq=cutoff)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartView:
+    """A run as it was behind an event with which a branch begins.
+
+    Args:
+        view: The run.
+        completion: The event with which it had completed, where it returned to such a branch.
+    """
+
+    view: RunView
+    completion: RunEvent | None
+
+
 class StartViews:
     """The run as it was behind an event with which a branch begins: the latest one, read once for all who ask.
 
     Args:
         states: Where it is read.
+        events: Its log.
     """
 
-    def __init__(self, states: StateRepository) -> None:
+    def __init__(self, states: StateRepository, events: EventRepository) -> None:
         self._states = states
-        self._latest: RunView | None = None
+        self._events = events
+        self._latest: StartView | None = None
         self._reading = asyncio.Lock()
 
-    async def behind(self, event: RunEvent) -> RunView:
+    async def behind(self, event: RunEvent) -> StartView:
         """Return the run as it was behind *event*.
 
         Raises:
             NotFoundError: The run is being deleted.
         """
         async with self._reading:
-            if self._latest is None or self._latest.state.seq != event.seq:
+            if self._latest is None or self._latest.view.state.seq != event.seq:
                 self._latest = await self._read(event)
             return self._latest
 
-    async def _read(self, event: RunEvent) -> RunView:
+    async def _read(self, event: RunEvent) -> StartView:
         view = await self._states.read_at(event.run_id, event.seq, owner_id=event.owner_id, branch_id=event.branch_id)
-        return (
-            view if view.run.event_count == event.seq + 1 else RunView(run=_run_behind(event, view), state=view.state)
-        )
+        if view.run.event_count != event.seq + 1:
+            view = RunView(run=_run_behind(event, view), state=view.state)
+        return StartView(view=view, completion=await completion_of(view, self._events))
 
 
 def _run_behind(event: RunEvent, view: RunView) -> Run:

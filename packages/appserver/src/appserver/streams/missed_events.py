@@ -42,7 +42,8 @@ class MissedEvents:
             if event.seq > after:
                 yield await self._frame(event)
             elif self._begins_last_branch(event):
-                yield self._encode.snapshot(await self._starts.behind(event), None, NOTHING_LIVE)
+                start = await self._starts.behind(event)
+                yield self._encode.snapshot(start.view, start.completion, NOTHING_LIVE)
 
     async def between(self, after: int, before: int) -> AsyncGenerator[RunFrame]:
         """Yield the events behind *after*, up to and without *before*, which are all logged."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from appdb import TaskEvent
 from appdb.models import OpenQuestion, Run, RunEvent, RunView
-from appserver.streams.branch_starts import BranchStart, branch_start
+from appserver.streams.branch_starts import BranchStart, StartView, branch_start
 from appserver.streams.live_tasks import LiveTask
 
 
@@ -112,16 +112,16 @@ def frame_of(event: RunEvent, encode: RunEncoder) -> RunFrame:
     return encode.event(event, branch_start(event))
 
 
-def start_frame(event: RunEvent, view: RunView, live: LivePicture, encode: RunEncoder) -> RunFrame:
+def start_frame(event: RunEvent, start: StartView, live: LivePicture, encode: RunEncoder) -> RunFrame:
     """Return *event*, with which a branch begins, as it is sent, and behind it the run as it was there.
 
     Args:
         event: The event.
-        view: The run as it was behind it.
+        start: The run as it was behind it.
         live: What is told beside its log.
         encode: The form in which both are sent.
     """
     # In one frame, so that a viewer which gets the one from a reader gets the other too.
-    snapshot = encode.snapshot(view, None, live)
+    snapshot = encode.snapshot(start.view, start.completion, live)
     # A run that returns to a branch is as it was there, also ended.
-    return replace(frame_of(event, encode), behind=snapshot.text, ends=view.run.position.ended is not None)
+    return replace(frame_of(event, encode), behind=snapshot.text, ends=start.view.run.position.ended is not None)

@@ -71,7 +71,7 @@ class RunLogReader:
         self._run_id, self._owner_id = run_id, owner_id
         self._sources = sources
         self._encode = encode
-        self.starts = StartViews(sources.states)
+        self.starts = StartViews(sources.states, sources.events)
         self._viewers: set[StreamViewer[RunFrame]] = set()
         self._woken = Subscription()
         self._tasks = LiveTasks(sources.queue, sources.feed, self._woken)
@@ -182,10 +182,10 @@ class RunLogReader:
     async def _frame(self, event: RunEvent) -> RunFrame:
         if branch_start(event) is None:
             return frame_of(event, self._encode)
-        view = await self.starts.behind(event)
+        start = await self.starts.behind(event)
         # What tasks of the line that is left have said comes before, so that the snapshot can replace it all.
-        await self._follow(view.state)
-        return start_frame(event, view, LivePicture(tasks=[*self._tasks], asked=self._parts.open), self._encode)
+        await self._follow(start.view.state)
+        return start_frame(event, start, LivePicture(tasks=[*self._tasks], asked=self._parts.open), self._encode)
 
     async def _follow_open_tasks(self) -> None:
         view = await self._sources.states.read(self._run_id, owner_id=self._owner_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from appdb.models import Run, RunEvent, RunView
+from appdb.models import Run
+from appserver.streams.completions import completion_of
 from appserver.streams.missed_events import MissedEvents
 from appserver.streams.run_frames import EVERYTHING, FrameChoice, RunEncoder, RunFrame
 from appserver.streams.run_reader import RunLogReader, RunSources
@@ -57,7 +58,7 @@ class RunStreams:
                 view = await self._sources.states.read(run.id, owner_id=run.owner_id)
                 last = view.run.event_count - 1
                 if after is None:
-                    yield self._encode.snapshot(view, await self._ending(view), live)
+                    yield self._encode.snapshot(view, await completion_of(view, self._sources.events), live)
                 else:
                     async for frame in missed.between(after, last + 1):
                         yield frame
@@ -69,13 +70,6 @@ class RunStreams:
                     yield frame
             finally:
                 reader.part(viewer)
-
-    async def _ending(self, view: RunView) -> RunEvent | None:
-        if view.run.position.ended is None:
-            return None
-        run = view.run
-        last = await self._sources.events.log(run.id, owner_id=run.owner_id, after=view.state.seq - 1, limit=1)
-        return last[0] if last else None
 
     async def _live(self, viewer: StreamViewer[RunFrame], run: Run, seq: int) -> AsyncGenerator[RunFrame]:
         while (frame := await viewer.next()) is not None:

@@ -73,6 +73,7 @@ async def test_old_question_is_asked_again_and_left_branch_returned_to(
     assert again["question"]["title"] == "What is the topic?"
     assert other["output"] == {"said": "music: loud"}
     assert (returned["status"], returned["values"]) == ("completed", {"topic": "weather"})
+    assert returned["output"] == run["output"] == {"said": "weather: fine"}
 
 
 async def test_reset_begins_again(client: httpx2.AsyncClient, start: Start) -> None:

@@ -25,7 +25,7 @@ TOGETHER = 3
 VIEWERS = 4
 SOON = 20
 STEPS = ("plan", "talk", "close")
-SHOWN = ("status", "step", "module", "branch_id", "steps_completed", "values", "asked")
+SHOWN = ("status", "step", "module", "branch_id", "steps_completed", "values", "output", "asked")
 
 
 def shown(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,11 @@ def shown(run: Mapping[str, Any]) -> dict[str, Any]:
 
 View = dict[str, Any]
 CHANGES: Mapping[str, Callable[[View, View], View]] = {
-    "workflow_completed": lambda _view, _event: {"status": "completed", "asked": None},
+    "workflow_completed": lambda _view, event: {
+        "status": "completed",
+        "asked": None,
+        "output": event["data"]["output"],
+    },
     "step_started": lambda _view, event: {"status": "processing", "step": event["step"], "module": None},
     "step_completed": lambda view, event: {
         "step": None,
@@ -54,7 +58,7 @@ CHANGES: Mapping[str, Callable[[View, View], View]] = {
     },
     "interaction_response": lambda _view, _event: {"status": "processing", "asked": None},
     # Of the module that is open, so nothing that was given is undone.
-    "retry_requested": lambda _view, _event: {"status": "processing", "module": None, "asked": None},
+    "retry_requested": lambda _view, _event: {"status": "processing", "module": None, "asked": None, "output": None},
 }
 """What the events of this workflow change, as a client may know it; what jumps lead to is told by snapshots alone."""
 
@@ -185,7 +189,7 @@ async def test_views_from_frames_alone_are_what_routes_tell(
         }
         for name in STEPS
     ]
-    run = await start(definition={"name": "wander", "steps": steps})
+    run = await start(definition={"name": "wander", "steps": steps, "output": {"plan": "{{ state.plan }}"}})
     viewers = [RebuiltView(hosts[:: 1 - 2 * (n % 2)], run["id"], random.Random(n)) for n in range(VIEWERS)]
     owner = Wanderer(client, run["id"], random.Random(VIEWERS))
 

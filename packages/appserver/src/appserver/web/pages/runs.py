@@ -12,8 +12,8 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import JsonValue
 from starlette.datastructures import FormData
 
-from appdb import ConflictError, DbEventType
-from appdb.models import RunStatus, RunView
+from appdb import ConflictError
+from appdb.models import RunView
 from appserver.engine.core.children import definition_of
 from appserver.engine.definition.parsing import stored_definition
 from appserver.engine.definition.shipped import shipped_workflows
@@ -24,6 +24,7 @@ from appserver.http.callers import OwnerDep, StateDep, VisitorDep, make_guest
 from appserver.http.routing import Router
 from appserver.http.same_site import SameSiteDep
 from appserver.state import AppState
+from appserver.streams.completions import completion_of
 from appserver.web.answer_form import ShownQuestion, answer_of
 from appserver.web.cookies import remember
 from appserver.web.rendering import PageRoute, templates
@@ -132,10 +133,7 @@ async def _facts(state: AppState, view: RunView) -> RunFacts:
         questions_of_parts(view, state.stores.lists),
     )
     created = {} if view.state.created is None else view.state.created.data
-    output = None
-    if run.status is RunStatus.COMPLETED:
-        ending = await state.stores.events.latest(run.id, DbEventType.WORKFLOW_COMPLETED, owner_id=owner)
-        output = None if ending is None else ending.data.get("output")
+    completion = await completion_of(view, state.stores.events)
     return RunFacts(
         view=view,
         definition=definition_of(stored_definition(version.definition), created),
@@ -143,5 +141,5 @@ async def _facts(state: AppState, view: RunView) -> RunFacts:
         children=children,
         branches=branches,
         asked_by_parts=asked,
-        output=output,
+        output=None if completion is None else completion.data.get("output"),
     )
