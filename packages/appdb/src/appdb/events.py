@@ -40,8 +40,11 @@ class DbEventType(StrEnum):
 
     WORKFLOW_CREATED = "workflow_created"
     """The run begins; again after a reset, with ``reset``. It clears all that was."""
+    WORKFLOW_WAITING = "workflow_waiting"
+    """The run waits until those of its project before it have ended, and has begun nothing; resumed, it begins."""
     WORKFLOW_RESUMED = "workflow_resumed"
-    """A run that had ended goes on, or a branch goes on from an old interaction; what is pending stays so."""
+    """A run that had ended goes on, one that waited begins, or a branch goes on from an old interaction; what is
+    pending stays so."""
     WORKFLOW_TARGET_REACHED = "workflow_target_reached"
     """The run stops where it was asked to."""
     WORKFLOW_VALIDATION_FAILED = "workflow_validation_failed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appdb.models import Run, RunState, RunStatus, WaitKind
+from appdb.models import OPEN_STATUSES, Run, RunState, RunStatus, WaitKind
 
 
 def check_lawful(state: RunState, seqs: set[int]) -> None:
@@ -36,5 +36,5 @@ def check_lawful(state: RunState, seqs: set[int]) -> None:
 def check_cache(run: Run, state: RunState) -> None:
     """Check that what the run's document says is what its events say."""
     assert (run.status, run.position) == (state.status, state.position)
-    assert run.open is (not state.status.closed and run.parent_id is None)
+    assert run.open is (state.status in OPEN_STATUSES and run.parent_id is None)
     assert (run.completed_at is None) is not run.status.closed

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from appdb import DbEventType, EventRepository, VersionRepository, WorkflowRepository
+from appdb import DbEventType, EventRepository, Limit, NewTask, TaskQueue, VersionRepository, WorkflowRepository
 from appdb._driver import RawDocument, Session
-from appdb.models import NewRun, NewRunEvent, Run, RunStatus, RunVersion
+from appdb.models import NewRun, NewRunEvent, Run, RunStatus, RunVersion, TaskFilter
 from appsupport.scenarios.scenario import Scenario, Scenes, Stage, Text, hostile_json, told
 from appsupport.scenarios.staged_runs import PROJECT, begin, begun, branch_of, forked, worked
 
 ENDED = "old film"
+ON_BEGIN = ("actor", "payload", "queue", "limits.key", "step", "module", "sub_action_id", "interaction_id")
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
@@ -60,6 +61,27 @@ async def _cut_off(stage: Stage) -> str:
     return run_id
 
 
+async def _crowded(stage: Stage) -> str:
+    """Make a run, and others that wait for its end, and return its id."""
+    run_id = await begun(stage)
+    for _ in range(3):
+        await begin(stage, on_begin=_look(stage.owner))
+    return run_id
+
+
+async def _stranded(stage: Stage) -> str:
+    """Make a run that waits though none is open, as hosts of an older release leave it."""
+    first = await begun(stage)
+    run_id = await begin(stage, on_begin=_look(stage.owner))
+    ended = {"status": "cancelled", "position.ended": "cancelled", "open": False}
+    await stage.database.collection("workflow_runs").update_one({"_id": first}, {"$set": ended})
+    return run_id
+
+
+def _look(owner_id: str) -> NewTask:
+    return NewTask(owner_id=owner_id, actor="look", payload={})
+
+
 async def _doomed(stage: Stage) -> str:
     run_id = await worked(stage)
     await stage.database.collection("workflow_runs").update_one(
@@ -71,6 +93,11 @@ async def _doomed(stage: Stage) -> str:
 def _open(workflows: WorkflowRepository, _: object, owner_id: str) -> Any:
     new = NewRun(project=PROJECT, run_id=f"wf_{owner_id}", branch_id=f"br_{owner_id}", event_id=f"evt_{owner_id}")
     return workflows.open(new, owner_id=owner_id)
+
+
+def _open_behind(workflows: WorkflowRepository, _: object, owner_id: str) -> Any:
+    ids: dict[str, Any] = {"run_id": f"wf_{owner_id}", "branch_id": f"br_{owner_id}", "event_id": f"evt_{owner_id}"}
+    return workflows.open(NewRun(project=PROJECT, on_begin=_look(owner_id), **ids), owner_id=owner_id)
 
 
 def _open_child(workflows: WorkflowRepository, made: str, owner_id: str) -> Any:
@@ -113,6 +140,30 @@ async def _open_text(stage: Stage, text: str) -> Mapping[str, object]:
         "events.step": last.step,
         "events.module": last.module,
         "events.data": told(text, last.data),
+        **await _begin_text(stage, text, made),
+    }
+
+
+async def _begin_text(stage: Stage, text: str, first: Run) -> Mapping[str, object]:
+    """Let a run wait behind the *first*, and return what the task of its beginning holds."""
+    labels: dict[str, Any] = dict.fromkeys(("step", "module", "sub_action_id", "interaction_id"), text)
+    look = NewTask(
+        owner_id=stage.owner,
+        actor=text,
+        payload=hostile_json(text),
+        queue=text,
+        limits=(Limit(key=text, concurrency=1),),
+        **labels,
+    )
+    await begin(stage, project=first.project, on_begin=look)
+    await WorkflowRepository(stage.database).cancel(first.id, owner_id=stage.owner)
+    (task,) = await TaskQueue(stage.database).find(TaskFilter(owner_id=stage.owner, queue=text))
+    return {
+        "new.on_begin.actor": task.actor,
+        "new.on_begin.payload": told(text, task.payload),
+        "new.on_begin.queue": task.queue,
+        "new.on_begin.limits.key": task.limits[0].key,
+        **{f"new.on_begin.{name}": getattr(task, name) for name in labels},
     }
 
 
@@ -157,7 +208,11 @@ def _run(number: int) -> RawDocument:
     return (
         base
         | parent
-        | {"open": number < 2_000 and not is_child, "status": list(RunStatus)[number % 8].value, "updated_at": FAR}
+        | {
+            "open": number < 2_000 and not is_child,
+            "status": list(RunStatus)[number % len(RunStatus)].value,
+            "updated_at": FAR,
+        }
     )
 
 
@@ -176,6 +231,9 @@ SCENES = Scenes(
     scenarios=(
         Scenario(method="WorkflowRepository.open", prepare=begun, call=_open, creates=True),
         Scenario(method="WorkflowRepository.open", about="a child", prepare=begun, call=_open_child),
+        Scenario(
+            method="WorkflowRepository.open", about="behind others", prepare=_crowded, call=_open_behind, creates=True
+        ),
         Scenario(
             method="WorkflowRepository.get",
             prepare=begun,
@@ -246,6 +304,12 @@ SCENES = Scenes(
             call=lambda workflows, _, __: workflows.finish_cancels(older_than=timedelta(0)),
         ),
         Scenario(
+            method="WorkflowRepository.begin_waiting",
+            prepare=_stranded,
+            call=lambda workflows, _, __: workflows.begin_waiting(older_than=timedelta(0)),
+            scans="it looks at all runs that wait, by their index: few do, and none for long",
+        ),
+        Scenario(
             method="WorkflowRepository.delete",
             prepare=forked,
             call=lambda workflows, made, owner_id: workflows.delete(made, owner_id=owner_id),
@@ -255,7 +319,15 @@ SCENES = Scenes(
     texts=(
         Text(
             method="WorkflowRepository.open",
-            fields=("new.project", "new.version_id", "new.data", "events.step", "events.module", "events.data"),
+            fields=(
+                "new.project",
+                "new.version_id",
+                "new.data",
+                "events.step",
+                "events.module",
+                "events.data",
+                *(f"new.on_begin.{name}" for name in ON_BEGIN),
+            ),
             store=_open_text,
         ),
         Text(method="WorkflowRepository.set_status", fields=("data",), store=_status_text),
@@ -279,6 +351,11 @@ SCENES = Scenes(
             "new.event_id",
             "new.parent_id",
             "new.template_id",
+            "new.on_begin.owner_id",
+            "new.on_begin.run_id",
+            "new.on_begin.branch_id",
+            "new.on_begin.task_id",
+            "new.on_begin.unique_key",
             "event_id",
             "find_open.project",
             "page.project",

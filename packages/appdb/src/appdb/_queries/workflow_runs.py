@@ -12,15 +12,19 @@ from typing import Any
 from appdb._queries.clock import NOW, changed_now, from_now
 from appdb._queries.expressions import literal
 from appdb._queries.types import Filter, Pipeline, Sort, Update
-from appdb.models.workflow_runs import OPEN_STATUSES, NewRun, Position, RunStatus
+from appdb._schema import collections
+from appdb.models.workflow_runs import CLOSED_STATUSES, OPEN_STATUSES, NewRun, Position, RunStatus
 from appdb.models.workflow_templates import GLOBAL_OWNER
 
 LONGEST_DELETED: Sort = [("deleted_at", 1), ("_id", 1)]
+FIRST_WAITING: Sort = [("waiting_number", 1)]
+LAST_WAITING: Sort = [("waiting_number", -1)]
 # Derived in the same write as the position, so that a crash cannot leave the two at odds (decision 0008).
 _STATUS = {
     "$switch": {
         "branches": [
             {"case": {"$ifNull": ["$position.ended", False]}, "then": "$position.ended"},
+            {"case": {"$ifNull": ["$position.waiting", False]}, "then": RunStatus.WAITING},
             {"case": {"$ifNull": ["$position.interaction_id", False]}, "then": RunStatus.AWAITING_INPUT},
             {"case": "$position.started", "then": RunStatus.PROCESSING},
         ],
@@ -52,7 +56,7 @@ _QUESTION = {
 }
 # By whichever way a run is cancelled: until somebody has looked after its tasks and children, that is due.
 _CANCELLING = {"$cond": [{"$eq": ["$status", RunStatus.CANCELLED]}, {"$ifNull": ["$cancelling", True]}, None]}
-_COMPLETED_AT = {"$cond": [{"$in": ["$status", sorted(OPEN_STATUSES)]}, None, {"$ifNull": ["$completed_at", NOW]}]}
+_COMPLETED_AT = {"$cond": [{"$in": ["$status", sorted(CLOSED_STATUSES)]}, {"$ifNull": ["$completed_at", NOW]}, None]}
 
 
 def _derived() -> Pipeline:
@@ -118,6 +122,31 @@ def made_or_open(run_id: str, owner_id: str, project: str | None) -> Filter:
     return made if project is None else {"$or": [made, open_of(owner_id, project)]}
 
 
+def waiting_in(owner_id: str, project: str) -> Filter:
+    """The runs of a project that wait for those before them; served by index runs_waiting."""
+    return {"owner_id": owner_id, "project": project, "status": RunStatus.WAITING, "deleting": {"$ne": True}}
+
+
+def stranded(for_longer_than: timedelta, limit: int) -> Pipeline:
+    """The owners and projects whose runs wait for nothing, since no run is open; served by index runs_waiting."""
+    same = [{"$eq": ["$owner_id", "$$owner"]}, {"$eq": ["$project", "$$project"]}]
+    return [
+        {"$match": {"status": RunStatus.WAITING, "deleting": {"$ne": True}}},
+        {"$group": {"_id": {"owner_id": "$owner_id", "project": "$project"}, "since": {"$min": "$updated_at"}}},
+        {"$match": {"$expr": {"$lte": ["$since", from_now(-for_longer_than)]}}},
+        {
+            "$lookup": {
+                "from": collections.WORKFLOW_RUNS,
+                "let": {"owner": "$_id.owner_id", "project": "$_id.project"},
+                "pipeline": [{"$match": {"open": True, "$expr": {"$and": same}}}, {"$project": {"_id": 1}}],
+                "as": "open",
+            }
+        },
+        {"$match": {"open": []}},
+        {"$limit": limit},
+    ]
+
+
 def cancelled(run_id: str) -> Filter:
     """One run whose tasks and child runs may still have to be cancelled."""
     return {"_id": run_id, "status": RunStatus.CANCELLED, "cancelling": True}
@@ -159,9 +188,18 @@ def deleting(deleted_before: datetime) -> Filter:
 
 
 def insert(
-    new: NewRun, owner_id: str, template_id: str | None, ancestors: Sequence[str], count: int, position: Position
+    new: NewRun,
+    owner_id: str,
+    template_id: str | None,
+    ancestors: Sequence[str],
+    count: int,
+    position: Position,
+    waits: Mapping[str, Any],
 ) -> tuple[Filter, Pipeline]:
-    """Upsert a new run with its first *count* events counted; where its id is taken, the unique key refuses it."""
+    """Upsert a new run with its first *count* events counted; where its id is taken, the unique key refuses it.
+
+    *waits* is its ``waiting_number`` and ``on_begin`` where it waits, else nothing.
+    """
     fields = {
         "_id": new.run_id,
         "owner_id": owner_id,
@@ -174,6 +212,7 @@ def insert(
         "listed": new.parent_id is None,
         "position": position.model_dump(),
         "event_count": count,
+        **waits,
     }
     fresh = {"$mergeObjects": [literal(fields), {"created_at": NOW, "updated_at": NOW}]}
     return {"_id": new.run_id, "owner_id": {"$exists": False}}, [{"$replaceWith": fresh}, *_derived()]

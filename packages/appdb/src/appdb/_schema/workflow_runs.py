@@ -15,6 +15,13 @@ INDEXES = (
         keys=(("owner_id", 1), ("project", 1)),
         options={"unique": True, "partialFilterExpression": {"open": True}},
     ),
+    # Who waits in a project, in order; and the projects in which anybody waits.
+    Index(
+        collection=collections.WORKFLOW_RUNS,
+        name="runs_waiting",
+        keys=(("status", 1), ("owner_id", 1), ("project", 1), ("waiting_number", 1)),
+        options={"partialFilterExpression": {"status": "waiting"}},
+    ),
     # What hosts of contract 3 list by: ids, which tell the time of the clock of whoever made them.
     Index(
         collection=collections.WORKFLOW_RUNS, name="runs_owner", keys=(("owner_id", 1), ("_id", -1)), options=_LISTED

@@ -38,6 +38,8 @@ MOVED_AT_ONCE = 100
 SWEEP_INTERVAL = timedelta(minutes=10)
 CANCEL_INTERVAL = timedelta(seconds=30)
 """The pause between looks for runs whose cancel was cut off."""
+SUCCESSION_INTERVAL = timedelta(minutes=1)
+"""The pause between looks for runs that wait although nothing is before them: each looks at all that wait."""
 RECOVERY_JITTER = timedelta(seconds=0.5)
 
 
@@ -85,6 +87,7 @@ class HostMaintenance:
             group.create_task(self._look_after())
             group.create_task(every(PRUNE_INTERVAL, self._prune))
             group.create_task(every(CANCEL_INTERVAL, self._finish_cancels))
+            group.create_task(every(SUCCESSION_INTERVAL, self._begin_waiting))
             # Apart from what is due: these take minutes where there is much, and nobody waits for them.
             for repository in self._swept:
                 group.create_task(every(SWEEP_INTERVAL, partial(_sweep, repository)))
@@ -176,6 +179,10 @@ class HostMaintenance:
     async def _finish_cancels(self) -> None:
         if finished := await self._workflows.finish_cancels():
             logger.info("what still worked for cancelled runs was stopped", extra={"count": finished})
+
+    async def _begin_waiting(self) -> None:
+        if begun := await self._workflows.begin_waiting():
+            logger.info("runs began that waited although no other was open", extra={"count": begun})
 
 
 class Sweepable(Protocol):

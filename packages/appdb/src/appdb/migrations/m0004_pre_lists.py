@@ -32,6 +32,7 @@ ADDED = frozenset(
         "runs_project_newest",
         "runs_status_newest",
         "runs_template_newest",
+        "runs_waiting",
         "tasks_interaction",
         "tasks_labels",
         "tasks_newest",

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from appdb.models.base import Document, Value
 from appdb.models.bounds import STRICT, Name, NewJson, Text
+from appdb.models.continuations import StoredContinuation
 from appdb.models.list_places import place_of
+from appdb.models.tasks import NewTask
 from appdb.models.vocabulary import Stored
 from appdb.utils import uuid7_str
 
@@ -18,6 +20,8 @@ from appdb.utils import uuid7_str
 class RunStatus(StrEnum):
     """The status of a run; a cache of what its events say."""
 
+    WAITING = "waiting"
+    """It begins by itself when the runs of its project that came before it have ended."""
     CREATED = "created"
     PROCESSING = "processing"
     AWAITING_INPUT = "awaiting_input"
@@ -39,7 +43,7 @@ class RunStatus(StrEnum):
 
 # A run that reached its target, failed validation or ended in error stays open: its owner goes on with it.
 CLOSED_STATUSES = frozenset({RunStatus.COMPLETED, RunStatus.CANCELLED})
-OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES
+OPEN_STATUSES = frozenset(RunStatus) - CLOSED_STATUSES - {RunStatus.WAITING}
 
 
 class Position(Value):
@@ -52,6 +56,8 @@ class Position(Value):
     interaction_id: str | None = None
     """What the user is asked and has not answered."""
     started: bool = False
+    waiting: bool = False
+    """Whether it waits until the runs of its project before it have ended."""
     ended: Stored[RunStatus] | None = None
     """How it stopped, until it is resumed, retried or branched."""
 
@@ -61,6 +67,8 @@ class Position(Value):
         # The same order as in the update that derives the stored status (`_queries/workflow_runs.py`).
         if self.ended is not None:
             return self.ended
+        if self.waiting:
+            return RunStatus.WAITING
         if self.interaction_id is not None:
             return RunStatus.AWAITING_INPUT
         return RunStatus.PROCESSING if self.started else RunStatus.CREATED
@@ -103,6 +111,8 @@ class Run(Document):
     completed_at: datetime | None = None
     question: PendingQuestion | None = None
     """What its user is asked, with the time; see ``asked_since``, since hosts of contract 3 do not write it."""
+    waiting_number: int | None = None
+    """Its number among those of its project that wait for each other, where it waits or has waited."""
 
     @property
     def place(self) -> str:
@@ -125,6 +135,8 @@ class RunDocument(Run):
     """Whether lists of its owner's runs have it: not when it does a sub-action, nor while it is being deleted."""
     deleting: bool = False
     """Whether its deletion has begun; nobody sees it then, and nothing is written to it."""
+    on_begin: StoredContinuation | None = None
+    """The task that is enqueued when it begins after it has waited."""
     cancelling: bool | None = None
     """Whether its tasks and child runs may still have to be cancelled; ``None`` where it is not cancelled."""
 
@@ -152,6 +164,9 @@ class NewRun:
         run_id: Its id.
         branch_id: The id of its first branch.
         event_id: The id of its first event.
+        on_begin: Where the project has an open run, this one waits, and begins in the transaction in which the run
+            before it ends or is deleted, which enqueues this task. At most 100 wait in a project. Not for one that is
+            fresh, or has a parent.
     """
 
     __pydantic_config__ = STRICT
@@ -164,3 +179,4 @@ class NewRun:
     run_id: Name = field(default_factory=lambda: uuid7_str("wf_"))
     branch_id: Name = field(default_factory=lambda: uuid7_str("br_"))
     event_id: Name = field(default_factory=lambda: uuid7_str("evt_"))
+    on_begin: NewTask | None = None

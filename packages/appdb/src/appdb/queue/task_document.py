@@ -209,14 +209,14 @@ def _rare_fields(task: NewTask) -> RawDocument:
     if task.unique_key is not None:
         fields |= {"unique_key": task.unique_key, "unique_while_live": task.unique_for == "live"}
     if task.then:
-        fields |= {"then": [_continuation(following) for following in task.then], "attached": True}
+        fields |= {"then": [continuation_of(following) for following in task.then], "attached": True}
     if task.on_end:
-        fields |= {"on_end": [_continuation(following) for following in task.on_end], "attached": True}
+        fields |= {"on_end": [continuation_of(following) for following in task.on_end], "attached": True}
     return fields
 
 
-def _continuation(task: NewTask) -> RawDocument:
-    """Return *task* as it waits in another task for that one's end."""
+def continuation_of(task: NewTask) -> RawDocument:
+    """Return *task* as it waits in another document for what enqueues it."""
     times = times_of(task)
     due = {} if times.run_at is None else {"run_at": times.run_at}
     return due | {
@@ -228,7 +228,7 @@ def _continuation(task: NewTask) -> RawDocument:
 
 
 def continuation_upsert(stored: StoredContinuation) -> tuple[Filter, Pipeline]:
-    """Return the upsert of a task that waited in another one, with its durations from now on."""
+    """Return the upsert of a task that waited in another document, with its durations from now on."""
     times = queries.TaskTimes(
         delay=bounded_duration(stored.delay_ms / 1000),
         expires_in=_optional_duration(stored.expires_in_ms),

@@ -26,6 +26,7 @@ from appdb.runs.listing import RunLists
 from appdb.runs.open import RunOpener
 from appdb.runs.run_versions import RunVersions
 from appdb.runs.status import StatusWriter
+from appdb.runs.succession import STRANDED_AFTER, RunSuccession
 from appdb.utils import uuid7_str
 
 
@@ -42,6 +43,7 @@ class WorkflowRepository(BaseRepository):
         self._run_versions = RunVersions(connection)
         self._canceller = RunCanceller(connection)
         self._deletion = RunDeletion(connection)
+        self._succession = RunSuccession(connection)
         self._branches = RunBranches(connection)
 
     @retried
@@ -50,23 +52,25 @@ class WorkflowRepository(BaseRepository):
     ) -> tuple[Run, bool]:
         """Return the project's open run, or make it with its first branch and events, in one transaction.
 
-        A run that failed is open, too; *new* may ask for another one in its place (``NewRun.fresh``). Of callers at the
-        same time, one makes the run and all get it. The same *new* again returns the run that it made, whatever has
+        A run that failed is open, too; *new* may ask for another one in its place (``NewRun.fresh``), or to wait until
+        that has ended (``NewRun.on_begin``): then it is made with the status ``waiting``. Of callers at the same time,
+        one makes the run and all get it. The same *new* again returns the run that it made, whatever has
         become of it.
 
         Args:
             new: The run.
             owner_id: Whose it is.
-            events: What follows the event that begins its log, written where this call makes it; at most 500 as for an
-                append, and the run is at the place to which they lead.
+            events: What follows the event that begins its log, written where this call makes it and it begins at once;
+                at most 500 as for an append, and the run is at the place to which they lead.
             session: The caller's transaction.
 
         Returns:
             The run, and whether this call has made it.
 
         Raises:
-            ConflictError: The id is another run's, or this one was made with another project, parent or data. With
-                *session*, another run of the project was opened at the same moment, and the transaction is lost.
+            ConflictError: The id is another run's, or this one was made with another project, parent or data; or it
+                should wait, and too many do. With *session*, another run of the project was opened at the same moment,
+                and the transaction is lost.
             NotFoundError: The owner has no run that could be its parent, or sees no such template.
             InvalidDataError: The project's name is empty or too long, or a new run could not accept the events.
             TooLargeError: The data is over 256 KiB as BSON, or the events are over the limits of an append.
@@ -289,6 +293,22 @@ class WorkflowRepository(BaseRepository):
             limit: The most runs to look at.
         """
         return await self._canceller.finish_cut_off(older_than, limit)
+
+    @retried
+    async def begin_waiting(self, *, older_than: timedelta = STRANDED_AFTER, limit: int = 100) -> int:
+        """Let runs begin that wait where no run of their project is open; safe to run anywhere, any time.
+
+        Whoever ends or deletes a run lets the next one begin in the same transaction. Hosts of 0.3.0 do not, and
+        leave those behind that this finds.
+
+        Args:
+            older_than: How long a run must have waited.
+            limit: The most projects to look at.
+
+        Returns:
+            In how many projects a run has begun.
+        """
+        return await self._succession.begin_stranded(older_than, limit)
 
     @retried_deletion
     async def delete(self, run_id: str, *, owner_id: str) -> None:

@@ -45,6 +45,8 @@ class Append:
     events: Sequence[NewRunEvent]
     subjects: Sequence[EventSubject]
     preconditions: Preconditions
+    hands_over: bool = True
+    """Whether the next run of the project begins where these end the open one."""
 
     @property
     def changes(self) -> dict[str, Any]:

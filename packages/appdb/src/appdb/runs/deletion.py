@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
-from appdb._driver import AFTER, RawDocument
+from appdb._driver import AFTER, RawDocument, Session
 from appdb._queries import workflow_runs as queries
 from appdb._schema import collections
 from appdb.connection import Connection
@@ -24,6 +25,8 @@ from appdb.models.tasks import LIVE_STATES
 from appdb.queue.task_queue import TaskQueue
 from appdb.run_lock import RUN
 from appdb.runs.batches import delete_all
+from appdb.runs.succession import RunSuccession
+from appdb.runs.writer_line import WriterLine, lock_or_busy
 
 logger = logging.getLogger(__name__)
 
@@ -75,18 +78,28 @@ class RunDeletion:
         self._connection = connection
         self._runs = connection.collection(collections.WORKFLOW_RUNS)
         self._queue = TaskQueue(connection)
+        self._succession = RunSuccession(connection)
+        self._writer_line = WriterLine(connection)
         self._parts = [part(connection) for part in PARTS]
 
     async def delete_whole(self, run_id: str, owner_id: str) -> None:
         """Mark a run as deleted, then delete all that belongs to it."""
         # The mark decides everything at once: nobody sees the run any more, and the run lock refuses every write. One
         # transaction for all would be too large, and GridFS takes part in none (decision 0013).
-        marked = await self._runs.find_one_and_update(
-            queries.deletable(run_id, owner_id), queries.begin_deletion(), return_document=AFTER
+        await self._writer_line.in_line(run_id, partial(self._mark, run_id, owner_id))
+        await self._finish(run_id, owner_id)
+
+    async def _mark(self, run_id: str, owner_id: str, session: Session) -> None:
+        match, update = queries.deletable(run_id, owner_id), queries.begin_deletion()
+        marked = await lock_or_busy(
+            self._runs.find_one_and_update(match, update, return_document=AFTER, session=session)
         )
         if marked is None:
             raise NotFoundError(RUN, run_id)
-        await self._finish(run_id, owner_id)
+        project = marked.get("project")
+        if marked.get("parent_id") is None and isinstance(project, str):
+            # Other runs of the project may have waited for its end.
+            await self._succession.begin_next(owner_id, project, session)
 
     async def finish_cut_off(self, older_than: timedelta, limit: int) -> int:
         """Finish interrupted deletions, repeat those older than *older_than*, and return how many there were."""

@@ -10,7 +10,12 @@ from appdb.models.recovery import Disagreement
 from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run, RunStatus
 
-STOPPED = frozenset(RunStatus) - {RunStatus.CREATED, RunStatus.PROCESSING, RunStatus.AWAITING_INPUT}
+STOPPED = frozenset(RunStatus) - {
+    RunStatus.WAITING,
+    RunStatus.CREATED,
+    RunStatus.PROCESSING,
+    RunStatus.AWAITING_INPUT,
+}
 
 
 def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]) -> tuple[Disagreement, ...]:
@@ -33,7 +38,8 @@ def diagnose(run: Run, state: RunState, newest: RunEvent, steps: Collection[str]
     if run.position != state.position:
         found.append(Disagreement.POSITION)
     # A run that failed under 0.3.0 is not open, and may stay so.
-    if run.open is not (run.parent_id is None and not run.status.closed) and run.status is not RunStatus.ERROR:
+    is_open = run.parent_id is None and not run.status.closed and run.status is not RunStatus.WAITING
+    if run.open is not is_open and run.status is not RunStatus.ERROR:
         found.append(Disagreement.OPEN)
     if run.event_count != newest.seq + 1:
         found.append(Disagreement.EVENT_COUNT)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from appdb._driver import BulkWriteError, RawDocument, Session, refused
+from appdb._driver import Session
 from appdb._queries import branches as branch_queries
 from appdb._queries import events as queries
 from appdb._queries import workflow_runs as run_queries
@@ -13,16 +11,17 @@ from appdb.connection import Connection
 from appdb.errors import ConflictError, NotFoundError
 from appdb.events import DbEventType
 from appdb.models.branches import Branch
-from appdb.models.events import NewRunEvent, RunEvent
+from appdb.models.events import RunEvent
 from appdb.models.workflow_runs import Run
 from appdb.reading import page_of
 from appdb.run_lock import RUN, RunLock, moved_on
 from appdb.runs.appends import Append, says_the_same
+from appdb.runs.event_rows import insert_events
 from appdb.runs.lineage import counts
 from appdb.runs.preconditions import unmet
-from appdb.runs.transitions import SETTLES, EventSubject
+from appdb.runs.succession import RunSuccession
+from appdb.runs.transitions import SETTLES
 from appdb.runs.writer_line import WriterLine, lock_or_busy
-from appdb.size_limits import DUPLICATE_KEY
 
 ABOUT = frozenset({DbEventType.INTERACTION_REQUESTED, *SETTLES})
 """Types of the events about an interaction."""
@@ -40,6 +39,7 @@ class EventLog:
     def __init__(self, connection: Connection) -> None:
         self._writer_line = WriterLine(connection)
         self._run_lock = RunLock(connection)
+        self._succession = RunSuccession(connection)
         self._events = connection.collection(collections.EVENTS)
         self._branches = connection.collection(collections.BRANCHES)
 
@@ -122,27 +122,10 @@ class EventLog:
     async def _insert(self, append: Append, run: Run, session: Session) -> list[RunEvent]:
         first = run.event_count - len(append.events)
         events = list(zip(append.events, append.subjects, strict=True))
-        return await self.insert_events(run, run.branch_id, first, events, session)
-
-    async def insert_events(
-        self, run: Run, branch_id: str, first: int, events: Sequence[tuple[NewRunEvent, EventSubject]], session: Session
-    ) -> list[RunEvent]:
-        """Write *events* with numbers from *first* on, which the caller has counted in *run*.
-
-        Raises:
-            ConflictError: An id is taken; the transaction is lost.
-        """
-        # After the run itself, in the same transaction: a number exists only together with its event, so there is no
-        # gap for readers who ask for what comes after a number (decision 0008).
-        rows = [_row(run, branch_id, first + offset, *event) for offset, event in enumerate(events)]
-        try:
-            await self._events.insert_many(rows, session=session)
-        except BulkWriteError as exc:
-            taken = [events[at][0].event_id for at, code in refused(exc).items() if code == DUPLICATE_KEY]
-            if not taken:
-                raise
-            raise ConflictError("event", taken[0], "its id is taken by another event; make a new id") from exc
-        return [RunEvent.from_document(row) for row in rows]
+        stored = await insert_events(self._events, run, run.branch_id, first, events, session)
+        if append.hands_over and run.status.closed and run.parent_id is None:
+            await self._succession.begin_next(run.owner_id, run.project, session)
+        return stored
 
     async def _stored(self, append: Append, session: Session | None) -> list[RunEvent]:
         """Return the events if an earlier call has stored them, else nothing.
@@ -191,20 +174,3 @@ def _problem(run: Run, append: Append) -> str:
     if append.after.seq not in (None, run.event_count):
         return f"its log has {run.event_count} events, not {append.after.seq}; read its state again"
     return unmet(append.preconditions, run.position) or CHANGED
-
-
-def _row(run: Run, branch_id: str, seq: int, event: NewRunEvent, subject: EventSubject) -> RawDocument:
-    return {
-        "_id": event.event_id,
-        "run_id": run.id,
-        "owner_id": run.owner_id,
-        "branch_id": branch_id,
-        "seq": seq,
-        "type": event.type.value,
-        "step": subject.step,
-        "module": subject.module,
-        "interaction_id": subject.interaction_id,
-        "version_id": run.version_id,
-        "data": dict(event.data),
-        "created_at": run.updated_at,
-    }

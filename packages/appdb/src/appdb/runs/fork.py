@@ -20,7 +20,7 @@ from appdb.models.run_state import RunState
 from appdb.models.workflow_runs import Run
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import says_the_same, subject_of, weight_of
-from appdb.runs.event_log import EventLog
+from appdb.runs.event_rows import insert_events
 from appdb.runs.fold import EMPTY, fold_events
 from appdb.runs.fork_points import AtBeginning, AtEnd, AtEvent, AtInteraction, BeforeFirst, ForkRequest, Point
 from appdb.runs.lines import HistoryLine
@@ -36,7 +36,6 @@ class RunForker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run_lock = RunLock(connection)
-        self._event_log = EventLog(connection)
         self._reader = RunReader(connection)
         self._snapshots = Snapshots(connection)
         self._branches = connection.collection(collections.BRANCHES)
@@ -107,7 +106,7 @@ class RunForker:
         moved = run_queries.move_to_branch(branch_id, run.event_count + 1, after)
         await self._run_lock.change_run({"_id": run.id}, moved, session)
         branch = await insert_branch(self._branches, run, [*lineage, new], session)
-        first = await self._event_log.insert_events(run, branch_id, run.event_count, [(told, subject)], session)
+        first = await insert_events(self._events, run, branch_id, run.event_count, [(told, subject)], session)
         if lineage:
             # However many forks a line has, the states of a branch are read without looking at those before it.
             await self._snapshots.save_state(run, [new], fold_events(first, state), session)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from appdb._driver import AFTER, DuplicateKeyError, RawDocument, Session, notes_of
 from appdb._queries import events as event_queries
@@ -17,14 +19,17 @@ from appdb.models.bounds import Name, accept
 from appdb.models.branches import BranchSegment
 from appdb.models.events import NewRunEvent, RunEvent
 from appdb.models.workflow_runs import NewRun, Position, Run
+from appdb.queue.task_document import check_new_task
 from appdb.run_lock import RUN, RunLock
 from appdb.runs.appends import KnownRun, check_name, checked_append, says_the_same, subject_of
 from appdb.runs.event_log import EventLog
+from appdb.runs.event_rows import insert_events
 from appdb.runs.fork import insert_branch
 from appdb.runs.preconditions import unmet
 from appdb.runs.run_versions import version_row
 from appdb.runs.size_limits import MAX_RUN_EVENT_BYTES
-from appdb.runs.transitions import EventSubject
+from appdb.runs.succession import RunSuccession
+from appdb.runs.transitions import EventSubject, position_changes
 from appdb.size_limits import check_size
 from appdb.utils import derived_id
 
@@ -52,6 +57,7 @@ class RunOpener:
         self._connection = connection
         self._run_lock = RunLock(connection)
         self._event_log = EventLog(connection)
+        self._succession = RunSuccession(connection)
         self._runs = connection.collection(collections.WORKFLOW_RUNS)
         self._versions = connection.collection(collections.RUN_VERSIONS)
         self._templates = connection.collection(collections.WORKFLOW_TEMPLATES)
@@ -62,17 +68,11 @@ class RunOpener:
         self, new: NewRun, events: Sequence[NewRunEvent], owner_id: str, session: Session | None
     ) -> tuple[Run, bool]:
         """Return the run of the project, and whether this call has made it."""
-        accept(NewRun, new)
-        accept(Name, owner_id, "owner_id")
-        check_name("project", new.project)
-        check_size("data", new.data, MAX_RUN_EVENT_BYTES)
+        _check(new, owner_id)
         beginning = _beginning(new, events, owner_id)
 
         async def body(session: Session) -> tuple[Run, bool]:
-            found = await self._found(new, owner_id, session)
-            if found is not None:
-                return found, False
-            return await self._make(new, beginning, owner_id, session), True
+            return await self._open(new, beginning, owner_id, session)
 
         if session is not None:
             try:
@@ -85,6 +85,15 @@ class RunOpener:
             except _RacedError:
                 continue
         raise ConflictError("project", new.project, "others open and close its runs all the time; try again")
+
+    async def _open(self, new: NewRun, beginning: _FirstEvents, owner_id: str, session: Session) -> tuple[Run, bool]:
+        found = await self._found(new, owner_id, session)
+        if found is None:
+            return await self._make(new, beginning, owner_id, session), True
+        if new.on_begin is None or found.id == new.run_id:
+            return found, False
+        waits = await self._succession.wait_behind(found, new.run_id, new.on_begin, session)
+        return await self._make(new, _waiting(new, found), owner_id, session, waits), True
 
     async def _found(self, new: NewRun, owner_id: str, session: Session) -> Run | None:
         """Return the run that an earlier call has made, or that is open already."""
@@ -115,7 +124,7 @@ class RunOpener:
             event_id=derived_id("evt_", new.run_id, "replaces", run.id),
         )
         append = checked_append(run.id, run.owner_id, run.branch_id, [cancelled], KnownRun(run.event_count))
-        await self._event_log.append_events(append, session)
+        await self._event_log.append_events(replace(append, hands_over=False), session)
 
     async def _check_same(self, made: Run, new: NewRun, session: Session) -> None:
         """Check that an earlier call of *new* has made the run, and no other one."""
@@ -144,7 +153,14 @@ class RunOpener:
             raise NotFoundError("workflow template", template_id)
         return str(found["_id"])
 
-    async def _make(self, new: NewRun, beginning: _FirstEvents, owner_id: str, session: Session) -> Run:
+    async def _make(
+        self,
+        new: NewRun,
+        beginning: _FirstEvents,
+        owner_id: str,
+        session: Session,
+        waits: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Run:
         ancestors: list[str] = []
         if new.parent_id is not None:
             # A parent whose deletion has begun gets no children that the deletion would not see.
@@ -152,7 +168,7 @@ class RunOpener:
             ancestors = [*parent.ancestors, parent.id]
         template_id = None if new.template_id is None else await self._template(new.template_id, owner_id, session)
         events = beginning.events
-        match, update = queries.insert(new, owner_id, template_id, ancestors, len(events), beginning.position)
+        match, update = queries.insert(new, owner_id, template_id, ancestors, len(events), beginning.position, waits)
         try:
             row = await self._runs.find_one_and_update(
                 match, update, upsert=True, return_document=AFTER, session=session
@@ -167,8 +183,37 @@ class RunOpener:
         if new.version_id is not None:
             first = version_row(run, {"version_id": new.version_id, "capabilities": [], "requires": []}, 0)
             await self._versions.insert_one(first, session=session)
-        await self._event_log.insert_events(run, run.branch_id, 0, events, session)
+        await insert_events(self._events, run, run.branch_id, 0, events, session)
+        if run.status.closed and run.parent_id is None:
+            # It has ended at once, perhaps in the place of another that some wait behind.
+            await self._succession.begin_next(owner_id, run.project, session)
         return run
+
+
+def _check(new: NewRun, owner_id: str) -> None:
+    accept(NewRun, new)
+    accept(Name, owner_id, "owner_id")
+    check_name("project", new.project)
+    check_size("data", new.data, MAX_RUN_EVENT_BYTES)
+    if new.on_begin is None:
+        return
+    if new.fresh or new.parent_id is not None:
+        raise InvalidDataError("on_begin", "a run that is fresh, or the part of another, does not wait; leave it out")
+    if new.on_begin.owner_id != owner_id:
+        raise InvalidDataError("on_begin", "it must have the same owner as the run")
+    if new.on_begin.unique_key is not None:
+        raise InvalidDataError("on_begin", "it has no unique_key: a taken one would undo the end of another run")
+    check_new_task(new.on_begin)
+
+
+def _waiting(new: NewRun, open_run: Run) -> _FirstEvents:
+    """Return the first events of a run that waits behind *open_run*."""
+    waiting = NewRunEvent(
+        type=E.WORKFLOW_WAITING, data={"behind": open_run.id}, event_id=derived_id("evt_", new.run_id, "waits")
+    )
+    first, subject = _beginning(new, (), open_run.owner_id), subject_of(waiting)
+    position = first.position.model_copy(update=position_changes(subject))
+    return _FirstEvents(events=[*first.events, (waiting, subject)], position=position)
 
 
 def _beginning(new: NewRun, events: Sequence[NewRunEvent], owner_id: str) -> _FirstEvents:

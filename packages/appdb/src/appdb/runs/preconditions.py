@@ -46,7 +46,8 @@ def preconditions(events: Iterable[EventSubject]) -> Preconditions:
 
     Raises:
         InvalidDataError: No run could accept these events: one begins a branch, follows an ending, answers an
-            interaction that an earlier one settled, asks while an earlier one asks, or repeats a module of no step.
+            interaction that an earlier one settled, asks while an earlier one asks, repeats a module of no step, or
+            waits for other runs.
     """
     # What an earlier event of the list sets is known here; only the rest is asked of the stored run.
     needed = Preconditions()
@@ -56,6 +57,8 @@ def preconditions(events: Iterable[EventSubject]) -> Preconditions:
             raise InvalidDataError(
                 f"{subject.type} event", "it begins a branch; reset, jump or recover the run instead"
             )
+        if subject.type is E.WORKFLOW_WAITING:
+            raise InvalidDataError(f"{subject.type} event", "only a new run waits for others; open it with on_begin")
         allowed = _ALLOWED.get(subject.type)
         if allowed is not None:
             needed = replace(needed, ended=_with_end(subject, allowed, known, needed.ended))

@@ -47,10 +47,18 @@ UNSTABLE = frozenset({E.STEP_STARTED, E.MODULE_STARTED, E.MODULE_ERROR, E.SUB_AC
 RESUMABLE = frozenset({RunStatus.TARGET_REACHED, RunStatus.VALIDATION_FAILED})
 """Endings at which the user decides what follows; the run can still end in another way."""
 
-_GOES_ON: Mapping[str, Any] = {"started": True, "ended": None}
+_GOES_ON: Mapping[str, Any] = {"started": True, "waiting": False, "ended": None}
 _GOES_BACK: Mapping[str, Any] = {**_GOES_ON, "module": None, "interaction_id": None}
 _FIXED: Mapping[E, Mapping[str, Any]] = {
-    E.WORKFLOW_CREATED: {"step": None, "module": None, "interaction_id": None, "started": False, "ended": None},
+    E.WORKFLOW_CREATED: {
+        "step": None,
+        "module": None,
+        "interaction_id": None,
+        "started": False,
+        "waiting": False,
+        "ended": None,
+    },
+    E.WORKFLOW_WAITING: {"waiting": True},
     E.WORKFLOW_RESUMED: _GOES_ON,
     E.RETRY_REQUESTED: _GOES_BACK,
     E.JUMP_REQUESTED: _GOES_BACK,

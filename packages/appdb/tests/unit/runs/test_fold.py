@@ -133,6 +133,17 @@ def test_ended_run_has_no_pending_until_resumed(ending: DbEventType, status: Run
     assert folded(*ended, event(E.WORKFLOW_RESUMED)).status is RunStatus.PROCESSING
 
 
+def test_waiting_run_begins_when_resumed_and_can_end_before() -> None:
+    waiting = event(E.WORKFLOW_WAITING)
+    begun = folded(waiting, event(E.WORKFLOW_RESUMED))
+
+    assert (folded(waiting).status, begun.status) == (RunStatus.WAITING, RunStatus.PROCESSING)
+    assert not begun.position.waiting
+    cancelled = (waiting, event(E.WORKFLOW_CANCELLED))
+    assert folded(*cancelled).status is RunStatus.CANCELLED
+    assert folded(*cancelled, event(E.WORKFLOW_CREATED)).status is RunStatus.CREATED
+
+
 def test_reset_clears_everything() -> None:
     state = folded(*two_steps(), event(E.WORKFLOW_CREATED, reset=True))
 

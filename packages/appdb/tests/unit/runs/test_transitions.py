@@ -24,6 +24,7 @@ E = DbEventType
         [event(E.WORKFLOW_CREATED)],
         [event(E.JUMP_REQUESTED)],
         [event(E.WORKFLOW_RECOVERED)],
+        [event(E.WORKFLOW_WAITING)],
         [event(E.WORKFLOW_COMPLETED), step_started("a")],
         [event(E.WORKFLOW_COMPLETED), event(E.WORKFLOW_CANCELLED)],
         [asked("a", "m", "f1"), answered("f2")],
