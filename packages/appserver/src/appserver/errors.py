@@ -14,6 +14,7 @@ AppServerError
 │   ├── RunEndedError        the run has ended
 │   ├── ActionRefusedError   what a person asks for cannot be done now
 │   ├── RunOpenError         the project has an open run already
+│   ├── TooManyWaitingError  as many runs wait in the project as may
 │   ├── NoWorkflowRunError   the run follows no workflow
 │   ├── LinkRefusedError     a question is not to be answered by link
 │   ├── RunMovedError        the run has other events than the caller knows
@@ -323,8 +324,29 @@ class RunOpenError(RunConflictError):
     def __str__(self) -> str:
         return (
             f"Project {self.project!r} has the open run {self.run_id}; go on with it, or start with "
-            "`when_open` as `cancel_and_start`."
+            "`when_open` as `enqueue` or `cancel_and_start`."
         )
+
+
+class TooManyWaitingError(RunConflictError):
+    """As many runs wait in the project as may.
+
+    Args:
+        project: The project.
+        problem: How many runs wait, and what can be done.
+    """
+
+    def __init__(self, project: str, problem: str) -> None:
+        super().__init__(project, problem)
+        self.project, self.problem = project, problem
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """The project."""
+        return {"code": "too_many_waiting", "project": self.project}
+
+    def __str__(self) -> str:
+        return f"Project {self.project!r} takes no more starts: {self.problem}."
 
 
 class ActionRefusedError(RunConflictError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 from pydantic import JsonValue
 
-from appdb import derived_id, uuid7_str
+from appdb import ConflictError, NotFoundError, derived_id, uuid7_str
 from appdb.host import Session
 from appdb.models import CLOSED_STATUSES, NewRun, RunView, VersionSummary
 from appserver.engine.answer_links import LinkedAnswers
@@ -23,12 +24,12 @@ from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.ways import Ways
 from appserver.engine.workflows import Workflows
-from appserver.errors import FieldError, InvalidAnswerError, RunBusyError, RunOpenError
+from appserver.errors import FieldError, InvalidAnswerError, RunOpenError
 from appserver.modules.json_schemas import misfits
 from appserver.modules.registry import ModuleRegistry
 
-MOST_STARTS = 5
-"""Attempts to start a run while others open runs of the same project."""
+WhenOpen: TypeAlias = Literal["reject", "enqueue", "cancel_and_start"]
+"""What a start does where its project has an open run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,8 @@ class NewStart:
         project: The user's name for what is made; a project has one open run. Without one, the run is alone in a
             project of its own.
         key: The caller's name for this start: the same one again gives the same run.
-        when_open: What to do when the project has an open run: refuse, or cancel that one first.
+        when_open: What to do when the project has an open run: refuse, wait until that one and those that wait already
+            have ended, or begin in its place, before those that wait.
     """
 
     owner_id: str
@@ -54,7 +56,7 @@ class NewStart:
     definition: Mapping[str, Any] | None = None
     project: str | None = None
     key: str | None = None
-    when_open: Literal["reject", "cancel_and_start"] = "reject"
+    when_open: WhenOpen = "reject"
 
 
 class EngineService:
@@ -81,26 +83,26 @@ class EngineService:
         """Start a run, and do what follows up to its first wait: one transaction.
 
         Returns:
-            The run, and whether this call has made it, or an earlier one with the same key.
+            The run, and whether this call has made it, or an earlier one with the same key. Its status is ``waiting``
+            where it begins by itself once those before it have ended.
 
         Raises:
             NotFoundError: The owner sees no such workflow or version.
             DefinitionError: The definition has problems.
             InvalidAnswerError: The input does not fit.
-            RunOpenError: The project has an open run, and that was not to be cancelled.
+            RunOpenError: The project has an open run, and this one was neither to wait nor to take its place.
+            TooManyWaitingError: It was to wait, and too many do.
             ConflictError: The key was used with another project, version or input.
         """
         version = await self._version_of(start)
         _check_input(await self._reader.of_version(version.id, start.owner_id), start.input)
         new = _new_run(start, version)
-        for _ in range(MOST_STARTS):
-            view, made = await self.advancer.open(new, start.owner_id)
-            if view.run.id == new.run_id:
-                return view, made
-            if start.when_open == "reject":
-                raise RunOpenError(view.run.id, view.run.project)
-            await self.cancel(view.run.id, owner_id=start.owner_id)
-        raise RunBusyError(view.run.id)
+        view, made = await self.advancer.open(new, start.owner_id)
+        if view.run.id == new.run_id:
+            return view, made
+        if start.when_open != "cancel_and_start":
+            raise RunOpenError(view.run.id, view.run.project)
+        return await self._replace(view.run.id, new, start.owner_id)
 
     async def view(self, run_id: str, *, owner_id: str) -> RunView:
         """Return a run with its state.
@@ -200,6 +202,15 @@ class EngineService:
             await self.cancel(run_id, owner_id=owner_id)
         await self._stores.runs.delete(run_id, owner_id=owner_id)
 
+    async def _replace(self, run_id: str, new: NewRun, owner_id: str) -> tuple[RunView, bool]:
+        """Start a run in the place of the project's open one, which is cancelled in the same transaction."""
+        opened = await self.advancer.open(replace(new, fresh=True), owner_id)
+        # What works for it is stopped at once; should this host die before, maintenance does it. Had it ended by
+        # itself meanwhile, or was it deleted, nothing is left to do.
+        with suppress(ConflictError, NotFoundError):
+            await self._stores.runs.cancel(run_id, owner_id=owner_id)
+        return opened
+
     async def _version_of(self, start: NewStart) -> VersionSummary:
         if start.definition is not None:
             _, saved = await self.workflows.save(start.definition, owner_id=start.owner_id)
@@ -227,4 +238,5 @@ def _new_run(start: NewStart, version: VersionSummary) -> NewRun:
         run_id=run_id,
         branch_id=derived_id("br_", run_id, "0"),
         event_id=derived_id("evt_", run_id, "0"),
+        on_begin=look(start.owner_id, run_id) if start.when_open == "enqueue" else None,
     )

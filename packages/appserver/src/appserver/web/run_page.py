@@ -43,6 +43,10 @@ class QuestionForm:
     errors: list[str] = field(default_factory=list)
 
 
+GOES_ON = frozenset({RunStatus.WAITING, RunStatus.CREATED, RunStatus.PROCESSING, RunStatus.AWAITING_INPUT})
+"""Statuses in which a run goes on by itself, or once its question is answered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPageContext:
     """The context of the template of one run's page."""
@@ -67,7 +71,7 @@ class RunPageContext:
     @property
     def ended(self) -> bool:
         """Whether nothing goes on unless somebody acts."""
-        return self.run.status not in (RunStatus.CREATED, RunStatus.PROCESSING, RunStatus.AWAITING_INPUT)
+        return self.run.status not in GOES_ON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ EXPLAINED = {
 
 
 RUN_WORDS = {
+    RunStatus.WAITING: "Waits for the run before it",
     RunStatus.CREATED: "Beginning",
     RunStatus.PROCESSING: "Running",
     RunStatus.AWAITING_INPUT: "Waits for you",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from appdb.models import EventSummary, OpenQuestion, Run, RunEvent, RunState, RunStatus, RunView, Wait
 from appserver.api.schemas.interactions import QuestionView
+from appserver.engine.service import WhenOpen
 from appserver.engine.ways_on import ways_on
 
 
@@ -26,8 +27,10 @@ class RunRequest(BaseModel):
     project: str | None = Field(
         None, min_length=1, max_length=200, description="The name of what is made; a project has one open run."
     )
-    when_open: Literal["reject", "cancel_and_start"] = Field(
-        "reject", description="What to do when the project has an open run."
+    when_open: WhenOpen = Field(
+        "reject",
+        description="What to do when the project has an open run: refuse; wait until it, and what waits already, has "
+        "ended; or begin in its place.",
     )
 
     @model_validator(mode="after")

@@ -45,7 +45,7 @@ def advance(picture: Picture, cause: Cause, *, allow: frozenset[str] = frozenset
     draft = Draft(picture, allow=allow)
     resume_left_work(draft)
     _take(draft, cause)
-    if not draft.needs and draft.state.position.ended is None:
+    if not draft.needs and draft.state.position.ended is None and not draft.state.position.waiting:
         _take_outside(draft)
         _go_on(draft)
     return draft.finished()

@@ -46,8 +46,11 @@ def plan(picture: Picture, way: WayBack, spent: Spent = NOTHING_SPENT) -> GoingB
         spent: What the work that is done again has cost, where that is known.
 
     Raises:
-        ActionRefusedError: The run has no such module, question or branch, or nothing of it has failed.
+        ActionRefusedError: The run has no such module, question or branch, nothing of it has failed, or it has not
+            begun.
     """
+    if picture.state.position.waiting:
+        raise ActionRefusedError("going_back", "the run waits for another and has begun nothing; wait, or cancel it")
     planner = Planner(picture, spent)
     return _PLANNERS[type(way)](planner, way)
 

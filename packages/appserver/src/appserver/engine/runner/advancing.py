@@ -14,7 +14,7 @@ from appserver.engine.core.causes import Cause, Look
 from appserver.engine.core.picture import Picture
 from appserver.engine.runner.applying import Applier
 from appserver.engine.runner.decider import Decided, Decider
-from appserver.engine.runner.opening import Opener
+from appserver.engine.runner.opening import Opener, StandingRun
 from appserver.engine.runner.reading import PictureReader
 from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.stores import EngineStores
@@ -84,10 +84,12 @@ class Advancer:
 
         Returns:
             The run, and whether this call has made it: else it is the project's open run, or what an earlier call with
-            the same id has made, as it is.
+            the same id has made, as it is. One that may wait (``NewRun.on_begin``) waits where the project has an open
+            run.
 
         Raises:
             ConflictError: The id is another run's.
+            TooManyWaitingError: It should wait, and too many do.
             NotFoundError: The owner sees no such template or version.
         """
 
@@ -99,8 +101,8 @@ class Advancer:
                     raise
                 await pause(number)
                 continue
-            if isinstance(opened, str):
-                return await self._reader.view(opened, owner_id), False
+            if isinstance(opened, StandingRun):
+                return await self._reader.view(opened.run_id, owner_id), opened.made
             self._reader.keep(opened.view)
             if opened.finished:
                 return opened.view, True

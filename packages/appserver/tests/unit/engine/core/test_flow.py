@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from appdb.models import RunStatus
+from appdb import DbEventType as E
+from appdb.models import NewRunEvent, RunStatus
 from appserver.engine.core.causes import Signal
 from appserver.engine.core.picture import End
-from appserver.engine.core.ways_back import Retry
-from appserver.errors import RunEndedError
+from appserver.engine.core.ways_back import Reset, Retry
+from appserver.errors import ActionRefusedError, RunEndedError
 from appserver.modules.builtin import host_registry
 from appserver.modules.registry import ModuleRegistry
 from appsupport.workflows.core_world import CoreWorld, definition_with
@@ -186,6 +187,20 @@ def test_message_is_taken_also_when_it_came_before(before: bool) -> None:
     assert world.output["got"] == {"received": True, "payload": 5, "refused": 0}
     with pytest.raises(RunEndedError):
         world.cause(paid)
+
+
+def test_waiting_run_keeps_messages_and_does_nothing_else_until_it_begins() -> None:
+    world = CoreWorld(definition_with(SIGNAL, output={"got": "{{ modules.wait }}"}), REGISTRY)
+    world.append([NewRunEvent(type=E.WORKFLOW_WAITING)])
+    assert not world.look()
+    kept = world.cause(Signal(name="paid", signal_id="sig_1", payload=7))
+    assert ([event.type for event in kept], world.state.status) == ([E.SIGNAL_RECEIVED], RunStatus.WAITING)
+    with pytest.raises(ActionRefusedError, match="waits for another"):
+        world.plan(Reset())
+
+    world.append([NewRunEvent(type=E.WORKFLOW_RESUMED)])
+    world.look()
+    assert world.output["got"] == {"received": True, "payload": 7, "refused": 0}
 
 
 def test_message_that_does_not_fit_is_passed_over() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
+from appdb.models import RunStatus
 from appserver.api.dependencies import IdempotencyKey, JsonDep, check_definition_keys
 from appserver.api.run_views import shown_run
 from appserver.api.schemas.run_actions import ActionRequest, SignalRequest
@@ -26,9 +27,12 @@ from appserver.http.paging import page_cursor
 from appserver.http.routing import Router
 
 router = Router(prefix="/api/runs", tags=["runs"])
+LATER: dict[int | str, dict[str, Any]] = {
+    HTTPStatus.ACCEPTED: {"model": ShownRun, "description": "The run waits for those before it."}
+}
 
 
-@router.post("", status_code=HTTPStatus.CREATED, dependencies=[Depends(check_definition_keys)])
+@router.post("", status_code=HTTPStatus.CREATED, responses=LATER, dependencies=[Depends(check_definition_keys)])
 async def start_run(
     body: RunRequest,
     _json: JsonDep,
@@ -37,7 +41,10 @@ async def start_run(
     state: StateDep,
     idempotency_key: IdempotencyKey = None,
 ) -> ShownRun:
-    """Start a run; the answer has what it asks first. With the same key again, the first one's run as it is now."""
+    """Start a run; the answer has what it asks first. With the same key again, the first one's run as it is now.
+
+    202 while it waits for those before it (`"when_open": "enqueue"`): it begins by itself, under the same id.
+    """
     start = NewStart(
         owner_id=owner,
         input=body.input,
@@ -50,6 +57,8 @@ async def start_run(
     )
     view, _ = await state.engine.start(start)
     response.headers["Location"] = f"/api/runs/{view.run.id}"
+    if view.run.status is RunStatus.WAITING:
+        response.status_code = HTTPStatus.ACCEPTED
     return await shown_run(view, state.stores.events)
 
 
