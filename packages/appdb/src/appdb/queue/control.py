@@ -19,7 +19,7 @@ from appdb.models.tasks import FINAL_STATES, LIVE_STATES, NewTask, Task, TaskSta
 from appdb.queue.admission import Admission
 from appdb.queue.cancel import TaskCanceller
 from appdb.queue.labels import labels_of
-from appdb.queue.task_document import NewTaskDocument
+from appdb.queue.task_document import NewTaskDocument, same_replay
 from appdb.reading import readable
 from appdb.utils import derived_id
 
@@ -97,7 +97,7 @@ class Control:
         task = Task.from_document(row)
         if not task.state.final:
             raise ConflictError("task", task_id, f"it is {task.state}; only a final task can be replayed")
-        return await self._repeat(row, payload, key)
+        return same_replay(await self._repeat(row, payload, key), task.payload if payload is None else payload, key)
 
     async def replay_many(self, wanted: TaskFilter, key: str, limit: int) -> list[str]:
         """Repeat final tasks, oldest first, and return the ids of the new ones."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Self
+
+from pydantic import JsonValue
 
 from appdb._driver import RawDocument, stored_decimal
 from appdb._queries import task_claims as claims
@@ -146,9 +148,24 @@ def same_request(first: Task, task: NewTask) -> Task:
         ConflictError: It has another actor or payload.
     """
     if (first.actor, first.payload) != (task.actor, task.payload):
-        problem = f"it stands for task {first.id}, which has another payload; use a new key for a new request"
-        raise ConflictError("unique key", str(task.unique_key), problem)
+        raise _other_payload(first, task.unique_key)
     return first
+
+
+def same_replay(again: Task, payload: Mapping[str, JsonValue], key: str | None) -> Task:
+    """Return the replay *again*, which *key* stands for, if it has this payload.
+
+    Raises:
+        ConflictError: It has another one.
+    """
+    if again.payload != payload:
+        raise _other_payload(again, key)
+    return again
+
+
+def _other_payload(first: Task, key: str | None) -> ConflictError:
+    problem = f"it stands for task {first.id}, which has another payload; use a new key for a new request"
+    return ConflictError("unique key", str(key), problem)
 
 
 def has_times(task: NewTask) -> bool:

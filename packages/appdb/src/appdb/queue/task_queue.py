@@ -487,7 +487,7 @@ class TaskQueue(BaseRepository):
 
         Raises:
             NotFoundError: The owner has no such task, or the task's run was deleted.
-            ConflictError: The task is not final yet.
+            ConflictError: The task is not final yet, or the key was used with another payload.
             TooLargeError: The payload is over 256 KiB.
         """
         if key is None:

@@ -28,7 +28,7 @@ from appdb.queue.maintenance import MaintenanceDue
 from appdb.queue.outcome_events import failed_event, retrying_event
 from appdb.queue.queued_completion import COMPLETED, QUEUED
 from appdb.queue.steps import check_key
-from appdb.queue.task_document import check_new_task
+from appdb.queue.task_document import check_new_task, same_replay
 from appdb.queue.task_queue import STATS_WINDOW
 from appdb.size_limits import MAX_RESULT_BYTES, MAX_STEP_BYTES, check_size
 from appdb.testing.attempts import apply, shown_error
@@ -309,7 +309,8 @@ class InMemoryTaskQueue:
         row = self._store.owned(task_id, owner_id)
         if not row.task.state.final:
             raise ConflictError("task", task_id, f"it is {row.task.state}; only a final task can be replayed")
-        return self._replay(row, payload, key).shown()
+        wanted = row.task.payload if payload is None else payload
+        return same_replay(self._replay(row, payload, key).shown(), wanted, key)
 
     def _replay(self, row: InMemoryTask, payload: Mapping[str, JsonValue] | None, key: str | None) -> InMemoryTask:
         again = replace(

@@ -122,6 +122,17 @@ async def test_replay_happens_once_for_each_key(subject: Subject) -> None:
     assert len({same[0].id, other.id, *(each.id for each in free)}) == 4
 
 
+async def test_key_of_a_replay_stands_for_one_payload(subject: Subject) -> None:
+    task = await subject.failed()
+    await subject.queue.replay(task.id, owner_id=OWNER, payload={"n": 1}, key="k")
+
+    for payload in (None, {"n": 2}):
+        with pytest.raises(ConflictError, match="another payload; use a new key"):
+            await subject.queue.replay(task.id, owner_id=OWNER, payload=payload, key="k")
+
+    assert len(await subject.queue.page(owner_id=OWNER)) == 2
+
+
 async def test_replay_ignores_first_tasks_unique_key(subject: Subject) -> None:
     task = await subject.failed(unique_key="k")
     again = await subject.queue.replay(task.id, owner_id=OWNER)

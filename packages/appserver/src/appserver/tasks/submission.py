@@ -40,10 +40,7 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
         TooLargeError: The payload is over 256 KiB.
         ConflictError: The idempotency key was used with another payload.
     """
-    actor = await _known_actor(submission.actor, registry)
-    errors = payload_errors(actor.payload_schema, submission.payload)
-    if errors:
-        raise PayloadError(errors)
+    actor = await _fitting_actor(submission.actor, submission.payload, registry)
     return await queue.enqueue(
         actor.new_task(
             submission.payload,
@@ -54,9 +51,35 @@ async def submit(submission: Submission, registry: RegistryRepository, queue: Ta
     )
 
 
-async def _known_actor(name: str, registry: RegistryRepository) -> RegisteredActor:
+async def submit_again(
+    task: Task,
+    payload: dict[str, JsonValue] | None,
+    idempotency_key: str | None,
+    registry: RegistryRepository,
+    queue: TaskQueue,
+) -> Task:
+    """Enqueue a new task that repeats a final *task*, with another *payload* where one is given.
+
+    Two round trips, and one more for the actor of a payload. A second call with the same key returns the same new task.
+
+    Raises:
+        ConflictError: The task is not final yet, or the key was used with another payload.
+        UnknownActorError: A payload is given, and no worker announced the actor.
+        PayloadError: The payload cannot be stored, or does not fit the actor's schema.
+        TooLargeError: The payload is over 256 KiB.
+    """
+    if payload is not None:
+        await _fitting_actor(task.actor, payload, registry)
+    return await queue.replay(task.id, owner_id=task.owner_id, payload=payload, key=idempotency_key)
+
+
+async def _fitting_actor(name: str, payload: dict[str, JsonValue], registry: RegistryRepository) -> RegisteredActor:
+    """Return the actor of that name, whose schema the payload fits."""
     try:
-        return await registry.actor(name)
+        actor = await registry.actor(name)
     except NotFoundError:
         known = [actor.id for actor in await registry.actors()]
         raise UnknownActorError(name, known) from None
+    if errors := payload_errors(actor.payload_schema, payload):
+        raise PayloadError(errors)
+    return actor

@@ -25,6 +25,14 @@ class TaskRequest(BaseModel):
     priority: int = Field(0, ge=-100, le=100, description="Higher runs first.")
 
 
+class ReplayRequest(BaseModel):
+    """A final task to repeat as a new one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any] | None = Field(None, description="Another input for the actor; null for the same.")
+
+
 class TaskQuery(BaseModel):
     """The page of tasks to list."""
 
@@ -79,6 +87,12 @@ class TaskView(TaskSummary):
 
     payload: dict[str, Any]
     result: dict[str, Any] | None
+
+
+class TaskChildren(BaseModel):
+    """The children of a task: what it has spawned, oldest first."""
+
+    items: list[TaskSummary]
 
 
 class TaskPage(BaseModel):
