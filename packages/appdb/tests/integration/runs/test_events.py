@@ -160,7 +160,8 @@ async def test_changed_run_refuses_append(runs: Runs) -> None:
 
 async def test_repeated_append_behind_a_known_run_is_refused_in_a_transaction(runs: Runs) -> None:
     run, events = await runs.begin(), [step_started("a")]
-    behind = {"owner_id": OWNER, "branch_id": run.branch_id, "expected_seq": 1, "unchanged_since": run.updated_at}
+    behind: dict[str, Any] = {"owner_id": OWNER, "branch_id": run.branch_id, "expected_seq": 1}
+    behind["unchanged_since"] = run.updated_at
 
     async def body(session: Any) -> list[RunEvent]:
         return list(await runs.events.append(run.id, events, session=session, **behind))
