@@ -38,6 +38,7 @@ class AnswerLinks:
     """Makes, finds and revokes links."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._links = connection.collection(collections.ANSWER_LINKS)
         self._run_lock = RunLock(connection)
 
@@ -46,21 +47,24 @@ class AnswerLinks:
     ) -> AnswerLink:
         """Store the link of *token* to *question*, a run and its interaction; again it only changes the times."""
         run_id, interaction_id = question
-        await self._run_lock.check_run(run_id, owner_id, session)
         match = answer_links.of_interaction(run_id, owner_id, interaction_id)
-        if await self._links.count_documents(match, limit=MAX_LINKS, session=session) >= MAX_LINKS:
-            problem = f"{MAX_LINKS} links to it live already; revoke them, or wait until some expire"
-            raise ConflictError("interaction", interaction_id, problem)
-        row = await self._links.find_one_and_update(
-            {"_id": _id_of(token)},
-            answer_links.make(run_id, owner_id, interaction_id, expires_in),
-            upsert=True,
-            return_document=AFTER,
-            session=session,
-        )
-        # After the write: a deletion of the run that this one sees nothing of will find the link.
-        await self._run_lock.check_run(run_id, owner_id, session)
-        return AnswerLink.from_document(row)
+
+        async def body(session: Session) -> AnswerLink:
+            # Links that are made at once are counted one after the other, and a deletion of the run finds them.
+            await self._run_lock.lock(run_id, owner_id, session)
+            if await self._links.count_documents(match, limit=MAX_LINKS, session=session) >= MAX_LINKS:
+                problem = f"{MAX_LINKS} links to it live already; revoke them, or wait until some expire"
+                raise ConflictError("interaction", interaction_id, problem)
+            row = await self._links.find_one_and_update(
+                {"_id": _id_of(token)},
+                answer_links.make(run_id, owner_id, interaction_id, expires_in),
+                upsert=True,
+                return_document=AFTER,
+                session=session,
+            )
+            return AnswerLink.from_document(row)
+
+        return await self._connection.joined(body, session)
 
     async def find(self, token: str, session: Session | None) -> AnswerLink:
         """Return the link of *token*, unless it has expired."""

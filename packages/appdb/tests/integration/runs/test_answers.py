@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -58,6 +59,18 @@ async def test_links_of_question_are_bounded_and_revoked(database: Database, run
     assert await answers.revoke_links(run_id, "ask_1", owner_id=OWNER) == 20
     with pytest.raises(NotFoundError):
         await answers.find_link(token)
+
+
+async def test_links_that_are_made_at_once_are_bounded_too(database: Database, run_id: str) -> None:
+    answers = AnswerRepository(database)
+    made = await asyncio.gather(
+        *(answers.create_link(run_id, "ask_1", owner_id=OWNER, expires_in=DAY) for _ in range(30)),
+        return_exceptions=True,
+    )
+
+    refused = [one for one in made if isinstance(one, BaseException)]
+    assert [type(one) for one in refused] == [ConflictError] * 10
+    assert await answers.revoke_links(run_id, "ask_1", owner_id=OWNER) == 20
 
 
 async def test_draft_is_replaced_found_and_deleted(database: Database, run_id: str) -> None:
