@@ -22,7 +22,8 @@ class OrphanedTransactions:
     The transactions that dead hosts of one database have left open.
 
     A server keeps the transaction of a client that died for a minute or more, and until then no host can write to the
-    documents in it. A host that lives and was only slow is told by its next call, and does that transaction again.
+    documents in it. A host that lives and was only slow, or had many pauses, is told by its next call, and does that
+    transaction again.
 
     Args:
         client: Asks the primary.
@@ -34,7 +35,7 @@ class OrphanedTransactions:
         self._hosts = rf"^app(db|server|worker)/\S+ {re.escape(name)}$"
 
     async def end(self, idle: timedelta) -> int:
-        """End those that got no command for *idle*, and return how many."""
+        """End those that were *idle* so long in all, and return how many."""
         try:
             ended = await end_idle_transactions(self._client, app_names=self._hosts, idle=idle)
         except PyMongoError as exc:

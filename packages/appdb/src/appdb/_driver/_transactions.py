@@ -132,12 +132,14 @@ async def _settle(session: Session) -> None:
 
 
 async def end_idle_transactions(client: Client, *, app_names: str, idle: timedelta) -> int:
-    """End this user's transactions that got no command for *idle*, and return how many; no privilege is needed.
+    """End this user's transactions that were *idle* so long, and return how many; no privilege is needed.
+
+    The server tells how long a transaction has been idle in all: one that lives and has many short pauses is ended too.
 
     Args:
         client: Asks the primary.
         app_names: A regular expression for the names of the applications whose transactions are meant.
-        idle: How long they have got no command.
+        idle: How long they have been idle in all, between their commands and since the last one.
     """
     abandoned = {
         "type": "idleSession",
