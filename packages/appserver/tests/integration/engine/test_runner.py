@@ -199,6 +199,28 @@ async def test_nothing_is_told_of_a_run_that_was_only_presumed(database: Databas
     assert (again.state.seq, again.state.pending) == (newest.state.seq, newest.state.pending)
 
 
+async def test_host_that_goes_back_itself_presumes_the_run_again(database: Database) -> None:
+    engine = service(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
+    await answered(engine, view, "x")
+    view = (await engine.returner.go(view.run.id, OWNER, engine.ways.jump("a", {}))).view
+
+    with commands_sent() as sent:
+        await answered(engine, view, "y")
+
+    assert sent == TRANSACTION
+
+
+async def test_run_behind_an_answer_is_told_as_it_is_stored(database: Database) -> None:
+    engine, runs = service(database), WorkflowRepository(database)
+    view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "abc"))))
+    for value in "xyz":
+        view = await answered(engine, view, value)
+
+        assert view.run == await runs.get(view.run.id, owner_id=OWNER)
+    assert view.run.completed_at is not None
+
+
 async def test_owner_alone_is_answered_from_what_is_kept(database: Database) -> None:
     engine = service(database)
     view, _ = await engine.start(NewStart(owner_id=OWNER, definition=workflow(*map(asks, "ab"))))

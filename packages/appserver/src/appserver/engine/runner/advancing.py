@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from appdb import BudgetExceededError, ConflictError, NotFoundError
+from appdb import AppDbError, BudgetExceededError, ConflictError, DatabaseUnavailableError
 from appdb.host import Session
 from appdb.models import NewRun, RunView
 from appserver.engine.core.causes import Cause, Look
@@ -19,7 +19,7 @@ from appserver.engine.runner.reading import PictureReader
 from appserver.engine.runner.settled_drafts import SettledDrafts
 from appserver.engine.runner.stores import EngineStores
 from appserver.engine.runner.written import Written, view_behind
-from appserver.errors import InvalidAnswerError, RunBusyError, RunConflictError
+from appserver.errors import AppServerError, RunBusyError
 
 MOST_TRIES = 12
 """Attempts to write while others write to the same run."""
@@ -29,8 +29,6 @@ FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.1
 RUN_KINDS = frozenset({"workflow run", "event", "branch"})
 """Kinds of conflicts that mean that the run is not where it was read: read again."""
-PRESUMED_WRONGLY = (RunConflictError, InvalidAnswerError, ConflictError, NotFoundError, BudgetExceededError)
-"""What may come of a run that is not where it was presumed to be: a run that was read tells whether it is true."""
 
 
 class Advancer:
@@ -138,7 +136,10 @@ class Advancer:
             decided = await self._decider.decide_unread(picture, cause, allow)
             # Only the append of events finds out whether the run is there; what is written without it does not.
             return await self._store(decided) if decided is not None and decided.decision.events else None
-        except PRESUMED_WRONGLY:
+        except DatabaseUnavailableError:
+            raise
+        except (AppDbError, AppServerError):
+            # Whether that is so, only a run that was read can tell.
             return None
 
     async def _write_within_budget(self, picture: Picture, cause: Cause, allow: frozenset[str]) -> Written:

@@ -91,6 +91,7 @@ class Returner:
                     raise
                 await pause(number)
                 continue
+            self._reader.forget(run_id)
             if not planned.decision.nothing:
                 self._drafts.note(picture.run, None)
             return WentBack(plan=planned, view=await self._advancer.advance(run_id, owner_id, Look()))
@@ -131,4 +132,4 @@ class Returner:
         read = partial(self._stores.runs.get, run.id, owner_id=run.owner_id)
         # In a transaction: the write that was quicker may not have reached a majority yet, which other reads wait for.
         now = await self._stores.database.transaction(lambda session: read(session=session))
-        return (now.event_count, now.branch_id) != (picture.next_seq, run.branch_id)
+        return (now.event_count, now.branch_id, now.updated_at) != (picture.next_seq, run.branch_id, run.updated_at)

@@ -10,7 +10,9 @@ from datetime import datetime
 from appdb.models import Run, RunState, RunView
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Of all states that a host keeps."""
+"""Of all states that a host keeps, with their runs."""
+RUN_BYTES = 4 * 1024
+"""What a run and its place here take beside its state."""
 LARGEST_BYTES = 4 * 1024 * 1024
 """Of one state."""
 
@@ -78,6 +80,10 @@ class KeptStates:
         else:
             self._keep(view, read_at=before.read_at, shared=before.shared)
 
+    def forget(self, run_id: str) -> None:
+        """Keep nothing of a run."""
+        self._drop(run_id)
+
     def find(self, run: Run) -> RunState | None:
         """Return the state of *run*, which has just been read; ``None`` where it must be read with its events."""
         kept = self._kept.get(run.id)
@@ -100,13 +106,13 @@ class KeptStates:
         if len(state) > self._largest_bytes:
             return
         self._kept[view.run.id] = _Kept(view.run, state, read_at, shared)
-        self._bytes += len(state)
+        self._bytes += RUN_BYTES + len(state)
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, run_id: str) -> None:
         gone = self._kept.pop(run_id, None)
-        self._bytes -= 0 if gone is None else len(gone.state)
+        self._bytes -= 0 if gone is None else RUN_BYTES + len(gone.state)
 
 
 def _place(run: Run) -> tuple[str, int, datetime]:

@@ -84,6 +84,10 @@ class PictureReader:
         """Keep what this host has written, so that its next look at the run reads the run alone."""
         self._states.keep_written(view)
 
+    def forget(self, run_id: str) -> None:
+        """Forget a run that this host has written to without knowing what it is then."""
+        self._states.forget(run_id)
+
     async def of_version(self, version_id: str, owner_id: str) -> Definition:
         """Return the definition of a version that the owner may use.
 

@@ -9,7 +9,7 @@ import pytest
 
 from appdb import DbEventType, fold_events
 from appdb.models import Position, Run, RunEvent, RunState, RunStatus, RunView
-from appserver.engine.runner.kept_states import READ_AFTER_EVENTS, KeptStates
+from appserver.engine.runner.kept_states import READ_AFTER_EVENTS, RUN_BYTES, KeptStates
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -99,6 +99,16 @@ def test_run_that_another_host_has_written_to_is_not_presumed() -> None:
     assert kept.find(run_at(4)) is not None
 
 
+def test_forgotten_run_may_have_changed() -> None:
+    kept = KeptStates()
+    kept.keep_read(RunView(run=run_at(2), state=state_of(1)))
+    kept.forget("wf_1")
+    assert kept.presumed("wf_1", "usr_a") is None
+    kept.keep_read(RunView(run=run_at(3), state=state_of(1)))
+
+    assert kept.presumed("wf_1", "usr_a") is not None
+
+
 def test_run_that_was_read_twice_is_presumed() -> None:
     kept = KeptStates()
     for _ in range(2):
@@ -109,7 +119,7 @@ def test_run_that_was_read_twice_is_presumed() -> None:
 
 @pytest.mark.parametrize("use_first", [True, False])
 def test_states_that_were_not_used_lately_go_first(use_first: bool) -> None:
-    kept = KeptStates(most_bytes=25_000, largest_bytes=12_000)
+    kept = KeptStates(most_bytes=2 * (10_000 + RUN_BYTES) + 5_000, largest_bytes=12_000)
     first, second, third = (run_at(run_id=name) for name in ("wf_1", "wf_2", "wf_3"))
     for run in (first, second):
         kept.keep_read(RunView(run=run, state=state_of("x" * 10_000)))
