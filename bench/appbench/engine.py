@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -166,7 +167,7 @@ async def _starting(stage: Stage, database: Database, client: ApiClient) -> list
             with stage.worker(database, slots=4):
                 first = await _start(client, template)
                 form = await RunForm.of_start(database, first["id"])
-                queued = RunForm(run=form.run, events=form.events, branch=form.branch, task=floors.form.documents(1)[0])
+                queued = replace(form, task=floors.form.documents(1)[0])
                 async with bare_runs(database, queued) as floor:
                     for _ in range(stage.size(200, 30) + WARM_UP):
                         bare.append(await _bare_start(database, floor))
