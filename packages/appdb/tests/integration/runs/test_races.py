@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import random
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -25,6 +26,7 @@ from appdb import (
     VersionRepository,
 )
 from appdb.models import LIVE_STATES, Branch, FileCategory, NewFile, NewRun, Origin, Recovery, Run, RunState, TaskFilter
+from appsupport.faults.aim import Aim
 from appsupport.runs.rich_runs import held_task
 from appsupport.runs.run_checks import check_cache
 from appsupport.runs.run_events import answered, asked, completed, event, started, step_started
@@ -32,6 +34,8 @@ from appsupport.runs.run_repositories import OWNER, Runs
 
 E = DbEventType
 ROUNDS = 50
+AIM_SECONDS = 0.002
+"""By how much a write begins sooner or later than in the round before."""
 WRITERS = 16
 APPENDS = 20
 NO_RUN_LEFT = ("events", "branches", "snapshots", "workflow_run_versions")
@@ -237,6 +241,8 @@ async def test_write_racing_deletion_is_deleted_or_refused(hosts: list[Runs]) ->
     first, second = hosts
     contents, files = ContentRepository(second.database), FileRepository(second.database)
     refused: Counter[str] = Counter()
+    chance = random.Random(7)
+    aims: defaultdict[str, Aim] = defaultdict(lambda: Aim(chance))
     for number in range(ROUNDS):
         run = await first.begin(f"film {number}")
         task, lease = await held_task(second, f"q{number}")
@@ -252,14 +258,20 @@ async def test_write_racing_deletion_is_deleted_or_refused(hosts: list[Runs]) ->
             "begin": contents.begin(lease, task, **given),
             "spawn": second.queue.spawn(lease, "child", new),
         }
-        # The deletion begins at another point of the writes in each round.
-        deletion = later(number % 25 / 200, first.workflows.delete(run.id, owner_id=OWNER))
-        deleted, *results = await race(deletion, *writes.values())
+        # Each write begins near the moment of the deletion that decides about it.
+        leads = {name: aims[name].lead(AIM_SECONDS) for name in writes}
+        begins = max(0.0, -min(leads.values()))
+        deletion = later(begins, first.workflows.delete(run.id, owner_id=OWNER))
+        deleted, *results = await race(
+            deletion, *(later(begins + leads[name], write) for name, write in writes.items())
+        )
 
         assert deleted is None
         failed = {name: result for name, result in zip(writes, results, strict=True) if isinstance(result, Exception)}
         assert {type(error) for error in failed.values()} <= {NotFoundError, LeaseLostError}
         refused.update(failed.keys())
+        for name, aim in aims.items():
+            aim.heard(first_won=name in failed)
         for name in ("workflow_files", "content_generation_metadata"):
             assert await first.database.collection(name).count_documents({"run_id": run.id}) == 0, name
         live = TaskFilter(owner_id=OWNER, run_id=run.id, states=LIVE_STATES)
