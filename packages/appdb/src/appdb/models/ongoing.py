@@ -76,6 +76,11 @@ class SubAction:
         """Whether it ended with an error."""
         return self.ended is not None and self.ended.type is DbEventType.SUB_ACTION_FAILED
 
+    @property
+    def completed(self) -> bool:
+        """Whether it ended with a result."""
+        return self.ended is not None and not self.failed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleWork:

@@ -48,7 +48,7 @@ class StateRepository(BaseRepository):
             NotFoundError: The owner has no such run.
             ConflictError: An event is missing from its log.
         """
-        return (await self._reader.current_state(run_id, owner_id, session))[1]
+        return (await self.read(run_id, owner_id=owner_id, session=session)).state
 
     @retried
     async def at(
@@ -65,8 +65,7 @@ class StateRepository(BaseRepository):
         Raises:
             NotFoundError: The owner has no such run or branch, or the line no such event.
         """
-        end = LineEnd(run_id=run_id, owner_id=owner_id, branch_id=branch_id, seq=seq)
-        return (await self._reader.state_at(end, seq, session))[1]
+        return (await self.read_at(run_id, seq, owner_id=owner_id, branch_id=branch_id, session=session)).state
 
     @retried
     async def read_at(

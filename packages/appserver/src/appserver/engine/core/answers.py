@@ -17,7 +17,7 @@ from appserver.engine.core.deciding import answer_problems, decided
 from appserver.engine.core.decision import Needed, PastAnswer
 from appserver.engine.core.draft import Draft
 from appserver.engine.core.effects import outputs_problem
-from appserver.engine.core.event_sizes import problem_of
+from appserver.engine.core.event_sizes import MAX_OUTPUTS_BYTES, problem_of
 from appserver.engine.core.place import open_place
 from appserver.engine.core.questions import is_over, stop_expiry
 from appserver.engine.core.turn import Turn, turn_of
@@ -26,8 +26,6 @@ from appserver.modules.contract import Answer, Ask, Done, FieldProblem
 from appserver.modules.json_schemas import misfits
 from appserver.values.conditions import same
 
-MAX_ANSWER_BYTES = 128 * 1024
-"""As of outputs, which hold it."""
 SURELY_FITS_BYTES = 32 * 1024
 """An answer up to this makes no outputs too large by itself."""
 
@@ -63,7 +61,7 @@ def take_answer(draft: Draft, cause: Answered) -> None:
 
 def _problems(draft: Draft, pending: EventSummary, response: JsonValue) -> Sequence[FieldProblem]:
     """Return what is wrong with an answer: by the question as its module asks it now, else as it was asked."""
-    if (problem := problem_of({"response": response}, MAX_ANSWER_BYTES)) is not None:
+    if (problem := problem_of({"response": response}, MAX_OUTPUTS_BYTES)) is not None:
         return [_too_large(f"the answer takes {problem}")]
     place = open_place(draft.picture.definition, draft.state)
     start = None if place is None else place.started(draft.state)

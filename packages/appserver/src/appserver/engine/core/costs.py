@@ -103,6 +103,5 @@ def _of_work(sub: SubAction, spent: Spent) -> Cost:
     expected = Decimal(str(estimate))
     if known is None:
         return Cost(amount=expected)
-    has_completed = sub.ended is not None and not sub.failed
     # What stopped halfway has cost less than it does when it is done.
-    return Cost(amount=known if has_completed else max(known, expected))
+    return Cost(amount=known if sub.completed else max(known, expected))

@@ -13,7 +13,7 @@ from appserver.engine.core import sub_actions
 from appserver.engine.core.calls import NO_MORE, More, start_child, start_signal, start_task, start_timer
 from appserver.engine.core.decision import ModuleWrite, Needed
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.event_sizes import problem_of
+from appserver.engine.core.event_sizes import MAX_OUTPUTS_BYTES, problem_of
 from appserver.engine.core.failures import fail_module, stop_work
 from appserver.engine.core.going_back import go_back
 from appserver.engine.core.inputs import misfit
@@ -44,7 +44,6 @@ from appserver.modules.contract import (
 )
 from appserver.values.scope import NOTHING, lookup
 
-MAX_OUTPUTS_BYTES = 128 * 1024
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Of a file that a module saves, as JSON; it is written in the transaction of the completion."""
 STOPPED: Mapping[str, JsonValue] = {

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 from appdb import DbEventType, InvalidDataError, TooLargeError, check_events
 from appdb.models import NewRunEvent, RunState
 
+MAX_OUTPUTS_BYTES = 128 * 1024
+"""Of a module's outputs, and so of an answer or a message that becomes one."""
 MAX_BESIDE_BYTES = 4 * 1024
 """Of what an event says beside that which is weighed: names, ids, waits."""
 MAX_LABEL = 200

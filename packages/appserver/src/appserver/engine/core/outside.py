@@ -12,7 +12,7 @@ from appdb import DbEventType as E
 from appdb.models import EventSummary, RunState, SubAction
 from appserver.engine.core.causes import Signal
 from appserver.engine.core.draft import Draft
-from appserver.engine.core.event_sizes import problem_of
+from appserver.engine.core.event_sizes import MAX_OUTPUTS_BYTES, problem_of
 from appserver.engine.core.failures import error_of
 from appserver.engine.core.items import ITEM, outputs_of_item
 from appserver.engine.core.picture import End
@@ -24,8 +24,6 @@ from appserver.errors import FieldError, InboxFullError, InvalidAnswerError
 from appserver.modules.contract import ErrorCode, Fail
 
 MAX_RESULT_BYTES = 64 * 1024
-MAX_MESSAGE_BYTES = 128 * 1024
-"""Of one message's payload: as of outputs, which hold it."""
 MAX_KEPT = 100
 MAX_KEPT_BYTES = 1024 * 1024
 """Of messages that nobody has taken yet: they are read with the run each time."""
@@ -94,7 +92,7 @@ def receive(draft: Draft, cause: Signal) -> None:
         InvalidAnswerError: The message is too large.
         InboxFullError: The run keeps too many messages that it has not waited for yet.
     """
-    if (problem := problem_of({"payload": cause.payload}, MAX_MESSAGE_BYTES)) is not None:
+    if (problem := problem_of({"payload": cause.payload}, MAX_OUTPUTS_BYTES)) is not None:
         message = f"the message takes {problem}; send less, or store it as content and send its id"
         raise InvalidAnswerError([FieldError(field="/payload", message=message)])
     inbox = (one.data.get("signal_id") for one in draft.state.signals)

@@ -107,7 +107,7 @@ class Planner:
         edited = self._state.started[target.key].data.get("edited")
         awaited = {wait.sub_action_id for wait in self._state.waiting_on}
         # What was under way when the module failed was stopped then: it has not ended, and nobody waits for it.
-        stays = [sub for sub in subs if _is_done(sub) or (sub.ended is None and sub.id in awaited)]
+        stays = [sub for sub in subs if sub.completed or (sub.ended is None and sub.id in awaited)]
         going_back.retry(self._draft, target, edited=edited, keep=tuple(sub.id for sub in stays))
         again = tuple(sub for sub in subs if sub not in stays)
         return self._with_reruns(target, only=_done_again(SortedWork(same=again)))
@@ -162,7 +162,7 @@ class Planner:
         elif current is not None and current.has_begun(self._state):
             # Its work was begun by the old definition; what is done of it stays, where it is still wanted.
             found = self._sorted_work(place_of(way.definition, current.module.id) or current, self._state, {})
-            going_back.retry(self._draft, current, keep=tuple(sub.id for sub in found.same if _is_done(sub)))
+            going_back.retry(self._draft, current, keep=tuple(sub.id for sub in found.same if sub.completed))
             planned = self._with_reruns(current, only=_done_again(found))
         else:
             planned = self._finished([], [])
@@ -217,12 +217,8 @@ class Planner:
 
 def _done_again(found: SortedWork) -> list[SubAction]:
     """Return the work of a module that is done again where what is done of it stays, and that may cost something."""
-    again = (*(sub for sub in found.same if not _is_done(sub)), *found.other)
+    again = (*(sub for sub in found.same if not sub.completed), *found.other)
     return [sub for sub in again if may_cost(sub)]
-
-
-def _is_done(sub: SubAction) -> bool:
-    return sub.ended is not None and not sub.failed
 
 
 def _check_size(action: str, said: Mapping[str, JsonValue]) -> None:
